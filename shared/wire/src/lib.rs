@@ -1,1 +1,35 @@
-//! tidings-wire
+//! The JSON that Tidings speaks: what a backend sends over HTTP, what it gets back, and what travels on the WebSocket.
+//!
+//! Shapes and their limits live here and nothing else: no decision, no I/O. The functions read requests with
+//! [`SendRequest::parse`] and [`RegisterRequest::parse`], which name every field that is wrong, not only the first;
+//! clients build the same structs and serialise them.
+//!
+//! - [`send`]: `POST /v1/messages` and its answer
+//! - [`device`]: `POST /v1/devices` and its answer
+//! - [`trail`]: `GET /v1/messages/{id}`
+//! - [`frame`]: what a device receives, once decrypted
+//! - [`action`]: what a device says
+//! - [`problem`]: errors on HTTP (RFC 9457)
+//! - [`fields`], [`json`], [`limits`]: how requests are read
+
+pub mod action;
+mod choice;
+pub mod device;
+pub mod fields;
+pub mod frame;
+pub mod json;
+pub mod limits;
+pub mod problem;
+pub mod send;
+mod timestamp;
+pub mod trail;
+
+pub use action::Action;
+pub use choice::Choice;
+pub use device::{DeviceAnswer, Platform, RegisterAnswer, RegisterRequest};
+pub use fields::FieldProblem;
+pub use frame::{Frame, MessageFrame};
+pub use problem::Problem;
+pub use send::{Content, SendAnswer, SendRequest};
+pub use timestamp::Timestamp;
+pub use trail::Trail;

@@ -1,0 +1,140 @@
+//! What a device says on its socket. API Gateway routes by the field `action`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{FieldProblem, choice::choice, fields::Fields, limits};
+
+choice! {
+    /// Whether a person is looking at the app.
+    AppState {
+        /// In use.
+        Foreground = "foreground",
+        /// Running, not in use.
+        Background = "background",
+    }
+}
+
+/// A place in a user's mailbox. `seq` is dense within an `epoch` and begins at 1; 0 is before the first entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// Life of the mailbox.
+    pub epoch: u64,
+    /// Place within it.
+    pub seq: u64,
+}
+
+/// One message of the mailbox, named by its id and its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The message.
+    pub id: String,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub position: Position,
+}
+
+/// What a device says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "lowercase")]
+pub enum Action {
+    /// I am here; what is the head of my mailbox?
+    Ping,
+    /// Give me what came after this place; without one, everything that is kept.
+    Sync {
+        /// Last place that was received without a gap before it.
+        #[serde(flatten, skip_serializing_if = "Option::is_none")]
+        after: Option<Position>,
+    },
+    /// I have received this message.
+    Ack(Receipt),
+    /// A person has read this message.
+    Read(Receipt),
+    /// The app went to the foreground or the background.
+    State {
+        /// Where it is now.
+        state: AppState,
+    },
+}
+
+impl Action {
+    /// Reads what a device said and names every field that is wrong.
+    ///
+    /// # Errors
+    /// One [`FieldProblem`] for each; an unknown `action` among them.
+    pub fn parse(object: Map<String, Value>) -> Result<Self, Vec<FieldProblem>> {
+        let mut fields = Fields::new(object);
+        let word = fields.required_text("action", limits::IDENTIFIER_CHARS);
+        let action = match word.as_str() {
+            "ping" => Some(Self::Ping),
+            "sync" => {
+                let epoch = fields.integer("epoch", &(0..=u64::MAX));
+                let seq = fields.integer("seq", &(0..=u64::MAX));
+                if epoch.is_some() != seq.is_some() {
+                    fields.refuse(if epoch.is_some() { "seq" } else { "epoch" }, "is required beside the other one");
+                }
+                let after = epoch.zip(seq).map(|(epoch, seq)| Position { epoch, seq });
+                Some(Self::Sync { after })
+            }
+            "ack" => receipt(&mut fields).map(Self::Ack),
+            "read" => receipt(&mut fields).map(Self::Read),
+            "state" => {
+                fields.require("state");
+                fields.choice("state").map(|state| Self::State { state })
+            }
+            "" => None,
+            _ => return Err(vec![FieldProblem::new("action", "must be one of ping, sync, ack, read, state")]),
+        };
+        let problems = fields.into_problems();
+        match action {
+            Some(action) if problems.is_empty() => Ok(action),
+            _ => Err(problems),
+        }
+    }
+}
+
+fn receipt(fields: &mut Fields) -> Option<Receipt> {
+    let id = fields.required_text("id", limits::IDENTIFIER_CHARS);
+    fields.require("epoch");
+    let epoch = fields.integer("epoch", &(0..=u64::MAX));
+    fields.require("seq");
+    let seq = fields.integer("seq", &(0..=u64::MAX));
+    Some(Receipt { id, position: Position { epoch: epoch?, seq: seq? } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(value: &Value) -> Result<Action, Vec<String>> {
+        Action::parse(value.as_object().unwrap().clone())
+            .map_err(|problems| problems.into_iter().map(|problem| problem.field).collect())
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        let position = Position { epoch: 7, seq: 3 };
+        let receipt = Receipt { id: "m".into(), position };
+        for action in [
+            Action::Ping,
+            Action::Sync { after: None },
+            Action::Sync { after: Some(position) },
+            Action::Ack(receipt.clone()),
+            Action::Read(receipt),
+            Action::State { state: AppState::Background },
+        ] {
+            assert_eq!(parse(&serde_json::to_value(&action).unwrap()), Ok(action));
+        }
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        let wrong = |value| parse(&value).unwrap_err();
+        assert_eq!(wrong(serde_json::json!({})), ["action"]);
+        assert_eq!(wrong(serde_json::json!({"action": "dance"})), ["action"]);
+        assert_eq!(wrong(serde_json::json!({"action": "sync", "epoch": 1})), ["seq"]);
+        assert_eq!(wrong(serde_json::json!({"action": "ack"})), ["id", "epoch", "seq"]);
+        assert_eq!(wrong(serde_json::json!({"action": "state", "state": "asleep"})), ["state"]);
+        assert_eq!(wrong(serde_json::json!({"action": "ping", "extra": 1})), ["extra"]);
+    }
+}

@@ -1,0 +1,219 @@
+//! `POST /v1/devices`, `GET /v1/devices/{deviceId}`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{FieldProblem, Timestamp, choice::choice, fields::Fields, limits};
+
+choice! {
+    /// What a device runs.
+    Platform {
+        /// Every platform; only in a send request.
+        All = "ALL",
+        /// Android.
+        Android = "ANDROID",
+        /// iOS and iPadOS.
+        Ios = "IOS",
+        /// Desktop.
+        Pc = "PC",
+        /// Browser.
+        Web = "WEB",
+    }
+}
+
+/// Registers a device for a user, or moves it to another one.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegisterRequest {
+    /// The user's name in the app.
+    pub alias: String,
+    /// The app; must be the one that the key belongs to.
+    pub app_id: String,
+    /// What the device runs.
+    pub platform: Platform,
+    /// The device's own token; the same app and token keep their device id.
+    pub native_token: String,
+    /// Phone number of the user, E.164.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mobile: Option<String>,
+    /// E-mail address of the user.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email: Option<String>,
+    /// Tag of the user.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tag: Option<String>,
+    /// The tenant within the app.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tenant_code: Option<String>,
+    /// Version of the client.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_version: Option<String>,
+    /// Language and region (BCP 47).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub locale: Option<String>,
+    /// Time zone (IANA name).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub time_zone: Option<String>,
+}
+
+impl std::fmt::Debug for RegisterRequest {
+    /// Shows what identifies the device and nothing that reaches a person.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RegisterRequest")
+            .field("app_id", &self.app_id)
+            .field("platform", &self.platform)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RegisterRequest {
+    /// Reads a request and names every field that is missing, empty, too long, of the wrong type or not known.
+    ///
+    /// # Errors
+    /// One [`FieldProblem`] for each.
+    pub fn parse(object: Map<String, Value>) -> Result<Self, Vec<FieldProblem>> {
+        let mut fields = Fields::new(object);
+        fields.require("platform");
+        let platform = fields.choice("platform");
+        if platform == Some(Platform::All) {
+            fields.refuse("platform", "must be one of ANDROID, IOS, PC, WEB");
+        }
+        let request = Self {
+            alias: fields.required_text("alias", limits::ALIAS_CHARS),
+            app_id: fields.required_text("appId", limits::IDENTIFIER_CHARS),
+            platform: platform.unwrap_or(Platform::All),
+            native_token: fields.required_text("nativeToken", limits::NATIVE_TOKEN_CHARS),
+            mobile: fields.text("mobile", 16),
+            email: fields.text("email", limits::EMAIL_CHARS),
+            tag: fields.text("tag", limits::IDENTIFIER_CHARS),
+            tenant_code: fields.text("tenantCode", limits::IDENTIFIER_CHARS),
+            client_version: fields.text("clientVersion", limits::IDENTIFIER_CHARS),
+            locale: fields.text("locale", limits::IDENTIFIER_CHARS),
+            time_zone: fields.text("timeZone", limits::IDENTIFIER_CHARS),
+        };
+        if request.mobile.as_deref().is_some_and(|mobile| !is_e164(mobile)) {
+            fields.refuse("mobile", "must be a phone number as in E.164, for example +8613800138000");
+        }
+        if request.email.as_deref().is_some_and(|email| !is_address(email)) {
+            fields.refuse("email", "must be an e-mail address");
+        }
+        let problems = fields.into_problems();
+        if problems.is_empty() { Ok(request) } else { Err(problems) }
+    }
+}
+
+/// `+`, then 7 to 15 digits, the first of them not 0 (ITU-T E.164).
+fn is_e164(text: &str) -> bool {
+    text.strip_prefix('+').is_some_and(|digits| {
+        (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0')
+    })
+}
+
+/// One `@` with something before it and a domain with a dot after it; the provider has the last word.
+fn is_address(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty()
+            && !domain.contains('@')
+            && domain.split('.').count() > 1
+            && domain.split('.').all(|label| !label.is_empty())
+            && !text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '<' || c == '>' || c == ',')
+    })
+}
+
+/// A symmetric key as a JSON Web Key (RFC 7517, RFC 7518 §6.4).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jwk {
+    /// Always `oct`.
+    pub kty: String,
+    /// The key's id, as in the frames' `kid`.
+    pub kid: String,
+    /// The key, base64url without padding.
+    pub k: String,
+    /// `A256CBC-HS512` or `HS256`.
+    pub alg: String,
+    /// `enc` or `sig`.
+    #[serde(rename = "use")]
+    pub usage: String,
+}
+
+impl std::fmt::Debug for Jwk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jwk").field("kid", &self.kid).field("k", &"***").finish_non_exhaustive()
+    }
+}
+
+/// The device's two keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceKeys {
+    /// Opens frames (`A256CBC-HS512`).
+    pub content: Jwk,
+    /// Signs connect tokens (`HS256`).
+    pub token: Jwk,
+}
+
+/// The answer to a registration. The keys are derived and never stored by the service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterAnswer {
+    /// The device's id.
+    pub id: String,
+    /// The device's keys.
+    pub keys: DeviceKeys,
+}
+
+/// What the service knows of a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceAnswer {
+    /// The device's id.
+    pub id: String,
+    /// The user that it is registered for.
+    pub alias: String,
+    /// The user's tenant.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tenant_code: Option<String>,
+    /// What it runs.
+    pub platform: Platform,
+    /// Version of the client, as registered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_version: Option<String>,
+    /// When it was last registered.
+    pub registered_at: Timestamp,
+    /// Its live connections.
+    pub connections: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_phone_numbers_and_addresses() {
+        for good in ["+8613800138000", "+4915112345678"] {
+            assert!(is_e164(good), "{good}");
+        }
+        for bad in ["13800138000", "+0123456789", "+12345", "+1234567890123456", "+1 202 555 0100"] {
+            assert!(!is_e164(bad), "{bad}");
+        }
+        for good in ["a@b.cn", "first.last+tag@sub.example.org"] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in ["a", "@b.cn", "a@b", "a@b@c.cn", "a b@c.cn", "a@c..cn", "A <a@b.cn>"] {
+            assert!(!is_address(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_what_is_missing() {
+        let problems = RegisterRequest::parse(Map::new()).unwrap_err();
+        let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        assert_eq!(fields, ["platform", "alias", "appId", "nativeToken"]);
+    }
+
+    #[test]
+    fn does_not_print_what_reaches_a_person() {
+        let object = serde_json::json!({"alias": "alice", "appId": "demo", "platform": "IOS", "nativeToken": "secret",
+            "mobile": "+8613800138000", "email": "a@b.cn"});
+        let shown = format!("{:?}", RegisterRequest::parse(object.as_object().unwrap().clone()).unwrap());
+        assert!(!["alice", "secret", "+86", "a@b.cn"].iter().any(|private| shown.contains(private)), "{shown}");
+    }
+}

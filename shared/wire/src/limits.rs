@@ -1,0 +1,58 @@
+//! Every limit of the public interface, in one place, so that code, documents and tests quote the same number.
+
+/// HTTP request body, in bytes.
+pub const HTTP_BODY_BYTES: usize = 256 * 1024;
+
+/// Recipients of one request.
+pub const RECIPIENTS: usize = 1_000;
+
+/// Plaintext of one frame to a device, in bytes. Sealed and encoded it stays below API Gateway's 128 KB message.
+pub const FRAME_PLAINTEXT_BYTES: usize = 24 * 1024;
+
+/// Part of a frame that the sender does not write: identifiers, position, times, the recipient's alias. In bytes.
+pub const FRAME_ENVELOPE_BYTES: usize = 1_536;
+
+/// How deeply arrays and objects may be nested in a request body.
+pub const JSON_DEPTH: usize = 64;
+
+/// Longest alias, in characters.
+pub const ALIAS_CHARS: usize = 128;
+
+/// Longest identifier (app, tenant, device, category, tag, event, collapse key), in characters.
+pub const IDENTIFIER_CHARS: usize = 64;
+
+/// Longest native token of a platform, in characters.
+pub const NATIVE_TOKEN_CHARS: usize = 4_096;
+
+/// Longest human-readable name (sender, sending device, product), in characters.
+pub const NAME_CHARS: usize = 128;
+
+/// Longest text of an SMS, in characters (the limit of Amazon SNS).
+pub const SMS_CHARS: usize = 1_600;
+
+/// Longest e-mail address, in characters (RFC 5321 §4.5.3.1.3).
+pub const EMAIL_CHARS: usize = 254;
+
+/// Steps of one fallback chain.
+pub const FALLBACK_STEPS: usize = 8;
+
+/// Shortest and longest time that a message is kept for its recipient, in seconds (0: only who is connected now; 28 days).
+pub const TTL_SECONDS: std::ops::RangeInclusive<u64> = 0..=2_419_200;
+
+/// Time that a message is kept where the sender does not say, in seconds (72 hours).
+pub const TTL_DEFAULT_SECONDS: u64 = 259_200;
+
+/// Redelivery window of a message that needs confirmation, in seconds; values outside are clamped and said.
+pub const DURATION_SECONDS: std::ops::RangeInclusive<u64> = 300..=259_200;
+
+/// Longest delay of one fallback step, in seconds (72 hours).
+pub const FALLBACK_AFTER_SECONDS: std::ops::RangeInclusive<u64> = 0..=259_200;
+
+/// Largest badge.
+pub const BADGE: std::ops::RangeInclusive<u64> = 0..=99_999;
+
+/// Longest life of a connect token, in seconds from `iat` to `exp`.
+pub const CONNECT_TOKEN_SECONDS: u64 = 60;
+
+/// Entries that one `sync` replays at most; `more` tells the client to ask again.
+pub const SYNC_PAGE: u64 = 100;

@@ -1,0 +1,359 @@
+//! `POST /v1/messages`: the request, and what is answered with `202`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{FieldProblem, Platform, Timestamp, choice::choice, fields::Fields, limits};
+
+choice! {
+    /// What the audience's names are.
+    AudienceType {
+        /// User names in the app.
+        Alias = "ALIAS",
+        /// Tags of users.
+        Tag = "TAG",
+        /// Device ids: the user behind the device receives the message.
+        Device = "DEVICE",
+        /// Groups of the directory.
+        Group = "GROUP",
+        /// Organisations of the directory.
+        Organisation = "ORGANISATION",
+        /// Everyone in the app.
+        All = "ALL",
+    }
+}
+
+choice! {
+    /// What the device does with the message.
+    PushMsgType {
+        /// Shows it.
+        Msg = "MSG",
+        /// Hands it to the app without showing anything.
+        Cmd = "CMD",
+    }
+}
+
+choice! {
+    /// Kind of content, for the app.
+    MsgType {
+        /// Plain text.
+        Text = "text",
+        /// Something happened; see `event`.
+        Event = "event",
+        /// A picture.
+        Image = "image",
+        /// A recording.
+        Voice = "voice",
+        /// A link.
+        Link = "link",
+        /// A file.
+        File = "file",
+    }
+}
+
+choice! {
+    /// How soon the message is worked on.
+    Priority {
+        /// At once.
+        High = "high",
+        /// At once, after those of high priority.
+        Normal = "normal",
+    }
+}
+
+choice! {
+    /// A way around the socket.
+    Channel {
+        /// Apple Push Notification service.
+        Apns = "apns",
+        /// Firebase Cloud Messaging.
+        Fcm = "fcm",
+        /// Web Push.
+        Webpush = "webpush",
+        /// Mi Push.
+        Mipush = "mipush",
+        /// Text message.
+        Sms = "sms",
+        /// E-mail.
+        Email = "email",
+        /// The app's own HTTPS endpoint.
+        Webhook = "webhook",
+    }
+}
+
+/// One step of a fallback chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FallbackStep {
+    /// Where the step delivers.
+    pub channel: Channel,
+    /// Seconds after the step before it, or after acceptance for the first one. Where absent: at once for the first step of
+    /// a user who is offline, else one minute.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub after: Option<u64>,
+}
+
+/// What a message comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Platform of the sending client.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub platform: Option<String>,
+    /// Product that sends.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub product: Option<String>,
+}
+
+/// What a device is given of a message: the part of a send request that travels in the frame.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Content {
+    /// Shown, or handed to the app.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub push_msg_type: Option<PushMsgType>,
+    /// Kind of content.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub msg_type: Option<MsgType>,
+    /// The text that is shown.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub alert: Option<String>,
+    /// The app's own data: any JSON.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub extra: Option<Value>,
+    /// Name of what happened, for `msgType` `event`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub event: Option<String>,
+    /// Sound to play.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sound: Option<String>,
+    /// Number on the app's icon.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub badge: Option<u64>,
+    /// Who sends, as shown.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sender: Option<String>,
+    /// Device that sends, as shown.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub send_device: Option<String>,
+    /// What the message comes from.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source: Option<Source>,
+    /// What the app lists by.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub category: Option<String>,
+    /// What the app filters by.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tag: Option<String>,
+    /// Whether the sender wants every device to confirm.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub need_confirm: Option<bool>,
+}
+
+/// A send request. Absent options take the effective values that the answer names.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendRequest {
+    /// The app; must be the one that the key belongs to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub app_id: Option<String>,
+    /// The tenant within the app.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tenant_code: Option<String>,
+    /// Only devices of this platform. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub platform: Option<Platform>,
+    /// What `audiences` names. Default: aliases.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub audience_type: Option<AudienceType>,
+    /// Names of the audience, at most [`limits::RECIPIENTS`].
+    #[serde(default)]
+    pub audiences: Vec<String>,
+    /// What the devices are given.
+    #[serde(flatten)]
+    pub content: Content,
+    /// Text of the SMS, where the chain comes to one. Without `fallback` it makes the chain: one SMS.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sms_message: Option<String>,
+    /// Seconds during which an unconfirmed message is redelivered; see [`limits::DURATION_SECONDS`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub duration: Option<u64>,
+    /// Seconds that the message is kept for its recipient.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ttl: Option<u64>,
+    /// How soon it is worked on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub priority: Option<Priority>,
+    /// Replaces what has not been shown yet under the same key.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub collapse_key: Option<String>,
+    /// When to send, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub send_at: Option<Timestamp>,
+    /// Whether the message is kept for who is not connected. Default: true.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub persist: Option<bool>,
+    /// What happens while nobody confirms.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fallback: Option<Vec<FallbackStep>>,
+}
+
+impl SendRequest {
+    /// Reads a request and names every field that is missing, empty, too long, of the wrong type or not known.
+    ///
+    /// # Errors
+    /// One [`FieldProblem`] for each.
+    pub fn parse(object: Map<String, Value>) -> Result<Self, Vec<FieldProblem>> {
+        let mut fields = Fields::new(object);
+        let audience_type: Option<AudienceType> = fields.choice("audienceType");
+        let listed = fields.texts("audiences", limits::RECIPIENTS, limits::ALIAS_CHARS);
+        let request = Self {
+            app_id: fields.text("appId", limits::IDENTIFIER_CHARS),
+            tenant_code: fields.text("tenantCode", limits::IDENTIFIER_CHARS),
+            platform: fields.choice("platform"),
+            audience_type,
+            audiences: Vec::new(),
+            content: content(&mut fields),
+            sms_message: fields.text("smsMessage", limits::SMS_CHARS),
+            duration: fields.integer("duration", &(0..=u64::MAX)),
+            ttl: fields.integer("ttl", &limits::TTL_SECONDS),
+            priority: fields.choice("priority"),
+            collapse_key: fields.text("collapseKey", limits::IDENTIFIER_CHARS),
+            send_at: moment(&mut fields, "sendAt"),
+            persist: fields.boolean("persist"),
+            fallback: fields.objects("fallback", limits::FALLBACK_STEPS, step),
+        };
+        let mut problems = fields.into_problems();
+        let named = problems.iter().any(|problem| problem.field.starts_with("audiences"));
+        let everyone = audience_type == Some(AudienceType::All);
+        if listed.as_ref().is_none_or(Vec::is_empty) && !everyone && !named {
+            problems.insert(0, FieldProblem::new("audiences", "must name at least one recipient"));
+        }
+        if request.content.alert.is_none()
+            && request.content.extra.is_none()
+            && !problems.iter().any(|problem| problem.field == "alert")
+        {
+            problems.push(FieldProblem::new("alert", "is required where there is no `extra`"));
+        }
+        if problems.is_empty() { Ok(Self { audiences: listed.unwrap_or_default(), ..request }) } else { Err(problems) }
+    }
+}
+
+fn content(fields: &mut Fields) -> Content {
+    Content {
+        push_msg_type: fields.choice("pushMsgType"),
+        msg_type: fields.choice("msgType"),
+        alert: fields.text("alert", limits::FRAME_PLAINTEXT_BYTES),
+        extra: fields.value("extra"),
+        event: fields.text("event", limits::IDENTIFIER_CHARS),
+        sound: fields.text("sound", limits::NAME_CHARS),
+        badge: fields.integer("badge", &limits::BADGE),
+        sender: fields.text("sender", limits::NAME_CHARS),
+        send_device: fields.text("sendDevice", limits::NAME_CHARS),
+        source: fields.object("source", |source| {
+            Some(Source {
+                platform: source.text("platform", limits::NAME_CHARS),
+                product: source.text("product", limits::NAME_CHARS),
+            })
+        }),
+        category: fields.text("category", limits::IDENTIFIER_CHARS),
+        tag: fields.text("tag", limits::IDENTIFIER_CHARS),
+        need_confirm: fields.boolean("needConfirm"),
+    }
+}
+
+fn step(fields: &mut Fields) -> Option<FallbackStep> {
+    fields.require("channel");
+    let channel = fields.choice("channel");
+    let after = fields.integer("after", &limits::FALLBACK_AFTER_SECONDS);
+    Some(FallbackStep { channel: channel?, after })
+}
+
+fn moment(fields: &mut Fields, name: &'static str) -> Option<Timestamp> {
+    let value = fields.value(name)?;
+    let moment = serde_json::from_value(value).ok();
+    if moment.is_none() {
+        fields.refuse(name, "must be a time as in RFC 3339, for example 2026-11-22T08:00:00Z");
+    }
+    moment
+}
+
+/// One option that takes effect differently from what the request says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Downgrade {
+    /// The field.
+    pub field: String,
+    /// What holds instead, and why.
+    pub detail: String,
+}
+
+/// The `202` answer: the message is stored and queued, and will be settled for every recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendAnswer {
+    /// The message's id, for its trail at `/v1/messages/{requestId}`.
+    pub request_id: String,
+    /// Recipients.
+    pub recipients: usize,
+    /// Effective time to live, in seconds.
+    pub ttl: u64,
+    /// Every option that takes effect differently from what the request says.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub downgrades: Vec<Downgrade>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(value: Value) -> Result<SendRequest, Vec<String>> {
+        SendRequest::parse(value.as_object().unwrap().clone()).map_err(|problems| {
+            problems.into_iter().map(|problem| format!("{}: {}", problem.field, problem.detail)).collect()
+        })
+    }
+
+    #[test]
+    fn reads_every_field_and_writes_it_again() {
+        let value = serde_json::json!({
+            "appId": "demo", "tenantCode": "t", "platform": "WEB", "audienceType": "ALIAS", "audiences": ["alice"],
+            "pushMsgType": "MSG", "msgType": "event", "alert": "Hello", "extra": {"a": [1]}, "event": "order.paid",
+            "sound": "ping", "badge": 3, "sender": "Shop", "sendDevice": "till", "source": {"platform": "pc", "product": "shop"},
+            "category": "orders", "tag": "vip", "needConfirm": true, "smsMessage": "Hi", "duration": 600, "ttl": 60,
+            "priority": "high", "collapseKey": "k", "sendAt": "2026-11-22T08:00:00.000Z", "persist": true,
+            "fallback": [{"channel": "sms", "after": 0}, {"channel": "email"}],
+        });
+        let request = parse(value.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&request).unwrap(), value);
+    }
+
+    #[test]
+    fn refuses_a_message_to_nobody_or_about_nothing() {
+        assert_eq!(
+            parse(serde_json::json!({"alert": "x"})),
+            Err(vec!["audiences: must name at least one recipient".into()])
+        );
+        assert_eq!(
+            parse(serde_json::json!({"alert": "x", "audiences": []})),
+            Err(vec!["audiences: must name at least one recipient".into()])
+        );
+        assert_eq!(
+            parse(serde_json::json!({"audiences": ["a"]})),
+            Err(vec!["alert: is required where there is no `extra`".into()])
+        );
+        let many: Vec<_> = (0..=limits::RECIPIENTS).map(|n| n.to_string()).collect();
+        assert_eq!(
+            parse(serde_json::json!({"alert": "x", "audiences": many})),
+            Err(vec!["audiences: has 1001 items; the limit is 1000".into()])
+        );
+    }
+
+    #[test]
+    fn names_the_step_that_is_wrong() {
+        let fallback = serde_json::json!([{"channel": "sms"}, {"channel": "pigeon", "after": -1}]);
+        assert_eq!(
+            parse(serde_json::json!({"alert": "x", "audiences": ["a"], "fallback": fallback})),
+            Err(vec![
+                "fallback[1].channel: must be one of apns, fcm, webpush, mipush, sms, email, webhook".into(),
+                "fallback[1].after: must be a whole number from 0 to 259200".into(),
+            ])
+        );
+    }
+}
