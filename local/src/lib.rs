@@ -1,1 +1,4 @@
 //! tidings-local
+
+pub mod ledger;
+pub mod template;

@@ -1,0 +1,234 @@
+//! What a template says, once every intrinsic is resolved: plain data, with nothing of CloudFormation left in it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// A SAM template, resolved for the twin that serves it.
+///
+/// Functions are named everywhere by their logical id, queues by their physical name.
+#[derive(Debug, Clone, Default)]
+pub struct Template {
+    /// The Lambda functions by logical id.
+    pub functions: BTreeMap<String, Function>,
+    /// The HTTP API, if the template has one.
+    pub http_api: Option<HttpApi>,
+    /// The WebSocket API, if the template has one.
+    pub websocket_api: Option<WebSocketApi>,
+    /// The queues, in the order of the template.
+    pub queues: Vec<Queue>,
+    /// Which function is fed by which queue.
+    pub event_sources: Vec<EventSource>,
+    /// Which function runs at which times.
+    pub schedules: Vec<Schedule>,
+    /// The DynamoDB tables, in the order of the template.
+    pub tables: Vec<Table>,
+    /// The template's outputs, resolved to what the twin serves.
+    pub outputs: BTreeMap<String, String>,
+    /// What the template asks for and the twin does not have, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// A Lambda function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// Its name in the template, `SendFunction`.
+    pub logical_id: String,
+    /// Its name in AWS: `FunctionName`, or the stack's name and the logical id.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+    /// The name of the binary that cargo-lambda builds, from `Metadata.BuildProperties.Binary`.
+    pub binary: Option<String>,
+    /// `CodeUri`, as written.
+    pub code_uri: Option<PathBuf>,
+    /// `Handler`, as written.
+    pub handler: Option<String>,
+    /// The environment, with the twin's addresses and names in it.
+    pub environment: BTreeMap<String, String>,
+    /// How long one invocation may take.
+    pub timeout: Duration,
+    /// `MemorySize` in megabytes.
+    pub memory_mb: u32,
+    /// `ReservedConcurrentExecutions`.
+    pub reserved_concurrency: Option<u32>,
+}
+
+/// An HTTP API (API Gateway v2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpApi {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// The id that events carry as `requestContext.apiId`.
+    pub api_id: String,
+    /// The stage; `$default` adds nothing to the path.
+    pub stage: String,
+    /// Its routes, in the order of the template.
+    pub routes: Vec<HttpRoute>,
+    /// Who may call it from a browser, if the template says so.
+    pub cors: Option<Cors>,
+}
+
+/// One route of an HTTP API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpRoute {
+    /// The method in capitals, or `ANY`.
+    pub method: String,
+    /// The path with its parameters, `/v1/devices/{deviceId}`, `/{proxy+}`; or `$default`, where the method is `ANY`.
+    pub path: String,
+    /// The function, by logical id.
+    pub function: String,
+    /// The integration's own limit, at most 30 seconds.
+    pub timeout: Option<Duration>,
+    /// Whether the function is sent payload format 1.0 (true only where the template says so).
+    pub payload_v1: bool,
+}
+
+/// The CORS rules of an HTTP API.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cors {
+    /// Origins, or `*`.
+    pub allow_origins: Vec<String>,
+    /// Methods, or `*`.
+    pub allow_methods: Vec<String>,
+    /// Request headers, or `*`.
+    pub allow_headers: Vec<String>,
+    /// Headers a page may read.
+    pub expose_headers: Vec<String>,
+    /// Whether credentials may be sent.
+    pub allow_credentials: bool,
+    /// How long a preflight answer holds.
+    pub max_age: Option<Duration>,
+}
+
+/// A WebSocket API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSocketApi {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// The id that events carry as `requestContext.apiId`.
+    pub api_id: String,
+    /// The stage, the first segment of every path.
+    pub stage: String,
+    /// For instance `$request.body.action`.
+    pub route_selection_expression: String,
+    /// The routes by key: `$connect`, `$disconnect`, `$default`, or what the selection expression yields.
+    pub routes: BTreeMap<String, WebSocketRoute>,
+}
+
+/// One route of a WebSocket API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSocketRoute {
+    /// The function, by logical id.
+    pub function: String,
+    /// Whether what the function answers goes back to the client.
+    ///
+    /// API Gateway wants two things for it: a `RouteResponseSelectionExpression` on the route and a
+    /// `AWS::ApiGatewayV2::RouteResponse` resource of the key `$default`.
+    pub has_route_response: bool,
+    /// The integration's own limit, at most 29 seconds.
+    pub timeout: Option<Duration>,
+}
+
+/// An SQS queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// Its name in SQS, which ends in `.fifo` where it is FIFO.
+    pub name: String,
+    /// The URL that functions are given.
+    pub url: String,
+    /// Its ARN.
+    pub arn: String,
+    /// Whether it is FIFO.
+    pub fifo: bool,
+    /// Whether a FIFO message without a deduplication id is told apart by its body.
+    pub content_based_deduplication: bool,
+    /// Whether deduplication ids are told apart per group (`DeduplicationScope: messageGroup`).
+    pub deduplicate_per_group: bool,
+    /// `DelaySeconds`.
+    pub delay: Duration,
+    /// `VisibilityTimeout`.
+    pub visibility_timeout: Duration,
+    /// `MessageRetentionPeriod`.
+    pub retention: Duration,
+    /// `ReceiveMessageWaitTimeSeconds`.
+    pub receive_wait: Duration,
+    /// `MaximumMessageSize` in bytes.
+    pub max_message_bytes: usize,
+    /// Where a message goes that was received too often.
+    pub redrive: Option<Redrive>,
+}
+
+/// A redrive policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redrive {
+    /// The name of the dead-letter queue.
+    pub dead_letter_queue: String,
+    /// A message that was received this often is moved instead of received again.
+    pub max_receives: u32,
+}
+
+/// A queue that feeds a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventSource {
+    /// The function, by logical id.
+    pub function: String,
+    /// The queue, by name.
+    pub queue: String,
+    /// The most messages in one invocation.
+    pub batch_size: usize,
+    /// How long to wait for a batch to fill.
+    pub window: Duration,
+    /// Whether the function may name the messages that failed (`ReportBatchItemFailures`).
+    pub report_failures: bool,
+    /// The most invocations at once.
+    pub max_concurrency: Option<usize>,
+    /// Whether it polls from the start.
+    pub enabled: bool,
+}
+
+/// A schedule that invokes a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// The rule's name.
+    pub name: String,
+    /// The function, by logical id.
+    pub function: String,
+    /// `rate(1 minute)` or `cron(…)`.
+    pub expression: String,
+    /// A constant payload instead of the scheduled event.
+    pub input: Option<String>,
+    /// Whether it runs.
+    pub enabled: bool,
+}
+
+/// A DynamoDB table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// Its name in DynamoDB.
+    pub name: String,
+    /// The `CreateTable` request: keys, attributes, indexes, billing mode.
+    pub definition: Value,
+    /// The attribute by which items expire.
+    pub ttl_attribute: Option<String>,
+}
+
+impl Template {
+    /// The function of this logical id or of this name in AWS.
+    #[must_use]
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        self.functions.get(name).or_else(|| self.functions.values().find(|function| function.name == name))
+    }
+
+    /// The queue of this name.
+    #[must_use]
+    pub fn queue(&self, name: &str) -> Option<&Queue> {
+        self.queues.iter().find(|queue| queue.name == name)
+    }
+}
