@@ -1,1 +1,33 @@
-//! tidings-crypto
+//! What Tidings encrypts, signs and derives.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`frame`] | one sealed frame: JWE compact, `dir` + `A256CBC-HS512` |
+//! | [`keys`] | the root keys of a deployment and the two keys of every device |
+//! | [`token`] | the connect token that a device signs for itself |
+//! | [`app_key`] | the key with which a backend sends |
+//! | [`jwk`] | a device's key as it travels once, in the answer to registration |
+//! | [`random`] | the only source of randomness; everything else takes it as an argument |
+//!
+//! Nothing here reads a clock, the environment or the network. Secrets are wiped when dropped and print as `***`.
+//!
+//! ```
+//! use tidings_crypto::{frame, keys::{KeyUse, RootKeys}};
+//!
+//! let root = RootKeys::parse(r#"{"1":"a secret of at least thirty-two characters"}"#)?;
+//! let keys = root.device_keys(root.current(), "device-1", 0)?;
+//! let kid = root.key_id("device-1", 0, KeyUse::Content).to_string();
+//!
+//! let sealed = frame::seal(&keys.content, &kid, br#"{"type":"pong"}"#, [7; 16]);
+//! assert_eq!(frame::open(&keys.content, &kid, &sealed)?, br#"{"type":"pong"}"#);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod app_key;
+mod cbc_hmac;
+mod encoding;
+pub mod frame;
+pub mod jwk;
+pub mod keys;
+pub mod random;
+pub mod token;

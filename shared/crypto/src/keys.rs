@@ -1,0 +1,325 @@
+//! Where keys come from: HKDF-SHA-512 (RFC 5869) from a deployment's root secrets, so that no device key is ever stored.
+//!
+//! A root secret has a version. The highest version serves new devices; every version that is still in the set opens
+//! and verifies what was made under it, so a root secret is rotated by adding the next version and removing the old one
+//! when its devices have registered anew. A device's *generation* grows when it changes hands: the old keys are then
+//! refused though the device id stays.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use hkdf::Hkdf;
+use serde::Deserialize;
+use sha2::Sha512;
+use zeroize::Zeroizing;
+
+use crate::frame::ContentKey;
+use crate::token::TokenKey;
+
+/// The shortest root secret that is accepted, in characters.
+pub const MIN_SECRET_CHARS: usize = 32;
+
+/// What a key is for. A key of one use is never accepted for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyUse {
+    /// Sealing frames to the device.
+    Content,
+    /// Signing connect tokens by the device.
+    Token,
+}
+
+impl KeyUse {
+    /// The JWK `use`, which also ends the key's id.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Content => "enc",
+            Self::Token => "sig",
+        }
+    }
+}
+
+/// The id of a device's key, in text `{device}.{version}.{generation}.{enc|sig}`. It says how to derive the key again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct KeyId {
+    /// The device's id.
+    pub device: String,
+    /// The version of the root key.
+    pub version: u32,
+    /// The device's key generation.
+    pub generation: u32,
+    /// What the key is for.
+    pub key_use: KeyUse,
+}
+
+impl KeyId {
+    /// The id of the device's other key.
+    #[must_use]
+    pub fn with_use(&self, key_use: KeyUse) -> Self {
+        Self { key_use, ..self.clone() }
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}.{}", self.device, self.version, self.generation, self.key_use.as_str())
+    }
+}
+
+/// The text is not the id of a device's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a key id: expected {{device}}.{{version}}.{{generation}}.{{enc|sig}}")]
+pub struct KeyIdError;
+
+impl FromStr for KeyId {
+    type Err = KeyIdError;
+
+    fn from_str(text: &str) -> Result<Self, KeyIdError> {
+        // From the right, so that a device id may contain dots.
+        let mut parts = text.rsplitn(4, '.');
+        let mut next = || parts.next().ok_or(KeyIdError);
+        let key_use = match next()? {
+            "enc" => KeyUse::Content,
+            "sig" => KeyUse::Token,
+            _ => return Err(KeyIdError),
+        };
+        let generation = number(next()?).ok_or(KeyIdError)?;
+        let version = number(next()?).ok_or(KeyIdError)?;
+        let device = next()?;
+        if device.is_empty() {
+            return Err(KeyIdError);
+        }
+        Ok(Self { device: device.to_owned(), version, generation, key_use })
+    }
+}
+
+/// Decimal with one spelling: no sign, no leading zero.
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|number: &u32| number.to_string() == text)
+}
+
+/// The two keys of a device.
+#[derive(Debug, Clone)]
+pub struct DeviceKeys {
+    /// Seals frames to it.
+    pub content: ContentKey,
+    /// Signs its connect tokens.
+    pub token: TokenKey,
+}
+
+/// The root keys do not serve.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RootKeysError {
+    /// Not an object of strings.
+    #[error("the root keys are not a JSON object of version to secret")]
+    Malformed,
+    /// The object is empty.
+    #[error("there is no root key")]
+    Empty,
+    /// A version that is not a whole number greater than zero.
+    #[error("{version:?} is not a version of a root key: expected 1, 2, 3 …")]
+    Version {
+        /// As it was written.
+        version: String,
+    },
+    /// A version that occurs twice.
+    #[error("root key {version} occurs twice")]
+    Repeated {
+        /// The version.
+        version: u32,
+    },
+    /// A secret that is too short to be one.
+    #[error("root key {version} is shorter than {MIN_SECRET_CHARS} characters")]
+    TooShort {
+        /// Whose secret it is.
+        version: u32,
+    },
+}
+
+/// No root key of that version is in the set: it was rotated away, or the id was made up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no root key of version {version}")]
+pub struct UnknownVersion {
+    /// The version that was asked for.
+    pub version: u32,
+}
+
+/// The versioned root keys of a deployment; never empty.
+#[derive(Clone)]
+pub struct RootKeys {
+    current: u32,
+    /// The pseudo-random keys that HKDF extracted, by version; the secrets themselves are not kept.
+    extracted: BTreeMap<u32, Zeroizing<[u8; 64]>>,
+}
+
+impl fmt::Debug for RootKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RootKeys").field("versions", &self.extracted.keys()).field("keys", &"***").finish()
+    }
+}
+
+impl RootKeys {
+    /// Reads `{"1":"secret…","2":"secret…"}`.
+    ///
+    /// # Errors
+    /// Names the version that is wrong, never a secret.
+    pub fn parse(json: &str) -> Result<Self, RootKeysError> {
+        let Entries(entries) = serde_json::from_str(json).map_err(|_| RootKeysError::Malformed)?;
+        let mut extracted = BTreeMap::new();
+        for (text, secret) in entries {
+            let version =
+                number(&text).filter(|version| *version > 0).ok_or(RootKeysError::Version { version: text })?;
+            if secret.chars().count() < MIN_SECRET_CHARS {
+                return Err(RootKeysError::TooShort { version });
+            }
+            let (prk, _) = Hkdf::<Sha512>::extract(Some(b"tidings root key"), secret.as_bytes());
+            if extracted.insert(version, Zeroizing::new(prk.into())).is_some() {
+                return Err(RootKeysError::Repeated { version });
+            }
+        }
+        let current = *extracted.keys().next_back().ok_or(RootKeysError::Empty)?;
+        Ok(Self { current, extracted })
+    }
+
+    /// The highest version, under which new devices get their keys.
+    pub fn current(&self) -> u32 {
+        self.current
+    }
+
+    /// The id of a device's key under the current version.
+    pub fn key_id(&self, device: &str, generation: u32, key_use: KeyUse) -> KeyId {
+        KeyId { device: device.to_owned(), version: self.current, generation, key_use }
+    }
+
+    /// Derives the two keys of a device.
+    ///
+    /// # Errors
+    /// If there is no root key of that version.
+    pub fn device_keys(&self, version: u32, device: &str, generation: u32) -> Result<DeviceKeys, UnknownVersion> {
+        let root = self.extracted.get(&version).ok_or(UnknownVersion { version })?;
+        Ok(DeviceKeys {
+            content: ContentKey::from_bytes(expand(root, KeyUse::Content, device, generation)),
+            token: TokenKey::from_bytes(expand(root, KeyUse::Token, device, generation)),
+        })
+    }
+}
+
+fn expand<const N: usize>(root: &[u8; 64], key_use: KeyUse, device: &str, generation: u32) -> [u8; N] {
+    // The device comes last and alone has free length, so no two triples share an info.
+    let info = format!("tidings/1/{}/{generation}/{device}", key_use.as_str());
+    let mut key = [0; N];
+    let expanded = Hkdf::<Sha512>::from_prk(root).is_ok_and(|hkdf| hkdf.expand(info.as_bytes(), &mut key).is_ok());
+    // from_prk wants one hash length, expand at most 255 of them; both are constants here.
+    assert!(expanded, "HKDF-SHA-512 refuses only wrong lengths, and these are fixed");
+    key
+}
+
+/// The object's members in the order of the text. A map type would let the last of two equal versions win in silence.
+struct Entries(Vec<(String, Zeroizing<String>)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of version to secret")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = Vec::new();
+                while let Some((version, secret)) = map.next_entry::<String, String>()? {
+                    entries.push((version, Zeroizing::new(secret)));
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const TWO: &str =
+        r#"{"1":"first-secret-of-at-least-thirty-two-chars","2":"second-secret-of-at-least-thirty-two-chars"}"#;
+
+    #[test]
+    fn bad_root_keys_are_refused_without_being_told() {
+        let long = "s".repeat(32);
+        for (json, expected) in [
+            ("".to_owned(), RootKeysError::Malformed),
+            ("[]".to_owned(), RootKeysError::Malformed),
+            (r#"{"1":7}"#.to_owned(), RootKeysError::Malformed),
+            ("{}".to_owned(), RootKeysError::Empty),
+            (format!(r#"{{"one":"{long}"}}"#), RootKeysError::Version { version: "one".to_owned() }),
+            (format!(r#"{{"0":"{long}"}}"#), RootKeysError::Version { version: "0".to_owned() }),
+            (format!(r#"{{"01":"{long}"}}"#), RootKeysError::Version { version: "01".to_owned() }),
+            (format!(r#"{{"-1":"{long}"}}"#), RootKeysError::Version { version: "-1".to_owned() }),
+            (format!(r#"{{"1":"{long}","1":"{long}"}}"#), RootKeysError::Repeated { version: 1 }),
+            (r#"{"3":"short"}"#.to_owned(), RootKeysError::TooShort { version: 3 }),
+        ] {
+            assert_eq!(RootKeys::parse(&json).unwrap_err(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_highest_version_is_current_and_the_lower_still_serves() {
+        let root = RootKeys::parse(TWO).unwrap();
+        assert_eq!(root.current(), 2);
+        assert!(root.device_keys(1, "d", 0).is_ok());
+        assert_eq!(root.device_keys(3, "d", 0).unwrap_err(), UnknownVersion { version: 3 });
+    }
+
+    #[test]
+    fn every_version_device_generation_and_use_has_its_own_key() {
+        let root = RootKeys::parse(TWO).unwrap();
+        let mut seen = BTreeSet::new();
+        let mut made = 0;
+        for version in [1, 2] {
+            for device in ["a", "b", "1/a", "a/1"] {
+                for generation in [0, 1, 11] {
+                    let keys = root.device_keys(version, device, generation).unwrap();
+                    seen.insert(keys.content.as_bytes()[..32].to_vec());
+                    seen.insert(keys.content.as_bytes()[32..].to_vec());
+                    seen.insert(keys.token.as_bytes().to_vec());
+                    made += 3;
+                }
+            }
+        }
+        assert_eq!(seen.len(), made);
+    }
+
+    /// Keys are never stored, so a changed derivation would lock every registered device out. If this fails, the
+    /// derivation changed; it must not. The values were computed by another implementation (Python's hmac and hashlib).
+    #[test]
+    fn the_derivation_is_pinned() {
+        let root = RootKeys::parse(TWO).unwrap();
+        let keys = root.device_keys(1, "device-1", 0).unwrap();
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        assert_eq!(hex(&keys.content.as_bytes()[..16]), "5022fffd4780cc38161cc0252b269d46");
+        assert_eq!(hex(&keys.token.as_bytes()[..16]), "e9f1796b9547a2301d2aa3b1d0e9831f");
+    }
+
+    #[test]
+    fn key_ids_have_one_spelling() {
+        for text in ["device-1.1.0.enc", "d.4294967295.12.sig", "with.dots.1.0.enc"] {
+            assert_eq!(text.parse::<KeyId>().unwrap().to_string(), text);
+        }
+        for text in ["", "d.1.0", "d.1.0.", "d.1.0.mac", ".1.0.enc", "d.01.0.enc", "d.1.+0.enc", "d.1.x.enc", "1.0.enc"]
+        {
+            assert_eq!(text.parse::<KeyId>(), Err(KeyIdError), "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let root = RootKeys::parse(TWO).unwrap();
+        let keys = root.device_keys(1, "d", 0).unwrap();
+        assert_eq!(format!("{keys:?}"), "DeviceKeys { content: ***, token: *** }");
+        assert_eq!(format!("{root:?}"), r#"RootKeys { versions: [1, 2], keys: "***" }"#);
+    }
+}
