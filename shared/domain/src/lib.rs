@@ -1,1 +1,26 @@
-//! tidings-domain
+//! Every decision that Tidings makes, as pure functions over data: time, randomness and what the store holds are arguments.
+//!
+//! The walk of one message through this crate:
+//!
+//! 1. [`message::accept`]: a send request becomes a [`Message`] with an id, a deadline and a chain of fallback steps.
+//! 2. [`Message::deliveries`]: one [`Delivery`] for each recipient; this is what travels on the queue.
+//! 3. [`delivery::plan`]: given what the store knows of the recipient, where the message goes in the mailbox, to which
+//!    connections it is posted and when the first fallback step is due.
+//! 4. [`delivery::settle`]: given what became of the posts, what follows.
+//! 5. [`fallback::decide`]: given the mailbox entry, whether a step that is due calls its provider.
+//! 6. [`trail::recipient`]: the entry told as a story.
+
+pub mod delivery;
+pub mod fallback;
+mod id;
+pub mod mailbox;
+pub mod message;
+pub mod presence;
+pub mod trail;
+
+pub use delivery::Delivery;
+pub use id::{AppId, ConnectionId, DeviceId, IdError, MessageId, UserKey};
+pub use mailbox::Entry;
+pub use message::Message;
+pub use presence::{Connection, Device, Profile, UserView};
+pub use tidings_wire::{Timestamp, action::Position};

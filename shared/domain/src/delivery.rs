@@ -1,0 +1,288 @@
+//! One message for one recipient: what travels on the queue, where it goes, and what follows.
+
+use serde::{Deserialize, Serialize};
+use tidings_wire::{Platform, Timestamp, send::Content};
+
+use crate::{
+    Connection, Entry, MessageId, Position, UserKey, UserView,
+    fallback::{Step, StepDue, StepRecord},
+    mailbox::{self, Append},
+};
+
+/// One message for one recipient, as it travels on the `deliver` queue: everything that the delivery needs but the
+/// recipient's own state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivery {
+    /// The message.
+    pub id: MessageId,
+    /// The recipient.
+    pub user: UserKey,
+    /// Only devices of this platform.
+    pub platform: Platform,
+    /// What the devices are given.
+    pub content: Content,
+    /// Text of the SMS, where the sender gave one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sms: Option<String>,
+    /// The fallback chain.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub steps: Vec<Step>,
+    /// When it was accepted.
+    pub accepted: Timestamp,
+    /// When it expires for whoever has not confirmed it.
+    pub deadline: Timestamp,
+    /// Whether it is kept for who is not connected.
+    pub persist: bool,
+}
+
+impl Delivery {
+    /// Whether it comes so late that the window of the mailbox alone cannot tell a duplicate.
+    #[must_use]
+    pub fn is_late(&self, now: Timestamp) -> bool {
+        self.accepted.plus_seconds(mailbox::LATE_SECONDS) < now
+    }
+}
+
+/// What is done with a delivery.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// Nothing: its time had run out before it was stored.
+    Expired,
+    /// It is posted to who is connected, and forgotten.
+    Transient {
+        /// Where it is posted.
+        targets: Vec<Connection>,
+    },
+    /// It is appended to the mailbox, then posted.
+    Append {
+        /// The new entry.
+        entry: Box<Entry>,
+        /// Where it is posted.
+        targets: Vec<Connection>,
+    },
+    /// It stands in the mailbox already, because a worker died after storing it: it is posted again, under the same place.
+    Repost {
+        /// Where it stands.
+        position: Position,
+        /// Where it is posted.
+        targets: Vec<Connection>,
+    },
+}
+
+/// Decides what is done with a delivery, given what the store knows of the recipient.
+#[must_use]
+pub fn plan(delivery: &Delivery, view: &UserView, now: Timestamp) -> Plan {
+    let targets: Vec<Connection> = view.reachable(delivery.platform).cloned().collect();
+    if !delivery.persist {
+        return Plan::Transient { targets };
+    }
+    match mailbox::append(view.tail.as_ref(), delivery, now) {
+        Append::Duplicate(position) => Plan::Repost { position, targets },
+        Append::New { .. } if now > delivery.deadline => Plan::Expired,
+        Append::New { position, window, keep_until } => {
+            let mut posted: Vec<_> = targets.iter().map(|target| target.device.clone()).collect();
+            posted.sort();
+            posted.dedup();
+            let entry = Box::new(Entry {
+                position,
+                id: delivery.id.clone(),
+                content: delivery.content.clone(),
+                sms: delivery.sms.clone(),
+                accepted: delivery.accepted,
+                stored: now,
+                deadline: delivery.deadline,
+                keep_until,
+                window,
+                offline: posted.is_empty().then_some(now),
+                posted,
+                gone: Vec::new(),
+                acks: Vec::new(),
+                reads: Vec::new(),
+                steps: delivery.steps.iter().map(StepRecord::waiting).collect(),
+            });
+            Plan::Append { entry, targets }
+        }
+    }
+}
+
+/// What became of one post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PostOutcome {
+    /// API Gateway took it. No proof that it arrived.
+    Accepted,
+    /// 410: the connection is gone, as far as API Gateway knows.
+    Gone,
+    /// 429, a server error or a lost answer: worth another try.
+    Retry,
+    /// 403 or 413: a fault of ours that no retry mends.
+    Fault,
+}
+
+/// What follows from the posts of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Connections to prune.
+    pub gone: Vec<Connection>,
+    /// Whether a post was accepted.
+    pub reached: bool,
+    /// Whether the delivery should come again because nobody was reached and a post may yet succeed.
+    pub retry: bool,
+}
+
+/// Says what follows from the posts.
+#[must_use]
+pub fn settle(outcomes: &[(Connection, PostOutcome)]) -> Settled {
+    let any = |wanted| outcomes.iter().any(|(_, outcome)| *outcome == wanted);
+    let reached = any(PostOutcome::Accepted);
+    let gone = outcomes
+        .iter()
+        .filter(|(_, outcome)| *outcome == PostOutcome::Gone)
+        .map(|(connection, _)| connection.clone())
+        .collect();
+    Settled { gone, reached, retry: any(PostOutcome::Retry) }
+}
+
+/// The first fallback step of a delivery and when it is due; `None` where there is no chain.
+#[must_use]
+pub fn first_step(delivery: &Delivery, position: Position, reached: bool, now: Timestamp) -> Option<StepDue> {
+    let step = delivery.steps.first()?;
+    let due = match step.after {
+        Some(after) => delivery.accepted.plus_seconds(after),
+        None if reached => now.plus_seconds(Step::DEFAULT_AFTER_SECONDS),
+        None => now,
+    };
+    Some(StepDue { user: delivery.user.clone(), position, id: delivery.id.clone(), step: 0, due })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::{Device, mailbox::Window, presence::LEASE_SECONDS};
+    use tidings_wire::send::Channel;
+
+    pub(crate) fn id(n: u8) -> MessageId {
+        MessageId::new(Timestamp(1), [n; 10])
+    }
+
+    pub(crate) fn delivery(n: u8) -> Delivery {
+        Delivery {
+            id: id(n),
+            user: UserKey { app: "demo".parse().unwrap(), tenant: String::new(), alias: "alice".into() },
+            platform: Platform::All,
+            content: Content::default(),
+            sms: None,
+            steps: Vec::new(),
+            accepted: Timestamp(1_000),
+            deadline: Timestamp(61_000),
+            persist: true,
+        }
+    }
+
+    pub(crate) fn entry(n: u8, position: Position) -> Entry {
+        Entry {
+            position,
+            id: id(n),
+            content: Content::default(),
+            sms: None,
+            accepted: Timestamp(1_000),
+            stored: Timestamp(1_000),
+            deadline: Timestamp(61_000),
+            keep_until: Timestamp(100_000),
+            window: Window::default(),
+            posted: Vec::new(),
+            offline: None,
+            gone: Vec::new(),
+            acks: Vec::new(),
+            reads: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    fn view(platforms: &[Platform]) -> UserView {
+        let mut view = UserView::default();
+        for (n, platform) in platforms.iter().enumerate() {
+            let device: crate::DeviceId = format!("device{n}").parse().unwrap();
+            view.devices.push(Device {
+                id: device.clone(),
+                user: delivery(0).user,
+                generation: 1,
+                platform: *platform,
+                client_version: None,
+                registered: Timestamp(0),
+            });
+            view.connections.push(Connection {
+                id: format!("connection{n}").parse().unwrap(),
+                device,
+                generation: 1,
+                key_version: 1,
+                connected: Timestamp(0),
+                lease: Timestamp(0).plus_seconds(LEASE_SECONDS),
+            });
+        }
+        view
+    }
+
+    #[test]
+    fn posts_to_every_device_of_the_platform_and_stores_first() {
+        let view = view(&[Platform::Web, Platform::Ios]);
+        let Plan::Append { entry, targets } = plan(&delivery(1), &view, Timestamp(2_000)) else { panic!("append") };
+        assert_eq!((targets.len(), entry.posted.len(), entry.offline), (2, 2, None));
+        let only_ios = Delivery { platform: Platform::Ios, ..delivery(1) };
+        let Plan::Append { targets, .. } = plan(&only_ios, &view, Timestamp(2_000)) else { panic!("append") };
+        assert_eq!(targets, view.connections[1..]);
+    }
+
+    #[test]
+    fn never_posts_to_a_device_that_changed_hands() {
+        let mut view = view(&[Platform::Web, Platform::Web]);
+        view.devices[0].generation = 2;
+        view.devices.remove(1);
+        let Plan::Append { entry, targets } = plan(&delivery(1), &view, Timestamp(2_000)) else { panic!("append") };
+        assert_eq!((targets.len(), entry.offline), (0, Some(Timestamp(2_000))));
+    }
+
+    #[test]
+    fn a_repeated_delivery_is_posted_under_its_old_place() {
+        let mut view = view(&[Platform::Web]);
+        let position = Position { epoch: 7, seq: 3 };
+        view.tail = Some(entry(1, position));
+        assert!(
+            matches!(plan(&delivery(1), &view, Timestamp(2_000)), Plan::Repost { position: at, .. } if at == position)
+        );
+        // Even after its deadline: a step that was lost with the worker must still be scheduled.
+        assert!(matches!(plan(&delivery(1), &view, Timestamp(99_000)), Plan::Repost { .. }));
+    }
+
+    #[test]
+    fn what_comes_too_late_is_not_stored() {
+        assert_eq!(plan(&delivery(1), &view(&[Platform::Web]), Timestamp(61_001)), Plan::Expired);
+    }
+
+    #[test]
+    fn only_what_may_yet_succeed_is_tried_again() {
+        let connection = view(&[Platform::Web]).connections.remove(0);
+        let of =
+            |outcomes: &[PostOutcome]| settle(&outcomes.iter().map(|o| (connection.clone(), *o)).collect::<Vec<_>>());
+        use PostOutcome::{Accepted, Fault, Gone, Retry};
+        assert_eq!(of(&[Accepted, Gone]), Settled { gone: vec![connection.clone()], reached: true, retry: false });
+        assert_eq!(of(&[Accepted, Retry]), Settled { gone: vec![], reached: true, retry: true });
+        assert_eq!(of(&[Gone]), Settled { gone: vec![connection.clone()], reached: false, retry: false });
+        assert_eq!(of(&[Fault]), Settled { gone: vec![], reached: false, retry: false });
+        assert_eq!(of(&[]), Settled { gone: vec![], reached: false, retry: false });
+    }
+
+    #[test]
+    fn the_first_step_is_due_at_once_for_who_is_offline() {
+        let position = Position { epoch: 7, seq: 1 };
+        let now = Timestamp(2_000);
+        let due = |after, reached| {
+            let steps = vec![Step { channel: Channel::Sms, after }];
+            first_step(&Delivery { steps, ..delivery(1) }, position, reached, now).map(|due| due.due)
+        };
+        assert_eq!(due(None, false), Some(now));
+        assert_eq!(due(None, true), Some(now.plus_seconds(60)));
+        assert_eq!(due(Some(5), false), Some(Timestamp(6_000)));
+        assert_eq!(first_step(&delivery(1), position, false, now), None);
+    }
+}

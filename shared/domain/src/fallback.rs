@@ -1,0 +1,260 @@
+//! The fallback chain: which step is due, and whether it still applies.
+
+use serde::{Deserialize, Serialize};
+use tidings_wire::{Timestamp, send::Channel};
+
+use crate::{Entry, MessageId, Position, Profile, UserKey};
+
+/// A step that was claimed this long ago and has no outcome died with its worker, in seconds; the function's own timeout is
+/// shorter.
+pub const CLAIM_SECONDS: u64 = 60;
+
+/// One step of a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Where it delivers.
+    pub channel: Channel,
+    /// Seconds after the step before it, or after acceptance for the first one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub after: Option<u64>,
+}
+
+impl Step {
+    /// Pause before a step where the sender does not say, in seconds.
+    pub const DEFAULT_AFTER_SECONDS: u64 = 60;
+}
+
+/// A step of a stored chain, and how far it has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepRecord {
+    /// Where it delivers.
+    pub channel: Channel,
+    /// Seconds after the step before it.
+    pub after: Option<u64>,
+    /// When it was claimed: from then on, its provider may have been called.
+    pub claimed: Option<Timestamp>,
+    /// How it ended, and when.
+    pub outcome: Option<(Outcome, Timestamp)>,
+}
+
+impl StepRecord {
+    /// A step that nothing has happened to.
+    #[must_use]
+    pub fn waiting(step: &Step) -> Self {
+        Self { channel: step.channel, after: step.after, claimed: None, outcome: None }
+    }
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "code", rename_all = "lowercase")]
+pub enum Outcome {
+    /// The provider accepted it, under this id of its own.
+    Accepted(String),
+    /// The provider refused it, with this code of its own.
+    Refused(String),
+    /// It does not apply: why.
+    Skipped(String),
+    /// It began, and nobody knows how it ended. It is never repeated: an SMS less beats two.
+    Unknown,
+}
+
+/// A step and when it is due, as it travels on the `later` and `fallback` queues and in the due table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepDue {
+    /// The recipient.
+    pub user: UserKey,
+    /// Where the message stands in the recipient's mailbox.
+    #[serde(flatten)]
+    pub position: Position,
+    /// The message.
+    pub id: MessageId,
+    /// Which step, from 0.
+    pub step: usize,
+    /// When.
+    pub due: Timestamp,
+}
+
+/// How a step reaches the person.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Call {
+    /// A text message.
+    Sms {
+        /// Phone number, E.164.
+        to: String,
+        /// The text.
+        text: String,
+    },
+    /// An e-mail.
+    Email {
+        /// Address.
+        to: String,
+        /// Subject line.
+        subject: String,
+        /// Text.
+        text: String,
+    },
+}
+
+/// What is done about a step that is due.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing more: the message is confirmed, expired, or gone.
+    Stop(&'static str),
+    /// Another worker may be calling the provider just now: look again later.
+    Wait,
+    /// The step began and its worker died: recorded as unknown, then on to the next.
+    RecordUnknown,
+    /// The step has ended: on to the next.
+    Next,
+    /// The step does not apply: recorded with this reason, then on to the next.
+    Skip(&'static str),
+    /// The step is claimed, then its provider called.
+    Claim(Call),
+}
+
+/// Decides what is done about a step that is due, given the newest data.
+#[must_use]
+pub fn decide(due: &StepDue, entry: Option<&Entry>, profile: Option<&Profile>, now: Timestamp) -> Decision {
+    let Some(entry) = entry.filter(|entry| entry.id == due.id) else {
+        return Decision::Stop("the message is gone");
+    };
+    if entry.is_confirmed() {
+        return Decision::Stop("confirmed");
+    }
+    let Some(record) = entry.steps.get(due.step) else {
+        return Decision::Stop("the chain is at its end");
+    };
+    match (&record.outcome, record.claimed) {
+        (Some(_), _) => Decision::Next,
+        (None, Some(claimed)) if claimed.plus_seconds(CLAIM_SECONDS) > now => Decision::Wait,
+        (None, Some(_)) => Decision::RecordUnknown,
+        (None, None) if now > entry.deadline => Decision::Stop("expired"),
+        (None, None) => call(record.channel, entry, profile).map_or_else(Decision::Skip, Decision::Claim),
+    }
+}
+
+/// The call that a step makes, or why it makes none.
+fn call(channel: Channel, entry: &Entry, profile: Option<&Profile>) -> Result<Call, &'static str> {
+    let alert = entry.content.alert.as_deref();
+    let sender = entry.content.sender.as_deref();
+    match channel {
+        Channel::Sms => {
+            let to = profile.and_then(|profile| profile.mobile.clone()).ok_or("no_mobile")?;
+            let text = entry.sms.as_deref().or(alert).ok_or("no_text")?;
+            Ok(Call::Sms { to, text: text.to_owned() })
+        }
+        Channel::Email => {
+            let to = profile.and_then(|profile| profile.email.clone()).ok_or("no_email")?;
+            let text = alert.or(entry.sms.as_deref()).ok_or("no_text")?;
+            let subject = subject(sender, text);
+            Ok(Call::Email { to, subject, text: text.to_owned() })
+        }
+        Channel::Apns | Channel::Fcm | Channel::Webpush | Channel::Mipush | Channel::Webhook => Err("not_served"),
+    }
+}
+
+/// The first line of the text, at most 78 characters (RFC 5322 §2.1.1), behind the sender's name.
+fn subject(sender: Option<&str>, text: &str) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let whole = sender.map_or_else(|| line.to_owned(), |sender| format!("{sender}: {line}"));
+    let clean: String = whole.chars().filter(|c| !c.is_control()).collect();
+    if clean.chars().count() <= 78 { clean } else { clean.chars().take(77).chain(['…']).collect() }
+}
+
+/// The step after one that has ended, and when it is due: after its pause where somebody may have been reached, at once
+/// where nobody was.
+#[must_use]
+pub fn next(due: &StepDue, entry: &Entry, outcome: &Outcome, now: Timestamp) -> Option<StepDue> {
+    let step = due.step + 1;
+    let record = entry.steps.get(step)?;
+    let due_at = match outcome {
+        Outcome::Accepted(_) | Outcome::Unknown => {
+            now.plus_seconds(record.after.unwrap_or(Step::DEFAULT_AFTER_SECONDS))
+        }
+        Outcome::Refused(_) | Outcome::Skipped(_) => now,
+    };
+    Some(StepDue { step, due: due_at, ..due.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DeviceId, delivery::tests};
+
+    const POSITION: Position = Position { epoch: 7, seq: 1 };
+
+    fn chained() -> (StepDue, Entry, Profile) {
+        let mut entry = tests::entry(1, POSITION);
+        entry.content.alert = Some("Your parcel is here\nCome and get it".into());
+        for channel in [Channel::Sms, Channel::Email] {
+            entry.steps.push(StepRecord::waiting(&Step { channel, after: Some(30) }));
+        }
+        let due =
+            StepDue { user: tests::delivery(1).user, position: POSITION, id: tests::id(1), step: 0, due: Timestamp(0) };
+        let profile =
+            Profile { mobile: Some("+8613800138000".into()), email: Some("a@b.cn".into()), ..Profile::default() };
+        (due, entry, profile)
+    }
+
+    #[test]
+    fn a_step_calls_its_provider_with_the_newest_address() {
+        let (due, entry, profile) = chained();
+        let Decision::Claim(Call::Sms { to, text }) = decide(&due, Some(&entry), Some(&profile), Timestamp(2_000))
+        else {
+            panic!("claim")
+        };
+        assert_eq!((to.as_str(), text.lines().count()), ("+8613800138000", 2));
+        let due = StepDue { step: 1, ..due };
+        let Decision::Claim(Call::Email { subject, .. }) = decide(&due, Some(&entry), Some(&profile), Timestamp(2_000))
+        else {
+            panic!("claim")
+        };
+        assert_eq!(subject, "Your parcel is here");
+        assert!(decide(&due, Some(&entry), None, Timestamp(2_000)) == Decision::Skip("no_email"));
+    }
+
+    #[test]
+    fn an_acknowledgement_ends_the_chain_whatever_is_claimed() {
+        let (due, mut entry, profile) = chained();
+        let device: DeviceId = "d".parse().unwrap();
+        entry.acks.push((device, Timestamp(1_500)));
+        assert!(decide(&due, Some(&entry), Some(&profile), Timestamp(2_000)) == Decision::Stop("confirmed"));
+    }
+
+    #[test]
+    fn a_claim_without_an_outcome_is_waited_for_and_then_unknown_never_repeated() {
+        let (due, mut entry, profile) = chained();
+        entry.steps[0].claimed = Some(Timestamp(2_000));
+        let at = |now| decide(&due, Some(&entry), Some(&profile), now);
+        assert!(at(Timestamp(2_000 + 59_000)) == Decision::Wait);
+        assert!(at(Timestamp(2_000 + 60_000)) == Decision::RecordUnknown);
+    }
+
+    #[test]
+    fn what_has_ended_leads_to_the_next_step_at_its_time() {
+        let (due, mut entry, profile) = chained();
+        let accepted = Outcome::Accepted("x".into());
+        entry.steps[0].outcome = Some((accepted.clone(), Timestamp(2_000)));
+        assert!(decide(&due, Some(&entry), Some(&profile), Timestamp(2_000)) == Decision::Next);
+        let now = Timestamp(3_000);
+        assert_eq!(next(&due, &entry, &accepted, now).map(|n| (n.step, n.due)), Some((1, now.plus_seconds(30))));
+        assert_eq!(next(&due, &entry, &Outcome::Skipped("no_mobile".into()), now).map(|n| n.due), Some(now));
+        assert_eq!(next(&StepDue { step: 1, ..due }, &entry, &accepted, now), None);
+    }
+
+    #[test]
+    fn nothing_begins_after_the_deadline_or_for_another_message() {
+        let (due, mut entry, profile) = chained();
+        assert!(decide(&due, Some(&entry), Some(&profile), Timestamp(61_001)) == Decision::Stop("expired"));
+        entry.id = tests::id(2);
+        assert!(decide(&due, Some(&entry), Some(&profile), Timestamp(2_000)) == Decision::Stop("the message is gone"));
+    }
+
+    #[test]
+    fn a_subject_is_one_short_line() {
+        assert_eq!(subject(Some("Shop"), "\n  Hello\r\nthere"), "Shop: Hello");
+        assert_eq!(subject(None, &"长".repeat(100)).chars().count(), 78);
+    }
+}
