@@ -17,13 +17,13 @@ pub struct Template {
     pub http_api: Option<HttpApi>,
     /// The WebSocket API, if the template has one.
     pub websocket_api: Option<WebSocketApi>,
-    /// The queues, in the order of the template.
+    /// The queues, in the order of their logical ids.
     pub queues: Vec<Queue>,
     /// Which function is fed by which queue.
     pub event_sources: Vec<EventSource>,
     /// Which function runs at which times.
     pub schedules: Vec<Schedule>,
-    /// The DynamoDB tables, in the order of the template.
+    /// The DynamoDB tables, in the order of their logical ids.
     pub tables: Vec<Table>,
     /// The template's outputs, resolved to what the twin serves.
     pub outputs: BTreeMap<String, String>,
@@ -65,7 +65,7 @@ pub struct HttpApi {
     pub api_id: String,
     /// The stage; `$default` adds nothing to the path.
     pub stage: String,
-    /// Its routes, in the order of the template.
+    /// Its routes.
     pub routes: Vec<HttpRoute>,
     /// Who may call it from a browser, if the template says so.
     pub cors: Option<Cors>,
