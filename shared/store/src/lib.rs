@@ -1,1 +1,43 @@
-//! tidings-store
+//! What Tidings keeps in DynamoDB. One struct per table family, each over one SDK client; keys and attribute names are in
+//! `keys` and `item` and nowhere else.
+//!
+//! - [`Users`]: a user's partition (profile, devices, connections, mailbox) and the look-ups that lead to it
+//! - [`Messages`]: one record per send, which is also the idempotency record
+//! - [`Directory`]: apps and their keys
+//! - [`Due`]: timers that are further off than a queue's delay
+//!
+//! Every item that can go stale has `expires_at`, in seconds; DynamoDB deletes late, so every reader filters on it.
+
+mod connections;
+mod devices;
+mod directory;
+mod due;
+mod error;
+mod item;
+mod keys;
+mod mailbox;
+mod messages;
+
+pub use connections::{Connected, ConnectionRecord};
+pub use devices::DeviceRecord;
+pub use directory::{App, Directory};
+pub use due::Due;
+pub use error::StoreError;
+pub use mailbox::{Appended, Confirmation};
+pub use messages::{Messages, Stored};
+
+/// A user's partition, and the look-ups by device and by connection that lead to it.
+#[derive(Clone, Debug)]
+pub struct Users {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+    lookups: String,
+}
+
+impl Users {
+    /// Over the `Users` and `Lookups` tables.
+    #[must_use]
+    pub fn new(client: aws_sdk_dynamodb::Client, table: String, lookups: String) -> Self {
+        Self { client, table, lookups }
+    }
+}

@@ -1,0 +1,278 @@
+//! Connections: recorded once, renewed by pings, forgotten exactly; and the tombstones that keep a late `$connect` from
+//! bringing a dead one back.
+
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use serde::{Deserialize, Serialize};
+use tidings_domain::{Connection, ConnectionId, Timestamp, UserKey, presence::CONNECTION_LIFE_SECONDS};
+use tidings_wire::action::AppState;
+
+use crate::{
+    StoreError, Users,
+    item::{self, ConnectionItem},
+    keys,
+    mailbox::{is_conditional, put},
+};
+
+/// A connection and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionRecord {
+    /// The user.
+    pub user: UserKey,
+    /// The connection; its lease here is the longest life of a connection, not what pings renew.
+    pub connection: Connection,
+}
+
+/// What became of recording a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connected {
+    /// It is recorded.
+    Recorded,
+    /// Its token has been used before.
+    TokenUsed,
+    /// Its `$disconnect` was handled first: it is dead already.
+    Dead,
+}
+
+/// The look-up item of a connection: live, or a tombstone.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Lookup {
+    Live(ConnectionItem),
+    Tombstone { tombstone: bool, expires_at: i64 },
+}
+
+/// The look-up item of a used token.
+#[derive(Debug, Serialize)]
+struct UsedToken {
+    pk: String,
+    expires_at: i64,
+}
+
+/// An item with its key in front.
+#[derive(Debug, Serialize)]
+struct Keyed<T> {
+    pk: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sk: Option<String>,
+    #[serde(flatten)]
+    item: T,
+}
+
+impl Users {
+    /// Records a connection and the use of its token, all or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn connect(
+        &self,
+        user: &UserKey,
+        connection: &Connection,
+        token: &str,
+        token_expires: Timestamp,
+    ) -> Result<Connected, StoreError> {
+        const OPERATION: &str = "record connection";
+        let longest = connection.connected.plus_seconds(CONNECTION_LIFE_SECONDS);
+        let used = UsedToken {
+            pk: keys::lookup_token(&connection.device, token),
+            // Kept past the token's own end by the leeway that its check allows.
+            expires_at: item::expiry(token_expires.plus_seconds(60)),
+        };
+        let lookup = Keyed {
+            pk: keys::lookup_connection(&connection.id),
+            sk: None,
+            item: ConnectionItem::new(user, connection, longest),
+        };
+        let presence = Keyed {
+            pk: user.encode(),
+            sk: Some(keys::connection(&connection.id)),
+            item: ConnectionItem::new(user, connection, connection.lease),
+        };
+        const ABSENT: Option<&str> = Some("attribute_not_exists(pk)");
+        let writes = [
+            put(OPERATION, &self.lookups, item::write(OPERATION, used)?, ABSENT)?,
+            put(OPERATION, &self.lookups, item::write(OPERATION, lookup)?, ABSENT)?,
+            put(OPERATION, &self.table, item::write(OPERATION, presence)?, None)?,
+        ];
+        let writes = writes.into_iter().map(|put| TransactWriteItem::builder().put(put).build()).collect();
+        let error = match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
+            Ok(_) => return Ok(Connected::Recorded),
+            Err(error) => error,
+        };
+        // The reasons stand in the order of the writes.
+        let failed: Vec<bool> = match error.as_service_error() {
+            Some(aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError::TransactionCanceledException(
+                cancelled,
+            )) => cancelled
+                .cancellation_reasons()
+                .iter()
+                .map(|reason| reason.code() == Some("ConditionalCheckFailed"))
+                .collect(),
+            _ => Vec::new(),
+        };
+        match failed.as_slice() {
+            [_, true, ..] => Ok(Connected::Dead),
+            [true, ..] => Ok(Connected::TokenUsed),
+            _ => Err(StoreError::request(OPERATION, error)),
+        }
+    }
+
+    /// Whose a connection is; `None` where it is not known, or dead.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn connection(&self, id: &ConnectionId, now: Timestamp) -> Result<Option<ConnectionRecord>, StoreError> {
+        const OPERATION: &str = "look connection up";
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.lookups)
+            .set_key(Some(keys::of(keys::lookup_connection(id))))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::request(OPERATION, error))?;
+        let Some(item) = answer.item else { return Ok(None) };
+        match item::read(OPERATION, item)? {
+            Lookup::Live(item) if item.expires_at > now.seconds() => {
+                let user = item::user(OPERATION, &item.user)?;
+                Ok(Some(ConnectionRecord { user, connection: item.into() }))
+            }
+            Lookup::Live(_) | Lookup::Tombstone { .. } => Ok(None),
+        }
+    }
+
+    /// Forgets a connection and leaves a tombstone for as long as its `$connect` may still be on its way.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn disconnect(&self, id: &ConnectionId, now: Timestamp) -> Result<(), StoreError> {
+        const OPERATION: &str = "forget connection";
+        let expires_at = item::expiry(now.plus_seconds(CONNECTION_LIFE_SECONDS));
+        let tombstone = Keyed {
+            pk: keys::lookup_connection(id),
+            sk: None,
+            item: Lookup::Tombstone { tombstone: true, expires_at },
+        };
+        // What stood there says whose the connection was, so that one write both buries and finds it.
+        let answer = self
+            .client
+            .put_item()
+            .table_name(&self.lookups)
+            .set_item(Some(item::write(OPERATION, tombstone)?))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld)
+            .send()
+            .await
+            .map_err(|error| StoreError::request(OPERATION, error))?;
+        let Some(old) = answer.attributes else { return Ok(()) };
+        match item::read(OPERATION, old)? {
+            Lookup::Live(live) => self.prune(&item::user(OPERATION, &live.user)?, id).await,
+            Lookup::Tombstone { .. } => Ok(()),
+        }
+    }
+
+    /// Removes exactly this connection from its user. The look-up stays: a 410 is no proof, and a ping brings it back.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn prune(&self, user: &UserKey, id: &ConnectionId) -> Result<(), StoreError> {
+        self.client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(keys::of_user(user, keys::connection(id))))
+            .send()
+            .await
+            .map_err(|error| StoreError::request("prune connection", error))?;
+        Ok(())
+    }
+
+    /// Writes a connection with a fresh lease: a ping proves it alive, even where it was pruned by mistake. A tombstone that
+    /// came in between wins; `false` then.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn renew(&self, user: &UserKey, connection: &Connection) -> Result<bool, StoreError> {
+        const OPERATION: &str = "renew lease";
+        let presence = Keyed {
+            pk: user.encode(),
+            sk: Some(keys::connection(&connection.id)),
+            item: ConnectionItem::new(user, connection, connection.lease),
+        };
+        let alive = aws_sdk_dynamodb::types::ConditionCheck::builder()
+            .table_name(&self.lookups)
+            .set_key(Some(keys::of(keys::lookup_connection(&connection.id))))
+            .condition_expression("attribute_exists(connection_id)")
+            .build()
+            .map_err(|error| StoreError::item(OPERATION, error))?;
+        let presence = put(OPERATION, &self.table, item::write(OPERATION, presence)?, None)?;
+        let written = self
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().condition_check(alive).build())
+            .transact_items(TransactWriteItem::builder().put(presence).build())
+            .send()
+            .await;
+        match written {
+            Ok(_) => Ok(true),
+            Err(error) if is_conditional(error.as_service_error().map(|e| e.is_transaction_canceled_exception())) => {
+                Ok(false)
+            }
+            Err(error) => Err(StoreError::request(OPERATION, error)),
+        }
+    }
+
+    /// Records whether a person is looking at the app. A connection that is not there any more stays so.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_state(&self, user: &UserKey, id: &ConnectionId, state: AppState) -> Result<(), StoreError> {
+        const OPERATION: &str = "record app state";
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(keys::of_user(user, keys::connection(id))))
+            .update_expression("SET app_state = :state")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":state", keys::text(state.as_str()))
+            .send()
+            .await;
+        match update {
+            Ok(_) => Ok(()),
+            Err(error)
+                if is_conditional(error.as_service_error().map(|e| e.is_conditional_check_failed_exception())) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(StoreError::request(OPERATION, error)),
+        }
+    }
+
+    /// Writes that remove a device's connections when it changes hands: presence first, so that no frame of the new user
+    /// finds the old socket.
+    pub(crate) fn bury(
+        &self,
+        user: &UserKey,
+        id: &ConnectionId,
+        now: Timestamp,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        const OPERATION: &str = "close connections of device";
+        let presence = aws_sdk_dynamodb::types::Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(keys::of_user(user, keys::connection(id))))
+            .build()
+            .map_err(|error| StoreError::item(OPERATION, error))?;
+        let expires_at = item::expiry(now.plus_seconds(CONNECTION_LIFE_SECONDS));
+        let lookup = Update::builder()
+            .table_name(&self.lookups)
+            .set_key(Some(keys::of(keys::lookup_connection(id))))
+            .update_expression("SET tombstone = :yes, expires_at = :at REMOVE connection_id")
+            .expression_attribute_values(":yes", aws_sdk_dynamodb::types::AttributeValue::Bool(true))
+            .expression_attribute_values(":at", keys::number(expires_at))
+            .build()
+            .map_err(|error| StoreError::item(OPERATION, error))?;
+        Ok(vec![
+            TransactWriteItem::builder().delete(presence).build(),
+            TransactWriteItem::builder().update(lookup).build(),
+        ])
+    }
+}

@@ -1,0 +1,96 @@
+//! Apps and their keys.
+
+use serde::{Deserialize, Serialize};
+use tidings_domain::{AppId, Timestamp};
+
+use crate::{StoreError, item, keys, mailbox::is_conditional};
+
+/// The `Directory` table.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+}
+
+/// An app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// Its id.
+    pub id: AppId,
+    /// What people call it.
+    pub name: String,
+    /// SHA-256 of each of its keys; the keys themselves are shown once and kept nowhere.
+    pub key_hashes: Vec<String>,
+    /// Origins whose pages may connect; any where empty.
+    pub origins: Vec<String>,
+    /// When it was created, in milliseconds since the Unix epoch.
+    pub created: i64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct AppItem {
+    pk: String,
+    sk: String,
+    #[serde(flatten)]
+    app: App,
+}
+
+impl App {
+    /// A new app with one key.
+    #[must_use]
+    pub fn new(id: AppId, name: String, key_hash: String, origins: Vec<String>, now: Timestamp) -> Self {
+        Self { id, name, key_hashes: vec![key_hash], origins, created: now.0 }
+    }
+}
+
+impl Directory {
+    /// Over the `Directory` table.
+    #[must_use]
+    pub fn new(client: aws_sdk_dynamodb::Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// Creates an app; `false` where one with its id is there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn create_app(&self, app: &App) -> Result<bool, StoreError> {
+        const OPERATION: &str = "create app";
+        let item = AppItem { pk: keys::directory_app(&app.id), sk: keys::APP.to_owned(), app: app.clone() };
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item::write(OPERATION, item)?))
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await;
+        match put {
+            Ok(_) => Ok(true),
+            Err(error)
+                if is_conditional(error.as_service_error().map(|e| e.is_conditional_check_failed_exception())) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(StoreError::request(OPERATION, error)),
+        }
+    }
+
+    /// An app.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn app(&self, id: &AppId) -> Result<Option<App>, StoreError> {
+        const OPERATION: &str = "read app";
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key(keys::PK, keys::text(keys::directory_app(id)))
+            .key(keys::SK, keys::text(keys::APP))
+            .send()
+            .await
+            .map_err(|error| StoreError::request(OPERATION, error))?;
+        answer.item.map(|item| item::read::<AppItem>(OPERATION, item).map(|item| item.app)).transpose()
+    }
+}

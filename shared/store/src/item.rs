@@ -1,0 +1,248 @@
+//! The items as they stand in the tables, and their way from and to the domain. Attribute names are none of DynamoDB's
+//! reserved words, so that expressions name them as they are.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tidings_domain::{
+    Connection, Device, DeviceId, Entry, MessageId, Profile, Timestamp, UserKey,
+    fallback::{Outcome, StepRecord},
+    mailbox::Window,
+};
+use tidings_wire::{Platform, action::AppState, send::Channel};
+
+use crate::{StoreError, keys};
+
+pub(crate) type Item = std::collections::HashMap<String, AttributeValue>;
+
+/// Reads an item.
+pub(crate) fn read<T: DeserializeOwned>(operation: &'static str, item: Item) -> Result<T, StoreError> {
+    serde_dynamo::from_item(item).map_err(|source| StoreError::item(operation, source))
+}
+
+/// Writes an item.
+pub(crate) fn write<T: Serialize>(operation: &'static str, value: T) -> Result<Item, StoreError> {
+    serde_dynamo::to_item(value).map_err(|source| StoreError::item(operation, source))
+}
+
+/// Seconds for `expires_at`, rounded up: what is kept must not go early.
+pub(crate) fn expiry(at: Timestamp) -> i64 {
+    at.0.saturating_add(999).div_euclid(1_000)
+}
+
+/// The profile.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct ProfileItem {
+    pub(crate) mobile: Option<String>,
+    pub(crate) email: Option<String>,
+    pub(crate) tag: Option<String>,
+    pub(crate) locale: Option<String>,
+    pub(crate) time_zone: Option<String>,
+}
+
+impl From<ProfileItem> for Profile {
+    fn from(item: ProfileItem) -> Self {
+        let ProfileItem { mobile, email, tag, locale, time_zone } = item;
+        Self { mobile, email, tag, locale, time_zone }
+    }
+}
+
+/// A device, in the user's partition and in the look-up by device id.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct DeviceItem {
+    pub(crate) device: DeviceId,
+    #[serde(rename = "user_key")]
+    pub(crate) user: String,
+    pub(crate) generation: u32,
+    pub(crate) platform: Platform,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) client_version: Option<String>,
+    pub(crate) registered: i64,
+}
+
+impl From<&Device> for DeviceItem {
+    fn from(device: &Device) -> Self {
+        Self {
+            device: device.id.clone(),
+            user: device.user.encode(),
+            generation: device.generation,
+            platform: device.platform,
+            client_version: device.client_version.clone(),
+            registered: device.registered.0,
+        }
+    }
+}
+
+impl DeviceItem {
+    pub(crate) fn device(self, operation: &'static str) -> Result<Device, StoreError> {
+        Ok(Device {
+            id: self.device,
+            user: user(operation, &self.user)?,
+            generation: self.generation,
+            platform: self.platform,
+            client_version: self.client_version,
+            registered: Timestamp(self.registered),
+        })
+    }
+}
+
+/// A connection, in the user's partition and in the look-up by connection id. In the user's partition `expires_at` is the
+/// lease, which pings renew; in the look-up it is the longest life of a connection, which is why pings leave it alone.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ConnectionItem {
+    #[serde(rename = "connection_id")]
+    pub(crate) connection: tidings_domain::ConnectionId,
+    #[serde(rename = "user_key")]
+    pub(crate) user: String,
+    pub(crate) device: DeviceId,
+    pub(crate) generation: u32,
+    pub(crate) key_version: u32,
+    pub(crate) connected: i64,
+    pub(crate) expires_at: i64,
+    #[serde(rename = "app_state", skip_serializing_if = "Option::is_none", default)]
+    pub(crate) state: Option<AppState>,
+}
+
+impl ConnectionItem {
+    pub(crate) fn new(user: &UserKey, connection: &Connection, expires: Timestamp) -> Self {
+        Self {
+            connection: connection.id.clone(),
+            user: user.encode(),
+            device: connection.device.clone(),
+            generation: connection.generation,
+            key_version: connection.key_version,
+            connected: connection.connected.0,
+            expires_at: expiry(expires),
+            state: None,
+        }
+    }
+}
+
+impl From<ConnectionItem> for Connection {
+    fn from(item: ConnectionItem) -> Self {
+        Self {
+            id: item.connection,
+            device: item.device,
+            generation: item.generation,
+            key_version: item.key_version,
+            connected: Timestamp(item.connected),
+            lease: Timestamp(item.expires_at.saturating_mul(1_000)),
+        }
+    }
+}
+
+/// One step of a stored chain.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StepItem {
+    pub(crate) channel: Channel,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) after: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) claimed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) outcome: Option<Outcome>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) ended: Option<i64>,
+}
+
+/// A mailbox entry. The content is one JSON text: an app's `extra` may be nested deeper than DynamoDB's 32 levels.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct EntryItem {
+    pub(crate) pk: String,
+    pub(crate) sk: String,
+    pub(crate) message: MessageId,
+    pub(crate) content: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) sms: Option<String>,
+    pub(crate) accepted: i64,
+    pub(crate) stored: i64,
+    pub(crate) deadline: i64,
+    pub(crate) expires_at: i64,
+    pub(crate) before: String,
+    pub(crate) posted: Vec<DeviceId>,
+    #[serde(rename = "offline_at", skip_serializing_if = "Option::is_none", default)]
+    pub(crate) offline: Option<i64>,
+    pub(crate) gone: BTreeMap<DeviceId, i64>,
+    #[serde(rename = "acked_by")]
+    pub(crate) acks: BTreeMap<DeviceId, i64>,
+    #[serde(rename = "read_by")]
+    pub(crate) reads: BTreeMap<DeviceId, i64>,
+    pub(crate) steps: Vec<StepItem>,
+}
+
+impl EntryItem {
+    pub(crate) fn new(user: &UserKey, entry: &Entry) -> Result<Self, StoreError> {
+        let content = serde_json::to_string(&entry.content).map_err(|e| StoreError::item("write entry", e))?;
+        let times = |of: &[(DeviceId, Timestamp)]| of.iter().map(|(device, at)| (device.clone(), at.0)).collect();
+        Ok(Self {
+            pk: user.encode(),
+            sk: keys::entry(entry.position),
+            message: entry.id.clone(),
+            content,
+            sms: entry.sms.clone(),
+            accepted: entry.accepted.0,
+            stored: entry.stored.0,
+            deadline: entry.deadline.0,
+            expires_at: expiry(entry.keep_until),
+            before: entry.window.as_str().to_owned(),
+            posted: entry.posted.clone(),
+            offline: entry.offline.map(|at| at.0),
+            gone: times(&entry.gone),
+            acks: times(&entry.acks),
+            reads: times(&entry.reads),
+            steps: entry.steps.iter().map(StepItem::from).collect(),
+        })
+    }
+
+    pub(crate) fn entry(self) -> Result<Entry, StoreError> {
+        const OPERATION: &str = "read mailbox entry";
+        let position = keys::position(&self.sk).ok_or_else(|| StoreError::item(OPERATION, "sort key"))?;
+        let content = serde_json::from_str(&self.content).map_err(|e| StoreError::item(OPERATION, e))?;
+        let times = |of: BTreeMap<DeviceId, i64>| of.into_iter().map(|(device, at)| (device, Timestamp(at))).collect();
+        Ok(Entry {
+            position,
+            id: self.message,
+            content,
+            sms: self.sms,
+            accepted: Timestamp(self.accepted),
+            stored: Timestamp(self.stored),
+            deadline: Timestamp(self.deadline),
+            keep_until: Timestamp(self.expires_at.saturating_mul(1_000)),
+            window: Window::from_text(self.before),
+            posted: self.posted,
+            offline: self.offline.map(Timestamp),
+            gone: times(self.gone),
+            acks: times(self.acks),
+            reads: times(self.reads),
+            steps: self.steps.into_iter().map(StepRecord::from).collect(),
+        })
+    }
+}
+
+impl From<&StepRecord> for StepItem {
+    fn from(step: &StepRecord) -> Self {
+        Self {
+            channel: step.channel,
+            after: step.after,
+            claimed: step.claimed.map(|at| at.0),
+            outcome: step.outcome.as_ref().map(|(outcome, _)| outcome.clone()),
+            ended: step.outcome.as_ref().map(|(_, at)| at.0),
+        }
+    }
+}
+
+impl From<StepItem> for StepRecord {
+    fn from(item: StepItem) -> Self {
+        Self {
+            channel: item.channel,
+            after: item.after,
+            claimed: item.claimed.map(Timestamp),
+            outcome: item.outcome.zip(item.ended.map(Timestamp)),
+        }
+    }
+}
+
+pub(crate) fn user(operation: &'static str, text: &str) -> Result<UserKey, StoreError> {
+    UserKey::decode(text).map_err(|source| StoreError::item(operation, source))
+}

@@ -1,0 +1,98 @@
+//! Names of keys. A user's partition sorts so that one reverse query begins with the profile, then devices, then connections,
+//! then the mailbox from its newest entry: everything that a delivery needs.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use tidings_domain::{AppId, ConnectionId, DeviceId, Position, UserKey};
+
+pub(crate) const PK: &str = "pk";
+pub(crate) const SK: &str = "sk";
+
+/// Index over mailbox entries by message id.
+pub(crate) const BY_MESSAGE: &str = "by_message";
+
+/// Sort keys of a user's partition, from the top of a reverse query downwards.
+pub(crate) const PROFILE: &str = "z";
+pub(crate) const DEVICE: &str = "y#";
+pub(crate) const CONNECTION: &str = "x#";
+pub(crate) const ENTRY: &str = "m#";
+
+/// Sort key of an app's own item in the directory.
+pub(crate) const APP: &str = "app";
+
+pub(crate) fn device(id: &DeviceId) -> String {
+    format!("{DEVICE}{id}")
+}
+
+pub(crate) fn connection(id: &ConnectionId) -> String {
+    format!("{CONNECTION}{id}")
+}
+
+/// Both numbers as 20 digits, so that text order is number order.
+pub(crate) fn entry(position: Position) -> String {
+    format!("{ENTRY}{:020}#{:020}", position.epoch, position.seq)
+}
+
+pub(crate) fn position(sk: &str) -> Option<Position> {
+    let (epoch, seq) = sk.strip_prefix(ENTRY)?.split_once('#')?;
+    Some(Position { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? })
+}
+
+pub(crate) fn lookup_device(id: &DeviceId) -> String {
+    format!("d#{id}")
+}
+
+pub(crate) fn lookup_connection(id: &ConnectionId) -> String {
+    format!("c#{id}")
+}
+
+/// A connect token that has been used.
+pub(crate) fn lookup_token(device: &DeviceId, token: &str) -> String {
+    format!("j#{device}#{token}")
+}
+
+pub(crate) fn directory_app(id: &AppId) -> String {
+    format!("app#{id}")
+}
+
+pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(crate) fn number(value: impl std::fmt::Display) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// The key of an item in a user's partition.
+pub(crate) fn of_user(user: &UserKey, sk: impl Into<String>) -> HashMap<String, AttributeValue> {
+    HashMap::from([(PK.to_owned(), text(user.encode())), (SK.to_owned(), text(sk))])
+}
+
+/// The key of an item in a table without sort key.
+pub(crate) fn of(pk: impl Into<String>) -> HashMap<String, AttributeValue> {
+    HashMap::from([(PK.to_owned(), text(pk))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reverse_query_meets_presence_before_the_mailbox() {
+        let position = Position { epoch: u64::MAX, seq: u64::MAX };
+        let mut sorted =
+            [entry(position), connection(&"~".parse().unwrap()), device(&"zz".parse().unwrap()), PROFILE.into()];
+        let expected = sorted.clone();
+        sorted.sort();
+        assert_eq!(sorted, expected);
+        assert_eq!(super::position(&entry(position)), Some(position));
+    }
+
+    #[test]
+    fn entries_sort_by_number() {
+        let at = |epoch, seq| entry(Position { epoch, seq });
+        assert!(at(9, 10) > at(9, 9));
+        assert!(at(10, 1) > at(9, 99));
+    }
+}

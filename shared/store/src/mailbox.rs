@@ -1,0 +1,408 @@
+//! The user's partition as one view, the mailbox as a log, and what happens to its entries.
+
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, ReturnValue};
+use tidings_domain::{
+    DeviceId, Entry, MessageId, Position, Timestamp, UserKey, UserView,
+    fallback::{Outcome, StepDue},
+};
+
+use crate::{
+    StoreError, Users,
+    item::{self, ConnectionItem, DeviceItem, EntryItem, Item, ProfileItem},
+    keys,
+};
+
+/// Items that one reverse query reads: a profile, a handful of devices and connections, and the tail of the mailbox. A user
+/// with more devices and connections costs a second page.
+const VIEW_ITEMS: i32 = 16;
+
+/// Keys of one `BatchGetItem` (AWS's limit).
+const BATCH_KEYS: usize = 100;
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// The entry stands in the log.
+    Stored,
+    /// Another entry stands at that place: read again, and decide again.
+    Conflict,
+}
+
+/// What a device says of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirmation {
+    /// It has received it.
+    Acknowledged,
+    /// A person has read it.
+    Read,
+}
+
+impl Users {
+    /// Profile, devices, connections and newest entry of a user, in one strongly consistent read: a device that has just
+    /// connected must be seen. Expired items are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn view(&self, user: &UserKey, now: Timestamp) -> Result<UserView, StoreError> {
+        const OPERATION: &str = "read user";
+        let mut view = UserView::default();
+        let mut start = None;
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", keys::text(user.encode()))
+                .scan_index_forward(false)
+                .consistent_read(true)
+                .limit(VIEW_ITEMS)
+                .set_exclusive_start_key(start.take())
+                .send()
+                .await
+                .map_err(|error| StoreError::request(OPERATION, error))?;
+            for item in page.items.unwrap_or_default() {
+                let sort_key = item.get(keys::SK).and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
+                if sort_key == keys::PROFILE {
+                    view.profile = Some(item::read::<ProfileItem>(OPERATION, item)?.into());
+                } else if sort_key.starts_with(keys::DEVICE) {
+                    view.devices.push(item::read::<DeviceItem>(OPERATION, item)?.device(OPERATION)?);
+                } else if sort_key.starts_with(keys::CONNECTION) {
+                    let connection = item::read::<ConnectionItem>(OPERATION, item)?;
+                    if connection.expires_at > now.seconds() {
+                        view.connections.push(connection.into());
+                    }
+                } else {
+                    // The newest entry: everything below it is older. Where it has expired, so has the log.
+                    let entry = item::read::<EntryItem>(OPERATION, item)?.entry()?;
+                    view.tail = (entry.keep_until > now).then_some(entry);
+                    return Ok(view);
+                }
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(view);
+            }
+        }
+    }
+
+    /// Writes an entry at its place, if nothing stands there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn append(&self, user: &UserKey, entry: &Entry) -> Result<Appended, StoreError> {
+        const OPERATION: &str = "append to mailbox";
+        let item = item::write(OPERATION, EntryItem::new(user, entry)?)?;
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await;
+        match put {
+            Ok(_) => Ok(Appended::Stored),
+            Err(error)
+                if is_conditional(error.as_service_error().map(|e| e.is_conditional_check_failed_exception())) =>
+            {
+                Ok(Appended::Conflict)
+            }
+            Err(error) => Err(StoreError::request(OPERATION, error)),
+        }
+    }
+
+    /// The entry at a place, strongly consistent.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn entry(&self, user: &UserKey, position: Position) -> Result<Option<Entry>, StoreError> {
+        const OPERATION: &str = "read mailbox entry";
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(keys::of_user(user, keys::entry(position))))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::request(OPERATION, error))?;
+        answer.item.map(|item| item::read::<EntryItem>(OPERATION, item)?.entry()).transpose()
+    }
+
+    /// The place of a message in a user's mailbox, by the index; for messages older than the window.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn find(&self, user: &UserKey, id: &MessageId) -> Result<Option<Position>, StoreError> {
+        const OPERATION: &str = "find message in mailbox";
+        let page = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(keys::BY_MESSAGE)
+            .key_condition_expression("message = :id AND pk = :pk")
+            .expression_attribute_values(":id", keys::text(id.as_str()))
+            .expression_attribute_values(":pk", keys::text(user.encode()))
+            .send()
+            .await
+            .map_err(|error| StoreError::request(OPERATION, error))?;
+        let key = page.items.unwrap_or_default().into_iter().next();
+        Ok(key.and_then(|key| key.get(keys::SK)?.as_s().ok().and_then(|sk| keys::position(sk))))
+    }
+
+    /// Every mailbox entry of a message, with its user: the index gives the keys, a consistent read the entries.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn entries_of(&self, id: &MessageId) -> Result<Vec<(UserKey, Entry)>, StoreError> {
+        const OPERATION: &str = "read trail";
+        let mut keys_found = Vec::new();
+        let mut start = None;
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name(keys::BY_MESSAGE)
+                .key_condition_expression("message = :id")
+                .expression_attribute_values(":id", keys::text(id.as_str()))
+                .set_exclusive_start_key(start.take())
+                .send()
+                .await
+                .map_err(|error| StoreError::request(OPERATION, error))?;
+            for mut key in page.items.unwrap_or_default() {
+                key.retain(|name, _| name == keys::PK || name == keys::SK);
+                keys_found.push(key);
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                break;
+            }
+        }
+        let mut entries = Vec::with_capacity(keys_found.len());
+        for batch in keys_found.chunks(BATCH_KEYS) {
+            for item in self.get_all(OPERATION, batch.to_vec()).await? {
+                let item = item::read::<EntryItem>(OPERATION, item)?;
+                entries.push((item::user(OPERATION, &item.pk)?, item.entry()?));
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Reads up to 100 items; what DynamoDB leaves over is asked for again.
+    async fn get_all(&self, operation: &'static str, wanted: Vec<Item>) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::with_capacity(wanted.len());
+        let mut wanted = wanted;
+        while !wanted.is_empty() {
+            let keys = KeysAndAttributes::builder()
+                .set_keys(Some(std::mem::take(&mut wanted)))
+                .consistent_read(true)
+                .build()
+                .map_err(|error| StoreError::item(operation, error))?;
+            let answer = self
+                .client
+                .batch_get_item()
+                .request_items(&self.table, keys)
+                .send()
+                .await
+                .map_err(|error| StoreError::request(operation, error))?;
+            items.extend(answer.responses.into_iter().flat_map(|mut tables| tables.remove(&self.table)).flatten());
+            let left = answer.unprocessed_keys.and_then(|mut tables| tables.remove(&self.table));
+            wanted = left.map(|left| left.keys).unwrap_or_default();
+        }
+        Ok(items)
+    }
+
+    /// Up to `limit` entries after a place, oldest first, whether or not their deadline has passed; strongly consistent.
+    /// `true` beside them where there are more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn after(
+        &self,
+        user: &UserKey,
+        place: Option<Position>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<(Vec<Entry>, bool), StoreError> {
+        const OPERATION: &str = "replay mailbox";
+        // A key of its own sorts after the place itself and before the next: `BETWEEN` includes both its ends.
+        let from = place.map_or_else(|| keys::ENTRY.to_owned(), |place| format!("{}+", keys::entry(place)));
+        let page = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+            .expression_attribute_values(":pk", keys::text(user.encode()))
+            .expression_attribute_values(":from", keys::text(from))
+            .expression_attribute_values(":to", keys::text(format!("{}~", keys::ENTRY)))
+            .consistent_read(true)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map_err(|error| StoreError::request(OPERATION, error))?;
+        let mut entries = Vec::new();
+        for item in page.items.unwrap_or_default() {
+            let entry = item::read::<EntryItem>(OPERATION, item)?.entry()?;
+            if entry.keep_until > now {
+                entries.push(entry);
+            }
+        }
+        Ok((entries, page.last_evaluated_key.is_some()))
+    }
+
+    /// Records that a device has received or read an entry. The first time counts; `false` where there is no such entry.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn confirm(
+        &self,
+        user: &UserKey,
+        position: Position,
+        id: &MessageId,
+        device: &DeviceId,
+        what: Confirmation,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let map = match what {
+            Confirmation::Acknowledged => "acked_by",
+            Confirmation::Read => "read_by",
+        };
+        self.update_entry(
+            "confirm message",
+            user,
+            position,
+            &format!("SET {map}.#device = if_not_exists({map}.#device, :now)"),
+            "message = :id",
+            &[("#device", device.as_str())],
+            vec![(":now", keys::number(now.0)), (":id", keys::text(id.as_str()))],
+        )
+        .await
+    }
+
+    /// Records that nobody was reached after all, and whose connections were gone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn note_offline(
+        &self,
+        user: &UserKey,
+        position: Position,
+        gone: &[DeviceId],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let times = gone.iter().map(|device| (device.to_string(), keys::number(now.0))).collect();
+        self.update_entry(
+            "note offline",
+            user,
+            position,
+            "SET offline_at = if_not_exists(offline_at, :now), gone = :gone",
+            "attribute_exists(pk)",
+            &[],
+            vec![(":now", keys::number(now.0)), (":gone", AttributeValue::M(times))],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Claims a fallback step, just before its provider is called: `false` where the message is confirmed by now, or
+    /// another worker was first. This one write is what keeps an SMS from going out twice.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn claim_step(&self, due: &StepDue, now: Timestamp) -> Result<bool, StoreError> {
+        let step = due.step;
+        self.update_entry(
+            "claim fallback step",
+            &due.user,
+            due.position,
+            &format!("SET steps[{step}].claimed = :now"),
+            &format!(
+                "message = :id AND attribute_not_exists(steps[{step}].claimed) AND size(acked_by) = :none AND size(read_by) = :none"
+            ),
+            &[],
+            vec![(":now", keys::number(now.0)), (":id", keys::text(due.id.as_str())), (":none", keys::number(0))],
+        )
+        .await
+    }
+
+    /// Records how a step ended. The first outcome stays; `false` where there was one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn end_step(&self, due: &StepDue, outcome: &Outcome, now: Timestamp) -> Result<bool, StoreError> {
+        const OPERATION: &str = "record fallback step";
+        let step = due.step;
+        let value = serde_dynamo::to_attribute_value(outcome).map_err(|error| StoreError::item(OPERATION, error))?;
+        self.update_entry(
+            OPERATION,
+            &due.user,
+            due.position,
+            &format!("SET steps[{step}].outcome = :outcome, steps[{step}].ended = :now"),
+            &format!("message = :id AND attribute_not_exists(steps[{step}].outcome)"),
+            &[],
+            vec![(":outcome", value), (":now", keys::number(now.0)), (":id", keys::text(due.id.as_str()))],
+        )
+        .await
+    }
+
+    /// One conditional update of an entry: whether the condition held.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one DynamoDB request, named at each of its four callers"
+    )]
+    async fn update_entry(
+        &self,
+        operation: &'static str,
+        user: &UserKey,
+        position: Position,
+        update: &str,
+        condition: &str,
+        names: &[(&str, &str)],
+        values: Vec<(&str, AttributeValue)>,
+    ) -> Result<bool, StoreError> {
+        let mut request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(keys::of_user(user, keys::entry(position))))
+            .update_expression(update)
+            .condition_expression(condition)
+            .return_values(ReturnValue::None);
+        for (name, attribute) in names {
+            request = request.expression_attribute_names(*name, *attribute);
+        }
+        for (name, value) in values {
+            request = request.expression_attribute_values(name, value);
+        }
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if is_conditional(error.as_service_error().map(|e| e.is_conditional_check_failed_exception())) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(StoreError::request(operation, error)),
+        }
+    }
+}
+
+pub(crate) fn is_conditional(is: Option<bool>) -> bool {
+    is.unwrap_or(false)
+}
+
+/// A put with a condition, for a transaction.
+pub(crate) fn put(
+    operation: &'static str,
+    table: &str,
+    item: Item,
+    condition: Option<&str>,
+) -> Result<Put, StoreError> {
+    Put::builder()
+        .table_name(table)
+        .set_item(Some(item))
+        .set_condition_expression(condition.map(str::to_owned))
+        .build()
+        .map_err(|error| StoreError::item(operation, error))
+}
