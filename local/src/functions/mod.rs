@@ -1,0 +1,296 @@
+//! Lambda: functions as real processes that poll the Runtime API, one invocation at a time each.
+//!
+//! ```text
+//! invoke ─> pool of the function ─> an idle process, or a new one ─> its own runtime API listener
+//! ```
+//!
+//! A process gets the environment that Lambda would give it, with `AWS_ACCESS_KEY_ID=twin-<number>`: every request that it
+//! signs tells the AWS side which process asks, and so for which invocation and which traces ([`Functions::traces_of`]).
+
+mod pool;
+mod process;
+mod runtime_api;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::sync::{broadcast, watch};
+use tokio_util::task::TaskTracker;
+
+use self::pool::Pool;
+pub use self::process::{RUN_FUNCTION, Source, end_with_the_twin};
+use crate::ledger::{Ledger, TraceId};
+use crate::template::Function;
+
+/// The most that an invocation may be given, in bytes.
+pub const PAYLOAD_LIMIT: usize = 6 * 1024 * 1024;
+
+/// How functions are run.
+#[derive(Debug, Clone)]
+pub struct FunctionsOptions {
+    /// Where their code comes from.
+    pub source: Source,
+    /// The region that they believe to be in.
+    pub region: String,
+    /// The twin's AWS endpoint, `http://127.0.0.1:7402`.
+    pub aws_endpoint: String,
+    /// The most processes of one function at once, where the template reserves no concurrency.
+    pub process_limit: usize,
+    /// How long an invocation waits for a process before it is throttled.
+    pub queue_limit: Duration,
+    /// How long a process may be idle before it is ended.
+    pub idle_limit: Duration,
+}
+
+impl FunctionsOptions {
+    /// Options with the limits of a small machine.
+    #[must_use]
+    pub fn new(source: Source, region: &str, aws_endpoint: &str) -> Self {
+        Self {
+            source,
+            region: region.to_owned(),
+            aws_endpoint: aws_endpoint.to_owned(),
+            process_limit: 16,
+            queue_limit: Duration::from_secs(20),
+            idle_limit: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Why an invocation gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum InvokeError {
+    /// The template has no such function.
+    #[error("the template has no function {function}")]
+    Unknown {
+        /// The name that was asked for.
+        function: String,
+    },
+    /// The event is larger than Lambda takes.
+    #[error("an event of {bytes} bytes for {function} is over {PAYLOAD_LIMIT}")]
+    TooLarge {
+        /// The function.
+        function: String,
+        /// The size of the event.
+        bytes: usize,
+    },
+    /// All processes that the function may have stayed busy.
+    #[error("{function} is throttled: all its processes are busy")]
+    Throttled {
+        /// The function.
+        function: String,
+    },
+    /// The process could not be started at all.
+    #[error("start {function}")]
+    Start {
+        /// The function.
+        function: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The function failed, or its process ended: what Lambda calls an unhandled function error.
+    #[error("{function} failed with {error_type}: {message}")]
+    Failed {
+        /// The function.
+        function: String,
+        /// `Runtime.ExitError`, or the type that the function reported.
+        error_type: String,
+        /// What it said.
+        message: String,
+        /// The error document that a caller of Lambda would be given.
+        payload: Bytes,
+    },
+    /// The function took longer than its timeout and was killed.
+    #[error("{function} timed out after {:.2} seconds", after.as_secs_f64())]
+    TimedOut {
+        /// The function.
+        function: String,
+        /// Its timeout.
+        after: Duration,
+    },
+    /// The twin is going down.
+    #[error("the twin is shutting down")]
+    ShuttingDown,
+}
+
+impl InvokeError {
+    fn failed(function: &str, error_type: &str, message: &str) -> Self {
+        let payload = json!({"errorType": error_type, "errorMessage": message}).to_string().into();
+        let (function, error_type, message) = (function.to_owned(), error_type.to_owned(), message.to_owned());
+        Self::Failed { function, error_type, message, payload }
+    }
+
+    /// From the error document that a function posted.
+    fn reported(function: &str, header: Option<String>, payload: Bytes) -> Self {
+        let document: Value = serde_json::from_slice(&payload).unwrap_or_default();
+        let text = |name: &str| document.get(name).and_then(Value::as_str).map(str::to_owned);
+        Self::Failed {
+            function: function.to_owned(),
+            error_type: text("errorType").or(header).unwrap_or_else(|| "Function.Unknown".to_owned()),
+            message: text("errorMessage").unwrap_or_default(),
+            payload,
+        }
+    }
+}
+
+/// One line that a function printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// The function, by logical id.
+    pub function: Arc<str>,
+    /// The number of its process.
+    pub process: u64,
+    /// The line, without its end.
+    pub text: String,
+}
+
+/// What a process is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The function, by logical id.
+    pub function: String,
+    /// The traces of its invocation: the one that runs, or else the one that ran last.
+    pub traces: Vec<TraceId>,
+}
+
+/// All functions of a template. A clone is the same set.
+#[derive(Debug, Clone)]
+pub struct Functions(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    pools: BTreeMap<String, Arc<Pool>>,
+    shared: Arc<Shared>,
+    invocations: TaskTracker,
+    /// Turns true when invocations that still run are to be given up.
+    give_up: watch::Sender<bool>,
+}
+
+/// What every pool needs.
+#[derive(Debug)]
+struct Shared {
+    options: FunctionsOptions,
+    ledger: Ledger,
+    logs: broadcast::Sender<LogLine>,
+    numbers: AtomicU64,
+    callers: Mutex<HashMap<u64, Caller>>,
+}
+
+impl Shared {
+    fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn assign(&self, process: u64, function: &str, traces: &[TraceId]) {
+        let caller = Caller { function: function.to_owned(), traces: traces.to_vec() };
+        self.callers().insert(process, caller);
+    }
+
+    fn forget(&self, process: u64) {
+        self.callers().remove(&process);
+    }
+
+    fn callers(&self) -> MutexGuard<'_, HashMap<u64, Caller>> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Functions {
+    /// Makes functions ready to be invoked; none is started yet.
+    #[must_use]
+    pub fn new(functions: impl IntoIterator<Item = Function>, options: FunctionsOptions, ledger: Ledger) -> Self {
+        let limit = options.process_limit;
+        let pools = functions
+            .into_iter()
+            .map(|function| (function.logical_id.clone(), Arc::new(Pool::new(function, limit))))
+            .collect();
+        let shared = Shared {
+            options,
+            ledger,
+            logs: broadcast::Sender::new(1024),
+            numbers: AtomicU64::new(0),
+            callers: Mutex::default(),
+        };
+        let (give_up, _) = watch::channel(false);
+        Self(Arc::new(Inner { pools, shared: Arc::new(shared), invocations: TaskTracker::new(), give_up }))
+    }
+
+    /// Invokes a function, by logical id, and waits for its result.
+    ///
+    /// As on Lambda, an invocation that began goes on to its end even where nobody waits for it any more. Its traces are
+    /// held in the ledger meanwhile.
+    ///
+    /// # Errors
+    /// See [`InvokeError`].
+    pub async fn invoke(&self, function: &str, payload: Bytes, traces: &[TraceId]) -> Result<Bytes, InvokeError> {
+        let Some(pool) = self.0.pools.get(function).cloned() else {
+            return Err(InvokeError::Unknown { function: function.to_owned() });
+        };
+        if payload.len() > PAYLOAD_LIMIT {
+            return Err(InvokeError::TooLarge { function: function.to_owned(), bytes: payload.len() });
+        }
+        if self.0.invocations.is_closed() {
+            return Err(InvokeError::ShuttingDown);
+        }
+        let hold = self.0.shared.ledger.hold(traces);
+        let traces = traces.to_vec();
+        let shared = self.0.shared.clone();
+        let mut give_up = self.0.give_up.subscribe();
+        let invocation = self.0.invocations.spawn(async move {
+            let _hold = hold;
+            tokio::select! {
+                result = pool.invoke(&shared, payload, &traces) => result,
+                // Dropping the invocation drops its process, which kills it.
+                _ = give_up.wait_for(|give_up| *give_up) => Err(InvokeError::ShuttingDown),
+            }
+        });
+        let result = invocation.await.unwrap_or(Err(InvokeError::ShuttingDown));
+        if let Err(error) = &result {
+            tracing::warn!(%function, %error, "an invocation failed");
+        }
+        result
+    }
+
+    /// The traces that a process works for, by the access key that it signs with; none for any other key.
+    #[must_use]
+    pub fn traces_of(&self, access_key_id: &str) -> Vec<TraceId> {
+        self.caller(access_key_id).map(|caller| caller.traces).unwrap_or_default()
+    }
+
+    /// Which function signs with this access key, and for which traces.
+    #[must_use]
+    pub fn caller(&self, access_key_id: &str) -> Option<Caller> {
+        let process = process::process_of(access_key_id)?;
+        self.0.shared.callers().get(&process).cloned()
+    }
+
+    /// The functions, by logical id.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.pools.keys().map(String::as_str)
+    }
+
+    /// What the functions print from now on.
+    #[must_use]
+    pub fn logs(&self) -> broadcast::Receiver<LogLine> {
+        self.0.shared.logs.subscribe()
+    }
+
+    /// Takes no more invocations, lets those that run end for at most this long, then kills every process.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.0.invocations.close();
+        if tokio::time::timeout(grace, self.0.invocations.wait()).await.is_err() {
+            self.0.give_up.send_replace(true);
+            self.0.invocations.wait().await;
+        }
+        for pool in self.0.pools.values() {
+            for process in pool.drain() {
+                process.kill().await;
+            }
+        }
+    }
+}

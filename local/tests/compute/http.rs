@@ -1,0 +1,192 @@
+//! The HTTP API: events, routes, answers, limits.
+
+use std::time::Duration;
+
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tidings_local::gateway::http::{HttpApi, HttpLimits};
+use tidings_local::ledger::Ledger;
+use tidings_local::template::{self, Cors, HttpRoute};
+
+use crate::twin::{self, function, request};
+
+struct Api {
+    url: String,
+    ledger: Ledger,
+    _functions: tidings_local::functions::Functions,
+}
+
+async fn api_with(stage: &str, routes: &[&str], cors: Option<Cors>, limits: HttpLimits) -> Api {
+    let mut http = function("http");
+    http.timeout = Duration::from_secs(5);
+    let mut impatient = function("impatient");
+    impatient.binary = Some("http".to_owned());
+    impatient.timeout = Duration::from_millis(300);
+    let functions = twin::functions([http, impatient]);
+    let routes = routes.iter().map(|key| {
+        let (method, path) = key.split_once(' ').unwrap_or(("ANY", key));
+        HttpRoute {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            function: if path == "/impatient" { "impatientFunction" } else { "httpFunction" }.to_owned(),
+            timeout: None,
+            payload_v1: false,
+        }
+    });
+    let api = template::HttpApi {
+        logical_id: "Api".to_owned(),
+        api_id: "api".to_owned(),
+        stage: stage.to_owned(),
+        routes: routes.collect(),
+        cors,
+    };
+    let ledger = Ledger::new();
+    let api = HttpApi::new(api, functions.clone(), ledger.clone(), limits);
+    let address = twin::serve(api.router()).await;
+    Api { url: format!("http://{address}"), ledger, _functions: functions }
+}
+
+async fn api(routes: &[&str]) -> Api {
+    api_with("$default", routes, None, HttpLimits::default()).await
+}
+
+fn json_of(body: &Bytes) -> Value {
+    serde_json::from_slice(body).unwrap()
+}
+
+#[tokio::test]
+async fn a_request_becomes_an_event_of_payload_format_2() {
+    let api = api(&["POST /v1/devices/{deviceId}"]).await;
+    let (status, headers, body) = request(
+        &format!("{}/v1/devices/a%20b?tag=1&tag=2&name=x+y", api.url),
+        "POST",
+        &[
+            ("content-type", "application/json"),
+            ("cookie", "a=1; b=2"),
+            ("user-agent", "probe/1"),
+            ("x-twice", "one"),
+            ("x-twice", "two"),
+        ],
+        r#"{"hello":"你好"}"#.into(),
+    )
+    .await;
+    assert_eq!(status, 200);
+    assert_eq!(headers["content-type"], "application/json");
+    let event = json_of(&body);
+    assert_eq!(event["version"], "2.0");
+    assert_eq!(event["routeKey"], "POST /v1/devices/{deviceId}");
+    assert_eq!(event["rawPath"], "/v1/devices/a%20b");
+    assert_eq!(event["rawQueryString"], "tag=1&tag=2&name=x+y");
+    assert_eq!(event["queryStringParameters"], json!({"tag": "1,2", "name": "x y"}));
+    assert_eq!(event["pathParameters"], json!({"deviceId": "a b"}));
+    assert_eq!(event["cookies"], json!(["a=1", "b=2"]));
+    assert_eq!(event["headers"]["x-twice"], "one,two");
+    assert_eq!(event["headers"]["x-forwarded-for"], "127.0.0.1");
+    assert!(event["headers"].get("cookie").is_none());
+    assert_eq!(event["body"], r#"{"hello":"你好"}"#);
+    assert_eq!(event["isBase64Encoded"], false);
+    assert_eq!(event["requestContext"]["http"]["method"], "POST");
+    assert_eq!(event["requestContext"]["http"]["protocol"], "HTTP/1.1");
+    assert_eq!(event["requestContext"]["http"]["userAgent"], "probe/1");
+    assert_eq!(event["requestContext"]["stage"], "$default");
+    assert_eq!(event["requestContext"]["requestId"], headers["apigw-requestid"].to_str().unwrap());
+
+    let decoded: ApiGatewayV2httpRequest = serde_json::from_value(event).unwrap();
+    assert_eq!(decoded.path_parameters["deviceId"], "a b");
+    assert_eq!(decoded.request_context.http.source_ip.as_deref(), Some("127.0.0.1"));
+
+    let trace = headers["x-tidings-trace"].to_str().unwrap();
+    let told = api.ledger.find(trace).unwrap();
+    assert_eq!((told.origin.as_str(), told.outcome.as_deref()), ("POST /v1/devices/a%20b", Some("200")));
+    assert_eq!(decoded.headers["x-amzn-trace-id"], format!("Root={trace}"));
+}
+
+#[tokio::test]
+async fn what_is_not_text_is_given_as_base64() {
+    let api = api(&["$default"]).await;
+    let send = async |kind: &str, body: &'static [u8]| {
+        let (_, _, body) = request(&api.url, "POST", &[("content-type", kind)], Bytes::from_static(body)).await;
+        let event = json_of(&body);
+        (event["isBase64Encoded"].as_bool().unwrap(), event["body"].as_str().map(str::to_owned))
+    };
+    assert_eq!(send("application/octet-stream", b"hello").await, (true, Some("aGVsbG8=".to_owned())));
+    assert_eq!(send("text/plain; charset=utf-8", b"hello").await, (false, Some("hello".to_owned())));
+    assert_eq!(send("application/json", b"\xff").await, (true, Some("/w==".to_owned())));
+    assert_eq!(send("application/json", b"").await, (false, None));
+}
+
+#[tokio::test]
+async fn answers_are_made_as_the_function_says() {
+    let api = api(&["$default"]).await;
+    let (status, headers, body) = request(&format!("{}/?do=binary", api.url), "GET", &[], Bytes::new()).await;
+    assert_eq!((status, &body[..]), (201, &[0, 1, 2, 255][..]));
+    assert_eq!(headers["content-type"], "image/png");
+    assert_eq!(headers["x-one"], "1");
+    let cookies: Vec<_> = headers.get_all("set-cookie").iter().collect();
+    assert_eq!(cookies, ["a=1; Secure", "b=2"]);
+
+    let (status, headers, body) = request(&format!("{}/?do=raw", api.url), "GET", &[], Bytes::new()).await;
+    assert_eq!((status, json_of(&body)), (200, json!({"plain": true})));
+    assert_eq!(headers["content-type"], "application/json");
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_answered_as_the_real_one_does() {
+    let limits = HttpLimits { integration: Duration::from_secs(1), ..HttpLimits::default() };
+    let api = api_with("$default", &["GET /known", "GET /impatient", "POST /known"], None, limits).await;
+    let get = async |path: &str| {
+        let (status, _, body) = request(&format!("{}{path}", api.url), "GET", &[], Bytes::new()).await;
+        (status, json_of(&body)["message"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(get("/unknown").await, (404, "Not Found".to_owned()));
+    assert_eq!(get("/known?do=fail").await, (500, "Internal Server Error".to_owned()));
+    assert_eq!(get("/known?do=garbage").await, (500, "Internal Server Error".to_owned()));
+    assert_eq!(get("/impatient?do=sleep").await, (500, "Internal Server Error".to_owned()));
+    assert_eq!(get("/known?do=sleep").await, (503, "Service Unavailable".to_owned()));
+
+    let large = Bytes::from(vec![b'x'; 10 * 1024 * 1024 + 1]);
+    let (status, _, body) = request(&format!("{}/known", api.url), "POST", &[], large).await;
+    assert_eq!((status, json_of(&body)), (413, json!({"message": "Request Entity Too Large"})));
+    // Ten megabytes pass the gateway, but no event of that size passes Lambda.
+    let large = Bytes::from(vec![b'x'; 10 * 1024 * 1024]);
+    let (status, _, _) = request(&format!("{}/known", api.url), "POST", &[], large).await;
+    assert_eq!(status, 413);
+    let long = "x".repeat(11_000);
+    let (status, _, _) = request(&format!("{}/known", api.url), "GET", &[("x-long", &long)], Bytes::new()).await;
+    assert_eq!(status, 431);
+}
+
+#[tokio::test]
+async fn a_named_stage_is_part_of_the_path() {
+    let api = api_with("prod", &["GET /known"], None, HttpLimits::default()).await;
+    let (status, _, body) = request(&format!("{}/prod/known", api.url), "GET", &[], Bytes::new()).await;
+    assert_eq!(status, 200);
+    assert_eq!(json_of(&body)["rawPath"], "/prod/known");
+    for path in ["/known", "/production/known"] {
+        let (status, _, _) = request(&format!("{}{path}", api.url), "GET", &[], Bytes::new()).await;
+        assert_eq!(status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn browsers_are_let_in_by_the_cors_rules() {
+    let cors = Cors {
+        allow_origins: vec!["https://app.example".to_owned()],
+        allow_methods: vec!["POST".to_owned()],
+        allow_headers: vec!["authorization".to_owned()],
+        max_age: Some(Duration::from_secs(600)),
+        ..Cors::default()
+    };
+    let api = api_with("$default", &["POST /known"], Some(cors), HttpLimits::default()).await;
+    let url = format!("{}/known", api.url);
+    let ask = [("origin", "https://app.example"), ("access-control-request-method", "POST")];
+    let (status, headers, _) = request(&url, "OPTIONS", &ask, Bytes::new()).await;
+    assert_eq!(status, 204);
+    assert_eq!(headers["access-control-allow-origin"], "https://app.example");
+    assert_eq!(headers["access-control-allow-methods"], "POST");
+    assert_eq!(headers["access-control-max-age"], "600");
+    let (status, headers, _) = request(&url, "POST", &[("origin", "https://evil.example")], Bytes::new()).await;
+    assert_eq!(status, 200);
+    assert!(!headers.contains_key("access-control-allow-origin"));
+}
