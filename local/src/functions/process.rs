@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::broadcast;
 
 use super::runtime_api::{Listening, RuntimeApi};
@@ -78,6 +78,8 @@ pub(super) struct Process {
     pub(super) proven: bool,
     pub(super) idle_since: Instant,
     shared: Arc<Shared>,
+    /// Taken out of `child`, because waiting for a child closes its standard input first.
+    _stdin: Option<ChildStdin>,
     _listening: Listening,
 }
 
@@ -112,7 +114,17 @@ impl Process {
         }
         tracing::debug!(function = %function.logical_id, process = number, "started");
         let shared = shared.clone();
-        Ok(Self { number, child, api, proven: false, idle_since: Instant::now(), shared, _listening: listening })
+        let stdin = child.stdin.take();
+        Ok(Self {
+            number,
+            child,
+            api,
+            proven: false,
+            idle_since: Instant::now(),
+            shared,
+            _stdin: stdin,
+            _listening: listening,
+        })
     }
 
     /// Kills it and waits until the system has taken it back.

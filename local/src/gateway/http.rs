@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -85,6 +85,7 @@ impl HttpApi {
     }
 
     async fn answer(&self, peer: SocketAddr, parts: Parts, body: Body) -> Response {
+        let began = Instant::now();
         let request_id = gateway_id();
         let path = parts.uri.path();
         let Some(found) = self.path_in_stage(path).and_then(|path| self.0.routes.find(parts.method.as_str(), path))
@@ -118,6 +119,8 @@ impl HttpApi {
             }
         };
         self.0.ledger.outcome(&trace, response.status().as_str());
+        let took = began.elapsed();
+        tracing::debug!(target: "tidings::gateway", %trace, ?took, "{} {path} {}", parts.method, response.status().as_str());
         let headers = response.headers_mut();
         insert(headers, "apigw-requestid", &request_id);
         insert(headers, TRACE_HEADER, &trace);

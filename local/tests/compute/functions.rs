@@ -240,10 +240,19 @@ async fn a_shutdown_without_grace_gives_work_up() {
 }
 
 #[tokio::test]
-async fn functions_end_when_the_twin_is_killed() {
+async fn an_idle_function_ends_when_the_twin_is_killed() {
+    end_with_a_killed_twin("idle").await;
+}
+
+#[tokio::test]
+async fn a_hanging_function_that_watches_its_twin_ends_with_it() {
+    end_with_a_killed_twin("hanging").await;
+}
+
+async fn end_with_a_killed_twin(how: &str) {
     let mut doomed = tokio::process::Command::new(std::env::current_exe().unwrap())
         .args(["twin_process", "--exact", "--nocapture"])
-        .env(twin::DOOMED, "1")
+        .env(twin::DOOMED, how)
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()

@@ -3,6 +3,8 @@
 //! The functions under test are this very binary, executed again: with `TIDINGS_RUN_FUNCTION` set, the test
 //! `function_process` is not a test but a Lambda function on `lambda_runtime`.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where it panics")]
+
 mod functions;
 mod http;
 mod probe;

@@ -22,6 +22,9 @@ pub(crate) async fn run(name: &str) {
         .await;
         std::process::exit(1);
     }
+    if name == "watched" {
+        tidings_local::functions::end_with_the_twin().unwrap();
+    }
     println!("ready {}", std::process::id());
     match name {
         "http" => lambda_runtime::run(service_fn(http)).await.unwrap(),
@@ -37,7 +40,10 @@ async fn plain(event: LambdaEvent<Value>) -> Result<Value, Error> {
             println!("sleeping");
             tokio::time::sleep(Duration::from_millis(argument.as_u64().unwrap())).await;
         }
-        "hang" => std::thread::sleep(Duration::from_secs(600)),
+        "hang" => {
+            println!("hanging");
+            std::thread::sleep(Duration::from_secs(600));
+        }
         "fail" => return Err("the probe was asked to fail".into()),
         "exit" => std::process::exit(3),
         "large" => return Ok(json!("x".repeat(usize::try_from(argument.as_u64().unwrap()).unwrap()))),

@@ -108,11 +108,19 @@ pub(crate) async fn gone(pid: u32) {
     tokio::time::timeout(PATIENCE, ended).await.unwrap_or_else(|_| panic!("process {pid} still runs"));
 }
 
-/// Starts a function, says which process it is, and waits for the end.
+/// Starts a function, says which process it is, and waits for the end: of itself while the function idles, or hangs.
 pub(crate) async fn run_doomed() {
-    let functions = functions([function("plain")]);
-    let answer = functions.invoke("plainFunction", Bytes::from_static(b"{}"), &[]).await.unwrap();
-    let answer: Value = serde_json::from_slice(&answer).unwrap();
-    println!("started {}", answer["pid"]);
+    let functions = functions([function("plain"), function("watched")]);
+    let mut logs = functions.logs();
+    if std::env::var(DOOMED).is_ok_and(|how| how == "idle") {
+        functions.invoke("plainFunction", Bytes::from_static(b"{}"), &[]).await.unwrap();
+        println!("started {}", line(&mut logs, "ready ").await);
+        std::future::pending::<()>().await;
+    }
+    let hanging = functions.clone();
+    tokio::spawn(async move { hanging.invoke("watchedFunction", Bytes::from_static(br#"{"do":"hang"}"#), &[]).await });
+    let pid = line(&mut logs, "ready ").await;
+    line(&mut logs, "hanging").await;
+    println!("started {pid}");
     std::future::pending::<()>().await;
 }
