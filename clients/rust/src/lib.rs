@@ -1,1 +1,53 @@
-//! tidings-client
+//! The Rust client of Tidings, for both ends of a message.
+//!
+//! - [`Backend`] is your server: it registers devices, sends messages and reads their trail, over HTTPS with the app key.
+//! - [`Device`] is one device: it holds the socket and hands you [`Event`]s. It signs its own connect token, asks for what
+//!   it missed, opens sealed frames, puts them in order, shows each message once, acknowledges, sends heartbeats, comes
+//!   back after every loss with a growing, jittered pause, and moves to a new socket before the old one's two hours end.
+//!
+//! ```no_run
+//! use tidings_client::{Backend, Device, Event, Identity, Options};
+//! use tidings_wire::{Content, RegisterRequest, SendRequest};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let backend = Backend::new("http://127.0.0.1:7400", "td_demo.…")?;
+//! let registration: RegisterRequest = serde_json::from_value(serde_json::json!({
+//!     "appId": "demo", "alias": "alice", "platform": "PC", "nativeToken": "this-machine",
+//! }))?;
+//! let registered = backend.register(&registration).await?;
+//!
+//! let (_device, mut events) = Device::open(Identity::from_answer(&registered)?, Options::new("ws://127.0.0.1:7401/local"));
+//!
+//! let hello = SendRequest {
+//!     audiences: vec!["alice".to_owned()],
+//!     content: Content { alert: Some("Hello".to_owned()), ..Content::default() },
+//!     ..SendRequest::default()
+//! };
+//! backend.send(&hello, None).await?;
+//!
+//! while let Some(event) = events.next().await {
+//!     if let Event::Message(received) = event {
+//!         println!("{}", received.message.content.alert.unwrap_or_default());
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Inside, [`Inbox`] decides and does no I/O; `worker` carries out what it says.
+
+mod backend;
+mod backoff;
+mod device;
+mod dial;
+mod identity;
+mod inbox;
+mod worker;
+
+pub use backend::{ApiError, Backend};
+pub use backoff::Backoff;
+pub use device::{Ack, Device, DeviceGone, Event, Events, Options, Received, TokenIn, Unreadable};
+pub use dial::ConnectError;
+pub use identity::{Identity, IdentityError};
+pub use inbox::{Inbox, Step};
+pub use worker::{CloseReason, Loss};

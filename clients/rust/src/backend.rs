@@ -1,0 +1,244 @@
+//! The HTTP side: what a backend asks of Tidings with its app key.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tidings_wire::{DeviceAnswer, Problem, RegisterAnswer, RegisterRequest, SendAnswer, SendRequest, Trail};
+
+/// API Gateway ends a request after 30 seconds; waiting longer cannot bring an answer.
+const TIMEOUT: Duration = Duration::from_secs(31);
+/// The largest answer that is read: API Gateway's own limit.
+const MAX_ANSWER: usize = 10 * 1024 * 1024;
+
+/// A backend of one app. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct Backend {
+    base: String,
+    authorization: HeaderValue,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backend").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+/// A request to the HTTP API did not bring what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The API's URL is none.
+    #[error("{url:?} is not the URL of an HTTP API")]
+    BadUrl {
+        /// As it was given.
+        url: String,
+    },
+    /// The app key cannot be sent in a header.
+    #[error("the app key has characters that no app key has")]
+    BadKey,
+    /// Nothing came back: no connection, or it broke.
+    #[error("reach {url}")]
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// No answer within half a minute.
+    #[error("no answer from {url} in {} seconds", TIMEOUT.as_secs())]
+    Timeout {
+        /// What was asked.
+        url: String,
+    },
+    /// Tidings refused, and says why.
+    #[error("{0}")]
+    Problem(Box<Problem>),
+    /// An answer that is not of Tidings: a proxy's page, or a gateway's error.
+    #[error("unexpected answer {status} from {url}: {excerpt}")]
+    Unexpected {
+        /// What was asked.
+        url: String,
+        /// The status.
+        status: StatusCode,
+        /// The beginning of the body.
+        excerpt: String,
+    },
+}
+
+impl ApiError {
+    /// Whether asking again may help. A send that is asked again needs its idempotency key.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::BadUrl { .. } | Self::BadKey => false,
+            Self::Unreachable { .. } | Self::Timeout { .. } => true,
+            Self::Problem(problem) => problem.status == 429 || problem.status >= 500,
+            Self::Unexpected { status, .. } => *status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error(),
+        }
+    }
+}
+
+impl Backend {
+    /// A backend that talks to the API at `base_url` (`https://…/{stage}` or `http://127.0.0.1:7400`) with `app_key`.
+    /// Nothing is asked yet.
+    ///
+    /// # Errors
+    /// If the URL or the key cannot be one.
+    pub fn new(base_url: &str, app_key: &str) -> Result<Self, ApiError> {
+        let base = base_url.trim_end_matches('/').to_owned();
+        let is_http = base.parse::<Uri>().is_ok_and(|uri| {
+            uri.authority().is_some() && matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none()
+        });
+        if !is_http {
+            return Err(ApiError::BadUrl { url: base_url.to_owned() });
+        }
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {app_key}")).map_err(|_| ApiError::BadKey)?;
+        authorization.set_sensitive(true);
+        let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+        Ok(Self { base, authorization, client: Client::builder(TokioExecutor::new()).build(connector) })
+    }
+
+    /// Registers a device (`POST /v1/devices`).
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn register(&self, request: &RegisterRequest) -> Result<RegisterAnswer, ApiError> {
+        self.ask(Method::POST, "/v1/devices", Some(request), None).await
+    }
+
+    /// What is known of a device (`GET /v1/devices/{deviceId}`).
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn device(&self, device_id: &str) -> Result<DeviceAnswer, ApiError> {
+        self.ask(Method::GET, &format!("/v1/devices/{}", encode(device_id)), None::<&()>, None).await
+    }
+
+    /// Forgets a device (`DELETE /v1/devices/{deviceId}`).
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn unregister(&self, device_id: &str) -> Result<(), ApiError> {
+        let path = format!("/v1/devices/{}", encode(device_id));
+        self.exchange(Method::DELETE, &path, None::<&()>, None).await.map(drop)
+    }
+
+    /// Sends a message (`POST /v1/messages`). With the same idempotency key it is sent once, however often it is asked.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn send(&self, request: &SendRequest, idempotency_key: Option<&str>) -> Result<SendAnswer, ApiError> {
+        self.ask(Method::POST, "/v1/messages", Some(request), idempotency_key).await
+    }
+
+    /// What became of a message (`GET /v1/messages/{requestId}`).
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn trail(&self, request_id: &str) -> Result<Trail, ApiError> {
+        self.ask(Method::GET, &format!("/v1/messages/{}", encode(request_id)), None::<&()>, None).await
+    }
+
+    async fn ask<A: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+        idempotency_key: Option<&str>,
+    ) -> Result<A, ApiError> {
+        let (status, answer) = self.exchange(method, path, body, idempotency_key).await?;
+        serde_json::from_slice(&answer).map_err(|_| self.unexpected(path, status, &answer))
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+        idempotency_key: Option<&str>,
+    ) -> Result<(StatusCode, Bytes), ApiError> {
+        let url = format!("{}{path}", self.base);
+        let unreachable = |source| ApiError::Unreachable { url: url.clone(), source };
+        let mut request = Request::builder().method(method).uri(&url).header(AUTHORIZATION, &self.authorization);
+        if let Some(key) = idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header(CONTENT_TYPE, "application/json");
+                Bytes::from(serde_json::to_vec(body).map_err(|error| unreachable(error.into()))?)
+            }
+            None => Bytes::new(),
+        };
+        let request = request.body(Full::new(body)).map_err(|error| unreachable(error.into()))?;
+        let answer = async {
+            let response = self.client.request(request).await.map_err(|error| unreachable(error.into()))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(unreachable)?;
+            Ok((status, body.to_bytes()))
+        };
+        let (status, body) =
+            tokio::time::timeout(TIMEOUT, answer).await.map_err(|_| ApiError::Timeout { url: url.clone() })??;
+        if status.is_success() {
+            return Ok((status, body));
+        }
+        match serde_json::from_slice(&body) {
+            Ok(problem) => Err(ApiError::Problem(Box::new(problem))),
+            Err(_) => Err(self.unexpected(path, status, &body)),
+        }
+    }
+
+    fn unexpected(&self, path: &str, status: StatusCode, body: &[u8]) -> ApiError {
+        let excerpt = String::from_utf8_lossy(body).chars().take(200).collect();
+        ApiError::Unexpected { url: format!("{}{path}", self.base), status, excerpt }
+    }
+}
+
+/// Percent-encodes one segment of a path.
+pub(crate) fn encode(segment: &str) -> String {
+    let mut encoded = String::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_cannot_be_an_api_are_refused_before_anything_is_asked() {
+        assert!(Backend::new("http://127.0.0.1:7400/", "td_demo.x").is_ok());
+        for url in ["", "127.0.0.1:7400", "ws://127.0.0.1:7401", "/v1", "http://h/?stage=prod"] {
+            assert!(matches!(Backend::new(url, "k"), Err(ApiError::BadUrl { .. })), "{url}");
+        }
+        assert!(matches!(Backend::new("http://h", "a\nb"), Err(ApiError::BadKey)));
+    }
+
+    #[test]
+    fn a_segment_stays_one_segment() {
+        assert_eq!(encode("a/b?c=d é"), "a%2Fb%3Fc%3Dd%20%C3%A9");
+    }
+
+    #[test]
+    fn the_key_does_not_print() {
+        let backend = Backend::new("http://h", "td_demo.secret").unwrap();
+        assert!(!format!("{backend:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,232 @@
+//! A device against a real WebSocket server on port 0.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod service;
+
+use std::time::Duration;
+
+use serde_json::json;
+use service::{DEVICE, Service};
+use tidings_client::{Ack, CloseReason, Device, Event, Events, Loss, Options, Unreadable};
+use tidings_wire::action::Position;
+
+/// The next event that is no connecting or losing, whose number depends on timing.
+async fn next(events: &mut Events) -> Event {
+    loop {
+        match tokio::time::timeout(Duration::from_secs(10), events.next()).await.unwrap().unwrap() {
+            Event::Connected | Event::Disconnected { .. } => {}
+            event => return event,
+        }
+    }
+}
+
+async fn next_message(events: &mut Events) -> String {
+    loop {
+        match next(events).await {
+            Event::Message(received) => return received.message.id,
+            Event::Synced(_) | Event::Pong(_) => {}
+            other => panic!("a message was due, not {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn asks_for_what_it_missed_and_acknowledges_what_the_app_took() {
+    let service = Service::start().await;
+    let cursor = Some(Position { epoch: 7, seq: 2 });
+    let (device, mut events) = Device::open(service.identity.clone(), Options { cursor, ..service.options() });
+    let mut peer = service.accept().await;
+    assert_eq!(peer.claims.sub, DEVICE);
+    assert_eq!(peer.hear().await, json!({"action": "sync", "epoch": 7, "seq": 2}));
+    peer.message(3).await;
+    peer.message(4).await;
+    peer.synced(4, 2).await;
+    assert_eq!(next_message(&mut events).await, "3");
+    assert_eq!(peer.hear().await, json!({"action": "ack", "id": "3", "epoch": 7, "seq": 3}));
+    assert_eq!(next_message(&mut events).await, "4");
+    assert_eq!(peer.hear().await["id"], "4");
+    assert!(matches!(next(&mut events).await, Event::Synced(synced) if synced.position.seq == 4));
+    // A redelivery is confirmed again and not shown: the next event is the next message.
+    peer.message(4).await;
+    assert_eq!(peer.hear().await["id"], "4");
+    peer.message(5).await;
+    assert_eq!(next_message(&mut events).await, "5");
+    assert_eq!(peer.hear().await["id"], "5");
+
+    let (goodbye, ()) = tokio::join!(peer.hears_goodbye(), device.close());
+    assert!(goodbye);
+    assert!(matches!(next(&mut events).await, Event::Closed(CloseReason::Asked)));
+    assert!(events.next().await.is_none());
+    assert!(device.ping().is_err());
+}
+
+#[tokio::test]
+async fn acknowledges_by_hand_and_says_read() {
+    let service = Service::start().await;
+    let (device, mut events) =
+        Device::open(service.identity.clone(), Options { ack: Ack::Manual, ..service.options() });
+    let mut peer = service.accept().await;
+    assert_eq!(peer.hear().await, json!({"action": "sync"}));
+    peer.message(1).await;
+    peer.synced(1, 1).await;
+    let Event::Message(received) = next(&mut events).await else { panic!("a message was due") };
+    assert_eq!(received.sealed.split('.').count(), 5);
+    device.read(&received.message).unwrap();
+    assert_eq!(peer.hear().await["action"], "read", "nothing was acknowledged before");
+    device.ack(&received.message).unwrap();
+    assert_eq!(peer.hear().await["action"], "ack");
+}
+
+#[tokio::test]
+async fn what_is_not_sealed_for_it_is_never_a_message() {
+    let service = Service::start().await;
+    let (_device, mut events) = Device::open(service.identity.clone(), service.options());
+    let mut peer = service.accept().await;
+    peer.hear().await;
+    peer.say_in_clear(r#"{"message": "Internal server error", "connectionId": "x=", "requestId": "y"}"#).await;
+    assert!(matches!(next(&mut events).await, Event::Unreadable(Unreadable::NotSealedForUs)));
+    // It stood in place of the replay: the device asks again, long before the deadline.
+    assert_eq!(peer.hear().await, json!({"action": "sync"}));
+    peer.synced(0, 0).await;
+    assert!(matches!(next(&mut events).await, Event::Synced(_)));
+
+    let message = json!({"type": "message", "id": "1", "epoch": 7, "seq": 1, "deviceId": DEVICE, "toUserName": "alice",
+        "createTime": 1, "alert": "in clear"});
+    peer.say_in_clear(&message.to_string()).await;
+    assert!(matches!(next(&mut events).await, Event::Unreadable(Unreadable::NotSealedForUs)));
+    peer.say_binary().await;
+    assert!(matches!(next(&mut events).await, Event::Unreadable(Unreadable::NotSealedForUs)));
+    peer.say(json!({"type": "dance", "deviceId": DEVICE})).await;
+    assert!(matches!(next(&mut events).await, Event::Unreadable(Unreadable::UnknownKind)));
+    peer.say(json!({"type": "error", "deviceId": "device-2", "code": "c", "detail": "d"})).await;
+    assert!(matches!(next(&mut events).await, Event::Unreadable(Unreadable::NamesAnotherDevice)));
+    peer.message(1).await;
+    assert_eq!(next_message(&mut events).await, "1");
+}
+
+#[tokio::test]
+async fn comes_back_after_a_loss_with_its_cursor_and_its_confirmations() {
+    let service = Service::start().await;
+    let (_device, mut events) = Device::open(service.identity.clone(), service.options());
+    let mut peer = service.accept().await;
+    peer.up_to_date(0).await;
+    peer.message(1).await;
+    assert_eq!(next_message(&mut events).await, "1");
+    assert_eq!(peer.hear().await["action"], "ack");
+    // Vanishes without a goodbye: nobody knows whether the acknowledgement was heard.
+    drop(peer);
+    let mut peer = service.accept().await;
+    assert_eq!(peer.hear().await, json!({"action": "sync", "epoch": 7, "seq": 1}));
+    assert_eq!(peer.hear().await, json!({"action": "ack", "id": "1", "epoch": 7, "seq": 1}));
+    peer.message(2).await;
+    peer.synced(2, 1).await;
+    assert_eq!(next_message(&mut events).await, "2");
+}
+
+#[tokio::test]
+async fn reconnects_when_it_is_asked_to() {
+    let service = Service::start().await;
+    let (_device, mut events) = Device::open(service.identity.clone(), service.options());
+    let mut peer = service.accept().await;
+    peer.up_to_date(0).await;
+    let reconnect = json!({"type": "reconnect", "deviceId": DEVICE, "code": "going_away", "after": 0});
+    peer.say(reconnect).await;
+    service.accept().await.up_to_date(0).await;
+    let mut codes = Vec::new();
+    while codes.is_empty() {
+        if let Some(Event::Disconnected { loss: Loss::Asked { code, .. }, .. }) = events.next().await {
+            codes.push(code);
+        }
+    }
+    assert_eq!(codes, ["going_away"]);
+}
+
+#[tokio::test]
+async fn a_heartbeat_without_an_answer_is_a_loss() {
+    let service = Service::start().await;
+    let options = Options {
+        ping_every: Some(Duration::from_millis(50)),
+        answer_within: Duration::from_millis(300),
+        ..service.options()
+    };
+    let (_device, mut events) = Device::open(service.identity.clone(), options);
+    let mut peer = service.accept().await;
+    peer.up_to_date(0).await;
+    assert_eq!(peer.hear().await, json!({"action": "ping"}));
+    peer.say(json!({"type": "pong", "deviceId": DEVICE, "epoch": 7, "seq": 0, "serverTime": 1, "nextPing": 60})).await;
+    assert!(matches!(next(&mut events).await, Event::Synced(_)));
+    assert!(matches!(next(&mut events).await, Event::Pong(_)));
+    assert_eq!(peer.hear().await, json!({"action": "ping"}));
+    loop {
+        if let Some(Event::Disconnected { loss, .. }) = events.next().await {
+            assert!(matches!(loss, Loss::Silent), "{loss:?}");
+            break;
+        }
+    }
+    service.accept().await.up_to_date(0).await;
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_corrected_by_the_refusal() {
+    let service = Service::start().await;
+    let (_device, _events) = Device::open(service.identity.clone(), service.options());
+    // The service lives in another decade.
+    let first = service.refuse("401 Unauthorized", Some("Sun, 06 Nov 1994 08:49:37 GMT")).await;
+    assert!(first.iat > 1_600_000_000);
+    let second = service.refuse("401 Unauthorized", None).await;
+    assert!(second.iat.abs_diff(784_111_777) < 60, "{}", second.iat);
+}
+
+#[tokio::test]
+async fn gives_up_after_three_refusals_and_not_for_other_reasons() {
+    let service = Service::start().await;
+    let (_device, mut events) = Device::open(service.identity.clone(), service.options());
+    for status in ["401 Unauthorized", "403 Forbidden", "503 Service Unavailable", "429 Too Many Requests"] {
+        service.refuse(status, None).await;
+    }
+    for _ in 0..3 {
+        service.refuse("403 Forbidden", None).await;
+    }
+    let Event::Closed(CloseReason::CannotConnect(error)) = next(&mut events).await else { panic!("the end was due") };
+    assert!(error.is_refusal());
+}
+
+#[tokio::test]
+async fn a_gateway_that_drops_the_subprotocol_gets_the_token_in_the_url() {
+    let service = Service::start().await;
+    let (_device, mut events) = Device::open(service.identity.clone(), service.options());
+    let _dropped = service.accept_choosing(false).await;
+    let mut peer = service.accept_choosing(false).await.unwrap();
+    peer.up_to_date(0).await;
+    assert!(matches!(next(&mut events).await, Event::Synced(_)));
+}
+
+#[tokio::test]
+async fn moves_to_a_new_socket_before_it_leaves_the_old_one() {
+    let service = Service::start().await;
+    let options = Options { rollover_after: Duration::from_millis(200), ..service.options() };
+    let (_device, mut events) = Device::open(service.identity.clone(), options);
+    let mut old = service.accept().await;
+    old.up_to_date(0).await;
+    let mut new = service.accept().await;
+    // Both are open; the old one still carries messages, and what comes by both ways is shown once.
+    assert_eq!(new.hear().await["action"], "sync");
+    old.message(1).await;
+    new.message(1).await;
+    new.synced(1, 1).await;
+    assert_eq!(next_message(&mut events).await, "1");
+    assert!(old.hears_goodbye().await);
+    new.message(2).await;
+    assert_eq!(next_message(&mut events).await, "2");
+}
+
+#[tokio::test]
+async fn ends_when_the_app_no_longer_listens() {
+    let service = Service::start().await;
+    let (_device, events) = Device::open(service.identity.clone(), service.options());
+    let mut peer = service.accept().await;
+    peer.up_to_date(0).await;
+    drop(events);
+    assert!(peer.hears_goodbye().await);
+}
