@@ -1,0 +1,4 @@
+//! The AWS services that functions call.
+
+mod journal;
+pub mod sqs;

@@ -1,0 +1,99 @@
+//! The errors of SQS, with the names that SDKs know them by.
+
+use thiserror::Error;
+
+/// An error as SQS answers it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct SqsError {
+    /// Which error.
+    pub code: Code,
+    /// What SQS says about it.
+    pub message: String,
+}
+
+impl SqsError {
+    /// An error with this message.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// The errors that SQS knows and the twin can meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// Two entries of a batch have the same id.
+    BatchEntryIdsNotDistinct,
+    /// The entries of a batch are too long together.
+    BatchRequestTooLong,
+    /// A batch is empty.
+    EmptyBatchRequest,
+    /// The twin itself failed, for instance to write its journal.
+    InternalError,
+    /// The id of an entry has characters that it may not have.
+    InvalidBatchEntryId,
+    /// A body has characters that it may not have.
+    InvalidMessageContents,
+    /// A parameter has a value that it may not have.
+    InvalidParameterValue,
+    /// The message is not in the hands of this consumer.
+    MessageNotInflight,
+    /// A parameter is missing.
+    MissingParameter,
+    /// There is no such queue.
+    QueueDoesNotExist,
+    /// The receipt handle is none.
+    ReceiptHandleIsInvalid,
+    /// A batch has more than ten entries.
+    TooManyEntriesInBatchRequest,
+    /// The twin does not have this operation.
+    UnsupportedOperation,
+}
+
+impl Code {
+    /// The name in the JSON protocol.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BatchEntryIdsNotDistinct => "BatchEntryIdsNotDistinct",
+            Self::BatchRequestTooLong => "BatchRequestTooLong",
+            Self::EmptyBatchRequest => "EmptyBatchRequest",
+            Self::InternalError => "InternalFailure",
+            Self::InvalidBatchEntryId => "InvalidBatchEntryId",
+            Self::InvalidMessageContents => "InvalidMessageContents",
+            Self::InvalidParameterValue => "InvalidParameterValueException",
+            Self::MessageNotInflight => "MessageNotInflight",
+            Self::MissingParameter => "MissingRequiredParameterException",
+            Self::QueueDoesNotExist => "QueueDoesNotExist",
+            Self::ReceiptHandleIsInvalid => "ReceiptHandleIsInvalid",
+            Self::TooManyEntriesInBatchRequest => "TooManyEntriesInBatchRequest",
+            Self::UnsupportedOperation => "UnsupportedOperation",
+        }
+    }
+
+    /// The name in the older query protocol, which the header `x-amzn-query-error` keeps alive.
+    #[must_use]
+    pub fn query_name(self) -> &'static str {
+        match self {
+            Self::BatchEntryIdsNotDistinct => "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
+            Self::BatchRequestTooLong => "AWS.SimpleQueueService.BatchRequestTooLong",
+            Self::EmptyBatchRequest => "AWS.SimpleQueueService.EmptyBatchRequest",
+            Self::InternalError => "InternalFailure",
+            Self::InvalidBatchEntryId => "AWS.SimpleQueueService.InvalidBatchEntryId",
+            Self::InvalidMessageContents => "InvalidMessageContents",
+            Self::InvalidParameterValue => "InvalidParameterValue",
+            Self::MessageNotInflight => "AWS.SimpleQueueService.MessageNotInflight",
+            Self::MissingParameter => "MissingParameter",
+            Self::QueueDoesNotExist => "AWS.SimpleQueueService.NonExistentQueue",
+            Self::ReceiptHandleIsInvalid => "ReceiptHandleIsInvalid",
+            Self::TooManyEntriesInBatchRequest => "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
+            Self::UnsupportedOperation => "AWS.SimpleQueueService.UnsupportedOperation",
+        }
+    }
+
+    /// Whether the sender is to blame.
+    #[must_use]
+    pub fn is_senders_fault(self) -> bool {
+        self != Self::InternalError
+    }
+}

@@ -1,0 +1,382 @@
+//! SQS: the template's queues, in memory or kept by a journal.
+//!
+//! The semantics are those that AWS documents: visibility timeouts, delays, long polling, FIFO groups and deduplication,
+//! redrive to a dead-letter queue by `maxReceiveCount`, and batches in which each entry has a fate of its own. Queues come
+//! from the template; nothing makes or drops one at run time.
+
+mod error;
+mod message;
+mod protocol;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Code, SqsError};
+pub use message::{Attribute, Attributes, Message, Outgoing, Received, md5_of_text};
+pub use protocol::Answer;
+pub use queue::Counts;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use self::message::{hexadecimal, sequence_number};
+use self::queue::{Accepted, QueueState, Stored};
+use super::journal::{self, Journal, Record};
+use crate::ledger::Ledger;
+use crate::template::Queue;
+
+/// How often a queue looks for messages that are older than it keeps them, at most.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+
+/// The queues of a twin. A clone serves the same ones.
+#[derive(Debug, Clone)]
+pub struct Sqs(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    queues: BTreeMap<String, Line>,
+    journal: Option<Journal>,
+    ledger: Ledger,
+}
+
+#[derive(Debug)]
+struct Line {
+    state: Mutex<QueueState>,
+    /// Rung whenever a message may have become receivable.
+    changed: Notify,
+    expired_at: Mutex<Instant>,
+}
+
+/// What a sender is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The id of the message; of the earlier one where this repeats it.
+    pub message_id: String,
+    /// Its place in a FIFO queue.
+    pub sequence_number: Option<String>,
+}
+
+/// A queue and how many messages are where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueCounts {
+    /// The queue's name.
+    pub name: String,
+    /// How many messages are where.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+impl Sqs {
+    /// The queues of a template, with the messages that the journal at `path` has for them.
+    ///
+    /// What was in flight when the twin was killed is visible again at once: its consumers are gone with the twin.
+    ///
+    /// # Errors
+    /// The journal cannot be read or written.
+    pub fn open(queues: &[Queue], path: Option<&Path>, ledger: Ledger) -> io::Result<Self> {
+        let mut states: BTreeMap<String, QueueState> =
+            queues.iter().map(|queue| (queue.name.clone(), QueueState::new(queue.clone()))).collect();
+        let journal = match path {
+            None => None,
+            Some(path) => {
+                for record in journal::read(path)? {
+                    replay(&mut states, record);
+                }
+                Some(Journal::create(path, records(&states))?)
+            }
+        };
+        for state in states.values_mut() {
+            let waiting: Vec<Stored> = state.stored().collect();
+            for stored in waiting.iter().filter(|stored| stored.message.dead_letter_source.is_none()) {
+                for trace in &stored.message.traces {
+                    ledger.adopt(trace, &format!("{} (kept)", state.config().name));
+                }
+                state.hold(stored.sequence, ledger.hold(&stored.message.traces));
+            }
+        }
+        let line =
+            |state| Line { state: Mutex::new(state), changed: Notify::new(), expired_at: Mutex::new(Instant::now()) };
+        let queues = states.into_iter().map(|(name, state)| (name, line(state))).collect();
+        Ok(Self(Arc::new(Inner { queues, journal, ledger })))
+    }
+
+    /// Sends a message. The answer comes when it is safe.
+    ///
+    /// # Errors
+    /// There is no such queue, it does not take such a message, or the journal failed.
+    pub async fn send(&self, queue: &str, outgoing: Outgoing) -> Result<Sent, SqsError> {
+        let sent = self.enqueue(queue, outgoing)?;
+        self.flush().await?;
+        Ok(sent)
+    }
+
+    /// Sends a message that is safe only once [`flush`](Self::flush) says so.
+    fn enqueue(&self, queue: &str, outgoing: Outgoing) -> Result<Sent, SqsError> {
+        let line = self.line(queue)?;
+        let mut state = line.lock();
+        let fifo = state.config().fifo;
+        let Accepted { message_id, sequence, stored } = state.send(outgoing, new_id()?, now())?;
+        if let Some(Stored { message, sequence, visible_at }) = stored {
+            for trace in &message.traces {
+                self.0.ledger.alias(trace, &message.id);
+            }
+            state.hold(sequence, self.0.ledger.hold(&message.traces));
+            self.append(|| Record::Sent { queue: queue.to_owned(), sequence, visible_at, message });
+        }
+        drop(state);
+        line.changed.notify_waiters();
+        Ok(Sent { message_id, sequence_number: fifo.then(|| sequence_number(sequence)) })
+    }
+
+    /// Receives up to `max` messages, waiting up to `wait` for the first; for `visibility`, or as long as the queue says.
+    ///
+    /// # Errors
+    /// There is no such queue.
+    pub async fn receive(
+        &self,
+        queue: &str,
+        max: usize,
+        wait: Duration,
+        visibility: Option<Duration>,
+    ) -> Result<Vec<Received>, SqsError> {
+        let line = self.line(queue)?;
+        let deadline = Instant::now() + wait;
+        loop {
+            let changed = line.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the look, so that a send in between is not missed.
+            changed.as_mut().enable();
+            let received = self.take(line, max, visibility)?;
+            if !received.is_empty() || Instant::now() >= deadline {
+                return Ok(received);
+            }
+            let now = now();
+            let next_change = line.lock().next_change(now);
+            let until_change = next_change.map(|time| Instant::now() + Duration::from_millis(time - now));
+            let wake = until_change.map_or(deadline, |change| change.min(deadline));
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn take(&self, line: &Line, max: usize, visibility: Option<Duration>) -> Result<Vec<Received>, SqsError> {
+        self.expire(line);
+        let mut state = line.lock();
+        let taken = state.receive(max, visibility, now());
+        let (name, arn) = (state.config().name.clone(), state.config().arn.clone());
+        let redrive = state.config().redrive.clone();
+        for it in &taken.received {
+            let first_received_at = it.message.first_received_at.unwrap_or_default();
+            self.append(|| Record::Received {
+                queue: name.clone(),
+                sequence: it.sequence,
+                receives: it.message.receives,
+                first_received_at,
+            });
+        }
+        drop(state);
+        if taken.dead.is_empty() {
+            return Ok(taken.received);
+        }
+        if let Some(redrive) = redrive {
+            let dead_letters = self.line(&redrive.dead_letter_queue)?;
+            let mut target = dead_letters.lock();
+            for (sequence, message) in taken.dead {
+                tracing::warn!(
+                    message = message.id,
+                    "a message of {name} was received {} times and is now in {}",
+                    message.receives,
+                    redrive.dead_letter_queue
+                );
+                let stored = target.accept_dead_letter(message, &arn, now());
+                let Stored { message, sequence: place, visible_at } = stored;
+                let queue = redrive.dead_letter_queue.clone();
+                self.append(|| Record::Sent { queue, sequence: place, visible_at, message });
+                self.append(|| Record::Deleted { queue: name.clone(), sequence });
+            }
+            drop(target);
+            dead_letters.changed.notify_waiters();
+            // The group of a dead letter may go on.
+            line.changed.notify_waiters();
+        }
+        Ok(taken.received)
+    }
+
+    /// Deletes messages by their receipt handles; each has a fate of its own.
+    pub async fn delete<'h>(
+        &self,
+        queue: &str,
+        handles: impl IntoIterator<Item = &'h str>,
+    ) -> Result<Vec<Result<(), SqsError>>, SqsError> {
+        let line = self.line(queue)?;
+        let mut state = line.lock();
+        let mut fates = Vec::new();
+        let mut deleted = Vec::new();
+        for handle in handles {
+            fates.push(state.delete(handle, now()).map(|found| deleted.extend(found)));
+        }
+        for (sequence, _) in &deleted {
+            self.append(|| Record::Deleted { queue: queue.to_owned(), sequence: *sequence });
+        }
+        drop(state);
+        line.changed.notify_waiters();
+        self.flush().await?;
+        Ok(fates)
+    }
+
+    /// Changes how long a received message stays invisible, from now on.
+    ///
+    /// # Errors
+    /// There is no such queue, or the message is not in the hands of this consumer.
+    pub fn change_visibility(&self, queue: &str, handle: &str, visibility: Duration) -> Result<(), SqsError> {
+        let line = self.line(queue)?;
+        line.lock().change_visibility(handle, visibility, now())?;
+        line.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Drops every message of a queue.
+    ///
+    /// # Errors
+    /// There is no such queue, or the journal failed.
+    pub async fn purge(&self, queue: &str) -> Result<(), SqsError> {
+        let line = self.line(queue)?;
+        let gone = line.lock().purge();
+        self.forget(queue, gone);
+        self.flush().await
+    }
+
+    /// How many messages are in each queue.
+    #[must_use]
+    pub fn counts(&self) -> Vec<QueueCounts> {
+        let count =
+            |(name, line): (&String, &Line)| QueueCounts { name: name.clone(), counts: line.lock().counts(now()) };
+        self.0.queues.iter().map(count).collect()
+    }
+
+    /// Waits until what was accepted so far is on the disk.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub async fn flush(&self) -> Result<(), SqsError> {
+        match &self.0.journal {
+            Some(journal) => {
+                journal.flush().await.map_err(|error| SqsError::new(Code::InternalError, error.to_string()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn expire(&self, line: &Line) {
+        let mut expired_at = line.expired_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if expired_at.elapsed() < EXPIRE_EVERY {
+            return;
+        }
+        *expired_at = Instant::now();
+        drop(expired_at);
+        let mut state = line.lock();
+        let gone = state.expire(now());
+        let queue = state.config().name.clone();
+        drop(state);
+        self.forget(&queue, gone);
+    }
+
+    fn forget(&self, queue: &str, gone: Vec<u64>) {
+        for sequence in gone {
+            self.append(|| Record::Deleted { queue: queue.to_owned(), sequence });
+        }
+    }
+
+    fn append(&self, record: impl FnOnce() -> Record) {
+        if let Some(journal) = &self.0.journal {
+            journal.append(&record());
+        }
+    }
+
+    fn line(&self, queue: &str) -> Result<&Line, SqsError> {
+        self.0.queues.get(queue).ok_or_else(|| {
+            let message = "The specified queue does not exist.";
+            SqsError::new(Code::QueueDoesNotExist, message)
+        })
+    }
+}
+
+impl Line {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        // A queue is consistent between any two of its calls.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn replay(states: &mut BTreeMap<String, QueueState>, record: Record) {
+    // A queue that the template no longer has takes its messages along.
+    match record {
+        Record::Sent { queue, sequence, visible_at, message } => {
+            if let Some(state) = states.get_mut(&queue) {
+                state.restore(Stored { message, sequence, visible_at });
+            }
+        }
+        Record::Received { queue, sequence, receives, first_received_at } => {
+            if let Some(state) = states.get_mut(&queue) {
+                state.restore_receives(sequence, receives, first_received_at);
+            }
+        }
+        Record::Deleted { queue, sequence } => {
+            if let Some(state) = states.get_mut(&queue) {
+                state.remove(sequence);
+            }
+        }
+        Record::Remembered { queue, group, deduplication_id, message_id, sequence, sent_at } => {
+            if let Some(state) = states.get_mut(&queue) {
+                state.remember(group, Some(deduplication_id), &message_id, sequence, sent_at);
+            }
+        }
+    }
+}
+
+fn records(states: &BTreeMap<String, QueueState>) -> impl Iterator<Item = Record> {
+    let now = now();
+    states.iter().flat_map(move |(queue, state)| {
+        let sent = state.stored().map(|Stored { message, sequence, visible_at }| Record::Sent {
+            queue: queue.clone(),
+            sequence,
+            visible_at,
+            message,
+        });
+        let remembered = state.remembered(now).map(|(group, id, message_id, sequence, sent_at)| Record::Remembered {
+            queue: queue.clone(),
+            group: group.map(str::to_owned),
+            deduplication_id: id.to_owned(),
+            message_id: message_id.to_owned(),
+            sequence,
+            sent_at,
+        });
+        sent.chain(remembered)
+    })
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A random id in the form of a UUID.
+pub(super) fn new_id() -> Result<String, SqsError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| SqsError::new(Code::InternalError, error.to_string()))?;
+    bytes[6] = (bytes[6] & 0x0F) | 0x40;
+    bytes[8] = (bytes[8] & 0x3F) | 0x80;
+    let text = hexadecimal(&bytes);
+    Ok([&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]].join("-"))
+}
