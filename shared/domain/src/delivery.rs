@@ -87,6 +87,7 @@ pub fn plan(delivery: &Delivery, view: &UserView, now: Timestamp) -> Plan {
             let entry = Box::new(Entry {
                 position,
                 id: delivery.id.clone(),
+                platform: delivery.platform,
                 content: delivery.content.clone(),
                 sms: delivery.sms.clone(),
                 accepted: delivery.accepted,
@@ -183,6 +184,7 @@ pub(crate) mod tests {
         Entry {
             position,
             id: id(n),
+            platform: Platform::All,
             content: Content::default(),
             sms: None,
             accepted: Timestamp(1_000),

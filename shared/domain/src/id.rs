@@ -120,9 +120,14 @@ impl MessageId {
     }
 }
 
-/// Lower-case hexadecimal.
+/// SHA-256 in lower-case hexadecimal: tells one request's body from another's.
 #[must_use]
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a String cannot fail.

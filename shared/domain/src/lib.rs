@@ -19,7 +19,7 @@ pub mod presence;
 pub mod trail;
 
 pub use delivery::Delivery;
-pub use id::{AppId, ConnectionId, DeviceId, IdError, MessageId, UserKey};
+pub use id::{AppId, ConnectionId, DeviceId, IdError, MessageId, UserKey, digest};
 pub use mailbox::Entry;
 pub use message::Message;
 pub use presence::{Connection, Device, Profile, UserView};

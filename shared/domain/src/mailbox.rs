@@ -2,7 +2,7 @@
 //! before it, so that the newest one alone refuses a duplicate.
 
 use serde::{Deserialize, Serialize};
-use tidings_wire::{Timestamp, action::Position, send::Content};
+use tidings_wire::{Platform, Timestamp, action::Position, send::Content};
 
 use crate::{Delivery, DeviceId, MessageId, fallback::StepRecord};
 
@@ -27,6 +27,8 @@ pub struct Entry {
     pub position: Position,
     /// The message.
     pub id: MessageId,
+    /// Only devices of this platform.
+    pub platform: Platform,
     /// What the devices are given.
     pub content: Content,
     /// Text of the SMS, where the sender gave one.
@@ -140,6 +142,13 @@ pub fn append(tail: Option<&Entry>, delivery: &Delivery, now: Timestamp) -> Appe
         window: tail.window.then(&tail.id),
         keep_until: keep_until.max(tail.keep_until),
     }
+}
+
+/// Where a replay begins: the client's cursor, or the log's beginning where the cursor is ahead of the log, as that of a
+/// log that has expired away or belonged to somebody else.
+#[must_use]
+pub fn replay_from(cursor: Option<Position>, head: Option<Position>) -> Option<Position> {
+    cursor.filter(|cursor| head.is_some_and(|head| *cursor <= head))
 }
 
 /// What a client that holds `cursor` is told when it has been sent `found`, the entries after it that are still kept.

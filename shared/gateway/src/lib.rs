@@ -1,1 +1,58 @@
-//! tidings-gateway
+//! Posts frames to connections through API Gateway's management API (`POST /@connections/{id}`).
+
+use aws_sdk_apigatewaymanagement::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::post_to_connection::PostToConnectionError,
+    primitives::Blob,
+};
+use tidings_domain::{ConnectionId, delivery::PostOutcome};
+
+/// The management API of one WebSocket API.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    client: Client,
+}
+
+impl Gateway {
+    /// Over a client whose endpoint is the API's own: a custom domain serves clients, not this.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Posts one frame. What API Gateway says of it is an outcome, not an error: only an acknowledgement proves arrival, and
+    /// a 410 does not prove the opposite.
+    pub async fn post(&self, connection: &ConnectionId, frame: String) -> PostOutcome {
+        let request = self.client.post_to_connection().connection_id(connection.as_str()).data(Blob::new(frame));
+        let error = match request.send().await {
+            Ok(_) => return PostOutcome::Accepted,
+            Err(error) => error,
+        };
+        let outcome = outcome(&error);
+        match outcome {
+            PostOutcome::Accepted | PostOutcome::Gone => {}
+            PostOutcome::Retry => {
+                tracing::warn!(%connection, code = error.code(), "post was not accepted; it will be tried again");
+            }
+            PostOutcome::Fault => {
+                tracing::error!(%connection, code = error.code(), "post was refused for good: check endpoint and permission");
+            }
+        }
+        outcome
+    }
+}
+
+fn outcome<R>(error: &SdkError<PostToConnectionError, R>) -> PostOutcome {
+    match error.as_service_error() {
+        Some(PostToConnectionError::GoneException(_)) => PostOutcome::Gone,
+        // 403 says that we may not post there at all: never a reason to prune.
+        Some(PostToConnectionError::ForbiddenException(_) | PostToConnectionError::PayloadTooLargeException(_)) => {
+            PostOutcome::Fault
+        }
+        // 429 is the account's rate or that client's full buffer.
+        Some(PostToConnectionError::LimitExceededException(_)) => PostOutcome::Retry,
+        // A server error, or no answer at all: it may have been delivered, and the client shows each id once.
+        Some(_) | None => PostOutcome::Retry,
+    }
+}

@@ -1,1 +1,159 @@
-//! tidings-queue
+//! What Tidings puts on SQS. Two queues' worth of senders, each over one SDK client:
+//!
+//! - [`DeliverQueue`]: FIFO, one message group per user, so that one user's messages stay in order and no user waits for
+//!   another
+//! - [`StepQueue`]: fallback steps, at once or up to fifteen minutes later
+//!
+//! Every message carries the trace of what caused it (`AWSTraceHeader`), so that X-Ray and the local twin can follow it.
+
+use aws_sdk_sqs::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    types::{
+        MessageSystemAttributeNameForSends, MessageSystemAttributeValue, SendMessageBatchRequestEntry,
+        SendMessageBatchResultEntry,
+    },
+};
+use serde::Serialize;
+use tidings_domain::{Delivery, Timestamp, fallback::StepDue};
+
+/// Messages of one batch request (AWS's limit). Ten deliveries of the largest frame stay well below SQS's 1 MB a request.
+pub const BATCH: usize = 10;
+
+/// Longest delay of a message, in seconds (AWS's limit).
+pub const LONGEST_DELAY_SECONDS: u64 = 900;
+
+/// A message that is not on its queue.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// SQS refused, or did not answer.
+    #[error("{operation}: {code}")]
+    Request {
+        /// What was being done.
+        operation: &'static str,
+        /// SQS's code, or what kept the answer away.
+        code: String,
+        /// The SDK's error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// SQS took the batch and refused some of its messages.
+    #[error("{operation}: {refused} of the batch were refused: {code}")]
+    Partial {
+        /// What was being done.
+        operation: &'static str,
+        /// How many.
+        refused: usize,
+        /// SQS's code for the first of them.
+        code: String,
+    },
+    /// A payload cannot be written as JSON.
+    #[error("write payload")]
+    Payload(#[from] serde_json::Error),
+    /// A request lacks what the SDK requires.
+    #[error("build request")]
+    Build(#[from] aws_sdk_sqs::error::BuildError),
+}
+
+/// The FIFO queue of deliveries.
+#[derive(Clone, Debug)]
+pub struct DeliverQueue {
+    client: Client,
+    url: String,
+}
+
+/// A standard queue of fallback steps: `fallback` for those that are due, `later` for those that will be.
+#[derive(Clone, Debug)]
+pub struct StepQueue {
+    client: Client,
+    url: String,
+}
+
+impl DeliverQueue {
+    /// Over the queue with this URL.
+    #[must_use]
+    pub fn new(client: Client, url: String) -> Self {
+        Self { client, url }
+    }
+
+    /// Sends up to [`BATCH`] deliveries in one request, each in its user's group. The same delivery within five minutes is
+    /// dropped by SQS.
+    ///
+    /// # Errors
+    /// [`QueueError`]; of a partial one the rest is on the queue, and sending all of it again doubles nothing.
+    pub async fn send(&self, deliveries: &[Delivery], trace: Option<&str>) -> Result<(), QueueError> {
+        const OPERATION: &str = "send deliveries";
+        let entries = deliveries
+            .iter()
+            .enumerate()
+            .map(|(index, delivery)| {
+                SendMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .message_body(body(delivery)?)
+                    .message_group_id(delivery.user.digest())
+                    .message_deduplication_id(delivery.id.as_str())
+                    .set_message_system_attributes(trace_attribute(trace)?)
+                    .build()
+                    .map_err(QueueError::from)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let answer = request.send().await.map_err(|error| request_error(OPERATION, error))?;
+        let sent: &[SendMessageBatchResultEntry] = answer.successful();
+        match answer.failed() {
+            [] if sent.len() == deliveries.len() => Ok(()),
+            failed => Err(QueueError::Partial {
+                operation: OPERATION,
+                refused: deliveries.len() - sent.len(),
+                code: failed.first().map_or("missing from the answer", |entry| entry.code()).to_owned(),
+            }),
+        }
+    }
+}
+
+impl StepQueue {
+    /// Over the queue with this URL.
+    #[must_use]
+    pub fn new(client: Client, url: String) -> Self {
+        Self { client, url }
+    }
+
+    /// Sends a step, to be received when it is due, or after [`LONGEST_DELAY_SECONDS`] where it is due later than that.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub async fn send(&self, due: &StepDue, now: Timestamp, trace: Option<&str>) -> Result<(), QueueError> {
+        let delay = now.seconds_until(due.due).min(LONGEST_DELAY_SECONDS);
+        let mut request = self.client.send_message().queue_url(&self.url).message_body(body(due)?);
+        if delay > 0 {
+            request = request.delay_seconds(i32::try_from(delay).unwrap_or(i32::MAX));
+        }
+        request
+            .set_message_system_attributes(trace_attribute(trace)?)
+            .send()
+            .await
+            .map_err(|error| request_error("send fallback step", error))?;
+        Ok(())
+    }
+}
+
+type SystemAttributes = std::collections::HashMap<MessageSystemAttributeNameForSends, MessageSystemAttributeValue>;
+
+fn trace_attribute(trace: Option<&str>) -> Result<Option<SystemAttributes>, QueueError> {
+    let Some(trace) = trace else { return Ok(None) };
+    let value = MessageSystemAttributeValue::builder().data_type("String").string_value(trace).build()?;
+    Ok(Some([(MessageSystemAttributeNameForSends::AwsTraceHeader, value)].into()))
+}
+
+fn body(payload: &impl Serialize) -> Result<String, QueueError> {
+    Ok(serde_json::to_string(payload)?)
+}
+
+fn request_error<E, R>(operation: &'static str, error: SdkError<E, R>) -> QueueError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    let code = error.code().unwrap_or("no answer").to_owned();
+    QueueError::Request { operation, code, source: Box::new(error) }
+}

@@ -4,7 +4,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use tidings_domain::{Timestamp, fallback::StepDue};
 
-use crate::{StoreError, item, keys};
+use crate::{
+    StoreError,
+    item::{self, Item},
+    keys,
+    mailbox::is_conditional,
+};
 
 /// The `Due` table.
 #[derive(Clone, Debug)]
@@ -12,9 +17,6 @@ pub struct Due {
     client: aws_sdk_dynamodb::Client,
     table: String,
 }
-
-/// Seconds that one bucket spans.
-const BUCKET_SECONDS: i64 = 60;
 
 /// How long an item outlives its time, in seconds, should nobody take it: a week, for a timer that was down.
 const GRACE_SECONDS: u64 = 7 * 86_400;
@@ -41,7 +43,7 @@ impl Due {
     pub async fn keep(&self, due: &StepDue) -> Result<(), StoreError> {
         const OPERATION: &str = "keep timer";
         let item = DueItem {
-            pk: bucket(due.due.seconds()),
+            pk: bucket(minute_of(due.due)),
             sk: sort_key(due),
             step: serde_json::to_string(due).map_err(|error| StoreError::item(OPERATION, error))?,
             expires_at: item::expiry(due.due.plus_seconds(GRACE_SECONDS)),
@@ -56,18 +58,18 @@ impl Due {
         Ok(())
     }
 
-    /// Up to 100 steps out of the minute that `at` lies in. A bucket is empty once every step has been removed.
+    /// Up to 100 steps out of one minute, counted since the Unix epoch. It is empty once every step has been removed.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn minute(&self, at: Timestamp) -> Result<Vec<StepDue>, StoreError> {
+    pub async fn minute(&self, minute: i64) -> Result<Vec<StepDue>, StoreError> {
         const OPERATION: &str = "read timers";
         let page = self
             .client
             .query()
             .table_name(&self.table)
             .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", keys::text(bucket(at.seconds())))
+            .expression_attribute_values(":pk", keys::text(bucket(minute)))
             .consistent_read(true)
             .limit(100)
             .send()
@@ -83,6 +85,52 @@ impl Due {
             .collect()
     }
 
+    /// The last minute that has been handed on, as the number of minutes since the Unix epoch.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn done_until(&self) -> Result<Option<i64>, StoreError> {
+        const OPERATION: &str = "read timer cursor";
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(cursor_key()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::request(OPERATION, error))?;
+        let Some(item) = answer.item else { return Ok(None) };
+        let number = item.get("done_minute").and_then(|value| value.as_n().ok()?.parse().ok());
+        number.map(Some).ok_or_else(|| StoreError::item(OPERATION, "done_minute"))
+    }
+
+    /// Records that every minute up to this one has been handed on. It never goes back.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_done_until(&self, minute: i64) -> Result<(), StoreError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(cursor_key()))
+            .update_expression("SET done_minute = :minute")
+            .condition_expression("attribute_not_exists(pk) OR done_minute < :minute")
+            .expression_attribute_values(":minute", keys::number(minute))
+            .send()
+            .await;
+        match update {
+            Ok(_) => Ok(()),
+            Err(error)
+                if is_conditional(error.as_service_error().map(|e| e.is_conditional_check_failed_exception())) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(StoreError::request("move timer cursor", error)),
+        }
+    }
+
     /// Removes a step that has been handed on.
     ///
     /// # Errors
@@ -91,7 +139,7 @@ impl Due {
         self.client
             .delete_item()
             .table_name(&self.table)
-            .key(keys::PK, AttributeValue::S(bucket(due.due.seconds())))
+            .key(keys::PK, AttributeValue::S(bucket(minute_of(due.due))))
             .key(keys::SK, AttributeValue::S(sort_key(due)))
             .send()
             .await
@@ -100,8 +148,18 @@ impl Due {
     }
 }
 
-fn bucket(seconds: i64) -> String {
-    format!("{:011}", seconds.div_euclid(BUCKET_SECONDS))
+/// The minute that a moment lies in, counted since the Unix epoch.
+#[must_use]
+pub fn minute_of(at: Timestamp) -> i64 {
+    at.seconds().div_euclid(60)
+}
+
+fn bucket(minute: i64) -> String {
+    format!("{minute:011}")
+}
+
+fn cursor_key() -> Item {
+    [(keys::PK.to_owned(), keys::text("cursor")), (keys::SK.to_owned(), keys::text("cursor"))].into()
 }
 
 fn sort_key(due: &StepDue) -> String {

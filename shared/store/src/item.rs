@@ -152,6 +152,8 @@ pub(crate) struct EntryItem {
     pub(crate) pk: String,
     pub(crate) sk: String,
     pub(crate) message: MessageId,
+    #[serde(rename = "for_platform")]
+    pub(crate) platform: Platform,
     pub(crate) content: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) sms: Option<String>,
@@ -179,6 +181,7 @@ impl EntryItem {
             pk: user.encode(),
             sk: keys::entry(entry.position),
             message: entry.id.clone(),
+            platform: entry.platform,
             content,
             sms: entry.sms.clone(),
             accepted: entry.accepted.0,
@@ -203,6 +206,7 @@ impl EntryItem {
         Ok(Entry {
             position,
             id: self.message,
+            platform: self.platform,
             content,
             sms: self.sms,
             accepted: Timestamp(self.accepted),

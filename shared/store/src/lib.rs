@@ -21,7 +21,7 @@ mod messages;
 pub use connections::{Connected, ConnectionRecord};
 pub use devices::DeviceRecord;
 pub use directory::{App, Directory};
-pub use due::Due;
+pub use due::{Due, minute_of};
 pub use error::StoreError;
 pub use mailbox::{Appended, Confirmation};
 pub use messages::{Messages, Stored};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tidings_crypto::jwk::Jwk;
 
 use crate::{FieldProblem, Timestamp, choice::choice, fields::Fields, limits};
 
@@ -120,39 +121,17 @@ fn is_address(text: &str) -> bool {
     })
 }
 
-/// A symmetric key as a JSON Web Key (RFC 7517, RFC 7518 §6.4).
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Jwk {
-    /// Always `oct`.
-    pub kty: String,
-    /// The key's id, as in the frames' `kid`.
-    pub kid: String,
-    /// The key, base64url without padding.
-    pub k: String,
-    /// `A256CBC-HS512` or `HS256`.
-    pub alg: String,
-    /// `enc` or `sig`.
-    #[serde(rename = "use")]
-    pub usage: String,
-}
-
-impl std::fmt::Debug for Jwk {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Jwk").field("kid", &self.kid).field("k", &"***").finish_non_exhaustive()
-    }
-}
-
 /// The device's two keys.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeviceKeys {
-    /// Opens frames (`A256CBC-HS512`).
+    /// Opens frames (`dir`, `A256CBC-HS512`).
     pub content: Jwk,
     /// Signs connect tokens (`HS256`).
     pub token: Jwk,
 }
 
 /// The answer to a registration. The keys are derived and never stored by the service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RegisterAnswer {
     /// The device's id.
     pub id: String,

@@ -1,0 +1,57 @@
+//! Configuration: environment variables, read once at start. What is missing or wrong stops the function there, by its name.
+
+use std::env;
+
+use tidings_crypto::keys::{RootKeys, RootKeysError};
+
+/// A variable that a function needs and cannot use.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It is not there, or empty.
+    #[error("the environment variable {0} is not set")]
+    Missing(&'static str),
+    /// The root keys cannot be read.
+    #[error("the environment variable {ROOT_KEYS} does not hold root keys")]
+    RootKeys(#[from] RootKeysError),
+}
+
+/// Table of users, their devices, connections and mailboxes.
+pub const USERS_TABLE: &str = "TIDINGS_USERS_TABLE";
+/// Table of look-ups by device and by connection.
+pub const LOOKUPS_TABLE: &str = "TIDINGS_LOOKUPS_TABLE";
+/// Table of messages.
+pub const MESSAGES_TABLE: &str = "TIDINGS_MESSAGES_TABLE";
+/// Table of apps.
+pub const DIRECTORY_TABLE: &str = "TIDINGS_DIRECTORY_TABLE";
+/// Table of timers.
+pub const DUE_TABLE: &str = "TIDINGS_DUE_TABLE";
+/// Queue of deliveries.
+pub const DELIVER_QUEUE_URL: &str = "TIDINGS_DELIVER_QUEUE_URL";
+/// Queue of fallback steps that are due.
+pub const FALLBACK_QUEUE_URL: &str = "TIDINGS_FALLBACK_QUEUE_URL";
+/// Queue of timers up to fifteen minutes ahead.
+pub const LATER_QUEUE_URL: &str = "TIDINGS_LATER_QUEUE_URL";
+/// Endpoint of the WebSocket API's management API: `https://{api}.execute-api.{region}.amazonaws.com/{stage}`.
+pub const CONNECTIONS_ENDPOINT: &str = "TIDINGS_CONNECTIONS_ENDPOINT";
+/// Root keys: JSON, version to secret.
+pub const ROOT_KEYS: &str = "TIDINGS_ROOT_KEYS";
+/// Sender of e-mail.
+pub const EMAIL_FROM: &str = "TIDINGS_EMAIL_FROM";
+/// Least severe level that is logged; `info` where it is not set.
+pub const LOG: &str = "TIDINGS_LOG";
+
+/// The value of a variable.
+///
+/// # Errors
+/// [`ConfigError::Missing`], also where it is empty.
+pub fn text(name: &'static str) -> Result<String, ConfigError> {
+    env::var(name).ok().filter(|value| !value.is_empty()).ok_or(ConfigError::Missing(name))
+}
+
+/// The root keys.
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn root_keys() -> Result<RootKeys, ConfigError> {
+    Ok(RootKeys::parse(&text(ROOT_KEYS)?)?)
+}

@@ -1,0 +1,257 @@
+//! HTTP functions: an axum router on `lambda_http`, and every failure as a problem.
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{FromRequestParts, Request},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use lambda_http::RequestExt as _;
+use serde_json::{Map, Value};
+use tidings_store::StoreError;
+use tidings_wire::{FieldProblem, Problem, json, limits, problem};
+
+use crate::{Error, apps::AppsError, logs};
+
+/// Every way in which a request can fail, each with one status and one code.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Fields are missing, empty, too long, of the wrong type or not known.
+    #[error("fields are wrong")]
+    Fields(Vec<FieldProblem>),
+    /// The body is no JSON object that we read.
+    #[error("{0}")]
+    Body(json::JsonError),
+    /// No `Authorization: Bearer` header.
+    #[error("send the app key as `Authorization: Bearer …`")]
+    NoAppKey,
+    /// The key is not one of the app's.
+    #[error("the app key is not valid")]
+    WrongAppKey,
+    /// The request names another app than the key's.
+    #[error("`appId` is not the app that the key belongs to")]
+    UnknownApp,
+    /// Nothing there, or not this app's.
+    #[error("{0}")]
+    NotFound(&'static str),
+    /// No such route.
+    #[error("no such route; see the API's documentation")]
+    NoRoute,
+    /// The route exists with other methods.
+    #[error("the method is not allowed here")]
+    MethodNotAllowed,
+    /// The idempotency key was used with another body.
+    #[error("the Idempotency-Key was used before with another body")]
+    KeyReused,
+    /// Somebody else changed the same thing at the same moment.
+    #[error("changed by another request at the same moment; try again")]
+    Conflict,
+    /// A dependency is slow or down; the request may be repeated.
+    #[error("not available just now; try again")]
+    Unavailable(#[source] Error),
+    /// A fault of ours.
+    #[error("internal error")]
+    Internal(#[source] Error),
+}
+
+impl ApiError {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Fields(_) => StatusCode::BAD_REQUEST,
+            Self::Body(json::JsonError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(json::JsonError::TooDeep | json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::NoAppKey | Self::WrongAppKey => StatusCode::UNAUTHORIZED,
+            Self::UnknownApp => StatusCode::FORBIDDEN,
+            Self::NotFound(_) | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Fields(_) => "invalid_fields",
+            Self::Body(json::JsonError::TooLarge { .. }) => "body_too_large",
+            Self::Body(json::JsonError::TooDeep) => "body_too_deep",
+            Self::Body(json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => "not_json",
+            Self::NoAppKey => "no_app_key",
+            Self::WrongAppKey => "wrong_app_key",
+            Self::UnknownApp => "unknown_app",
+            Self::NotFound(_) => "not_found",
+            Self::NoRoute => "no_route",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::Conflict => "conflict",
+            Self::Unavailable(_) => "unavailable",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// Seconds after which a repeat makes sense.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Conflict | Self::Unavailable(_) => Some(1),
+            Self::Fields(_)
+            | Self::Body(_)
+            | Self::NoAppKey
+            | Self::WrongAppKey
+            | Self::UnknownApp
+            | Self::NotFound(_)
+            | Self::NoRoute
+            | Self::MethodNotAllowed
+            | Self::KeyReused
+            | Self::Internal(_) => None,
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Request { .. } => Self::Unavailable(error.into()),
+            StoreError::Item { .. } => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<AppsError> for ApiError {
+    fn from(error: AppsError) -> Self {
+        match error {
+            AppsError::NoKey => Self::NoAppKey,
+            AppsError::WrongKey => Self::WrongAppKey,
+            AppsError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Vec<FieldProblem>> for ApiError {
+    fn from(problems: Vec<FieldProblem>) -> Self {
+        Self::Fields(problems)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let errors = if let Self::Fields(problems) = &self { problems.clone() } else { Vec::new() };
+        let detail = match errors.as_slice() {
+            [] => self.to_string(),
+            [only] => format!("`{}` {}", only.field, only.detail),
+            [first, rest @ ..] => format!("`{}` {}; and {} more", first.field, first.detail, rest.len()),
+        };
+        let problem = Problem {
+            status: status.as_u16(),
+            code: self.code().to_owned(),
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            detail,
+            request_id: None,
+            errors,
+        };
+        let mut response = (status, Json(&problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE));
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // For the middleware, which knows the request's id.
+        response.extensions_mut().insert(problem);
+        response.extensions_mut().insert(std::sync::Arc::new(self));
+        response
+    }
+}
+
+/// Reads a body as a JSON object.
+///
+/// # Errors
+/// [`ApiError::Body`].
+pub fn object(body: &Bytes) -> Result<Map<String, Value>, ApiError> {
+    json::object(body).map_err(ApiError::Body)
+}
+
+/// The id of the invocation and the trace that it belongs to.
+#[derive(Clone, Debug, Default)]
+pub struct Invocation {
+    /// Lambda's request id.
+    pub request_id: String,
+    /// X-Ray trace header.
+    pub trace: Option<String>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Invocation {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
+
+/// The token of an `Authorization: Bearer` header.
+#[must_use]
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Serves a router until the process ends: problems get the request's id, faults are logged once, unknown routes and methods
+/// are problems too.
+///
+/// # Errors
+/// Where the Runtime API cannot be reached.
+pub async fn serve(router: Router) -> Result<(), Error> {
+    lambda_http::run(complete(router)).await
+}
+
+/// A router with everything that every HTTP function has.
+pub fn complete(router: Router) -> Router {
+    router
+        .fallback(|| async { ApiError::NoRoute })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(axum::extract::DefaultBodyLimit::max(limits::HTTP_BODY_BYTES * 2))
+        .layer(middleware::from_fn(edge))
+}
+
+async fn edge(mut request: Request, next: Next) -> Response {
+    let invocation = request.lambda_context_ref().map_or_else(Invocation::default, |context| Invocation {
+        request_id: context.request_id.clone(),
+        trace: context.xray_trace_id.clone(),
+    });
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    request.extensions_mut().insert(invocation.clone());
+    let mut response = next.run(request).await;
+    let status = response.status().as_u16();
+    let request_id = invocation.request_id;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let cause = response.extensions_mut().remove::<std::sync::Arc<ApiError>>();
+        let error = cause.map_or_else(String::new, |error| logs::chain(&*error));
+        if status >= 500 {
+            tracing::error!(%method, path, status, code = problem.code, request_id, error, "request failed");
+        } else {
+            tracing::info!(%method, path, status, code = problem.code, request_id, "request refused");
+        }
+        let headers = std::mem::take(response.headers_mut());
+        let problem = Problem { request_id: Some(request_id), ..problem };
+        response = (response.status(), Json(problem)).into_response();
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        response
+            .headers_mut()
+            .extend(headers.into_iter().filter(|(name, _)| name.as_ref() != Some(&header::CONTENT_LENGTH)));
+    } else {
+        tracing::info!(%method, path, status, request_id, "request served");
+    }
+    response
+}

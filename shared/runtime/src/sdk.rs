@@ -1,0 +1,137 @@
+//! AWS clients for a Lambda: one HTTP client for all of them, few root certificates, short timeouts.
+
+use std::time::Duration;
+
+use aws_config::{
+    BehaviorVersion, SdkConfig, environment::EnvironmentVariableCredentialsProvider, retry::RetryConfig,
+    timeout::TimeoutConfig,
+};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+use tidings_gateway::Gateway;
+use tidings_queue::{DeliverQueue, StepQueue};
+use tidings_store::{Directory, Due, Messages, Users};
+
+use crate::{
+    Error,
+    config::{self, ConfigError},
+};
+
+/// The roots that AWS endpoints chain to (<https://www.amazontrust.com/repository/>). Parsing these five instead of a
+/// system's hundred and more is part of a cold start.
+const AMAZON_ROOTS: &str = include_str!("../certs/amazon-trust-services.pem");
+
+/// The SDK's configuration, shared by all clients of a function.
+#[derive(Clone, Debug)]
+pub struct Sdk {
+    config: SdkConfig,
+}
+
+impl Sdk {
+    /// Reads region, credentials and endpoint from the environment, as Lambda sets them.
+    ///
+    /// # Errors
+    /// Where the TLS stack cannot be set up.
+    pub async fn from_env() -> Result<Self, Error> {
+        let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
+        let tls = TlsContext::builder().with_trust_store(roots).build()?;
+        let http = Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(tls)
+            // A frozen Lambda wakes with dead sockets: reuse only what was used just now.
+            .pool_idle_timeout(Duration::from_secs(20))
+            .build_https();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_millis(1_000))
+            .operation_attempt_timeout(Duration::from_millis(3_000))
+            .operation_timeout(Duration::from_secs(8))
+            .build();
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            // Lambda always hands credentials over in the environment; the other sources would be tried in vain.
+            .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)))
+            .load()
+            .await;
+        Ok(Self { config })
+    }
+
+    /// The configuration, for further clients.
+    #[must_use]
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.config)
+    }
+
+    /// Users, over the tables that the environment names.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn users(&self) -> Result<Users, ConfigError> {
+        Ok(Users::new(self.dynamodb(), config::text(config::USERS_TABLE)?, config::text(config::LOOKUPS_TABLE)?))
+    }
+
+    /// Messages, over the table that the environment names.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn messages(&self) -> Result<Messages, ConfigError> {
+        Ok(Messages::new(self.dynamodb(), config::text(config::MESSAGES_TABLE)?))
+    }
+
+    /// The directory, over the table that the environment names.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn directory(&self) -> Result<Directory, ConfigError> {
+        Ok(Directory::new(self.dynamodb(), config::text(config::DIRECTORY_TABLE)?))
+    }
+
+    /// Timers, over the table that the environment names.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn due(&self) -> Result<Due, ConfigError> {
+        Ok(Due::new(self.dynamodb(), config::text(config::DUE_TABLE)?))
+    }
+
+    /// The queue of deliveries.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn deliver_queue(&self) -> Result<DeliverQueue, ConfigError> {
+        Ok(DeliverQueue::new(aws_sdk_sqs::Client::new(&self.config), config::text(config::DELIVER_QUEUE_URL)?))
+    }
+
+    /// The queue of fallback steps that are due.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn fallback_queue(&self) -> Result<StepQueue, ConfigError> {
+        Ok(StepQueue::new(aws_sdk_sqs::Client::new(&self.config), config::text(config::FALLBACK_QUEUE_URL)?))
+    }
+
+    /// The queue of timers up to fifteen minutes ahead.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn later_queue(&self) -> Result<StepQueue, ConfigError> {
+        Ok(StepQueue::new(aws_sdk_sqs::Client::new(&self.config), config::text(config::LATER_QUEUE_URL)?))
+    }
+
+    /// The management API of the WebSocket API.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn gateway(&self) -> Result<Gateway, ConfigError> {
+        let endpoint = config::text(config::CONNECTIONS_ENDPOINT)?;
+        let config = aws_sdk_apigatewaymanagement::config::Builder::from(&self.config).endpoint_url(endpoint).build();
+        Ok(Gateway::new(aws_sdk_apigatewaymanagement::Client::from_conf(config)))
+    }
+}

@@ -1,0 +1,55 @@
+//! Frames sealed under the key of the device that they are for.
+
+use tidings_crypto::{
+    frame,
+    keys::{KeyUse, RootKeys, UnknownVersion},
+    random::RandomError,
+};
+use tidings_domain::Connection;
+use tidings_wire::Frame;
+
+/// Seals frames. Device keys are derived from the root key each time and stored nowhere.
+#[derive(Debug)]
+pub struct Sealer {
+    roots: RootKeys,
+}
+
+/// A frame that could not be sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The connection was opened under a root key that has been withdrawn.
+    #[error("derive the device's key")]
+    Key(#[from] UnknownVersion),
+    /// The operating system gave no randomness.
+    #[error("draw an initialisation vector")]
+    Random(#[from] RandomError),
+    /// The frame cannot be written as JSON.
+    #[error("write the frame")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Sealer {
+    /// Over the root keys.
+    #[must_use]
+    pub fn new(roots: RootKeys) -> Self {
+        Self { roots }
+    }
+
+    /// The root keys.
+    #[must_use]
+    pub fn roots(&self) -> &RootKeys {
+        &self.roots
+    }
+
+    /// Seals a frame for the device behind a connection, under the root key that the device connected with.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal(&self, frame: &Frame, to: &Connection) -> Result<String, SealError> {
+        let device = to.device.as_str();
+        let keys = self.roots.device_keys(to.key_version, device, to.generation)?;
+        let kid = self.roots.key_id(device, to.generation, KeyUse::Content);
+        let kid = tidings_crypto::keys::KeyId { version: to.key_version, ..kid }.to_string();
+        Ok(frame::seal_random(&keys.content, &kid, &serde_json::to_vec(frame)?)?)
+    }
+}

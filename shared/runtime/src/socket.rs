@@ -1,0 +1,159 @@
+//! WebSocket functions: events as the handlers want them, answers as API Gateway wants them.
+
+use std::collections::HashMap;
+
+use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
+use serde::Serialize;
+use tidings_domain::{ConnectionId, IdError};
+use tidings_store::ConnectionRecord;
+use tidings_wire::{
+    Action, FieldProblem, Frame,
+    frame::{ErrorFrame, Reconnect},
+    json,
+};
+
+use crate::{Error, Sealer, sealer::SealError};
+
+/// An event that lacks what every event of its kind has. It fails the invocation: nothing is invented in its place.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    /// No connection id.
+    #[error("the event has no connection id")]
+    NoConnection,
+    /// A connection id that is none.
+    #[error("the event's connection id")]
+    Connection(#[from] IdError),
+}
+
+/// The connection that an event is about.
+///
+/// # Errors
+/// [`EventError`].
+pub fn connection_id(event: &ApiGatewayWebsocketProxyRequest) -> Result<ConnectionId, EventError> {
+    let id = event.request_context.connection_id.as_deref().ok_or(EventError::NoConnection)?;
+    Ok(id.parse()?)
+}
+
+/// What a function answers to an event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reply {
+    /// HTTP status: of a `$connect`, whether the upgrade is accepted; of a message, 200.
+    pub status_code: u16,
+    /// Headers of the upgrade.
+    #[serde(skip_serializing_if = "HashMap::is_empty")]
+    pub headers: HashMap<String, String>,
+    /// The frame that is sent back, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+}
+
+impl Reply {
+    /// Done, and nothing to say.
+    #[must_use]
+    pub fn done() -> Self {
+        Self { status_code: 200, ..Self::default() }
+    }
+
+    /// Refuses an upgrade.
+    #[must_use]
+    pub fn refused(status_code: u16) -> Self {
+        Self { status_code, ..Self::default() }
+    }
+
+    /// Sends a frame back.
+    #[must_use]
+    pub fn frame(sealed: String) -> Self {
+        Self { body: Some(sealed), ..Self::done() }
+    }
+}
+
+/// Why a message of a device is answered with an error frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The frame was binary.
+    Binary,
+    /// Not a JSON object.
+    Body(json::JsonError),
+    /// No such action.
+    UnknownAction,
+    /// Fields are missing, wrong or not known.
+    Fields(Vec<FieldProblem>),
+    /// The mailbox has no such message at that place.
+    UnknownMessage,
+}
+
+impl Refusal {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Binary => "binary_frame",
+            Self::Body(json::JsonError::TooLarge { .. }) => "body_too_large",
+            Self::Body(json::JsonError::TooDeep) => "body_too_deep",
+            Self::Body(json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => "not_json",
+            Self::UnknownAction => "unknown_action",
+            Self::Fields(_) => "invalid_fields",
+            Self::UnknownMessage => "unknown_message",
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Binary => "frames are text".to_owned(),
+            Self::Body(error) => error.to_string(),
+            Self::UnknownAction => "`action` must be one of ping, sync, ack, read, state".to_owned(),
+            Self::Fields(problems) => {
+                let each = problems.iter().map(|problem| format!("`{}` {}", problem.field, problem.detail));
+                each.collect::<Vec<_>>().join("; ")
+            }
+            Self::UnknownMessage => "the mailbox has no such message at this `epoch` and `seq`".to_owned(),
+        }
+    }
+
+    /// The frame that says so.
+    #[must_use]
+    pub fn frame(&self, to: &ConnectionRecord) -> Frame {
+        Frame::Error(ErrorFrame {
+            device_id: to.connection.device.to_string(),
+            code: self.code().to_owned(),
+            detail: self.detail(),
+        })
+    }
+}
+
+/// What a device said.
+///
+/// # Errors
+/// [`Refusal`], for the frame that answers it.
+pub fn action(event: &ApiGatewayWebsocketProxyRequest) -> Result<Action, Refusal> {
+    if event.is_base64_encoded {
+        return Err(Refusal::Binary);
+    }
+    let object = json::object(event.body.as_deref().unwrap_or_default().as_bytes()).map_err(Refusal::Body)?;
+    let known = ["ping", "sync", "ack", "read", "state"];
+    let named = object.get("action").and_then(|action| action.as_str());
+    if !named.is_some_and(|action| known.contains(&action)) {
+        return Err(Refusal::UnknownAction);
+    }
+    Action::parse(object).map_err(Refusal::Fields)
+}
+
+/// Seals a frame as the answer.
+///
+/// # Errors
+/// [`SealError`].
+pub fn answer(sealer: &Sealer, frame: &Frame, to: &ConnectionRecord) -> Result<Reply, SealError> {
+    Ok(Reply::frame(sealer.seal(frame, &to.connection)?))
+}
+
+/// The answer on a connection that nobody knows: in clear, because no key belongs to it. A client takes it as a reason to
+/// come back on a new connection, never as a message.
+///
+/// # Errors
+/// Where the frame cannot be written as JSON.
+pub fn unknown_connection() -> Result<Reply, Error> {
+    let frame =
+        Frame::Reconnect(Reconnect { device_id: String::new(), code: "unknown_connection".to_owned(), after: 1 });
+    Ok(Reply::frame(serde_json::to_string(&frame)?))
+}
