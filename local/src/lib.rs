@@ -1,7 +1,17 @@
-//! tidings-local
+//! The local twin of a serverless stack, and the command line around it.
+//!
+//! The twin reads a SAM template and serves what it declares on loopback, with no Docker, no account and no other process:
+//!
+//! - [`template`] reads the template into plain data;
+//! - [`functions`] runs Lambda functions as real processes on the Runtime API;
+//! - [`gateway`] is the HTTP API, the WebSocket API and its `@connections`, with the events, limits and errors of AWS;
+//! - [`schedule`] fires `rate(…)` and `cron(…)` rules;
+//! - [`ledger`] counts, for each thing that came from outside, the AWS requests that it cost;
+//! - [`stack`] puts all of it together: start there.
 
 pub mod functions;
 pub mod gateway;
 pub mod ledger;
 pub mod schedule;
+pub mod stack;
 pub mod template;

@@ -104,6 +104,8 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // Ctrl-C in a terminal is for the twin alone, which lets its functions finish first.
+            .process_group(0)
             .kill_on_drop(true);
         let mut child = command.spawn()?;
         if let Some(stdout) = child.stdout.take() {

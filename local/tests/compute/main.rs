@@ -9,6 +9,7 @@ mod functions;
 mod http;
 mod probe;
 mod schedule;
+mod stack;
 mod twin;
 mod websocket;
 

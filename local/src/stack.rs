@@ -1,0 +1,296 @@
+//! The whole twin: a template on three loopback listeners.
+//!
+//! ```text
+//! backend ─ HTTP ─> gateway::http ──┐                     ┌─> aws (DynamoDB, SQS, SES, SNS, @connections)
+//! device ─ socket ─> gateway::websocket ─> functions (processes)
+//!                    schedule ──────┘        └── event_source <── aws::sqs
+//! ```
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::functions::{Functions, FunctionsOptions, Source};
+use crate::gateway::http::{HttpApi, HttpLimits};
+use crate::gateway::management;
+use crate::gateway::websocket::{SocketApi, SocketLimits};
+use crate::ledger::Ledger;
+use crate::schedule::Schedules;
+use crate::template::{Secrets, Settings, Template, TemplateError};
+
+/// How long a shutdown waits for each of its steps.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What to run, and where.
+#[derive(Debug, Clone)]
+pub struct TwinOptions {
+    /// The SAM template.
+    pub template: PathBuf,
+    /// Its parameters that are not to take their defaults.
+    pub parameters: BTreeMap<String, String>,
+    /// Where the functions' code comes from.
+    pub source: Source,
+    /// Where what was accepted is kept; in memory where there is none.
+    pub data: Option<PathBuf>,
+    /// The address to listen at. Anything but loopback lets others in, and the twin checks no signatures.
+    pub address: IpAddr,
+    /// The port of the HTTP API; 0 takes a free one.
+    pub api_port: u16,
+    /// The port of the WebSocket API; 0 takes a free one.
+    pub socket_port: u16,
+    /// The port of the AWS endpoint; 0 takes a free one.
+    pub aws_port: u16,
+    /// The most processes of one function.
+    pub process_limit: usize,
+    /// The limits of the HTTP API.
+    pub http_limits: HttpLimits,
+    /// The limits of the WebSocket API.
+    pub socket_limits: SocketLimits,
+}
+
+impl TwinOptions {
+    /// A template on free ports, in memory, with AWS's limits.
+    #[must_use]
+    pub fn new(template: impl Into<PathBuf>, source: Source) -> Self {
+        Self {
+            template: template.into(),
+            parameters: BTreeMap::new(),
+            source,
+            data: None,
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            api_port: 0,
+            socket_port: 0,
+            aws_port: 0,
+            process_limit: 16,
+            http_limits: HttpLimits::default(),
+            socket_limits: SocketLimits::default(),
+        }
+    }
+}
+
+/// Why a twin does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port is taken, or may not be had.
+    #[error("listen on {address} for the {what}")]
+    Listen {
+        /// What was to listen.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The template cannot be served.
+    #[error("the template cannot be served")]
+    Template(#[from] TemplateError),
+    /// The data folder cannot be used.
+    #[error("use the data folder {}", folder.display())]
+    Data {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A running twin. Dropping it ends everything at once; [`Twin::shutdown`] ends it in order.
+#[derive(Debug)]
+pub struct Twin {
+    template: Template,
+    api_url: String,
+    socket_url: String,
+    aws_url: String,
+    functions: Functions,
+    sockets: Option<SocketApi>,
+    schedules: Schedules,
+    ledger: Ledger,
+    gateways: Servers,
+    aws_server: Servers,
+}
+
+impl Twin {
+    /// Starts everything; when this returns, every listener answers.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(options: TwinOptions) -> Result<Self, StartError> {
+        // Bound first: the template's URLs name the ports, and a taken one should be told before anything begins.
+        let (api, api_url) = listen("HTTP API", "http", options.address, options.api_port).await?;
+        let (socket, socket_url) = listen("WebSocket API", "ws", options.address, options.socket_port).await?;
+        let (aws, aws_url) = listen("AWS endpoint", "http", options.address, options.aws_port).await?;
+
+        let mut settings = Settings::new(&api_url, &socket_url, &aws_url);
+        settings.parameters = options.parameters;
+        let mut secrets = secrets(options.data.as_deref())?;
+        let template = Template::read(&options.template, &settings, &mut secrets)?;
+        for warning in &template.warnings {
+            tracing::warn!("{warning}");
+        }
+
+        let ledger = Ledger::new();
+        let functions = Functions::new(
+            template.functions.values().cloned(),
+            FunctionsOptions {
+                process_limit: options.process_limit,
+                ..FunctionsOptions::new(options.source, &settings.region, &aws_url)
+            },
+            ledger.clone(),
+        );
+        let http = template.http_api.clone();
+        let http = http.map(|api| HttpApi::new(api, functions.clone(), ledger.clone(), options.http_limits));
+        let sockets = template.websocket_api.clone();
+        let sockets = sockets.map(|api| SocketApi::new(api, functions.clone(), ledger.clone(), options.socket_limits));
+
+        let mut aws_server = Servers::default();
+        aws_server.serve(aws, sockets.clone().map(management::router).unwrap_or_default());
+        let mut gateways = Servers::default();
+        gateways.serve(api, http.as_ref().map(HttpApi::router).unwrap_or_default());
+        gateways.serve(socket, sockets.as_ref().map(SocketApi::router).unwrap_or_default());
+        let schedules = Schedules::start(template.schedules.clone(), &settings.region, &functions, &ledger);
+        Ok(Self { template, api_url, socket_url, aws_url, functions, sockets, schedules, ledger, gateways, aws_server })
+    }
+
+    /// Where the HTTP API is served, `http://127.0.0.1:7400`; with the stage, if it has one of its own.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        let stage = self.template.http_api.as_ref().map(|api| api.stage.as_str()).filter(|stage| *stage != "$default");
+        stage.map_or_else(|| self.api_url.clone(), |stage| format!("{}/{stage}", self.api_url))
+    }
+
+    /// Where the WebSocket API is served, with its stage: `ws://127.0.0.1:7401/prod`.
+    #[must_use]
+    pub fn socket_url(&self) -> String {
+        let stage = self.template.websocket_api.as_ref().map(|api| api.stage.as_str());
+        stage.map_or_else(|| self.socket_url.clone(), |stage| format!("{}/{stage}", self.socket_url))
+    }
+
+    /// Where DynamoDB, SQS, SES, SNS and `@connections` are served, `http://127.0.0.1:7402`.
+    #[must_use]
+    pub fn aws_url(&self) -> &str {
+        &self.aws_url
+    }
+
+    /// The template's outputs, resolved to what the twin serves.
+    #[must_use]
+    pub fn outputs(&self) -> &BTreeMap<String, String> {
+        &self.template.outputs
+    }
+
+    /// The template, resolved.
+    #[must_use]
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// The functions.
+    #[must_use]
+    pub fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    /// The WebSocket API, if the template has one.
+    #[must_use]
+    pub fn sockets(&self) -> Option<&SocketApi> {
+        self.sockets.as_ref()
+    }
+
+    /// The schedules, which can be fired before their time.
+    #[must_use]
+    pub fn schedules(&self) -> &Schedules {
+        &self.schedules
+    }
+
+    /// What every trace cost.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Ends everything in order: what brings work in first, then the sockets with their `$disconnect`, then the functions,
+    /// and last the services that those still needed.
+    pub async fn shutdown(self) {
+        let Self { functions, sockets, schedules, gateways, aws_server, .. } = self;
+        drop(schedules);
+        gateways.shutdown(GRACE).await;
+        if let Some(sockets) = sockets {
+            sockets.shutdown(GRACE).await;
+        }
+        functions.shutdown(GRACE).await;
+        aws_server.shutdown(GRACE).await;
+    }
+}
+
+/// Waits until somebody wants this program to end: Ctrl-C, or SIGTERM.
+///
+/// # Errors
+/// Where the signals cannot be listened to.
+pub async fn interrupted() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+async fn listen(
+    what: &'static str,
+    scheme: &str,
+    address: IpAddr,
+    port: u16,
+) -> Result<(TcpListener, String), StartError> {
+    let wanted = SocketAddr::new(address, port);
+    let bound = async {
+        let listener = TcpListener::bind(wanted).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, format!("{scheme}://{address}")))
+    };
+    bound.await.map_err(|source| StartError::Listen { what, address: wanted, source })
+}
+
+fn secrets(data: Option<&Path>) -> Result<Secrets, StartError> {
+    let Some(folder) = data else { return Ok(Secrets::in_memory()) };
+    let opened = std::fs::create_dir_all(folder).and_then(|()| Secrets::open(folder.join("secrets.json")));
+    opened.map_err(|source| StartError::Data { folder: folder.to_path_buf(), source })
+}
+
+/// The listeners' tasks; they end when this is dropped.
+#[derive(Debug, Default)]
+struct Servers {
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Servers {
+    fn serve(&mut self, listener: TcpListener, router: Router) {
+        let stop = self.stop.clone();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        self.tasks.spawn(async move {
+            let serving = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "a listener ended");
+            }
+        });
+    }
+
+    /// Takes no more requests, and lets those that run be answered.
+    async fn shutdown(mut self, grace: Duration) {
+        self.stop.cancel();
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, ended).await.is_err() {
+            tracing::warn!("some requests were cut off");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A whole twin on a template of its own.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tidings_local::stack::{StartError, Twin, TwinOptions};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::twin::{self, request};
+
+const TEMPLATE: &str = r#"
+Transform: AWS::Serverless-2016-10-31
+Parameters:
+  Greeting: { Type: String, Default: hello }
+Globals:
+  Function: { Runtime: provided.al2023, Handler: bootstrap, Timeout: 10, CodeUri: . }
+Resources:
+  WebFunction:
+    Type: AWS::Serverless::Function
+    Metadata: { BuildMethod: rust-cargolambda, BuildProperties: { Binary: http } }
+    Properties:
+      Events:
+        Hello: { Type: HttpApi, Properties: { Method: GET, Path: '/hello/{name}' } }
+  SocketFunction:
+    Type: AWS::Serverless::Function
+    Metadata: { BuildMethod: rust-cargolambda, BuildProperties: { Binary: socket } }
+  HourlyFunction:
+    Type: AWS::Serverless::Function
+    Metadata: { BuildMethod: rust-cargolambda, BuildProperties: { Binary: plain } }
+    Properties:
+      Environment: { Variables: { GREETING: !Ref Greeting } }
+      Events:
+        Hourly:
+          Type: Schedule
+          Properties: { Schedule: rate(1 hour), Input: '{"do":"greet"}' }
+  Sockets:
+    Type: AWS::Serverless::WebSocketApi
+    Properties:
+      StageName: live
+      RouteSelectionExpression: $request.body.action
+      Routes:
+        $connect: { FunctionArn: !GetAtt SocketFunction.Arn }
+        $default: { FunctionArn: !GetAtt SocketFunction.Arn }
+"#;
+
+async fn start(folder: &tempfile::TempDir) -> Result<Twin, StartError> {
+    let path = folder.path().join("template.yaml");
+    std::fs::write(&path, TEMPLATE).unwrap();
+    let mut options = TwinOptions::new(path, twin::options().source);
+    options.parameters.insert("Greeting".to_owned(), "good day".to_owned());
+    options.data = Some(folder.path().join("data"));
+    Twin::start(options).await
+}
+
+#[tokio::test]
+async fn a_template_is_served_and_ends_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let twin = start(&folder).await.unwrap();
+    let mut logs = twin.functions().logs();
+
+    let (status, _, body) = request(&format!("{}/hello/you", twin.api_url()), "GET", &[], Bytes::new()).await;
+    let event: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((status, event["pathParameters"]["name"].as_str()), (200, Some("you")));
+    assert_eq!(request(&twin.api_url(), "GET", &[], Bytes::new()).await.0, 404);
+
+    assert!(twin.socket_url().ends_with("/live"), "{}", twin.socket_url());
+    let (mut socket, _) = connect_async(twin.socket_url()).await.unwrap();
+    let ids = twin.sockets().unwrap().connection_ids();
+    let post = format!("{}/live/@connections/{}", twin.aws_url(), ids[0].replace('=', "%3D"));
+    let (status, _, _) = request(&post, "POST", &[("authorization", "AWS4-HMAC-SHA256 test")], "hi".into()).await;
+    assert_eq!(status, 200);
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hi"));
+    socket.send(Message::text("no route response is declared")).await.unwrap();
+
+    let name = twin.schedules().names().next().unwrap().to_owned();
+    twin.schedules().fire(&name).await.unwrap().unwrap();
+    assert_eq!(twin::json_line(&mut logs, "EVENT ").await["do"], "greet");
+
+    let answer = twin.functions().invoke("HourlyFunction", Bytes::from_static(b"{}"), &[]).await.unwrap();
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(answer["environment"]["GREETING"], "good day");
+    let process = answer["pid"].as_u64().unwrap().try_into().unwrap();
+    twin.shutdown().await;
+    twin::gone(process).await;
+    let closed = tokio::time::timeout(Duration::from_secs(5), socket.next()).await.unwrap();
+    assert!(matches!(closed, Some(Ok(Message::Close(Some(_))))), "{closed:?}");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut options = TwinOptions::new(folder.path().join("none.yaml"), twin::options().source);
+    options.socket_port = taken.local_addr().unwrap().port();
+    let error = Twin::start(options).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("listen on {} for the WebSocket API", taken.local_addr().unwrap()));
+}
