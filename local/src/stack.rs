@@ -137,6 +137,10 @@ impl Twin {
             tracing::warn!("{warning}");
         }
 
+        for route in template.http_api.iter().flat_map(|api| &api.routes).filter(|route| route.payload_v1) {
+            tracing::warn!("{} {} asks for payload format 1.0 and is sent 2.0", route.method, route.path);
+        }
+
         let ledger = Ledger::new();
         let functions = Functions::new(
             template.functions.values().cloned(),

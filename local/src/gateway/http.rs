@@ -26,6 +26,9 @@ use crate::template::{self, Cors};
 /// The response header that names the trace, so that a caller can look up what the request cost.
 pub const TRACE_HEADER: &str = "x-tidings-trace";
 
+/// Response headers that a function cannot set.
+const OWN_HEADERS: [&str; 5] = ["connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"];
+
 /// The limits of an HTTP API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HttpLimits {
@@ -309,14 +312,16 @@ fn from_function(answer: &[u8]) -> Result<Response, &'static str> {
         Some(Value::String(text)) => text.clone().into_bytes(),
         Some(_) => return Err("its body is not a string"),
     };
+    let kind = (!body.is_empty()).then_some(HeaderValue::from_static("text/plain;charset=UTF-8"));
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=UTF-8"));
+    headers.remove(header::CONTENT_TYPE);
+    headers.extend(kind.map(|kind| (header::CONTENT_TYPE, kind)));
     let empty = Map::new();
     for (name, value) in answer.get("headers").and_then(Value::as_object).unwrap_or(&empty) {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        // The length is the gateway's own affair; the function's could be wrong.
-        if !name.eq_ignore_ascii_case("content-length") {
+        // Length and connection are the gateway's own affair; the function's could be wrong.
+        if !OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
             insert(headers, name, &value);
         }
     }
