@@ -1,1 +1,162 @@
-//! tidings-connect
+//! `$connect`: a device opens a socket with a token that it has signed itself.
+//!
+//! Refused with 401: no token, a malformed, expired or used one, an unknown device, a key of an earlier generation. With 403:
+//! another device's token, an origin that the app does not list. Nothing is stored then.
+
+use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
+use lambda_runtime::{LambdaEvent, service_fn};
+use tidings_crypto::{keys::RootKeys, token::Token};
+use tidings_domain::{Connection, DeviceId, Timestamp, presence::LEASE_SECONDS};
+use tidings_runtime::{
+    Error, Sdk,
+    apps::Apps,
+    config, logs,
+    socket::{self, Reply},
+};
+use tidings_store::{Connected, Users};
+
+/// The WebSocket subprotocol that a client may name, with its token beside it.
+const SUBPROTOCOL: &str = "tidings.v1";
+
+/// What the handler needs.
+#[derive(Debug)]
+pub struct Deps {
+    users: Users,
+    apps: Apps,
+    roots: RootKeys,
+}
+
+/// Runs the function until its process ends.
+///
+/// # Errors
+/// Where the environment lacks something, or the Runtime API cannot be reached.
+pub async fn run() -> Result<(), Error> {
+    logs::init();
+    let sdk = Sdk::from_env().await?;
+    let deps = Deps { users: sdk.users()?, apps: Apps::new(sdk.directory()?), roots: config::root_keys()? };
+    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&deps, event.payload, Timestamp::now()))).await
+}
+
+/// Why an upgrade is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// No token, or none that is worth anything: 401.
+    Token(&'static str),
+    /// A token that may not be used here: 403.
+    Forbidden(&'static str),
+}
+
+impl Refused {
+    fn status(self) -> u16 {
+        match self {
+            Self::Token(_) => 401,
+            Self::Forbidden(_) => 403,
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Token(reason) | Self::Forbidden(reason) => reason,
+        }
+    }
+}
+
+/// Accepts or refuses an upgrade.
+///
+/// # Errors
+/// Where the event is none, or the store does not answer: API Gateway says 500, and the client tries again.
+pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Timestamp) -> Result<Reply, Error> {
+    let id = socket::connection_id(&event)?;
+    match accept(deps, &event, now).await? {
+        Ok(reply) => {
+            tracing::info!(connection = %id, "connected");
+            Ok(reply)
+        }
+        Err(refused) => {
+            tracing::info!(connection = %id, status = refused.status(), reason = refused.reason(), "connection refused");
+            Ok(Reply::refused(refused.status()))
+        }
+    }
+}
+
+async fn accept(
+    deps: &Deps,
+    event: &ApiGatewayWebsocketProxyRequest,
+    now: Timestamp,
+) -> Result<Result<Reply, Refused>, Error> {
+    let offered = Offered::of(event);
+    let Some(token) = offered.token else { return Ok(Err(Refused::Token("no token"))) };
+    let Ok(token) = Token::parse(token) else { return Ok(Err(Refused::Token("malformed token"))) };
+    let key = token.key_id().clone();
+    if offered.device.is_some_and(|device| device != key.device) {
+        return Ok(Err(Refused::Forbidden("another device's token")));
+    }
+    let Ok(device) = key.device.parse::<DeviceId>() else { return Ok(Err(Refused::Token("malformed device id"))) };
+    let Some(device) = deps.users.device(&device).await? else { return Ok(Err(Refused::Token("unknown device"))) };
+    if key.generation != device.generation {
+        return Ok(Err(Refused::Token("a key of an earlier registration")));
+    }
+    let Ok(keys) = deps.roots.device_keys(key.version, device.id.as_str(), device.generation) else {
+        return Ok(Err(Refused::Token("a root key that was withdrawn")));
+    };
+    let claims = match token.verify(&keys.token, u64::try_from(now.seconds()).unwrap_or(0)) {
+        Ok(claims) => claims,
+        Err(error) => {
+            tracing::info!(device = %device.id, %error, "token refused");
+            return Ok(Err(Refused::Token("token")));
+        }
+    };
+    let app = deps.apps.get(&device.user.app, now).await?;
+    let origins = app.map(|app| app.origins).unwrap_or_default();
+    if let Some(origin) = offered.origin
+        && !origins.is_empty()
+        && !origins.iter().any(|listed| listed == origin)
+    {
+        return Ok(Err(Refused::Forbidden("origin")));
+    }
+    let connection = Connection {
+        id: socket::connection_id(event)?,
+        device: device.id,
+        generation: device.generation,
+        key_version: key.version,
+        connected: now,
+        lease: now.plus_seconds(LEASE_SECONDS),
+    };
+    let remember = Timestamp(i64::try_from(claims.remember_until()).unwrap_or(i64::MAX).saturating_mul(1_000));
+    Ok(match deps.users.connect(&device.user, &connection, &claims.jti, remember).await? {
+        Connected::Recorded => {
+            let mut reply = Reply::done();
+            if offered.subprotocol {
+                reply.headers.insert("Sec-WebSocket-Protocol".to_owned(), SUBPROTOCOL.to_owned());
+            }
+            Ok(reply)
+        }
+        Connected::TokenUsed => Err(Refused::Token("used token")),
+        Connected::Dead => Err(Refused::Token("the connection ended before it began")),
+    })
+}
+
+/// What the client offers in the upgrade.
+#[derive(Debug)]
+struct Offered<'a> {
+    device: Option<&'a str>,
+    token: Option<&'a str>,
+    subprotocol: bool,
+    origin: Option<&'a str>,
+}
+
+impl<'a> Offered<'a> {
+    /// The token stands in the query, or beside the subprotocol, where it stays out of access logs.
+    fn of(event: &'a ApiGatewayWebsocketProxyRequest) -> Self {
+        let header = |name: &str| event.headers.get(name).and_then(|value| value.to_str().ok());
+        let protocols = || header("sec-websocket-protocol").into_iter().flat_map(|list| list.split(',')).map(str::trim);
+        let subprotocol = protocols().any(|protocol| protocol == SUBPROTOCOL);
+        let beside = protocols().find(|protocol| subprotocol && *protocol != SUBPROTOCOL && !protocol.is_empty());
+        Self {
+            device: event.query_string_parameters.first("deviceId"),
+            token: event.query_string_parameters.first("token").or(beside),
+            subprotocol,
+            origin: header("origin"),
+        }
+    }
+}

@@ -1,1 +1,6 @@
-fn main() {}
+//! The Lambda behind `$connect`: checks the connect token and records the connection
+
+#[tokio::main]
+async fn main() -> Result<(), tidings_runtime::Error> {
+    tidings_connect::run().await
+}

@@ -1,1 +1,32 @@
-//! tidings-disconnect
+//! `$disconnect`: forgets exactly that connection. API Gateway calls it on a best effort, sometimes before `$connect` has been
+//! handled, so it leaves a tombstone.
+
+use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
+use lambda_runtime::{LambdaEvent, service_fn};
+use tidings_domain::Timestamp;
+use tidings_runtime::{
+    Error, Sdk, logs,
+    socket::{self, Reply},
+};
+use tidings_store::Users;
+
+/// Runs the function until its process ends.
+///
+/// # Errors
+/// Where the environment lacks something, or the Runtime API cannot be reached.
+pub async fn run() -> Result<(), Error> {
+    logs::init();
+    let users = Sdk::from_env().await?.users()?;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&users, event.payload, Timestamp::now()))).await
+}
+
+/// Forgets the connection.
+///
+/// # Errors
+/// Where the event is none, or the store does not answer; API Gateway does not try again, and the lease runs out by itself.
+pub async fn handle(users: &Users, event: ApiGatewayWebsocketProxyRequest, now: Timestamp) -> Result<Reply, Error> {
+    let id = socket::connection_id(&event)?;
+    users.disconnect(&id, now).await?;
+    tracing::info!(connection = %id, "disconnected");
+    Ok(Reply::done())
+}

@@ -1,1 +1,6 @@
-fn main() {}
+//! The Lambda behind `$disconnect`: forgets exactly that connection and leaves a tombstone
+
+#[tokio::main]
+async fn main() -> Result<(), tidings_runtime::Error> {
+    tidings_disconnect::run().await
+}

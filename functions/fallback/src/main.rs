@@ -1,1 +1,6 @@
-fn main() {}
+//! The Lambda behind the `fallback` queue: claims a step and calls its provider, once
+
+#[tokio::main]
+async fn main() -> Result<(), tidings_runtime::Error> {
+    tidings_fallback::run().await
+}

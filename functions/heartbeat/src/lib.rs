@@ -1,1 +1,79 @@
-//! tidings-heartbeat
+//! `ping` and `$default`: answers with the head of the mailbox, so that a client notices a gap by itself; renews the lease
+//! when half of it is spent; and says what is wrong with a message that no other route takes.
+
+use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
+use lambda_runtime::{LambdaEvent, service_fn};
+use tidings_domain::{
+    Connection, Position, Timestamp, UserView,
+    presence::{LEASE_SECONDS, PING_SECONDS},
+};
+use tidings_runtime::{
+    Error, Sdk, Sealer, config, logs,
+    socket::{self, Refusal, Reply},
+};
+use tidings_store::{ConnectionRecord, Users};
+use tidings_wire::{Action, Frame, frame::Pong};
+
+/// What the handler needs.
+#[derive(Debug)]
+pub struct Deps {
+    users: Users,
+    sealer: Sealer,
+}
+
+/// Runs the function until its process ends.
+///
+/// # Errors
+/// Where the environment lacks something, or the Runtime API cannot be reached.
+pub async fn run() -> Result<(), Error> {
+    logs::init();
+    let deps = Deps { users: Sdk::from_env().await?.users()?, sealer: Sealer::new(config::root_keys()?) };
+    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&deps, event.payload, Timestamp::now()))).await
+}
+
+/// Answers.
+///
+/// # Errors
+/// Where the event is none, or the store does not answer.
+pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Timestamp) -> Result<Reply, Error> {
+    let id = socket::connection_id(&event)?;
+    let Some(record) = deps.users.connection(&id, now).await? else {
+        return socket::unknown_connection();
+    };
+    let frame = match socket::action(&event) {
+        Ok(Action::Ping) => match pong(deps, &record, now).await? {
+            Some(pong) => pong,
+            None => return socket::unknown_connection(),
+        },
+        // The other actions have routes of their own; whatever comes here under their names is not one of them.
+        Ok(Action::Sync { .. } | Action::Ack(_) | Action::Read(_) | Action::State { .. }) => {
+            Refusal::UnknownAction.frame(&record)
+        }
+        Err(refusal) => refusal.frame(&record),
+    };
+    Ok(socket::answer(&deps.sealer, &frame, &record)?)
+}
+
+/// The pong; `None` where the connection has just been buried.
+async fn pong(deps: &Deps, record: &ConnectionRecord, now: Timestamp) -> Result<Option<Frame>, Error> {
+    let view = deps.users.view(&record.user, now).await?;
+    if wants_renewal(&view, &record.connection, now) {
+        let renewed = Connection { lease: now.plus_seconds(LEASE_SECONDS), ..record.connection.clone() };
+        if !deps.users.renew(&record.user, &renewed).await? {
+            return Ok(None);
+        }
+    }
+    let nothing_yet = Position { epoch: 0, seq: 0 };
+    Ok(Some(Frame::Pong(Pong {
+        device_id: record.connection.device.to_string(),
+        position: view.tail.map_or(nothing_yet, |tail| tail.position),
+        server_time: now.seconds(),
+        next_ping: PING_SECONDS,
+    })))
+}
+
+/// A connection that is not in the view was pruned on a 410 that proves nothing: the ping proves the opposite.
+fn wants_renewal(view: &UserView, connection: &Connection, now: Timestamp) -> bool {
+    let known = view.connections.iter().find(|known| known.id == connection.id);
+    known.is_none_or(|known| known.wants_renewal(now))
+}

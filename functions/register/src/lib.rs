@@ -1,1 +1,180 @@
-//! tidings-register
+//! `/v1/devices`: registers devices and hands out their keys.
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use std::sync::Arc;
+use tidings_crypto::{
+    jwk::Jwk,
+    keys::{KeyUse, RootKeys},
+};
+use tidings_domain::{Device, DeviceId, Profile, Timestamp, UserKey, UserView};
+use tidings_runtime::{
+    Error, Sdk,
+    apps::Apps,
+    config,
+    http::{self, ApiError},
+    logs,
+};
+use tidings_store::{App, Users};
+use tidings_wire::{DeviceAnswer, RegisterAnswer, RegisterRequest, device::DeviceKeys};
+
+/// How often a registration is decided again where another one of the same device came in between.
+const ATTEMPTS: usize = 3;
+
+/// What the handlers need.
+#[derive(Debug)]
+pub struct Deps {
+    users: Users,
+    apps: Apps,
+    roots: RootKeys,
+}
+
+/// Runs the function until its process ends.
+///
+/// # Errors
+/// Where the environment lacks something, or the Runtime API cannot be reached.
+pub async fn run() -> Result<(), Error> {
+    logs::init();
+    let sdk = Sdk::from_env().await?;
+    http::serve(router(Deps { users: sdk.users()?, apps: Apps::new(sdk.directory()?), roots: config::root_keys()? }))
+        .await
+}
+
+/// The routes.
+pub fn router(deps: Deps) -> Router {
+    Router::new()
+        .route("/v1/devices", post(register))
+        .route("/v1/devices/{device}", get(show).delete(unregister))
+        .with_state(Arc::new(deps))
+}
+
+async fn authenticate(deps: &Deps, headers: &HeaderMap, now: Timestamp) -> Result<App, ApiError> {
+    Ok(deps.apps.authenticate(http::bearer(headers), now).await?)
+}
+
+/// Registers a device for a user; the same app and native token keep their device id. 201 for a new device, else 200.
+async fn register(State(deps): State<Arc<Deps>>, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
+    let now = Timestamp::now();
+    let app = authenticate(&deps, &headers, now).await?;
+    let request = RegisterRequest::parse(http::object(&body)?)?;
+    if request.app_id != app.id.as_str() {
+        return Err(ApiError::UnknownApp);
+    }
+    let id = DeviceId::derive(&app.id, &request.native_token);
+    let user =
+        UserKey { app: app.id, tenant: request.tenant_code.clone().unwrap_or_default(), alias: request.alias.clone() };
+    let profile = Profile {
+        mobile: request.mobile.clone(),
+        email: request.email.clone(),
+        tag: request.tag.clone(),
+        locale: request.locale.clone(),
+        time_zone: request.time_zone.clone(),
+    };
+    for _ in 0..ATTEMPTS {
+        let before = deps.users.device(&id).await?;
+        let view = match &before {
+            Some(before) if before.user != user => deps.users.view(&before.user, now).await?,
+            Some(_) | None => UserView::default(),
+        };
+        let device = Device {
+            id: id.clone(),
+            user: user.clone(),
+            generation: generation(before.as_ref(), &user),
+            platform: request.platform,
+            client_version: request.client_version.clone(),
+            registered: now,
+        };
+        if deps.users.register(&device, &profile, before.as_ref().map(|before| (before, &view)), now).await? {
+            let status = if before.is_none() { StatusCode::CREATED } else { StatusCode::OK };
+            return Ok((status, Json(answer(&deps.roots, &device)?)).into_response());
+        }
+    }
+    Err(ApiError::Conflict)
+}
+
+/// A device that changes hands gets new keys: what was sealed for its old user stays closed to the new one, and what it
+/// learned under the old keys opens nothing new.
+fn generation(before: Option<&Device>, user: &UserKey) -> u32 {
+    match before {
+        Some(before) if before.user == *user => before.generation,
+        Some(before) => before.generation.saturating_add(1),
+        None => 1,
+    }
+}
+
+fn answer(roots: &RootKeys, device: &Device) -> Result<RegisterAnswer, ApiError> {
+    let id = roots.key_id(device.id.as_str(), device.generation, KeyUse::Content);
+    let keys = roots
+        .device_keys(id.version, device.id.as_str(), device.generation)
+        .map_err(|error| ApiError::Internal(error.into()))?;
+    let keys = DeviceKeys { content: Jwk::of_content(&id, &keys.content), token: Jwk::of_token(&id, &keys.token) };
+    Ok(RegisterAnswer { id: device.id.to_string(), keys })
+}
+
+/// The device of a path, if it is the app's.
+async fn find(deps: &Deps, app: &App, id: &str) -> Result<(Device, UserView), ApiError> {
+    const UNKNOWN: ApiError = ApiError::NotFound("no such device");
+    let id: DeviceId = id.parse().map_err(|_| UNKNOWN)?;
+    let device = deps.users.device(&id).await?.filter(|device| device.user.app == app.id).ok_or(UNKNOWN)?;
+    let view = deps.users.view(&device.user, Timestamp::now()).await?;
+    Ok((device, view))
+}
+
+/// What is known of a device.
+async fn show(
+    State(deps): State<Arc<Deps>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<DeviceAnswer>, ApiError> {
+    let app = authenticate(&deps, &headers, Timestamp::now()).await?;
+    let (device, view) = find(&deps, &app, &id).await?;
+    Ok(Json(DeviceAnswer {
+        id: device.id.to_string(),
+        connections: view.connections.iter().filter(|connection| connection.device == device.id).count(),
+        alias: device.user.alias,
+        tenant_code: Some(device.user.tenant).filter(|tenant| !tenant.is_empty()),
+        platform: device.platform,
+        client_version: device.client_version,
+        registered_at: device.registered,
+    }))
+}
+
+/// Forgets a device: its connections receive nothing more, and its keys open nothing new.
+async fn unregister(
+    State(deps): State<Arc<Deps>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, ApiError> {
+    let now = Timestamp::now();
+    let app = authenticate(&deps, &headers, now).await?;
+    let (device, view) = find(&deps, &app, &id).await?;
+    if deps.users.unregister(&device, &view, now).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::Conflict) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidings_wire::Platform;
+
+    #[test]
+    fn keys_change_with_the_user_and_only_then() {
+        let user = |alias: &str| UserKey { app: "demo".parse().unwrap(), tenant: String::new(), alias: alias.into() };
+        let before = Device {
+            id: "d".parse().unwrap(),
+            user: user("alice"),
+            generation: 4,
+            platform: Platform::Web,
+            client_version: None,
+            registered: Timestamp(0),
+        };
+        assert_eq!(generation(None, &user("alice")), 1);
+        assert_eq!(generation(Some(&before), &user("alice")), 4);
+        assert_eq!(generation(Some(&before), &user("bob")), 5);
+    }
+}

@@ -1,1 +1,6 @@
-fn main() {}
+//! The Lambda behind `/v1/devices`: registers devices and hands out their keys
+
+#[tokio::main]
+async fn main() -> Result<(), tidings_runtime::Error> {
+    tidings_register::run().await
+}

@@ -1,1 +1,180 @@
-//! tidings-send
+//! `/v1/messages`: validates a message, stores it, queues a delivery for each recipient; and tells what became of it.
+//!
+//! The order is the promise: the record is written before the queue is fed, and `202` is said after both. A repeat under the
+//! same idempotency key finds the record, feeds the queue again (which doubles nothing) and says the same.
+
+mod trail;
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tidings_crypto::random;
+use tidings_domain::{Delivery, DeviceId, Message, MessageId, Timestamp, digest, message, message::Audience};
+use tidings_queue::{BATCH, DeliverQueue, QueueError};
+use tidings_runtime::{
+    Error, Sdk,
+    apps::Apps,
+    http::{self, ApiError, Invocation},
+    logs,
+};
+use tidings_store::{App, Messages, Stored, Users};
+use tidings_wire::{FieldProblem, SendAnswer, SendRequest};
+
+/// Batches that are sent to the queue at the same time.
+const BATCHES_AT_ONCE: usize = 8;
+
+/// Longest idempotency key, in characters.
+const IDEMPOTENCY_KEY_CHARS: usize = 255;
+
+/// What the handlers need.
+#[derive(Debug)]
+pub struct Deps {
+    users: Users,
+    messages: Messages,
+    apps: Apps,
+    queue: DeliverQueue,
+}
+
+/// Runs the function until its process ends.
+///
+/// # Errors
+/// Where the environment lacks something, or the Runtime API cannot be reached.
+pub async fn run() -> Result<(), Error> {
+    logs::init();
+    let sdk = Sdk::from_env().await?;
+    let deps = Deps {
+        users: sdk.users()?,
+        messages: sdk.messages()?,
+        apps: Apps::new(sdk.directory()?),
+        queue: sdk.deliver_queue()?,
+    };
+    http::serve(router(deps)).await
+}
+
+/// The routes.
+pub fn router(deps: Deps) -> Router {
+    Router::new()
+        .route("/v1/messages", post(send))
+        .route("/v1/messages/{message}", get(trail::show))
+        .with_state(Arc::new(deps))
+}
+
+async fn send(
+    State(deps): State<Arc<Deps>>,
+    invocation: Invocation,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let now = Timestamp::now();
+    let app = deps.apps.authenticate(http::bearer(&headers), now).await?;
+    let request = SendRequest::parse(http::object(&body)?)?;
+    if request.app_id.as_deref().is_some_and(|id| id != app.id.as_str()) {
+        return Err(ApiError::UnknownApp);
+    }
+    let key = idempotency_key(&headers)?;
+    let id = match key {
+        Some(key) => MessageId::of_key(&app.id, key),
+        None => MessageId::new(now, random::bytes().map_err(|error| ApiError::Internal(error.into()))?),
+    };
+    let message = message::accept(request, app.id.clone(), id, now)?;
+    let aliases = recipients(&deps, &app, &message).await?;
+    let stored = Stored::new(&message, aliases, digest(&body));
+    // Without a key and without keeping, nobody can ask for the record: it is not written.
+    let repeated = if message.persist || key.is_some() { deps.messages.store(&stored).await? } else { None };
+    let (stored, replay) = match repeated {
+        Some(before) if before.body_hash != stored.body_hash || before.app != stored.app => {
+            return Err(ApiError::KeyReused);
+        }
+        Some(before) => (before, true),
+        None => (stored, false),
+    };
+    let message = Message { accepted: stored.accepted, ..message };
+    enqueue(&deps.queue, &message, &stored.aliases, invocation.trace.as_deref())
+        .await
+        .map_err(|error| ApiError::Unavailable(error.into()))?;
+    tracing::info!(message = %message.id, recipients = stored.aliases.len(), replay, "message accepted");
+    let mut response = (StatusCode::ACCEPTED, Json(answer(&stored))).into_response();
+    if replay {
+        response.headers_mut().insert("idempotency-replay", HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+fn answer(stored: &Stored) -> SendAnswer {
+    SendAnswer {
+        request_id: stored.id.to_string(),
+        recipients: stored.aliases.len(),
+        ttl: stored.ttl,
+        downgrades: stored.downgrades.clone(),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=IDEMPOTENCY_KEY_CHARS).contains(&key.len()) => Ok(Some(key)),
+        _ => {
+            let detail = format!("must have 1 to {IDEMPOTENCY_KEY_CHARS} printable ASCII characters");
+            Err(vec![FieldProblem::new("Idempotency-Key", detail)].into())
+        }
+    }
+}
+
+/// The users that a message goes to. A device id stands for the user who holds the device now.
+async fn recipients(deps: &Deps, app: &App, message: &Message) -> Result<Vec<String>, ApiError> {
+    let devices = match &message.audience {
+        Audience::Aliases(aliases) => return Ok(aliases.clone()),
+        Audience::Devices(devices) => devices,
+    };
+    let found: Vec<Result<String, FieldProblem>> = stream::iter(devices.clone().into_iter().enumerate())
+        .map(|(index, id)| async move {
+            let unknown = FieldProblem::new(format!("audiences[{index}]"), "is not a device of this app and tenant");
+            let Ok(id) = id.parse::<DeviceId>() else { return Ok(Err(unknown)) };
+            let device = deps.users.device(&id).await?;
+            let device = device.filter(|device| device.user.app == app.id && device.user.tenant == message.tenant);
+            Ok::<_, ApiError>(device.map(|device| device.user.alias).ok_or(unknown))
+        })
+        .buffered(BATCHES_AT_ONCE)
+        .try_collect()
+        .await?;
+    let (mut aliases, mut problems) = (Vec::new(), Vec::new());
+    for each in found {
+        match each {
+            // Two devices of one user are one recipient.
+            Ok(alias) if aliases.contains(&alias) => {}
+            Ok(alias) => aliases.push(alias),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(aliases) } else { Err(problems.into()) }
+}
+
+/// Puts a delivery for each recipient on the queue, ten a request. A batch of which some were refused is sent once more as a
+/// whole: what is on the queue already is dropped there.
+async fn enqueue(
+    queue: &DeliverQueue,
+    message: &Message,
+    aliases: &[String],
+    trace: Option<&str>,
+) -> Result<(), QueueError> {
+    let deliveries: Vec<Delivery> = message.deliveries(aliases).collect();
+    stream::iter(deliveries.chunks(BATCH).map(Ok))
+        .try_for_each_concurrent(BATCHES_AT_ONCE, |batch| async move {
+            match queue.send(batch, trace).await {
+                Err(QueueError::Partial { refused, code, .. }) => {
+                    tracing::warn!(refused, code, "part of a batch was refused; sending it once more");
+                    queue.send(batch, trace).await
+                }
+                sent => sent,
+            }
+        })
+        .await
+}

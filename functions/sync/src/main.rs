@@ -1,1 +1,6 @@
-fn main() {}
+//! The Lambda behind `sync`, `ack`, `read` and `state`: replays the gap and records confirmations
+
+#[tokio::main]
+async fn main() -> Result<(), tidings_runtime::Error> {
+    tidings_sync::run().await
+}

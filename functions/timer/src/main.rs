@@ -1,1 +1,6 @@
-fn main() {}
+//! The Lambda behind the `later` queue and the clock: hands fallback steps on when they are due
+
+#[tokio::main]
+async fn main() -> Result<(), tidings_runtime::Error> {
+    tidings_timer::run().await
+}

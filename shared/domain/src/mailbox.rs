@@ -2,9 +2,9 @@
 //! before it, so that the newest one alone refuses a duplicate.
 
 use serde::{Deserialize, Serialize};
-use tidings_wire::{Platform, Timestamp, action::Position, send::Content};
+use tidings_wire::{Frame, MessageFrame, Platform, Timestamp, action::Position, send::Content};
 
-use crate::{Delivery, DeviceId, MessageId, fallback::StepRecord};
+use crate::{Delivery, DeviceId, MessageId, UserKey, fallback::StepRecord};
 
 /// Ids that an entry remembers. A redelivered queue message holds its user's group back, so that only the last few can
 /// come again; what comes later than [`LATE_SECONDS`] is looked up by id.
@@ -63,6 +63,33 @@ impl Entry {
     pub fn is_confirmed(&self) -> bool {
         !self.acks.is_empty() || !self.reads.is_empty()
     }
+
+    /// The frame that one device of the recipient is given.
+    #[must_use]
+    pub fn frame(&self, user: &UserKey, device: &DeviceId) -> Frame {
+        message_frame(&self.id, Some(self.position), self.accepted, &self.content, user, device)
+    }
+}
+
+/// A message as one device of a user is given it; without a place where it is not kept.
+#[must_use]
+pub fn message_frame(
+    id: &MessageId,
+    position: Option<Position>,
+    accepted: Timestamp,
+    content: &Content,
+    user: &UserKey,
+    device: &DeviceId,
+) -> Frame {
+    Frame::Message(Box::new(MessageFrame {
+        id: id.to_string(),
+        position,
+        device_id: device.to_string(),
+        to_user_name: user.alias.clone(),
+        from_user_name: content.sender.clone(),
+        create_time: accepted.seconds(),
+        content: content.clone(),
+    }))
 }
 
 /// The ids of the entries before one, newest last.

@@ -1,0 +1,80 @@
+//! The providers: Amazon SNS for text messages, Amazon SES v2 for e-mail.
+
+use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message};
+use aws_sdk_sns::types::MessageAttributeValue;
+use tidings_domain::fallback::{Call, Outcome};
+use tidings_runtime::{
+    Sdk,
+    config::{self, ConfigError},
+};
+
+/// One client for each provider.
+#[derive(Clone, Debug)]
+pub(crate) struct Providers {
+    sns: aws_sdk_sns::Client,
+    ses: aws_sdk_sesv2::Client,
+    from: String,
+}
+
+impl Providers {
+    pub(crate) fn from_env(sdk: &Sdk) -> Result<Self, ConfigError> {
+        let once = aws_sdk_sns::config::retry::RetryConfig::disabled();
+        let sns = aws_sdk_sns::config::Builder::from(sdk.config()).retry_config(once.clone()).build();
+        let ses = aws_sdk_sesv2::config::Builder::from(sdk.config()).retry_config(once).build();
+        Ok(Self {
+            sns: aws_sdk_sns::Client::from_conf(sns),
+            ses: aws_sdk_sesv2::Client::from_conf(ses),
+            from: config::text(config::EMAIL_FROM)?,
+        })
+    }
+
+    /// Calls a provider once, and says what is known of the outcome.
+    pub(crate) async fn call(&self, call: &Call) -> Outcome {
+        match call {
+            Call::Sms { to, text } => self.sms(to, text).await,
+            Call::Email { to, subject, text } => self.email(to, subject, text).await,
+        }
+    }
+
+    async fn sms(&self, to: &str, text: &str) -> Outcome {
+        let kind = MessageAttributeValue::builder().data_type("String").string_value("Transactional").build();
+        let Ok(kind) = kind else { return Outcome::Refused("request".to_owned()) };
+        let sent = self
+            .sns
+            .publish()
+            .phone_number(to)
+            .message(text)
+            .message_attributes("AWS.SNS.SMS.SMSType", kind)
+            .send()
+            .await;
+        match sent {
+            Ok(answer) => Outcome::Accepted(answer.message_id.unwrap_or_default()),
+            Err(error) => refusal(aws_sdk_sns::error::ProvideErrorMetadata::code(&error)),
+        }
+    }
+
+    async fn email(&self, to: &str, subject: &str, text: &str) -> Outcome {
+        let utf8 = |data: &str| Content::builder().data(data).charset("UTF-8").build();
+        let (Ok(subject), Ok(text)) = (utf8(subject), utf8(text)) else {
+            return Outcome::Refused("request".to_owned());
+        };
+        let message = Message::builder().subject(subject).body(Body::builder().text(text).build()).build();
+        let sent = self
+            .ses
+            .send_email()
+            .from_email_address(&self.from)
+            .destination(Destination::builder().to_addresses(to).build())
+            .content(EmailContent::builder().simple(message).build())
+            .send()
+            .await;
+        match sent {
+            Ok(answer) => Outcome::Accepted(answer.message_id.unwrap_or_default()),
+            Err(error) => refusal(aws_sdk_sesv2::error::ProvideErrorMetadata::code(&error)),
+        }
+    }
+}
+
+/// A code is the provider's refusal. No code is no answer: nobody knows whether it was sent.
+fn refusal(code: Option<&str>) -> Outcome {
+    code.map_or(Outcome::Unknown, |code| Outcome::Refused(code.to_owned()))
+}
