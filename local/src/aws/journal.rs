@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::{fs, thread};
 
@@ -143,7 +143,7 @@ fn line(record: &Record) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-fn write_all(mut file: File, path: &PathBuf, queue: &Receiver<Entry>) {
+fn write_all(mut file: File, path: &Path, queue: &Receiver<Entry>) {
     // After a failed write the end of the file is unknown: nothing after it can be promised.
     let mut failed: Option<io::ErrorKind> = None;
     while let Ok(first) = queue.recv() {

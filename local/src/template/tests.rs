@@ -192,3 +192,44 @@ fn a_mapping_needs_visibility_beyond_its_functions_timeout() {
   M: {Type: 'AWS::Lambda::EventSourceMapping', Properties: {FunctionName: !Ref F, EventSourceArn: !GetAtt Q.Arn}}";
     assert!(error(text).contains("less than the timeout of its function F"));
 }
+
+/// What is deployed and what the twin serves are one file; these are the names that the rest of the project goes by.
+#[test]
+fn the_template_of_this_project_is_served_whole() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    let settings = Settings { parameters: BTreeMap::new(), ..settings() };
+    let template = Template::read(&path, &settings, &mut Secrets::in_memory()).unwrap();
+    assert_eq!(template.warnings, [""; 0]);
+    let binaries: Vec<&str> = template.functions.values().filter_map(|it| it.binary.as_deref()).collect();
+    let expected = ["connect", "deliver", "disconnect", "fallback", "heartbeat", "register", "send", "sync", "timer"];
+    assert_eq!(binaries, expected);
+    let sockets = template.websocket_api.as_ref().unwrap();
+    let expected = ["$connect", "$default", "$disconnect", "ack", "ping", "read", "state", "sync"];
+    assert_eq!(sockets.routes.keys().collect::<Vec<_>>(), expected);
+    for (key, route) in &sockets.routes {
+        assert_eq!(route.has_route_response, !matches!(key.as_str(), "$connect" | "$disconnect"), "{key}");
+    }
+    let deliver = &template.functions["DeliverFunction"];
+    let posts = &deliver.environment["TIDINGS_CONNECTIONS_ENDPOINT"];
+    assert_eq!(*posts, format!("http://127.0.0.1:3/{}", sockets.stage));
+    let keys: BTreeMap<u32, String> = serde_json::from_str(&deliver.environment["TIDINGS_ROOT_KEYS"]).unwrap();
+    assert_eq!(keys[&1].len(), 64);
+    for function in template.functions.values() {
+        for (name, value) in function.environment.iter().filter(|(name, _)| name.ends_with("_QUEUE_URL")) {
+            assert!(template.queues.iter().any(|queue| queue.url == *value), "{}: {name}", function.logical_id);
+        }
+        for (name, value) in function.environment.iter().filter(|(name, _)| name.ends_with("_TABLE")) {
+            assert!(template.tables.iter().any(|table| table.name == *value), "{}: {name}", function.logical_id);
+        }
+    }
+    let fed: Vec<(&str, bool)> =
+        template.event_sources.iter().map(|source| (source.function.as_str(), source.report_failures)).collect();
+    assert_eq!(fed, [("DeliverFunction", true), ("FallbackFunction", true), ("TimerFunction", true)]);
+    for queue in &template.queues {
+        assert_eq!(queue.redrive.is_some(), !queue.logical_id.ends_with("DeadLetters"), "{}", queue.logical_id);
+    }
+    assert!(template.tables.iter().all(|table| table.ttl_attribute.as_deref() == Some("expires_at")));
+    assert_eq!(template.schedules[0].expression, "rate(1 minute)");
+    assert_eq!(template.outputs["ApiUrl"], "http://127.0.0.1:1");
+    assert_eq!(template.outputs["SocketUrl"], format!("ws://127.0.0.1:2/{}", sockets.stage));
+}

@@ -213,25 +213,38 @@ impl Sqs {
     }
 
     /// Deletes messages by their receipt handles; each has a fate of its own.
+    ///
+    /// # Errors
+    /// There is no such queue, or the journal failed.
     pub async fn delete<'h>(
         &self,
         queue: &str,
         handles: impl IntoIterator<Item = &'h str>,
     ) -> Result<Vec<Result<(), SqsError>>, SqsError> {
         let line = self.line(queue)?;
+        let fates = self.delete_now(queue, line, handles);
+        self.flush().await?;
+        Ok(fates)
+    }
+
+    fn delete_now<'h>(
+        &self,
+        queue: &str,
+        line: &Line,
+        handles: impl IntoIterator<Item = &'h str>,
+    ) -> Vec<Result<(), SqsError>> {
         let mut state = line.lock();
         let mut fates = Vec::new();
-        let mut deleted = Vec::new();
         for handle in handles {
-            fates.push(state.delete(handle, now()).map(|found| deleted.extend(found)));
-        }
-        for (sequence, _) in &deleted {
-            self.append(|| Record::Deleted { queue: queue.to_owned(), sequence: *sequence });
+            fates.push(state.delete(handle, now()).map(|found| {
+                if let Some((sequence, _)) = found {
+                    self.append(|| Record::Deleted { queue: queue.to_owned(), sequence });
+                }
+            }));
         }
         drop(state);
         line.changed.notify_waiters();
-        self.flush().await?;
-        Ok(fates)
+        fates
     }
 
     /// Changes how long a received message stays invisible, from now on.

@@ -1,0 +1,167 @@
+//! DynamoDB: dynoxide behind a listener of its own, with the template's tables.
+//!
+//! dynoxide checks requests as the real service does only in its HTTP server, so requests are handed on to that.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use dynoxide::{Database, DynoxideError};
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::json;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::template::Table;
+
+/// Why DynamoDB cannot be served.
+#[derive(Debug, Error)]
+pub enum DynamoDbError {
+    /// The database cannot be opened.
+    #[error("open the database")]
+    Open(#[source] DynoxideError),
+    /// Its folder or its listener cannot be had.
+    #[error("prepare the database")]
+    Prepare(#[from] io::Error),
+    /// A table of the template cannot be made.
+    #[error("make the table {table}")]
+    Table {
+        /// The table's name.
+        table: String,
+        /// Why.
+        #[source]
+        source: DynoxideError,
+    },
+    /// A table of the template is described in a way that DynamoDB has no room for.
+    #[error("the definition of the table {table} cannot be read")]
+    Definition {
+        /// The table's name.
+        table: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// DynamoDB with the template's tables. A clone serves the same ones.
+#[derive(Clone)]
+pub struct DynamoDb(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    address: SocketAddr,
+    client: Client<HttpConnector, Full<Bytes>>,
+    stop: CancellationToken,
+    server: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for DynamoDb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DynamoDb").field("address", &self.0.address).finish_non_exhaustive()
+    }
+}
+
+impl DynamoDb {
+    /// Opens the database, in `file` or in memory, and makes the tables that are not there yet.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or a table cannot be made.
+    pub async fn open(tables: &[Table], file: Option<&Path>) -> Result<Self, DynamoDbError> {
+        let database = match file {
+            None => Database::memory(),
+            Some(file) => {
+                if let Some(folder) = file.parent() {
+                    std::fs::create_dir_all(folder)?;
+                }
+                Database::new(&file.to_string_lossy())
+            }
+        };
+        let database = database.map_err(DynamoDbError::Open)?;
+        let listed = database.list_tables(Default::default()).map_err(DynamoDbError::Open)?;
+        let known: HashSet<String> = listed.table_names.into_iter().collect();
+        for table in tables.iter().filter(|table| !known.contains(&table.name)) {
+            create(&database, table)?;
+        }
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let served = database.clone();
+        let server = tokio::spawn(async move {
+            if let Err(error) = dynoxide::server::serve_with_shutdown(listener, served, stopped).await {
+                tracing::error!("DynamoDB is gone: {error}");
+            }
+        });
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Ok(Self(Arc::new(Inner { database, address, client, stop, server: std::sync::Mutex::new(Some(server)) })))
+    }
+
+    /// Answers one request of the DynamoDB API.
+    pub(super) async fn serve(&self, headers: HeaderMap, body: Bytes) -> Response {
+        let mut request = Request::post(format!("http://{}/", self.0.address));
+        if let Some(forwarded) = request.headers_mut() {
+            *forwarded = headers;
+            // These belong to the connection, which is another one here.
+            for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::HOST] {
+                forwarded.remove(name);
+            }
+        }
+        let sent = match request.body(Full::new(body)) {
+            Ok(request) => self.0.client.request(request).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match sent {
+            Ok(response) => response.map(Body::new),
+            Err(error) => {
+                tracing::error!("DynamoDB does not answer: {error}");
+                let body = json!({"__type": "com.amazonaws.dynamodb.v20120810#InternalServerError", "message": error});
+                (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(body)).into_response()
+            }
+        }
+    }
+
+    /// Deletes the items that have expired; says how many there were.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn sweep(&self) -> Result<usize, DynoxideError> {
+        let database = self.0.database.clone();
+        let swept = tokio::task::spawn_blocking(move || database.sweep_ttl()).await;
+        swept.unwrap_or_else(|error| Err(DynoxideError::InternalServerError(error.to_string())))
+    }
+
+    /// Answers what was asked already, and stops.
+    pub async fn shutdown(&self) {
+        self.0.stop.cancel();
+        let server = self.0.server.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(server) = server {
+            let _ = server.await;
+        }
+    }
+}
+
+fn create(database: &Database, table: &Table) -> Result<(), DynamoDbError> {
+    let unreadable = |source| DynamoDbError::Definition { table: table.name.clone(), source };
+    let failed = |source| DynamoDbError::Table { table: table.name.clone(), source };
+    let request = serde_json::from_value(table.definition.clone()).map_err(unreadable)?;
+    database.create_table(request).map_err(failed)?;
+    if let Some(attribute) = &table.ttl_attribute {
+        let request = json!({
+            "TableName": table.name,
+            "TimeToLiveSpecification": {"AttributeName": attribute, "Enabled": true},
+        });
+        let request = serde_json::from_value(request).map_err(unreadable)?;
+        database.update_time_to_live(request).map_err(failed)?;
+    }
+    Ok(())
+}

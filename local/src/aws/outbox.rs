@@ -1,0 +1,244 @@
+//! What functions sent to people: the emails and text messages that SES and SNS would have delivered, kept to look at.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::body::Bytes;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::sqs::new_id;
+use crate::ledger::TraceId;
+
+/// How many items are kept; the oldest go first.
+const KEPT: usize = 10_000;
+
+/// By which way something was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// SES v2 `SendEmail`.
+    Email,
+    /// SNS `Publish` to a telephone number.
+    Sms,
+    /// SNS `Publish` to a topic or an endpoint.
+    Topic,
+}
+
+/// One thing that was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Item {
+    /// Its place in the outbox; the first is 1.
+    pub number: u64,
+    /// The id that the sender was told.
+    pub message_id: String,
+    /// When it was sent, in milliseconds since 1970.
+    pub sent_at: u64,
+    /// By which way.
+    pub channel: Channel,
+    /// From whom, where the request says so.
+    pub from: Option<String>,
+    /// To whom: addresses, a telephone number or an ARN.
+    pub to: Vec<String>,
+    /// The subject.
+    pub subject: Option<String>,
+    /// The text; of a raw email, all of it in base64.
+    pub text: Option<String>,
+    /// The HTML of an email.
+    pub html: Option<String>,
+    /// Whose messages these were.
+    pub traces: Vec<TraceId>,
+}
+
+/// The outbox of a twin, oldest first. A clone shows the same one.
+#[derive(Debug, Clone, Default)]
+pub struct Outbox(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    items: Mutex<Items>,
+    grew: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Items {
+    kept: VecDeque<Item>,
+    count: u64,
+}
+
+/// A request that SES or SNS would refuse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Refusal(String);
+
+/// What is about to be put into the outbox.
+struct Draft {
+    channel: Channel,
+    from: Option<String>,
+    to: Vec<String>,
+    subject: Option<String>,
+    text: Option<String>,
+    html: Option<String>,
+}
+
+impl Outbox {
+    /// Everything that was sent after the item of this number; 0 for all.
+    #[must_use]
+    pub fn after(&self, number: u64) -> Vec<Item> {
+        self.items().kept.iter().filter(|item| item.number > number).cloned().collect()
+    }
+
+    /// Waits until something was sent after the item of this number.
+    pub async fn wait_after(&self, number: u64) -> Vec<Item> {
+        loop {
+            let grew = self.0.grew.notified();
+            tokio::pin!(grew);
+            // Registered before the look, so that nothing in between is missed.
+            grew.as_mut().enable();
+            let items = self.after(number);
+            if !items.is_empty() {
+                return items;
+            }
+            grew.await;
+        }
+    }
+
+    fn put(&self, draft: Draft, traces: &[TraceId]) -> Result<String, Refusal> {
+        let message_id = new_id().map_err(|error| Refusal(error.message))?;
+        let sent_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let Draft { channel, from, to, subject, text, html } = draft;
+        let mut items = self.items();
+        items.count += 1;
+        let item = Item {
+            number: items.count,
+            message_id: message_id.clone(),
+            sent_at: u64::try_from(sent_at).unwrap_or(u64::MAX),
+            channel,
+            from,
+            to,
+            subject,
+            text,
+            html,
+            traces: traces.to_vec(),
+        };
+        items.kept.push_back(item);
+        if items.kept.len() > KEPT {
+            items.kept.pop_front();
+        }
+        drop(items);
+        self.0.grew.notify_waiters();
+        Ok(message_id)
+    }
+
+    fn items(&self) -> MutexGuard<'_, Items> {
+        self.0.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// SES v2: `POST /v2/email/outbound-emails`.
+    pub(super) fn send_email(&self, body: &[u8], traces: &[TraceId]) -> Response {
+        match email(body).and_then(|draft| self.put(draft, traces)) {
+            Ok(id) => axum::Json(json!({"MessageId": id})).into_response(),
+            Err(Refusal(message)) => {
+                let error = (header::HeaderName::from_static("x-amzn-errortype"), "BadRequestException");
+                (StatusCode::BAD_REQUEST, [error], axum::Json(json!({"message": message}))).into_response()
+            }
+        }
+    }
+
+    /// SNS: a form with `Action=Publish`.
+    pub(super) fn publish(&self, form: &Bytes, traces: &[TraceId]) -> Response {
+        let request_id = new_id().unwrap_or_default();
+        let field = |name: &str| {
+            let mut fields = form_urlencoded::parse(form);
+            fields.find(|(field, _)| field == name).map(|(_, value)| value.into_owned())
+        };
+        let sent = publication(field).and_then(|draft| self.put(draft, traces));
+        let (status, body) = match sent {
+            Ok(id) => (
+                StatusCode::OK,
+                format!(
+                    "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>{id}\
+                     </MessageId></PublishResult><ResponseMetadata><RequestId>{request_id}</RequestId>\
+                     </ResponseMetadata></PublishResponse>"
+                ),
+            ),
+            Err(Refusal(message)) => (StatusCode::BAD_REQUEST, form_error("InvalidParameter", &message, &request_id)),
+        };
+        (status, [(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"))], body).into_response()
+    }
+}
+
+/// An error of the older query protocol.
+pub(super) fn form_error(code: &str, message: &str, request_id: &str) -> String {
+    let message = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    format!(
+        "<ErrorResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><Error><Type>Sender</Type>\
+         <Code>{code}</Code><Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+    )
+}
+
+fn email(body: &[u8]) -> Result<Draft, Refusal> {
+    let request: Value = serde_json::from_slice(body).map_err(|error| Refusal(error.to_string()))?;
+    let destination = &request["Destination"];
+    let lists = ["ToAddresses", "CcAddresses", "BccAddresses"].map(|list| destination[list].as_array());
+    let to = lists.into_iter().flatten().flatten().filter_map(Value::as_str).map(str::to_owned);
+    let to: Vec<String> = to.collect();
+    let from = request["FromEmailAddress"].as_str().map(str::to_owned);
+    let content = &request["Content"];
+    let text = |value: &Value| value["Data"].as_str().map(str::to_owned);
+    let (simple, raw, template) = (&content["Simple"], &content["Raw"], &content["Template"]);
+    if simple.is_null() && raw.is_null() && template.is_null() {
+        return Err(Refusal("Content must be one of Simple, Raw and Template.".to_owned()));
+    }
+    if raw.is_null() && to.is_empty() {
+        return Err(Refusal("Destination has no address.".to_owned()));
+    }
+    if raw.is_null() && from.is_none() {
+        return Err(Refusal("FromEmailAddress is missing.".to_owned()));
+    }
+    if let Some(wrong) = to.iter().chain(&from).find(|address| !is_address(address)) {
+        // The address itself is nobody's business but the sender's, who is the one that reads this.
+        return Err(Refusal(format!("Invalid email address: {wrong}")));
+    }
+    Ok(Draft {
+        channel: Channel::Email,
+        from,
+        to,
+        subject: text(&simple["Subject"]),
+        text: text(&simple["Body"]["Text"])
+            .or_else(|| text(raw))
+            .or_else(|| template["TemplateData"].as_str().map(str::to_owned)),
+        html: text(&simple["Body"]["Html"]),
+    })
+}
+
+fn is_address(address: &str) -> bool {
+    // `Name <user@host>` is an address too.
+    let address = address.rsplit_once('<').map_or(address, |(_, address)| address.trim_end_matches('>'));
+    let parts = address.split_once('@');
+    parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains(['@', ' ']))
+}
+
+fn publication(field: impl Fn(&str) -> Option<String>) -> Result<Draft, Refusal> {
+    let message = field("Message").filter(|message| !message.is_empty());
+    let text = message.ok_or_else(|| Refusal("Invalid parameter: Empty message".to_owned()))?;
+    let (channel, to) = match (field("PhoneNumber"), field("TopicArn").or_else(|| field("TargetArn"))) {
+        (Some(number), None) if is_number(&number) => (Channel::Sms, number),
+        (Some(number), None) => {
+            return Err(Refusal(format!("Invalid parameter: PhoneNumber Reason: {number} is not valid to publish to")));
+        }
+        (None, Some(arn)) => (Channel::Topic, arn),
+        _ => return Err(Refusal("Invalid parameter: give one of PhoneNumber, TopicArn and TargetArn".to_owned())),
+    };
+    Ok(Draft { channel, from: None, to: vec![to], subject: field("Subject"), text: Some(text), html: None })
+}
+
+/// E.164: a plus and up to fifteen digits.
+fn is_number(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or_default();
+    (2..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0')
+}
