@@ -5,10 +5,16 @@
 //! - [`template`] reads the template into plain data;
 //! - [`functions`] runs Lambda functions as real processes on the Runtime API;
 //! - [`gateway`] is the HTTP API, the WebSocket API and its `@connections`, with the events, limits and errors of AWS;
+//! - [`aws`] is what functions call: DynamoDB, SQS, SES, SNS and `@connections` behind one endpoint;
+//! - [`event_source`] feeds queues to functions;
 //! - [`schedule`] fires `rate(…)` and `cron(…)` rules;
 //! - [`ledger`] counts, for each thing that came from outside, the AWS requests that it cost;
-//! - [`stack`] puts all of it together: start there.
+//! - [`stack`] puts all of it together: start there;
+//! - [`cli`] is the command line, `tidings`.
 
+pub mod aws;
+pub mod cli;
+pub mod event_source;
 pub mod functions;
 pub mod gateway;
 pub mod ledger;

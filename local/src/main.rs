@@ -1,1 +1,69 @@
-fn main() {}
+//! `tidings`: the local twin with its command line; or, executed again by the twin, one of its functions.
+
+use std::pin::Pin;
+use std::process::ExitCode;
+
+use tidings_local::functions::{RUN_FUNCTION, end_with_the_twin};
+
+/// A function, running until its runtime API is gone.
+type Running = Pin<Box<dyn Future<Output = Result<(), tidings_runtime::Error>>>>;
+
+/// The functions in this program, by the name of their own binary.
+const FUNCTIONS: [(&str, fn() -> Running); 9] = [
+    ("connect", || Box::pin(tidings_connect::run())),
+    ("deliver", || Box::pin(tidings_deliver::run())),
+    ("disconnect", || Box::pin(tidings_disconnect::run())),
+    ("fallback", || Box::pin(tidings_fallback::run())),
+    ("heartbeat", || Box::pin(tidings_heartbeat::run())),
+    ("register", || Box::pin(tidings_register::run())),
+    ("send", || Box::pin(tidings_send::run())),
+    ("sync", || Box::pin(tidings_sync::run())),
+    ("timer", || Box::pin(tidings_timer::run())),
+];
+
+fn main() -> ExitCode {
+    match std::env::var(RUN_FUNCTION) {
+        Ok(name) => run_function(&name),
+        Err(_) => match tokio::runtime::Runtime::new() {
+            Ok(runtime) => runtime.block_on(tidings_local::cli::run()),
+            Err(error) => {
+                eprintln!("tidings cannot start: {error}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn run_function(name: &str) -> ExitCode {
+    let Some((_, run)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
+        eprintln!("this program has no function {name}: run the twin with artefacts of it instead");
+        return ExitCode::FAILURE;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = end_with_the_twin().and(runtime).map(|runtime| runtime.block_on(run()));
+    match ended {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            eprintln!("{name}: {error}");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("{name} cannot start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FUNCTIONS;
+
+    #[test]
+    fn every_function_of_the_template_is_here() {
+        let template = include_str!("../../template.yaml");
+        let declared = template.lines().filter_map(|line| line.trim().strip_prefix("Binary: "));
+        let mut declared: Vec<&str> = declared.collect();
+        declared.sort_unstable();
+        assert_eq!(declared, FUNCTIONS.map(|(name, _)| name));
+    }
+}

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,6 +18,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::aws::dynamodb::{DynamoDb, DynamoDbError};
+use crate::aws::outbox::Outbox;
+use crate::aws::sqs::Sqs;
+use crate::aws::{self, Services};
+use crate::event_source::{EventSourceOptions, EventSources, Invocation};
 use crate::functions::{Functions, FunctionsOptions, Source};
 use crate::gateway::http::{HttpApi, HttpLimits};
 use crate::gateway::management;
@@ -27,6 +33,9 @@ use crate::template::{Secrets, Settings, Template, TemplateError};
 
 /// How long a shutdown waits for each of its steps.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How often expired items are deleted. AWS takes days at times; readers filter on the attribute either way.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 /// What to run, and where.
 #[derive(Debug, Clone)]
@@ -53,6 +62,8 @@ pub struct TwinOptions {
     pub http_limits: HttpLimits,
     /// The limits of the WebSocket API.
     pub socket_limits: SocketLimits,
+    /// How the event-source mappings differ from AWS's.
+    pub event_sources: EventSourceOptions,
 }
 
 impl TwinOptions {
@@ -71,6 +82,7 @@ impl TwinOptions {
             process_limit: 16,
             http_limits: HttpLimits::default(),
             socket_limits: SocketLimits::default(),
+            event_sources: EventSourceOptions::default(),
         }
     }
 }
@@ -101,9 +113,12 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The tables cannot be served.
+    #[error("serve the tables")]
+    DynamoDb(#[from] DynamoDbError),
 }
 
-/// A running twin. Dropping it ends everything at once; [`Twin::shutdown`] ends it in order.
+/// A running twin. [`Twin::shutdown`] ends it in order; one that is merely dropped ends with its Tokio runtime.
 #[derive(Debug)]
 pub struct Twin {
     template: Template,
@@ -113,9 +128,9 @@ pub struct Twin {
     functions: Functions,
     sockets: Option<SocketApi>,
     schedules: Schedules,
-    ledger: Ledger,
+    services: Services,
     gateways: Servers,
-    aws_server: Servers,
+    endpoint: Servers,
 }
 
 impl Twin {
@@ -129,14 +144,14 @@ impl Twin {
         let (socket, socket_url) = listen("WebSocket API", "ws", options.address, options.socket_port).await?;
         let (aws, aws_url) = listen("AWS endpoint", "http", options.address, options.aws_port).await?;
 
+        let kept = Kept::open(options.data.as_deref())?;
         let mut settings = Settings::new(&api_url, &socket_url, &aws_url);
         settings.parameters = options.parameters;
-        let mut secrets = secrets(options.data.as_deref())?;
+        let mut secrets = kept.secrets()?;
         let template = Template::read(&options.template, &settings, &mut secrets)?;
         for warning in &template.warnings {
             tracing::warn!("{warning}");
         }
-
         for route in template.http_api.iter().flat_map(|api| &api.routes).filter(|route| route.payload_v1) {
             tracing::warn!("{} {} asks for payload format 1.0 and is sent 2.0", route.method, route.path);
         }
@@ -154,14 +169,37 @@ impl Twin {
         let http = http.map(|api| HttpApi::new(api, functions.clone(), ledger.clone(), options.http_limits));
         let sockets = template.websocket_api.clone();
         let sockets = sockets.map(|api| SocketApi::new(api, functions.clone(), ledger.clone(), options.socket_limits));
+        let dynamodb = DynamoDb::open(&template.tables, kept.path("dynamodb.sqlite").as_deref()).await?;
+        let sqs = Sqs::open(&template.queues, kept.path("sqs.journal").as_deref(), ledger.clone());
+        let sqs = sqs.map_err(|source| kept.error(source))?;
 
-        let mut aws_server = Servers::default();
-        aws_server.serve(aws, sockets.clone().map(management::router).unwrap_or_default());
+        // The mappings may find messages of an earlier run at once; what their functions ask waits in the listener until
+        // the endpoint serves it.
+        let (invoked, caller) = (functions.clone(), functions.clone());
+        let invoke = move |Invocation { function, payload, traces }: Invocation| {
+            let functions = invoked.clone();
+            async move { functions.invoke(&function, payload, &traces).await }
+        };
+        let event_sources = EventSources::start(&template, &sqs, &ledger, options.event_sources, invoke);
+        let services = Services {
+            dynamodb,
+            sqs,
+            outbox: Outbox::default(),
+            ledger,
+            event_sources,
+            outputs: template.outputs.clone(),
+            traces_of: Arc::new(move |access_key_id| caller.traces_of(access_key_id)),
+        };
+        let management = sockets.clone().map(management::router).unwrap_or_default();
+        let mut endpoint = Servers::default();
+        endpoint.serve(aws, aws::router(services.clone(), management));
+        endpoint.tasks.spawn(sweep(services.dynamodb.clone(), endpoint.stop.clone()));
         let mut gateways = Servers::default();
         gateways.serve(api, http.as_ref().map(HttpApi::router).unwrap_or_default());
         gateways.serve(socket, sockets.as_ref().map(SocketApi::router).unwrap_or_default());
-        let schedules = Schedules::start(template.schedules.clone(), &settings.region, &functions, &ledger);
-        Ok(Self { template, api_url, socket_url, aws_url, functions, sockets, schedules, ledger, gateways, aws_server })
+        let schedules = template.schedules.clone();
+        let schedules = Schedules::start(schedules, &settings.region, &functions, &services.ledger);
+        Ok(Self { template, api_url, socket_url, aws_url, functions, sockets, schedules, services, gateways, endpoint })
     }
 
     /// Where the HTTP API is served, `http://127.0.0.1:7400`; with the stage, if it has one of its own.
@@ -217,20 +255,39 @@ impl Twin {
     /// What every trace cost.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+        &self.services.ledger
+    }
+
+    /// The services behind the AWS endpoint, with the queues, the outbox and the event-source mappings.
+    #[must_use]
+    pub fn services(&self) -> &Services {
+        &self.services
     }
 
     /// Ends everything in order: what brings work in first, then the sockets with their `$disconnect`, then the functions,
     /// and last the services that those still needed.
     pub async fn shutdown(self) {
-        let Self { functions, sockets, schedules, gateways, aws_server, .. } = self;
+        let Self { functions, sockets, schedules, services, gateways, endpoint, .. } = self;
         drop(schedules);
-        gateways.shutdown(GRACE).await;
-        if let Some(sockets) = sockets {
-            sockets.shutdown(GRACE).await;
-        }
+        // A mapping stops reading its queue at once; the batch that it has in hand needs the functions a little longer.
+        let mappings = async {
+            if tokio::time::timeout(GRACE, services.event_sources.shutdown()).await.is_err() {
+                tracing::warn!("some batches were cut off; their messages stay in their queues");
+            }
+        };
+        let gateways = async {
+            gateways.shutdown(GRACE).await;
+            if let Some(sockets) = sockets {
+                sockets.shutdown(GRACE).await;
+            }
+        };
+        tokio::join!(mappings, gateways);
         functions.shutdown(GRACE).await;
-        aws_server.shutdown(GRACE).await;
+        endpoint.shutdown(GRACE).await;
+        services.dynamodb.shutdown().await;
+        if let Err(error) = services.sqs.flush().await {
+            tracing::error!(%error, "the queues' journal is incomplete");
+        }
     }
 }
 
@@ -264,10 +321,39 @@ async fn listen(
     bound.await.map_err(|source| StartError::Listen { what, address: wanted, source })
 }
 
-fn secrets(data: Option<&Path>) -> Result<Secrets, StartError> {
-    let Some(folder) = data else { return Ok(Secrets::in_memory()) };
-    let opened = std::fs::create_dir_all(folder).and_then(|()| Secrets::open(folder.join("secrets.json")));
-    opened.map_err(|source| StartError::Data { folder: folder.to_path_buf(), source })
+/// Deletes expired items from time to time, until the endpoint stops.
+async fn sweep(dynamodb: DynamoDb, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(SWEEP_EVERY)).await.is_some() {
+        match dynamodb.sweep().await {
+            Ok(0) => {}
+            Ok(items) => tracing::debug!(items, "deleted what had expired"),
+            Err(error) => tracing::warn!(%error, "expired items could not be deleted"),
+        }
+    }
+}
+
+/// The data folder, if what is accepted is to be kept.
+struct Kept(Option<PathBuf>);
+
+impl Kept {
+    fn open(folder: Option<&Path>) -> Result<Self, StartError> {
+        let kept = Self(folder.map(Path::to_path_buf));
+        folder.map_or(Ok(()), std::fs::create_dir_all).map_err(|source| kept.error(source))?;
+        Ok(kept)
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.0.as_ref().map(|folder| folder.join(name))
+    }
+
+    fn secrets(&self) -> Result<Secrets, StartError> {
+        let Some(path) = self.path("secrets.json") else { return Ok(Secrets::in_memory()) };
+        Secrets::open(path).map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: io::Error) -> StartError {
+        StartError::Data { folder: self.0.clone().unwrap_or_default(), source }
+    }
 }
 
 /// The listeners' tasks; they end when this is dropped.
