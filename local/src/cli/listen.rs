@@ -1,0 +1,198 @@
+//! `tidings listen`: a device in the terminal.
+
+use tidings_client::{CloseReason, Device, Event, Events, Identity, Options, Received};
+use tidings_wire::{Platform, Timestamp};
+
+use super::device_file::{DeviceFile, Reach};
+use super::failure::Failure;
+use super::register;
+use super::style::Style;
+use super::target::{Api, ApiArgs, SocketArgs};
+
+/// Who listens.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Name of the user in the app; the device is registered if this terminal has none
+    #[arg(long)]
+    alias: String,
+    /// What the device runs, where it has to be registered: ANDROID, IOS, PC or WEB
+    #[arg(long, default_value = "PC", value_parser = register::platform)]
+    platform: Platform,
+    /// End after so many messages
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// Print each message as one line of JSON, and nothing else
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    api: ApiArgs,
+    #[command(flatten)]
+    socket: SocketArgs,
+    /// What to log: error, warn, info, debug, or a filter
+    #[arg(long, default_value = "warn")]
+    log: String,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings listen --alias alice
+  tidings listen --alias alice --mobile +8613800138000 --email alice@example.com
+  tidings listen --alias alice --json --count 1 | jq .alert
+
+Each message is acknowledged when it is printed. What was sent while nobody listened comes first. Ctrl-C ends.";
+
+/// How an open device ended.
+enum End {
+    /// By the person, or because it printed enough.
+    Done,
+    /// The deployment does not know it, or not its keys.
+    Refused(Failure),
+}
+
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    super::log(&args.log)?;
+    let api = args.api.clone().resolve()?;
+    let socket_url = args.socket.clone().resolve()?;
+    let kept = DeviceFile::read(&api, &args.alias)?;
+    let is_kept = kept.is_some();
+    let wants_registration = args.reach.mobile.is_some() || args.reach.email.is_some();
+    let mut file = match kept {
+        Some(file) if !wants_registration => file,
+        Some(_) | None => register(&args, &api).await?,
+    };
+    // A twin that was started anew knows no devices of its former life: one refusal is reason enough to ask again.
+    let patience = if is_kept { 1 } else { 3 };
+    match listen(&args, &socket_url, &mut file, patience).await? {
+        End::Done => Ok(()),
+        End::Refused(_) if is_kept => {
+            eprintln!("{} is not registered there any more; registering again", args.alias);
+            let mut file = register(&args, &api).await?;
+            match listen(&args, &socket_url, &mut file, 3).await? {
+                End::Done => Ok(()),
+                End::Refused(failure) => Err(failure),
+            }
+        }
+        End::Refused(failure) => Err(failure),
+    }
+}
+
+async fn register(args: &Args, api: &Api) -> Result<DeviceFile, Failure> {
+    DeviceFile::register(api, &args.alias, args.platform, None, args.reach.clone()).await
+}
+
+async fn listen(args: &Args, socket_url: &str, file: &mut DeviceFile, patience: u32) -> Result<End, Failure> {
+    let identity = Identity::from_answer(&file.registered)?;
+    let options = Options { cursor: file.cursor, give_up_after: patience, ..Options::new(socket_url) };
+    let (device, mut events) = Device::open(identity, options);
+    tokio::select! {
+        end = print(args, &mut events, file) => {
+            device.close().await;
+            end
+        }
+        interrupted = tokio::signal::ctrl_c() => {
+            device.close().await;
+            interrupted?;
+            Ok(End::Done)
+        }
+    }
+}
+
+async fn print(args: &Args, events: &mut Events, file: &mut DeviceFile) -> Result<End, Failure> {
+    let style = Style::of_stdout();
+    let mut left = args.count.unwrap_or(u64::MAX);
+    let told = |text: String| {
+        if !args.json {
+            println!("{} {}", style.faint(&clock()), style.faint(&text));
+        }
+    };
+    while left > 0 {
+        let Some(event) = events.next().await else { return Ok(End::Done) };
+        match event {
+            Event::Connected => told(format!("connected as device {}", file.registered.id)),
+            Event::Message(received) => {
+                left -= 1;
+                if args.json {
+                    println!("{}", serde_json::to_string(&received.message)?);
+                } else {
+                    println!("{} {}", style.faint(&clock()), one_line(&received, style));
+                }
+                if let Some(position) = received.message.position {
+                    file.advance(position)?;
+                }
+            }
+            Event::Synced(synced) => {
+                if !synced.recovered {
+                    told("some messages are no longer kept and were missed".to_owned());
+                }
+                file.advance(synced.position)?;
+            }
+            Event::Pong(_) => {}
+            Event::Refused(error) => told(format!("refused: {} ({})", error.detail, error.code)),
+            Event::Unreadable(unreadable) => told(format!("ignored: {unreadable}")),
+            Event::Disconnected { loss, retry_in } => {
+                told(format!("{}; again in {:.1} s", Failure::from(loss).reason(), retry_in.as_secs_f64()));
+            }
+            Event::Closed(CloseReason::Asked) => return Ok(End::Done),
+            Event::Closed(CloseReason::CannotConnect(error)) => {
+                return Ok(End::Refused(Failure::from(error).hint("tidings register --alias … registers it again")));
+            }
+        }
+    }
+    Ok(End::Done)
+}
+
+/// A message for a person: sender, text, data, place.
+fn one_line(received: &Received, style: Style) -> String {
+    let message = &received.message;
+    let content = &message.content;
+    let mut parts = Vec::new();
+    if let Some(sender) = content.sender.as_deref().or(message.from_user_name.as_deref()) {
+        parts.push(style.bold(&format!("{sender}:")));
+    }
+    // What is sent may hold control characters that would command this terminal.
+    parts.extend(content.alert.as_deref().map(printable).map(|alert| style.bold(&alert)));
+    parts.extend(content.event.as_deref().map(|event| format!("[{}]", printable(event))));
+    parts.extend(content.extra.as_ref().map(|extra| extra.to_string()));
+    let place = message.position.map_or_else(String::new, |at| format!(" #{}", at.seq));
+    parts.push(style.faint(&format!("({}{place})", message.id)));
+    parts.join("  ")
+}
+
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The time of day, UTC.
+fn clock() -> String {
+    let now = Timestamp::now().to_string();
+    now.get(11..19).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidings_wire::action::Position;
+    use tidings_wire::{Content, MessageFrame};
+
+    #[test]
+    fn a_message_cannot_command_the_terminal() {
+        let message = MessageFrame {
+            id: "m-1".to_owned(),
+            position: Some(Position { epoch: 7, seq: 3 }),
+            device_id: "d".to_owned(),
+            to_user_name: "alice".to_owned(),
+            from_user_name: Some("shop".to_owned()),
+            create_time: 0,
+            content: Content {
+                alert: Some("Hello\x1b[2J\nyou".to_owned()),
+                extra: Some(serde_json::json!({"order": 7})),
+                ..Content::default()
+            },
+        };
+        let received = Received { message, sealed: String::new() };
+        assert_eq!(one_line(&received, Style::plain()), "shop:  Hello [2J you  {\"order\":7}  (m-1 #3)");
+    }
+}

@@ -1,0 +1,149 @@
+//! `tidings up`: the twin until Ctrl-C.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use tidings_crypto::app_key::AppKey;
+use tidings_crypto::random;
+use tidings_store::Directory;
+
+use super::failure::{Context, Failure};
+use super::session::Session;
+use super::start::{self, TwinArgs};
+use super::style::Style;
+use super::{aws, private_file};
+use crate::stack::{Twin, TwinOptions, interrupted};
+
+/// Where the twin listens and what it keeps.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Port of the HTTP API; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 7400)]
+    http_port: u16,
+    /// Port of the WebSocket API; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 7401)]
+    socket_port: u16,
+    /// Port of what plays DynamoDB, SQS, SES, SNS and @connections; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 7402)]
+    aws_port: u16,
+    /// Address to listen at; anything but loopback lets others in, and the twin checks no AWS signatures
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    address: IpAddr,
+    /// Folder that keeps what was accepted, whatever happens to the twin [default: memory]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// What to log: error, warn, info, debug, or a filter such as warn,tidings_local=debug
+    #[arg(long, default_value = "info")]
+    log: String,
+    #[command(flatten)]
+    twin: TwinArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings up                                on ports 7400, 7401 and 7402, in memory
+  tidings up --data .tidings/data           keep everything; `kill -9` loses nothing that was accepted
+  tidings up --http-port 0 --socket-port 0 --aws-port 0
+  cargo lambda build --release && tidings up --artefacts target/lambda
+
+Other programs reach what plays AWS with AWS_ENDPOINT_URL=http://127.0.0.1:7402 and any credentials. What the functions
+sent by SMS and email is at http://127.0.0.1:7402/_tidings/outbox.";
+
+/// The demo app's id.
+const DEMO: &str = "demo";
+
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    super::log(&args.log)?;
+    let data = args.data.clone();
+    let options = TwinOptions {
+        address: args.address,
+        api_port: args.http_port,
+        socket_port: args.socket_port,
+        aws_port: args.aws_port,
+        data: args.data,
+        ..args.twin.options()?
+    };
+    let twin = Twin::start(options).await.map_err(|error| {
+        let failure = Failure::from(error);
+        if failure.reason().contains("in use") {
+            failure.hint("another twin? --http-port 0 takes a free port")
+        } else {
+            failure
+        }
+    })?;
+    start::print_logs(&twin);
+    let ready = prepare(&twin, data.as_deref()).await;
+    let session = match ready {
+        Ok(session) => session,
+        Err(failure) => {
+            twin.shutdown().await;
+            return Err(failure);
+        }
+    };
+    print!("{}", banner(&session, Style::of_stdout()));
+    interrupted().await?;
+    eprintln!("\nstopping…");
+    twin.shutdown().await;
+    eprintln!("stopped");
+    Ok(())
+}
+
+/// Makes the demo app and tells the other terminals where everything is.
+async fn prepare(twin: &Twin, data: Option<&Path>) -> Result<Session, Failure> {
+    let directory_table = start::directory_table(twin)?;
+    let directory = aws::directory(Some(twin.aws_url()), &directory_table).await;
+    let key = demo_app(&directory, data).await?;
+    let session = Session {
+        api_url: twin.api_url(),
+        socket_url: twin.socket_url(),
+        aws_url: twin.aws_url().to_owned(),
+        directory_table,
+        app_id: key.app_id().to_owned(),
+        app_key: key.expose().to_owned(),
+    };
+    session.write()?;
+    Ok(session)
+}
+
+/// The demo app, made once. Its key stays the same over restarts, so that a shell that has it keeps it.
+async fn demo_app(directory: &Directory, data: Option<&Path>) -> Result<AppKey, Failure> {
+    let kept = data.map(|folder| folder.join("demo-app.key"));
+    let known = match &kept {
+        Some(file) => private_file::read(file)?,
+        None => Session::read()?.map(|session| session.app_key),
+    };
+    let known = known.and_then(|text| AppKey::parse(text.trim()).ok());
+    let mut key = match known {
+        Some(key) => key,
+        None => AppKey::generate(DEMO, random::bytes()?).context(|| "make the demo app's key".to_owned())?,
+    };
+    if !aws::put_app(directory, &key, "Demo", Vec::new()).await? {
+        let app = directory.app(&key.app_id().parse()?).await?;
+        let is_its_key = app.is_some_and(|app| app.key_hashes.iter().any(|hash| key.matches(hash)));
+        if !is_its_key {
+            // Its key was shown once and lost; the app itself stays with whoever uses it.
+            let id = format!("{DEMO}-{}", random::id()?);
+            key = aws::create_app(directory, &id, "Demo", Vec::new()).await?;
+        }
+    }
+    if let Some(file) = kept {
+        private_file::write(&file, key.expose())?;
+    }
+    Ok(key)
+}
+
+fn banner(session: &Session, style: Style) -> String {
+    let row = |name: &str, value: &str| format!("  {name:<11}{value}\n");
+    let mut text = format!("\n{}\n\n", style.bold("Tidings is up."));
+    text += &row("HTTP API", &session.api_url);
+    text += &row("WebSocket", &session.socket_url);
+    text += &row("AWS", &session.aws_url);
+    text += &row("demo app", &session.app_id);
+    text += &row("its key", &session.app_key);
+    text += "\nNext, in other terminals in this folder:\n\n";
+    text += &format!("  {}\n", style.bold("tidings listen --alias alice"));
+    text += &format!("  {}\n", style.bold("tidings send --to alice --alert 'Hello'"));
+    text += "\nIf `tidings` is not on your path: cargo run -q -- listen --alias alice\nCtrl-C stops it.\n\n";
+    text
+}
