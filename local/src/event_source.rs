@@ -1,9 +1,9 @@
 //! Event-source mappings: what Lambda does between a queue and a function.
 //!
-//! Each mapping long-polls its queue and invokes its function with batches. What succeeded is deleted; what failed becomes
-//! visible again when its visibility timeout is over, which is the only backoff there is. With `ReportBatchItemFailures` a
-//! function names the messages that failed; an answer that names none of the batch, or cannot be read, fails all of it.
-//! The order of a FIFO group needs no care here: the queue hands out nothing of a group that is in flight.
+//! Each mapping long-polls its queue and invokes its function with batches. What succeeded is deleted; what failed
+//! becomes visible again when its visibility timeout is over, which is the only backoff there is. With
+//! `ReportBatchItemFailures` a function names the messages that failed; an answer that names one that is not in the
+//! batch, or that cannot be read, fails all of it. The order of a FIFO group needs no care here: the queue hands out nothing of a group that is in flight.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -110,7 +110,7 @@ impl EventSources {
         Self(Arc::new(Inner { mappings, stop, tasks }))
     }
 
-    /// Lets the mappings of a function poll, or stops them, as `UpdateEventSourceMapping` does; says whether there are any.
+    /// Lets the mappings of a function poll, or stops them, as `UpdateEventSourceMapping` does. Says whether it has any.
     pub fn set_enabled(&self, function: &str, enabled: bool) -> bool {
         let mut known = false;
         for (_, switch) in self.0.mappings.iter().filter(|(source, _)| source.function == function) {

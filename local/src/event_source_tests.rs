@@ -17,7 +17,8 @@ fn template(fifo: bool, mapping: &str, queue: &str) -> Template {
   Work:
     Type: AWS::SQS::Queue
     Properties:
-      {{{fifo}QueueName: work{suffix}, RedrivePolicy: {{deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 2}}, {queue}}}
+      {{{fifo}{queue}, QueueName: work{suffix},
+      RedrivePolicy: {{deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 2}}}}
   M:
     Type: AWS::Lambda::EventSourceMapping
     Properties: {{FunctionName: !Ref F, EventSourceArn: !GetAtt Work.Arn, {mapping}}}"

@@ -2,8 +2,8 @@
 //!
 //! A trace begins with something from outside (an HTTP request, a socket's message, a schedule's tick) and goes on
 //! through every queue and function that it sets in motion. A request that serves several traces at once, such as the
-//! receipt of ten messages, counts as a share for each. When nothing of a trace is left running or waiting, it is quiet,
-//! and one line says what it cost.
+//! receipt of ten messages, counts as a share for each. When nothing of a trace is left running or waiting, it is
+//! quiet, and one line says what it cost.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;

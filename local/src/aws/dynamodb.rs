@@ -16,7 +16,7 @@ use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde_json::json;
+use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -89,8 +89,11 @@ impl DynamoDb {
         let database = database.map_err(DynamoDbError::Open)?;
         let listed = database.list_tables(Default::default()).map_err(DynamoDbError::Open)?;
         let known: HashSet<String> = listed.table_names.into_iter().collect();
-        for table in tables.iter().filter(|table| !known.contains(&table.name)) {
-            create(&database, table)?;
+        for table in tables {
+            match known.contains(&table.name) {
+                true => compare(&database, table)?,
+                false => create(&database, table)?,
+            }
         }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -148,6 +151,26 @@ impl DynamoDb {
             let _ = server.await;
         }
     }
+}
+
+/// Says so where a table that is kept from before is not the one that the template has now.
+fn compare(database: &Database, table: &Table) -> Result<(), DynamoDbError> {
+    let unreadable = |source| DynamoDbError::Definition { table: table.name.clone(), source };
+    let request = serde_json::from_value(json!({"TableName": table.name})).map_err(unreadable)?;
+    let kept = database.describe_table(request);
+    let kept = kept.map_err(|source| DynamoDbError::Table { table: table.name.clone(), source })?;
+    let kept = serde_json::to_value(&kept).map_err(unreadable)?;
+    let shape = |table: &Value| {
+        let indexes = table["GlobalSecondaryIndexes"].as_array().into_iter().flatten();
+        let mut indexes: Vec<(String, Value)> =
+            indexes.map(|index| (index["IndexName"].to_string(), index["KeySchema"].clone())).collect();
+        indexes.sort_by(|left, right| left.0.cmp(&right.0));
+        (table["KeySchema"].clone(), indexes)
+    };
+    if shape(&kept["Table"]) != shape(&table.definition) {
+        tracing::warn!("the table {} was made by another template; begin with an empty data folder", table.name);
+    }
+    Ok(())
 }
 
 fn create(database: &Database, table: &Table) -> Result<(), DynamoDbError> {

@@ -1,7 +1,7 @@
 //! The queues' journal: an append-only file of what was accepted and what is done, so that a kill loses no message.
 //!
-//! One thread writes. It takes everything that waits, writes it in one piece and calls `fsync` once for all; a sender is
-//! answered after that. At start the journal is read, and written anew without what is done.
+//! One thread writes. It takes everything that waits, writes it in one piece and calls `fsync` once for all; a sender
+//! is answered after that. At start the journal is read, and written anew without what is done.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -64,7 +64,7 @@ pub(super) enum Record {
     },
 }
 
-/// Reads a journal, none if the file is missing. A last line that a kill cut short was never answered for, and is left out.
+/// Reads a journal, none if the file is missing. A last line that a kill cut short was never answered for: it is left out.
 pub(super) fn read(path: &Path) -> io::Result<Vec<Record>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,

@@ -1,7 +1,7 @@
 //! The AWS services that functions call, behind one endpoint: DynamoDB, SQS, SES v2, SNS and `@connections`.
 //!
-//! What a request is for is told by its path (`@connections`, SES), by `X-Amz-Target` (DynamoDB, SQS) or by the `Action`
-//! of a form (SNS). Signatures are not checked, but the access key in them says which function's process has sent the
+//! What a request is for is told by its path (`@connections`, SES), by `X-Amz-Target` (DynamoDB, SQS) or by the
+//! `Action` of a form (SNS). Signatures are not checked, but the access key in them says which function's process has sent the
 //! request, and so which traces bear its cost.
 
 mod control;

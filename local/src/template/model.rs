@@ -1,6 +1,7 @@
 //! What a template says, once every intrinsic is resolved: plain data, with nothing of CloudFormation left in it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub struct Template {
 }
 
 /// A Lambda function.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Function {
     /// Its name in the template, `SendFunction`.
     pub logical_id: String,
@@ -54,6 +55,19 @@ pub struct Function {
     pub memory_mb: u32,
     /// `ReservedConcurrentExecutions`.
     pub reserved_concurrency: Option<u32>,
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The environment holds resolved secrets: its names may be seen, its values may not.
+        f.debug_struct("Function")
+            .field("logical_id", &self.logical_id)
+            .field("name", &self.name)
+            .field("binary", &self.binary)
+            .field("environment", &self.environment.keys())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An HTTP API (API Gateway v2).

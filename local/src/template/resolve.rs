@@ -1,10 +1,11 @@
 //! Intrinsic functions, pseudo parameters, conditions and dynamic references.
 
+mod names;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use super::secrets::Secrets;
 use super::{Settings, TemplateError};
@@ -104,47 +105,6 @@ impl<'a> Resolver<'a> {
         match self.evaluate(value, at)? {
             Some(value) => self.finish(value, at).map(Some),
             None => Ok(None),
-        }
-    }
-
-    /// The physical name of a resource: what its name property says, or the stack's name and its logical id.
-    pub(super) fn physical_name(&self, logical_id: &str, property: &str) -> Result<String, TemplateError> {
-        let at = At::resource(logical_id).child(property);
-        let named = self.resource(logical_id).and_then(|resource| resource.get("Properties")?.get(property));
-        if let Some(Value::String(name)) = named.map(|name| self.evaluate(name, &at)).transpose()?.flatten() {
-            return Ok(name);
-        }
-        let name = format!("{}-{logical_id}", self.settings.stack_name);
-        Ok(match property {
-            "QueueName" if self.is_fifo(logical_id)? => format!("{name}.fifo"),
-            _ => name,
-        })
-    }
-
-    /// Whether a queue is FIFO.
-    pub(super) fn is_fifo(&self, logical_id: &str) -> Result<bool, TemplateError> {
-        let at = At::resource(logical_id).child("FifoQueue");
-        let fifo = self.resource(logical_id).and_then(|queue| queue.get("Properties")?.get("FifoQueue"));
-        let fifo = fifo.map(|fifo| self.evaluate(fifo, &at)).transpose()?.flatten();
-        Ok(fifo.is_some_and(|fifo| fifo == true || fifo == "true"))
-    }
-
-    /// The id of an API: ten characters as API Gateway's, and always the same for the same logical id.
-    pub(super) fn api_id(&self, logical_id: &str) -> String {
-        Sha256::digest(logical_id).iter().take(5).map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// The stage of an API, as the resource names it or as SAM does where it is silent.
-    pub(super) fn stage_name(&self, logical_id: &str) -> Result<String, TemplateError> {
-        let at = At::resource(logical_id).child("StageName");
-        let resource = self.resource(logical_id);
-        let stage = self.with_globals(logical_id).and_then(|properties| properties.get("StageName").cloned());
-        match stage.map(|stage| self.evaluate(&stage, &at)).transpose()?.flatten() {
-            Some(Value::String(stage)) => Ok(stage),
-            _ if resource.is_some_and(|resource| resource["Type"] == "AWS::Serverless::WebSocketApi") => {
-                Ok("default".to_owned())
-            }
-            _ => Ok("$default".to_owned()),
         }
     }
 
@@ -319,128 +279,6 @@ impl<'a> Resolver<'a> {
             },
         };
         Ok(Some(Value::String(text)))
-    }
-
-    fn resource_reference(&self, target: &str, at: &At) -> Result<String, TemplateError> {
-        let Some(resource) = self.resource(target) else {
-            return self.generated_reference(target, at);
-        };
-        Ok(match resource["Type"].as_str().unwrap_or_default() {
-            "AWS::Serverless::Function" | "AWS::Lambda::Function" => self.physical_name(target, "FunctionName")?,
-            "AWS::SQS::Queue" => self.queue_url(&self.physical_name(target, "QueueName")?),
-            "AWS::DynamoDB::Table" | "AWS::DynamoDB::GlobalTable" | "AWS::Serverless::SimpleTable" => {
-                self.physical_name(target, "TableName")?
-            }
-            "AWS::Serverless::HttpApi" | "AWS::Serverless::WebSocketApi" | "AWS::ApiGatewayV2::Api" => {
-                self.api_id(target)
-            }
-            "AWS::ApiGatewayV2::Stage" => self.stage_name(target)?,
-            "AWS::SecretsManager::Secret" => self.arn("secretsmanager", &format!("secret:{target}")),
-            "AWS::SNS::Topic" => self.arn("sns", &self.physical_name(target, "TopicName")?),
-            "AWS::Logs::LogGroup" => self.physical_name(target, "LogGroupName")?,
-            "AWS::IAM::Role" => self.physical_name(target, "RoleName")?,
-            "AWS::S3::Bucket" => self.physical_name(target, "BucketName")?,
-            // A route, an integration and whatever else is only referred to within the template is its logical id.
-            _ => target.to_owned(),
-        })
-    }
-
-    /// What SAM makes beside a resource: `Api.Stage`, `Function.Alias`, `WebSocketApiPingRoute`, `FunctionRole`.
-    fn generated_reference(&self, target: &str, at: &At) -> Result<String, TemplateError> {
-        if target == IMPLICIT_HTTP_API {
-            return Ok(self.api_id(target));
-        }
-        if let Some((logical_id, property)) = target.split_once('.') {
-            match property {
-                "Stage" if self.resource(logical_id).is_some() => return self.stage_name(logical_id),
-                "Alias" | "Version" if self.resource(logical_id).is_some() => {
-                    return Ok(format!("{}:live", self.attribute(logical_id, "Arn", at)?));
-                }
-                _ => {}
-            }
-        }
-        let resources = self.document.get("Resources").and_then(Value::as_object);
-        let is_generated = resources.into_iter().flatten().any(|(logical_id, resource)| {
-            target.starts_with(logical_id.as_str())
-                && resource["Type"].as_str().is_some_and(|kind| kind.starts_with("AWS::Serverless::"))
-        });
-        match is_generated {
-            true => Ok(target.to_owned()),
-            false => Err(at.error(format!("there is no parameter and no resource {target}"))),
-        }
-    }
-
-    fn attribute(&self, logical_id: &str, attribute: &str, at: &At) -> Result<String, TemplateError> {
-        let Some(resource) = self.resource(logical_id) else {
-            let generated = self.generated_reference(logical_id, at)?;
-            return Ok(match attribute {
-                "Arn" => format!("arn:aws:iam::{}:role/{generated}", self.settings.account_id),
-                "ApiEndpoint" => self.execute_api(&generated, "https"),
-                _ => generated,
-            });
-        };
-        let kind = resource["Type"].as_str().unwrap_or_default();
-        Ok(match (kind, attribute) {
-            ("AWS::Serverless::Function" | "AWS::Lambda::Function", "Arn") => {
-                self.function_arn(&self.physical_name(logical_id, "FunctionName")?)
-            }
-            ("AWS::SQS::Queue", "Arn") => self.arn("sqs", &self.physical_name(logical_id, "QueueName")?),
-            ("AWS::SQS::Queue", "QueueName") => self.physical_name(logical_id, "QueueName")?,
-            ("AWS::SQS::Queue", "QueueUrl") => self.queue_url(&self.physical_name(logical_id, "QueueName")?),
-            ("AWS::DynamoDB::Table" | "AWS::DynamoDB::GlobalTable" | "AWS::Serverless::SimpleTable", "Arn") => {
-                self.arn("dynamodb", &format!("table/{}", self.physical_name(logical_id, "TableName")?))
-            }
-            ("AWS::Serverless::HttpApi" | "AWS::Serverless::WebSocketApi" | "AWS::ApiGatewayV2::Api", "ApiId") => {
-                self.api_id(logical_id)
-            }
-            ("AWS::Serverless::HttpApi" | "AWS::ApiGatewayV2::Api", "ApiEndpoint")
-                if resource["Properties"]["ProtocolType"] != "WEBSOCKET" =>
-            {
-                self.execute_api(&self.api_id(logical_id), "https")
-            }
-            ("AWS::Serverless::WebSocketApi" | "AWS::ApiGatewayV2::Api", "ApiEndpoint") => {
-                self.execute_api(&self.api_id(logical_id), "wss")
-            }
-            ("AWS::SecretsManager::Secret", "Id") => self.arn("secretsmanager", &format!("secret:{logical_id}")),
-            ("AWS::SNS::Topic", "TopicArn") => self.arn("sns", &self.physical_name(logical_id, "TopicName")?),
-            ("AWS::SNS::Topic", "TopicName") => self.physical_name(logical_id, "TopicName")?,
-            ("AWS::IAM::Role", "Arn") => {
-                let name = self.physical_name(logical_id, "RoleName")?;
-                format!("arn:aws:iam::{}:role/{name}", self.settings.account_id)
-            }
-            ("AWS::Logs::LogGroup", "Arn") => {
-                self.arn("logs", &format!("log-group:{}:*", self.physical_name(logical_id, "LogGroupName")?))
-            }
-            _ => {
-                self.warn(format!(
-                    "{logical_id}.{attribute} of a {kind} is not known here; a placeholder stands for it"
-                ));
-                format!("{logical_id}.{attribute}")
-            }
-        })
-    }
-
-    fn arn(&self, service: &str, resource: &str) -> String {
-        format!("arn:aws:{service}:{}:{}:{resource}", self.settings.region, self.settings.account_id)
-    }
-
-    /// The ARN of a function of this name.
-    pub(super) fn function_arn(&self, name: &str) -> String {
-        self.arn("lambda", &format!("function:{name}"))
-    }
-
-    /// The ARN of a queue of this name.
-    pub(super) fn queue_arn(&self, name: &str) -> String {
-        self.arn("sqs", name)
-    }
-
-    /// The URL of a queue of this name.
-    pub(super) fn queue_url(&self, name: &str) -> String {
-        format!("{}/{}/{name}", self.settings.aws_url.trim_end_matches('/'), self.settings.account_id)
-    }
-
-    fn execute_api(&self, api_id: &str, scheme: &str) -> String {
-        format!("{scheme}://{api_id}.execute-api.{}.{URL_SUFFIX}", self.settings.region)
     }
 
     fn substitute(&self, text: &str, variables: &Map<String, Value>, at: &At) -> Result<String, TemplateError> {

@@ -46,6 +46,7 @@ fn functions_have_their_environment_resolved() {
     let keys: BTreeMap<String, String> = serde_json::from_str(&socket.environment["KEYS"]).unwrap();
     assert_eq!(keys["1"].len(), 64);
     assert_eq!(keys["1"], socket.environment["KEY_1"]);
+    assert!(!format!("{template:?}").contains(&keys["1"]), "a secret cannot be printed");
 
     let worker = &template.functions["Worker"];
     assert_eq!(worker.timeout, Duration::from_secs(10));

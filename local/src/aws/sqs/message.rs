@@ -137,7 +137,10 @@ impl Outgoing {
             return Err(SqsError::new(Code::MissingParameter, "The request must contain the parameter MessageBody."));
         }
         // What XML 1.0 can hold: the rule is older than the JSON protocol.
-        let is_allowed = |character: char| matches!(character, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..);
+        let is_allowed = |character: char| match character {
+            '\t' | '\n' | '\r' => true,
+            _ => matches!(character, ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..),
+        };
         if !self.body.chars().all(is_allowed) {
             let message = "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF \
                            | #xE000 to #xFFFD | #x10000 to #x10FFFF";

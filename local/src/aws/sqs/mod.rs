@@ -1,8 +1,8 @@
 //! SQS: the template's queues, in memory or kept by a journal.
 //!
-//! The semantics are those that AWS documents: visibility timeouts, delays, long polling, FIFO groups and deduplication,
-//! redrive to a dead-letter queue by `maxReceiveCount`, and batches in which each entry has a fate of its own. Queues come
-//! from the template; nothing makes or drops one at run time.
+//! The semantics are those that AWS documents: visibility timeouts, delays, long polling, FIFO groups and
+//! deduplication, redrive to a dead-letter queue by `maxReceiveCount`, and batches in which each entry has a fate of its
+//! own. Queues come from the template; nothing makes or drops one at run time.
 
 mod error;
 mod message;
@@ -136,7 +136,8 @@ impl Sqs {
         Ok(Sent { message_id, sequence_number: fifo.then(|| sequence_number(sequence)) })
     }
 
-    /// Receives up to `max` messages, waiting up to `wait` for the first; for `visibility`, or as long as the queue says.
+    /// Receives up to `max` messages, waiting up to `wait` for the first. They stay invisible to others for `visibility`, or
+    /// for as long as the queue says.
     ///
     /// # Errors
     /// There is no such queue.

@@ -1,7 +1,7 @@
-//! One queue, as a state machine: it reads no clock and does no I/O; the time is an argument, in milliseconds since 1970.
+//! One queue, as a state machine: it reads no clock and does no I/O. Time is an argument, in milliseconds since 1970.
 //!
-//! A FIFO group is blocked while any of its messages is in flight, and behind a message that is still delayed. One receive
-//! may take several messages of a group, in order, as SQS does.
+//! A FIFO group is blocked while any of its messages is in flight, and behind a message that is still delayed. One
+//! receive may take several messages of a group, in order, as SQS does.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
