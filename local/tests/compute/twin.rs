@@ -92,10 +92,13 @@ pub(crate) async fn json_line(logs: &mut broadcast::Receiver<LogLine>, prefix: &
     serde_json::from_str(&line(logs, prefix).await).unwrap()
 }
 
-/// Whether the system still runs a process: one that has ended and was not yet taken back does not count.
+/// Whether the system still runs a process: one that has ended, with all its threads, and waits to be taken back does
+/// not count.
 pub(crate) fn runs(pid: u32) -> bool {
-    let state = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-    state.is_ok_and(|state| !state.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
+    let Ok(state) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let ended = state.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z');
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    !ended || threads > 1
 }
 
 /// Waits until a process has ended.
