@@ -277,13 +277,17 @@ impl Twin {
         };
         let gateways = async {
             gateways.shutdown(GRACE).await;
+            tracing::debug!("the gateways take no more requests");
             if let Some(sockets) = sockets {
                 sockets.shutdown(GRACE).await;
             }
         };
         tokio::join!(mappings, gateways);
+        tracing::debug!("no more work comes in");
         functions.shutdown(GRACE).await;
+        tracing::debug!("the functions have ended");
         endpoint.shutdown(GRACE).await;
+        tracing::debug!("the AWS endpoint takes no more requests");
         services.dynamodb.shutdown().await;
         if let Err(error) = services.sqs.flush().await {
             tracing::error!(%error, "the queues' journal is incomplete");

@@ -203,8 +203,8 @@ fn forward(
             }
             let text = String::from_utf8_lossy(&line);
             let text = text.trim_end_matches(['\n', '\r']);
-            tracing::info!(target: "tidings::function", %function, process, "{text}");
-            // Nobody has to listen.
+            // Whoever runs the twin shows the lines in its own way; without such a one they are still in its log.
+            tracing::trace!(target: "tidings::function", %function, process, "{text}");
             let _ = logs.send(LogLine { function: function.clone(), process, text: text.to_owned() });
         }
     });
