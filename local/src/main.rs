@@ -8,8 +8,11 @@ use tidings_local::functions::{RUN_FUNCTION, end_with_the_twin};
 /// A function, running until its runtime API is gone.
 type Running = Pin<Box<dyn Future<Output = Result<(), tidings_runtime::Error>>>>;
 
-/// The functions in this program, by the name of their own binary.
-const FUNCTIONS: [(&str, fn() -> Running); 9] = [
+/// The name of a function's own binary, and what runs it.
+type Function = (&'static str, fn() -> Running);
+
+/// The functions in this program.
+const FUNCTIONS: [Function; 9] = [
     ("connect", || Box::pin(tidings_connect::run())),
     ("deliver", || Box::pin(tidings_deliver::run())),
     ("disconnect", || Box::pin(tidings_disconnect::run())),

@@ -111,10 +111,15 @@ impl HttpApi {
         let invoked =
             self.0.functions.invoke(&found.route.function, event.to_string().into(), std::slice::from_ref(&trace));
         let mut response = match tokio::time::timeout(limit, invoked).await {
-            Ok(Ok(answer)) => from_function(&answer).unwrap_or_else(|reason| {
-                tracing::warn!(function = %found.route.function, reason, "the function's answer is no HTTP response");
-                Refusal::Internal.into_response()
-            }),
+            Ok(Ok(answer)) => {
+                if let Some(id) = told_id(&answer) {
+                    self.0.ledger.alias(&trace, &id);
+                }
+                from_function(&answer).unwrap_or_else(|reason| {
+                    tracing::warn!(function = %found.route.function, reason, "the function's answer is no HTTP response");
+                    Refusal::Internal.into_response()
+                })
+            }
             Ok(Err(error)) => Refusal::of(&error).into_response(),
             Err(_) => {
                 tracing::warn!(function = %found.route.function, ?limit, "the integration timed out");
@@ -289,6 +294,13 @@ fn is_text(headers: &HeaderMap) -> bool {
     let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind.starts_with("text/")
         || matches!(kind.as_str(), "application/json" | "application/javascript" | "application/xml")
+}
+
+/// The id that an answer tells its caller as `requestId`: the caller knows the request by it, and finds its cost by it.
+fn told_id(answer: &[u8]) -> Option<String> {
+    let answer: Value = serde_json::from_slice(answer).ok()?;
+    let body: Value = serde_json::from_str(answer.get("body")?.as_str()?).ok()?;
+    Some(body.get("requestId")?.as_str()?.to_owned())
 }
 
 /// Makes a response of what the function answered.

@@ -96,6 +96,8 @@ fn fit(segments: &[Segment], path: &[&str]) -> Option<BTreeMap<String, String>> 
                 rest = after;
             }
             Segment::Parameter(_) => return None,
+            // A greedy parameter takes at least something.
+            Segment::Greedy(_) if rest == [""] => return None,
             Segment::Greedy(name) => {
                 parameters.insert(name.clone(), percent_decode(&rest.join("/"), false));
                 rest = &[];
