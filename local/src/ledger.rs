@@ -298,8 +298,9 @@ impl Ledger {
             entry.holds = entry.holds.saturating_sub(1);
             if entry.holds == 0 && std::mem::take(&mut entry.untold) {
                 let outcome = entry.outcome.as_deref().unwrap_or_default();
-                let line = format!("trace {} {outcome}", entry.origin);
-                tracing::info!(target: "tidings::trace", trace = %trace, "{}  {}", line.trim_end(), entry.cost());
+                let id = entry.aliases.first().map_or(trace.as_str(), String::as_str);
+                let line = format!("{} {outcome}", entry.origin);
+                tracing::info!(target: "tidings::trace", id, "{}  {}", line.trim_end(), entry.cost());
             }
         }
         drop(book);

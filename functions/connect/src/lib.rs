@@ -106,11 +106,10 @@ async fn accept(
             return Ok(Err(Refused::Token("token")));
         }
     };
-    let app = deps.apps.get(&device.user.app, now).await?;
-    let origins = app.map(|app| app.origins).unwrap_or_default();
+    let Some(app) = deps.apps.get(&device.user.app, now).await? else { return Ok(Err(Refused::Token("unknown app"))) };
     if let Some(origin) = offered.origin
-        && !origins.is_empty()
-        && !origins.iter().any(|listed| listed == origin)
+        && !app.origins.is_empty()
+        && !app.origins.iter().any(|listed| listed == origin)
     {
         return Ok(Err(Refused::Forbidden("origin")));
     }

@@ -61,20 +61,20 @@ async fn deliver(deps: &Deps, record: Record<Delivery>) -> Result<(), Error> {
     let (position, targets) = match place(deps, &delivery).await? {
         Placed::Nowhere => return Ok(()),
         Placed::Transient(targets) => {
-            post(deps, &delivery, None, targets).await?;
-            return Ok(());
+            let settled = settle(deps, &delivery, post(deps, &delivery, None, targets).await).await?;
+            return again_if_nobody_was_reached(&settled);
         }
         Placed::At(position, targets) => (position, targets),
     };
     let online = !targets.is_empty();
-    let mut settled = settle(deps, &delivery, post(deps, &delivery, Some(position), targets).await?).await?;
+    let mut settled = settle(deps, &delivery, post(deps, &delivery, Some(position), targets).await).await?;
     let mut gone: Vec<DeviceId> = settled.gone.iter().map(|connection| connection.device.clone()).collect();
     if online && !settled.reached && !settled.retry && !gone.is_empty() {
         // Every connection was gone. The device may be back on another one by now: one more look, then it is offline.
         let now = Timestamp::now();
         let view = deps.users.view(&delivery.user, now).await?;
         let fresh: Vec<_> = view.reachable(delivery.platform).filter(|c| !settled.gone.contains(c)).cloned().collect();
-        settled = settle(deps, &delivery, post(deps, &delivery, Some(position), fresh).await?).await?;
+        settled = settle(deps, &delivery, post(deps, &delivery, Some(position), fresh).await).await?;
         gone.extend(settled.gone.iter().map(|connection| connection.device.clone()));
         if !settled.reached {
             deps.users.note_offline(&delivery.user, position, &gone, now).await?;
@@ -85,17 +85,22 @@ async fn deliver(deps: &Deps, record: Record<Delivery>) -> Result<(), Error> {
         deps.steps.schedule(&step, now, record.trace.as_deref()).await?;
     }
     tracing::info!(
-        message = %delivery.id,
+        message_id = %delivery.id,
         user = delivery.user.digest(),
         seq = position.seq,
         reached = settled.reached,
         gone = gone.len(),
         "message delivered to the mailbox"
     );
+    again_if_nobody_was_reached(&settled)
+}
+
+fn again_if_nobody_was_reached(settled: &Settled) -> Result<(), Error> {
     if settled.retry && !settled.reached {
-        return Err("no post was accepted; the delivery comes again".into());
+        Err("no post was accepted; the delivery comes again".into())
+    } else {
+        Ok(())
     }
-    Ok(())
 }
 
 /// Where a delivery stands after it has been stored.
@@ -114,7 +119,7 @@ async fn place(deps: &Deps, delivery: &Delivery) -> Result<Placed, Error> {
         let view = deps.users.view(&delivery.user, now).await?;
         match planned(deps, delivery, &view, now).await? {
             Plan::Expired => {
-                tracing::info!(message = %delivery.id, "expired before it was stored");
+                tracing::info!(message_id = %delivery.id, "expired before it was stored");
                 return Ok(Placed::Nowhere);
             }
             Plan::Transient { targets } => return Ok(Placed::Transient(targets)),
@@ -160,7 +165,7 @@ async fn post(
     delivery: &Delivery,
     position: Option<Position>,
     targets: Vec<Connection>,
-) -> Result<Vec<(Connection, PostOutcome)>, Error> {
+) -> Vec<(Connection, PostOutcome)> {
     let posts = targets.into_iter().map(|connection| async move {
         let frame = mailbox::message_frame(
             &delivery.id,
@@ -170,11 +175,17 @@ async fn post(
             &delivery.user,
             &connection.device,
         );
-        let sealed = deps.sealer.seal(&frame, &connection)?;
-        let outcome = deps.gateway.post(&connection.id, sealed).await;
-        Ok::<_, Error>((connection, outcome))
+        let outcome = match deps.sealer.seal(&frame, &connection) {
+            Ok(sealed) => deps.gateway.post(&connection.id, sealed).await,
+            // A root key that was withdrawn, say: this connection's fault, and none of the others'.
+            Err(error) => {
+                tracing::error!(connection = %connection.id, error = logs::chain(&error), "frame cannot be sealed");
+                PostOutcome::Fault
+            }
+        };
+        (connection, outcome)
     });
-    future::try_join_all(posts).await
+    future::join_all(posts).await
 }
 
 /// Settles the posts, and prunes the connections that are gone.

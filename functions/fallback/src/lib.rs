@@ -54,7 +54,7 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
     let view = deps.users.view(&due.user, now).await?;
     let outcome = match fallback::decide(&due, entry.as_ref(), view.profile.as_ref(), now) {
         Decision::Stop(reason) => {
-            tracing::info!(message = %due.id, step = due.step, reason, "chain ended");
+            tracing::info!(message_id = %due.id, step = due.step, reason, "chain ended");
             return Ok(());
         }
         Decision::Wait => return Err("another worker is calling the provider".into()),
@@ -91,7 +91,7 @@ async fn record_outcome(deps: &Deps, due: &StepDue, outcome: Outcome) -> Result<
         Outcome::Skipped(_) => "skipped",
         Outcome::Unknown => "unknown",
     };
-    tracing::info!(message = %due.id, step = due.step, outcome = kind, "fallback step ended");
+    tracing::info!(message_id = %due.id, step = due.step, outcome = kind, "fallback step ended");
     deps.users.end_step(due, &outcome, Timestamp::now()).await?;
     Ok(outcome)
 }

@@ -77,9 +77,11 @@ async fn register(State(deps): State<Arc<Deps>>, headers: HeaderMap, body: Bytes
         time_zone: request.time_zone.clone(),
     };
     for _ in 0..ATTEMPTS {
-        let before = deps.users.device(&id).await?;
+        let before = deps.users.last_known(&id).await?;
         let view = match &before {
-            Some(before) if before.user != user => deps.users.view(&before.user, now).await?,
+            Some(before) if before.user != user && !before.user.is_nobody() => {
+                deps.users.view(&before.user, now).await?
+            }
             Some(_) | None => UserView::default(),
         };
         let device = Device {
@@ -91,7 +93,8 @@ async fn register(State(deps): State<Arc<Deps>>, headers: HeaderMap, body: Bytes
             registered: now,
         };
         if deps.users.register(&device, &profile, before.as_ref().map(|before| (before, &view)), now).await? {
-            let status = if before.is_none() { StatusCode::CREATED } else { StatusCode::OK };
+            let is_new = before.is_none_or(|before| before.user.is_nobody());
+            let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
             return Ok((status, Json(answer(&deps.roots, &device)?)).into_response());
         }
     }
@@ -176,5 +179,7 @@ mod tests {
         assert_eq!(generation(None, &user("alice")), 1);
         assert_eq!(generation(Some(&before), &user("alice")), 4);
         assert_eq!(generation(Some(&before), &user("bob")), 5);
+        let unregistered = Device { user: UserKey::nobody("demo".parse().unwrap()), ..before };
+        assert_eq!(generation(Some(&unregistered), &user("alice")), 5);
     }
 }

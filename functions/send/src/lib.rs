@@ -100,7 +100,7 @@ async fn send(
     enqueue(&deps.queue, &message, &stored.aliases, invocation.trace.as_deref())
         .await
         .map_err(|error| ApiError::Unavailable(error.into()))?;
-    tracing::info!(message = %message.id, recipients = stored.aliases.len(), replay, "message accepted");
+    tracing::info!(message_id = %message.id, recipients = stored.aliases.len(), replay, "message accepted");
     let mut response = (StatusCode::ACCEPTED, Json(answer(&stored))).into_response();
     if replay {
         response.headers_mut().insert("idempotency-replay", HeaderValue::from_static("true"));

@@ -54,7 +54,7 @@ async fn hand_on(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
     let step = record.payload;
     let entry = deps.users.entry(&step.user, step.position).await?;
     if entry.is_none_or(|entry| entry.id != step.id || entry.is_confirmed()) {
-        tracing::info!(message = %step.id, step = step.step, "step is not needed any more");
+        tracing::info!(message_id = %step.id, step = step.step, "step is not needed any more");
         return Ok(());
     }
     deps.steps.schedule(&step, Timestamp::now(), record.trace.as_deref()).await

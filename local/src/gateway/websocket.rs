@@ -75,7 +75,7 @@ impl Default for SocketLimits {
             buffered_messages: 256,
             concurrent_messages: 32,
             close: Duration::from_secs(3),
-            binary_frames: BinaryFrames::Forward,
+            binary_frames: BinaryFrames::Refuse,
         }
     }
 }

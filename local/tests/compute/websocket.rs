@@ -250,14 +250,14 @@ async fn a_failure_is_told_in_the_gateways_own_words() {
 
 #[tokio::test]
 async fn binary_frames_are_given_as_base64_or_refused() {
-    let mut forwarding = twin().await;
+    let limits = SocketLimits { binary_frames: BinaryFrames::Forward, ..SocketLimits::default() };
+    let mut forwarding = twin_with(limits, true).await;
     let (mut socket, _) = forwarding.open().await;
     socket.send(Message::binary(vec![0, 1, 255])).await.unwrap();
     let event = next_json(&mut socket).await;
     assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!("AAH/"), &json!(true)));
 
-    let limits = SocketLimits { binary_frames: BinaryFrames::Refuse, ..SocketLimits::default() };
-    let mut refusing = twin_with(limits, true).await;
+    let mut refusing = twin().await;
     let (mut socket, _) = refusing.open().await;
     socket.send(Message::binary(vec![0, 1, 255])).await.unwrap();
     assert_eq!(next_close(&mut socket).await.0, 1003);

@@ -75,7 +75,8 @@ pub enum Plan {
 pub fn plan(delivery: &Delivery, view: &UserView, now: Timestamp) -> Plan {
     let targets: Vec<Connection> = view.reachable(delivery.platform).cloned().collect();
     if !delivery.persist {
-        return Plan::Transient { targets };
+        // What nobody keeps is for who is there now, not for who is there when a dead letter is redriven.
+        return if delivery.is_late(now) { Plan::Expired } else { Plan::Transient { targets } };
     }
     match mailbox::append(view.tail.as_ref(), delivery, now) {
         Append::Duplicate(position) => Plan::Repost { position, targets },
@@ -259,6 +260,14 @@ pub(crate) mod tests {
     #[test]
     fn what_comes_too_late_is_not_stored() {
         assert_eq!(plan(&delivery(1), &view(&[Platform::Web]), Timestamp(61_001)), Plan::Expired);
+    }
+
+    #[test]
+    fn what_is_not_kept_is_posted_soon_or_never() {
+        let transient = Delivery { persist: false, ..delivery(1) };
+        let plan_at = |now| plan(&transient, &view(&[Platform::Web]), now);
+        assert!(matches!(plan_at(Timestamp(2_000)), Plan::Transient { targets } if targets.len() == 1));
+        assert_eq!(plan_at(transient.accepted.plus_seconds(mailbox::LATE_SECONDS + 1)), Plan::Expired);
     }
 
     #[test]

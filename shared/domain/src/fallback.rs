@@ -1,7 +1,7 @@
 //! The fallback chain: which step is due, and whether it still applies.
 
 use serde::{Deserialize, Serialize};
-use tidings_wire::{Timestamp, send::Channel};
+use tidings_wire::{Timestamp, limits, send::Channel};
 
 use crate::{Entry, MessageId, Position, Profile, UserKey};
 
@@ -143,7 +143,7 @@ fn call(channel: Channel, entry: &Entry, profile: Option<&Profile>) -> Result<Ca
         Channel::Sms => {
             let to = profile.and_then(|profile| profile.mobile.clone()).ok_or("no_mobile")?;
             let text = entry.sms.as_deref().or(alert).ok_or("no_text")?;
-            Ok(Call::Sms { to, text: text.to_owned() })
+            Ok(Call::Sms { to, text: cut(text, limits::SMS_CHARS) })
         }
         Channel::Email => {
             let to = profile.and_then(|profile| profile.email.clone()).ok_or("no_email")?;
@@ -160,7 +160,12 @@ fn subject(sender: Option<&str>, text: &str) -> String {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     let whole = sender.map_or_else(|| line.to_owned(), |sender| format!("{sender}: {line}"));
     let clean: String = whole.chars().filter(|c| !c.is_control()).collect();
-    if clean.chars().count() <= 78 { clean } else { clean.chars().take(77).chain(['…']).collect() }
+    cut(&clean, 78)
+}
+
+/// The text, or its beginning and an ellipsis, in at most `max` characters.
+fn cut(text: &str, max: usize) -> String {
+    if text.chars().count() <= max { text.to_owned() } else { text.chars().take(max - 1).chain(['…']).collect() }
 }
 
 /// The step after one that has ended, and when it is due: after its pause where somebody may have been reached, at once

@@ -177,6 +177,20 @@ impl UserKey {
     }
 }
 
+impl UserKey {
+    /// Whom a device belongs to that has been unregistered: no alias is empty.
+    #[must_use]
+    pub fn nobody(app: AppId) -> Self {
+        Self { app, tenant: String::new(), alias: String::new() }
+    }
+
+    /// Whether this is nobody.
+    #[must_use]
+    pub fn is_nobody(&self) -> bool {
+        self.alias.is_empty()
+    }
+}
+
 impl fmt::Debug for UserKey {
     /// An alias may be a phone number or an address: logs show the digest.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

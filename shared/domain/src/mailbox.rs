@@ -148,7 +148,7 @@ pub enum Append {
 
 /// Decides where a delivery goes, given the newest entry.
 ///
-/// A new epoch is the time in milliseconds, or one more than the old epoch where clocks disagree: it only ever grows.
+/// A new epoch is the time in milliseconds: the entries of the one before it have expired days ago.
 #[must_use]
 pub fn append(tail: Option<&Entry>, delivery: &Delivery, now: Timestamp) -> Append {
     let keep_until = delivery.deadline.plus_seconds(RETENTION_SECONDS);

@@ -78,7 +78,11 @@ impl Message {
 pub fn accept(request: SendRequest, app: AppId, id: MessageId, now: Timestamp) -> Result<Message, Vec<FieldProblem>> {
     let mut problems = Vec::new();
     let mut downgrades = Vec::new();
-    let persist = request.persist.unwrap_or(true);
+    let persist = request.persist.unwrap_or(true) && request.ttl != Some(0);
+    if !persist && request.persist != Some(false) {
+        let detail = "false: with a ttl of 0 only who is connected now receives the message";
+        downgrades.push(Downgrade { field: "persist".to_owned(), detail: detail.to_owned() });
+    }
     let steps = chain(&request, persist, &mut problems, &mut downgrades);
     unserved(&request, &mut problems, &mut downgrades);
     let audience = audience(&request, &mut problems);
@@ -147,8 +151,12 @@ fn unserved(request: &SendRequest, problems: &mut Vec<FieldProblem>, downgrades:
     if request.collapse_key.is_some() {
         downgrade("collapseKey", "not replaced: every message is kept and shown");
     }
-    if request.content.need_confirm == Some(true) || request.duration.is_some() {
-        downgrade("needConfirm", "redelivered when the device reconnects or syncs, not by a timer");
+    const BY_SYNC: &str = "redelivered when the device reconnects or syncs, not by a timer";
+    if request.content.need_confirm == Some(true) {
+        downgrade("needConfirm", BY_SYNC);
+    }
+    if request.duration.is_some() {
+        downgrade("duration", BY_SYNC);
     }
     if request.priority == Some(Priority::High) {
         downgrade(
@@ -234,6 +242,10 @@ mod tests {
             accepted(base(serde_json::json!({"collapseKey": "k", "needConfirm": true, "priority": "high"}))).unwrap();
         let named: Vec<_> = message.downgrades.iter().map(|downgrade| downgrade.field.as_str()).collect();
         assert_eq!(named, ["collapseKey", "needConfirm", "priority"]);
+        let now_or_never = accepted(base(serde_json::json!({"ttl": 0, "smsMessage": "y"}))).unwrap();
+        assert!(!now_or_never.persist && now_or_never.steps.is_empty());
+        let named: Vec<_> = now_or_never.downgrades.iter().map(|downgrade| downgrade.field.as_str()).collect();
+        assert_eq!(named, ["persist", "fallback"]);
     }
 
     #[test]

@@ -74,7 +74,7 @@ where
     let mut members = members.into_iter();
     while let Some((id, record)) = members.next() {
         if let Err(error) = one(&record, handle).await {
-            tracing::error!(message_id = id, error = logs::chain(&error), "record failed");
+            tracing::error!(record_id = id, error = logs::chain(&error), "record failed");
             return std::iter::once(id).chain(members.map(|(id, _)| id)).collect();
         }
     }

@@ -11,7 +11,7 @@ use axum::{
 use lambda_http::RequestExt as _;
 use serde_json::{Map, Value};
 use tidings_store::StoreError;
-use tidings_wire::{FieldProblem, Problem, json, limits, problem};
+use tidings_wire::{FieldProblem, Problem, json, problem};
 
 use crate::{Error, apps::AppsError, logs};
 
@@ -221,7 +221,8 @@ pub fn complete(router: Router) -> Router {
     router
         .fallback(|| async { ApiError::NoRoute })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
-        .layer(axum::extract::DefaultBodyLimit::max(limits::HTTP_BODY_BYTES * 2))
+        // The limit is ours, so that its answer is a problem; API Gateway and Lambda have theirs before it.
+        .layer(axum::extract::DefaultBodyLimit::disable())
         .layer(middleware::from_fn(edge))
 }
 

@@ -192,23 +192,30 @@ impl Users {
     /// [`StoreError`].
     pub async fn renew(&self, user: &UserKey, connection: &Connection) -> Result<bool, StoreError> {
         const OPERATION: &str = "renew lease";
-        let presence = Keyed {
-            pk: user.encode(),
-            sk: Some(keys::connection(&connection.id)),
-            item: ConnectionItem::new(user, connection, connection.lease),
-        };
         let alive = aws_sdk_dynamodb::types::ConditionCheck::builder()
             .table_name(&self.lookups)
             .set_key(Some(keys::of(keys::lookup_connection(&connection.id))))
             .condition_expression("attribute_exists(connection_id)")
             .build()
             .map_err(|error| StoreError::item(OPERATION, error))?;
-        let presence = put(OPERATION, &self.table, item::write(OPERATION, presence)?, None)?;
+        // An update, not a put: what the app has said of its state stays.
+        let mut presence = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(keys::of_user(user, keys::connection(&connection.id))));
+        let mut sets = Vec::new();
+        for (name, value) in item::write(OPERATION, ConnectionItem::new(user, connection, connection.lease))? {
+            sets.push(format!("{name} = :{name}"));
+            presence = presence.expression_attribute_values(format!(":{name}"), value);
+        }
+        let presence = presence
+            .update_expression(format!("SET {}", sets.join(", ")))
+            .build()
+            .map_err(|error| StoreError::item(OPERATION, error))?;
         let written = self
             .client
             .transact_write_items()
             .transact_items(TransactWriteItem::builder().condition_check(alive).build())
-            .transact_items(TransactWriteItem::builder().put(presence).build())
+            .transact_items(TransactWriteItem::builder().update(presence).build())
             .send()
             .await;
         match written {

@@ -11,9 +11,6 @@ use crate::{
     mailbox::{is_conditional, put},
 };
 
-/// A device as the look-up knows it.
-pub type DeviceRecord = Device;
-
 /// Writes of one transaction (AWS's limit).
 const TRANSACTION_WRITES: usize = 100;
 
@@ -27,11 +24,20 @@ struct Keyed {
 }
 
 impl Users {
-    /// Whose a device is, strongly consistent.
+    /// A registered device, strongly consistent.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn device(&self, id: &DeviceId) -> Result<Option<DeviceRecord>, StoreError> {
+    pub async fn device(&self, id: &DeviceId) -> Result<Option<Device>, StoreError> {
+        Ok(self.last_known(id).await?.filter(|device| !device.user.is_nobody()))
+    }
+
+    /// A device as it was last known, strongly consistent: also one that belongs to nobody since it was unregistered. Its
+    /// generation is kept, so that whoever registers it next is never given the old keys.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn last_known(&self, id: &DeviceId) -> Result<Option<Device>, StoreError> {
         const OPERATION: &str = "look device up";
         let answer = self
             .client
@@ -85,8 +91,9 @@ impl Users {
                 .build(),
         ];
         writes.extend(self.profile(&device.user, profile)?);
-        if let Some((before, view)) = previous.filter(|(before, _)| before.user != device.user) {
-            writes.extend(self.leave(before, &view.connections, now)?);
+        let left = previous.filter(|(before, _)| before.user != device.user && !before.user.is_nobody());
+        if let Some((before, view)) = left {
+            writes.extend(self.leave(before, &view.connections, now).await?);
         }
         self.transact(OPERATION, writes).await
     }
@@ -97,21 +104,25 @@ impl Users {
     /// [`StoreError`].
     pub async fn unregister(&self, device: &Device, view: &UserView, now: Timestamp) -> Result<bool, StoreError> {
         const OPERATION: &str = "unregister device";
-        let lookup = Delete::builder()
+        let nobody = UserKey::nobody(device.user.app.clone());
+        let lookup = Update::builder()
             .table_name(&self.lookups)
             .set_key(Some(keys::of(keys::lookup_device(&device.id))))
+            .update_expression("SET user_key = :nobody")
             .condition_expression("generation = :generation AND user_key = :user")
+            .expression_attribute_values(":nobody", keys::text(nobody.encode()))
             .expression_attribute_values(":generation", keys::number(device.generation))
             .expression_attribute_values(":user", keys::text(device.user.encode()))
             .build()
             .map_err(|error| StoreError::item(OPERATION, error))?;
-        let mut writes = vec![TransactWriteItem::builder().delete(lookup).build()];
-        writes.extend(self.leave(device, &view.connections, now)?);
+        let mut writes = vec![TransactWriteItem::builder().update(lookup).build()];
+        writes.extend(self.leave(device, &view.connections, now).await?);
         self.transact(OPERATION, writes).await
     }
 
-    /// A device and its connections leave a user.
-    fn leave(
+    /// What makes a device and its connections leave a user. A device that holds more sockets than one transaction takes
+    /// loses the surplus first: until the rest has happened, it only seems less connected than it is.
+    async fn leave(
         &self,
         device: &Device,
         connections: &[Connection],
@@ -123,10 +134,25 @@ impl Users {
             .build()
             .map_err(|error| StoreError::item("remove device from user", error))?;
         let mut writes = vec![TransactWriteItem::builder().delete(listed).build()];
-        // The room left beside the other writes. A device that holds more sockets than that keeps their look-ups, which no
-        // longer lead anywhere: delivery checks the device's user and generation, not the socket.
+        // The room left beside the other writes; a connection takes two.
         let room = (TRANSACTION_WRITES - 4) / 2;
-        for connection in connections.iter().filter(|connection| connection.device == device.id).take(room) {
+        let own: Vec<_> = connections.iter().filter(|connection| connection.device == device.id).collect();
+        let (last, surplus) = own.split_at(own.len().min(room));
+        for part in surplus.chunks(room) {
+            self.transact("close connections of device", self.burials(device, part, now)?).await?;
+        }
+        writes.extend(self.burials(device, last, now)?);
+        Ok(writes)
+    }
+
+    fn burials(
+        &self,
+        device: &Device,
+        connections: &[&Connection],
+        now: Timestamp,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let mut writes = Vec::with_capacity(connections.len() * 2);
+        for connection in connections {
             writes.extend(self.bury(&device.user, &connection.id, now)?);
         }
         Ok(writes)

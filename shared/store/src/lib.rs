@@ -19,7 +19,6 @@ mod mailbox;
 mod messages;
 
 pub use connections::{Connected, ConnectionRecord};
-pub use devices::DeviceRecord;
 pub use directory::{App, Directory};
 pub use due::{Due, minute_of};
 pub use error::StoreError;

@@ -12,9 +12,9 @@ use crate::{
     keys,
 };
 
-/// Items that one reverse query reads: a profile, a handful of devices and connections, and the tail of the mailbox. A user
-/// with more devices and connections costs a second page.
-const VIEW_ITEMS: i32 = 16;
+/// Items that one reverse query reads: a profile, four devices with a connection each, and the tail of the mailbox. What is
+/// read beyond the tail is paid for in vain, and a user with more devices and connections costs a second page.
+const VIEW_ITEMS: i32 = 10;
 
 /// Keys of one `BatchGetItem` (AWS's limit).
 const BATCH_KEYS: usize = 100;

@@ -10,7 +10,7 @@ pub const RECIPIENTS: usize = 1_000;
 pub const FRAME_PLAINTEXT_BYTES: usize = 24 * 1024;
 
 /// Part of a frame that the sender does not write: identifiers, position, times, the recipient's alias. In bytes.
-pub const FRAME_ENVELOPE_BYTES: usize = 1_536;
+pub const FRAME_ENVELOPE_BYTES: usize = 2_048;
 
 /// How deeply arrays and objects may be nested in a request body.
 pub const JSON_DEPTH: usize = 64;
@@ -42,17 +42,11 @@ pub const TTL_SECONDS: std::ops::RangeInclusive<u64> = 0..=2_419_200;
 /// Time that a message is kept where the sender does not say, in seconds (72 hours).
 pub const TTL_DEFAULT_SECONDS: u64 = 259_200;
 
-/// Redelivery window of a message that needs confirmation, in seconds; values outside are clamped and said.
-pub const DURATION_SECONDS: std::ops::RangeInclusive<u64> = 300..=259_200;
-
 /// Longest delay of one fallback step, in seconds (72 hours).
 pub const FALLBACK_AFTER_SECONDS: std::ops::RangeInclusive<u64> = 0..=259_200;
 
 /// Largest badge.
 pub const BADGE: std::ops::RangeInclusive<u64> = 0..=99_999;
-
-/// Longest life of a connect token, in seconds from `iat` to `exp`.
-pub const CONNECT_TOKEN_SECONDS: u64 = 60;
 
 /// Entries that one `sync` replays at most; `more` tells the client to ask again.
 pub const SYNC_PAGE: u64 = 100;

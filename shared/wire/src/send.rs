@@ -173,7 +173,7 @@ pub struct SendRequest {
     /// Text of the SMS, where the chain comes to one. Without `fallback` it makes the chain: one SMS.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sms_message: Option<String>,
-    /// Seconds during which an unconfirmed message is redelivered; see [`limits::DURATION_SECONDS`].
+    /// Seconds during which an unconfirmed message is redelivered.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub duration: Option<u64>,
     /// Seconds that the message is kept for its recipient.

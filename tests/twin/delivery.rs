@@ -1,0 +1,315 @@
+//! What happens to a message, whatever happens around it.
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use http::Method;
+use serde_json::json;
+use tidings_client::{Device, Event, Options};
+use tidings_domain::{Connection, Timestamp};
+use tidings_store::Connected;
+use tidings_wire::{
+    Frame,
+    send::{Channel, FallbackStep},
+    trail::{Event as Happened, RecipientTrail, State},
+};
+
+use crate::world::{World, eventually};
+
+fn happened(trail: &RecipientTrail) -> Vec<Happened> {
+    trail.transitions.iter().map(|transition| transition.event).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_arrives_is_acknowledged_and_is_confirmed() {
+    let world = World::start().await;
+    let identity = world.device("alice", "a").await;
+    let (_device, mut events) = Device::open(identity.clone(), Options::new(world.twin.socket_url()));
+    while !matches!(events.next().await, Some(Event::Synced(_))) {}
+    let id = world.send(&["alice"], "Hello, 世界").await;
+    let message = loop {
+        if let Some(Event::Message(received)) = events.next().await {
+            break received.message;
+        }
+    };
+    assert_eq!((message.id.as_str(), message.content.alert.as_deref()), (id.as_str(), Some("Hello, 世界")));
+    assert_eq!((message.device_id.as_str(), message.to_user_name.as_str()), (identity.id(), "alice"));
+    let trail = world.until(&id, State::Confirmed).await;
+    assert_eq!(happened(&trail), [Happened::Accepted, Happened::Stored, Happened::Posted, Happened::Confirmed]);
+    assert!(trail.transitions[2..].iter().all(|t| t.device_id.as_deref() == Some(identity.id())));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_users_messages_arrive_in_the_order_of_acceptance() {
+    let world = World::start().await;
+    let mut alice = world.online("alice", "a").await;
+    let mut sent = Vec::new();
+    for n in 0..50 {
+        sent.push(world.send(&["alice"], &n.to_string()).await);
+    }
+    let mut received = Vec::new();
+    let mut seqs = Vec::new();
+    for _ in &sent {
+        let message = alice.message().await;
+        seqs.push(message.position.unwrap().seq);
+        received.push(message.id);
+    }
+    assert_eq!(received, sent);
+    assert_eq!(seqs, (1..=50).collect::<Vec<u64>>(), "dense");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sync_replays_what_was_missed_and_says_whether_that_is_all() {
+    let world = World::start().await;
+    let identity = world.device("alice", "a").await;
+    let mut sent = Vec::new();
+    for n in 0..5 {
+        sent.push(world.send(&["alice"], &n.to_string()).await);
+    }
+    for id in &sent {
+        eventually("stored", async || world.trail(id).await.recipients[0].position.is_some()).await;
+    }
+    let mut alice = world.socket(&identity).await;
+    alice.say(json!({"action": "sync"})).await;
+    let mut places = Vec::new();
+    for id in &sent {
+        let message = alice.message().await;
+        assert_eq!(&message.id, id);
+        places.push(message.position.unwrap());
+    }
+    let Frame::Synced(synced) = alice.frame().await else { panic!("synced") };
+    assert_eq!((synced.position, synced.recovered, synced.more, synced.count), (places[4], true, false, 5));
+
+    // From a cursor: only what came after it.
+    let cursor = places[2];
+    alice.say(json!({"action": "sync", "epoch": cursor.epoch, "seq": cursor.seq})).await;
+    assert_eq!([alice.message().await.id, alice.message().await.id], [sent[3].as_str(), sent[4].as_str()]);
+    let Frame::Synced(synced) = alice.frame().await else { panic!("synced") };
+    assert_eq!((synced.recovered, synced.count), (true, 2));
+
+    // From another life of the mailbox, or from the future: everything, and the truth about it.
+    for (epoch, seq) in [(cursor.epoch - 1, 3), (cursor.epoch + 1, 1), (cursor.epoch, 99)] {
+        alice.say(json!({"action": "sync", "epoch": epoch, "seq": seq})).await;
+        for id in &sent {
+            assert_eq!(&alice.message().await.id, id);
+        }
+        let Frame::Synced(synced) = alice.frame().await else { panic!("synced") };
+        assert_eq!((synced.recovered, synced.count), (false, 5), "{epoch} {seq}");
+    }
+
+    // What this device has acknowledged does not come again.
+    alice.say(json!({"action": "ack", "id": sent[0], "epoch": places[0].epoch, "seq": places[0].seq})).await;
+    world.until(&sent[0], State::Confirmed).await;
+    alice.say(json!({"action": "sync"})).await;
+    assert_eq!(alice.message().await.id, sent[1]);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_gone_is_pruned_and_the_fallback_takes_over() {
+    let world = World::start().await;
+    let mut registration = World::registration("alice", "a");
+    registration.mobile = Some("+8613800138000".to_owned());
+    let device = world.backend().register(&registration).await.unwrap().id.parse().unwrap();
+    // A connection that the service believes in and the gateway does not know: its `$disconnect` got lost.
+    let (users, user, now) = (world.users(), World::user("alice"), Timestamp::now());
+    let dead = Connection {
+        id: "Gone+/AAAAAAAAA=".parse().unwrap(),
+        device,
+        generation: 1,
+        key_version: 1,
+        connected: now,
+        lease: now.plus_seconds(600),
+    };
+    assert_eq!(users.connect(&user, &dead, "jti", now).await.unwrap(), Connected::Recorded);
+
+    let id = world.send_with(&["alice"], "Hello", |request| request.sms_message = Some("Hi".to_owned())).await;
+    let trail = world.until(&id, State::FallbackDelivered).await;
+    assert_eq!(
+        happened(&trail),
+        [
+            Happened::Accepted,
+            Happened::Stored,
+            Happened::Posted,
+            Happened::Gone,
+            Happened::Offline,
+            Happened::StepStarted,
+            Happened::StepAccepted
+        ]
+    );
+    assert!(users.view(&user, Timestamp::now()).await.unwrap().connections.is_empty(), "pruned");
+    let outbox = world.control(Method::GET, "/_tidings/outbox", None).await;
+    assert_eq!(outbox.as_array().unwrap().len(), 1, "one SMS: {outbox}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledgement_before_its_time_stops_the_chain() {
+    let world = World::start().await;
+    let mut registration = World::registration("alice", "a");
+    registration.mobile = Some("+8613800138000".to_owned());
+    let answer = world.backend().register(&registration).await.unwrap();
+    let mut alice = world.socket(&tidings_client::Identity::from_answer(&answer).unwrap()).await;
+    let chain = |after| {
+        move |request: &mut tidings_wire::SendRequest| {
+            request.fallback = Some(vec![FallbackStep { channel: Channel::Sms, after: Some(after) }]);
+        }
+    };
+    let id = world.send_with(&["alice"], "first", chain(2)).await;
+    let message = alice.message().await;
+    let place = message.position.unwrap();
+    alice.say(json!({"action": "ack", "id": id, "epoch": place.epoch, "seq": place.seq})).await;
+    world.until(&id, State::Confirmed).await;
+    // A second message with the same delay, not acknowledged: when its SMS has gone out, the first one's time is over too.
+    let other = world.send_with(&["alice"], "second", chain(2)).await;
+    world.until(&other, State::FallbackDelivered).await;
+    world.stored().await;
+    assert!(!happened(&world.until(&id, State::Confirmed).await).contains(&Happened::StepStarted));
+    let outbox = world.control(Method::GET, "/_tidings/outbox", None).await;
+    assert_eq!(outbox.as_array().unwrap().len(), 1, "only the second one's: {outbox}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_without_an_address_is_skipped_and_said() {
+    let world = World::start().await;
+    let id = world
+        .send_with(&["nobody"], "Hello", |request| {
+            let step = |channel| FallbackStep { channel, after: Some(0) };
+            request.fallback = Some(vec![step(Channel::Sms), step(Channel::Email)]);
+        })
+        .await;
+    let trail = world.until(&id, State::Suppressed).await;
+    let codes: Vec<_> = trail.transitions.iter().filter_map(|transition| transition.code.as_deref()).collect();
+    assert_eq!(codes, ["no_mobile", "no_email"]);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_not_kept_reaches_who_is_there_and_leaves_nothing() {
+    let world = World::start().await;
+    let mut alice = world.online("alice", "a").await;
+    let before = world.stored().await;
+    let id = world.send_with(&["alice", "bob"], "now or never", |request| request.persist = Some(false)).await;
+    let message = alice.message().await;
+    assert_eq!((message.id.as_str(), message.position), (id.as_str(), None));
+    assert_eq!(world.stored().await, before);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_idempotency_key_makes_one_message_and_equal_answers() {
+    let world = World::start().await;
+    let mut alice = world.online("alice", "a").await;
+    let body = json!({"audiences": ["alice"], "alert": "once"}).to_string();
+    let authorization = format!("Bearer {}", world.key.expose());
+    let headers = [("authorization", authorization.as_str()), ("idempotency-key", "order-7")];
+    let url = format!("{}/v1/messages", world.twin.api_url());
+    let sends = (0..20).map(|_| world.request(Method::POST, &url, &headers, body.clone()));
+    let answers = futures_util::future::join_all(sends).await;
+    assert!(answers.iter().all(|answer| answer.status == 202 && answer.body == answers[0].body), "{answers:?}");
+    let replays = answers.iter().filter(|answer| answer.headers.contains_key("idempotency-replay")).count();
+    assert_eq!(replays, 19);
+    let other = json!({"audiences": ["alice"], "alert": "twice"}).to_string();
+    let answer = world.request(Method::POST, &url, &headers, other).await;
+    assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str()), (422, Some("idempotency_key_reused")));
+    // One entry: the next message stands directly behind it.
+    let first = alice.message().await;
+    let next = world.send(&["alice"], "next").await;
+    let second = alice.message().await;
+    assert_eq!((second.id, second.position.unwrap().seq), (next, first.position.unwrap().seq + 1));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_changes_hands_leaves_everything_behind() {
+    let world = World::start().await;
+    let mut old = world.online("alice", "shared").await;
+    let new = world.device("bob", "shared").await;
+    assert_eq!(new.id(), old.identity.id(), "the same app and token keep their id");
+    let for_alice = world.send(&["alice"], "for Alice").await;
+    let for_bob = world.send(&["bob"], "for Bob").await;
+    for id in [&for_alice, &for_bob] {
+        eventually("stored", async || world.trail(id).await.recipients[0].position.is_some()).await;
+        assert!(!happened(&world.trail(id).await.recipients[0]).contains(&Happened::Posted), "posted to nobody");
+    }
+    // The old socket is told to come back, and its key is no longer good.
+    old.say(json!({"action": "ping"})).await;
+    assert!(old.raw().await.contains("unknown_connection"));
+    let token = old.identity.connect_token(crate::world::seconds()).unwrap();
+    assert_eq!(world.connect(new.id(), &token).await.err(), Some(401));
+    let mut bob = world.socket(&new).await;
+    bob.say(json!({"action": "sync"})).await;
+    assert_eq!(bob.message().await.id, for_bob);
+    assert!(matches!(bob.frame().await, Frame::Synced(synced) if synced.count == 1));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_was_unregistered_comes_back_with_new_keys() {
+    let world = World::start().await;
+    let old = world.device("alice", "shared").await;
+    world.backend().unregister(old.id()).await.unwrap();
+    assert!(world.backend().device(old.id()).await.is_err());
+    let token = old.connect_token(crate::world::seconds()).unwrap();
+    assert_eq!(world.connect(old.id(), &token).await.err(), Some(401));
+    let new = world.device("bob", "shared").await;
+    assert_eq!(new.id(), old.id());
+    let mut bob = world.socket(&new).await;
+    world.send(&["bob"], "for Bob").await;
+    assert!(old.open(&bob.raw().await).is_err(), "Alice's key does not open it");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_record_comes_to_the_dead_letter_queue_alone() {
+    let world = World::changed(&[
+        // AWS wants a queue's visibility timeout to be no shorter than its function's timeout.
+        ("Timeout: 30", "Timeout: 3"),
+        ("VisibilityTimeout: 180", "VisibilityTimeout: 3"),
+        ("maxReceiveCount: 5", "maxReceiveCount: 2"),
+    ])
+    .await;
+    let queue = world.environment("SendFunction")["TIDINGS_DELIVER_QUEUE_URL"].clone();
+    let mut alice = world.online("alice", "a").await;
+    // One batch: two good deliveries with a malformed one between them.
+    world.set_event_source("DeliverFunction", false).await;
+    let first = world.send(&["alice"], "first").await;
+    let sqs = world.sqs();
+    sqs.send_message()
+        .queue_url(&queue)
+        .message_body("{\"id\":\"not a delivery\"}")
+        .message_group_id("poison")
+        .message_deduplication_id("poison")
+        .send()
+        .await
+        .unwrap();
+    let second = world.send(&["alice", "bob"], "second").await;
+    world.set_event_source("DeliverFunction", true).await;
+    assert_eq!([alice.message().await.id, alice.message().await.id], [first, second.clone()]);
+    eventually("Bob's is stored", async || world.trail(&second).await.recipients[1].position.is_some()).await;
+
+    let dead = queue.replace("DeliverQueue", "DeliverDeadLetters");
+    let dead_url = world
+        .twin
+        .template()
+        .queues
+        .iter()
+        .find(|queue| queue.logical_id == "DeliverDeadLetters")
+        .map(|queue| queue.url.clone())
+        .unwrap_or(dead);
+    eventually("the dead-letter queue has one message", async || {
+        let answer = sqs
+            .get_queue_attributes()
+            .queue_url(&dead_url)
+            .attribute_names(QueueAttributeName::ApproximateNumberOfMessages)
+            .send()
+            .await
+            .unwrap();
+        let count = answer.attributes().unwrap()[&QueueAttributeName::ApproximateNumberOfMessages].clone();
+        assert_ne!(count, "2");
+        count == "1"
+    })
+    .await;
+    world.end().await;
+}

@@ -1,0 +1,54 @@
+//! The command line's demo tells the truth: it passes, and it misses every function that is taken away.
+
+use std::{os::unix::fs::PermissionsExt, path::Path, process::Stdio};
+
+use tokio::process::Command;
+
+use crate::world::repository;
+
+const FUNCTIONS: [&str; 9] =
+    ["connect", "disconnect", "heartbeat", "sync", "register", "send", "deliver", "timer", "fallback"];
+
+async fn demo(arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_tidings"))
+        .arg("demo")
+        .args(arguments)
+        .current_dir(repository())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.success(), text)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_passes() {
+    let (passed, text) = demo(&[]).await;
+    assert!(passed, "{text}");
+}
+
+/// Artefacts as `cargo lambda build` lays them out, each a program that runs one function; all but one.
+fn artefacts_without(missing: &str, folder: &Path) {
+    for function in FUNCTIONS.iter().filter(|function| **function != missing) {
+        let path = folder.join(function);
+        std::fs::create_dir(&path).unwrap();
+        let program = path.join("bootstrap");
+        let script = format!("#!/bin/sh\nTIDINGS_RUN_FUNCTION={function} exec '{}'\n", env!("CARGO_BIN_EXE_tidings"));
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_misses_every_function_that_is_taken_away() {
+    // The arrangement itself works: with nothing missing, it passes.
+    for missing in std::iter::once("none").chain(FUNCTIONS) {
+        let folder = tempfile::tempdir().unwrap();
+        artefacts_without(missing, folder.path());
+        let artefacts = folder.path().to_str().unwrap();
+        let (passed, text) = demo(&["--artefacts", artefacts, "--step-timeout", "5"]).await;
+        assert_eq!(passed, missing == "none", "without {missing}: {text}");
+    }
+}

@@ -1,0 +1,106 @@
+//! One event for every route and trigger, as AWS sends it, fed to its function.
+
+use bytes::Bytes;
+use serde_json::Value;
+use tidings_crypto::app_key::AppKey;
+use tidings_domain::{Connection, Timestamp};
+
+use crate::world::{World, repository};
+
+/// Every file of `events/`, its function, and what the function answers: a status, or no failed record.
+const EVENTS: &[(&str, &str, Answer)] = &[
+    ("http-register", "RegisterFunction", Answer::Status(201)),
+    ("http-device-get", "RegisterFunction", Answer::Status(200)),
+    ("http-send", "SendFunction", Answer::Status(202)),
+    ("http-trail", "SendFunction", Answer::Status(200)),
+    ("http-unknown-route", "SendFunction", Answer::Status(404)),
+    // Its token was good for one minute of one day.
+    ("ws-connect", "ConnectFunction", Answer::Status(401)),
+    ("ws-ping", "HeartbeatFunction", Answer::Frame("pong")),
+    ("ws-default", "HeartbeatFunction", Answer::Frame("error")),
+    ("ws-sync", "SyncFunction", Answer::Frame("synced")),
+    ("ws-ack", "SyncFunction", Answer::Frame("error")),
+    ("ws-read", "SyncFunction", Answer::Frame("error")),
+    ("ws-state", "SyncFunction", Answer::Status(200)),
+    ("ws-disconnect", "DisconnectFunction", Answer::Status(200)),
+    ("sqs-deliver", "DeliverFunction", Answer::NoFailures),
+    ("sqs-later", "TimerFunction", Answer::NoFailures),
+    ("schedule-timer", "TimerFunction", Answer::NoFailures),
+    ("sqs-fallback", "FallbackFunction", Answer::NoFailures),
+    ("http-device-delete", "RegisterFunction", Answer::Status(204)),
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Status(u64),
+    /// A frame of this type, sealed for the device.
+    Frame(&'static str),
+    NoFailures,
+}
+
+fn read(name: &str) -> Value {
+    let path = repository().join("events").join(format!("{name}.json"));
+    serde_json::from_slice(&std::fs::read(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_is_understood_by_its_function() {
+    let mut files: Vec<String> = std::fs::read_dir(repository().join("events"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    files.sort();
+    let mut named: Vec<&str> = EVENTS.iter().map(|(name, ..)| *name).collect();
+    named.sort_unstable();
+    assert_eq!(files, named, "every file is fed, and every row has its file");
+
+    // The events' app and key are their own.
+    let world = World::start().await;
+    let table = world.twin.outputs()["DirectoryTableName"].clone();
+    let clear = world.dynamodb().delete_item().table_name(table);
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    clear.key("pk", text("app#demo")).key("sk", text("app")).send().await.unwrap();
+    let authorization = read("http-send")["headers"]["authorization"].as_str().unwrap().to_owned();
+    let key = AppKey::parse(authorization.strip_prefix("Bearer ").unwrap()).unwrap();
+    world.create_app(&key, Vec::new()).await;
+
+    let mut identity = None;
+    for (name, function, expected) in EVENTS {
+        let event = read(name);
+        let answer = world.twin.functions().invoke(function, Bytes::from(event.to_string()), &[]).await;
+        let answer: Value = serde_json::from_slice(&answer.unwrap_or_else(|error| panic!("{name}: {error}"))).unwrap();
+        match expected {
+            Answer::Status(status) => assert_eq!(answer["statusCode"], *status, "{name}: {answer}"),
+            Answer::NoFailures => assert_eq!(answer, serde_json::json!({"batchItemFailures": []}), "{name}"),
+            Answer::Frame(kind) => {
+                let identity: &tidings_client::Identity = identity.as_ref().unwrap();
+                let opened =
+                    identity.open(answer["body"].as_str().unwrap_or_else(|| panic!("{name}: {answer}"))).unwrap();
+                let frame: Value = serde_json::from_slice(&opened).unwrap();
+                assert_eq!(frame["type"], *kind, "{name}: {frame}");
+            }
+        }
+        if *name == "http-register" {
+            let registered = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+            identity = Some(tidings_client::Identity::from_answer(&registered).unwrap());
+        }
+        if *name == "ws-connect" {
+            connect(&world, &event, identity.as_ref().unwrap().id()).await;
+        }
+    }
+    world.end().await;
+}
+
+/// What the connect event would have recorded in its minute.
+async fn connect(world: &World, event: &Value, device: &str) {
+    let now = Timestamp::now();
+    let connection = Connection {
+        id: event["requestContext"]["connectionId"].as_str().unwrap().parse().unwrap(),
+        device: device.parse().unwrap(),
+        generation: 1,
+        key_version: 1,
+        connected: now,
+        lease: now.plus_seconds(600),
+    };
+    world.users().connect(&World::user("alice"), &connection, "jti", now).await.unwrap();
+}

@@ -1,0 +1,21 @@
+//! The whole service, seen from outside: real function processes, real sockets and real AWS protocols, in the local twin.
+//!
+//! - [`events`]: one event for every route and trigger, fed to its function
+//! - [`refusals_http`], [`refusals_socket`]: the table of bad input, and proof that nothing was stored
+//! - [`delivery`]: what happens to a message, whatever happens around it
+//! - [`budget`]: the AWS requests that each thing costs
+//! - [`demo`]: the command line's demo, and that it misses every function
+//! - [`interop`]: a frame off the wire in other people's libraries
+//! - [`house`]: who may import whom, and that the template gives every function what it reads
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in its helpers")]
+
+mod budget;
+mod delivery;
+mod demo;
+mod events;
+mod house;
+mod interop;
+mod refusals_http;
+mod refusals_socket;
+mod world;

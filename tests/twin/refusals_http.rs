@@ -1,0 +1,247 @@
+//! Bad input over HTTP: every row is answered with a problem that names what is wrong, and stores nothing.
+
+use http::Method;
+use serde_json::{Value, json};
+use tidings_crypto::app_key::AppKey;
+
+use crate::world::{APP, World};
+
+/// A refused request.
+struct Row {
+    name: &'static str,
+    method: Method,
+    path: &'static str,
+    authorization: Option<String>,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+    status: u16,
+    code: &'static str,
+    /// Every field that the answer names.
+    fields: &'static [&'static str],
+}
+
+fn good_message() -> Value {
+    json!({"appId": APP, "audiences": ["alice"], "alert": "Hello"})
+}
+
+fn good_device() -> Value {
+    json!({"appId": APP, "alias": "alice", "platform": "WEB", "nativeToken": "token"})
+}
+
+fn with(mut base: Value, field: &str, value: Value) -> Value {
+    base[field] = value;
+    base
+}
+
+fn without(mut base: Value, field: &str) -> Value {
+    base.as_object_mut().unwrap().remove(field);
+    base
+}
+
+fn nested(levels: usize) -> String {
+    let extra = format!("{}{}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+    format!("{{\"audiences\":[\"alice\"],\"alert\":\"x\",\"extra\":{extra}}}")
+}
+
+fn rows(key: &AppKey) -> Vec<Row> {
+    let bearer = |key: &str| Some(format!("Bearer {key}"));
+    let row = |name, method, path, body: String, status, code, fields| Row {
+        name,
+        method,
+        path,
+        authorization: bearer(key.expose()),
+        headers: Vec::new(),
+        body,
+        status,
+        code,
+        fields,
+    };
+    let send = |name, body: Value, fields| {
+        row(name, Method::POST, "/v1/messages", body.to_string(), 400, "invalid_fields", fields)
+    };
+    let register = |name, body: Value, fields| {
+        row(name, Method::POST, "/v1/devices", body.to_string(), 400, "invalid_fields", fields)
+    };
+    let as_key = |name, authorization, code| Row {
+        authorization,
+        ..row(name, Method::POST, "/v1/messages", good_message().to_string(), 401, code, &[])
+    };
+    let other_secret = AppKey::generate(APP, [7; 32]).unwrap();
+    let other_app = AppKey::generate("nobody", [7; 32]).unwrap();
+    let many: Vec<String> = (0..1_001).map(|n| format!("user{n}")).collect();
+    let post = |name, path, body: String, status, code| row(name, Method::POST, path, body, status, code, &[]);
+    vec![
+        as_key("no app key", None, "no_app_key"),
+        as_key("not a bearer token", Some("Basic YTpi".to_owned()), "no_app_key"),
+        as_key("malformed app key", bearer("nonsense"), "wrong_app_key"),
+        as_key("wrong app key", bearer(other_secret.expose()), "wrong_app_key"),
+        as_key("key of an unknown app", bearer(other_app.expose()), "wrong_app_key"),
+        post(
+            "unknown app",
+            "/v1/messages",
+            with(good_message(), "appId", json!("other")).to_string(),
+            403,
+            "unknown_app",
+        ),
+        post(
+            "unknown app",
+            "/v1/devices",
+            with(good_device(), "appId", json!("other")).to_string(),
+            403,
+            "unknown_app",
+        ),
+        send("no audience", without(good_message(), "audiences"), &["audiences"]),
+        send("empty audience", with(good_message(), "audiences", json!([])), &["audiences"]),
+        send("empty recipient", with(good_message(), "audiences", json!(["alice", ""])), &["audiences[1]"]),
+        send(
+            "recipient over 128 characters",
+            with(good_message(), "audiences", json!(["x".repeat(129)])),
+            &["audiences[0]"],
+        ),
+        send("audience of the wrong type", with(good_message(), "audiences", json!("alice")), &["audiences"]),
+        send("1,001 recipients", with(good_message(), "audiences", json!(many)), &["audiences"]),
+        send(
+            "unknown device",
+            with(with(good_message(), "audienceType", json!("DEVICE")), "audiences", json!(["d"])),
+            &["audiences[0]"],
+        ),
+        send("no alert", without(good_message(), "alert"), &["alert"]),
+        send("empty alert", with(good_message(), "alert", json!(" ")), &["alert"]),
+        send("alert of the wrong type", with(good_message(), "alert", json!(7)), &["alert"]),
+        send("alert that cannot fit a frame", with(good_message(), "alert", json!("x".repeat(24 * 1024))), &["alert"]),
+        send(
+            "alert and extra that cannot fit a frame",
+            with(with(good_message(), "alert", json!("x".repeat(12_000))), "extra", json!("y".repeat(12_000))),
+            &["extra"],
+        ),
+        send("over-long sender", with(good_message(), "sender", json!("x".repeat(129))), &["sender"]),
+        send("unknown platform", with(good_message(), "platform", json!("TOASTER")), &["platform"]),
+        send("unknown message type", with(good_message(), "msgType", json!("smell")), &["msgType"]),
+        send(
+            "unknown channel",
+            with(good_message(), "fallback", json!([{"channel": "pigeon"}])),
+            &["fallback[0].channel"],
+        ),
+        send(
+            "channel that is not served",
+            with(good_message(), "fallback", json!([{"channel": "fcm"}])),
+            &["fallback[0].channel"],
+        ),
+        send(
+            "negative delay",
+            with(good_message(), "fallback", json!([{"channel": "sms", "after": -1}])),
+            &["fallback[0].after"],
+        ),
+        send(
+            "nine steps",
+            with(good_message(), "fallback", Value::from(vec![json!({"channel": "sms"}); 9])),
+            &["fallback"],
+        ),
+        send("ttl over 28 days", with(good_message(), "ttl", json!(2_419_201)), &["ttl"]),
+        send("fractional badge", with(good_message(), "badge", json!(1.5)), &["badge"]),
+        send("persist of the wrong type", with(good_message(), "persist", json!("yes")), &["persist"]),
+        send("scheduled send", with(good_message(), "sendAt", json!("2099-01-01T00:00:00Z")), &["sendAt"]),
+        send("malformed time", with(good_message(), "sendAt", json!("tomorrow")), &["sendAt"]),
+        send("audience that is not served", with(good_message(), "audienceType", json!("TAG")), &["audienceType"]),
+        send("unknown field", with(good_message(), "audience", json!([])), &["audience"]),
+        send("three at once", json!({"audiences": [], "alert": 1, "ttl": "x"}), &["alert", "audiences", "ttl"]),
+        Row {
+            headers: vec![("idempotency-key", "x".repeat(256))],
+            ..send("over-long idempotency key", good_message(), &["Idempotency-Key"])
+        },
+        post(
+            "body over 256 KB",
+            "/v1/messages",
+            with(good_message(), "extra", json!("x".repeat(256 * 1024))).to_string(),
+            413,
+            "body_too_large",
+        ),
+        post(
+            "body over 1 MB",
+            "/v1/messages",
+            with(good_message(), "extra", json!("x".repeat(1024 * 1024))).to_string(),
+            413,
+            "body_too_large",
+        ),
+        post("JSON 65 deep", "/v1/messages", nested(65), 400, "body_too_deep"),
+        post("not JSON", "/v1/messages", "{\"audiences\":".to_owned(), 400, "not_json"),
+        post("not an object", "/v1/messages", "[]".to_owned(), 400, "not_json"),
+        post("no body", "/v1/messages", String::new(), 400, "not_json"),
+        register("no alias", without(good_device(), "alias"), &["alias"]),
+        register("empty alias", with(good_device(), "alias", json!("")), &["alias"]),
+        register(
+            "over-long native token",
+            with(good_device(), "nativeToken", json!("x".repeat(4_097))),
+            &["nativeToken"],
+        ),
+        register("no platform", without(good_device(), "platform"), &["platform"]),
+        register("every platform", with(good_device(), "platform", json!("ALL")), &["platform"]),
+        register("malformed phone number", with(good_device(), "mobile", json!("13800138000")), &["mobile"]),
+        register("malformed address", with(good_device(), "email", json!("alice")), &["email"]),
+        row(
+            "unknown message",
+            Method::GET,
+            "/v1/messages/3087bacc-b601-808f-950b-edbf79e06a73",
+            String::new(),
+            404,
+            "not_found",
+            &[],
+        ),
+        row("malformed message id", Method::GET, "/v1/messages/1", String::new(), 404, "not_found", &[]),
+        row("unknown device", Method::GET, "/v1/devices/nobody", String::new(), 404, "not_found", &[]),
+        row("unknown device", Method::DELETE, "/v1/devices/nobody", String::new(), 404, "not_found", &[]),
+        row("unknown route", Method::GET, "/v1/nowhere", String::new(), 404, "no_route", &[]),
+        row("another method", Method::PUT, "/v1/messages", String::new(), 405, "method_not_allowed", &[]),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_bad_request_is_a_problem_and_stores_nothing() {
+    let world = World::start().await;
+    let before = world.stored().await;
+    let rows = rows(&world.key);
+    println!("{} rows", rows.len());
+    for row in rows {
+        let mut headers: Vec<(&str, &str)> = row.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        headers.extend(row.authorization.as_deref().map(|value| ("authorization", value)));
+        let url = format!("{}{}", world.twin.api_url(), row.path);
+        let answer = world.request(row.method, &url, &headers, row.body).await;
+        let name = row.name;
+        assert_eq!(answer.status.as_u16(), row.status, "{name}: {answer:?}");
+        assert_eq!(answer.headers["content-type"], "application/problem+json", "{name}");
+        let problem = answer.json();
+        assert_eq!(problem["code"], row.code, "{name}: {problem}");
+        assert_eq!(problem["status"], row.status, "{name}: {problem}");
+        assert!(problem["requestId"].as_str().is_some_and(|id| !id.is_empty()), "{name}: {problem}");
+        let mut fields: Vec<&str> =
+            problem["errors"].as_array().into_iter().flatten().map(|error| error["field"].as_str().unwrap()).collect();
+        fields.sort_unstable();
+        assert_eq!(fields, row.fields, "{name}: {problem}");
+        if let [field, ..] = row.fields {
+            assert!(problem["detail"].as_str().unwrap().contains('`'), "{name} names {field}: {problem}");
+        }
+    }
+    assert_eq!(world.stored().await, before, "nothing was stored");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_apps_messages_and_devices_are_not_there() {
+    let world = World::start().await;
+    let id = world.send(&["alice"], "Hello").await;
+    let device = world.device("alice", "token").await;
+    let stranger = AppKey::generate("stranger", [9; 32]).unwrap();
+    world.create_app(&stranger, Vec::new()).await;
+    let authorization = format!("Bearer {}", stranger.expose());
+    for (method, path) in [
+        (Method::GET, format!("/v1/messages/{id}")),
+        (Method::GET, format!("/v1/devices/{}", device.id())),
+        (Method::DELETE, format!("/v1/devices/{}", device.id())),
+    ] {
+        let url = format!("{}{path}", world.twin.api_url());
+        let answer = world.request(method, &url, &[("authorization", &authorization)], "").await;
+        assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str()), (404, Some("not_found")), "{path}");
+    }
+    assert_eq!(world.backend().device(device.id()).await.unwrap().alias, "alice");
+    world.end().await;
+}

@@ -1,0 +1,363 @@
+//! A running twin with one app, and everything that a test does to it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use aws_credential_types::Credentials;
+use aws_smithy_http_client::Builder;
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::Value;
+use tidings_client::{Backend, Identity};
+use tidings_crypto::app_key::AppKey;
+use tidings_domain::{AppId, Timestamp, UserKey};
+use tidings_local::{
+    functions::Source,
+    gateway::websocket::SocketLimits,
+    stack::{Twin, TwinOptions},
+};
+use tidings_store::{App, Directory, Users};
+use tidings_wire::{
+    Frame, Platform, RegisterRequest, SendRequest, Trail,
+    send::Content,
+    trail::{RecipientTrail, State},
+};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
+
+/// How long anything may take before a test gives up on it.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The app that every world has.
+pub(crate) const APP: &str = "demo";
+
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// A twin and its app.
+pub(crate) struct World {
+    pub(crate) twin: Twin,
+    pub(crate) key: AppKey,
+    http: Client<HttpConnector, Full<Bytes>>,
+    sdk: aws_config::SdkConfig,
+    _template: Option<tempfile::NamedTempFile>,
+}
+
+/// What an HTTP request was answered with.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::of(None, SocketLimits::default()).await
+    }
+
+    /// With other limits of the WebSocket API.
+    pub(crate) async fn limited(limits: SocketLimits) -> Self {
+        Self::of(None, limits).await
+    }
+
+    /// With the template changed: every pair is a text of it and what stands there instead.
+    pub(crate) async fn changed(changes: &[(&str, &str)]) -> Self {
+        let mut text = std::fs::read_to_string(repository().join("template.yaml")).unwrap();
+        for (from, to) in changes {
+            assert!(text.contains(from), "the template has no {from:?}");
+            text = text.replace(from, to);
+        }
+        let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        Self::of(Some(file), SocketLimits::default()).await
+    }
+
+    async fn of(template: Option<tempfile::NamedTempFile>, socket_limits: SocketLimits) -> Self {
+        let program = Source::Program { path: env!("CARGO_BIN_EXE_tidings").into(), args: Vec::new() };
+        let path = template.as_ref().map_or_else(|| repository().join("template.yaml"), |file| file.path().to_owned());
+        let options = TwinOptions { socket_limits, ..TwinOptions::new(path, program) };
+        let twin = Twin::start(options).await.unwrap();
+        let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .http_client(Builder::new().build_http())
+            .region(aws_config::Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .endpoint_url(twin.aws_url())
+            .load()
+            .await;
+        let key = AppKey::generate(APP, tidings_crypto::random::bytes().unwrap()).unwrap();
+        let http = Client::builder(TokioExecutor::new()).build_http();
+        let world = Self { twin, key, http, sdk, _template: template };
+        world.create_app(&world.key, Vec::new()).await;
+        world
+    }
+
+    pub(crate) async fn create_app(&self, key: &AppKey, origins: Vec<String>) {
+        let id: AppId = key.app_id().parse().unwrap();
+        let app = App::new(id, "Test".to_owned(), key.hash(), origins, Timestamp::now());
+        let table = self.twin.outputs()["DirectoryTableName"].clone();
+        assert!(Directory::new(self.dynamodb(), table).create_app(&app).await.unwrap());
+    }
+
+    pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.sdk)
+    }
+
+    pub(crate) fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.sdk)
+    }
+
+    /// The name of a table, by its logical id.
+    pub(crate) fn table(&self, logical: &str) -> String {
+        self.environment("SyncFunction")
+            .into_iter()
+            .chain(self.environment("SendFunction"))
+            .find(|(name, _)| name == logical)
+            .unwrap_or_else(|| panic!("no {logical}"))
+            .1
+    }
+
+    /// The environment of a function, as the template gives it.
+    pub(crate) fn environment(&self, function: &str) -> BTreeMap<String, String> {
+        self.twin.template().functions[function].environment.clone()
+    }
+
+    pub(crate) fn users(&self) -> Users {
+        Users::new(self.dynamodb(), self.table("TIDINGS_USERS_TABLE"), self.table("TIDINGS_LOOKUPS_TABLE"))
+    }
+
+    pub(crate) fn user(alias: &str) -> UserKey {
+        UserKey { app: APP.parse().unwrap(), tenant: String::new(), alias: alias.to_owned() }
+    }
+
+    /// Everything that is stored, once no queue holds anything: the items of every table.
+    pub(crate) async fn stored(&self) -> BTreeMap<String, usize> {
+        eventually("the queues are empty", async || {
+            count_messages(&self.control(Method::GET, "/_tidings/queues", None).await) == 0
+        })
+        .await;
+        let client = self.dynamodb();
+        let mut stored = BTreeMap::new();
+        for table in &self.twin.template().tables {
+            let page = client.scan().table_name(&table.name).send().await.unwrap();
+            assert!(page.last_evaluated_key.is_none(), "a test world fits one page");
+            stored.insert(table.name.clone(), page.items().len());
+        }
+        stored
+    }
+
+    pub(crate) async fn control(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let url = format!("{}{path}", self.twin.aws_url());
+        let answer = self.request(method, &url, &[], body.map(|body| body.to_string()).unwrap_or_default()).await;
+        assert!(answer.status.is_success(), "{path}: {answer:?}");
+        answer.json()
+    }
+
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(url).header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = self.http.request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub(crate) fn backend(&self) -> Backend {
+        Backend::new(&self.twin.api_url(), self.key.expose()).unwrap()
+    }
+
+    pub(crate) fn registration(alias: &str, token: &str) -> RegisterRequest {
+        RegisterRequest {
+            alias: alias.to_owned(),
+            app_id: APP.to_owned(),
+            platform: Platform::Web,
+            native_token: token.to_owned(),
+            mobile: None,
+            email: None,
+            tag: None,
+            tenant_code: None,
+            client_version: None,
+            locale: None,
+            time_zone: None,
+        }
+    }
+
+    /// Registers a device of a user.
+    pub(crate) async fn device(&self, alias: &str, token: &str) -> Identity {
+        let answer = self.backend().register(&Self::registration(alias, token)).await.unwrap();
+        Identity::from_answer(&answer).unwrap()
+    }
+
+    /// Registers a device and opens a socket for it.
+    pub(crate) async fn online(&self, alias: &str, token: &str) -> Socket {
+        let identity = self.device(alias, token).await;
+        self.socket(&identity).await
+    }
+
+    pub(crate) async fn socket(&self, identity: &Identity) -> Socket {
+        let token = identity.connect_token(seconds()).unwrap();
+        let socket = self.connect(identity.id(), &token).await.unwrap();
+        Socket { socket, identity: identity.clone() }
+    }
+
+    /// Opens a socket with this token; the status where the upgrade is refused.
+    pub(crate) async fn connect(
+        &self,
+        device: &str,
+        token: &str,
+    ) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, u16> {
+        let url = format!("{}?deviceId={device}&token={token}", self.twin.socket_url());
+        match tokio_tungstenite::connect_async(url).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(tokio_tungstenite::tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A message to these users; its id.
+    pub(crate) async fn send(&self, aliases: &[&str], alert: &str) -> String {
+        self.send_with(aliases, alert, |_| {}).await
+    }
+
+    pub(crate) async fn send_with(
+        &self,
+        aliases: &[&str],
+        alert: &str,
+        change: impl FnOnce(&mut SendRequest),
+    ) -> String {
+        let mut request = SendRequest {
+            audiences: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+            content: Content { alert: Some(alert.to_owned()), ..Content::default() },
+            ..SendRequest::default()
+        };
+        change(&mut request);
+        self.backend().send(&request, None).await.unwrap().request_id
+    }
+
+    pub(crate) async fn trail(&self, id: &str) -> Trail {
+        self.backend().trail(id).await.unwrap()
+    }
+
+    /// The only recipient's trail, once it is in this state.
+    pub(crate) async fn until(&self, id: &str, state: State) -> RecipientTrail {
+        let mut last = None;
+        eventually(&format!("{id} is {state}"), async || {
+            let mut trail = self.trail(id).await;
+            assert_eq!(trail.recipients.len(), 1);
+            let recipient = trail.recipients.remove(0);
+            let reached = recipient.state == state;
+            last = Some(recipient);
+            reached
+        })
+        .await;
+        last.unwrap()
+    }
+
+    pub(crate) async fn set_event_source(&self, function: &str, enabled: bool) {
+        let path = format!("/_tidings/event-sources/{function}");
+        self.control(Method::POST, &path, Some(serde_json::json!({"enabled": enabled}))).await;
+    }
+
+    pub(crate) async fn end(self) {
+        self.twin.shutdown().await;
+    }
+}
+
+fn count_messages(queues: &Value) -> usize {
+    let of = |queue: &Value| -> u64 {
+        ["visible", "inFlight", "delayed"]
+            .iter()
+            .map(|name| queue[name].as_u64().unwrap_or_else(|| panic!("{queue}")))
+            .sum()
+    };
+    queues.as_array().unwrap().iter().map(of).sum::<u64>() as usize
+}
+
+pub(crate) fn seconds() -> u64 {
+    u64::try_from(Timestamp::now().seconds()).unwrap()
+}
+
+/// Asks again, a little later each time, until it is so.
+pub(crate) async fn eventually(what: &str, mut is: impl AsyncFnMut() -> bool) {
+    let started = tokio::time::Instant::now();
+    let mut pause = Duration::from_millis(10);
+    while !is().await {
+        assert!(started.elapsed() < DEADLINE, "not in {DEADLINE:?}: {what}");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(500));
+    }
+}
+
+/// A device's socket, without the client's own behaviour.
+pub(crate) struct Socket {
+    pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pub(crate) identity: Identity,
+}
+
+impl Socket {
+    pub(crate) async fn say(&mut self, action: Value) {
+        self.socket.send(Message::text(action.to_string())).await.unwrap();
+    }
+
+    /// The next text frame, as it came.
+    pub(crate) async fn raw(&mut self) -> String {
+        loop {
+            let next = tokio::time::timeout(DEADLINE, self.socket.next()).await.expect("a frame in time");
+            match next.expect("a frame, not the end").expect("a frame") {
+                Message::Text(text) => return text.to_string(),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The next frame, opened.
+    pub(crate) async fn frame(&mut self) -> Frame {
+        let raw = self.raw().await;
+        let plain = self.identity.open(&raw).unwrap_or_else(|_| panic!("not sealed for this device: {raw}"));
+        serde_json::from_slice(&plain).unwrap()
+    }
+
+    /// The next message, and everything it says.
+    pub(crate) async fn message(&mut self) -> tidings_wire::MessageFrame {
+        match self.frame().await {
+            Frame::Message(message) => *message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Whatever comes before the socket ends, and the code that it ends with.
+    pub(crate) async fn end(&mut self) -> Option<u16> {
+        loop {
+            match tokio::time::timeout(DEADLINE, self.socket.next()).await.expect("an end in time") {
+                Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+}
