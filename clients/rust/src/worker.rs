@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tidings_crypto::random;
+use tidings_wire::frame::Reconnect;
 use tidings_wire::{Action, Frame};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -26,6 +27,13 @@ const CLOCK_TOLERANCE: i64 = 2;
 const REPLAY_RETRY: Duration = Duration::from_secs(1);
 /// How long the service may take to answer a close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// The first heartbeat comes soon: a message that was stored between our connection and our first words about the mailbox
+/// was posted to nobody, and the head in the pong tells of it.
+const FIRST_PING: Duration = Duration::from_secs(5);
+
+/// The pause before the next heartbeat until a pong says otherwise.
+const NEXT_PING: Duration = Duration::from_secs(60);
 
 /// How a connection ended, or why there was none.
 #[derive(Debug, thiserror::Error)]
@@ -313,7 +321,7 @@ impl Worker {
         // Half an hour at most is spread, in proportion, so that devices that came together do not leave together.
         let early = backoff::spread(self.options.rollover_after / 4, draw());
         Ok(Deadlines {
-            ping: now + self.options.ping_every.unwrap_or(Duration::from_secs(60)),
+            ping: now + self.options.ping_every.unwrap_or(FIRST_PING),
             pong: None,
             replay: Some(now + self.options.answer_within),
             rollover: Some(now + self.options.rollover_after.saturating_sub(early)),
@@ -374,7 +382,7 @@ impl Worker {
         }
         if deadlines.ping <= now {
             say(socket, &Action::Ping).await?;
-            deadlines.ping = now + self.options.ping_every.unwrap_or(Duration::from_secs(60));
+            deadlines.ping = now + self.options.ping_every.unwrap_or(NEXT_PING);
             // The first unanswered one counts, however many follow it.
             deadlines.pong.get_or_insert(now + self.options.answer_within);
         }
@@ -387,6 +395,10 @@ impl Worker {
         deadlines: &mut Deadlines,
         incoming: Incoming,
     ) -> Result<(), Loss> {
+        if let Some(reconnect) = in_clear(&incoming) {
+            let after = Duration::from_secs(reconnect.after);
+            return Err(Loss::Asked { code: reconnect.code, after });
+        }
         let (frame, sealed) = match self.read(incoming) {
             Ok(read) => read,
             Err(unreadable) => {
@@ -455,6 +467,16 @@ impl Worker {
             (true, Some(_)) | (false, None) => {}
         }
         Ok(())
+    }
+}
+
+/// The one thing that the service says in clear: it does not know this connection, so that no key belongs to it. Coming back
+/// costs nothing but the connection; everything else in clear is ignored.
+fn in_clear(incoming: &Incoming) -> Option<Reconnect> {
+    let Incoming::Text(text) = incoming else { return None };
+    match serde_json::from_str(text) {
+        Ok(Frame::Reconnect(reconnect)) if reconnect.device_id.is_empty() => Some(reconnect),
+        Ok(_) | Err(_) => None,
     }
 }
 

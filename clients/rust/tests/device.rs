@@ -143,6 +143,23 @@ async fn reconnects_when_it_is_asked_to() {
 }
 
 #[tokio::test]
+async fn a_service_that_does_not_know_the_connection_says_so_in_clear() {
+    let service = Service::start().await;
+    let (_device, mut events) = Device::open(service.identity.clone(), service.options());
+    let mut peer = service.accept().await;
+    peer.hear().await;
+    peer.say_in_clear(r#"{"type": "reconnect", "deviceId": "", "code": "unknown_connection", "after": 0}"#).await;
+    service.accept().await.up_to_date(0).await;
+    let mut lost = None;
+    while lost.is_none() {
+        if let Some(Event::Disconnected { loss: Loss::Asked { code, .. }, .. }) = events.next().await {
+            lost = Some(code);
+        }
+    }
+    assert_eq!(lost.as_deref(), Some("unknown_connection"));
+}
+
+#[tokio::test]
 async fn a_heartbeat_without_an_answer_is_a_loss() {
     let service = Service::start().await;
     let options = Options {
