@@ -1,12 +1,12 @@
 //! `tidings listen`: a device in the terminal.
 
 use tidings_client::{CloseReason, Device, Event, Events, Identity, Options, Received};
-use tidings_wire::{Platform, Timestamp};
+use tidings_wire::Platform;
 
 use super::device_file::{DeviceFile, Reach};
 use super::failure::Failure;
 use super::register;
-use super::style::Style;
+use super::style::{Style, clock};
 use super::target::{Api, ApiArgs, SocketArgs};
 
 /// Who listens.
@@ -163,12 +163,6 @@ fn one_line(received: &Received, style: Style) -> String {
 
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// The time of day, UTC.
-fn clock() -> String {
-    let now = Timestamp::now().to_string();
-    now.get(11..19).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

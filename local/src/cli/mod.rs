@@ -109,6 +109,7 @@ fn log(filter: &str) -> Result<(), Failure> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_timer(style::Clock)
         .with_ansi(style::colours(&std::io::stderr()))
         .try_init();
     Ok(())

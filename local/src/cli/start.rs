@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::failure::Failure;
-use super::style::Style;
+use super::style::{self, Style};
 use crate::functions::{LogLine, Source};
 use crate::stack::{Twin, TwinOptions};
 
@@ -72,7 +72,8 @@ pub(crate) fn print_logs(twin: &Twin) {
 
 /// One line of a function. Those in JSON, as CloudWatch queries them, are put into words.
 fn told(line: &LogLine, style: Style) -> String {
-    let function = style.faint(&format!("{:>18}", line.function.trim_end_matches("Function").to_lowercase()));
+    let name = line.function.trim_end_matches("Function").to_lowercase();
+    let function = format!("{} {}", style.faint(&style::clock()), style.faint(&format!("{name:>10}")));
     let Ok(Value::Object(mut fields)) = serde_json::from_str(&line.text) else {
         return format!("{function}  {}", line.text);
     };
@@ -82,7 +83,10 @@ fn told(line: &LogLine, style: Style) -> String {
         None => String::new(),
     };
     let (level, message) = (take("level"), take("message"));
-    take("timestamp");
+    // Told otherwise, or for machines: the trace line names the request, and its spans repeat it.
+    for told in ["timestamp", "spans", "xrayTraceId", "requestId"] {
+        take(told);
+    }
     let level = match level.as_str() {
         "ERROR" => style.bad("error "),
         "WARN" => style.bad("warn "),
@@ -99,12 +103,14 @@ mod tests {
 
     fn told_plainly(text: &str) -> String {
         let line = LogLine { function: "SendFunction".into(), process: 1, text: text.to_owned() };
-        told(&line, Style::plain()).trim_start().to_owned()
+        let told = told(&line, Style::plain());
+        let (_clock, told) = told.split_once(' ').unwrap();
+        told.trim_start().to_owned()
     }
 
     #[test]
     fn json_is_put_into_words_and_the_rest_left_alone() {
-        let json = r#"{"timestamp":"2026","level":"WARN","message":"stored twice","id":"m-1","n":2}"#;
+        let json = r#"{"timestamp":"2026","level":"WARN","message":"stored twice","id":"m-1","n":2,"spans":[]}"#;
         assert_eq!(told_plainly(json), r#"send  warn stored twice id="m-1" n=2"#);
         assert_eq!(told_plainly("thread panicked"), "send  thread panicked");
     }

@@ -2,6 +2,10 @@
 
 use std::io::IsTerminal;
 
+use tidings_wire::Timestamp;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+
 /// Whether to colour what goes to `stream`: a terminal, and no `NO_COLOR` (<https://no-color.org>).
 pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -45,5 +49,21 @@ impl Style {
 
     pub(crate) fn faint(self, text: &str) -> String {
         self.paint("2", text)
+    }
+}
+
+/// The time of day to the millisecond, UTC.
+pub(crate) fn clock() -> String {
+    let now = Timestamp::now().to_string();
+    now.get(11..23).unwrap_or_default().to_owned()
+}
+
+/// The same clock for the twin's own log lines.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock;
+
+impl FormatTime for Clock {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        writer.write_str(&clock())
     }
 }

@@ -64,7 +64,8 @@ impl Story {
             Ok(Ok((value, detail))) => {
                 let took = format!("{:>6} ms", began.elapsed().as_millis());
                 let (check, took) = (self.style.good("✓"), self.style.faint(&took));
-                println!("  {check} {took}  {name}  {}", self.style.faint(&detail));
+                let detail = if detail.is_empty() { detail } else { format!("  {}", self.style.faint(&detail)) };
+                println!("  {check} {took}  {name}{detail}");
                 return Ok(value);
             }
             Ok(Err(failure)) => failure.reason(),
