@@ -141,6 +141,7 @@ struct Entry {
     requests: BTreeMap<(Service, String), f64>,
     holds: usize,
     aliases: Vec<String>,
+    name: Option<String>,
     /// Counts that no line has told yet.
     untold: bool,
 }
@@ -261,6 +262,14 @@ impl Ledger {
         }
     }
 
+    /// Gives a trace the id that its caller knows it by: an alias, and how the log names it.
+    pub fn name(&self, trace: &TraceId, name: &str) {
+        self.alias(trace, name);
+        if let Some(entry) = self.book().entries.get_mut(trace) {
+            entry.name = Some(name.to_owned());
+        }
+    }
+
     /// What a trace cost, by its id or an alias of it.
     #[must_use]
     pub fn find(&self, id: &str) -> Option<TraceSummary> {
@@ -298,7 +307,7 @@ impl Ledger {
             entry.holds = entry.holds.saturating_sub(1);
             if entry.holds == 0 && std::mem::take(&mut entry.untold) {
                 let outcome = entry.outcome.as_deref().unwrap_or_default();
-                let id = entry.aliases.first().map_or(trace.as_str(), String::as_str);
+                let id = entry.name.as_deref().unwrap_or(trace.as_str());
                 let line = format!("{} {outcome}", entry.origin);
                 tracing::info!(target: "tidings::trace", id, "{}  {}", line.trim_end(), entry.cost());
             }
@@ -326,6 +335,7 @@ impl Book {
             requests: BTreeMap::new(),
             holds: 0,
             aliases: Vec::new(),
+            name: None,
             untold: false,
         });
         if entry.origin.is_empty() {

@@ -113,7 +113,7 @@ impl HttpApi {
         let mut response = match tokio::time::timeout(limit, invoked).await {
             Ok(Ok(answer)) => {
                 if let Some(id) = told_id(&answer) {
-                    self.0.ledger.alias(&trace, &id);
+                    self.0.ledger.name(&trace, &id);
                 }
                 from_function(&answer).unwrap_or_else(|reason| {
                     tracing::warn!(function = %found.route.function, reason, "the function's answer is no HTTP response");
