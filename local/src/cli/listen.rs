@@ -48,8 +48,8 @@ Each message is acknowledged when it is printed. What was sent while nobody list
 enum End {
     /// By the person, or because it printed enough.
     Done,
-    /// The deployment does not know it, or not its keys.
-    Refused(Failure),
+    /// The deployment does not know it, or not its keys; whether it did before.
+    Refused { failure: Failure, connected: bool },
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
@@ -57,25 +57,24 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let api = args.api.clone().resolve()?;
     let socket_url = args.socket.clone().resolve()?;
     let kept = DeviceFile::read(&api, &args.alias)?;
-    let is_kept = kept.is_some();
     let wants_registration = args.reach.mobile.is_some() || args.reach.email.is_some();
-    let mut file = match kept {
-        Some(file) if !wants_registration => file,
-        Some(_) | None => register(&args, &api).await?,
+    // A twin that was started anew knows no devices of its former life: a refusal of a device that was good before is a
+    // reason to register again, once, and not to ask in vain.
+    let (mut file, mut was_good) = match kept {
+        Some(file) if !wants_registration => (file, true),
+        Some(_) | None => (register(&args, &api).await?, false),
     };
-    // A twin that was started anew knows no devices of its former life: one refusal is reason enough to ask again.
-    let patience = if is_kept { 1 } else { 3 };
-    match listen(&args, &socket_url, &mut file, patience).await? {
-        End::Done => Ok(()),
-        End::Refused(_) if is_kept => {
-            eprintln!("{} is not registered there any more; registering again", args.alias);
-            let mut file = register(&args, &api).await?;
-            match listen(&args, &socket_url, &mut file, 3).await? {
-                End::Done => Ok(()),
-                End::Refused(failure) => Err(failure),
-            }
+    loop {
+        let patience = if was_good { 1 } else { 3 };
+        match listen(&args, &socket_url, &mut file, patience).await? {
+            End::Done => return Ok(()),
+            End::Refused { connected: true, .. } => {}
+            End::Refused { .. } if was_good => {}
+            End::Refused { failure, .. } => return Err(failure),
         }
-        End::Refused(failure) => Err(failure),
+        eprintln!("{} is not registered there any more; registering again", args.alias);
+        file = register(&args, &api).await?;
+        was_good = false;
     }
 }
 
@@ -103,6 +102,7 @@ async fn listen(args: &Args, socket_url: &str, file: &mut DeviceFile, patience: 
 async fn print(args: &Args, events: &mut Events, file: &mut DeviceFile) -> Result<End, Failure> {
     let style = Style::of_stdout();
     let mut left = args.count.unwrap_or(u64::MAX);
+    let mut connected = false;
     let told = |text: String| {
         if !args.json {
             println!("{} {}", style.faint(&clock()), style.faint(&text));
@@ -111,7 +111,10 @@ async fn print(args: &Args, events: &mut Events, file: &mut DeviceFile) -> Resul
     while left > 0 {
         let Some(event) = events.next().await else { return Ok(End::Done) };
         match event {
-            Event::Connected => told(format!("connected as device {}", file.registered.id)),
+            Event::Connected => {
+                connected = true;
+                told(format!("connected as device {}", file.registered.id));
+            }
             Event::Message(received) => {
                 left -= 1;
                 if args.json {
@@ -137,7 +140,8 @@ async fn print(args: &Args, events: &mut Events, file: &mut DeviceFile) -> Resul
             }
             Event::Closed(CloseReason::Asked) => return Ok(End::Done),
             Event::Closed(CloseReason::CannotConnect(error)) => {
-                return Ok(End::Refused(Failure::from(error).hint("tidings register --alias … registers it again")));
+                let failure = Failure::from(error).hint("`tidings register` registers it again");
+                return Ok(End::Refused { failure, connected });
             }
         }
     }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
+use tracing::Level;
 
 use super::failure::Failure;
-use super::style::{self, Style};
 use crate::functions::{LogLine, Source};
 use crate::stack::{Twin, TwinOptions};
 
@@ -55,64 +55,63 @@ pub(crate) fn directory_table(twin: &Twin) -> Result<String, Failure> {
     })
 }
 
-/// Prints what the functions log, for as long as the twin runs.
-pub(crate) fn print_logs(twin: &Twin) {
+/// Logs what the functions log, for as long as the twin runs: one stream, one filter.
+pub(crate) fn show_logs(twin: &Twin) {
     let mut logs = twin.functions().logs();
-    let style = Style::of_stderr();
     tokio::spawn(async move {
         loop {
             match logs.recv().await {
-                Ok(line) => eprintln!("{}", told(&line, style)),
-                Err(RecvError::Lagged(lines)) => eprintln!("({lines} lines of the functions were too fast to show)"),
+                Ok(line) => show(&line),
+                Err(RecvError::Lagged(lines)) => tracing::warn!(lines, "the functions were too fast to show"),
                 Err(RecvError::Closed) => return,
             }
         }
     });
 }
 
-/// One line of a function. Those in JSON, as CloudWatch queries them, are put into words.
-fn told(line: &LogLine, style: Style) -> String {
-    let name = line.function.trim_end_matches("Function").to_lowercase();
-    let function = format!("{} {}", style.faint(&style::clock()), style.faint(&format!("{name:>10}")));
+fn show(line: &LogLine) {
+    let (level, text) = told(line);
+    match level {
+        Level::ERROR => tracing::error!(target: "tidings::function", "{text}"),
+        Level::WARN => tracing::warn!(target: "tidings::function", "{text}"),
+        Level::INFO => tracing::info!(target: "tidings::function", "{text}"),
+        Level::DEBUG => tracing::debug!(target: "tidings::function", "{text}"),
+        _ => tracing::trace!(target: "tidings::function", "{text}"),
+    }
+}
+
+/// One line of a function, with its level. Those in JSON, as CloudWatch queries them, are put into words.
+fn told(line: &LogLine) -> (Level, String) {
+    let function = line.function.trim_end_matches("Function").to_lowercase();
     let Ok(Value::Object(mut fields)) = serde_json::from_str(&line.text) else {
-        return format!("{function}  {}", line.text);
+        // Not from the logger: a panic, or the runtime's complaint.
+        return (Level::WARN, format!("{function:>10}  {}", line.text));
     };
     let mut take = |name| match fields.remove(name) {
         Some(Value::String(text)) => text,
         Some(other) => other.to_string(),
         None => String::new(),
     };
-    let (level, message) = (take("level"), take("message"));
+    let level = take("level").parse().unwrap_or(Level::INFO);
+    let message = take("message");
     // Told otherwise, or for machines: the trace line names the request, and its spans repeat it.
     for told in ["timestamp", "spans", "xrayTraceId", "requestId"] {
         take(told);
     }
-    let level = match level.as_str() {
-        "ERROR" => style.bad("error "),
-        "WARN" => style.bad("warn "),
-        "INFO" | "" => String::new(),
-        other => format!("{} ", other.to_lowercase()),
-    };
     let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-    format!("{function}  {level}{message}{}", style.faint(&fields))
+    (level, format!("{function:>10}  {message}{fields}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn told_plainly(text: &str) -> String {
-        let line = LogLine { function: "SendFunction".into(), process: 1, text: text.to_owned() };
-        let told = told(&line, Style::plain());
-        let (_clock, told) = told.split_once(' ').unwrap();
-        told.trim_start().to_owned()
-    }
-
     #[test]
     fn json_is_put_into_words_and_the_rest_left_alone() {
-        let json = r#"{"timestamp":"2026","level":"WARN","message":"stored twice","id":"m-1","n":2,"spans":[]}"#;
-        assert_eq!(told_plainly(json), r#"send  warn stored twice id="m-1" n=2"#);
-        assert_eq!(told_plainly("thread panicked"), "send  thread panicked");
+        let told = |text: &str| told(&LogLine { function: "SendFunction".into(), process: 1, text: text.to_owned() });
+        let json = r#"{"timestamp":"2026","level":"DEBUG","message":"stored","id":"m-1","n":2,"spans":[]}"#;
+        assert_eq!(told(json), (Level::DEBUG, r#"      send  stored id="m-1" n=2"#.to_owned()));
+        assert_eq!(told("thread panicked"), (Level::WARN, "      send  thread panicked".to_owned()));
     }
 
     #[test]

@@ -22,10 +22,6 @@ impl Style {
         Self { colours: colours(&std::io::stdout()) }
     }
 
-    pub(crate) fn of_stderr() -> Self {
-        Self { colours: colours(&std::io::stderr()) }
-    }
-
     #[cfg(test)]
     pub(crate) fn plain() -> Self {
         Self { colours: false }

@@ -72,7 +72,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             failure
         }
     })?;
-    start::print_logs(&twin);
+    start::show_logs(&twin);
     let ready = prepare(&twin, data.as_deref()).await;
     let session = match ready {
         Ok(session) => session,

@@ -101,13 +101,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 
 async fn own_twin(args: &Args, story: &mut Story) -> Result<Twin, Failure> {
     let options = args.twin.clone().options()?;
-    let logs = args.log != "error";
     story
         .step("a twin starts, in memory", async |_| {
             let twin = Twin::start(options).await?;
-            if logs {
-                start::print_logs(&twin);
-            }
+            start::show_logs(&twin);
             let detail = format!("{}, {}", twin.api_url(), twin.socket_url());
             Ok((twin, detail))
         })

@@ -1,0 +1,217 @@
+//! The command line as a person uses it: a twin in one terminal, a device and a backend in others, in one folder.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml");
+/// Nothing takes this long; a test that hangs should say where.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One folder, in which all terminals are.
+struct Folder(TempDir);
+
+/// A command that runs on.
+struct Terminal {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        command.args(arguments).current_dir(self.path()).stdin(Stdio::null()).kill_on_drop(true);
+        // What the person who runs the tests has set is not part of them.
+        for variable in ["TIDINGS_API_URL", "TIDINGS_SOCKET_URL", "TIDINGS_APP_KEY", "AWS_ENDPOINT_URL"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    fn start(&self, arguments: &[&str]) -> Terminal {
+        let mut child = self.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Terminal { child, lines }
+    }
+
+    /// A twin that is up, on free ports.
+    async fn up(&self, more: &[&str]) -> Terminal {
+        let mut arguments = vec!["up", "--template", TEMPLATE, "--log", "error"];
+        for port in ["--http-port", "--socket-port", "--aws-port"].iter().filter(|port| !more.contains(port)) {
+            arguments.extend([port, "0"]);
+        }
+        arguments.extend(more);
+        let mut twin = self.start(&arguments);
+        twin.until("Ctrl-C stops it").await;
+        twin
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        tokio::time::timeout(PATIENCE, self.command(arguments).output()).await.unwrap().unwrap()
+    }
+
+    /// What a command that succeeds prints.
+    async fn told(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).await;
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// What a command that fails complains of.
+    async fn complaint(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).await;
+        assert!(!output.status.success(), "{arguments:?} succeeded");
+        assert!(output.stdout.is_empty(), "a failure prints nothing that a script could take for a result");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn json(&self, path: &str) -> Value {
+        serde_json::from_slice(&std::fs::read(self.path().join(path)).unwrap()).unwrap()
+    }
+
+    fn mode(&self, path: &str) -> u32 {
+        std::fs::metadata(self.path().join(path)).unwrap().permissions().mode() & 0o777
+    }
+}
+
+impl Terminal {
+    /// The next line that has `wanted` in it.
+    async fn until(&mut self, wanted: &str) -> String {
+        let reading = async {
+            loop {
+                let line = self.lines.next_line().await.unwrap();
+                let line = line.unwrap_or_else(|| panic!("the command ended without {wanted:?}"));
+                if line.contains(wanted) {
+                    return line;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("no {wanted:?}"))
+    }
+
+    /// Ctrl-C, and whether it ended well.
+    async fn interrupt(mut self) -> bool {
+        let id = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap().success()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_terminals() {
+    let folder = Folder::new();
+    let twin = folder.up(&[]).await;
+    let mut device = folder.start(&["listen", "--alias", "alice", "--mobile", "+8613800138000"]);
+    device.until("connected as device").await;
+
+    let send = ["send", "--to", "alice", "--alert", "Hello", "--extra", r#"{"order":7}"#, "--sender", "Shop"];
+    let id = folder.told(&send).await;
+    let line = device.until("Hello").await;
+    assert!(line.contains(r#"Shop:  Hello  {"order":7}"#) && line.contains(&id), "{line}");
+    let trail = folder.told(&["trail", &id, "--follow"]).await;
+    assert!(trail.contains("alice  confirmed") && trail.contains("posted to device"), "{trail}");
+    assert!(device.interrupt().await);
+
+    // With nobody listening, the SMS goes out, and the message waits for the device.
+    let missed = folder.told(&["send", "--to", "alice", "--alert", "Later", "--fallback", "sms:0"]).await;
+    let trail = folder.told(&["trail", &missed, "--follow", "--json"]).await;
+    assert!(trail.contains(r#""state": "fallback-delivered""#), "{trail}");
+    let message: Value =
+        serde_json::from_str(&folder.told(&["listen", "--alias", "alice", "--json", "--count", "1"]).await).unwrap();
+    assert_eq!((message["id"].as_str(), message["alert"].as_str()), (Some(missed.as_str()), Some("Later")));
+
+    for (path, mode) in [(".tidings", 0o700), (".tidings/session.json", 0o600), (".tidings/devices/alice.json", 0o600)]
+    {
+        assert_eq!(folder.mode(path), mode, "{path}");
+    }
+    assert!(twin.interrupt().await);
+    let complaint = folder.complaint(&["send", "--to", "alice", "--alert", "x"]).await;
+    assert!(complaint.contains("tidings up"), "{complaint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_of_ones_own() {
+    let folder = Folder::new();
+    let twin = folder.up(&[]).await;
+    let create = ["app", "create", "--name", "Shop", "--id", "shop"];
+    let key = folder.told(&create).await;
+    assert!(key.starts_with("td_shop."), "the key alone is on standard output: {key}");
+    assert!(folder.complaint(&create).await.contains("already"));
+    let id = folder.told(&["send", "--app-key", &key, "--to", "bob", "--alert", "x"]).await;
+    // Another app's messages are nobody else's.
+    assert!(folder.complaint(&["trail", &id]).await.contains("404"));
+    assert!(folder.told(&["trail", &id, "--app-key", &key]).await.contains("bob"));
+    let wrong = format!("td_shop.{}", "A".repeat(43));
+    assert!(folder.complaint(&["send", "--app-key", &wrong, "--to", "bob", "--alert", "x"]).await.contains("401"));
+    assert!(folder.complaint(&["send", "--to", "bob", "--alert", "x", "--ttl", "99999999"]).await.contains("ttl"));
+    assert!(twin.interrupt().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_outlives_a_twin_that_forgets() {
+    let folder = Folder::new();
+    let twin = folder.up(&[]).await;
+    let session = folder.json(".tidings/session.json");
+    let port = |name: &str| {
+        let url = session[name].as_str().unwrap();
+        url.split(':').nth(2).unwrap().split('/').next().unwrap().to_owned()
+    };
+    let (http, socket, aws) = (port("apiUrl"), port("socketUrl"), port("awsUrl"));
+    let mut device = folder.start(&["listen", "--alias", "alice"]);
+    device.until("connected as device").await;
+    assert!(twin.interrupt().await);
+
+    // In memory: the new twin knows neither the device nor its keys, but it is the same app with the same key.
+    let twin = folder.up(&["--http-port", &http, "--socket-port", &socket, "--aws-port", &aws]).await;
+    assert_eq!(folder.json(".tidings/session.json"), session);
+    device.until("connected as device").await;
+    folder.told(&["send", "--to", "alice", "--alert", "again"]).await;
+    device.until("again").await;
+    assert!(device.interrupt().await && twin.interrupt().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_survives_a_kill() {
+    let folder = Folder::new();
+    let mut twin = folder.up(&["--data", "data"]).await;
+    let key = folder.json(".tidings/session.json")["appKey"].clone();
+    let id = folder.told(&["send", "--to", "carol", "--alert", "kept"]).await;
+    twin.child.kill().await.unwrap();
+    let twin = folder.up(&["--data", "data"]).await;
+    assert_eq!(folder.json(".tidings/session.json")["appKey"], key, "the demo app is made once");
+    let message = folder.told(&["listen", "--alias", "carol", "--json", "--count", "1"]).await;
+    assert!(message.contains(&id) && message.contains("kept"), "{message}");
+    assert_eq!(folder.mode("data/demo-app.key"), 0o600);
+    assert!(twin.interrupt().await);
+}
+
+#[tokio::test]
+async fn without_a_deployment_it_says_what_to_do() {
+    let folder = Folder::new();
+    for arguments in [
+        &["send", "--to", "alice", "--alert", "x"][..],
+        &["listen", "--alias", "alice"],
+        &["trail", "m-1"],
+        &["app", "create", "--name", "Shop"],
+    ] {
+        assert!(folder.complaint(arguments).await.contains("tidings up"), "{arguments:?}");
+    }
+    assert!(folder.complaint(&["up"]).await.contains("--template"), "no template in this folder");
+    assert!(folder.complaint(&["demo", "--template", TEMPLATE, "--artefacts", "nowhere"]).await.contains("nowhere"));
+}
