@@ -56,13 +56,13 @@ pub(crate) struct Args {
     /// Ask the app to confirm
     #[arg(long)]
     need_confirm: bool,
-    /// Seconds during which an unconfirmed message is delivered again
+    /// Seconds during which an unconfirmed message is delivered again (0.1: accepted, named as not in effect)
     #[arg(long, value_name = "SECONDS")]
     duration: Option<u64>,
-    /// high or normal
+    /// high or normal (0.1: accepted, named as not in effect)
     #[arg(long, value_parser = word::<Priority>)]
     priority: Option<Priority>,
-    /// Replace what has not been shown yet under the same key
+    /// Replace what has not been shown yet under the same key (0.1: accepted, named as not in effect)
     #[arg(long, value_name = "KEY")]
     collapse_key: Option<String>,
     /// Do not keep the message for who is not connected

@@ -73,15 +73,21 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         }
     })?;
     start::show_logs(&twin);
-    let ready = prepare(&twin, data.as_deref()).await;
-    let session = match ready {
-        Ok(session) => session,
-        Err(failure) => {
-            twin.shutdown().await;
-            return Err(failure);
+    let style = Style::of_stdout();
+    print!("{}", urls(&twin, style));
+    match start::directory_table(&twin) {
+        Ok(directory_table) => match prepare(&twin, data.as_deref(), directory_table).await {
+            Ok(session) => print!("{}", first_steps(&session, style)),
+            Err(failure) => {
+                twin.shutdown().await;
+                return Err(failure);
+            }
+        },
+        // Any template with functions behind gateways runs here; only ours has apps.
+        Err(_) => {
+            println!("This template has no apps of Tidings (no output DirectoryTableName): no demo app is made.\n")
         }
-    };
-    print!("{}", banner(&session, Style::of_stdout()));
+    }
     interrupted().await?;
     eprintln!("\nstopping…");
     twin.shutdown().await;
@@ -90,8 +96,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Makes the demo app and tells the other terminals where everything is.
-async fn prepare(twin: &Twin, data: Option<&Path>) -> Result<Session, Failure> {
-    let directory_table = start::directory_table(twin)?;
+async fn prepare(twin: &Twin, data: Option<&Path>, directory_table: String) -> Result<Session, Failure> {
     let directory = aws::directory(Some(twin.aws_url()), &directory_table).await;
     let key = demo_app(&directory, data).await?;
     let session = Session {
@@ -133,17 +138,24 @@ async fn demo_app(directory: &Directory, data: Option<&Path>) -> Result<AppKey, 
     Ok(key)
 }
 
-fn banner(session: &Session, style: Style) -> String {
-    let row = |name: &str, value: &str| format!("  {name:<11}{value}\n");
-    let mut text = format!("\n{}\n\n", style.bold("Tidings is up."));
-    text += &row("HTTP API", &session.api_url);
-    text += &row("WebSocket", &session.socket_url);
-    text += &row("AWS", &session.aws_url);
-    text += &row("demo app", &session.app_id);
+fn row(name: &str, value: &str) -> String {
+    format!("  {name:<11}{value}\n")
+}
+
+fn urls(twin: &Twin, style: Style) -> String {
+    let mut text = format!("\n{}\n\n", style.bold("The twin is up. Ctrl-C stops it."));
+    text += &row("HTTP API", &twin.api_url());
+    text += &row("WebSocket", &twin.socket_url());
+    text += &row("AWS", twin.aws_url());
+    text
+}
+
+fn first_steps(session: &Session, style: Style) -> String {
+    let mut text = row("demo app", &session.app_id);
     text += &row("its key", &session.app_key);
     text += "\nNext, in other terminals in this folder:\n\n";
     text += &format!("  {}\n", style.bold("tidings listen --alias alice"));
     text += &format!("  {}\n", style.bold("tidings send --to alice --alert 'Hello'"));
-    text += "\nIf `tidings` is not on your path: cargo run -q -- listen --alias alice\nCtrl-C stops it.\n\n";
+    text += "\nIf `tidings` is not on your path: cargo run -q -- listen --alias alice\n\n";
     text
 }

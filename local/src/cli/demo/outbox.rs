@@ -12,7 +12,7 @@ use crate::cli::fetch;
 pub(crate) enum OutboxKind {
     /// The local twin's: SMS and email.
     Tidings,
-    /// ministack's: email; it keeps no SMS, so that the provider's id in the trail has to do.
+    /// ministack's: SMS and email.
     Ministack,
     /// None: the providers' ids in the trail have to do.
     Trail,
@@ -64,6 +64,18 @@ struct MinistackEmail {
     body_text: Option<String>,
 }
 
+/// ministack's SMS, by phone number.
+#[derive(Debug, Deserialize)]
+struct MinistackTexts {
+    sms_messages: BTreeMap<String, Vec<MinistackText>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MinistackText {
+    message: String,
+}
+
 impl Outbox {
     pub(crate) fn new(kind: OutboxKind, endpoint: Option<&str>) -> Result<Self, Failure> {
         let endpoint = match (kind, endpoint) {
@@ -80,7 +92,19 @@ impl Outbox {
     pub(crate) async fn sms(&self) -> Result<Option<Vec<Sent>>, Failure> {
         match self.kind {
             OutboxKind::Tidings => self.twin("sms").await.map(Some),
-            OutboxKind::Ministack | OutboxKind::Trail => Ok(None),
+            OutboxKind::Ministack => {
+                let url = format!("{}/_ministack/sns/sms-messages", self.endpoint);
+                let all: MinistackTexts = fetch::json(&url).await?;
+                let of = |(to, texts): (String, Vec<MinistackText>)| {
+                    texts.into_iter().map(move |text| Sent {
+                        to: vec![to.clone()],
+                        subject: String::new(),
+                        text: text.message,
+                    })
+                };
+                Ok(Some(all.sms_messages.into_iter().flat_map(of).collect()))
+            }
+            OutboxKind::Trail => Ok(None),
         }
     }
 
