@@ -74,20 +74,19 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     })?;
     start::show_logs(&twin);
     let style = Style::of_stdout();
-    print!("{}", urls(&twin, style));
-    match start::directory_table(&twin) {
+    let first_steps = match start::directory_table(&twin) {
         Ok(directory_table) => match prepare(&twin, data.as_deref(), directory_table).await {
-            Ok(session) => print!("{}", first_steps(&session, style)),
+            Ok(session) => first_steps(&session, style),
             Err(failure) => {
                 twin.shutdown().await;
                 return Err(failure);
             }
         },
         // Any template with functions behind gateways runs here; only ours has apps.
-        Err(_) => {
-            println!("This template has no apps of Tidings (no output DirectoryTableName): no demo app is made.\n")
-        }
-    }
+        Err(_) => "\nThe template has no output DirectoryTableName, so no demo app is made.\n".to_owned(),
+    };
+    // The last line is told when everything is ready: whoever waits for it finds the session written.
+    print!("{}{first_steps}Ctrl-C stops it.\n\n", urls(&twin, style));
     interrupted().await?;
     eprintln!("\nstopping…");
     twin.shutdown().await;
@@ -143,7 +142,7 @@ fn row(name: &str, value: &str) -> String {
 }
 
 fn urls(twin: &Twin, style: Style) -> String {
-    let mut text = format!("\n{}\n\n", style.bold("The twin is up. Ctrl-C stops it."));
+    let mut text = format!("\n{}\n\n", style.bold("The twin is up."));
     text += &row("HTTP API", &twin.api_url());
     text += &row("WebSocket", &twin.socket_url());
     text += &row("AWS", twin.aws_url());
@@ -156,6 +155,6 @@ fn first_steps(session: &Session, style: Style) -> String {
     text += "\nNext, in other terminals in this folder:\n\n";
     text += &format!("  {}\n", style.bold("tidings listen --alias alice"));
     text += &format!("  {}\n", style.bold("tidings send --to alice --alert 'Hello'"));
-    text += "\nIf `tidings` is not on your path: cargo run -q -- listen --alias alice\n\n";
+    text += "\nIf `tidings` is not on your path: cargo run -q -- listen --alias alice\n";
     text
 }
