@@ -38,7 +38,7 @@ pub struct Deps {
 /// Where the environment lacks something, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     logs::init();
-    let sdk = Sdk::from_env().await?;
+    let sdk = Sdk::from_env()?;
     let deps = Deps {
         users: sdk.users()?,
         gateway: sdk.gateway()?,

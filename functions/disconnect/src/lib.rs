@@ -16,7 +16,7 @@ use tidings_store::Users;
 /// Where the environment lacks something, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     logs::init();
-    let users = Sdk::from_env().await?.users()?;
+    let users = Sdk::from_env()?.users()?;
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&users, event.payload, Timestamp::now()))).await
 }
 

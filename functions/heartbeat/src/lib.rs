@@ -27,7 +27,7 @@ pub struct Deps {
 /// Where the environment lacks something, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     logs::init();
-    let deps = Deps { users: Sdk::from_env().await?.users()?, sealer: Sealer::new(config::root_keys()?) };
+    let deps = Deps { users: Sdk::from_env()?.users()?, sealer: Sealer::new(config::root_keys()?) };
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&deps, event.payload, Timestamp::now()))).await
 }
 

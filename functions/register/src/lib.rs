@@ -41,7 +41,7 @@ pub struct Deps {
 /// Where the environment lacks something, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     logs::init();
-    let sdk = Sdk::from_env().await?;
+    let sdk = Sdk::from_env()?;
     http::serve(router(Deps { users: sdk.users()?, apps: Apps::new(sdk.directory()?), roots: config::root_keys()? }))
         .await
 }

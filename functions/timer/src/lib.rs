@@ -31,7 +31,7 @@ pub struct Deps {
 /// Where the environment lacks something, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     logs::init();
-    let sdk = Sdk::from_env().await?;
+    let sdk = Sdk::from_env()?;
     let deps = Deps { users: sdk.users()?, steps: Steps::from_env(&sdk)? };
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&deps, event.payload))).await
 }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use aws_config::{
-    BehaviorVersion, SdkConfig, environment::EnvironmentVariableCredentialsProvider, retry::RetryConfig,
-    timeout::TimeoutConfig,
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Credentials, Region, SharedCredentialsProvider, retry::RetryConfig, timeout::TimeoutConfig,
 };
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
+use aws_types::SdkConfig;
 use tidings_gateway::Gateway;
 use tidings_queue::{DeliverQueue, StepQueue};
 use tidings_store::{Directory, Due, Messages, Users};
@@ -33,8 +34,8 @@ impl Sdk {
     /// Reads region, credentials and endpoint from the environment, as Lambda sets them.
     ///
     /// # Errors
-    /// Where the TLS stack cannot be set up.
-    pub async fn from_env() -> Result<Self, Error> {
+    /// Where a variable is missing, or the TLS stack cannot be set up.
+    pub fn from_env() -> Result<Self, Error> {
         let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
         let tls = TlsContext::builder().with_trust_store(roots).build()?;
         let http = Builder::new()
@@ -48,15 +49,28 @@ impl Sdk {
             .operation_attempt_timeout(Duration::from_millis(3_000))
             .operation_timeout(Duration::from_secs(8))
             .build();
-        let config = aws_config::defaults(BehaviorVersion::latest())
+        // Lambda hands region and credentials over in the environment, for as long as the process lives. The SDK's own
+        // loader would bring every other source along, with an STS client, into every binary.
+        let credentials = Credentials::new(
+            config::text("AWS_ACCESS_KEY_ID")?,
+            config::text("AWS_SECRET_ACCESS_KEY")?,
+            config::text("AWS_SESSION_TOKEN").ok(),
+            None,
+            "Lambda",
+        );
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(config::text("AWS_REGION")?))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(http)
-            // Lambda always hands credentials over in the environment; the other sources would be tried in vain.
-            .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
             .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)))
-            .load()
-            .await;
-        Ok(Self { config })
+            .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)));
+        let config = match config::text("AWS_ENDPOINT_URL") {
+            Ok(endpoint) => config.endpoint_url(endpoint),
+            Err(_) => config,
+        };
+        Ok(Self { config: config.build() })
     }
 
     /// The configuration, for further clients.

@@ -8,9 +8,10 @@ use tidings_wire::action::AppState;
 
 use crate::{
     StoreError, Users,
+    error::{refused_writes, took_place},
     item::{self, ConnectionItem},
     keys,
-    mailbox::{is_conditional, put},
+    mailbox::put,
 };
 
 /// A connection and whose it is.
@@ -99,16 +100,7 @@ impl Users {
             Err(error) => error,
         };
         // The reasons stand in the order of the writes.
-        let failed: Vec<bool> = match error.as_service_error() {
-            Some(aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError::TransactionCanceledException(
-                cancelled,
-            )) => cancelled
-                .cancellation_reasons()
-                .iter()
-                .map(|reason| reason.code() == Some("ConditionalCheckFailed"))
-                .collect(),
-            _ => Vec::new(),
-        };
+        let failed = error.as_service_error().map(refused_writes).unwrap_or_default();
         match failed.as_slice() {
             [_, true, ..] => Ok(Connected::Dead),
             [true, ..] => Ok(Connected::TokenUsed),
@@ -218,13 +210,7 @@ impl Users {
             .transact_items(TransactWriteItem::builder().update(presence).build())
             .send()
             .await;
-        match written {
-            Ok(_) => Ok(true),
-            Err(error) if is_conditional(error.as_service_error().map(|e| e.is_transaction_canceled_exception())) => {
-                Ok(false)
-            }
-            Err(error) => Err(StoreError::request(OPERATION, error)),
-        }
+        took_place(OPERATION, written)
     }
 
     /// Records whether a person is looking at the app. A connection that is not there any more stays so.
@@ -243,15 +229,7 @@ impl Users {
             .expression_attribute_values(":state", keys::text(state.as_str()))
             .send()
             .await;
-        match update {
-            Ok(_) => Ok(()),
-            Err(error)
-                if is_conditional(error.as_service_error().map(|e| e.is_conditional_check_failed_exception())) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(StoreError::request(OPERATION, error)),
-        }
+        took_place(OPERATION, update).map(|_| ())
     }
 
     /// Writes that remove a device's connections when it changes hands: presence first, so that no frame of the new user

@@ -6,9 +6,10 @@ use tidings_domain::{Connection, Device, DeviceId, Profile, Timestamp, UserKey, 
 
 use crate::{
     StoreError, Users,
+    error::took_place,
     item::{self, DeviceItem},
     keys,
-    mailbox::{is_conditional, put},
+    mailbox::put,
 };
 
 /// Writes of one transaction (AWS's limit).
@@ -187,12 +188,6 @@ impl Users {
 
     /// Carries a transaction out: `false` where its first condition did not hold.
     async fn transact(&self, operation: &'static str, writes: Vec<TransactWriteItem>) -> Result<bool, StoreError> {
-        match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_conditional(error.as_service_error().map(|e| e.is_transaction_canceled_exception())) => {
-                Ok(false)
-            }
-            Err(error) => Err(StoreError::request(operation, error)),
-        }
+        took_place(operation, self.client.transact_write_items().set_transact_items(Some(writes)).send().await)
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tidings_domain::{AppId, Timestamp};
 
-use crate::{StoreError, item, keys, mailbox::is_conditional};
+use crate::{StoreError, error::took_place, item, keys};
 
 /// The `Directory` table.
 #[derive(Clone, Debug)]
@@ -65,15 +65,7 @@ impl Directory {
             .condition_expression("attribute_not_exists(pk)")
             .send()
             .await;
-        match put {
-            Ok(_) => Ok(true),
-            Err(error)
-                if is_conditional(error.as_service_error().map(|e| e.is_conditional_check_failed_exception())) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(StoreError::request(OPERATION, error)),
-        }
+        took_place(OPERATION, put)
     }
 
     /// An app.

@@ -6,9 +6,9 @@ use tidings_domain::{Timestamp, fallback::StepDue};
 
 use crate::{
     StoreError,
+    error::took_place,
     item::{self, Item},
     keys,
-    mailbox::is_conditional,
 };
 
 /// The `Due` table.
@@ -120,15 +120,7 @@ impl Due {
             .expression_attribute_values(":minute", keys::number(minute))
             .send()
             .await;
-        match update {
-            Ok(_) => Ok(()),
-            Err(error)
-                if is_conditional(error.as_service_error().map(|e| e.is_conditional_check_failed_exception())) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(StoreError::request("move timer cursor", error)),
-        }
+        took_place("move timer cursor", update).map(|_| ())
     }
 
     /// Removes a step that has been handed on.

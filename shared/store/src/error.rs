@@ -1,6 +1,9 @@
 //! What can go wrong between us and DynamoDB.
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
+};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -49,5 +52,58 @@ impl StoreError {
             _ => "unknown".to_owned(),
         };
         Self::Request { operation, code, source: Box::new(error) }
+    }
+}
+
+/// An error of a write that may have a condition.
+pub(crate) trait Conditional {
+    /// Whether the write was refused because its condition did not hold, and for no other reason.
+    fn is_refused(&self) -> bool;
+}
+
+impl Conditional for PutItemError {
+    fn is_refused(&self) -> bool {
+        self.is_conditional_check_failed_exception()
+    }
+}
+
+impl Conditional for UpdateItemError {
+    fn is_refused(&self) -> bool {
+        self.is_conditional_check_failed_exception()
+    }
+}
+
+impl Conditional for TransactWriteItemsError {
+    fn is_refused(&self) -> bool {
+        refused_writes(self).contains(&true)
+    }
+}
+
+/// For each write of a cancelled transaction, in their order, whether its condition did not hold. A transaction is cancelled
+/// for other reasons too, a conflict with another one for instance.
+pub(crate) fn refused_writes(error: &TransactWriteItemsError) -> Vec<bool> {
+    match error {
+        TransactWriteItemsError::TransactionCanceledException(cancelled) => cancelled
+            .cancellation_reasons()
+            .iter()
+            .map(|reason| reason.code() == Some("ConditionalCheckFailed"))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a conditional write took place: `false` where its condition did not hold.
+pub(crate) fn took_place<T, E, R>(
+    operation: &'static str,
+    written: Result<T, SdkError<E, R>>,
+) -> Result<bool, StoreError>
+where
+    E: Conditional + ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match written {
+        Ok(_) => Ok(true),
+        Err(error) if error.as_service_error().is_some_and(Conditional::is_refused) => Ok(false),
+        Err(error) => Err(StoreError::request(operation, error)),
     }
 }

@@ -8,6 +8,7 @@ use tidings_domain::{
 
 use crate::{
     StoreError, Users,
+    error::took_place,
     item::{self, ConnectionItem, DeviceItem, EntryItem, Item, ProfileItem},
     keys,
 };
@@ -101,15 +102,7 @@ impl Users {
             .condition_expression("attribute_not_exists(pk)")
             .send()
             .await;
-        match put {
-            Ok(_) => Ok(Appended::Stored),
-            Err(error)
-                if is_conditional(error.as_service_error().map(|e| e.is_conditional_check_failed_exception())) =>
-            {
-                Ok(Appended::Conflict)
-            }
-            Err(error) => Err(StoreError::request(OPERATION, error)),
-        }
+        Ok(if took_place(OPERATION, put)? { Appended::Stored } else { Appended::Conflict })
     }
 
     /// The entry at a place, strongly consistent.
@@ -376,20 +369,8 @@ impl Users {
         for (name, value) in values {
             request = request.expression_attribute_values(name, value);
         }
-        match request.send().await {
-            Ok(_) => Ok(true),
-            Err(error)
-                if is_conditional(error.as_service_error().map(|e| e.is_conditional_check_failed_exception())) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(StoreError::request(operation, error)),
-        }
+        took_place(operation, request.send().await)
     }
-}
-
-pub(crate) fn is_conditional(is: Option<bool>) -> bool {
-    is.unwrap_or(false)
 }
 
 /// A put with a condition, for a transaction.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tidings_domain::{AppId, Message, MessageId, Timestamp, mailbox::RETENTION_SECONDS};
 use tidings_wire::send::Downgrade;
 
-use crate::{StoreError, item, keys, mailbox::is_conditional};
+use crate::{StoreError, error::took_place, item, keys};
 
 /// The `Messages` table.
 #[derive(Clone, Debug)]
@@ -121,15 +121,7 @@ impl Messages {
             .expression_attribute_values(":now", AttributeValue::N(stored.accepted.seconds().to_string()))
             .send()
             .await;
-        match put {
-            Ok(_) => Ok(None),
-            Err(error)
-                if is_conditional(error.as_service_error().map(|e| e.is_conditional_check_failed_exception())) =>
-            {
-                self.get(&stored.id, stored.accepted).await
-            }
-            Err(error) => Err(StoreError::request(OPERATION, error)),
-        }
+        if took_place(OPERATION, put)? { Ok(None) } else { self.get(&stored.id, stored.accepted).await }
     }
 
     /// The record of a message, strongly consistent.
