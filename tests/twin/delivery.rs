@@ -186,6 +186,46 @@ async fn a_step_without_an_address_is_skipped_and_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_step_further_off_than_a_queue_can_delay_waits_in_the_due_table() {
+    let world = World::start().await;
+    let due_table = world.environment("TimerFunction")["TIDINGS_DUE_TABLE"].clone();
+    let before = world.stored().await[&due_table];
+    let chain = |after| {
+        move |request: &mut tidings_wire::SendRequest| {
+            request.fallback = Some(vec![FallbackStep { channel: Channel::Sms, after: Some(after) }]);
+        }
+    };
+    let id = world.send_with(&["alice"], "in an hour", chain(3_600)).await;
+    let place = world.until(&id, State::Pending).await.position.unwrap();
+    eventually("the step is kept", async || world.stored().await[&due_table] == before + 1).await;
+
+    // One that has come within reach by now, as after fifty minutes: the clock hands it on to the queue.
+    let due = tidings_store::Due::new(world.dynamodb(), due_table.clone());
+    let soon = tidings_domain::fallback::StepDue {
+        user: World::user("alice"),
+        position: place,
+        id: id.parse().unwrap(),
+        step: 0,
+        due: Timestamp::now().plus_seconds(300),
+    };
+    due.keep(&soon).await.unwrap();
+    for name in world.twin.schedules().names() {
+        world.twin.schedules().fire(name).await.unwrap().unwrap();
+    }
+    let waiting = async || world.control(Method::GET, "/_tidings/queues", None).await;
+    eventually("it waits in the queue, with a delay", async || {
+        waiting().await.as_array().unwrap().iter().any(|queue| queue["delayed"] == 1)
+    })
+    .await;
+    eventually("and no longer in the table", async || {
+        due.minute(tidings_store::minute_of(soon.due)).await.unwrap().is_empty()
+    })
+    .await;
+    assert!(due.done_until().await.unwrap().unwrap() >= tidings_store::minute_of(soon.due));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_not_kept_reaches_who_is_there_and_leaves_nothing() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
