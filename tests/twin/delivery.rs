@@ -302,6 +302,48 @@ async fn a_device_that_was_unregistered_comes_back_with_new_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_ended_stays_ended_whatever_comes_late() {
+    let world = World::start().await;
+    let device = world.device("alice", "a").await.id().parse().unwrap();
+    let (users, user, now) = (world.users(), World::user("alice"), Timestamp::now());
+    let connection = |id: &str| Connection {
+        id: id.parse().unwrap(),
+        device: tidings_domain::DeviceId::clone(&device),
+        generation: 1,
+        key_version: 1,
+        connected: now,
+        lease: now.plus_seconds(600),
+    };
+    let known = async || users.view(&user, now).await.unwrap().connections.len();
+
+    // `$disconnect` handled before `$connect`.
+    let early = connection("Early=");
+    users.disconnect(&early.id, now).await.unwrap();
+    assert_eq!(users.connect(&user, &early, "jti-1", now).await.unwrap(), Connected::Dead);
+    assert_eq!(known().await, 0);
+
+    // In order, and the end told twice; then a ping that was on its way.
+    let late = connection("Late=");
+    assert_eq!(users.connect(&user, &late, "jti-2", now).await.unwrap(), Connected::Recorded);
+    assert_eq!(known().await, 1);
+    for _ in 0..2 {
+        users.disconnect(&late.id, now).await.unwrap();
+        assert_eq!(users.connection(&late.id, now).await.unwrap(), None);
+    }
+    assert!(!users.renew(&user, &late).await.unwrap());
+    assert_eq!(known().await, 0);
+
+    // A post that was answered 410 and a ping that proves it wrong.
+    let pruned = connection("Pruned=");
+    assert_eq!(users.connect(&user, &pruned, "jti-3", now).await.unwrap(), Connected::Recorded);
+    users.prune(&user, &pruned.id).await.unwrap();
+    assert_eq!(known().await, 0);
+    assert!(users.renew(&user, &pruned).await.unwrap());
+    assert_eq!(known().await, 1);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_record_comes_to_the_dead_letter_queue_alone() {
     let world = World::changed(&[
         // AWS wants a queue's visibility timeout to be no shorter than its function's timeout.

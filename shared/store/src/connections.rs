@@ -1,8 +1,8 @@
 //! Connections: recorded once, renewed by pings, forgotten exactly; and the tombstones that keep a late `$connect` from
 //! bringing a dead one back.
 
-use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
-use serde::{Deserialize, Serialize};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, TransactWriteItem, Update};
+use serde::Serialize;
 use tidings_domain::{Connection, ConnectionId, Timestamp, UserKey, presence::CONNECTION_LIFE_SECONDS};
 use tidings_wire::action::AppState;
 
@@ -34,12 +34,12 @@ pub enum Connected {
     Dead,
 }
 
-/// The look-up item of a connection: live, or a tombstone.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Lookup {
-    Live(ConnectionItem),
-    Tombstone { tombstone: bool, expires_at: i64 },
+/// Makes the look-up of a connection its tombstone: what names the connection goes, whose it was stays.
+const BURY: &str = "SET tombstone = :yes, expires_at = :at REMOVE connection_id";
+
+/// A tombstone is kept for as long as the `$connect` of its connection may still be on its way.
+fn tombstone_expiry(now: Timestamp) -> i64 {
+    item::expiry(now.plus_seconds(CONNECTION_LIFE_SECONDS))
 }
 
 /// The look-up item of a used token.
@@ -123,42 +123,39 @@ impl Users {
             .send()
             .await
             .map_err(|error| StoreError::request(OPERATION, error))?;
-        let Some(item) = answer.item else { return Ok(None) };
-        match item::read(OPERATION, item)? {
-            Lookup::Live(item) if item.expires_at > now.seconds() => {
-                let user = item::user(OPERATION, &item.user)?;
-                Ok(Some(ConnectionRecord { user, connection: item.into() }))
-            }
-            Lookup::Live(_) | Lookup::Tombstone { .. } => Ok(None),
+        let Some(item) = answer.item.filter(|item| item.contains_key("connection_id")) else { return Ok(None) };
+        let item: ConnectionItem = item::read(OPERATION, item)?;
+        if item.expires_at <= now.seconds() {
+            return Ok(None);
         }
+        let user = item::user(OPERATION, &item.user)?;
+        Ok(Some(ConnectionRecord { user, connection: item.into() }))
     }
 
-    /// Forgets a connection and leaves a tombstone for as long as its `$connect` may still be on its way.
+    /// Forgets a connection and leaves a tombstone. Forgetting it twice is forgetting it once.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn disconnect(&self, id: &ConnectionId, now: Timestamp) -> Result<(), StoreError> {
         const OPERATION: &str = "forget connection";
-        let expires_at = item::expiry(now.plus_seconds(CONNECTION_LIFE_SECONDS));
-        let tombstone = Keyed {
-            pk: keys::lookup_connection(id),
-            sk: None,
-            item: Lookup::Tombstone { tombstone: true, expires_at },
-        };
-        // What stood there says whose the connection was, so that one write both buries and finds it.
+        // The tombstone remembers whose the connection was, so that one write both buries and finds it, also when repeated.
         let answer = self
             .client
-            .put_item()
+            .update_item()
             .table_name(&self.lookups)
-            .set_item(Some(item::write(OPERATION, tombstone)?))
-            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld)
+            .set_key(Some(keys::of(keys::lookup_connection(id))))
+            .update_expression(BURY)
+            .expression_attribute_values(":yes", AttributeValue::Bool(true))
+            .expression_attribute_values(":at", keys::number(tombstone_expiry(now)))
+            .return_values(ReturnValue::AllNew)
             .send()
             .await
             .map_err(|error| StoreError::request(OPERATION, error))?;
-        let Some(old) = answer.attributes else { return Ok(()) };
-        match item::read(OPERATION, old)? {
-            Lookup::Live(live) => self.prune(&item::user(OPERATION, &live.user)?, id).await,
-            Lookup::Tombstone { .. } => Ok(()),
+        let tombstone = answer.attributes.unwrap_or_default();
+        match tombstone.get("user_key").and_then(|user| user.as_s().ok()) {
+            Some(user) => self.prune(&item::user(OPERATION, user)?, id).await,
+            // Its `$connect` has not been handled, and will find the tombstone.
+            None => Ok(()),
         }
     }
 
@@ -246,13 +243,12 @@ impl Users {
             .set_key(Some(keys::of_user(user, keys::connection(id))))
             .build()
             .map_err(|error| StoreError::item(OPERATION, error))?;
-        let expires_at = item::expiry(now.plus_seconds(CONNECTION_LIFE_SECONDS));
         let lookup = Update::builder()
             .table_name(&self.lookups)
             .set_key(Some(keys::of(keys::lookup_connection(id))))
-            .update_expression("SET tombstone = :yes, expires_at = :at REMOVE connection_id")
-            .expression_attribute_values(":yes", aws_sdk_dynamodb::types::AttributeValue::Bool(true))
-            .expression_attribute_values(":at", keys::number(expires_at))
+            .update_expression(BURY)
+            .expression_attribute_values(":yes", AttributeValue::Bool(true))
+            .expression_attribute_values(":at", keys::number(tombstone_expiry(now)))
             .build()
             .map_err(|error| StoreError::item(OPERATION, error))?;
         Ok(vec![
