@@ -155,13 +155,13 @@ async fn an_acknowledgement_before_its_time_stops_the_chain() {
             request.fallback = Some(vec![FallbackStep { channel: Channel::Sms, after: Some(after) }]);
         }
     };
-    let id = world.send_with(&["alice"], "first", chain(2)).await;
+    let id = world.send_with(&["alice"], "first", chain(8)).await;
     let message = alice.message().await;
     let place = message.position.unwrap();
     alice.say(json!({"action": "ack", "id": id, "epoch": place.epoch, "seq": place.seq})).await;
     world.until(&id, State::Confirmed).await;
     // A second message with the same delay, not acknowledged: when its SMS has gone out, the first one's time is over too.
-    let other = world.send_with(&["alice"], "second", chain(2)).await;
+    let other = world.send_with(&["alice"], "second", chain(8)).await;
     world.until(&other, State::FallbackDelivered).await;
     world.stored().await;
     assert!(!happened(&world.until(&id, State::Confirmed).await).contains(&Happened::StepStarted));
@@ -347,8 +347,8 @@ async fn a_connection_that_ended_stays_ended_whatever_comes_late() {
 async fn a_malformed_record_comes_to_the_dead_letter_queue_alone() {
     let world = World::changed(&[
         // AWS wants a queue's visibility timeout to be no shorter than its function's timeout.
-        ("Timeout: 30", "Timeout: 3"),
-        ("VisibilityTimeout: 180", "VisibilityTimeout: 3"),
+        ("Timeout: 30", "Timeout: 6"),
+        ("VisibilityTimeout: 180", "VisibilityTimeout: 6"),
         ("maxReceiveCount: 5", "maxReceiveCount: 2"),
     ])
     .await;

@@ -286,11 +286,12 @@ async fn a_message_may_have_128_kilobytes_in_frames_of_32() {
 
 #[tokio::test]
 async fn silence_and_age_end_a_connection() {
-    let idle = SocketLimits { idle: Duration::from_millis(600), ..SocketLimits::default() };
+    let idle = SocketLimits { idle: Duration::from_secs(2), ..SocketLimits::default() };
     let mut twin = twin_with(idle, true).await;
     let (mut socket, _) = twin.open().await;
-    for _ in 0..4 {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+    // A client that is silent for half of the limit, three times: together longer than the limit.
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
         socket.send(Message::Ping(Bytes::from_static(b"alive"))).await.unwrap();
         assert_eq!(next(&mut socket).await, Message::Pong(Bytes::from_static(b"alive")));
     }
