@@ -218,7 +218,7 @@ async fn a_step_further_off_than_a_queue_can_delay_waits_in_the_due_table() {
     })
     .await;
     eventually("and no longer in the table", async || {
-        due.minute(tidings_store::minute_of(soon.due)).await.unwrap().is_empty()
+        due.minute(tidings_store::minute_of(soon.due)).await.unwrap().steps.is_empty()
     })
     .await;
     assert!(due.done_until().await.unwrap().unwrap() >= tidings_store::minute_of(soon.due));

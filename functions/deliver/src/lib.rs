@@ -20,6 +20,10 @@ use tidings_runtime::{
 };
 use tidings_store::{Appended, Users};
 
+/// Receives of one delivery that are spent on posts which may yet succeed. It is in the mailbox by then, and its user's
+/// next deliveries wait behind it: after that, the device's own heartbeat and sync bring it.
+const POST_RECEIVES: u32 = 2;
+
 /// How often a place in the log is sought again where another worker took it first.
 const APPEND_ATTEMPTS: usize = 5;
 
@@ -45,15 +49,18 @@ pub async fn run() -> Result<(), Error> {
         sealer: Sealer::new(config::root_keys()?),
         steps: Steps::from_env(&sdk)?,
     };
-    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&deps, event.payload))).await
+    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| {
+        handle(&deps, event.payload, batch::deadline(&event.context))
+    }))
+    .await
 }
 
 /// Works on a batch; reports exactly the deliveries that must come again.
 ///
 /// # Errors
 /// Where the event is none.
-pub async fn handle(deps: &Deps, event: SqsEvent) -> Result<SqsBatchResponse, Error> {
-    batch::each(event, |record: Record<Delivery>| deliver(deps, record)).await
+pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result<SqsBatchResponse, Error> {
+    batch::each(event, deadline, |record: Record<Delivery>| deliver(deps, record)).await
 }
 
 async fn deliver(deps: &Deps, record: Record<Delivery>) -> Result<(), Error> {
@@ -61,8 +68,8 @@ async fn deliver(deps: &Deps, record: Record<Delivery>) -> Result<(), Error> {
     let (position, targets) = match place(deps, &delivery).await? {
         Placed::Nowhere => return Ok(()),
         Placed::Transient(targets) => {
-            let settled = settle(deps, &delivery, post(deps, &delivery, None, targets).await).await?;
-            return again_if_nobody_was_reached(&settled);
+            settle(deps, &delivery, post(deps, &delivery, None, targets).await).await?;
+            return Ok(());
         }
         Placed::At(position, targets) => (position, targets),
     };
@@ -81,7 +88,9 @@ async fn deliver(deps: &Deps, record: Record<Delivery>) -> Result<(), Error> {
         }
     }
     let now = Timestamp::now();
-    if let Some(step) = delivery::first_step(&delivery, position, settled.reached, now) {
+    // A post whose fate is unknown may have arrived: nobody is sent an SMS at once for it.
+    let perhaps = settled.reached || settled.retry;
+    if let Some(step) = delivery::first_step(&delivery, position, perhaps, now) {
         deps.steps.schedule(&step, now, record.trace.as_deref()).await?;
     }
     tracing::info!(
@@ -92,15 +101,10 @@ async fn deliver(deps: &Deps, record: Record<Delivery>) -> Result<(), Error> {
         gone = gone.len(),
         "message delivered to the mailbox"
     );
-    again_if_nobody_was_reached(&settled)
-}
-
-fn again_if_nobody_was_reached(settled: &Settled) -> Result<(), Error> {
-    if settled.retry && !settled.reached {
-        Err("no post was accepted; the delivery comes again".into())
-    } else {
-        Ok(())
+    if settled.retry && !settled.reached && record.receives < POST_RECEIVES {
+        return Err("no post was accepted; the delivery comes again".into());
     }
+    Ok(())
 }
 
 /// Where a delivery stands after it has been stored.

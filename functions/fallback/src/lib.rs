@@ -36,15 +36,18 @@ pub async fn run() -> Result<(), Error> {
     logs::init();
     let sdk = Sdk::from_env()?;
     let deps = Deps { users: sdk.users()?, steps: Steps::from_env(&sdk)?, providers: Providers::from_env(&sdk)? };
-    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&deps, event.payload))).await
+    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| {
+        handle(&deps, event.payload, batch::deadline(&event.context))
+    }))
+    .await
 }
 
 /// Works on a batch; reports exactly the steps that must be looked at again.
 ///
 /// # Errors
 /// Where the event is none.
-pub async fn handle(deps: &Deps, event: SqsEvent) -> Result<SqsBatchResponse, Error> {
-    batch::each(event, |record: Record<StepDue>| step(deps, record)).await
+pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result<SqsBatchResponse, Error> {
+    batch::each(event, deadline, |record: Record<StepDue>| step(deps, record)).await
 }
 
 async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {

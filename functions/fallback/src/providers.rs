@@ -6,6 +6,7 @@ use tidings_domain::fallback::{Call, Outcome};
 use tidings_runtime::{
     Sdk,
     config::{self, ConfigError},
+    sdk::timeouts,
 };
 
 /// One client for each provider.
@@ -19,8 +20,12 @@ pub(crate) struct Providers {
 impl Providers {
     pub(crate) fn from_env(sdk: &Sdk) -> Result<Self, ConfigError> {
         let once = aws_sdk_sns::config::retry::RetryConfig::disabled();
-        let sns = aws_sdk_sns::config::Builder::from(sdk.config()).retry_config(once.clone()).build();
-        let ses = aws_sdk_sesv2::config::Builder::from(sdk.config()).retry_config(once).build();
+        // One attempt, and patience with it: an answer that is not awaited leaves the step unknown.
+        let patient = timeouts(9_000, 9_000);
+        let sns = aws_sdk_sns::config::Builder::from(sdk.config());
+        let sns = sns.retry_config(once.clone()).timeout_config(patient.clone()).build();
+        let ses = aws_sdk_sesv2::config::Builder::from(sdk.config());
+        let ses = ses.retry_config(once).timeout_config(patient).build();
         Ok(Self {
             sns: aws_sdk_sns::Client::from_conf(sns),
             ses: aws_sdk_sesv2::Client::from_conf(ses),

@@ -54,9 +54,12 @@ pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Ti
     Ok(socket::answer(&deps.sealer, &frame, &record)?)
 }
 
-/// The pong; `None` where the connection has just been buried.
+/// The pong; `None` where the connection has been buried, or outlived its device's move to another user.
 async fn pong(deps: &Deps, record: &ConnectionRecord, now: Timestamp) -> Result<Option<Frame>, Error> {
     let view = deps.users.view(&record.user, now).await?;
+    if !view.owns(&record.connection) {
+        return Ok(None);
+    }
     if wants_renewal(&view, &record.connection, now) {
         let renewed = Connection { lease: now.plus_seconds(LEASE_SECONDS), ..record.connection.clone() };
         if !deps.users.renew(&record.user, &renewed).await? {

@@ -40,7 +40,10 @@ pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Ti
         return socket::unknown_connection();
     };
     let frame = match socket::action(&event) {
-        Ok(Action::Sync { after }) => Some(replay(deps, &record, after, now).await?),
+        Ok(Action::Sync { after }) => match replay(deps, &record, after, now).await? {
+            Some(synced) => Some(synced),
+            None => return socket::unknown_connection(),
+        },
         Ok(Action::Ack(receipt)) => confirm(deps, &record, &receipt, Confirmation::Acknowledged, now).await?,
         Ok(Action::Read(receipt)) => confirm(deps, &record, &receipt, Confirmation::Read, now).await?,
         Ok(Action::State { state }) => {
@@ -73,14 +76,17 @@ async fn confirm(
     Ok((!known).then(|| Refusal::UnknownMessage.frame(record)))
 }
 
-/// Posts what the device has missed, oldest first, and says how far it got.
+/// Posts what the device has missed, oldest first, and says how far it got; `None` where the device is another user's by now.
 async fn replay(
     deps: &Deps,
     record: &ConnectionRecord,
     cursor: Option<Position>,
     now: Timestamp,
-) -> Result<Frame, Error> {
+) -> Result<Option<Frame>, Error> {
     let view = deps.users.view(&record.user, now).await?;
+    if !view.owns(&record.connection) {
+        return Ok(None);
+    }
     let head = view.tail.as_ref().map(|tail| tail.position);
     let from = mailbox::replay_from(cursor, head);
     let limit = usize::try_from(limits::SYNC_PAGE).unwrap_or(usize::MAX);
@@ -92,7 +98,7 @@ async fn replay(
     let replayed = post(deps, record, &view, &entries, now).await?;
     tracing::info!(connection = %record.connection.id, count = replayed.count, more, recovered, "mailbox replayed");
     let nothing_yet = Position { epoch: 0, seq: 0 };
-    Ok(Frame::Synced(Synced {
+    Ok(Some(Frame::Synced(Synced {
         device_id: record.connection.device.to_string(),
         position: if entries.is_empty() {
             head.unwrap_or(nothing_yet)
@@ -102,7 +108,7 @@ async fn replay(
         recovered,
         more: more || !replayed.complete,
         count: replayed.count,
-    }))
+    })))
 }
 
 /// How far a replay got.

@@ -2,12 +2,12 @@
 //!
 //! | file | what it is |
 //! | --- | --- |
-//! | [`up`] | the local twin until Ctrl-C |
-//! | [`demo`] | the whole story of a message, checked step by step |
-//! | [`app`] | apps and their keys |
-//! | [`register`], [`listen`] | a device in the terminal |
-//! | [`send`], [`trail`] | a backend in the terminal |
-//! | [`target`], [`session`] | which deployment is meant: flags, environment, or the twin that runs in this folder |
+//! | `up` | the local twin until Ctrl-C |
+//! | `demo` | the whole story of a message, checked step by step |
+//! | `app` | apps and their keys |
+//! | `register`, `listen` | a device in the terminal |
+//! | `send`, `trail` | a backend in the terminal |
+//! | `target`, `session` | which deployment is meant: flags, environment, or the twin that runs in this folder |
 
 mod app;
 mod aws;

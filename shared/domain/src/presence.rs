@@ -92,6 +92,13 @@ pub struct UserView {
 }
 
 impl UserView {
+    /// Whether the device behind a connection is still the user's, under the keys that it connected with. A connection that
+    /// outlived its device's move to another user is not.
+    #[must_use]
+    pub fn owns(&self, connection: &Connection) -> bool {
+        self.devices.iter().any(|device| device.id == connection.device && device.generation == connection.generation)
+    }
+
     /// The connections that a message for `platform` goes to: those of registered devices, under their present keys.
     pub fn reachable(&self, platform: Platform) -> impl Iterator<Item = &Connection> {
         self.connections.iter().filter(move |connection| {

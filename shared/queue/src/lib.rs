@@ -146,7 +146,9 @@ fn trace_attribute(trace: Option<&str>) -> Result<Option<SystemAttributes>, Queu
 }
 
 fn body(payload: &impl Serialize) -> Result<String, QueueError> {
-    Ok(serde_json::to_string(payload)?)
+    let json = serde_json::to_string(payload)?;
+    // The two characters that JSON allows as they are and SQS does not.
+    Ok(json.replace('\u{FFFE}', "\\ufffe").replace('\u{FFFF}', "\\uffff"))
 }
 
 fn request_error<E, R>(operation: &'static str, error: SdkError<E, R>) -> QueueError

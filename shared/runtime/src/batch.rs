@@ -5,8 +5,15 @@ use std::{collections::HashMap, future::Future};
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::stream::{self, StreamExt};
 use serde::de::DeserializeOwned;
+use tidings_domain::Timestamp;
 
 use crate::{Error, logs};
+
+/// When an invocation ends.
+#[must_use]
+pub fn deadline(context: &lambda_runtime::Context) -> Timestamp {
+    Timestamp(i64::try_from(context.deadline).unwrap_or(i64::MAX))
+}
 
 /// Groups that are worked on at the same time.
 const GROUPS_AT_ONCE: usize = 10;
@@ -18,6 +25,8 @@ pub struct Record<T> {
     pub payload: T,
     /// The trace that it belongs to.
     pub trace: Option<String>,
+    /// How often it has been received, this time included.
+    pub receives: u32,
 }
 
 /// Why a record is not done.
@@ -28,15 +37,28 @@ enum RecordError {
     Malformed { line: usize, column: usize },
     #[error("the record failed")]
     Failed(#[source] Error),
+    #[error("too little time was left to begin it")]
+    NoTime,
+}
+
+/// Time that a record is given before the invocation's end, at most a third of what the invocation has; with less, it is not
+/// begun: a worker that is killed takes the records that it has done along.
+const ROOM_MILLIS: i64 = 10_000;
+
+/// The moment after which no record is begun.
+fn last_call(now: Timestamp, deadline: Timestamp) -> Timestamp {
+    let room = ((deadline.0 - now.0) / 3).clamp(0, ROOM_MILLIS);
+    Timestamp(deadline.0 - room)
 }
 
 /// Hands every record to `handle`: groups of a FIFO queue side by side, each group in order; after a failure the rest of
-/// that group is reported as failed too, unseen, so that its order holds. A body that cannot be decoded fails alone and
-/// comes to the dead-letter queue by itself.
+/// that group is reported as failed too, unseen, so that its order holds. A body that cannot be decoded has no place in
+/// any order: it fails alone and comes to the dead-letter queue by itself. Nothing is begun shortly before `deadline`, the
+/// end of the invocation.
 ///
 /// # Errors
 /// Where a record has no message id: without one, nothing true can be reported, and the batch comes again.
-pub async fn each<T, F, Fut>(event: SqsEvent, handle: F) -> Result<SqsBatchResponse, Error>
+pub async fn each<T, F, Fut>(event: SqsEvent, deadline: Timestamp, handle: F) -> Result<SqsBatchResponse, Error>
 where
     T: DeserializeOwned,
     F: Fn(Record<T>) -> Fut,
@@ -54,9 +76,12 @@ where
         }
         members.push((id, record));
     }
+    let last_call = last_call(Timestamp::now(), deadline);
     let work = order.into_iter().filter_map(|group| groups.remove(&group));
-    let failed: Vec<Vec<String>> =
-        stream::iter(work.map(|members| in_order(members, &handle))).buffered(GROUPS_AT_ONCE).collect().await;
+    let failed: Vec<Vec<String>> = stream::iter(work.map(|members| in_order(members, last_call, &handle)))
+        .buffered(GROUPS_AT_ONCE)
+        .collect()
+        .await;
     let mut response = SqsBatchResponse::default();
     for id in failed.into_iter().flatten() {
         response.add_failure(id);
@@ -65,23 +90,27 @@ where
 }
 
 /// Works on one group; the ids that failed.
-async fn in_order<T, F, Fut>(members: Vec<(String, SqsMessage)>, handle: &F) -> Vec<String>
+async fn in_order<T, F, Fut>(members: Vec<(String, SqsMessage)>, last_call: Timestamp, handle: &F) -> Vec<String>
 where
     T: DeserializeOwned,
     F: Fn(Record<T>) -> Fut,
     Fut: Future<Output = Result<(), Error>>,
 {
+    let mut failed = Vec::new();
     let mut members = members.into_iter();
     while let Some((id, record)) = members.next() {
-        if let Err(error) = one(&record, handle).await {
-            tracing::error!(record_id = id, error = logs::chain(&error), "record failed");
-            return std::iter::once(id).chain(members.map(|(id, _)| id)).collect();
+        let Err(error) = one(&record, last_call, handle).await else { continue };
+        tracing::error!(record_id = id, error = logs::chain(&error), "record failed");
+        failed.push(id);
+        match error {
+            RecordError::Malformed { .. } => {}
+            RecordError::Failed(_) | RecordError::NoTime => failed.extend(members.by_ref().map(|(id, _)| id)),
         }
     }
-    Vec::new()
+    failed
 }
 
-async fn one<T, F, Fut>(record: &SqsMessage, handle: &F) -> Result<(), RecordError>
+async fn one<T, F, Fut>(record: &SqsMessage, last_call: Timestamp, handle: &F) -> Result<(), RecordError>
 where
     T: DeserializeOwned,
     F: Fn(Record<T>) -> Fut,
@@ -89,8 +118,12 @@ where
 {
     let payload = serde_json::from_str(record.body.as_deref().unwrap_or_default())
         .map_err(|error| RecordError::Malformed { line: error.line(), column: error.column() })?;
+    if Timestamp::now() > last_call {
+        return Err(RecordError::NoTime);
+    }
     let trace = record.attributes.get("AWSTraceHeader").cloned();
-    handle(Record { payload, trace }).await.map_err(RecordError::Failed)
+    let receives = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
+    handle(Record { payload, trace, receives }).await.map_err(RecordError::Failed)
 }
 
 #[cfg(test)]
@@ -109,9 +142,13 @@ mod tests {
         serde_json::from_value(serde_json::json!({"Records": records})).unwrap()
     }
 
+    fn later() -> Timestamp {
+        Timestamp::now().plus_seconds(60)
+    }
+
     async fn run(records: &[(&str, &str, Option<&str>)]) -> (Vec<u32>, Vec<String>) {
         let seen = Mutex::new(Vec::new());
-        let response = each(event(records), |record: Record<u32>| {
+        let response = each(event(records), later(), |record: Record<u32>| {
             seen.lock().unwrap().push(record.payload);
             async move { if record.payload == 13 { Err("unlucky".into()) } else { Ok(()) } }
         })
@@ -140,7 +177,22 @@ mod tests {
     #[tokio::test]
     async fn a_record_without_an_id_fails_the_batch() {
         let event = serde_json::from_value(serde_json::json!({"Records": [{"body": "1"}]})).unwrap();
-        let response = each(event, |_: Record<u32>| async { Ok(()) }).await;
+        let response = each(event, later(), |_: Record<u32>| async { Ok(()) }).await;
         assert!(response.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_malformed_record_holds_nobody_back() {
+        let (seen, failed) = run(&[("a", "{", Some("x")), ("b", "1", Some("x")), ("c", "2", Some("x"))]).await;
+        assert_eq!((seen, failed), (vec![1, 2], vec!["a".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_begun_shortly_before_the_end() {
+        let records = event(&[("a", "1", None), ("b", "2", Some("x"))]);
+        let response = each(records, Timestamp(Timestamp::now().0 - 1), |_: Record<u32>| async { Ok(()) }).await;
+        assert_eq!(response.unwrap().batch_item_failures.len(), 2);
+        let after = |millis| last_call(Timestamp(0), Timestamp(millis)).0;
+        assert_eq!((after(30_000), after(6_000), after(-1)), (20_000, 4_000, -1));
     }
 }

@@ -3,7 +3,7 @@
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{FromRequestParts, Request},
+    extract::{FromRequestParts, MatchedPath, Request},
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -231,7 +231,9 @@ async fn edge(mut request: Request, next: Next) -> Response {
         request_id: context.request_id.clone(),
         trace: context.xray_trace_id.clone(),
     });
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    // The route, not the path: what a client writes there may be anything, a token or an address too.
+    let path = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
+    let method = request.method().clone();
     request.extensions_mut().insert(invocation.clone());
     let mut response = next.run(request).await;
     let status = response.status().as_u16();

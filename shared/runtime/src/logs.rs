@@ -1,21 +1,23 @@
 //! Logs: one JSON object a line, as CloudWatch and people query them.
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::config;
 
-/// Starts logging at the level that the environment names, `info` where it names none.
+/// Starts logging at the level that the environment names, `info` where it names none. Other people's crates are heard from
+/// `warn` upwards at most: below, they print whole requests, and with them what is nobody's business in a log.
 pub fn init() {
-    // A level and no directives: their parser is a regular-expression engine in every binary.
     let level = std::env::var(config::LOG).ok().and_then(|level| level.trim().parse().ok());
+    let level = level.unwrap_or(LevelFilter::INFO);
+    // No parser of directives: it is a regular-expression engine in every binary.
+    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("tidings", level);
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_current_span(false);
     // A second call, as in tests that share a process, keeps the first one's subscriber.
-    let _ = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_target(false)
-        .with_current_span(false)
-        .with_max_level(level.unwrap_or(LevelFilter::INFO))
-        .try_init();
+    let _ = tracing_subscriber::registry().with(lines.with_span_list(false)).with(filter).try_init();
 }
 
 /// An error and everything behind it, in one line.

@@ -24,6 +24,16 @@ use crate::{
 /// system's hundred and more is part of a cold start.
 const AMAZON_ROOTS: &str = include_str!("../certs/amazon-trust-services.pem");
 
+/// Time limits of one attempt and of all attempts of a request, in milliseconds.
+#[must_use]
+pub fn timeouts(attempt: u64, all: u64) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_millis(1_000))
+        .operation_attempt_timeout(Duration::from_millis(attempt))
+        .operation_timeout(Duration::from_millis(all))
+        .build()
+}
+
 /// The SDK's configuration, shared by all clients of a function.
 #[derive(Clone, Debug)]
 pub struct Sdk {
@@ -44,11 +54,6 @@ impl Sdk {
             // A frozen Lambda wakes with dead sockets: reuse only what was used just now.
             .pool_idle_timeout(Duration::from_secs(20))
             .build_https();
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_millis(1_000))
-            .operation_attempt_timeout(Duration::from_millis(3_000))
-            .operation_timeout(Duration::from_secs(8))
-            .build();
         // Lambda hands region and credentials over in the environment, for as long as the process lives. The SDK's own
         // loader would bring every other source along, with an STS client, into every binary.
         let credentials = Credentials::new(
@@ -64,7 +69,7 @@ impl Sdk {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(http)
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .timeout_config(timeouts)
+            .timeout_config(timeouts(3_000, 8_000))
             .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50)));
         let config = match config::text("AWS_ENDPOINT_URL") {
             Ok(endpoint) => config.endpoint_url(endpoint),
@@ -145,7 +150,12 @@ impl Sdk {
     /// [`ConfigError`].
     pub fn gateway(&self) -> Result<Gateway, ConfigError> {
         let endpoint = config::text(config::CONNECTIONS_ENDPOINT)?;
-        let config = aws_sdk_apigatewaymanagement::config::Builder::from(&self.config).endpoint_url(endpoint).build();
+        // One slow connection must not spend the time of the deliveries behind it.
+        let config = aws_sdk_apigatewaymanagement::config::Builder::from(&self.config)
+            .endpoint_url(endpoint)
+            .timeout_config(timeouts(1_000, 2_500))
+            .retry_config(RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(50)))
+            .build();
         Ok(Gateway::new(aws_sdk_apigatewaymanagement::Client::from_conf(config)))
     }
 }

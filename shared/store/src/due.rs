@@ -1,7 +1,7 @@
 //! Timers that are further off than a queue's delay, in one bucket per minute.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tidings_domain::{Timestamp, fallback::StepDue};
 
 use crate::{
@@ -21,7 +21,16 @@ pub struct Due {
 /// How long an item outlives its time, in seconds, should nobody take it: a week, for a timer that was down.
 const GRACE_SECONDS: u64 = 7 * 86_400;
 
-#[derive(Debug, Serialize, Deserialize)]
+/// What one minute holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The steps.
+    pub steps: Vec<StepDue>,
+    /// Items that this version cannot read. They hold nobody else up, and are deleted in the end.
+    pub unreadable: usize,
+}
+
+#[derive(Debug, Serialize)]
 struct DueItem {
     pk: String,
     sk: String,
@@ -58,31 +67,37 @@ impl Due {
         Ok(())
     }
 
-    /// Up to 100 steps out of one minute, counted since the Unix epoch. It is empty once every step has been removed.
+    /// Every step of one minute, counted since the Unix epoch.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn minute(&self, minute: i64) -> Result<Vec<StepDue>, StoreError> {
-        const OPERATION: &str = "read timers";
-        let page = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", keys::text(bucket(minute)))
-            .consistent_read(true)
-            .limit(100)
-            .send()
-            .await
-            .map_err(|error| StoreError::request(OPERATION, error))?;
-        let items = page.items.unwrap_or_default();
-        items
-            .into_iter()
-            .map(|item| {
-                let item: DueItem = item::read(OPERATION, item)?;
-                serde_json::from_str(&item.step).map_err(|error| StoreError::item(OPERATION, error))
-            })
-            .collect()
+    pub async fn minute(&self, minute: i64) -> Result<Kept, StoreError> {
+        let mut kept = Kept::default();
+        let mut start = None;
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", keys::text(bucket(minute)))
+                .consistent_read(true)
+                .set_exclusive_start_key(start.take())
+                .send()
+                .await
+                .map_err(|error| StoreError::request("read timers", error))?;
+            for item in page.items.unwrap_or_default() {
+                let step = item.get("step").and_then(|step| serde_json::from_str(step.as_s().ok()?).ok());
+                match step {
+                    Some(step) => kept.steps.push(step),
+                    None => kept.unreadable += 1,
+                }
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(kept);
+            }
+        }
     }
 
     /// The last minute that has been handed on, as the number of minutes since the Unix epoch.

@@ -1,5 +1,5 @@
-//! The items as they stand in the tables, and their way from and to the domain. Attribute names are none of DynamoDB's
-//! reserved words, so that expressions name them as they are.
+//! The items as they stand in the tables, and their way from and to the domain. Attributes that an expression
+//! names are none of DynamoDB's reserved words.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,8 @@ pub(crate) type Item = std::collections::HashMap<String, AttributeValue>;
 
 /// Reads an item.
 pub(crate) fn read<T: DeserializeOwned>(operation: &'static str, item: Item) -> Result<T, StoreError> {
-    serde_dynamo::from_item(item).map_err(|source| StoreError::item(operation, source))
+    // The parser's own words may quote the item, and what is in it is nobody's business in a log.
+    serde_dynamo::from_item(item).map_err(|_| StoreError::item(operation, "an attribute is missing or of another type"))
 }
 
 /// Writes an item.
@@ -201,7 +202,7 @@ impl EntryItem {
     pub(crate) fn entry(self) -> Result<Entry, StoreError> {
         const OPERATION: &str = "read mailbox entry";
         let position = keys::position(&self.sk).ok_or_else(|| StoreError::item(OPERATION, "sort key"))?;
-        let content = serde_json::from_str(&self.content).map_err(|e| StoreError::item(OPERATION, e))?;
+        let content = serde_json::from_str(&self.content).map_err(|_| StoreError::item(OPERATION, "content"))?;
         let times = |of: BTreeMap<DeviceId, i64>| of.into_iter().map(|(device, at)| (device, Timestamp(at))).collect();
         Ok(Entry {
             position,

@@ -20,7 +20,7 @@ mod messages;
 
 pub use connections::{Connected, ConnectionRecord};
 pub use directory::{App, Directory};
-pub use due::{Due, minute_of};
+pub use due::{Due, Kept, minute_of};
 pub use error::StoreError;
 pub use mailbox::{Appended, Confirmation};
 pub use messages::{Messages, Stored};

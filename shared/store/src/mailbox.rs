@@ -222,27 +222,35 @@ impl Users {
         const OPERATION: &str = "replay mailbox";
         // A key of its own sorts after the place itself and before the next: `BETWEEN` includes both its ends.
         let from = place.map_or_else(|| keys::ENTRY.to_owned(), |place| format!("{}+", keys::entry(place)));
-        let page = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
-            .expression_attribute_values(":pk", keys::text(user.encode()))
-            .expression_attribute_values(":from", keys::text(from))
-            .expression_attribute_values(":to", keys::text(format!("{}~", keys::ENTRY)))
-            .consistent_read(true)
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-            .send()
-            .await
-            .map_err(|error| StoreError::request(OPERATION, error))?;
         let mut entries = Vec::new();
-        for item in page.items.unwrap_or_default() {
-            let entry = item::read::<EntryItem>(OPERATION, item)?.entry()?;
-            if entry.keep_until > now {
-                entries.push(entry);
+        let mut start = None;
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+                .expression_attribute_values(":pk", keys::text(user.encode()))
+                .expression_attribute_values(":from", keys::text(&from))
+                .expression_attribute_values(":to", keys::text(format!("{}~", keys::ENTRY)))
+                .consistent_read(true)
+                .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+                .set_exclusive_start_key(start.take())
+                .send()
+                .await
+                .map_err(|error| StoreError::request(OPERATION, error))?;
+            for item in page.items.unwrap_or_default() {
+                let entry = item::read::<EntryItem>(OPERATION, item)?.entry()?;
+                if entry.keep_until > now {
+                    entries.push(entry);
+                }
+            }
+            start = page.last_evaluated_key;
+            // A page of nothing but expired entries says nothing of what comes after them.
+            if start.is_none() || !entries.is_empty() {
+                return Ok((entries, start.is_some()));
             }
         }
-        Ok((entries, page.last_evaluated_key.is_some()))
     }
 
     /// Records that a device has received or read an entry. The first time counts; `false` where there is no such entry.
