@@ -6,6 +6,7 @@
 //! - [`budget`]: the AWS requests that each thing costs
 //! - [`demo`]: the command line's demo, and that it misses every function
 //! - [`interop`]: a frame off the wire in other people's libraries
+//! - [`rights`]: what every function may do in DynamoDB
 //! - [`house`]: who may import whom, and that the template gives every function what it reads
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in its helpers")]
@@ -18,4 +19,5 @@ mod house;
 mod interop;
 mod refusals_http;
 mod refusals_socket;
+mod rights;
 mod world;
