@@ -201,13 +201,14 @@ async fn a_step_further_off_than_a_queue_can_delay_waits_in_the_due_table() {
 
     // One that has come within reach by now, as after fifty minutes: the clock hands it on to the queue.
     let due = tidings_store::Due::new(world.dynamodb(), due_table.clone());
-    let soon = tidings_domain::fallback::StepDue {
+    let soon = tidings_domain::Timer::Step(tidings_domain::fallback::StepDue {
         user: World::user("alice"),
         position: place,
         id: id.parse().unwrap(),
         step: 0,
         due: Timestamp::now().plus_seconds(300),
-    };
+        waited: false,
+    });
     due.keep(&soon).await.unwrap();
     for name in world.twin.schedules().names() {
         world.twin.schedules().fire(name).await.unwrap().unwrap();
@@ -218,10 +219,10 @@ async fn a_step_further_off_than_a_queue_can_delay_waits_in_the_due_table() {
     })
     .await;
     eventually("and no longer in the table", async || {
-        due.minute(tidings_store::minute_of(soon.due)).await.unwrap().steps.is_empty()
+        due.minute(tidings_store::minute_of(soon.due())).await.unwrap().timers.is_empty()
     })
     .await;
-    assert!(due.done_until().await.unwrap().unwrap() >= tidings_store::minute_of(soon.due));
+    assert!(due.done_until().await.unwrap().unwrap() >= tidings_store::minute_of(soon.due()));
     world.end().await;
 }
 

@@ -14,6 +14,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tidings_wire::send::CancelAnswer;
 use tidings_wire::{DeviceAnswer, Problem, RegisterAnswer, RegisterRequest, SendAnswer, SendRequest, Trail};
 
 /// API Gateway ends a request after 30 seconds; waiting longer cannot bring an answer.
@@ -140,6 +141,15 @@ impl Backend {
     /// See [`ApiError`].
     pub async fn send(&self, request: &SendRequest, idempotency_key: Option<&str>) -> Result<SendAnswer, ApiError> {
         self.ask(Method::POST, "/v1/messages", Some(request), idempotency_key).await
+    }
+
+    /// Cancels a message (`DELETE /v1/messages/{requestId}`): nothing of it begins after this that had not begun before. Once:
+    /// a second time it is refused as `already_cancelled`, and after the message's time as `message_settled`.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn cancel(&self, request_id: &str) -> Result<CancelAnswer, ApiError> {
+        self.ask(Method::DELETE, &format!("/v1/messages/{}", encode(request_id)), None::<&()>, None).await
     }
 
     /// What became of a message (`GET /v1/messages/{requestId}`).

@@ -223,7 +223,7 @@ impl Inbox {
 
 /// How a message is confirmed; `None` for one without a place in the mailbox, which nobody waits for.
 pub(crate) fn receipt(message: &MessageFrame) -> Option<Receipt> {
-    message.position.map(|position| Receipt { id: message.id.clone(), position })
+    message.position.map(|position| Receipt { id: Some(message.id.clone()), position })
 }
 
 enum Sighting {
@@ -301,7 +301,7 @@ mod tests {
             .map(|step| match step {
                 Step::Deliver(received) => received.message.id,
                 Step::Say(Action::Sync { after }) => format!("?{}", after.map_or(0, |at| at.seq)),
-                Step::Say(Action::Ack(receipt)) => format!("!{}", receipt.id),
+                Step::Say(Action::Ack(receipt)) => format!("!{}", receipt.id.unwrap_or_default()),
                 Step::Synced(synced) => format!("={}", synced.position.seq),
                 Step::GiveUp => "give up".to_owned(),
                 Step::Say(other) => format!("{other:?}"),

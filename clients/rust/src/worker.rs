@@ -219,7 +219,7 @@ impl Worker {
     /// What is worth saying later: confirmations. A heartbeat or a state is about its own moment.
     fn keep(&mut self, action: Action) {
         match &action {
-            Action::Ack(receipt) => self.inbox.acknowledged(&receipt.id),
+            Action::Ack(receipt) => receipt.id.as_deref().into_iter().for_each(|id| self.inbox.acknowledged(id)),
             Action::Read(_) => {}
             Action::Ping | Action::Sync { .. } | Action::State { .. } => return,
         }
@@ -357,7 +357,7 @@ impl Worker {
         action: Action,
     ) -> Result<(), Loss> {
         if let Action::Ack(receipt) = &action {
-            self.inbox.acknowledged(&receipt.id);
+            receipt.id.as_deref().into_iter().for_each(|id| self.inbox.acknowledged(id));
         }
         if action == Action::Ping {
             deadlines.pong.get_or_insert(Instant::now() + self.options.answer_within);

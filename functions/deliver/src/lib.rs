@@ -1,5 +1,6 @@
-//! The `deliver` queue: one message for one recipient at a time. Reads what is known of the recipient, appends the message to
-//! the mailbox, posts it to every live connection, and sees to it that somebody takes over where nobody was reached.
+//! The delivery queues: one message for one recipient at a time. Reads what is known of the recipient, appends the message to
+//! the mailbox, posts it to every live connection, and sees to it that somebody takes over where nobody was reached. Behind
+//! their deliveries come redeliveries of what nobody confirmed, and withdrawals of what was cancelled.
 //!
 //! Stored before posted: whatever dies in between, the message is in the mailbox, and comes again from the queue. A message
 //! that comes again is found there and posted under its old place; devices show each id once.
@@ -8,9 +9,9 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::future;
 use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_domain::{
-    Connection, Delivery, DeviceId, Position, Timestamp, UserView,
-    delivery::{self, Plan, PostOutcome, Settled},
-    mailbox,
+    Connection, Delivery, DeviceId, Entry, Position, Timer, Timestamp, UserKey, UserView,
+    delivery::{self, Again, Job, Plan, PostOutcome, Settled, Withdraw},
+    mailbox::{self, Closed},
 };
 use tidings_gateway::Gateway;
 use tidings_runtime::{
@@ -18,7 +19,8 @@ use tidings_runtime::{
     batch::{self, Record},
     config, logs,
 };
-use tidings_store::{Appended, Users};
+use tidings_store::{Appended, Messages, Users};
+use tidings_wire::Frame;
 
 /// Receives of one delivery that are spent on posts which may yet succeed. It is in the mailbox by then, and its user's
 /// next deliveries wait behind it: after that, the device's own heartbeat and sync bring it.
@@ -31,6 +33,7 @@ const APPEND_ATTEMPTS: usize = 5;
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
+    messages: Messages,
     gateway: Gateway,
     sealer: Sealer,
     steps: Steps,
@@ -45,6 +48,7 @@ pub async fn run() -> Result<(), Error> {
     let sdk = Sdk::from_env()?;
     let deps = Deps {
         users: sdk.users()?,
+        messages: sdk.messages()?,
         gateway: sdk.gateway()?,
         sealer: Sealer::new(config::root_keys()?),
         steps: Steps::from_env(&sdk)?,
@@ -55,34 +59,46 @@ pub async fn run() -> Result<(), Error> {
     .await
 }
 
-/// Works on a batch; reports exactly the deliveries that must come again.
+/// Works on a batch; reports exactly the jobs that must come again.
 ///
 /// # Errors
 /// Where the event is none.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result<SqsBatchResponse, Error> {
-    batch::each(event, deadline, |record: Record<Delivery>| deliver(deps, record)).await
+    batch::each(event, deadline, |Record { payload, trace, receives }: Record<Job>| async move {
+        match payload {
+            Job::Deliver(delivery) => deliver(deps, &delivery, trace.as_deref(), receives).await,
+            Job::Again(again) => deliver_again(deps, &again, trace.as_deref()).await,
+            Job::Withdraw(withdraw) => close(deps, &withdraw).await,
+        }
+    })
+    .await
 }
 
-async fn deliver(deps: &Deps, record: Record<Delivery>) -> Result<(), Error> {
-    let delivery = record.payload;
-    let (position, targets) = match place(deps, &delivery).await? {
+async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives: u32) -> Result<(), Error> {
+    let frame = |position: Option<Position>| {
+        move |device: &DeviceId| {
+            let Delivery { id, accepted, content, user, .. } = delivery;
+            mailbox::message_frame(id, position, *accepted, content, user, device)
+        }
+    };
+    let (position, targets) = match place(deps, delivery, receives).await? {
         Placed::Nowhere => return Ok(()),
         Placed::Transient(targets) => {
-            settle(deps, &delivery, post(deps, &delivery, None, targets).await).await?;
+            settle(deps, &delivery.user, post(deps, targets, frame(None)).await).await?;
             return Ok(());
         }
         Placed::At(position, targets) => (position, targets),
     };
     let online = !targets.is_empty();
-    let mut settled = settle(deps, &delivery, post(deps, &delivery, Some(position), targets).await).await?;
-    let mut gone: Vec<DeviceId> = settled.gone.iter().map(|connection| connection.device.clone()).collect();
+    let mut settled = settle(deps, &delivery.user, post(deps, targets, frame(Some(position))).await).await?;
+    let mut gone = delivery::devices_of(&settled.gone);
     if online && !settled.reached && !settled.retry && !gone.is_empty() {
         // Every connection was gone. The device may be back on another one by now: one more look, then it is offline.
         let now = Timestamp::now();
         let view = deps.users.view(&delivery.user, now).await?;
         let fresh: Vec<_> = view.reachable(delivery.platform).filter(|c| !settled.gone.contains(c)).cloned().collect();
-        settled = settle(deps, &delivery, post(deps, &delivery, Some(position), fresh).await).await?;
-        gone.extend(settled.gone.iter().map(|connection| connection.device.clone()));
+        settled = settle(deps, &delivery.user, post(deps, fresh, frame(Some(position))).await).await?;
+        gone.extend(delivery::devices_of(&settled.gone));
         if !settled.reached {
             deps.users.note_offline(&delivery.user, position, &gone, now).await?;
         }
@@ -90,8 +106,11 @@ async fn deliver(deps: &Deps, record: Record<Delivery>) -> Result<(), Error> {
     let now = Timestamp::now();
     // A post whose fate is unknown may have arrived: nobody is sent an SMS at once for it.
     let perhaps = settled.reached || settled.retry;
-    if let Some(step) = delivery::first_step(&delivery, position, perhaps, now) {
-        deps.steps.schedule(&step, now, record.trace.as_deref()).await?;
+    if let Some(step) = delivery::first_step(delivery, position, perhaps, now) {
+        deps.steps.schedule(step, now, trace).await?;
+    }
+    if let Some(again) = delivery::first_again(delivery, position, now) {
+        deps.steps.timers().schedule(&Timer::Again(again), now, trace).await?;
     }
     tracing::info!(
         message_id = %delivery.id,
@@ -101,9 +120,49 @@ async fn deliver(deps: &Deps, record: Record<Delivery>) -> Result<(), Error> {
         gone = gone.len(),
         "message delivered to the mailbox"
     );
-    if settled.retry && !settled.reached && record.receives < POST_RECEIVES {
+    if settled.retry && !settled.reached && receives < POST_RECEIVES {
         return Err("no post was accepted; the delivery comes again".into());
     }
+    Ok(())
+}
+
+/// Posts a message once more that nobody has confirmed, and sees to the next time. What is confirmed, closed or expired by now
+/// ends here.
+async fn deliver_again(deps: &Deps, again: &Again, trace: Option<&str>) -> Result<(), Error> {
+    let now = Timestamp::now();
+    let entry = deps.users.entry(&again.user, again.position).await?;
+    let Some(entry) = entry.filter(|entry| entry.id == again.id && entry.is_open(now)) else {
+        tracing::info!(message_id = %again.id, attempt = again.attempt, "redelivery is not needed any more");
+        return Ok(());
+    };
+    let view = deps.users.view(&again.user, now).await?;
+    let targets = delivery::targets_again(again, &entry, &view, now);
+    let devices = delivery::devices_of(&targets);
+    let settled =
+        settle(deps, &again.user, post(deps, targets, |device| entry.frame(&again.user, device)).await).await?;
+    if settled.reached {
+        deps.users.note_redelivered(again, devices, now).await?;
+    }
+    if let Some(next) = delivery::next_again(again, &entry, now) {
+        deps.steps.timers().schedule(&Timer::Again(next), now, trace).await?;
+    }
+    tracing::info!(message_id = %again.id, attempt = again.attempt, reached = settled.reached, "message redelivered");
+    Ok(())
+}
+
+/// Closes a message that its sender has cancelled. It stands in the mailbox already, for its delivery was in front of this on the
+/// queue; where that one failed for good, the record of the message tells its redrive.
+async fn close(deps: &Deps, withdraw: &Withdraw) -> Result<(), Error> {
+    let view = deps.users.view(&withdraw.user, Timestamp::now()).await?;
+    let position = match view.tail.and_then(|tail| mailbox::lately(&tail, &withdraw.id)) {
+        Some(position) => Some(position),
+        None => deps.users.find(&withdraw.user, &withdraw.id).await?,
+    };
+    let closed = match position {
+        Some(position) => deps.users.close(&withdraw.user, position, Closed::Cancelled, withdraw.at).await?,
+        None => false,
+    };
+    tracing::info!(message_id = %withdraw.id, user = withdraw.user.digest(), closed, "message withdrawn");
     Ok(())
 }
 
@@ -117,19 +176,22 @@ enum Placed {
     At(Position, Vec<Connection>),
 }
 
-async fn place(deps: &Deps, delivery: &Delivery) -> Result<Placed, Error> {
+async fn place(deps: &Deps, delivery: &Delivery, receives: u32) -> Result<Placed, Error> {
     for _ in 0..APPEND_ATTEMPTS {
         let now = Timestamp::now();
         let view = deps.users.view(&delivery.user, now).await?;
-        match planned(deps, delivery, &view, now).await? {
+        match planned(deps, delivery, &view, receives, now).await? {
             Plan::Expired => {
-                tracing::info!(message_id = %delivery.id, "expired before it was stored");
+                tracing::info!(message_id = %delivery.id, "not stored: expired or cancelled before");
                 return Ok(Placed::Nowhere);
             }
             Plan::Transient { targets } => return Ok(Placed::Transient(targets)),
             Plan::Repost { position, targets } => return reposted(deps, delivery, position, targets).await,
             Plan::Append { entry, targets } => match deps.users.append(&delivery.user, &entry).await? {
-                Appended::Stored => return Ok(Placed::At(entry.position, targets)),
+                Appended::Stored => {
+                    close_replaced(deps, &delivery.user, &entry).await?;
+                    return Ok(Placed::At(entry.position, targets));
+                }
                 Appended::Conflict => {}
             },
         }
@@ -137,49 +199,65 @@ async fn place(deps: &Deps, delivery: &Delivery) -> Result<Placed, Error> {
     Err("the mailbox was written to by others at every attempt".into())
 }
 
-/// The plan; a delivery that comes late is looked for by id first, beyond the mailbox's window.
-async fn planned(deps: &Deps, delivery: &Delivery, view: &UserView, now: Timestamp) -> Result<Plan, Error> {
+/// The plan. A delivery that comes late or again is looked for by id first, beyond the mailbox's window: the user's other lane may
+/// have gone on meanwhile. One that comes so late that its withdrawal may have passed it is not stored if it is cancelled.
+async fn planned(
+    deps: &Deps,
+    delivery: &Delivery,
+    view: &UserView,
+    receives: u32,
+    now: Timestamp,
+) -> Result<Plan, Error> {
     let plan = delivery::plan(delivery, view, now);
-    match plan {
-        Plan::Append { targets, .. } if delivery.is_late(now) => {
-            match deps.users.find(&delivery.user, &delivery.id).await? {
-                Some(position) => Ok(Plan::Repost { position, targets }),
-                None => Ok(delivery::plan(delivery, view, now)),
-            }
-        }
-        plan => Ok(plan),
+    let late = delivery.is_late(now);
+    let Plan::Append { targets, .. } = &plan else { return Ok(plan) };
+    if !late && receives <= 1 {
+        return Ok(plan);
     }
+    if let Some(position) = deps.users.find(&delivery.user, &delivery.id).await? {
+        return Ok(Plan::Repost { position, targets: targets.clone() });
+    }
+    if late {
+        let record = deps.messages.get(&delivery.id, now).await?;
+        if record.is_some_and(|record| record.cancelled.is_some()) {
+            return Ok(Plan::Expired);
+        }
+    }
+    Ok(plan)
 }
 
-/// A delivery that was stored before: posted again unless somebody confirmed it, or its time is over.
+/// A delivery that was stored before: posted again unless nothing of it may begin any more.
 async fn reposted(
     deps: &Deps,
     delivery: &Delivery,
     position: Position,
     targets: Vec<Connection>,
 ) -> Result<Placed, Error> {
-    let entry = deps.users.entry(&delivery.user, position).await?;
-    let settled = entry.is_none_or(|entry| entry.is_confirmed() || Timestamp::now() > entry.deadline);
-    Ok(if settled { Placed::Nowhere } else { Placed::At(position, targets) })
+    let Some(entry) = deps.users.entry(&delivery.user, position).await? else { return Ok(Placed::Nowhere) };
+    if entry.id != delivery.id {
+        return Err("another message stands where this one was remembered".into());
+    }
+    close_replaced(deps, &delivery.user, &entry).await?;
+    Ok(if entry.is_open(Timestamp::now()) { Placed::At(position, targets) } else { Placed::Nowhere })
+}
+
+/// Closes what an entry replaces, before anything of the entry is shown. Doing it again changes nothing.
+async fn close_replaced(deps: &Deps, user: &UserKey, entry: &Entry) -> Result<(), Error> {
+    if let Some(replaced) = entry.replaces {
+        deps.users.close(user, replaced, Closed::Replaced, Timestamp::now()).await?;
+    }
+    Ok(())
 }
 
 /// Posts to every connection at the same time, each frame sealed for its device.
 async fn post(
     deps: &Deps,
-    delivery: &Delivery,
-    position: Option<Position>,
     targets: Vec<Connection>,
+    frame: impl Fn(&DeviceId) -> Frame,
 ) -> Vec<(Connection, PostOutcome)> {
+    let frame = &frame;
     let posts = targets.into_iter().map(|connection| async move {
-        let frame = mailbox::message_frame(
-            &delivery.id,
-            position,
-            delivery.accepted,
-            &delivery.content,
-            &delivery.user,
-            &connection.device,
-        );
-        let outcome = match deps.sealer.seal(&frame, &connection) {
+        let outcome = match deps.sealer.seal(&frame(&connection.device), &connection) {
             Ok(sealed) => deps.gateway.post(&connection.id, sealed).await,
             // A root key that was withdrawn, say: this connection's fault, and none of the others'.
             Err(error) => {
@@ -193,10 +271,10 @@ async fn post(
 }
 
 /// Settles the posts, and prunes the connections that are gone.
-async fn settle(deps: &Deps, delivery: &Delivery, outcomes: Vec<(Connection, PostOutcome)>) -> Result<Settled, Error> {
+async fn settle(deps: &Deps, user: &UserKey, outcomes: Vec<(Connection, PostOutcome)>) -> Result<Settled, Error> {
     let settled = delivery::settle(&outcomes);
     for connection in &settled.gone {
-        deps.users.prune(&delivery.user, &connection.id).await?;
+        deps.users.prune(user, &connection.id).await?;
     }
     Ok(settled)
 }

@@ -7,6 +7,7 @@ mod providers;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{LambdaEvent, service_fn};
+use tidings_crypto::random;
 use tidings_domain::{
     Entry, Timestamp,
     fallback::{self, Decision, Outcome, StepDue},
@@ -55,17 +56,21 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
     let now = Timestamp::now();
     let entry = deps.users.entry(&due.user, due.position).await?;
     let view = deps.users.view(&due.user, now).await?;
-    let outcome = match fallback::decide(&due, entry.as_ref(), view.profile.as_ref(), now) {
+    let outcome = match fallback::decide(&due, entry.as_ref(), &view, now) {
         Decision::Stop(reason) => {
             tracing::info!(message_id = %due.id, step = due.step, reason, "chain ended");
             return Ok(());
+        }
+        Decision::Postpone(later) => {
+            tracing::info!(message_id = %due.id, step = due.step, "a device is back; the step waits for it once");
+            return deps.steps.schedule(later, now, trace).await;
         }
         Decision::Wait => return Err("another worker is calling the provider".into()),
         Decision::Next => ended(entry.as_ref(), &due),
         Decision::RecordUnknown => Some(record_outcome(deps, &due, Outcome::Unknown).await?),
         Decision::Skip(reason) => Some(record_outcome(deps, &due, Outcome::Skipped(reason.to_owned())).await?),
         Decision::Claim(call) => {
-            if !deps.users.claim_step(&due, now).await? {
+            if !deps.users.claim_step(&due, &random::id()?, now).await? {
                 // Confirmed, or claimed by another worker, since it was read: looked at again.
                 return Err("the step changed at the same moment".into());
             }
@@ -76,7 +81,7 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
     let (Some(outcome), Some(entry)) = (outcome, entry) else { return Ok(()) };
     let now = Timestamp::now();
     match fallback::next(&due, &entry, &outcome, now) {
-        Some(next) => deps.steps.schedule(&next, now, trace).await,
+        Some(next) => deps.steps.schedule(next, now, trace).await,
         None => Ok(()),
     }
 }

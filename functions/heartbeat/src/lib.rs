@@ -1,25 +1,34 @@
 //! `ping` and `$default`: answers with the head of the mailbox, so that a client notices a gap by itself; renews the lease
-//! when half of it is spent; and says what is wrong with a message that no other route takes.
+//! when half of it is spent; asks the client to move to a new connection before API Gateway ends this one; and says what is
+//! wrong with a message that no other route takes.
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_domain::{
     Connection, Position, Timestamp, UserView,
-    presence::{LEASE_SECONDS, PING_SECONDS},
+    presence::{self, LEASE_SECONDS, Life},
 };
 use tidings_runtime::{
     Error, Sdk, Sealer, config, logs,
     socket::{self, Refusal, Reply},
 };
 use tidings_store::{ConnectionRecord, Users};
-use tidings_wire::{Action, Frame, frame::Pong};
+use tidings_wire::{
+    Action, Frame,
+    frame::{Pong, Reconnect},
+};
 
 /// What the handler needs.
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
     sealer: Sealer,
+    /// Seconds that API Gateway lets a connection live.
+    life: u64,
 }
+
+/// What a connection's life may be set to, in seconds: API Gateway's own, or less where something else ends it sooner.
+const LIFE_SECONDS: std::ops::RangeInclusive<u64> = 10..=7_200;
 
 /// Runs the function until its process ends.
 ///
@@ -27,7 +36,11 @@ pub struct Deps {
 /// Where the environment lacks something, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     logs::init();
-    let deps = Deps { users: Sdk::from_env()?.users()?, sealer: Sealer::new(config::root_keys()?) };
+    let deps = Deps {
+        users: Sdk::from_env()?.users()?,
+        sealer: Sealer::new(config::root_keys()?),
+        life: config::number(config::CONNECTION_LIFE, LIFE_SECONDS)?,
+    };
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&deps, event.payload, Timestamp::now()))).await
 }
 
@@ -57,7 +70,7 @@ pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Ti
 /// The pong; `None` where the connection has been buried, or outlived its device's move to another user.
 async fn pong(deps: &Deps, record: &ConnectionRecord, now: Timestamp) -> Result<Option<Frame>, Error> {
     let view = deps.users.view(&record.user, now).await?;
-    if !view.owns(&record.connection) {
+    if view.device_of(&record.connection).is_none() {
         return Ok(None);
     }
     if wants_renewal(&view, &record.connection, now) {
@@ -66,12 +79,21 @@ async fn pong(deps: &Deps, record: &ConnectionRecord, now: Timestamp) -> Result<
             return Ok(None);
         }
     }
+    let device_id = record.connection.device.to_string();
+    let next_ping = match presence::life(record.connection.connected, deps.life, now) {
+        Life::Stays(seconds) => seconds,
+        // The new connection begins with `sync`: there is no need for the head.
+        Life::Moves(after) => {
+            let code = "rollover".to_owned();
+            return Ok(Some(Frame::Reconnect(Reconnect { device_id, code, after })));
+        }
+    };
     let nothing_yet = Position { epoch: 0, seq: 0 };
     Ok(Some(Frame::Pong(Pong {
-        device_id: record.connection.device.to_string(),
+        device_id,
         position: view.tail.map_or(nothing_yet, |tail| tail.position),
         server_time: now.seconds(),
-        next_ping: PING_SECONDS,
+        next_ping,
     })))
 }
 

@@ -91,6 +91,7 @@ async fn register(State(deps): State<Arc<Deps>>, headers: HeaderMap, body: Bytes
             platform: request.platform,
             client_version: request.client_version.clone(),
             registered: now,
+            cursor: None,
         };
         if deps.users.register(&device, &profile, before.as_ref().map(|before| (before, &view)), now).await? {
             let is_new = before.is_none_or(|before| before.user.is_nobody());
@@ -175,6 +176,7 @@ mod tests {
             platform: Platform::Web,
             client_version: None,
             registered: Timestamp(0),
+            cursor: None,
         };
         assert_eq!(generation(None, &user("alice")), 1);
         assert_eq!(generation(Some(&before), &user("alice")), 4);

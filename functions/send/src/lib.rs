@@ -1,8 +1,9 @@
-//! `/v1/messages`: validates a message, stores it, queues a delivery for each recipient; and tells what became of it.
+//! `/v1/messages`: validates a message, stores it, queues a delivery for each recipient; cancels it; and tells what became of it.
 //!
 //! The order is the promise: the record is written before the queue is fed, and `202` is said after both. A repeat under the
 //! same idempotency key finds the record, feeds the queue again (which doubles nothing) and says the same.
 
+mod cancel;
 mod trail;
 
 use std::sync::Arc;
@@ -17,10 +18,11 @@ use axum::{
 };
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tidings_crypto::random;
-use tidings_domain::{Delivery, DeviceId, Message, MessageId, Timestamp, digest, message, message::Audience};
-use tidings_queue::{BATCH, DeliverQueue, QueueError};
+use tidings_domain::{
+    DeviceId, Message, MessageId, Timer, Timestamp, digest, message, message::Audience, timer::SendDue,
+};
 use tidings_runtime::{
-    Error, Sdk,
+    Error, Lanes, Sdk, Timers,
     apps::Apps,
     http::{self, ApiError, Invocation},
     logs,
@@ -28,8 +30,8 @@ use tidings_runtime::{
 use tidings_store::{App, Messages, Stored, Users};
 use tidings_wire::{FieldProblem, SendAnswer, SendRequest};
 
-/// Batches that are sent to the queue at the same time.
-const BATCHES_AT_ONCE: usize = 8;
+/// Devices that are looked up at the same time.
+const LOOKUPS_AT_ONCE: usize = 8;
 
 /// Longest idempotency key, in characters.
 const IDEMPOTENCY_KEY_CHARS: usize = 255;
@@ -40,7 +42,8 @@ pub struct Deps {
     users: Users,
     messages: Messages,
     apps: Apps,
-    queue: DeliverQueue,
+    lanes: Lanes,
+    timers: Timers,
 }
 
 /// Runs the function until its process ends.
@@ -54,7 +57,8 @@ pub async fn run() -> Result<(), Error> {
         users: sdk.users()?,
         messages: sdk.messages()?,
         apps: Apps::new(sdk.directory()?),
-        queue: sdk.deliver_queue()?,
+        lanes: Lanes::from_env(&sdk)?,
+        timers: Timers::from_env(&sdk)?,
     };
     http::serve(router(deps)).await
 }
@@ -63,7 +67,7 @@ pub async fn run() -> Result<(), Error> {
 pub fn router(deps: Deps) -> Router {
     Router::new()
         .route("/v1/messages", post(send))
-        .route("/v1/messages/{message}", get(trail::show))
+        .route("/v1/messages/{message}", get(trail::show).delete(cancel::cancel))
         .with_state(Arc::new(deps))
 }
 
@@ -84,11 +88,21 @@ async fn send(
         Some(key) => MessageId::of_key(&app.id, key),
         None => MessageId::new(now, random::bytes().map_err(|error| ApiError::Internal(error.into()))?),
     };
-    let message = message::accept(request, app.id.clone(), id, now)?;
+    let body_hash = digest(&body);
+    let scheduled = request.send_at.is_some();
+    let message = match message::accept(request, app.id.clone(), id.clone(), now) {
+        Ok(message) => message,
+        Err(problems) => match key.filter(|_| scheduled) {
+            // A repeat of a message that was to be sent later, and whose time has come meanwhile.
+            Some(_) => accepted_before(&deps, &app, &id, &body_hash, now).await?.ok_or(problems)?,
+            None => return Err(problems.into()),
+        },
+    };
     let aliases = recipients(&deps, &app, &message).await?;
-    let stored = Stored::new(&message, aliases, digest(&body));
-    // Without a key and without keeping, nobody can ask for the record: it is not written.
-    let repeated = if message.persist || key.is_some() { deps.messages.store(&stored).await? } else { None };
+    let stored = Stored::new(&message, aliases, body_hash);
+    // Nobody can ask for the record of a message without a key that is not kept: it is not written.
+    let recorded = message.persist || key.is_some() || message.send_at.is_some();
+    let repeated = if recorded { deps.messages.store(&stored).await? } else { None };
     let (stored, replay) = match repeated {
         Some(before) if before.body_hash != stored.body_hash || before.app != stored.app => {
             return Err(ApiError::KeyReused);
@@ -97,9 +111,9 @@ async fn send(
         None => (stored, false),
     };
     let message = Message { accepted: stored.accepted, ..message };
-    enqueue(&deps.queue, &message, &stored.aliases, invocation.trace.as_deref())
-        .await
-        .map_err(|error| ApiError::Unavailable(error.into()))?;
+    if stored.cancelled.is_none() {
+        begin(&deps, &message, &stored, invocation.trace.as_deref(), now).await.map_err(ApiError::Unavailable)?;
+    }
     tracing::info!(message_id = %message.id, recipients = stored.aliases.len(), replay, "message accepted");
     let mut response = (StatusCode::ACCEPTED, Json(answer(&stored))).into_response();
     if replay {
@@ -108,11 +122,44 @@ async fn send(
     Ok(response)
 }
 
+/// The message that was accepted under this id with the same body.
+async fn accepted_before(
+    deps: &Deps,
+    app: &App,
+    id: &MessageId,
+    body_hash: &str,
+    now: Timestamp,
+) -> Result<Option<Message>, ApiError> {
+    let stored = deps.messages.get(id, now).await?;
+    let same = stored.filter(|stored| stored.app == app.id && stored.body_hash == body_hash);
+    Ok(same.and_then(|stored| stored.message))
+}
+
+/// Queues the deliveries, or sets the timer of a message that is sent later.
+async fn begin(
+    deps: &Deps,
+    message: &Message,
+    stored: &Stored,
+    trace: Option<&str>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    match message.send_at {
+        Some(due) => {
+            let timer = Timer::Send(SendDue { id: message.id.clone(), due });
+            deps.timers.schedule(&timer, now, trace).await
+        }
+        None => Ok(deps.lanes.deliver(message, &stored.aliases, trace).await?),
+    }
+}
+
 fn answer(stored: &Stored) -> SendAnswer {
     SendAnswer {
         request_id: stored.id.to_string(),
         recipients: stored.aliases.len(),
         ttl: stored.ttl,
+        priority: stored.priority,
+        duration: stored.duration,
+        send_at: stored.send_at,
         downgrades: stored.downgrades.clone(),
     }
 }
@@ -142,7 +189,7 @@ async fn recipients(deps: &Deps, app: &App, message: &Message) -> Result<Vec<Str
             let device = device.filter(|device| device.user.app == app.id && device.user.tenant == message.tenant);
             Ok::<_, ApiError>(device.map(|device| device.user.alias).ok_or(unknown))
         })
-        .buffered(BATCHES_AT_ONCE)
+        .buffered(LOOKUPS_AT_ONCE)
         .try_collect()
         .await?;
     let (mut aliases, mut problems) = (Vec::new(), Vec::new());
@@ -155,26 +202,4 @@ async fn recipients(deps: &Deps, app: &App, message: &Message) -> Result<Vec<Str
         }
     }
     if problems.is_empty() { Ok(aliases) } else { Err(problems.into()) }
-}
-
-/// Puts a delivery for each recipient on the queue, ten a request. A batch of which some were refused is sent once more as a
-/// whole: what is on the queue already is dropped there.
-async fn enqueue(
-    queue: &DeliverQueue,
-    message: &Message,
-    aliases: &[String],
-    trace: Option<&str>,
-) -> Result<(), QueueError> {
-    let deliveries: Vec<Delivery> = message.deliveries(aliases).collect();
-    stream::iter(deliveries.chunks(BATCH).map(Ok))
-        .try_for_each_concurrent(BATCHES_AT_ONCE, |batch| async move {
-            match queue.send(batch, trace).await {
-                Err(QueueError::Partial { refused, code, .. }) => {
-                    tracing::warn!(refused, code, "part of a batch was refused; sending it once more");
-                    queue.send(batch, trace).await
-                }
-                sent => sent,
-            }
-        })
-        .await
 }

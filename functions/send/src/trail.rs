@@ -7,7 +7,10 @@ use axum::{
     extract::{Path, State},
     http::HeaderMap,
 };
-use tidings_domain::{Entry, MessageId, Timestamp, trail};
+use tidings_domain::{
+    Entry, MessageId, Timestamp,
+    trail::{self, About},
+};
 use tidings_runtime::http::{self, ApiError};
 use tidings_wire::Trail;
 
@@ -25,15 +28,20 @@ pub(crate) async fn show(
     let stored = deps.messages.get(&id, now).await?.filter(|stored| stored.app == app.id).ok_or(UNKNOWN)?;
     let entries: HashMap<String, Entry> =
         deps.users.entries_of(&id).await?.into_iter().map(|(user, entry)| (user.alias, entry)).collect();
-    let recipients = stored
-        .aliases
-        .iter()
-        .map(|alias| trail::recipient(alias, entries.get(alias), stored.accepted, stored.deadline, now))
-        .collect();
+    let about = About {
+        accepted: stored.accepted,
+        send_at: stored.send_at,
+        deadline: stored.deadline,
+        cancelled: stored.cancelled,
+    };
+    let recipients =
+        stored.aliases.iter().map(|alias| trail::recipient(alias, entries.get(alias), &about, now)).collect();
     Ok(Json(Trail {
         request_id: id.to_string(),
         accepted_at: stored.accepted,
+        send_at: stored.send_at,
         expires_at: stored.deadline,
+        cancelled_at: stored.cancelled,
         downgrades: stored.downgrades,
         recipients,
     }))

@@ -1,15 +1,26 @@
 //! `sync`, `ack`, `read` and `state`: what a device says of its mailbox.
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
+use futures_util::stream::{self, TryStreamExt};
 use lambda_runtime::{LambdaEvent, service_fn};
-use tidings_domain::{ConnectionId, Entry, MessageId, Position, Timestamp, UserView, delivery::PostOutcome, mailbox};
+use tidings_domain::{
+    ConnectionId, Device, Entry, MessageId, Position, Timestamp,
+    delivery::PostOutcome,
+    mailbox::{self, Misplaced},
+};
 use tidings_gateway::Gateway;
 use tidings_runtime::{
     Error, Sdk, Sealer, config, logs,
     socket::{self, Refusal, Reply},
 };
 use tidings_store::{Confirmation, ConnectionRecord, Users};
-use tidings_wire::{Action, Frame, Platform, action::Receipt, frame::Synced, limits};
+use tidings_wire::{Action, Frame, action::Receipt, frame::Synced, limits};
+
+/// Entries that are read at once.
+const PAGE: usize = limits::SYNC_PAGE;
+
+/// Confirmations that are written at the same time.
+const CONFIRMED_AT_ONCE: usize = 8;
 
 /// What the handler needs.
 #[derive(Debug)]
@@ -30,7 +41,17 @@ pub async fn run() -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&deps, event.payload, Timestamp::now()))).await
 }
 
-/// Does what the device asks for. An acknowledgement that is recorded is not answered: it costs no frame.
+/// What a device is told.
+enum Told {
+    /// Nothing: an acknowledgement that is recorded costs no frame.
+    Nothing,
+    /// This.
+    Frame(Frame),
+    /// That its connection is not known, because the device is another user's by now.
+    Unknown,
+}
+
+/// Does what the device asks for.
 ///
 /// # Errors
 /// Where the event is none, or the store does not answer.
@@ -39,67 +60,123 @@ pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Ti
     let Some(record) = deps.users.connection(&id, now).await? else {
         return socket::unknown_connection();
     };
-    let frame = match socket::action(&event) {
-        Ok(Action::Sync { after }) => match replay(deps, &record, after, now).await? {
-            Some(synced) => Some(synced),
-            None => return socket::unknown_connection(),
-        },
-        Ok(Action::Ack(receipt)) => confirm(deps, &record, &receipt, Confirmation::Acknowledged, now).await?,
-        Ok(Action::Read(receipt)) => confirm(deps, &record, &receipt, Confirmation::Read, now).await?,
+    let told = match socket::action(&event) {
+        Ok(Action::Sync { after }) => replay(deps, &record, after, now).await?,
+        Ok(Action::Ack(receipt)) => confirm(deps, &record, receipt, Confirmation::Acknowledged, now).await?,
+        Ok(Action::Read(receipt)) => confirm(deps, &record, receipt, Confirmation::Read, now).await?,
         Ok(Action::State { state }) => {
             deps.users.set_state(&record.user, &id, state).await?;
-            None
+            Told::Nothing
         }
-        Ok(Action::Ping) => Some(Refusal::UnknownAction.frame(&record)),
-        Err(refusal) => Some(refusal.frame(&record)),
+        Ok(Action::Ping) => Told::Frame(Refusal::UnknownAction.frame(&record)),
+        Err(refusal) => Told::Frame(refusal.frame(&record)),
     };
-    match frame {
-        Some(frame) => Ok(socket::answer(&deps.sealer, &frame, &record)?),
-        None => Ok(Reply::done()),
+    match told {
+        Told::Frame(frame) => Ok(socket::answer(&deps.sealer, &frame, &record)?),
+        Told::Nothing => Ok(Reply::done()),
+        Told::Unknown => socket::unknown_connection(),
     }
 }
 
-/// Records a confirmation; the frame that says what is wrong with it. The mailbox is the device's own user's, so that nobody
-/// confirms for somebody else.
+/// Records a confirmation, or says what is wrong with it. The mailbox is the device's own user's, so that nobody confirms for
+/// somebody else.
 async fn confirm(
     deps: &Deps,
     record: &ConnectionRecord,
-    receipt: &Receipt,
+    receipt: Receipt,
     what: Confirmation,
     now: Timestamp,
-) -> Result<Option<Frame>, Error> {
+) -> Result<Told, Error> {
+    let Receipt { id: Some(id), position } = receipt else {
+        return confirm_up_to(deps, record, receipt.position, what, now).await;
+    };
     let device = &record.connection.device;
-    let known = match receipt.id.parse::<MessageId>() {
-        Ok(id) => deps.users.confirm(&record.user, receipt.position, &id, device, what, now).await?,
+    let known = match id.parse::<MessageId>() {
+        Ok(id) => deps.users.confirm(&record.user, position, &id, device, what, now).await?,
         Err(_) => false,
     };
-    Ok((!known).then(|| Refusal::UnknownMessage.frame(record)))
+    if known {
+        return Ok(Told::Nothing);
+    }
+    let head = deps.users.view(&record.user, now).await?.tail.map(|tail| tail.position);
+    Ok(Told::Frame(Refusal::NotInMailbox(mailbox::misplaced(position, head)).frame(record)))
 }
 
-/// Posts what the device has missed, oldest first, and says how far it got; `None` where the device is another user's by now.
+/// Confirms everything up to a place that was there for the device, oldest first; then moves the device's cursor. A worker that
+/// dies in between has confirmed less than it was asked to, and never more.
+async fn confirm_up_to(
+    deps: &Deps,
+    record: &ConnectionRecord,
+    place: Position,
+    what: Confirmation,
+    now: Timestamp,
+) -> Result<Told, Error> {
+    let view = deps.users.view(&record.user, now).await?;
+    let Some(device) = view.device_of(&record.connection) else { return Ok(Told::Unknown) };
+    match mailbox::misplaced(place, view.tail.as_ref().map(|tail| tail.position)) {
+        Misplaced::UnknownMessage => {}
+        wrong @ (Misplaced::UnknownEpoch | Misplaced::FutureSeq) => {
+            return Ok(Told::Frame(Refusal::NotInMailbox(wrong).frame(record)));
+        }
+    }
+    let platform = Some(device.platform);
+    let mut from = match what {
+        Confirmation::Acknowledged => device.cursor.filter(|cursor| cursor.epoch == place.epoch),
+        // What was acknowledged before may be read now.
+        Confirmation::Read => None,
+    };
+    loop {
+        let (entries, more) = deps.users.after(&record.user, from, PAGE, now).await?;
+        from = entries.last().map(|last| last.position);
+        let due = entries.iter().filter(|entry| entry.position <= place).filter(|entry| match what {
+            Confirmation::Acknowledged => entry.is_wanted(&device.id, platform, now),
+            Confirmation::Read => {
+                entry.is_meant_for(platform, now) && !entry.reads.iter().any(|(by, _)| *by == device.id)
+            }
+        });
+        stream::iter(due.map(Ok))
+            .try_for_each_concurrent(CONFIRMED_AT_ONCE, |entry| async move {
+                deps.users.confirm(&record.user, entry.position, &entry.id, &device.id, what, now).await.map(|_| ())
+            })
+            .await?;
+        if !more || from.is_none_or(|from| from >= place) {
+            break;
+        }
+    }
+    if what == Confirmation::Acknowledged {
+        deps.users.move_cursor(device, place).await?;
+    }
+    Ok(Told::Nothing)
+}
+
+/// Posts what the device has missed, oldest first, and says how far it got. A client that keeps no cursor begins at the one that
+/// is kept for it.
 async fn replay(
     deps: &Deps,
     record: &ConnectionRecord,
-    cursor: Option<Position>,
+    asked: Option<Position>,
     now: Timestamp,
-) -> Result<Option<Frame>, Error> {
+) -> Result<Told, Error> {
     let view = deps.users.view(&record.user, now).await?;
-    if !view.owns(&record.connection) {
-        return Ok(None);
-    }
+    let Some(device) = view.device_of(&record.connection) else { return Ok(Told::Unknown) };
     let head = view.tail.as_ref().map(|tail| tail.position);
+    let cursor = asked.or(device.cursor);
     let from = mailbox::replay_from(cursor, head);
-    let limit = usize::try_from(limits::SYNC_PAGE).unwrap_or(usize::MAX);
     let (entries, more) = match head {
-        Some(_) => deps.users.after(&record.user, from, limit, now).await?,
+        Some(_) => deps.users.after(&record.user, from, PAGE, now).await?,
         None => (Vec::new(), false),
     };
+    if asked.is_none()
+        && let Some(run) = mailbox::unwanted_run(&entries, &device.id, Some(device.platform), now)
+    {
+        deps.users.move_cursor(device, run).await?;
+    }
     let recovered = mailbox::recovered(cursor, entries.first().map(|entry| entry.position), head);
-    let replayed = post(deps, record, &view, &entries, now).await?;
+    let replayed = post(deps, record, device, &entries, now).await?;
     tracing::info!(connection = %record.connection.id, count = replayed.count, more, recovered, "mailbox replayed");
     let nothing_yet = Position { epoch: 0, seq: 0 };
-    Ok(Some(Frame::Synced(Synced {
-        device_id: record.connection.device.to_string(),
+    Ok(Told::Frame(Frame::Synced(Synced {
+        device_id: device.id.to_string(),
         position: if entries.is_empty() {
             head.unwrap_or(nothing_yet)
         } else {
@@ -121,17 +198,15 @@ struct Replayed {
 async fn post(
     deps: &Deps,
     record: &ConnectionRecord,
-    view: &UserView,
+    device: &Device,
     entries: &[Entry],
     now: Timestamp,
 ) -> Result<Replayed, Error> {
     let connection: &ConnectionId = &record.connection.id;
-    let platform =
-        view.devices.iter().find(|device| device.id == record.connection.device).map(|device| device.platform);
     let mut replayed = Replayed { last: None, count: 0, complete: true };
     for entry in entries {
-        if is_for(entry, record, platform, now) {
-            let frame = entry.frame(&record.user, &record.connection.device);
+        if entry.is_wanted(&device.id, Some(device.platform), now) {
+            let frame = entry.frame(&record.user, &device.id);
             // One after the other: a replay is in order, and stops at the first frame that may be lost.
             match deps.gateway.post(connection, deps.sealer.seal(&frame, &record.connection)?).await {
                 PostOutcome::Accepted => replayed.count += 1,
@@ -143,12 +218,4 @@ async fn post(
         replayed.last = Some(entry.position);
     }
     Ok(replayed)
-}
-
-/// Whether a device still wants an entry: not expired, meant for its platform, not confirmed by itself.
-fn is_for(entry: &Entry, record: &ConnectionRecord, platform: Option<Platform>, now: Timestamp) -> bool {
-    let device = &record.connection.device;
-    let confirmed = entry.acks.iter().chain(&entry.reads).any(|(by, _)| by == device);
-    let meant = entry.platform == Platform::All || Some(entry.platform) == platform;
-    !confirmed && meant && now <= entry.deadline
 }

@@ -1,31 +1,33 @@
-//! The `later` queue and the clock: hands fallback steps on when they are due.
+//! The `later` queue and the clock: fallback steps, redeliveries and scheduled messages, when they are due.
 //!
-//! A step that is due within fifteen minutes waits on the `later` queue. One that is due later waits in the due table, by
-//! minute; every minute, the clock hands on the minutes that have come within reach of the queue's delay.
+//! What is due within fifteen minutes waits on the `later` queue. What is due later waits in the due table, by minute; every
+//! minute, the clock hands on the minutes that have come within reach of the queue's delay.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::stream::{self, TryStreamExt};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
-use tidings_domain::{Timestamp, fallback::StepDue};
+use tidings_domain::{Timer, Timestamp, timer::SendDue};
 use tidings_queue::LONGEST_DELAY_SECONDS;
 use tidings_runtime::{
-    Error, Sdk, Steps,
+    Error, Lanes, Sdk, Steps,
     batch::{self, Record},
     logs,
 };
-use tidings_store::{Users, minute_of};
+use tidings_store::{Messages, Users, minute_of};
 
 /// Room between the queue's longest delay and what the clock hands on, in seconds, for clocks that differ.
 const CLOCK_ROOM_SECONDS: i64 = 60;
 
-/// Steps that are handed on at the same time.
+/// Timers that are handed on at the same time.
 const AT_ONCE: usize = 16;
 
 /// What the handler needs.
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
+    messages: Messages,
+    lanes: Lanes,
     steps: Steps,
 }
 
@@ -36,7 +38,12 @@ pub struct Deps {
 pub async fn run() -> Result<(), Error> {
     logs::init();
     let sdk = Sdk::from_env()?;
-    let deps = Deps { users: sdk.users()?, steps: Steps::from_env(&sdk)? };
+    let deps = Deps {
+        users: sdk.users()?,
+        messages: sdk.messages()?,
+        lanes: Lanes::from_env(&sdk)?,
+        steps: Steps::from_env(&sdk)?,
+    };
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| {
         handle(&deps, event.payload, batch::deadline(&event.context))
     }))
@@ -50,26 +57,49 @@ pub async fn run() -> Result<(), Error> {
 pub async fn handle(deps: &Deps, event: Value, deadline: Timestamp) -> Result<SqsBatchResponse, Error> {
     if event.get("Records").is_some() {
         let event: SqsEvent = serde_json::from_value(event)?;
-        return batch::each(event, deadline, |record: Record<StepDue>| hand_on(deps, record)).await;
+        return batch::each(event, deadline, |record: Record<Timer>| fire(deps, record)).await;
     }
     tick(deps, Timestamp::now()).await?;
     Ok(SqsBatchResponse::default())
 }
 
-/// Hands a step on whose delay is over; not where the message is confirmed by now.
-async fn hand_on(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
-    let step = record.payload;
-    let entry = deps.users.entry(&step.user, step.position).await?;
-    if entry.is_none_or(|entry| entry.id != step.id || entry.is_confirmed()) {
-        tracing::info!(message_id = %step.id, step = step.step, "step is not needed any more");
-        return Ok(());
+/// Does what a timer is for, if its time has come and it is still needed.
+async fn fire(deps: &Deps, record: Record<Timer>) -> Result<(), Error> {
+    let (timer, trace, now) = (record.payload, record.trace.as_deref(), Timestamp::now());
+    if timer.due() > now {
+        // It was further off than a queue's delay, or this clock is behind the one that set it.
+        return deps.steps.timers().schedule(&timer, now, trace).await;
     }
-    deps.steps.schedule(&step, Timestamp::now(), record.trace.as_deref()).await
+    match timer {
+        Timer::Step(step) => {
+            let entry = deps.users.entry(&step.user, step.position).await?;
+            if entry.is_none_or(|entry| entry.id != step.id || !entry.is_open(now)) {
+                tracing::info!(message_id = %step.id, step = step.step, "step is not needed any more");
+                return Ok(());
+            }
+            deps.steps.schedule(step, now, trace).await
+        }
+        Timer::Again(again) => Ok(deps.lanes.again(again, trace).await?),
+        Timer::Send(send) => begin(deps, &send, now, trace).await,
+    }
+}
+
+/// Sends a message whose time has come, unless it was cancelled. Doing it twice doubles nothing.
+async fn begin(deps: &Deps, send: &SendDue, now: Timestamp, trace: Option<&str>) -> Result<(), Error> {
+    let Some(stored) = deps.messages.begin(&send.id, now).await? else {
+        tracing::info!(message_id = %send.id, "not sent: cancelled before its time");
+        return Ok(());
+    };
+    let message = stored.message.as_ref().ok_or("the record of a scheduled message has no message")?;
+    deps.lanes.deliver(message, &stored.aliases, trace).await?;
+    tracing::info!(message_id = %send.id, recipients = stored.aliases.len(), "scheduled message sent");
+    Ok(())
 }
 
 /// Hands on every minute that has come within reach since the last tick.
 async fn tick(deps: &Deps, now: Timestamp) -> Result<(), Error> {
-    let due = deps.steps.due();
+    let timers = deps.steps.timers();
+    let due = timers.due();
     let reach = last_minute_within_reach(now);
     // A deployment that has never ticked has nothing due before the reach of the queue.
     let from = due.done_until().await?.map_or_else(|| minute_of(now), |done| done + 1);
@@ -79,9 +109,9 @@ async fn tick(deps: &Deps, now: Timestamp) -> Result<(), Error> {
         if kept.unreadable > 0 {
             tracing::error!(minute, count = kept.unreadable, "timers of another shape are left where they are");
         }
-        handed_on += kept.steps.len();
-        stream::iter(kept.steps.into_iter().map(Ok))
-            .try_for_each_concurrent(AT_ONCE, |step| async move { deps.steps.hand_on(&step, now).await })
+        handed_on += kept.timers.len();
+        stream::iter(kept.timers.into_iter().map(Ok))
+            .try_for_each_concurrent(AT_ONCE, |timer| async move { timers.hand_on(&timer, now).await })
             .await?;
         due.set_done_until(minute).await?;
     }
@@ -89,7 +119,7 @@ async fn tick(deps: &Deps, now: Timestamp) -> Result<(), Error> {
     Ok(())
 }
 
-/// The last minute all of which lies within the queue's delay, so that no step can come to it any more.
+/// The last minute all of which lies within the queue's delay, so that no timer can come to it any more.
 fn last_minute_within_reach(now: Timestamp) -> i64 {
     let longest = i64::try_from(LONGEST_DELAY_SECONDS).unwrap_or(i64::MAX);
     (now.seconds() + longest - CLOCK_ROOM_SECONDS).div_euclid(60) - 1

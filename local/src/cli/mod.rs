@@ -6,11 +6,12 @@
 //! | `demo` | the whole story of a message, checked step by step |
 //! | `app` | apps and their keys |
 //! | `register`, `listen` | a device in the terminal |
-//! | `send`, `trail` | a backend in the terminal |
+//! | `send`, `cancel`, `trail` | a backend in the terminal |
 //! | `target`, `session` | which deployment is meant: flags, environment, or the twin that runs in this folder |
 
 mod app;
 mod aws;
+mod cancel;
 mod demo;
 mod device_file;
 mod failure;
@@ -74,6 +75,8 @@ enum Command {
     Listen(listen::Args),
     /// Send a message; prints its request id
     Send(Box<send::Args>),
+    /// Cancel a message: nothing of it begins any more
+    Cancel(cancel::Args),
     /// Tell what became of a message
     Trail(trail::Args),
 }
@@ -89,6 +92,7 @@ pub async fn run() -> ExitCode {
         Command::Register(args) => register::run(args).await,
         Command::Listen(args) => listen::run(args).await,
         Command::Send(args) => send::run(*args).await,
+        Command::Cancel(args) => cancel::run(args).await,
         Command::Trail(args) => trail::run(args).await,
     };
     match ended {

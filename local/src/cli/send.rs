@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tidings_wire::send::{Channel, FallbackStep, MsgType, Priority};
-use tidings_wire::{Choice, Content, Platform, SendRequest};
+use tidings_wire::{Choice, Content, Platform, SendRequest, Timestamp};
 
 use super::failure::Failure;
 use super::target::{self, ApiArgs};
@@ -53,18 +53,21 @@ pub(crate) struct Args {
     /// Seconds that the message is kept for its recipient [default: 72 hours]
     #[arg(long, value_name = "SECONDS")]
     ttl: Option<u64>,
-    /// Ask the app to confirm
+    /// Deliver the message again and again until a device confirms it
     #[arg(long)]
     need_confirm: bool,
-    /// Seconds during which an unconfirmed message is delivered again (0.1: accepted, named as not in effect)
-    #[arg(long, value_name = "SECONDS")]
+    /// Seconds for which --need-confirm goes on, 300 to 259200 [default: as long as the message is kept]
+    #[arg(long, value_name = "SECONDS", requires = "need_confirm")]
     duration: Option<u64>,
-    /// high or normal (0.1: accepted, named as not in effect)
+    /// high, or normal: in the lane of bulk sends [default: high up to 25 recipients, normal for more]
     #[arg(long, value_parser = word::<Priority>)]
     priority: Option<Priority>,
-    /// Replace what has not been shown yet under the same key (0.1: accepted, named as not in effect)
+    /// Replace what has not been shown yet under the same key
     #[arg(long, value_name = "KEY")]
     collapse_key: Option<String>,
+    /// When to send: a time such as 2026-11-22T08:00:00Z, or seconds from now such as +90
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    send_at: Option<Timestamp>,
     /// Do not keep the message for who is not connected
     #[arg(long)]
     transient: bool,
@@ -86,6 +89,9 @@ Examples:
   If nobody takes it: SMS at once where no device is connected, email 30 seconds after the SMS.
   tidings send --to alice --alert 'Your parcel is here' --sms 'Parcel here' --fallback sms:0,email:30
 
+  Tomorrow, unless `tidings cancel` comes first.
+  tidings send --to alice --alert 'Good morning' --send-at 2026-11-23T07:00:00Z
+
 Standard output is the request id alone: tidings trail $(tidings send --to alice --alert Hi) --follow";
 
 fn json(text: &str) -> Result<Value, String> {
@@ -95,6 +101,16 @@ fn json(text: &str) -> Result<Value, String> {
 fn word<T: Choice>(text: &str) -> Result<T, String> {
     let words = || T::ALL.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
     T::from_word(text).ok_or_else(|| format!("expected one of {}", words()))
+}
+
+/// `2026-11-22T08:00:00Z`, `+90`.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Some(seconds) = text.strip_prefix('+') {
+        let seconds = seconds.parse().map_err(|_| format!("{seconds:?} is not a number of seconds"))?;
+        return Ok(Timestamp::now().plus_seconds(seconds));
+    }
+    serde_json::from_value(Value::String(text.to_owned()))
+        .map_err(|_| "expected a time such as 2026-11-22T08:00:00Z, or seconds such as +90".to_owned())
 }
 
 /// `sms`, `sms:0`, `email:30`.
@@ -133,6 +149,7 @@ impl Args {
             ttl: self.ttl,
             priority: self.priority,
             collapse_key: self.collapse_key.clone(),
+            send_at: self.send_at,
             persist: self.transient.then_some(false),
             fallback: (!self.fallback.is_empty()).then(|| self.fallback.clone()),
             ..SendRequest::default()
@@ -208,6 +225,8 @@ mod tests {
             (&["--to", "alice", "--alert", "x", "--fallback", "pigeon:1"], "expected one of apns"),
             (&["--to", "alice", "--alert", "x", "--fallback", "sms:soon"], "not a number of seconds"),
             (&["--to", "alice", "--alert", "x", "--priority", "urgent"], "expected one of high, normal"),
+            (&["--to", "alice", "--alert", "x", "--send-at", "tomorrow"], "expected a time such as"),
+            (&["--to", "alice", "--alert", "x", "--duration", "600"], "--need-confirm"),
         ] {
             let error = parse(line).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");

@@ -41,7 +41,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut last = None;
     loop {
         let trail = api.backend.trail(&args.id).await.map_err(target::told)?;
-        let is_settled = trail.recipients.iter().all(|recipient| is_settled(recipient.state));
+        let is_settled = trail.recipients.iter().all(|recipient| recipient.state.is_settled());
         if last.as_ref() != Some(&trail) {
             if args.json {
                 println!("{}", serde_json::to_string_pretty(&trail)?);
@@ -57,18 +57,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-fn is_settled(state: State) -> bool {
-    match state {
-        State::Accepted | State::Pending => false,
-        State::Confirmed | State::FallbackDelivered | State::Expired | State::Suppressed | State::Failed => true,
-    }
-}
-
 /// The trail as lines; with an earlier one, only what is new.
 fn told(trail: &Trail, earlier: Option<&Trail>, style: Style) -> String {
     let mut lines = Vec::new();
     if earlier.is_none() {
         lines.push(format!("{}  accepted {}", style.bold(&trail.request_id), trail.accepted_at));
+        lines.extend(trail.send_at.map(|at| format!("sent {at}")));
         lines.push(style.faint(&format!("kept until {}", trail.expires_at)));
         for downgrade in &trail.downgrades {
             lines.push(format!("note: {}: {}", downgrade.field, downgrade.detail));
@@ -94,7 +88,7 @@ fn heading(recipient: &RecipientTrail, style: Style) -> String {
     let state = match recipient.state {
         State::Confirmed | State::FallbackDelivered => style.good(state),
         State::Expired | State::Suppressed | State::Failed => style.bad(state),
-        State::Accepted | State::Pending => state.to_owned(),
+        State::Scheduled | State::Accepted | State::Pending => state.to_owned(),
     };
     format!("\n{}  {state}", style.bold(&recipient.alias))
 }
@@ -115,8 +109,10 @@ fn what(transition: &Transition) -> String {
     };
     match transition.event {
         Event::Accepted => "accepted: will be settled for every recipient".to_owned(),
+        Event::Scheduled => "its time to be sent".to_owned(),
         Event::Stored => "stored in the mailbox".to_owned(),
         Event::Posted => format!("posted to device {device}"),
+        Event::Redelivered => format!("posted once more to device {device}"),
         Event::Offline => "no device was connected".to_owned(),
         Event::Gone => format!("the connection of device {device} turned out to be gone"),
         Event::Confirmed => format!("confirmed by device {device}"),
@@ -126,6 +122,9 @@ fn what(transition: &Transition) -> String {
         Event::StepRefused => format!("{step} refused by the provider: {code}"),
         Event::StepSkipped => format!("{step} skipped: {code}"),
         Event::StepUnknown => format!("{step} began and nobody knows how it ended; it is not repeated"),
+        Event::Cancelled => "cancelled by its sender".to_owned(),
+        Event::Replaced => "replaced by a newer message under the same collapse key".to_owned(),
+        Event::Expired => "expired: nobody had confirmed it".to_owned(),
     }
 }
 

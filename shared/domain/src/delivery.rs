@@ -1,10 +1,13 @@
 //! One message for one recipient: what travels on the queue, where it goes, and what follows.
+//!
+//! Three kinds of [`Job`] travel on the delivery queues, in the order in which they were put there for one user: a message to
+//! deliver, one to deliver once more because nobody has confirmed it, and one to withdraw.
 
 use serde::{Deserialize, Serialize};
 use tidings_wire::{Platform, Timestamp, send::Content};
 
 use crate::{
-    Connection, Entry, MessageId, Position, UserKey, UserView,
+    Connection, DeviceId, Entry, MessageId, Position, UserKey, UserView,
     fallback::{Step, StepDue, StepRecord},
     mailbox::{self, Append},
 };
@@ -34,6 +37,75 @@ pub struct Delivery {
     pub deadline: Timestamp,
     /// Whether it is kept for who is not connected.
     pub persist: bool,
+    /// Until when it is redelivered, where it is to be confirmed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub redeliver_until: Option<Timestamp>,
+    /// What it replaces: see [`mailbox::collapse_digest`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub collapse: Option<String>,
+}
+
+/// A message that stands in a mailbox and is posted once more where it is not confirmed by then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Again {
+    /// The recipient.
+    pub user: UserKey,
+    /// Where the message stands.
+    #[serde(flatten)]
+    pub position: Position,
+    /// The message.
+    pub id: MessageId,
+    /// Which redelivery this is, from 0.
+    pub attempt: u32,
+    /// When.
+    pub due: Timestamp,
+}
+
+/// A message whose sender has cancelled it. It travels behind its delivery, in the same group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Withdraw {
+    /// The recipient.
+    pub user: UserKey,
+    /// The message.
+    pub id: MessageId,
+    /// When it was cancelled.
+    pub at: Timestamp,
+}
+
+/// What travels on a delivery queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "job", rename_all = "lowercase")]
+pub enum Job {
+    /// A message for one recipient.
+    Deliver(Box<Delivery>),
+    /// One that nobody has confirmed.
+    Again(Again),
+    /// One that is cancelled.
+    Withdraw(Withdraw),
+}
+
+impl Job {
+    /// The user in whose order it stands.
+    #[must_use]
+    pub fn user(&self) -> &UserKey {
+        match self {
+            Self::Deliver(delivery) => &delivery.user,
+            Self::Again(again) => &again.user,
+            Self::Withdraw(withdraw) => &withdraw.user,
+        }
+    }
+
+    /// What makes it one of a kind among its user's jobs, so that the queue drops a repeat.
+    #[must_use]
+    pub fn deduplication_id(&self) -> String {
+        match self {
+            Self::Deliver(delivery) => delivery.id.to_string(),
+            Self::Again(again) => format!("{}.again{}", again.id, again.attempt),
+            Self::Withdraw(withdraw) => format!("{}.withdraw", withdraw.id),
+        }
+    }
 }
 
 impl Delivery {
@@ -76,15 +148,13 @@ pub fn plan(delivery: &Delivery, view: &UserView, now: Timestamp) -> Plan {
     let targets: Vec<Connection> = view.reachable(delivery.platform).cloned().collect();
     if !delivery.persist {
         // What nobody keeps is for who is there now, not for who is there when a dead letter is redriven.
-        return if delivery.is_late(now) { Plan::Expired } else { Plan::Transient { targets } };
+        return if now > delivery.deadline { Plan::Expired } else { Plan::Transient { targets } };
     }
     match mailbox::append(view.tail.as_ref(), delivery, now) {
         Append::Duplicate(position) => Plan::Repost { position, targets },
         Append::New { .. } if now > delivery.deadline => Plan::Expired,
-        Append::New { position, window, keep_until } => {
-            let mut posted: Vec<_> = targets.iter().map(|target| target.device.clone()).collect();
-            posted.sort();
-            posted.dedup();
+        Append::New { position, window, collapsed, replaces, keep_until } => {
+            let posted = devices_of(&targets);
             let entry = Box::new(Entry {
                 position,
                 id: delivery.id.clone(),
@@ -96,6 +166,11 @@ pub fn plan(delivery: &Delivery, view: &UserView, now: Timestamp) -> Plan {
                 deadline: delivery.deadline,
                 keep_until,
                 window,
+                collapsed,
+                replaces,
+                redeliver_until: delivery.redeliver_until,
+                redelivered: Vec::new(),
+                closed: None,
                 offline: posted.is_empty().then_some(now),
                 posted,
                 gone: Vec::new(),
@@ -106,6 +181,15 @@ pub fn plan(delivery: &Delivery, view: &UserView, now: Timestamp) -> Plan {
             Plan::Append { entry, targets }
         }
     }
+}
+
+/// The devices behind connections, each once.
+#[must_use]
+pub fn devices_of(connections: &[Connection]) -> Vec<DeviceId> {
+    let mut devices: Vec<_> = connections.iter().map(|connection| connection.device.clone()).collect();
+    devices.sort();
+    devices.dedup();
+    devices
 }
 
 /// What became of one post.
@@ -154,13 +238,50 @@ pub fn first_step(delivery: &Delivery, position: Position, reached: bool, now: T
         None if reached => now.plus_seconds(Step::DEFAULT_AFTER_SECONDS),
         None => now,
     };
-    Some(StepDue { user: delivery.user.clone(), position, id: delivery.id.clone(), step: 0, due })
+    let (user, id) = (delivery.user.clone(), delivery.id.clone());
+    Some(StepDue { user, position, id, step: 0, due, waited: false })
+}
+
+/// Pause before the first redelivery, in seconds; every further one is twice as long.
+pub const REDELIVERY_SECONDS: u64 = 30;
+
+/// The first redelivery of a message that is to be confirmed; `None` where it is not, or its time is over before.
+#[must_use]
+pub fn first_again(delivery: &Delivery, position: Position, now: Timestamp) -> Option<Again> {
+    let (user, id) = (delivery.user.clone(), delivery.id.clone());
+    let until = delivery.redeliver_until?.min(delivery.deadline);
+    let due = now.plus_seconds(REDELIVERY_SECONDS);
+    (due <= until).then_some(Again { user, position, id, attempt: 0, due })
+}
+
+/// The redelivery after one.
+#[must_use]
+pub fn next_again(again: &Again, entry: &Entry, now: Timestamp) -> Option<Again> {
+    let until = entry.redeliver_until?.min(entry.deadline);
+    let attempt = again.attempt + 1;
+    let pause = REDELIVERY_SECONDS.saturating_mul(1_u64.checked_shl(attempt).unwrap_or(u64::MAX));
+    let due = now.plus_seconds(pause);
+    (due <= until).then(|| Again { attempt, due, ..again.clone() })
+}
+
+/// Where a redelivery is posted: to every connection of a device that still wants it, if anything of it may still begin.
+#[must_use]
+pub fn targets_again(again: &Again, entry: &Entry, view: &UserView, now: Timestamp) -> Vec<Connection> {
+    if entry.id != again.id || !entry.is_open(now) {
+        return Vec::new();
+    }
+    // Open: no device has confirmed it.
+    view.reachable(entry.platform).cloned().collect()
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::{Device, mailbox::Window, presence::LEASE_SECONDS};
+    use crate::{
+        Device,
+        mailbox::{Collapsed, Window},
+        presence::LEASE_SECONDS,
+    };
     use tidings_wire::send::Channel;
 
     pub(crate) fn id(n: u8) -> MessageId {
@@ -178,6 +299,8 @@ pub(crate) mod tests {
             accepted: Timestamp(1_000),
             deadline: Timestamp(61_000),
             persist: true,
+            redeliver_until: None,
+            collapse: None,
         }
     }
 
@@ -193,6 +316,11 @@ pub(crate) mod tests {
             deadline: Timestamp(61_000),
             keep_until: Timestamp(100_000),
             window: Window::default(),
+            collapsed: Collapsed::default(),
+            replaces: None,
+            redeliver_until: None,
+            redelivered: Vec::new(),
+            closed: None,
             posted: Vec::new(),
             offline: None,
             gone: Vec::new(),
@@ -202,7 +330,7 @@ pub(crate) mod tests {
         }
     }
 
-    fn view(platforms: &[Platform]) -> UserView {
+    pub(crate) fn view(platforms: &[Platform]) -> UserView {
         let mut view = UserView::default();
         for (n, platform) in platforms.iter().enumerate() {
             let device: crate::DeviceId = format!("device{n}").parse().unwrap();
@@ -213,6 +341,7 @@ pub(crate) mod tests {
                 platform: *platform,
                 client_version: None,
                 registered: Timestamp(0),
+                cursor: None,
             });
             view.connections.push(Connection {
                 id: format!("connection{n}").parse().unwrap(),
@@ -266,8 +395,60 @@ pub(crate) mod tests {
     fn what_is_not_kept_is_posted_soon_or_never() {
         let transient = Delivery { persist: false, ..delivery(1) };
         let plan_at = |now| plan(&transient, &view(&[Platform::Web]), now);
-        assert!(matches!(plan_at(Timestamp(2_000)), Plan::Transient { targets } if targets.len() == 1));
-        assert_eq!(plan_at(transient.accepted.plus_seconds(mailbox::LATE_SECONDS + 1)), Plan::Expired);
+        assert!(matches!(plan_at(Timestamp(61_000)), Plan::Transient { targets } if targets.len() == 1));
+        assert_eq!(plan_at(Timestamp(61_001)), Plan::Expired);
+    }
+
+    #[test]
+    fn a_message_is_redelivered_with_growing_pauses_until_its_time_is_over() {
+        let position = Position { epoch: 7, seq: 1 };
+        let until = Timestamp(1_000).plus_seconds(300);
+        let delivery = Delivery { redeliver_until: Some(until), deadline: Timestamp(999_000), ..delivery(1) };
+        let entry = Entry { redeliver_until: Some(until), deadline: Timestamp(999_000), ..entry(1, position) };
+        let mut due = Vec::new();
+        let mut again = first_again(&delivery, position, Timestamp(1_000));
+        while let Some(one) = again {
+            due.push(one.due.seconds());
+            again = next_again(&one, &entry, one.due);
+        }
+        assert_eq!(due, [31, 91, 211]);
+        let soon_over = Delivery { deadline: Timestamp(30_000), ..delivery };
+        assert_eq!(first_again(&soon_over, position, Timestamp(1_000)), None);
+    }
+
+    #[test]
+    fn a_redelivery_goes_to_who_is_there_while_it_is_open() {
+        let view = view(&[Platform::Web, Platform::Ios]);
+        let position = Position { epoch: 7, seq: 1 };
+        let again = Again { user: delivery(1).user, position, id: id(1), attempt: 0, due: Timestamp(0) };
+        let count = |entry: &Entry, now| targets_again(&again, entry, &view, Timestamp(now)).len();
+        let open = entry(1, position);
+        assert_eq!(count(&open, 2_000), 2);
+        assert_eq!(count(&Entry { platform: Platform::Ios, ..open.clone() }, 2_000), 1);
+        assert_eq!(count(&entry(2, position), 2_000), 0);
+        assert_eq!(count(&open, 61_001), 0);
+        let acked = Entry { acks: vec![(view.devices[0].id.clone(), Timestamp(1))], ..open };
+        assert_eq!(count(&acked, 2_000), 0);
+    }
+
+    #[test]
+    fn a_job_reads_what_it_writes_and_repeats_under_one_name() {
+        let position = Position { epoch: 7, seq: 1 };
+        let user = delivery(1).user;
+        let jobs = [
+            Job::Deliver(Box::new(Delivery { redeliver_until: Some(Timestamp(5)), ..delivery(1) })),
+            Job::Again(Again { user: user.clone(), position, id: id(1), attempt: 2, due: Timestamp(9) }),
+            Job::Withdraw(Withdraw { user, id: id(1), at: Timestamp(3) }),
+        ];
+        let mut names = Vec::new();
+        for job in jobs {
+            let json = serde_json::to_string(&job).unwrap();
+            assert_eq!(serde_json::from_str::<Job>(&json).unwrap(), job);
+            names.push(job.deduplication_id());
+        }
+        names.dedup();
+        assert_eq!(names.len(), 3);
+        assert!(names.iter().all(|name| name.len() <= 128), "the limit of SQS");
     }
 
     #[test]

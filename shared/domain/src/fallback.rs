@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tidings_wire::{Timestamp, limits, send::Channel};
 
-use crate::{Entry, MessageId, Position, Profile, UserKey};
+use crate::{Entry, MessageId, Position, Profile, UserKey, UserView, mailbox::Closed};
 
 /// A step that was claimed this long ago and has no outcome died with its worker, in seconds; the function's own timeout is
 /// shorter.
@@ -33,6 +33,8 @@ pub struct StepRecord {
     pub after: Option<u64>,
     /// When it was claimed: from then on, its provider may have been called.
     pub claimed: Option<Timestamp>,
+    /// Who claimed it: a token of the worker's, by which it knows its own claim where the answer to it was lost.
+    pub claimed_by: Option<String>,
     /// How it ended, and when.
     pub outcome: Option<(Outcome, Timestamp)>,
 }
@@ -41,7 +43,7 @@ impl StepRecord {
     /// A step that nothing has happened to.
     #[must_use]
     pub fn waiting(step: &Step) -> Self {
-        Self { channel: step.channel, after: step.after, claimed: None, outcome: None }
+        Self { channel: step.channel, after: step.after, claimed: None, claimed_by: None, outcome: None }
     }
 }
 
@@ -74,6 +76,9 @@ pub struct StepDue {
     pub step: usize,
     /// When.
     pub due: Timestamp,
+    /// Whether it has waited already for a device that came back just before.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub waited: bool,
 }
 
 /// How a step reaches the person.
@@ -100,8 +105,10 @@ pub enum Call {
 /// What is done about a step that is due.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// Nothing more: the message is confirmed, expired, or gone.
+    /// Nothing more: the message is confirmed, closed, expired, or gone.
     Stop(&'static str),
+    /// A device has come back since nobody was reached: it is given a little time to confirm.
+    Postpone(StepDue),
     /// Another worker may be calling the provider just now: look again later.
     Wait,
     /// The step began and its worker died: recorded as unknown, then on to the next.
@@ -114,9 +121,13 @@ pub enum Decision {
     Claim(Call),
 }
 
+/// How long a step waits for a device that has come back, in seconds: it asks for what it missed when it connects, and learns of
+/// what came in between from its first pong.
+pub const COMEBACK_SECONDS: u64 = 10;
+
 /// Decides what is done about a step that is due, given the newest data.
 #[must_use]
-pub fn decide(due: &StepDue, entry: Option<&Entry>, profile: Option<&Profile>, now: Timestamp) -> Decision {
+pub fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, now: Timestamp) -> Decision {
     let Some(entry) = entry.filter(|entry| entry.id == due.id) else {
         return Decision::Stop("the message is gone");
     };
@@ -130,9 +141,23 @@ pub fn decide(due: &StepDue, entry: Option<&Entry>, profile: Option<&Profile>, n
         (Some(_), _) => Decision::Next,
         (None, Some(claimed)) if claimed.plus_seconds(CLAIM_SECONDS) > now => Decision::Wait,
         (None, Some(_)) => Decision::RecordUnknown,
-        (None, None) if now > entry.deadline => Decision::Stop("expired"),
-        (None, None) => call(record.channel, entry, profile).map_or_else(Decision::Skip, Decision::Claim),
+        (None, None) => match entry.closed {
+            Some((Closed::Cancelled, _)) => Decision::Stop("cancelled"),
+            Some((Closed::Replaced, _)) => Decision::Stop("replaced"),
+            None if now > entry.deadline => Decision::Stop("expired"),
+            None if is_back(due, entry, view, now) => {
+                Decision::Postpone(StepDue { due: now.plus_seconds(COMEBACK_SECONDS), waited: true, ..due.clone() })
+            }
+            None => call(record.channel, entry, view.profile.as_ref()).map_or_else(Decision::Skip, Decision::Claim),
+        },
     }
+}
+
+/// Whether a device has connected since nobody was reached, and there is time to wait for it once.
+fn is_back(due: &StepDue, entry: &Entry, view: &UserView, now: Timestamp) -> bool {
+    let in_time = !due.waited && now.plus_seconds(COMEBACK_SECONDS) <= entry.deadline;
+    let back = |offline| view.reachable(entry.platform).any(|connection| connection.connected >= offline);
+    in_time && entry.offline.is_some_and(back)
 }
 
 /// The call that a step makes, or why it makes none.
@@ -180,7 +205,7 @@ pub fn next(due: &StepDue, entry: &Entry, outcome: &Outcome, now: Timestamp) -> 
         }
         Outcome::Refused(_) | Outcome::Skipped(_) => now,
     };
-    Some(StepDue { step, due: due_at, ..due.clone() })
+    Some(StepDue { step, due: due_at, waited: false, ..due.clone() })
 }
 
 #[cfg(test)]
@@ -190,59 +215,57 @@ mod tests {
 
     const POSITION: Position = Position { epoch: 7, seq: 1 };
 
-    fn chained() -> (StepDue, Entry, Profile) {
+    fn chained() -> (StepDue, Entry, UserView) {
         let mut entry = tests::entry(1, POSITION);
         entry.content.alert = Some("Your parcel is here\nCome and get it".into());
         for channel in [Channel::Sms, Channel::Email] {
             entry.steps.push(StepRecord::waiting(&Step { channel, after: Some(30) }));
         }
-        let due =
-            StepDue { user: tests::delivery(1).user, position: POSITION, id: tests::id(1), step: 0, due: Timestamp(0) };
+        let (user, id) = (tests::delivery(1).user, tests::id(1));
+        let due = StepDue { user, position: POSITION, id, step: 0, due: Timestamp(0), waited: false };
         let profile =
             Profile { mobile: Some("+8613800138000".into()), email: Some("a@b.cn".into()), ..Profile::default() };
-        (due, entry, profile)
+        (due, entry, UserView { profile: Some(profile), ..UserView::default() })
     }
 
     #[test]
     fn a_step_calls_its_provider_with_the_newest_address() {
-        let (due, entry, profile) = chained();
-        let Decision::Claim(Call::Sms { to, text }) = decide(&due, Some(&entry), Some(&profile), Timestamp(2_000))
-        else {
+        let (due, entry, view) = chained();
+        let Decision::Claim(Call::Sms { to, text }) = decide(&due, Some(&entry), &view, Timestamp(2_000)) else {
             panic!("claim")
         };
         assert_eq!((to.as_str(), text.lines().count()), ("+8613800138000", 2));
         let due = StepDue { step: 1, ..due };
-        let Decision::Claim(Call::Email { subject, .. }) = decide(&due, Some(&entry), Some(&profile), Timestamp(2_000))
-        else {
+        let Decision::Claim(Call::Email { subject, .. }) = decide(&due, Some(&entry), &view, Timestamp(2_000)) else {
             panic!("claim")
         };
         assert_eq!(subject, "Your parcel is here");
-        assert!(decide(&due, Some(&entry), None, Timestamp(2_000)) == Decision::Skip("no_email"));
+        assert!(decide(&due, Some(&entry), &UserView::default(), Timestamp(2_000)) == Decision::Skip("no_email"));
     }
 
     #[test]
     fn an_acknowledgement_ends_the_chain_whatever_is_claimed() {
-        let (due, mut entry, profile) = chained();
+        let (due, mut entry, view) = chained();
         let device: DeviceId = "d".parse().unwrap();
         entry.acks.push((device, Timestamp(1_500)));
-        assert!(decide(&due, Some(&entry), Some(&profile), Timestamp(2_000)) == Decision::Stop("confirmed"));
+        assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Stop("confirmed"));
     }
 
     #[test]
     fn a_claim_without_an_outcome_is_waited_for_and_then_unknown_never_repeated() {
-        let (due, mut entry, profile) = chained();
+        let (due, mut entry, view) = chained();
         entry.steps[0].claimed = Some(Timestamp(2_000));
-        let at = |now| decide(&due, Some(&entry), Some(&profile), now);
+        let at = |now| decide(&due, Some(&entry), &view, now);
         assert!(at(Timestamp(2_000 + 59_000)) == Decision::Wait);
         assert!(at(Timestamp(2_000 + 60_000)) == Decision::RecordUnknown);
     }
 
     #[test]
     fn what_has_ended_leads_to_the_next_step_at_its_time() {
-        let (due, mut entry, profile) = chained();
+        let (due, mut entry, view) = chained();
         let accepted = Outcome::Accepted("x".into());
         entry.steps[0].outcome = Some((accepted.clone(), Timestamp(2_000)));
-        assert!(decide(&due, Some(&entry), Some(&profile), Timestamp(2_000)) == Decision::Next);
+        assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Next);
         let now = Timestamp(3_000);
         assert_eq!(next(&due, &entry, &accepted, now).map(|n| (n.step, n.due)), Some((1, now.plus_seconds(30))));
         assert_eq!(next(&due, &entry, &Outcome::Skipped("no_mobile".into()), now).map(|n| n.due), Some(now));
@@ -251,10 +274,39 @@ mod tests {
 
     #[test]
     fn nothing_begins_after_the_deadline_or_for_another_message() {
-        let (due, mut entry, profile) = chained();
-        assert!(decide(&due, Some(&entry), Some(&profile), Timestamp(61_001)) == Decision::Stop("expired"));
+        let (due, mut entry, view) = chained();
+        assert!(decide(&due, Some(&entry), &view, Timestamp(61_001)) == Decision::Stop("expired"));
         entry.id = tests::id(2);
-        assert!(decide(&due, Some(&entry), Some(&profile), Timestamp(2_000)) == Decision::Stop("the message is gone"));
+        assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Stop("the message is gone"));
+    }
+
+    #[test]
+    fn nothing_begins_where_the_message_is_closed() {
+        let (due, mut entry, view) = chained();
+        for (closed, reason) in [(Closed::Cancelled, "cancelled"), (Closed::Replaced, "replaced")] {
+            entry.closed = Some((closed, Timestamp(1_500)));
+            assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Stop(reason));
+        }
+    }
+
+    #[test]
+    fn a_device_that_came_back_is_waited_for_once() {
+        let (due, mut entry, mut view) = chained();
+        let claims = |due: &StepDue, entry: &Entry, view: &UserView, now| {
+            matches!(decide(due, Some(entry), view, Timestamp(now)), Decision::Claim(_))
+        };
+        let UserView { devices, mut connections, .. } = tests::view(&[tidings_wire::Platform::Web]);
+        view.devices = devices;
+        connections[0].connected = Timestamp(1_900);
+        view.connections = connections;
+        assert!(claims(&due, &entry, &view, 2_000), "it was connected when the message came");
+        entry.offline = Some(Timestamp(1_800));
+        let Decision::Postpone(later) = decide(&due, Some(&entry), &view, Timestamp(2_000)) else { panic!("postpone") };
+        assert_eq!((later.due, later.waited), (Timestamp(12_000), true));
+        assert!(claims(&later, &entry, &view, 12_000));
+        assert!(claims(&due, &entry, &view, 51_001), "no time is left to wait");
+        view.connections[0].connected = Timestamp(1_700);
+        assert!(claims(&due, &entry, &view, 2_000), "that connection is older than the message's loneliness");
     }
 
     #[test]

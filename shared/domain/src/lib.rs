@@ -9,6 +9,8 @@
 //! 4. [`delivery::settle`]: given what became of the posts, what follows.
 //! 5. [`fallback::decide`]: given the mailbox entry, whether a step that is due calls its provider.
 //! 6. [`trail::recipient`]: the entry told as a story.
+//!
+//! What waits for its time is a [`Timer`].
 
 pub mod delivery;
 pub mod fallback;
@@ -16,6 +18,7 @@ mod id;
 pub mod mailbox;
 pub mod message;
 pub mod presence;
+pub mod timer;
 pub mod trail;
 
 pub use delivery::Delivery;
@@ -24,3 +27,4 @@ pub use mailbox::Entry;
 pub use message::Message;
 pub use presence::{Connection, Device, Profile, UserView};
 pub use tidings_wire::{Timestamp, action::Position};
+pub use timer::Timer;

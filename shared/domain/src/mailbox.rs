@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tidings_wire::{Frame, MessageFrame, Platform, Timestamp, action::Position, send::Content};
 
-use crate::{Delivery, DeviceId, MessageId, UserKey, fallback::StepRecord};
+use crate::{Delivery, DeviceId, MessageId, UserKey, digest, fallback::StepRecord};
 
 /// Ids that an entry remembers. A redelivered queue message holds its user's group back, so that only the last few can
 /// come again; what comes later than [`LATE_SECONDS`] is looked up by id.
@@ -19,6 +19,25 @@ pub const LATE_SECONDS: u64 = 240;
 
 /// How long an entry is kept after its message's deadline, so that its trail can be read: 7 days, in seconds.
 pub const RETENTION_SECONDS: u64 = 7 * 86_400;
+
+/// Collapse keys that an entry remembers: what stands under a key that is older than the last so many is not replaced.
+pub const COLLAPSE_KEYS: usize = 16;
+
+/// What a sender's collapse key stands for in a mailbox: messages for different platforms do not replace each other.
+#[must_use]
+pub fn collapse_digest(platform: Platform, key: &str) -> String {
+    digest(format!("{platform}\0{key}").as_bytes()).chars().take(WINDOW_CHARS).collect()
+}
+
+/// Why nothing of a message begins any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Closed {
+    /// Its sender cancelled it.
+    Cancelled,
+    /// A newer one under the same collapse key took its place.
+    Replaced,
+}
 
 /// One message in one user's mailbox, with everything that has happened to it there.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +62,16 @@ pub struct Entry {
     pub keep_until: Timestamp,
     /// The ids before it.
     pub window: Window,
+    /// The newest place of each collapse key, this entry's included.
+    pub collapsed: Collapsed,
+    /// The place of what this entry replaces.
+    pub replaces: Option<Position>,
+    /// Until when it is redelivered, where it is to be confirmed.
+    pub redeliver_until: Option<Timestamp>,
+    /// When it was redelivered, and to which devices.
+    pub redelivered: Vec<(Timestamp, Vec<DeviceId>)>,
+    /// Why and since when nothing of it begins any more.
+    pub closed: Option<(Closed, Timestamp)>,
     /// Devices that it was posted to when it was stored.
     pub posted: Vec<DeviceId>,
     /// When it was found that no device was connected.
@@ -62,6 +91,32 @@ impl Entry {
     #[must_use]
     pub fn is_confirmed(&self) -> bool {
         !self.acks.is_empty() || !self.reads.is_empty()
+    }
+
+    /// Whether anything of it may still begin: not where somebody has confirmed it, it is closed, or its time is over.
+    #[must_use]
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        !self.is_confirmed() && self.closed.is_none() && now <= self.deadline
+    }
+
+    /// Whether this device has acknowledged or read it.
+    #[must_use]
+    pub fn is_confirmed_by(&self, device: &DeviceId) -> bool {
+        self.acks.iter().chain(&self.reads).any(|(by, _)| by == device)
+    }
+
+    /// Whether it is there for devices of this platform: meant for it, and neither closed nor expired.
+    #[must_use]
+    pub fn is_meant_for(&self, platform: Option<Platform>, now: Timestamp) -> bool {
+        let meant = self.platform == Platform::All || Some(self.platform) == platform;
+        meant && self.closed.is_none() && now <= self.deadline
+    }
+
+    /// Whether a device of this platform still wants it: it is there for it, and the device has not confirmed it. What another
+    /// device confirms leaves this one's copy.
+    #[must_use]
+    pub fn is_wanted(&self, device: &DeviceId, platform: Option<Platform>, now: Timestamp) -> bool {
+        self.is_meant_for(platform, now) && !self.is_confirmed_by(device)
     }
 
     /// The frame that one device of the recipient is given.
@@ -130,6 +185,33 @@ fn tail_of(id: &MessageId) -> &str {
     text.get(text.len().saturating_sub(WINDOW_CHARS)..).unwrap_or(text)
 }
 
+/// The newest place of each collapse key, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collapsed(Vec<(String, u64)>);
+
+impl Collapsed {
+    /// Where the newest message under a key stands.
+    #[must_use]
+    pub fn seq(&self, key: &str) -> Option<u64> {
+        self.0.iter().find(|(known, _)| known == key).map(|(_, seq)| *seq)
+    }
+
+    /// With a message under a key at this place.
+    #[must_use]
+    pub fn with(&self, key: &str, seq: u64) -> Self {
+        let mut keys: Vec<_> = self.0.iter().filter(|(known, _)| known != key).cloned().collect();
+        keys.push((key.to_owned(), seq));
+        let surplus = keys.len().saturating_sub(COLLAPSE_KEYS);
+        Self(keys.split_off(surplus))
+    }
+
+    /// Whether no message has a key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// Where a delivery goes in the log.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Append {
@@ -139,11 +221,25 @@ pub enum Append {
         position: Position,
         /// The ids before it.
         window: Window,
+        /// The newest place of each collapse key, its own included.
+        collapsed: Collapsed,
+        /// What it replaces.
+        replaces: Option<Position>,
         /// When the entry may be deleted.
         keep_until: Timestamp,
     },
     /// It stands there already.
     Duplicate(Position),
+}
+
+/// Where a message stands that is among the newest.
+#[must_use]
+pub fn lately(tail: &Entry, id: &MessageId) -> Option<Position> {
+    if tail.id == *id {
+        return Some(tail.position);
+    }
+    let distance = tail.window.distance(id)?;
+    Some(Position { seq: tail.position.seq.saturating_sub(distance), ..tail.position })
 }
 
 /// Decides where a delivery goes, given the newest entry.
@@ -155,27 +251,60 @@ pub fn append(tail: Option<&Entry>, delivery: &Delivery, now: Timestamp) -> Appe
     let fresh = u64::try_from(now.0).unwrap_or(0);
     let Some(tail) = tail else {
         let position = Position { epoch: fresh, seq: 1 };
-        return Append::New { position, window: Window::default(), keep_until };
+        let collapsed = delivery.collapse.as_ref().map(|key| Collapsed::default().with(key, 1)).unwrap_or_default();
+        return Append::New { position, window: Window::default(), collapsed, replaces: None, keep_until };
     };
-    if tail.id == delivery.id {
-        return Append::Duplicate(tail.position);
+    if let Some(position) = lately(tail, &delivery.id) {
+        return Append::Duplicate(position);
     }
-    if let Some(distance) = tail.window.distance(&delivery.id) {
-        let seq = tail.position.seq.saturating_sub(distance);
-        return Append::Duplicate(Position { seq, ..tail.position });
-    }
+    let position = Position { seq: tail.position.seq + 1, ..tail.position };
+    let key = delivery.collapse.as_deref();
     Append::New {
-        position: Position { seq: tail.position.seq + 1, ..tail.position },
+        position,
         window: tail.window.then(&tail.id),
+        collapsed: key.map_or_else(|| tail.collapsed.clone(), |key| tail.collapsed.with(key, position.seq)),
+        replaces: key.and_then(|key| tail.collapsed.seq(key)).map(|seq| Position { seq, ..position }),
         keep_until: keep_until.max(tail.keep_until),
     }
 }
 
-/// Where a replay begins: the client's cursor, or the log's beginning where the cursor is ahead of the log, as that of a
-/// log that has expired away or belonged to somebody else.
+/// Where a replay begins: the client's cursor, or the log's beginning where that is ahead of the log, as the cursor of a log
+/// that has expired away or belonged to somebody else.
 #[must_use]
 pub fn replay_from(cursor: Option<Position>, head: Option<Position>) -> Option<Position> {
     cursor.filter(|cursor| head.is_some_and(|head| *cursor <= head))
+}
+
+/// Up to where a device has nothing to receive any more: the end of the run of entries, from the first, that it does not want.
+#[must_use]
+pub fn unwanted_run(
+    entries: &[Entry],
+    device: &DeviceId,
+    platform: Option<Platform>,
+    now: Timestamp,
+) -> Option<Position> {
+    entries.iter().take_while(|entry| !entry.is_wanted(device, platform, now)).last().map(|entry| entry.position)
+}
+
+/// Why a place that a device names is not in its mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misplaced {
+    /// The mailbox has another epoch.
+    UnknownEpoch,
+    /// The log is not as long.
+    FutureSeq,
+    /// There is a place, and another message, or none any more.
+    UnknownMessage,
+}
+
+/// Says why a place is not in the mailbox whose newest entry stands at `head`; [`Misplaced::UnknownMessage`] where it may be.
+#[must_use]
+pub fn misplaced(place: Position, head: Option<Position>) -> Misplaced {
+    match head {
+        Some(head) if head.epoch == place.epoch && place.seq > head.seq => Misplaced::FutureSeq,
+        Some(head) if head.epoch == place.epoch => Misplaced::UnknownMessage,
+        Some(_) | None => Misplaced::UnknownEpoch,
+    }
 }
 
 /// What a client that holds `cursor` is told when it has been sent `found`, the entries after it that are still kept.
@@ -215,7 +344,8 @@ mod tests {
     fn refuses_what_the_window_remembers_and_says_where_it_stands() {
         let mut tail = entry(0, Position { epoch: 7, seq: 1 });
         for n in 1..100 {
-            let Append::New { position, window, keep_until } = append(Some(&tail), &delivery(n), Timestamp(0)) else {
+            let Append::New { position, window, keep_until, .. } = append(Some(&tail), &delivery(n), Timestamp(0))
+            else {
                 panic!("{n} is new")
             };
             assert!(window.as_str().len() <= WINDOW * WINDOW_CHARS);
@@ -235,6 +365,68 @@ mod tests {
         tail.keep_until = Timestamp(i64::MAX);
         let Append::New { keep_until, .. } = append(Some(&tail), &delivery(2), Timestamp(0)) else { panic!("new") };
         assert_eq!(keep_until, Timestamp(i64::MAX));
+    }
+
+    #[test]
+    fn a_collapse_key_replaces_the_newest_under_it_and_is_remembered_a_while() {
+        let keyed = |n: u8, key: &str| Delivery { collapse: Some(collapse_digest(Platform::All, key)), ..delivery(n) };
+        let place = |tail: Option<&Entry>, delivery: &Delivery| match append(tail, delivery, Timestamp(7)) {
+            Append::New { position, window, collapsed, replaces, .. } => {
+                (Entry { window, collapsed, ..entry(1, position) }, replaces.map(|at| at.seq))
+            }
+            Append::Duplicate(_) => panic!("new"),
+        };
+        let (first, replaces) = place(None, &keyed(2, "a"));
+        assert_eq!(replaces, None);
+        let (other, _) = place(Some(&first), &delivery(3));
+        let (second, replaces) = place(Some(&other), &keyed(4, "a"));
+        assert_eq!(replaces, Some(1));
+        let (mut tail, replaces) = place(Some(&second), &keyed(5, "b"));
+        assert_eq!(replaces, None);
+        for n in 6..20 {
+            tail = place(Some(&tail), &keyed(n, &n.to_string())).0;
+        }
+        assert_eq!(place(Some(&tail), &keyed(20, "a")).1, Some(3), "the sixteenth key is still known");
+        tail = place(Some(&tail), &keyed(21, "one more")).0;
+        assert_eq!(place(Some(&tail), &keyed(22, "a")).1, None);
+        assert_ne!(collapse_digest(Platform::Ios, "a"), collapse_digest(Platform::All, "a"));
+    }
+
+    #[test]
+    fn a_device_wants_what_it_has_not_confirmed_itself() {
+        let (device, other): (DeviceId, DeviceId) = ("d".parse().unwrap(), "e".parse().unwrap());
+        let base = entry(1, Position { epoch: 7, seq: 1 });
+        let wanted = |entry: &Entry| entry.is_wanted(&device, Some(Platform::Web), Timestamp(2_000));
+        assert!(wanted(&base) && base.is_open(Timestamp(2_000)));
+        let acked_by = |by: &DeviceId| Entry { acks: vec![(by.clone(), Timestamp(1))], ..base.clone() };
+        assert!(wanted(&acked_by(&other)) && !wanted(&acked_by(&device)));
+        assert!(!acked_by(&other).is_open(Timestamp(2_000)));
+        for closed in [Closed::Cancelled, Closed::Replaced] {
+            let entry = Entry { closed: Some((closed, Timestamp(1))), ..base.clone() };
+            assert!(!wanted(&entry) && !entry.is_open(Timestamp(2_000)));
+        }
+        assert!(!wanted(&Entry { platform: Platform::Ios, ..base.clone() }));
+        assert!(!wanted(&Entry { deadline: Timestamp(1_999), ..base }));
+    }
+
+    #[test]
+    fn a_device_is_past_what_it_does_not_want() {
+        let device: DeviceId = "d".parse().unwrap();
+        let at = |seq| Position { epoch: 7, seq };
+        let acked = |seq| Entry { acks: vec![(device.clone(), Timestamp(1))], ..entry(1, at(seq)) };
+        let run = |entries: &[Entry]| unwanted_run(entries, &device, Some(Platform::Web), Timestamp(2_000));
+        assert_eq!(run(&[acked(1), acked(2), entry(1, at(3)), acked(4)]), Some(at(2)));
+        assert_eq!(run(&[entry(1, at(1)), acked(2)]), None);
+        assert_eq!(run(&[]), None);
+    }
+
+    #[test]
+    fn says_why_a_place_is_none() {
+        let at = |epoch, seq| Position { epoch, seq };
+        assert_eq!(misplaced(at(7, 10), Some(at(7, 9))), Misplaced::FutureSeq);
+        assert_eq!(misplaced(at(7, 9), Some(at(7, 9))), Misplaced::UnknownMessage);
+        assert_eq!(misplaced(at(6, 1), Some(at(7, 9))), Misplaced::UnknownEpoch);
+        assert_eq!(misplaced(at(7, 1), None), Misplaced::UnknownEpoch);
     }
 
     #[test]

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use tidings_wire::{
     FieldProblem, Platform, SendRequest, Timestamp, limits,
     send::{AudienceType, Channel, Content, Downgrade, Priority, PushMsgType},
 };
 
-use crate::{AppId, Delivery, MessageId, UserKey, fallback::Step};
+use crate::{AppId, Delivery, MessageId, UserKey, fallback::Step, mailbox};
 
 /// A message that has been accepted.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Message {
     /// Its id.
     pub id: MessageId,
@@ -30,16 +32,28 @@ pub struct Message {
     pub steps: Vec<Step>,
     /// When it was accepted.
     pub accepted: Timestamp,
-    /// Seconds that it is kept for its recipients.
+    /// When it is sent, where that is later than its acceptance.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub send_at: Option<Timestamp>,
+    /// Seconds that it is kept for its recipients, from the moment at which it is sent.
     pub ttl: u64,
     /// Whether it is kept at all.
     pub persist: bool,
+    /// Its lane.
+    pub priority: Priority,
+    /// Seconds of redelivery, for one that is to be confirmed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub duration: Option<u64>,
+    /// What it replaces: the sender's key and the platform, as a digest.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub collapse: Option<String>,
     /// What takes effect differently from what the request says.
     pub downgrades: Vec<Downgrade>,
 }
 
 /// Who receives a message, as named by the sender, each name once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Audience {
     /// Users.
     Aliases(Vec<String>),
@@ -48,10 +62,16 @@ pub enum Audience {
 }
 
 impl Message {
+    /// When it is sent: at once, or at the time that its sender has set. Its order, its life and its chain count from here.
+    #[must_use]
+    pub fn begins(&self) -> Timestamp {
+        self.send_at.unwrap_or(self.accepted)
+    }
+
     /// When the message expires for whoever has not confirmed it.
     #[must_use]
     pub fn deadline(&self) -> Timestamp {
-        self.accepted.plus_seconds(self.ttl)
+        self.begins().plus_seconds(self.ttl)
     }
 
     /// The delivery for each of `aliases`.
@@ -63,9 +83,11 @@ impl Message {
             content: self.content.clone(),
             sms: self.sms.clone(),
             steps: self.steps.clone(),
-            accepted: self.accepted,
+            accepted: self.begins(),
             deadline: self.deadline(),
             persist: self.persist,
+            redeliver_until: self.duration.map(|duration| self.begins().plus_seconds(duration)),
+            collapse: self.collapse.clone(),
         })
     }
 }
@@ -78,13 +100,16 @@ impl Message {
 pub fn accept(request: SendRequest, app: AppId, id: MessageId, now: Timestamp) -> Result<Message, Vec<FieldProblem>> {
     let mut problems = Vec::new();
     let mut downgrades = Vec::new();
-    let persist = request.persist.unwrap_or(true) && request.ttl != Some(0);
-    if !persist && request.persist != Some(false) {
-        let detail = "false: with a ttl of 0 only who is connected now receives the message";
-        downgrades.push(Downgrade { field: "persist".to_owned(), detail: detail.to_owned() });
-    }
+    let (persist, ttl) = life(&request, &mut downgrades);
     let steps = chain(&request, persist, &mut problems, &mut downgrades);
-    unserved(&request, &mut problems, &mut downgrades);
+    let duration = redelivery(&request, persist, ttl, &mut downgrades);
+    let send_at = send_at(&request, now, &mut problems);
+    let platform = request.platform.unwrap_or(Platform::All);
+    let collapse = request.collapse_key.as_ref().map(|key| mailbox::collapse_digest(platform, key));
+    if collapse.is_some() && !persist {
+        downgrade(&mut downgrades, "collapseKey", "nothing is replaced by a message that is not kept");
+    }
+    let priority = lane(&request, &mut downgrades);
     let audience = audience(&request, &mut problems);
     if let Some(problem) = too_large(&request.content) {
         problems.push(problem);
@@ -99,15 +124,94 @@ pub fn accept(request: SendRequest, app: AppId, id: MessageId, now: Timestamp) -
         app,
         tenant: request.tenant_code.unwrap_or_default(),
         audience,
-        platform: request.platform.unwrap_or(Platform::All),
+        platform,
         content,
         sms: request.sms_message,
         steps,
         accepted: now,
-        ttl: request.ttl.unwrap_or(limits::TTL_DEFAULT_SECONDS),
+        send_at,
+        ttl,
         persist,
+        priority,
+        duration,
+        collapse: collapse.filter(|_| persist),
         downgrades,
     })
+}
+
+fn downgrade(downgrades: &mut Vec<Downgrade>, field: &str, detail: impl Into<String>) {
+    downgrades.push(Downgrade { field: field.to_owned(), detail: detail.into() });
+}
+
+/// Whether a message is kept, and how long it lives.
+fn life(request: &SendRequest, downgrades: &mut Vec<Downgrade>) -> (bool, u64) {
+    if request.persist.unwrap_or(true) && request.ttl != Some(0) {
+        return (true, request.ttl.unwrap_or(limits::TTL_DEFAULT_SECONDS));
+    }
+    if request.persist != Some(false) {
+        downgrade(downgrades, "persist", "false: with a ttl of 0 only who is connected now receives the message");
+    }
+    const LONGEST: u64 = limits::TRANSIENT_SECONDS;
+    match request.ttl {
+        Some(asked) if asked > LONGEST => {
+            downgrade(downgrades, "ttl", format!("{LONGEST}: a message that is not kept lives no longer"));
+            (false, LONGEST)
+        }
+        // What is sent now takes a moment to arrive.
+        None | Some(0) => (false, LONGEST),
+        Some(asked) => (false, asked),
+    }
+}
+
+/// For how many seconds a message is redelivered until it is confirmed.
+fn redelivery(request: &SendRequest, persist: bool, ttl: u64, downgrades: &mut Vec<Downgrade>) -> Option<u64> {
+    if request.content.need_confirm != Some(true) {
+        if request.duration.is_some() {
+            downgrade(downgrades, "duration", "no effect without `needConfirm`");
+        }
+        return None;
+    }
+    if !persist {
+        downgrade(downgrades, "needConfirm", "not redelivered: a message that is not kept is sent once");
+        return None;
+    }
+    let (shortest, longest) = (*limits::DURATION_SECONDS.start(), *limits::DURATION_SECONDS.end());
+    let within = request.duration.unwrap_or(longest).clamp(shortest, longest);
+    let duration = within.min(ttl);
+    if let Some(asked) = request.duration.filter(|asked| *asked != duration) {
+        let why = if duration < within {
+            "it ends with the `ttl`".to_owned()
+        } else if asked < shortest {
+            format!("the shortest is {shortest}")
+        } else {
+            format!("the longest is {longest}")
+        };
+        downgrade(downgrades, "duration", format!("{duration}: {why}"));
+    }
+    Some(duration)
+}
+
+/// When the message is sent, where the request says a time.
+fn send_at(request: &SendRequest, now: Timestamp, problems: &mut Vec<FieldProblem>) -> Option<Timestamp> {
+    let at = request.send_at?;
+    if at <= now {
+        problems.push(FieldProblem::new("sendAt", format!("must lie in the future; here it is {now}")));
+    } else if at > now.plus_seconds(limits::SEND_AT_AHEAD_SECONDS) {
+        let days = limits::SEND_AT_AHEAD_SECONDS / 86_400;
+        problems.push(FieldProblem::new("sendAt", format!("must be at most {days} days ahead")));
+    }
+    // Timers count whole seconds; never before the time that was said.
+    Some(Timestamp(at.0.saturating_add(999).div_euclid(1_000).saturating_mul(1_000)))
+}
+
+/// The lane. What goes to many travels apart from what goes to few, so that no single send waits for a bulk send.
+fn lane(request: &SendRequest, downgrades: &mut Vec<Downgrade>) -> Priority {
+    const MOST: usize = limits::HIGH_PRIORITY_RECIPIENTS;
+    let many = request.audiences.len() > MOST;
+    if many && request.priority == Some(Priority::High) {
+        downgrade(downgrades, "priority", format!("normal: a message to more than {MOST} recipients is bulk"));
+    }
+    if many { Priority::Normal } else { request.priority.unwrap_or(Priority::High) }
 }
 
 /// The chain that the request asks for, or the one that its SMS text implies.
@@ -132,38 +236,10 @@ fn chain(
         }
     }
     if !persist && !steps.is_empty() {
-        let detail = "no fallback: a message that is not kept cannot be known to be unconfirmed";
-        downgrades.push(Downgrade { field: "fallback".to_owned(), detail: detail.to_owned() });
+        downgrade(downgrades, "fallback", "none: a message that is not kept cannot be known to be unconfirmed");
         return Vec::new();
     }
     steps
-}
-
-/// Options of the interface that this version reads and does not carry out: refused where ignoring them would do the wrong
-/// thing, said as a downgrade where the message still arrives.
-fn unserved(request: &SendRequest, problems: &mut Vec<FieldProblem>, downgrades: &mut Vec<Downgrade>) {
-    if request.send_at.is_some() {
-        problems.push(FieldProblem::new("sendAt", "scheduled sends are not served by this version; leave it out"));
-    }
-    let mut downgrade = |field: &str, detail: &str| {
-        downgrades.push(Downgrade { field: field.to_owned(), detail: detail.to_owned() });
-    };
-    if request.collapse_key.is_some() {
-        downgrade("collapseKey", "not replaced: every message is kept and shown");
-    }
-    const BY_SYNC: &str = "redelivered when the device reconnects or syncs, not by a timer";
-    if request.content.need_confirm == Some(true) {
-        downgrade("needConfirm", BY_SYNC);
-    }
-    if request.duration.is_some() {
-        downgrade("duration", BY_SYNC);
-    }
-    if request.priority == Some(Priority::High) {
-        downgrade(
-            "priority",
-            "one user's messages are delivered in the order of their acceptance, whatever their priority",
-        );
-    }
 }
 
 fn audience(request: &SendRequest, problems: &mut Vec<FieldProblem>) -> Option<Audience> {
@@ -228,24 +304,82 @@ mod tests {
         assert_eq!(accepted(with).unwrap().steps, [Step { channel: Channel::Email, after: Some(5) }]);
     }
 
+    fn with(more: serde_json::Value) -> serde_json::Value {
+        let mut value = serde_json::json!({"alert": "x", "audiences": ["a"]});
+        value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        value
+    }
+
+    /// What was downgraded, each as `field: detail` up to the first word that explains.
+    fn downgraded(message: &Message) -> Vec<String> {
+        let short = |detail: &str| detail.split(':').next().unwrap_or_default().to_owned();
+        message.downgrades.iter().map(|it| format!("{}: {}", it.field, short(&it.detail))).collect()
+    }
+
     #[test]
-    fn refuses_what_it_would_get_wrong_and_names_what_it_does_not_do() {
-        let base = |more: serde_json::Value| {
-            let mut value = serde_json::json!({"alert": "x", "audiences": ["a"]});
-            value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            value
-        };
-        assert_eq!(refused(base(serde_json::json!({"sendAt": "2026-11-22T08:00:00Z"}))), ["sendAt"]);
-        assert_eq!(refused(base(serde_json::json!({"audienceType": "TAG"}))), ["audienceType"]);
-        assert_eq!(refused(base(serde_json::json!({"fallback": [{"channel": "apns"}]}))), ["fallback[0].channel"]);
+    fn refuses_what_this_version_does_not_serve() {
+        assert_eq!(refused(with(serde_json::json!({"audienceType": "TAG"}))), ["audienceType"]);
+        assert_eq!(refused(with(serde_json::json!({"fallback": [{"channel": "apns"}]}))), ["fallback[0].channel"]);
+    }
+
+    #[test]
+    fn what_is_not_kept_has_no_chain_no_redelivery_and_a_short_life() {
         let message =
-            accepted(base(serde_json::json!({"collapseKey": "k", "needConfirm": true, "priority": "high"}))).unwrap();
+            accepted(with(serde_json::json!({"ttl": 0, "smsMessage": "y", "needConfirm": true, "collapseKey": "k"})))
+                .unwrap();
+        assert_eq!((message.persist, message.ttl), (false, limits::TRANSIENT_SECONDS));
+        assert!(message.steps.is_empty() && message.duration.is_none() && message.collapse.is_none());
         let named: Vec<_> = message.downgrades.iter().map(|downgrade| downgrade.field.as_str()).collect();
-        assert_eq!(named, ["collapseKey", "needConfirm", "priority"]);
-        let now_or_never = accepted(base(serde_json::json!({"ttl": 0, "smsMessage": "y"}))).unwrap();
-        assert!(!now_or_never.persist && now_or_never.steps.is_empty());
-        let named: Vec<_> = now_or_never.downgrades.iter().map(|downgrade| downgrade.field.as_str()).collect();
-        assert_eq!(named, ["persist", "fallback"]);
+        assert_eq!(named, ["persist", "fallback", "needConfirm", "collapseKey"]);
+        let long = accepted(with(serde_json::json!({"persist": false, "ttl": 241}))).unwrap();
+        assert_eq!((long.ttl, downgraded(&long)), (240, vec!["ttl: 240".to_owned()]));
+        let short = accepted(with(serde_json::json!({"persist": false, "ttl": 5}))).unwrap();
+        assert_eq!((short.ttl, short.downgrades.len()), (5, 0));
+    }
+
+    #[test]
+    fn redelivery_is_brought_within_its_limits_and_said() {
+        let of = |more: serde_json::Value| {
+            let mut value = more;
+            value["needConfirm"] = true.into();
+            let message = accepted(with(value)).unwrap();
+            (message.duration, downgraded(&message))
+        };
+        let said = |detail: &str| vec![format!("duration: {detail}")];
+        assert_eq!(of(serde_json::json!({})), (Some(259_200), vec![]));
+        assert_eq!(of(serde_json::json!({"ttl": 2_000_000})), (Some(259_200), vec![]));
+        assert_eq!(of(serde_json::json!({"ttl": 60})), (Some(60), vec![]));
+        assert_eq!(of(serde_json::json!({"duration": 300})), (Some(300), vec![]));
+        assert_eq!(of(serde_json::json!({"duration": 299})), (Some(300), said("300")));
+        assert_eq!(of(serde_json::json!({"duration": 259_201})), (Some(259_200), said("259200")));
+        assert_eq!(of(serde_json::json!({"duration": 600, "ttl": 60})), (Some(60), said("60")));
+        let unasked = accepted(with(serde_json::json!({"duration": 600}))).unwrap();
+        assert_eq!((unasked.duration, unasked.downgrades.len()), (None, 1));
+    }
+
+    #[test]
+    fn a_message_is_sent_later_within_a_year_to_the_second() {
+        let at = |millis: i64| with(serde_json::json!({"sendAt": Timestamp(millis), "ttl": 60}));
+        let year = i64::try_from(limits::SEND_AT_AHEAD_SECONDS).unwrap() * 1_000;
+        assert_eq!(refused(at(1_000)), ["sendAt"]);
+        assert_eq!(refused(at(1_001 + year)), ["sendAt"]);
+        assert!(accepted(at(1_000 + year)).is_ok());
+        let message = accepted(at(1_001)).unwrap();
+        assert_eq!((message.begins(), message.deadline()), (Timestamp(2_000), Timestamp(62_000)));
+        assert_eq!(message.deliveries(&["a".to_owned()]).next().unwrap().accepted, Timestamp(2_000));
+    }
+
+    #[test]
+    fn what_goes_to_many_goes_in_the_lane_of_bulk() {
+        let to = |count: usize, priority: Option<&str>| {
+            let names: Vec<_> = (0..count).map(|n| n.to_string()).collect();
+            let message = accepted(with(serde_json::json!({"audiences": names, "priority": priority}))).unwrap();
+            (message.priority, message.downgrades.len())
+        };
+        assert_eq!(to(25, None), (Priority::High, 0));
+        assert_eq!(to(26, None), (Priority::Normal, 0));
+        assert_eq!(to(1, Some("normal")), (Priority::Normal, 0));
+        assert_eq!(to(26, Some("high")), (Priority::Normal, 1));
     }
 
     #[test]

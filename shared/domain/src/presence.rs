@@ -4,7 +4,7 @@ use std::fmt;
 
 use tidings_wire::{Platform, Timestamp};
 
-use crate::{ConnectionId, DeviceId, Entry, UserKey};
+use crate::{ConnectionId, DeviceId, Entry, Position, UserKey};
 
 /// Seconds between two pings that the server asks for; API Gateway closes a socket after 600 idle ones.
 pub const PING_SECONDS: u64 = 240;
@@ -14,6 +14,27 @@ pub const LEASE_SECONDS: u64 = 3 * PING_SECONDS;
 
 /// API Gateway's longest life of a connection, in seconds, and some room for clocks.
 pub const CONNECTION_LIFE_SECONDS: u64 = 2 * 3_600 + 300;
+
+/// What a ping is answered with, as far as the connection's life goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It stays. The next ping is due in so many seconds.
+    Stays(u64),
+    /// API Gateway ends it soon: the client moves to a new connection within so many seconds.
+    Moves(u64),
+}
+
+/// Says whether a connection stays, given the seconds that API Gateway lets one live. In the last eighth of its life it moves, so
+/// that the client opens a new one while the old one still serves; pings are asked for so that one falls there.
+#[must_use]
+pub fn life(connected: Timestamp, life_seconds: u64, now: Timestamp) -> Life {
+    let last_eighth = connected.plus_seconds(life_seconds - life_seconds / 8);
+    match now.seconds_until(last_eighth) {
+        // Half of what is left, so that those who drew the longest pause move in time too.
+        0 => Life::Moves((now.seconds_until(connected.plus_seconds(life_seconds)) / 2).max(1)),
+        left => Life::Stays(left.min(PING_SECONDS)),
+    }
+}
 
 /// How to reach a person around the socket.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -51,6 +72,8 @@ pub struct Device {
     pub client_version: Option<String>,
     /// When it was last registered.
     pub registered: Timestamp,
+    /// Up to where it has nothing to receive any more: what the service keeps for a client that keeps no cursor.
+    pub cursor: Option<Position>,
 }
 
 /// A WebSocket connection of a device.
@@ -92,21 +115,46 @@ pub struct UserView {
 }
 
 impl UserView {
-    /// Whether the device behind a connection is still the user's, under the keys that it connected with. A connection that
-    /// outlived its device's move to another user is not.
+    /// The device behind a connection, if it is still the user's, under the keys that it connected with. That of a connection
+    /// that outlived its device's move to another user is not.
     #[must_use]
-    pub fn owns(&self, connection: &Connection) -> bool {
-        self.devices.iter().any(|device| device.id == connection.device && device.generation == connection.generation)
+    pub fn device_of(&self, connection: &Connection) -> Option<&Device> {
+        let is_its = |device: &&Device| device.id == connection.device && device.generation == connection.generation;
+        self.devices.iter().find(is_its)
     }
 
     /// The connections that a message for `platform` goes to: those of registered devices, under their present keys.
     pub fn reachable(&self, platform: Platform) -> impl Iterator<Item = &Connection> {
         self.connections.iter().filter(move |connection| {
-            self.devices.iter().any(|device| {
-                device.id == connection.device
-                    && device.generation == connection.generation
-                    && (platform == Platform::All || device.platform == platform)
-            })
+            let device = self.device_of(connection);
+            device.is_some_and(|device| platform == Platform::All || device.platform == platform)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_moves_in_the_last_eighth_of_its_life() {
+        let at = |second: i64| life(Timestamp(0), 7_200, Timestamp(second * 1_000));
+        assert_eq!(at(0), Life::Stays(240));
+        assert_eq!(at(6_200), Life::Stays(100));
+        assert_eq!(at(6_300), Life::Moves(450));
+        assert_eq!(at(7_199), Life::Moves(1));
+        assert_eq!(at(9_999), Life::Moves(1));
+    }
+
+    #[test]
+    fn a_client_that_pings_as_it_is_told_is_moved_in_time() {
+        for seconds in [20, 60, 300, 7_200] {
+            let mut now = Timestamp(0);
+            while let Life::Stays(pause) = life(Timestamp(0), seconds, now) {
+                now = now.plus_seconds(pause);
+            }
+            let Life::Moves(within) = life(Timestamp(0), seconds, now) else { panic!("moves") };
+            assert!(now.plus_seconds(within) < Timestamp(0).plus_seconds(seconds), "{seconds}: {now:?}");
+        }
     }
 }

@@ -1,33 +1,52 @@
 //! A mailbox entry told as a story.
 
+use std::collections::BTreeMap;
+
 use tidings_wire::{
     Timestamp,
-    trail::{Event, RecipientTrail, State, Transition},
+    trail::{DeviceState, DeviceTrail, Event, RecipientTrail, State, Transition},
 };
 
-use crate::{DeviceId, Entry, fallback::Outcome};
+use crate::{DeviceId, Entry, fallback::Outcome, mailbox::Closed};
+
+/// What is known of a message beside its recipients' mailboxes.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// When it was accepted.
+    pub accepted: Timestamp,
+    /// When it is sent, where that is later.
+    pub send_at: Option<Timestamp>,
+    /// When it expires for whoever has not confirmed it.
+    pub deadline: Timestamp,
+    /// When it was cancelled.
+    pub cancelled: Option<Timestamp>,
+}
 
 /// What has become of a message for one recipient; `entry` is `None` while it is not in the mailbox.
 #[must_use]
-pub fn recipient(
-    alias: &str,
-    entry: Option<&Entry>,
-    accepted: Timestamp,
-    deadline: Timestamp,
-    now: Timestamp,
-) -> RecipientTrail {
-    let mut transitions = vec![transition(accepted, Event::Accepted)];
+pub fn recipient(alias: &str, entry: Option<&Entry>, about: &About, now: Timestamp) -> RecipientTrail {
+    let mut transitions = vec![transition(about.accepted, Event::Accepted)];
+    transitions.extend(about.send_at.map(|at| transition(at, Event::Scheduled)));
     let state = match entry {
         Some(entry) => {
             transitions.extend(story(entry));
-            // Stable: what has the same time stays in the order in which it is told.
-            transitions.sort_by_key(|transition| transition.at);
             state(entry, now)
         }
-        None if now > deadline => State::Expired,
+        None if about.cancelled.is_some() => {
+            transitions.extend(about.cancelled.map(|at| transition(at, Event::Cancelled)));
+            State::Suppressed
+        }
+        None if now > about.deadline => State::Expired,
+        None if about.send_at.is_some_and(|at| now < at) => State::Scheduled,
         None => State::Accepted,
     };
-    RecipientTrail { alias: alias.to_owned(), state, position: entry.map(|entry| entry.position), transitions }
+    if state == State::Expired {
+        transitions.push(transition(about.deadline, Event::Expired));
+    }
+    // Stable: what has the same time stays in the order in which it is told.
+    transitions.sort_by_key(|transition| transition.at);
+    let devices = entry.map(devices).unwrap_or_default();
+    RecipientTrail { alias: alias.to_owned(), state, position: entry.map(|entry| entry.position), devices, transitions }
 }
 
 /// The best that has happened so far; see [`State`].
@@ -39,7 +58,8 @@ pub fn state(entry: &Entry, now: Timestamp) -> State {
         State::Confirmed
     } else if outcomes().any(|outcome| matches!(outcome, Outcome::Accepted(_))) {
         State::FallbackDelivered
-    } else if chain_ended && outcomes().all(|outcome| matches!(outcome, Outcome::Skipped(_))) {
+    } else if entry.closed.is_some() || chain_ended && outcomes().all(|outcome| matches!(outcome, Outcome::Skipped(_)))
+    {
         State::Suppressed
     } else if chain_ended {
         State::Failed
@@ -48,6 +68,19 @@ pub fn state(entry: &Entry, now: Timestamp) -> State {
     } else {
         State::Pending
     }
+}
+
+/// How far it has come on each device.
+fn devices(entry: &Entry) -> Vec<DeviceTrail> {
+    let mut states: BTreeMap<&DeviceId, DeviceState> = BTreeMap::new();
+    // Each later one tells more than those before it.
+    let redelivered = entry.redelivered.iter().flat_map(|(_, devices)| devices);
+    states.extend(entry.posted.iter().map(|device| (device, DeviceState::Posted)));
+    states.extend(entry.gone.iter().map(|(device, _)| (device, DeviceState::Gone)));
+    states.extend(redelivered.map(|device| (device, DeviceState::Posted)));
+    states.extend(entry.acks.iter().map(|(device, _)| (device, DeviceState::Confirmed)));
+    states.extend(entry.reads.iter().map(|(device, _)| (device, DeviceState::Read)));
+    states.into_iter().map(|(device, state)| DeviceTrail { device_id: device.to_string(), state }).collect()
 }
 
 fn transition(at: Timestamp, event: Event) -> Transition {
@@ -63,6 +96,13 @@ fn story(entry: &Entry) -> Vec<Transition> {
     story.extend(entry.posted.iter().map(|device| of_device(device, entry.stored, Event::Posted)));
     story.extend(entry.gone.iter().map(|(device, at)| of_device(device, *at, Event::Gone)));
     story.extend(entry.offline.map(|at| transition(at, Event::Offline)));
+    for (at, devices) in &entry.redelivered {
+        story.extend(devices.iter().map(|device| of_device(device, *at, Event::Redelivered)));
+    }
+    story.extend(entry.closed.map(|(closed, at)| match closed {
+        Closed::Cancelled => transition(at, Event::Cancelled),
+        Closed::Replaced => transition(at, Event::Replaced),
+    }));
     for (step, record) in entry.steps.iter().enumerate() {
         let of_step = |at, event, code| Transition {
             step: Some(step),
@@ -110,10 +150,36 @@ mod tests {
         let mut entry = tests::entry(1, Position { epoch: 7, seq: 1 });
         entry.posted.push("d".parse().unwrap());
         entry.acks.push(("d".parse().unwrap(), Timestamp(1_200)));
-        let told = recipient("alice", Some(&entry), entry.accepted, entry.deadline, Timestamp(2_000));
+        entry.redelivered.push((Timestamp(1_100), vec!["d".parse().unwrap()]));
+        let about = About { accepted: entry.accepted, send_at: None, deadline: entry.deadline, cancelled: None };
+        let told = recipient("alice", Some(&entry), &about, Timestamp(2_000));
         let events: Vec<_> = told.transitions.iter().map(|transition| transition.event).collect();
-        assert_eq!(events, [Event::Accepted, Event::Stored, Event::Posted, Event::Confirmed]);
-        let unknown = recipient("alice", None, Timestamp(1), Timestamp(2), Timestamp(3));
-        assert_eq!((unknown.state, unknown.transitions.len()), (State::Expired, 1));
+        assert_eq!(events, [Event::Accepted, Event::Stored, Event::Posted, Event::Redelivered, Event::Confirmed]);
+        assert_eq!(told.devices, [DeviceTrail { device_id: "d".into(), state: DeviceState::Confirmed }]);
+    }
+
+    #[test]
+    fn what_is_in_no_mailbox_is_told_from_what_is_known_of_the_message() {
+        let about = About { accepted: Timestamp(1), send_at: None, deadline: Timestamp(20), cancelled: None };
+        let told = |about: About, now| {
+            let told = recipient("alice", None, &about, Timestamp(now));
+            (told.state, told.transitions.last().map(|last| last.event))
+        };
+        assert_eq!(told(about, 20), (State::Accepted, Some(Event::Accepted)));
+        assert_eq!(told(about, 21), (State::Expired, Some(Event::Expired)));
+        let later = About { send_at: Some(Timestamp(10)), ..about };
+        assert_eq!(told(later, 9), (State::Scheduled, Some(Event::Scheduled)));
+        assert_eq!(told(later, 10).0, State::Accepted);
+        let cancelled = About { cancelled: Some(Timestamp(15)), ..later };
+        assert_eq!(told(cancelled, 21), (State::Suppressed, Some(Event::Cancelled)));
+    }
+
+    #[test]
+    fn what_is_closed_is_suppressed_unless_somebody_has_it() {
+        let mut entry = tests::entry(1, Position { epoch: 7, seq: 1 });
+        entry.closed = Some((Closed::Replaced, Timestamp(1_100)));
+        assert_eq!(state(&entry, Timestamp(99_000)), State::Suppressed);
+        entry.acks.push(("d".parse().unwrap(), Timestamp(1_200)));
+        assert_eq!(state(&entry, Timestamp(99_000)), State::Confirmed);
     }
 }

@@ -1,8 +1,9 @@
-//! What Tidings puts on SQS. Two queues' worth of senders, each over one SDK client:
+//! What Tidings puts on SQS. Three kinds of queues, each sender over one SDK client:
 //!
 //! - [`DeliverQueue`]: FIFO, one message group per user, so that one user's messages stay in order and no user waits for
-//!   another
-//! - [`StepQueue`]: fallback steps, at once or up to fifteen minutes later
+//!   another; one for each lane
+//! - [`TimerQueue`]: what is due within fifteen minutes
+//! - [`StepQueue`]: fallback steps that are due
 //!
 //! Every message carries the trace of what caused it (`AWSTraceHeader`), so that X-Ray and the local twin can follow it.
 
@@ -15,7 +16,7 @@ use aws_sdk_sqs::{
     },
 };
 use serde::Serialize;
-use tidings_domain::{Delivery, Timestamp, fallback::StepDue};
+use tidings_domain::{Timer, Timestamp, delivery::Job, fallback::StepDue};
 
 /// Messages of one batch request (AWS's limit). Ten deliveries of the largest frame stay well below SQS's 1 MB a request.
 pub const BATCH: usize = 10;
@@ -55,16 +56,23 @@ pub enum QueueError {
     Build(#[from] aws_sdk_sqs::error::BuildError),
 }
 
-/// The FIFO queue of deliveries.
+/// A FIFO queue of deliveries.
 #[derive(Clone, Debug)]
 pub struct DeliverQueue {
     client: Client,
     url: String,
 }
 
-/// A standard queue of fallback steps: `fallback` for those that are due, `later` for those that will be.
+/// The standard queue of fallback steps that are due.
 #[derive(Clone, Debug)]
 pub struct StepQueue {
+    client: Client,
+    url: String,
+}
+
+/// The standard queue of what will be due.
+#[derive(Clone, Debug)]
+pub struct TimerQueue {
     client: Client,
     url: String,
 }
@@ -76,22 +84,22 @@ impl DeliverQueue {
         Self { client, url }
     }
 
-    /// Sends up to [`BATCH`] deliveries in one request, each in its user's group. The same delivery within five minutes is
-    /// dropped by SQS.
+    /// Sends up to [`BATCH`] jobs in one request, each in its user's group. The same job within five minutes is dropped by
+    /// SQS.
     ///
     /// # Errors
     /// [`QueueError`]; of a partial one the rest is on the queue, and sending all of it again doubles nothing.
-    pub async fn send(&self, deliveries: &[Delivery], trace: Option<&str>) -> Result<(), QueueError> {
+    pub async fn send(&self, jobs: &[Job], trace: Option<&str>) -> Result<(), QueueError> {
         const OPERATION: &str = "send deliveries";
-        let entries = deliveries
+        let entries = jobs
             .iter()
             .enumerate()
-            .map(|(index, delivery)| {
+            .map(|(index, job)| {
                 SendMessageBatchRequestEntry::builder()
                     .id(index.to_string())
-                    .message_body(body(delivery)?)
-                    .message_group_id(delivery.user.digest())
-                    .message_deduplication_id(delivery.id.as_str())
+                    .message_body(body(job)?)
+                    .message_group_id(job.user().digest())
+                    .message_deduplication_id(job.deduplication_id())
                     .set_message_system_attributes(trace_attribute(trace)?)
                     .build()
                     .map_err(QueueError::from)
@@ -101,10 +109,10 @@ impl DeliverQueue {
         let answer = request.send().await.map_err(|error| request_error(OPERATION, error))?;
         let sent: &[SendMessageBatchResultEntry] = answer.successful();
         match answer.failed() {
-            [] if sent.len() == deliveries.len() => Ok(()),
+            [] if sent.len() == jobs.len() => Ok(()),
             failed => Err(QueueError::Partial {
                 operation: OPERATION,
-                refused: deliveries.len() - sent.len(),
+                refused: jobs.len() - sent.len(),
                 code: failed.first().map_or("missing from the answer", |entry| entry.code()).to_owned(),
             }),
         }
@@ -118,21 +126,45 @@ impl StepQueue {
         Self { client, url }
     }
 
-    /// Sends a step, to be received when it is due, or after [`LONGEST_DELAY_SECONDS`] where it is due later than that.
+    /// Sends a step, to be received at once.
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn send(&self, due: &StepDue, now: Timestamp, trace: Option<&str>) -> Result<(), QueueError> {
-        let delay = now.seconds_until(due.due).min(LONGEST_DELAY_SECONDS);
-        let mut request = self.client.send_message().queue_url(&self.url).message_body(body(due)?);
-        if delay > 0 {
-            request = request.delay_seconds(i32::try_from(delay).unwrap_or(i32::MAX));
-        }
-        request
+    pub async fn send(&self, due: &StepDue, trace: Option<&str>) -> Result<(), QueueError> {
+        self.client
+            .send_message()
+            .queue_url(&self.url)
+            .message_body(body(due)?)
             .set_message_system_attributes(trace_attribute(trace)?)
             .send()
             .await
             .map_err(|error| request_error("send fallback step", error))?;
+        Ok(())
+    }
+}
+
+impl TimerQueue {
+    /// Over the queue with this URL.
+    #[must_use]
+    pub fn new(client: Client, url: String) -> Self {
+        Self { client, url }
+    }
+
+    /// Sends a timer, to be received when it is due, or after [`LONGEST_DELAY_SECONDS`] where it is due later than that.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub async fn send(&self, timer: &Timer, now: Timestamp, trace: Option<&str>) -> Result<(), QueueError> {
+        let delay = now.seconds_until(timer.due()).min(LONGEST_DELAY_SECONDS);
+        self.client
+            .send_message()
+            .queue_url(&self.url)
+            .message_body(body(timer)?)
+            .delay_seconds(i32::try_from(delay).unwrap_or(i32::MAX))
+            .set_message_system_attributes(trace_attribute(trace)?)
+            .send()
+            .await
+            .map_err(|error| request_error("send timer", error))?;
         Ok(())
     }
 }

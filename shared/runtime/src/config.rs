@@ -10,6 +10,9 @@ pub enum ConfigError {
     /// It is not there, or empty.
     #[error("the environment variable {0} is not set")]
     Missing(&'static str),
+    /// It is not a number as it has to be.
+    #[error("the environment variable {0} is not a whole number from {1} to {2}")]
+    Number(&'static str, u64, u64),
     /// The root keys cannot be read.
     #[error("the environment variable {ROOT_KEYS} does not hold root keys")]
     RootKeys(#[from] RootKeysError),
@@ -27,6 +30,8 @@ pub const DIRECTORY_TABLE: &str = "TIDINGS_DIRECTORY_TABLE";
 pub const DUE_TABLE: &str = "TIDINGS_DUE_TABLE";
 /// Queue of deliveries.
 pub const DELIVER_QUEUE_URL: &str = "TIDINGS_DELIVER_QUEUE_URL";
+/// Queue of deliveries of bulk sends, and of redeliveries.
+pub const BULK_QUEUE_URL: &str = "TIDINGS_BULK_QUEUE_URL";
 /// Queue of fallback steps that are due.
 pub const FALLBACK_QUEUE_URL: &str = "TIDINGS_FALLBACK_QUEUE_URL";
 /// Queue of timers up to fifteen minutes ahead.
@@ -35,6 +40,8 @@ pub const LATER_QUEUE_URL: &str = "TIDINGS_LATER_QUEUE_URL";
 pub const CONNECTIONS_ENDPOINT: &str = "TIDINGS_CONNECTIONS_ENDPOINT";
 /// Root keys: JSON, version to secret.
 pub const ROOT_KEYS: &str = "TIDINGS_ROOT_KEYS";
+/// Seconds that API Gateway lets a connection live.
+pub const CONNECTION_LIFE: &str = "TIDINGS_CONNECTION_LIFE_SECONDS";
 /// Sender of e-mail.
 pub const EMAIL_FROM: &str = "TIDINGS_EMAIL_FROM";
 /// Least severe level that is logged; `info` where it is not set.
@@ -46,6 +53,15 @@ pub const LOG: &str = "TIDINGS_LOG";
 /// [`ConfigError::Missing`], also where it is empty.
 pub fn text(name: &'static str) -> Result<String, ConfigError> {
     env::var(name).ok().filter(|value| !value.is_empty()).ok_or(ConfigError::Missing(name))
+}
+
+/// The value of a variable that is a number within a range.
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn number(name: &'static str, range: std::ops::RangeInclusive<u64>) -> Result<u64, ConfigError> {
+    let number = text(name)?.parse().ok().filter(|number| range.contains(number));
+    number.ok_or(ConfigError::Number(name, *range.start(), *range.end()))
 }
 
 /// The root keys.

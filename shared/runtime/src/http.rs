@@ -11,7 +11,7 @@ use axum::{
 use lambda_http::RequestExt as _;
 use serde_json::{Map, Value};
 use tidings_store::StoreError;
-use tidings_wire::{FieldProblem, Problem, json, problem};
+use tidings_wire::{FieldProblem, Problem, Timestamp, json, problem};
 
 use crate::{Error, apps::AppsError, logs};
 
@@ -45,6 +45,12 @@ pub enum ApiError {
     /// The idempotency key was used with another body.
     #[error("the Idempotency-Key was used before with another body")]
     KeyReused,
+    /// The message was cancelled before.
+    #[error("the message was cancelled before, at {0}")]
+    AlreadyCancelled(Timestamp),
+    /// The message's time is over.
+    #[error("the message's time was over at {0}: nothing is left to cancel")]
+    Settled(Timestamp),
     /// Somebody else changed the same thing at the same moment.
     #[error("changed by another request at the same moment; try again")]
     Conflict,
@@ -71,7 +77,7 @@ impl ApiError {
             Self::NotFound(_) | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Conflict => StatusCode::CONFLICT,
+            Self::AlreadyCancelled(_) | Self::Settled(_) | Self::Conflict => StatusCode::CONFLICT,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -92,6 +98,8 @@ impl ApiError {
             Self::NoRoute => "no_route",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::KeyReused => "idempotency_key_reused",
+            Self::AlreadyCancelled(_) => "already_cancelled",
+            Self::Settled(_) => "message_settled",
             Self::Conflict => "conflict",
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",
@@ -111,6 +119,8 @@ impl ApiError {
             | Self::NoRoute
             | Self::MethodNotAllowed
             | Self::KeyReused
+            | Self::AlreadyCancelled(_)
+            | Self::Settled(_)
             | Self::Internal(_) => None,
         }
     }

@@ -12,7 +12,7 @@ use aws_smithy_http_client::{
 };
 use aws_types::SdkConfig;
 use tidings_gateway::Gateway;
-use tidings_queue::{DeliverQueue, StepQueue};
+use tidings_queue::{DeliverQueue, StepQueue, TimerQueue};
 use tidings_store::{Directory, Due, Messages, Users};
 
 use crate::{
@@ -85,7 +85,7 @@ impl Sdk {
     }
 
     fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.config)
+        tidings_store::client(&self.config)
     }
 
     /// Users, over the tables that the environment names.
@@ -128,6 +128,14 @@ impl Sdk {
         Ok(DeliverQueue::new(aws_sdk_sqs::Client::new(&self.config), config::text(config::DELIVER_QUEUE_URL)?))
     }
 
+    /// The queue of deliveries of bulk sends.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn bulk_queue(&self) -> Result<DeliverQueue, ConfigError> {
+        Ok(DeliverQueue::new(aws_sdk_sqs::Client::new(&self.config), config::text(config::BULK_QUEUE_URL)?))
+    }
+
     /// The queue of fallback steps that are due.
     ///
     /// # Errors
@@ -140,8 +148,8 @@ impl Sdk {
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn later_queue(&self) -> Result<StepQueue, ConfigError> {
-        Ok(StepQueue::new(aws_sdk_sqs::Client::new(&self.config), config::text(config::LATER_QUEUE_URL)?))
+    pub fn later_queue(&self) -> Result<TimerQueue, ConfigError> {
+        Ok(TimerQueue::new(aws_sdk_sqs::Client::new(&self.config), config::text(config::LATER_QUEUE_URL)?))
     }
 
     /// The management API of the WebSocket API.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use serde::Serialize;
-use tidings_domain::{ConnectionId, IdError};
+use tidings_domain::{ConnectionId, IdError, mailbox::Misplaced};
 use tidings_store::ConnectionRecord;
 use tidings_wire::{
     Action, FieldProblem, Frame,
@@ -80,7 +80,7 @@ pub enum Refusal {
     /// Fields are missing, wrong or not known.
     Fields(Vec<FieldProblem>),
     /// The mailbox has no such message at that place.
-    UnknownMessage,
+    NotInMailbox(Misplaced),
 }
 
 impl Refusal {
@@ -94,7 +94,9 @@ impl Refusal {
             Self::Body(json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => "not_json",
             Self::UnknownAction => "unknown_action",
             Self::Fields(_) => "invalid_fields",
-            Self::UnknownMessage => "unknown_message",
+            Self::NotInMailbox(Misplaced::UnknownMessage) => "unknown_message",
+            Self::NotInMailbox(Misplaced::UnknownEpoch) => "unknown_epoch",
+            Self::NotInMailbox(Misplaced::FutureSeq) => "future_seq",
         }
     }
 
@@ -107,7 +109,13 @@ impl Refusal {
                 let each = problems.iter().map(|problem| format!("`{}` {}", problem.field, problem.detail));
                 each.collect::<Vec<_>>().join("; ")
             }
-            Self::UnknownMessage => "the mailbox has no such message at this `epoch` and `seq`".to_owned(),
+            Self::NotInMailbox(Misplaced::UnknownMessage) => {
+                "the mailbox has no message of this `id` at this `epoch` and `seq`".to_owned()
+            }
+            Self::NotInMailbox(Misplaced::UnknownEpoch) => {
+                "`epoch` is not the mailbox's; ask with `sync` for the present one".to_owned()
+            }
+            Self::NotInMailbox(Misplaced::FutureSeq) => "`seq` is beyond the mailbox's newest message".to_owned(),
         }
     }
 

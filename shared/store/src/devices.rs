@@ -16,10 +16,8 @@ use crate::{
 const TRANSACTION_WRITES: usize = 100;
 
 #[derive(Debug, Serialize)]
-struct Keyed {
+struct LookupItem {
     pk: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sk: Option<String>,
     #[serde(flatten)]
     item: DeviceItem,
 }
@@ -68,9 +66,7 @@ impl Users {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         const OPERATION: &str = "register device";
-        let item = || DeviceItem::from(device);
-        let lookup = Keyed { pk: keys::lookup_device(&device.id), sk: None, item: item() };
-        let listed = Keyed { pk: device.user.encode(), sk: Some(keys::device(&device.id)), item: item() };
+        let lookup = LookupItem { pk: keys::lookup_device(&device.id), item: DeviceItem::from(device) };
         let mut lookup = put(OPERATION, &self.lookups, item::write(OPERATION, lookup)?, None)?;
         match previous {
             Some((before, _)) => {
@@ -87,9 +83,7 @@ impl Users {
         }
         let mut writes = vec![
             TransactWriteItem::builder().put(lookup).build(),
-            TransactWriteItem::builder()
-                .put(put(OPERATION, &self.table, item::write(OPERATION, listed)?, None)?)
-                .build(),
+            TransactWriteItem::builder().update(self.listed(device)?).build(),
         ];
         writes.extend(self.profile(&device.user, profile)?);
         let left = previous.filter(|(before, _)| before.user != device.user && !before.user.is_nobody());
@@ -97,6 +91,26 @@ impl Users {
             writes.extend(self.leave(before, &view.connections, now).await?);
         }
         self.transact(OPERATION, writes).await
+    }
+
+    /// The device in its user's list. An update, not a put: who registers it again for the same user keeps its cursor.
+    fn listed(&self, device: &Device) -> Result<Update, StoreError> {
+        const OPERATION: &str = "register device";
+        let mut update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(keys::of_user(&device.user, keys::device(&device.id))));
+        let mut sets = Vec::new();
+        for (name, value) in item::write(OPERATION, DeviceItem::from(device))? {
+            sets.push(format!("#{name} = :{name}"));
+            update = update
+                .expression_attribute_names(format!("#{name}"), &name)
+                .expression_attribute_values(format!(":{name}"), value);
+        }
+        let forget = if device.client_version.is_none() { " REMOVE client_version" } else { "" };
+        update
+            .update_expression(format!("SET {}{forget}", sets.join(", ")))
+            .build()
+            .map_err(|error| StoreError::item(OPERATION, error))
     }
 
     /// Forgets a device and its connections; `false` where it changed hands in between.

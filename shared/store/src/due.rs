@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
-use tidings_domain::{Timestamp, fallback::StepDue};
+use tidings_domain::{Timer, Timestamp};
 
 use crate::{
     StoreError,
@@ -24,8 +24,8 @@ const GRACE_SECONDS: u64 = 7 * 86_400;
 /// What one minute holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// The steps.
-    pub steps: Vec<StepDue>,
+    /// The timers.
+    pub timers: Vec<Timer>,
     /// Items that this version cannot read. They hold nobody else up, and are deleted in the end.
     pub unreadable: usize,
 }
@@ -34,7 +34,7 @@ pub struct Kept {
 struct DueItem {
     pk: String,
     sk: String,
-    step: String,
+    timer: String,
     expires_at: i64,
 }
 
@@ -45,17 +45,17 @@ impl Due {
         Self { client, table }
     }
 
-    /// Keeps a step until it is due. The same step twice is one item.
+    /// Keeps a timer until it is due. The same one twice is one item.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn keep(&self, due: &StepDue) -> Result<(), StoreError> {
+    pub async fn keep(&self, timer: &Timer) -> Result<(), StoreError> {
         const OPERATION: &str = "keep timer";
         let item = DueItem {
-            pk: bucket(minute_of(due.due)),
-            sk: sort_key(due),
-            step: serde_json::to_string(due).map_err(|error| StoreError::item(OPERATION, error))?,
-            expires_at: item::expiry(due.due.plus_seconds(GRACE_SECONDS)),
+            pk: bucket(minute_of(timer.due())),
+            sk: sort_key(timer),
+            timer: serde_json::to_string(timer).map_err(|error| StoreError::item(OPERATION, error))?,
+            expires_at: item::expiry(timer.due().plus_seconds(GRACE_SECONDS)),
         };
         self.client
             .put_item()
@@ -67,7 +67,7 @@ impl Due {
         Ok(())
     }
 
-    /// Every step of one minute, counted since the Unix epoch.
+    /// Every timer of one minute, counted since the Unix epoch.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -87,9 +87,9 @@ impl Due {
                 .await
                 .map_err(|error| StoreError::request("read timers", error))?;
             for item in page.items.unwrap_or_default() {
-                let step = item.get("step").and_then(|step| serde_json::from_str(step.as_s().ok()?).ok());
-                match step {
-                    Some(step) => kept.steps.push(step),
+                let timer = item.get("timer").and_then(|timer| serde_json::from_str(timer.as_s().ok()?).ok());
+                match timer {
+                    Some(timer) => kept.timers.push(timer),
                     None => kept.unreadable += 1,
                 }
             }
@@ -138,16 +138,16 @@ impl Due {
         took_place("move timer cursor", update).map(|_| ())
     }
 
-    /// Removes a step that has been handed on.
+    /// Removes a timer that has been handed on.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn remove(&self, due: &StepDue) -> Result<(), StoreError> {
+    pub async fn remove(&self, timer: &Timer) -> Result<(), StoreError> {
         self.client
             .delete_item()
             .table_name(&self.table)
-            .key(keys::PK, AttributeValue::S(bucket(minute_of(due.due))))
-            .key(keys::SK, AttributeValue::S(sort_key(due)))
+            .key(keys::PK, AttributeValue::S(bucket(minute_of(timer.due()))))
+            .key(keys::SK, AttributeValue::S(sort_key(timer)))
             .send()
             .await
             .map_err(|error| StoreError::request("remove timer", error))?;
@@ -169,6 +169,6 @@ fn cursor_key() -> Item {
     [(keys::PK.to_owned(), keys::text("cursor")), (keys::SK.to_owned(), keys::text("cursor"))].into()
 }
 
-fn sort_key(due: &StepDue) -> String {
-    format!("{:015}#{}#{}#{}", due.due.0, due.id, due.step, due.user.digest())
+fn sort_key(timer: &Timer) -> String {
+    format!("{:015}#{}", timer.due().0, timer.key())
 }

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tidings_domain::{
-    Connection, Device, DeviceId, Entry, MessageId, Profile, Timestamp, UserKey,
+    Connection, Device, DeviceId, Entry, MessageId, Position, Profile, Timestamp, UserKey,
     fallback::{Outcome, StepRecord},
-    mailbox::Window,
+    mailbox::{Closed, Collapsed, Window},
 };
 use tidings_wire::{Platform, action::AppState, send::Channel};
 
@@ -60,6 +60,11 @@ pub(crate) struct DeviceItem {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) client_version: Option<String>,
     pub(crate) registered: i64,
+    /// Only in the user's partition.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) cursor_epoch: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) cursor_seq: Option<u64>,
 }
 
 impl From<&Device> for DeviceItem {
@@ -71,6 +76,8 @@ impl From<&Device> for DeviceItem {
             platform: device.platform,
             client_version: device.client_version.clone(),
             registered: device.registered.0,
+            cursor_epoch: device.cursor.map(|cursor| cursor.epoch),
+            cursor_seq: device.cursor.map(|cursor| cursor.seq),
         }
     }
 }
@@ -84,6 +91,7 @@ impl DeviceItem {
             platform: self.platform,
             client_version: self.client_version,
             registered: Timestamp(self.registered),
+            cursor: self.cursor_epoch.zip(self.cursor_seq).map(|(epoch, seq)| Position { epoch, seq }),
         })
     }
 }
@@ -142,6 +150,8 @@ pub(crate) struct StepItem {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) claimed: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) claimed_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) outcome: Option<Outcome>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) ended: Option<i64>,
@@ -163,6 +173,16 @@ pub(crate) struct EntryItem {
     pub(crate) deadline: i64,
     pub(crate) expires_at: i64,
     pub(crate) before: String,
+    #[serde(skip_serializing_if = "Collapsed::is_empty", default)]
+    pub(crate) collapsed: Collapsed,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) replaces_seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) redeliver_until: Option<i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) redelivered: Vec<RedeliveredItem>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) closed: Option<ClosedItem>,
     pub(crate) posted: Vec<DeviceId>,
     #[serde(rename = "offline_at", skip_serializing_if = "Option::is_none", default)]
     pub(crate) offline: Option<i64>,
@@ -172,6 +192,20 @@ pub(crate) struct EntryItem {
     #[serde(rename = "read_by")]
     pub(crate) reads: BTreeMap<DeviceId, i64>,
     pub(crate) steps: Vec<StepItem>,
+}
+
+/// One redelivery.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RedeliveredItem {
+    pub(crate) at: i64,
+    pub(crate) devices: Vec<DeviceId>,
+}
+
+/// Why and since when nothing of an entry begins any more.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ClosedItem {
+    pub(crate) why: Closed,
+    pub(crate) at: i64,
 }
 
 impl EntryItem {
@@ -190,6 +224,15 @@ impl EntryItem {
             deadline: entry.deadline.0,
             expires_at: expiry(entry.keep_until),
             before: entry.window.as_str().to_owned(),
+            collapsed: entry.collapsed.clone(),
+            replaces_seq: entry.replaces.map(|place| place.seq),
+            redeliver_until: entry.redeliver_until.map(|at| at.0),
+            redelivered: entry
+                .redelivered
+                .iter()
+                .map(|(at, devices)| RedeliveredItem { at: at.0, devices: devices.clone() })
+                .collect(),
+            closed: entry.closed.map(|(why, at)| ClosedItem { why, at: at.0 }),
             posted: entry.posted.clone(),
             offline: entry.offline.map(|at| at.0),
             gone: times(&entry.gone),
@@ -215,6 +258,11 @@ impl EntryItem {
             deadline: Timestamp(self.deadline),
             keep_until: Timestamp(self.expires_at.saturating_mul(1_000)),
             window: Window::from_text(self.before),
+            collapsed: self.collapsed,
+            replaces: self.replaces_seq.map(|seq| Position { seq, ..position }),
+            redeliver_until: self.redeliver_until.map(Timestamp),
+            redelivered: self.redelivered.into_iter().map(|it| (Timestamp(it.at), it.devices)).collect(),
+            closed: self.closed.map(|closed| (closed.why, Timestamp(closed.at))),
             posted: self.posted,
             offline: self.offline.map(Timestamp),
             gone: times(self.gone),
@@ -231,6 +279,7 @@ impl From<&StepRecord> for StepItem {
             channel: step.channel,
             after: step.after,
             claimed: step.claimed.map(|at| at.0),
+            claimed_by: step.claimed_by.clone(),
             outcome: step.outcome.as_ref().map(|(outcome, _)| outcome.clone()),
             ended: step.outcome.as_ref().map(|(_, at)| at.0),
         }
@@ -243,6 +292,7 @@ impl From<StepItem> for StepRecord {
             channel: item.channel,
             after: item.after,
             claimed: item.claimed.map(Timestamp),
+            claimed_by: item.claimed_by,
             outcome: item.outcome.zip(item.ended.map(Timestamp)),
         }
     }

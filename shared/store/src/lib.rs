@@ -17,13 +17,15 @@ mod item;
 mod keys;
 mod mailbox;
 mod messages;
+mod retry;
 
 pub use connections::{Connected, ConnectionRecord};
 pub use directory::{App, Directory};
 pub use due::{Due, Kept, minute_of};
 pub use error::StoreError;
 pub use mailbox::{Appended, Confirmation};
-pub use messages::{Messages, Stored};
+pub use messages::{Cancelled, Messages, Stored};
+pub use retry::client;
 
 /// A user's partition, and the look-ups by device and by connection that lead to it.
 #[derive(Clone, Debug)]

@@ -2,14 +2,16 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, ReturnValue};
 use tidings_domain::{
-    DeviceId, Entry, MessageId, Position, Timestamp, UserKey, UserView,
+    Device, DeviceId, Entry, MessageId, Position, Timestamp, UserKey, UserView,
+    delivery::Again,
     fallback::{Outcome, StepDue},
+    mailbox::Closed,
 };
 
 use crate::{
     StoreError, Users,
     error::took_place,
-    item::{self, ConnectionItem, DeviceItem, EntryItem, Item, ProfileItem},
+    item::{self, ClosedItem, ConnectionItem, DeviceItem, EntryItem, Item, ProfileItem, RedeliveredItem},
     keys,
 };
 
@@ -307,25 +309,118 @@ impl Users {
         .map(|_| ())
     }
 
-    /// Claims a fallback step, just before its provider is called: `false` where the message is confirmed by now, or
-    /// another worker was first. This one write is what keeps an SMS from going out twice.
+    /// Closes an entry: nothing of it begins any more. The first reason stays; `false` where there was one, or there is no such
+    /// entry.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn claim_step(&self, due: &StepDue, now: Timestamp) -> Result<bool, StoreError> {
-        let step = due.step;
+    pub async fn close(
+        &self,
+        user: &UserKey,
+        position: Position,
+        why: Closed,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const OPERATION: &str = "close message";
+        let closed = serde_dynamo::to_attribute_value(ClosedItem { why, at: now.0 });
         self.update_entry(
-            "claim fallback step",
-            &due.user,
-            due.position,
-            &format!("SET steps[{step}].claimed = :now"),
-            &format!(
-                "message = :id AND attribute_not_exists(steps[{step}].claimed) AND size(acked_by) = :none AND size(read_by) = :none"
-            ),
+            OPERATION,
+            user,
+            position,
+            "SET closed = :closed",
+            "attribute_exists(pk) AND attribute_not_exists(closed)",
             &[],
-            vec![(":now", keys::number(now.0)), (":id", keys::text(due.id.as_str())), (":none", keys::number(0))],
+            vec![(":closed", closed.map_err(|error| StoreError::item(OPERATION, error))?)],
         )
         .await
+    }
+
+    /// Records that a message was posted once more. The same redelivery is recorded once.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn note_redelivered(
+        &self,
+        again: &Again,
+        devices: Vec<DeviceId>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        const OPERATION: &str = "note redelivery";
+        let one = serde_dynamo::to_attribute_value(vec![RedeliveredItem { at: now.0, devices }]);
+        self.update_entry(
+            OPERATION,
+            &again.user,
+            again.position,
+            "SET redelivered = list_append(if_not_exists(redelivered, :none), :one), redeliveries = :attempt",
+            "message = :id AND (attribute_not_exists(redeliveries) OR redeliveries < :attempt)",
+            &[],
+            vec![
+                (":none", AttributeValue::L(Vec::new())),
+                (":one", one.map_err(|error| StoreError::item(OPERATION, error))?),
+                (":attempt", keys::number(again.attempt)),
+                (":id", keys::text(again.id.as_str())),
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Moves the cursor that is kept for a device; never back, and not where the device has changed hands.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn move_cursor(&self, device: &Device, to: Position) -> Result<(), StoreError> {
+        let moved = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(keys::of_user(&device.user, keys::device(&device.id))))
+            .update_expression("SET cursor_epoch = :epoch, cursor_seq = :seq")
+            .condition_expression(
+                "generation = :generation AND (attribute_not_exists(cursor_epoch) OR cursor_epoch < :epoch \
+                 OR (cursor_epoch = :epoch AND cursor_seq < :seq))",
+            )
+            .expression_attribute_values(":epoch", keys::number(to.epoch))
+            .expression_attribute_values(":seq", keys::number(to.seq))
+            .expression_attribute_values(":generation", keys::number(device.generation))
+            .send()
+            .await;
+        took_place("move cursor", moved).map(|_| ())
+    }
+
+    /// Claims a fallback step for `worker`, just before its provider is called: `false` where the message is confirmed or closed
+    /// by now, or another worker was first. This one write is what keeps an SMS from going out twice. A worker whose own
+    /// claim was answered with silence, and was sent again, knows it by its name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn claim_step(&self, due: &StepDue, worker: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let step = due.step;
+        let claimed = self
+            .update_entry(
+                "claim fallback step",
+                &due.user,
+                due.position,
+                &format!("SET steps[{step}].claimed = :now, steps[{step}].claimed_by = :worker"),
+                &format!(
+                    "message = :id AND attribute_not_exists(steps[{step}].claimed) AND attribute_not_exists(closed) \
+                     AND size(acked_by) = :none AND size(read_by) = :none"
+                ),
+                &[],
+                vec![
+                    (":now", keys::number(now.0)),
+                    (":worker", keys::text(worker)),
+                    (":id", keys::text(due.id.as_str())),
+                    (":none", keys::number(0)),
+                ],
+            )
+            .await?;
+        if claimed {
+            return Ok(true);
+        }
+        let entry = self.entry(&due.user, due.position).await?;
+        let by = entry.as_ref().and_then(|entry| entry.steps.get(step)?.claimed_by.as_deref());
+        Ok(by == Some(worker))
     }
 
     /// Records how a step ended. The first outcome stays; `false` where there was one.
@@ -349,10 +444,7 @@ impl Users {
     }
 
     /// One conditional update of an entry: whether the condition held.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one DynamoDB request, named at each of its four callers"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "the parts of one DynamoDB request, named at each of its callers")]
     async fn update_entry(
         &self,
         operation: &'static str,

@@ -1,12 +1,12 @@
 //! One record per send. It is the idempotency record too: an idempotency key gives the message its id, so that writing the
 //! record is the check.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::{Deserialize, Serialize};
 use tidings_domain::{AppId, Message, MessageId, Timestamp, mailbox::RETENTION_SECONDS};
-use tidings_wire::send::Downgrade;
+use tidings_wire::send::{Downgrade, Priority};
 
-use crate::{StoreError, error::took_place, item, keys};
+use crate::{StoreError, error::took_place, item, item::Item, keys};
 
 /// The `Messages` table.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct Messages {
 }
 
 /// What is kept of a send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
     /// The message.
     pub id: MessageId,
@@ -30,12 +30,33 @@ pub struct Stored {
     pub body_hash: String,
     /// When it was accepted.
     pub accepted: Timestamp,
+    /// When it is sent, where that is later.
+    pub send_at: Option<Timestamp>,
     /// When it expires.
     pub deadline: Timestamp,
     /// Effective time to live, in seconds.
     pub ttl: u64,
+    /// Its lane.
+    pub priority: Priority,
+    /// Effective seconds of redelivery.
+    pub duration: Option<u64>,
+    /// When it was cancelled.
+    pub cancelled: Option<Timestamp>,
+    /// When a message that is sent later was begun to be sent.
+    pub begun: Option<Timestamp>,
+    /// The message itself, where it is sent later.
+    pub message: Option<Message>,
     /// What took effect differently from what the request said.
     pub downgrades: Vec<Downgrade>,
+}
+
+/// What became of cancelling a message: its record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cancelled {
+    /// It is cancelled.
+    Now(Stored),
+    /// It was cancelled before.
+    Before(Stored),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,7 +68,19 @@ struct MessageItem {
     aliases: Vec<String>,
     body_hash: String,
     accepted: i64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    send_at: Option<i64>,
     ttl_seconds: u64,
+    priority: Priority,
+    #[serde(rename = "redeliver_seconds", skip_serializing_if = "Option::is_none", default)]
+    duration: Option<u64>,
+    #[serde(rename = "cancelled_at", skip_serializing_if = "Option::is_none", default)]
+    cancelled: Option<i64>,
+    #[serde(rename = "begun_at", skip_serializing_if = "Option::is_none", default)]
+    begun: Option<i64>,
+    /// As one JSON text: an app's `extra` may be nested deeper than DynamoDB's 32 levels.
+    #[serde(rename = "payload", skip_serializing_if = "Option::is_none", default)]
+    message: Option<String>,
     downgrades: Vec<Downgrade>,
     expires_at: i64,
 }
@@ -63,27 +96,63 @@ impl Stored {
             aliases,
             body_hash,
             accepted: message.accepted,
+            send_at: message.send_at,
             deadline: message.deadline(),
             ttl: message.ttl,
+            priority: message.priority,
+            duration: message.duration,
+            cancelled: None,
+            begun: None,
+            message: message.send_at.map(|_| message.clone()),
             downgrades: message.downgrades.clone(),
         }
     }
 }
 
-impl From<MessageItem> for Stored {
-    fn from(item: MessageItem) -> Self {
-        let accepted = Timestamp(item.accepted);
-        Self {
+impl MessageItem {
+    fn new(operation: &'static str, stored: &Stored) -> Result<Self, StoreError> {
+        let message = stored.message.as_ref().map(serde_json::to_string).transpose();
+        Ok(Self {
+            pk: stored.id.clone(),
+            app: stored.app.clone(),
+            tenant: stored.tenant.clone(),
+            aliases: stored.aliases.clone(),
+            body_hash: stored.body_hash.clone(),
+            accepted: stored.accepted.0,
+            send_at: stored.send_at.map(|at| at.0),
+            ttl_seconds: stored.ttl,
+            priority: stored.priority,
+            duration: stored.duration,
+            cancelled: stored.cancelled.map(|at| at.0),
+            begun: stored.begun.map(|at| at.0),
+            message: message.map_err(|error| StoreError::item(operation, error))?,
+            downgrades: stored.downgrades.clone(),
+            expires_at: item::expiry(stored.deadline.plus_seconds(RETENTION_SECONDS)),
+        })
+    }
+
+    fn stored(operation: &'static str, item: Item) -> Result<Stored, StoreError> {
+        let item: Self = item::read(operation, item)?;
+        let (accepted, send_at) = (Timestamp(item.accepted), item.send_at.map(Timestamp));
+        let message = item.message.map(|text| serde_json::from_str(&text)).transpose();
+        Ok(Stored {
             id: item.pk,
             app: item.app,
             tenant: item.tenant,
             aliases: item.aliases,
             body_hash: item.body_hash,
             accepted,
-            deadline: accepted.plus_seconds(item.ttl_seconds),
+            send_at,
+            deadline: send_at.unwrap_or(accepted).plus_seconds(item.ttl_seconds),
             ttl: item.ttl_seconds,
+            priority: item.priority,
+            duration: item.duration,
+            cancelled: item.cancelled.map(Timestamp),
+            begun: item.begun.map(Timestamp),
+            // The parser's own words may quote what is nobody's business in a log.
+            message: message.map_err(|_| StoreError::item(operation, "payload"))?,
             downgrades: item.downgrades,
-        }
+        })
     }
 }
 
@@ -100,17 +169,7 @@ impl Messages {
     /// [`StoreError`].
     pub async fn store(&self, stored: &Stored) -> Result<Option<Stored>, StoreError> {
         const OPERATION: &str = "store message";
-        let item = MessageItem {
-            pk: stored.id.clone(),
-            app: stored.app.clone(),
-            tenant: stored.tenant.clone(),
-            aliases: stored.aliases.clone(),
-            body_hash: stored.body_hash.clone(),
-            accepted: stored.accepted.0,
-            ttl_seconds: stored.ttl,
-            downgrades: stored.downgrades.clone(),
-            expires_at: item::expiry(stored.deadline.plus_seconds(RETENTION_SECONDS)),
-        };
+        let item = MessageItem::new(OPERATION, stored)?;
         // What has expired and is not swept away yet does not count.
         let put = self
             .client
@@ -139,8 +198,58 @@ impl Messages {
             .send()
             .await
             .map_err(|error| StoreError::request(OPERATION, error))?;
-        let Some(item) = answer.item else { return Ok(None) };
-        let item: MessageItem = item::read(OPERATION, item)?;
-        Ok((item.expires_at > now.seconds()).then(|| item.into()))
+        let stored = answer.item.map(|item| MessageItem::stored(OPERATION, item)).transpose()?;
+        Ok(stored.filter(|stored| now <= stored.deadline.plus_seconds(RETENTION_SECONDS)))
+    }
+
+    /// Cancels a message, once; `None` where there is no such message.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn cancel(&self, id: &MessageId, now: Timestamp) -> Result<Option<Cancelled>, StoreError> {
+        if let Some(stored) = self.mark("cancel message", id, "cancelled_at", now).await? {
+            return Ok(Some(Cancelled::Now(stored)));
+        }
+        let stored = self.get(id, now).await?;
+        // Our own write may have been answered with silence and sent again.
+        let ours = |stored: Stored| match stored.cancelled {
+            Some(at) if at == now => Cancelled::Now(stored),
+            Some(_) | None => Cancelled::Before(stored),
+        };
+        Ok(stored.map(ours))
+    }
+
+    /// Begins to send a message whose time has come; `None` where it is cancelled, or gone. Cancelling and beginning exclude
+    /// each other in this one item. What has begun may begin again: it doubles nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin(&self, id: &MessageId, now: Timestamp) -> Result<Option<Stored>, StoreError> {
+        self.mark("begin to send", id, "begun_at", now).await
+    }
+
+    /// Sets a time that is not set yet, unless the message is cancelled; the record afterwards.
+    async fn mark(
+        &self,
+        operation: &'static str,
+        id: &MessageId,
+        attribute: &str,
+        now: Timestamp,
+    ) -> Result<Option<Stored>, StoreError> {
+        let marked = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(keys::of(id.as_str())))
+            .update_expression(format!("SET {attribute} = if_not_exists({attribute}, :now)"))
+            .condition_expression("attribute_exists(pk) AND attribute_not_exists(cancelled_at)")
+            .expression_attribute_values(":now", keys::number(now.0))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await;
+        match marked {
+            Ok(answer) => answer.attributes.map(|item| MessageItem::stored(operation, item)).transpose(),
+            Err(error) => took_place::<(), _, _>(operation, Err(error)).map(|_| None),
+        }
     }
 }

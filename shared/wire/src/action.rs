@@ -24,31 +24,33 @@ pub struct Position {
     pub seq: u64,
 }
 
-/// One message of the mailbox, named by its id and its place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One message of the mailbox, or everything up to a place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Receipt {
-    /// The message.
-    pub id: String,
-    /// Where it stands.
+    /// The message at this place; without one, every message up to it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<String>,
+    /// The place.
     #[serde(flatten)]
     pub position: Position,
 }
 
 /// What a device says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "lowercase")]
 pub enum Action {
     /// I am here; what is the head of my mailbox?
     Ping,
-    /// Give me what came after this place; without one, everything that is kept.
+    /// Give me what came after this place: `0, 0` for everything that is kept. Without one, what came after the place that
+    /// the service keeps for this device.
     Sync {
         /// Last place that was received without a gap before it.
         #[serde(flatten, skip_serializing_if = "Option::is_none")]
         after: Option<Position>,
     },
-    /// I have received this message.
+    /// I have received this.
     Ack(Receipt),
-    /// A person has read this message.
+    /// A person has read this.
     Read(Receipt),
     /// The app went to the foreground or the background.
     State {
@@ -94,7 +96,7 @@ impl Action {
 }
 
 fn receipt(fields: &mut Fields) -> Option<Receipt> {
-    let id = fields.required_text("id", limits::IDENTIFIER_CHARS);
+    let id = fields.text("id", limits::IDENTIFIER_CHARS);
     fields.require("epoch");
     let epoch = fields.integer("epoch", &(0..=u64::MAX));
     fields.require("seq");
@@ -114,13 +116,14 @@ mod tests {
     #[test]
     fn reads_what_it_writes() {
         let position = Position { epoch: 7, seq: 3 };
-        let receipt = Receipt { id: "m".into(), position };
+        let receipt = Receipt { id: Some("m".into()), position };
         for action in [
             Action::Ping,
             Action::Sync { after: None },
             Action::Sync { after: Some(position) },
             Action::Ack(receipt.clone()),
             Action::Read(receipt),
+            Action::Ack(Receipt { id: None, position }),
             Action::State { state: AppState::Background },
         ] {
             assert_eq!(parse(&serde_json::to_value(&action).unwrap()), Ok(action));
@@ -133,7 +136,7 @@ mod tests {
         assert_eq!(wrong(serde_json::json!({})), ["action"]);
         assert_eq!(wrong(serde_json::json!({"action": "dance"})), ["action"]);
         assert_eq!(wrong(serde_json::json!({"action": "sync", "epoch": 1})), ["seq"]);
-        assert_eq!(wrong(serde_json::json!({"action": "ack"})), ["id", "epoch", "seq"]);
+        assert_eq!(wrong(serde_json::json!({"action": "ack"})), ["epoch", "seq"]);
         assert_eq!(wrong(serde_json::json!({"action": "state", "state": "asleep"})), ["state"]);
         assert_eq!(wrong(serde_json::json!({"action": "ping", "extra": 1})), ["extra"]);
     }

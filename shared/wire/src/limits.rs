@@ -42,6 +42,18 @@ pub const TTL_SECONDS: std::ops::RangeInclusive<u64> = 0..=2_419_200;
 /// Time that a message is kept where the sender does not say, in seconds (72 hours).
 pub const TTL_DEFAULT_SECONDS: u64 = 259_200;
 
+/// Shortest and longest time for which a message with `needConfirm` is redelivered, in seconds (5 minutes to 72 hours).
+pub const DURATION_SECONDS: std::ops::RangeInclusive<u64> = 300..=259_200;
+
+/// How far ahead a message may be scheduled, in seconds (365 days).
+pub const SEND_AT_AHEAD_SECONDS: u64 = 31_536_000;
+
+/// Most recipients of a message of high priority; a message to more is bulk, and travels in the lane of normal priority.
+pub const HIGH_PRIORITY_RECIPIENTS: usize = 25;
+
+/// Longest life of a message with `persist: false`, in seconds: who is not connected by then does not receive it.
+pub const TRANSIENT_SECONDS: u64 = 240;
+
 /// Longest delay of one fallback step, in seconds (72 hours).
 pub const FALLBACK_AFTER_SECONDS: std::ops::RangeInclusive<u64> = 0..=259_200;
 
@@ -49,4 +61,4 @@ pub const FALLBACK_AFTER_SECONDS: std::ops::RangeInclusive<u64> = 0..=259_200;
 pub const BADGE: std::ops::RangeInclusive<u64> = 0..=99_999;
 
 /// Entries that one `sync` replays at most; `more` tells the client to ask again.
-pub const SYNC_PAGE: u64 = 100;
+pub const SYNC_PAGE: usize = 100;

@@ -54,9 +54,9 @@ choice! {
 choice! {
     /// How soon the message is worked on.
     Priority {
-        /// At once.
+        /// In a lane of its own, for at most [`limits::HIGH_PRIORITY_RECIPIENTS`]: no bulk send is ever in front of it.
         High = "high",
-        /// At once, after those of high priority.
+        /// In the lane of bulk sends.
         Normal = "normal",
     }
 }
@@ -143,7 +143,7 @@ pub struct Content {
     /// What the app filters by.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tag: Option<String>,
-    /// Whether the sender wants every device to confirm.
+    /// Whether it is redelivered until a device confirms it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub need_confirm: Option<bool>,
 }
@@ -173,19 +173,20 @@ pub struct SendRequest {
     /// Text of the SMS, where the chain comes to one. Without `fallback` it makes the chain: one SMS.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sms_message: Option<String>,
-    /// Seconds during which an unconfirmed message is redelivered.
+    /// Seconds during which a message with `needConfirm` is redelivered until a device confirms it; brought within
+    /// [`limits::DURATION_SECONDS`]. Default: as long as it is kept.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub duration: Option<u64>,
     /// Seconds that the message is kept for its recipient.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ttl: Option<u64>,
-    /// How soon it is worked on.
+    /// Its lane. Default: high for up to [`limits::HIGH_PRIORITY_RECIPIENTS`] recipients, normal for more.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub priority: Option<Priority>,
-    /// Replaces what has not been shown yet under the same key.
+    /// Replaces what the recipient has not been shown yet under the same key.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub collapse_key: Option<String>,
-    /// When to send, RFC 3339.
+    /// When to send, RFC 3339, to the second: up to [`limits::SEND_AT_AHEAD_SECONDS`] ahead.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub send_at: Option<Timestamp>,
     /// Whether the message is kept for who is not connected. Default: true.
@@ -295,9 +296,27 @@ pub struct SendAnswer {
     pub recipients: usize,
     /// Effective time to live, in seconds.
     pub ttl: u64,
+    /// Effective priority. One user's messages of one priority arrive in the order of their acceptance.
+    pub priority: Priority,
+    /// Effective seconds of redelivery, for a message with `needConfirm`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub duration: Option<u64>,
+    /// When it is sent, where that is later.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub send_at: Option<Timestamp>,
     /// Every option that takes effect differently from what the request says.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub downgrades: Vec<Downgrade>,
+}
+
+/// The answer to `DELETE /v1/messages/{requestId}`: nothing of the message begins after this that had not begun before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CancelAnswer {
+    /// The message.
+    pub request_id: String,
+    /// When it was cancelled.
+    pub cancelled_at: Timestamp,
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ choice! {
     /// What has become of a message for one recipient: the best that has happened so far. It only ever improves, and at the
     /// end of the message's life it is one of the settled ones.
     State {
+        /// Accepted, to be sent later.
+        Scheduled = "scheduled",
         /// Accepted and queued; not stored in the recipient's mailbox yet.
         Accepted = "accepted",
         /// In the mailbox; waiting for a device or for the next fallback step.
@@ -18,7 +20,7 @@ choice! {
         FallbackDelivered = "fallback-delivered",
         /// Nobody confirmed it in its time. Settled.
         Expired = "expired",
-        /// It was held back, for a reason that the trail names. Settled.
+        /// It was held back, for a reason that the trail names: cancelled, replaced, or no step applied. Settled.
         Suppressed = "suppressed",
         /// Every step was tried, and refused. Settled.
         Failed = "failed",
@@ -30,10 +32,14 @@ choice! {
     Event {
         /// `send` answered 202.
         Accepted = "accepted",
+        /// It is to be sent at this time.
+        Scheduled = "scheduled",
         /// It stands in the mailbox.
         Stored = "stored",
         /// It was posted to a connection of a device; no proof that it arrived.
         Posted = "posted",
+        /// It was posted to a connection of a device once more, because nobody had confirmed it.
+        Redelivered = "redelivered",
         /// No device was connected.
         Offline = "offline",
         /// The connection turned out to be gone.
@@ -52,7 +58,37 @@ choice! {
         StepSkipped = "step-skipped",
         /// The step began and nobody knows how it ended; it is never repeated.
         StepUnknown = "step-unknown",
+        /// The sender cancelled it: nothing begins after this.
+        Cancelled = "cancelled",
+        /// A newer message under the same `collapseKey` took its place: nothing begins after this.
+        Replaced = "replaced",
+        /// Its time was over, and nobody had confirmed it.
+        Expired = "expired",
     }
+}
+
+choice! {
+    /// How far a message has come on one device.
+    DeviceState {
+        /// Posted to a connection of it; no proof that it arrived.
+        Posted = "posted",
+        /// Posted to a connection that was gone.
+        Gone = "gone",
+        /// The device acknowledged it.
+        Confirmed = "confirmed",
+        /// A person read it there.
+        Read = "read",
+    }
+}
+
+/// One device of a recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceTrail {
+    /// The device.
+    pub device_id: String,
+    /// How far the message has come there.
+    pub state: DeviceState,
 }
 
 /// One thing that happened, and when.
@@ -77,6 +113,17 @@ pub struct Transition {
     pub code: Option<String>,
 }
 
+impl State {
+    /// Whether nothing but a late confirmation can follow.
+    #[must_use]
+    pub fn is_settled(self) -> bool {
+        match self {
+            Self::Scheduled | Self::Accepted | Self::Pending => false,
+            Self::Confirmed | Self::FallbackDelivered | Self::Expired | Self::Suppressed | Self::Failed => true,
+        }
+    }
+}
+
 /// One recipient's part of the trail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -88,6 +135,9 @@ pub struct RecipientTrail {
     /// Where it stands in the user's mailbox.
     #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
     pub position: Option<Position>,
+    /// Every device that it was posted to or that spoke of it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub devices: Vec<DeviceTrail>,
     /// Everything that happened, oldest first.
     pub transitions: Vec<Transition>,
 }
@@ -100,8 +150,14 @@ pub struct Trail {
     pub request_id: String,
     /// When it was accepted.
     pub accepted_at: Timestamp,
+    /// When it is sent, where that is later.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub send_at: Option<Timestamp>,
     /// When it expires for whoever has not confirmed it.
     pub expires_at: Timestamp,
+    /// When it was cancelled.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cancelled_at: Option<Timestamp>,
     /// Every option that takes effect differently from what the request said.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub downgrades: Vec<Downgrade>,

@@ -1,0 +1,55 @@
+//! `DELETE /v1/messages/{id}`: nothing of the message begins any more.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::HeaderMap,
+};
+use tidings_domain::{MessageId, Timestamp};
+use tidings_runtime::http::{self, ApiError, Invocation};
+use tidings_store::{Cancelled, Stored};
+use tidings_wire::send::CancelAnswer;
+
+use crate::Deps;
+
+/// Cancels a message. One that is to be sent later is never sent; of one that was sent, no fallback step, no redelivery and no
+/// replay begins after this. What devices have shown stays shown.
+pub(crate) async fn cancel(
+    State(deps): State<Arc<Deps>>,
+    Path(id): Path<String>,
+    invocation: Invocation,
+    headers: HeaderMap,
+) -> Result<Json<CancelAnswer>, ApiError> {
+    const UNKNOWN: ApiError = ApiError::NotFound("no such message, or it is no longer kept");
+    let now = Timestamp::now();
+    let app = deps.apps.authenticate(http::bearer(&headers), now).await?;
+    let id: MessageId = id.parse().map_err(|_| UNKNOWN)?;
+    let stored = deps.messages.get(&id, now).await?.filter(|stored| stored.app == app.id).ok_or(UNKNOWN)?;
+    if stored.cancelled.is_none() && now > stored.deadline {
+        return Err(ApiError::Settled(stored.deadline));
+    }
+    let cancelled = deps.messages.cancel(&id, now).await?.ok_or(UNKNOWN)?;
+    let (stored, before) = match cancelled {
+        Cancelled::Now(stored) => (stored, false),
+        Cancelled::Before(stored) => (stored, true),
+    };
+    let at = stored.cancelled.unwrap_or(now);
+    // Also after a cancellation before: whoever did that may have died before this.
+    if has_begun(&stored) {
+        let withdrawn = deps.lanes.withdraw(&stored, at, invocation.trace.as_deref()).await;
+        withdrawn.map_err(|error| ApiError::Unavailable(error.into()))?;
+    }
+    if before {
+        return Err(ApiError::AlreadyCancelled(at));
+    }
+    tracing::info!(message_id = %id, recipients = stored.aliases.len(), "message cancelled");
+    Ok(Json(CancelAnswer { request_id: id.to_string(), cancelled_at: at }))
+}
+
+/// Whether deliveries may be on their way. The record says so of a message that was to be sent later; its cancellation keeps it
+/// from beginning after that.
+fn has_begun(stored: &Stored) -> bool {
+    stored.send_at.is_none() || stored.begun.is_some()
+}

@@ -1,0 +1,80 @@
+//! What waits for its time: on the `later` queue, or in the due table where that is further off.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{MessageId, Timestamp, delivery::Again, fallback::StepDue};
+
+/// Something that is due at a time. Nothing is cancelled: what is not needed any more is found so when it is due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "timer", rename_all = "lowercase")]
+pub enum Timer {
+    /// A step of a fallback chain.
+    Step(StepDue),
+    /// A redelivery.
+    Again(Again),
+    /// A message that is sent later than it was accepted.
+    Send(SendDue),
+}
+
+/// A message that is sent later than it was accepted. Its record holds the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendDue {
+    /// The message.
+    pub id: MessageId,
+    /// When.
+    pub due: Timestamp,
+}
+
+impl Timer {
+    /// When it is due.
+    #[must_use]
+    pub fn due(&self) -> Timestamp {
+        match self {
+            Self::Step(step) => step.due,
+            Self::Again(again) => again.due,
+            Self::Send(send) => send.due,
+        }
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn message(&self) -> &MessageId {
+        match self {
+            Self::Step(step) => &step.id,
+            Self::Again(again) => &again.id,
+            Self::Send(send) => &send.id,
+        }
+    }
+
+    /// What makes it one of a kind among the timers of its time.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Self::Step(step) => format!("{}#{}#{}", step.id, step.step, step.user.digest()),
+            Self::Again(again) => format!("{}#again{}#{}", again.id, again.attempt, again.user.digest()),
+            Self::Send(send) => format!("{}#send", send.id),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Position, delivery::tests};
+
+    #[test]
+    fn reads_what_it_writes() {
+        let (user, id, due) = (tests::delivery(1).user, tests::id(1), Timestamp(5));
+        let position = Position { epoch: u64::MAX, seq: 3 };
+        let step = StepDue { user: user.clone(), position, id: id.clone(), step: 1, due, waited: true };
+        let again = Again { user, position, id: id.clone(), attempt: 1, due };
+        let timers = [Timer::Step(step), Timer::Again(again), Timer::Send(SendDue { id, due })];
+        for timer in &timers {
+            let json = serde_json::to_string(timer).unwrap();
+            assert_eq!(&serde_json::from_str::<Timer>(&json).unwrap(), timer);
+            assert_eq!((timer.due(), timer.message()), (due, &tests::id(1)));
+        }
+        assert!(timers[0].key() != timers[1].key() && timers[1].key() != timers[2].key());
+    }
+}

@@ -1,0 +1,86 @@
+//! The delivery queues, one for each priority: what goes to many never stands in front of what goes to few.
+
+use futures_util::stream::{self, TryStreamExt};
+use tidings_domain::{
+    Message, MessageId, Timestamp, UserKey,
+    delivery::{Again, Job, Withdraw},
+};
+use tidings_queue::{BATCH, DeliverQueue, QueueError};
+use tidings_store::Stored;
+use tidings_wire::send::Priority;
+
+use crate::{Sdk, config::ConfigError};
+
+/// Batches that are sent to a queue at the same time.
+const BATCHES_AT_ONCE: usize = 8;
+
+/// The two lanes.
+#[derive(Clone, Debug)]
+pub struct Lanes {
+    high: DeliverQueue,
+    normal: DeliverQueue,
+}
+
+impl Lanes {
+    /// Over the queues that the environment names.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn from_env(sdk: &Sdk) -> Result<Self, ConfigError> {
+        Ok(Self { high: sdk.deliver_queue()?, normal: sdk.bulk_queue()? })
+    }
+
+    fn of(&self, priority: Priority) -> &DeliverQueue {
+        match priority {
+            Priority::High => &self.high,
+            Priority::Normal => &self.normal,
+        }
+    }
+
+    /// Puts a delivery for each recipient on its lane.
+    ///
+    /// # Errors
+    /// [`QueueError`]; doing it again doubles nothing.
+    pub async fn deliver(&self, message: &Message, aliases: &[String], trace: Option<&str>) -> Result<(), QueueError> {
+        let jobs: Vec<Job> = message.deliveries(aliases).map(|delivery| Job::Deliver(Box::new(delivery))).collect();
+        enqueue(self.of(message.priority), &jobs, trace).await
+    }
+
+    /// Puts a withdrawal for each recipient behind its delivery, in the same lane and the same order.
+    ///
+    /// # Errors
+    /// [`QueueError`]; doing it again doubles nothing.
+    pub async fn withdraw(&self, stored: &Stored, at: Timestamp, trace: Option<&str>) -> Result<(), QueueError> {
+        let job = |alias: &String| {
+            let user = UserKey { app: stored.app.clone(), tenant: stored.tenant.clone(), alias: alias.clone() };
+            let id: MessageId = stored.id.clone();
+            Job::Withdraw(Withdraw { user, id, at })
+        };
+        let jobs: Vec<Job> = stored.aliases.iter().map(job).collect();
+        enqueue(self.of(stored.priority), &jobs, trace).await
+    }
+
+    /// Puts a redelivery on the lane of normal priority, whatever that of its message was: no first delivery waits for it.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub async fn again(&self, again: Again, trace: Option<&str>) -> Result<(), QueueError> {
+        enqueue(&self.normal, &[Job::Again(again)], trace).await
+    }
+}
+
+/// Puts jobs on a queue, ten a request. A batch of which some were refused is sent once more as a whole: what is on the queue
+/// already is dropped there.
+async fn enqueue(queue: &DeliverQueue, jobs: &[Job], trace: Option<&str>) -> Result<(), QueueError> {
+    stream::iter(jobs.chunks(BATCH).map(Ok))
+        .try_for_each_concurrent(BATCHES_AT_ONCE, |batch| async move {
+            match queue.send(batch, trace).await {
+                Err(QueueError::Partial { refused, code, .. }) => {
+                    tracing::warn!(refused, code, "part of a batch was refused; sending it once more");
+                    queue.send(batch, trace).await
+                }
+                sent => sent,
+            }
+        })
+        .await
+}

@@ -1,0 +1,60 @@
+//! What of DynamoDB's refusals is worth another try. The SDK knows throttling, server errors and lost answers; it leaves
+//! conflicts between transactions to us.
+
+use aws_sdk_dynamodb::{
+    Client,
+    config::{
+        interceptors::InterceptorContext,
+        retry::{ClassifyRetry, RetryAction},
+    },
+    error::ProvideErrorMetadata,
+    operation::{
+        delete_item::DeleteItemError, put_item::PutItemError, transact_write_items::TransactWriteItemsError,
+        update_item::UpdateItemError,
+    },
+};
+
+/// A client whose requests are tried again also where another transaction had an item in hand.
+#[must_use]
+pub fn client(config: &aws_types::SdkConfig) -> Client {
+    let config = aws_sdk_dynamodb::config::Builder::from(config).retry_classifier(TransactionConflicts).build();
+    Client::from_conf(config)
+}
+
+/// Two transactions, or a transaction and a write, that met at one item: the loser has changed nothing.
+#[derive(Debug)]
+struct TransactionConflicts;
+
+impl ClassifyRetry for TransactionConflicts {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let error = context.output_or_error().and_then(Result::err).and_then(|error| error.as_operation_error());
+        let single = [
+            error.and_then(|error| error.downcast_ref::<PutItemError>()).and_then(ProvideErrorMetadata::code),
+            error.and_then(|error| error.downcast_ref::<UpdateItemError>()).and_then(ProvideErrorMetadata::code),
+            error.and_then(|error| error.downcast_ref::<DeleteItemError>()).and_then(ProvideErrorMetadata::code),
+        ];
+        let transaction = error.and_then(|error| error.downcast_ref::<TransactWriteItemsError>());
+        if single.contains(&Some("TransactionConflictException")) || transaction.is_some_and(is_conflict) {
+            RetryAction::transient_error()
+        } else {
+            RetryAction::NoActionIndicated
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "transaction conflicts"
+    }
+}
+
+/// Whether a transaction was cancelled for nothing but conflicts: a condition that does not hold will not hold next time.
+fn is_conflict(error: &TransactWriteItemsError) -> bool {
+    match error {
+        TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+            let codes = || cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code());
+            let known = |code| matches!(code, "None" | "TransactionConflict" | "ThrottlingError");
+            codes().any(|code| code != "None") && codes().all(known)
+        }
+        TransactWriteItemsError::TransactionInProgressException(_) => true,
+        _ => false,
+    }
+}
