@@ -1,6 +1,7 @@
 //! A device in the hands of an app: commands in, events out.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -83,6 +84,15 @@ pub struct Received {
     pub message: MessageFrame,
     /// The frame on the wire, a JWE in compact form.
     pub sealed: String,
+}
+
+// By hand, because `MessageFrame` has neither: its JSON holds no float that is not equal to itself.
+impl Eq for Received {}
+
+impl Hash for Received {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.message.id, self.message.position, &self.sealed).hash(state);
+    }
 }
 
 /// What happens to a device.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::backoff;
-use crate::device::{Command, Event, Options, TokenIn, Unreadable};
+use crate::device::{Ack, Command, Event, Options, TokenIn, Unreadable};
 use crate::dial::{ConnectError, Dial, Socket};
 use crate::identity::Identity;
 use crate::inbox::{Inbox, Step};
@@ -219,7 +219,7 @@ impl Worker {
     /// What is worth saying later: confirmations. A heartbeat or a state is about its own moment.
     fn keep(&mut self, action: Action) {
         match &action {
-            Action::Ack(receipt) => self.inbox.acknowledged(&receipt.id),
+            Action::Ack(receipt) => self.inbox.acknowledged(receipt.position),
             Action::Read(_) => {}
             Action::Ping | Action::Sync { .. } | Action::State { .. } => return,
         }
@@ -357,7 +357,7 @@ impl Worker {
         action: Action,
     ) -> Result<(), Loss> {
         if let Action::Ack(receipt) = &action {
-            self.inbox.acknowledged(&receipt.id);
+            self.inbox.acknowledged(receipt.position);
         }
         if action == Action::Ping {
             deadlines.pong.get_or_insert(Instant::now() + self.options.answer_within);
@@ -452,6 +452,10 @@ impl Worker {
                     say(socket, &action).await?;
                     self.note(action);
                 }
+                Step::AckAgain(receipt) if self.options.ack == Ack::Automatic => {
+                    say(socket, &Action::Ack(receipt)).await?;
+                }
+                Step::AckAgain(_) => {}
                 Step::Deliver(received) => self.tell(Event::Message(received)),
                 Step::Synced(synced) => {
                     // Only now the connection has proved its worth.
