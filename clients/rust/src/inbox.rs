@@ -276,7 +276,8 @@ impl Inbox {
     fn coverage(&self, replay: &Replay, synced: &Synced) -> Coverage {
         let end = synced.position;
         // A replay has one epoch: the entries of the one before are gone when it begins.
-        let within = |place: Option<Position>| place.filter(|at| at.epoch == end.epoch).map_or(0, |at| at.seq.min(end.seq));
+        let within =
+            |place: Option<Position>| place.filter(|at| at.epoch == end.epoch).map_or(0, |at| at.seq.min(end.seq));
         let shown = within(self.cursor).saturating_sub(within(replay.after));
         let held = self.held.keys().filter(|at| at.epoch == end.epoch && **at <= end).count() as u64;
         let here = shown + held;
@@ -286,6 +287,8 @@ impl Inbox {
         }
         match here.cmp(&synced.count) {
             std::cmp::Ordering::Less => Coverage::Short,
+            // As many as were sent. `count` cannot tell whether they are the same: a live message that was withdrawn on its way,
+            // so that the replay passes over its place, would stand in for one that is missing.
             std::cmp::Ordering::Equal => Coverage::Complete,
             std::cmp::Ordering::Greater => Coverage::Stray,
         }
