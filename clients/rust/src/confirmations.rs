@@ -6,11 +6,11 @@ use std::time::Duration;
 use tidings_wire::Action;
 use tokio::time::Instant;
 
-/// An acknowledgement that was said so shortly before the connection ended may not have been carried out, even though it
-/// was carried: the service may have forgotten the connection first.
+/// An acknowledgement that was said so shortly before the connection ended may not have been carried out, even though
+/// it was carried: the service may have forgotten the connection first.
 const DOUBTFUL: Duration = Duration::from_secs(10);
-/// So many of each kind are kept at most, the newest. A message whose acknowledgement is dropped or lost all the same is
-/// sent again where somebody waits for it, and then acknowledged again.
+/// So many of each kind are kept at most, the newest. A message whose acknowledgement is dropped or lost all the same
+/// is sent again where somebody waits for it, and then acknowledged again.
 const KEPT: usize = 4_096;
 
 /// What the app confirmed and the service may not have heard.
@@ -60,8 +60,8 @@ impl Confirmations {
         }
     }
 
-    /// A ping that was said then has been answered: what was said before it has arrived. TCP alone tells nothing of that;
-    /// it takes words for a peer that is long gone.
+    /// A ping that was said then has been answered: what was said before it has arrived. TCP alone tells nothing of
+    /// that; it takes words for a peer that is long gone.
     pub(crate) fn arrived_before(&mut self, ping: Instant) {
         for said in self.said.iter_mut().take_while(|said| said.at < ping) {
             said.arrived = true;

@@ -4,14 +4,16 @@
 //! too early, and asks for the rest. Each message is shown once and in order, because
 //!
 //! - a message is shown when everything before it was, or was passed over by the service: never else;
-//! - what stands at or before the cursor is never shown again, whoever sends it: an earlier life of the app showed it, or
-//!   the service said that there is nothing to show;
-//! - the cursor never goes back, and never passes a message that the service has sent and that did not come.
+//! - what stands at or before the cursor is never shown again, whoever sends it: an earlier life of the app showed it,
+//!   or the service said that there is nothing to show;
+//! - the cursor never passes a message that the service has sent and that did not come, and never goes back, unless it
+//!   turns out to be the cursor of another mailbox.
 //!
-//! A replay passes over entries that are not for this device: of another platform, expired, cancelled, confirmed. So a
-//! hole may be nothing. `count` says how many messages the replay sent, and it is complete when as many places in what it
-//! covers are here. An answer to an earlier question may come late, even after messages that it counts were shown. It
-//! then counts more than is missing, never less: what the service wants to give us at a place can only be withdrawn.
+//! A replay passes over entries that are not for this device: of another platform, expired, cancelled, confirmed. So
+//! a hole may be nothing. `count` says how many messages the replay sent, and it is complete when as many places in
+//! what it covers are here. An answer to an earlier question may come late, even after messages that it counts were
+//! shown. It then counts more than is missing, never less: what the service wants to give us at a place can only be
+//! withdrawn.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -40,8 +42,8 @@ const REPLAY_ATTEMPTS: u32 = 3;
 pub enum Step {
     /// Say this to the service.
     Say(Action),
-    /// An earlier life of the app was shown this, and its acknowledgement seems to be lost. Acknowledge it again if it is
-    /// the client that acknowledges; an app that does it itself has decided about it then.
+    /// An earlier life of the app was shown this, and its acknowledgement seems to be lost. Acknowledge it again if
+    /// it is the client that acknowledges; an app that does it itself has decided about it then.
     AckAgain(Receipt),
     /// Hand this message to the app. Each id comes once.
     Deliver(Box<Received>),
@@ -155,8 +157,8 @@ impl Inbox {
         }
     }
 
-    /// No answer to the replay, or not all of it, within the time for it. What did not come by several replays may come by
-    /// another connection; passing over it would lose it for good.
+    /// No answer to the replay, or not all of it, within the time for it. What did not come by several replays may
+    /// come by another connection; passing over it would lose it for good.
     #[must_use]
     pub fn replay_overdue(&mut self) -> Vec<Step> {
         let Some(replay) = self.replay.take() else { return Vec::new() };
@@ -232,8 +234,8 @@ impl Inbox {
         }
         let Some(replay) = self.replay.take() else { return steps };
         if Some(end) < replay.after || (synced.more && Some(end) == replay.after) {
-            // The answer to an earlier question, or the service could not even send the first one. Asked again when the time
-            // for an answer is over, not at once.
+            // The answer to an earlier question, or the service could not even send the first one. Asked again when
+            // the time for an answer is over, not at once.
             self.replay = Some(replay);
             return steps;
         }
@@ -252,8 +254,8 @@ impl Inbox {
         steps
     }
 
-    /// The service's log does not reach to the cursor: it is that of another user, or was set back. Everything in it is new.
-    /// Only believed of the first answer on a connection, which cannot be late.
+    /// The service's log does not reach to the cursor: it is that of another user, or was set back. Everything in it
+    /// is new. Only believed of the first answer on a connection, which cannot be late.
     fn begin_anew(&mut self) -> Action {
         self.cursor = Some(Position { epoch: 0, seq: 0 });
         self.earlier = None;
@@ -287,8 +289,8 @@ impl Inbox {
         }
         match here.cmp(&synced.count) {
             std::cmp::Ordering::Less => Coverage::Short,
-            // As many as were sent. `count` cannot tell whether they are the same: a live message that was withdrawn on its way,
-            // so that the replay passes over its place, would stand in for one that is missing.
+            // As many as were sent. `count` cannot tell whether they are the same: a live message that was withdrawn
+            // on its way, so that the replay passes over its place, would stand in for one that is missing.
             std::cmp::Ordering::Equal => Coverage::Complete,
             std::cmp::Ordering::Greater => Coverage::Stray,
         }
@@ -353,9 +355,9 @@ impl Inbox {
         self.seen.is_first(&received.message.id).then_some(Step::Deliver(received))
     }
 
-    /// What comes again: its acknowledgement may have been lost. A message that the app holds unconfirmed is confirmed by
-    /// the app only: a crash would lose it otherwise, because what is confirmed is not replayed. And one that was passed
-    /// over was not shown to anybody.
+    /// What comes again: its acknowledgement may have been lost. A message that the app holds unconfirmed is
+    /// confirmed by the app only: a crash would lose it otherwise, because what is confirmed is not replayed. And one
+    /// that was passed over was not shown to anybody.
     fn again(&self, message: &MessageFrame) -> Option<Step> {
         let receipt = receipt(message)?;
         match self.delivered.get(&receipt.position) {
@@ -410,7 +412,8 @@ pub(crate) fn receipt(message: &MessageFrame) -> Option<Receipt> {
     message.position.map(|position| Receipt { id: message.id.clone(), position })
 }
 
-/// The last ids. Places alone would do for what has one; this also covers what has none, and a service that stores twice.
+/// The last ids. Places alone would do for what has one; this also covers what has none, and a service that stores
+/// twice.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Seen {
     ids: BTreeSet<String>,

@@ -32,8 +32,8 @@ pub(crate) fn received(incoming: Option<Result<Message, tungstenite::Error>>) ->
     }
 }
 
-/// The one thing that the service says in clear: it does not know this connection, so that no key belongs to it. Coming back
-/// costs nothing but the connection; everything else in clear is ignored.
+/// The one thing that the service says in clear: it does not know this connection, so that no key belongs to it.
+/// Coming back costs nothing but the connection; everything else in clear is ignored.
 pub(crate) fn in_clear(incoming: &Incoming) -> Option<Reconnect> {
     let Incoming::Text(text) = incoming else { return None };
     match serde_json::from_str(text) {

@@ -66,7 +66,8 @@ pub enum Loss {
 pub enum CloseReason {
     /// The app asked for it, or no longer listens.
     Asked,
-    /// No further attempt can help: the service refuses this device, which has to be registered anew, or the URL is none.
+    /// No further attempt can help: the service refuses this device, which has to be registered anew, or the URL is
+    /// none.
     CannotConnect(ConnectError),
 }
 

@@ -39,8 +39,8 @@ fn pong(inbox: &mut Inbox, position: Position) -> Vec<String> {
     told(inbox.frame(Frame::Pong(pong), String::new()))
 }
 
-/// The steps in short: `3` delivered, `?2` sync after 2, `!3` acknowledged, `~3` acknowledged again for an earlier life,
-/// `=3` synced.
+/// The steps in short: `3` delivered, `?2` sync after 2, `!3` acknowledged, `~3` acknowledged again for an earlier
+/// life, `=3` synced.
 fn told(steps: Vec<Step>) -> Vec<String> {
     steps
         .into_iter()
