@@ -10,10 +10,10 @@
 //!   turns out to be the cursor of another mailbox.
 //!
 //! A replay passes over entries that are not for this device: of another platform, expired, cancelled, confirmed. So
-//! a hole may be nothing. `count` says how many messages the replay sent, and it is complete when as many places in
-//! what it covers are here. An answer to an earlier question may come late, even after messages that it counts were
-//! shown. It then counts more than is missing, never less: what the service wants to give us at a place can only be
-//! withdrawn.
+//! a hole may be nothing. `posted` names the places that the replay sent, and it is complete when they are here. From
+//! a service that does not name them, `count` says how many they are. An answer to an earlier question may come late,
+//! even after messages that it counts were shown. It then counts more than is missing, never less: what the service
+//! wants to give us at a place can only be withdrawn.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -87,7 +87,7 @@ struct Replay {
 
 impl Hash for Replay {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let short = self.short.as_ref().map(|it| (it.position, it.recovered, it.more, it.count));
+        let short = self.short.as_ref().map(|it| (it.position, it.recovered, it.more, it.count, &it.posted));
         (self.attempt, self.after, self.first, self.anew, short).hash(state);
     }
 }
@@ -277,6 +277,11 @@ impl Inbox {
 
     fn coverage(&self, replay: &Replay, synced: &Synced) -> Coverage {
         let end = synced.position;
+        if let Some(posted) = &synced.posted {
+            let place = |seq| Position { seq, ..end };
+            let here = posted.iter().all(|&seq| self.has(place(seq)) || self.held.contains_key(&place(seq)));
+            return if here { Coverage::Complete } else { Coverage::Short };
+        }
         // A replay has one epoch: the entries of the one before are gone when it begins.
         let within =
             |place: Option<Position>| place.filter(|at| at.epoch == end.epoch).map_or(0, |at| at.seq.min(end.seq));

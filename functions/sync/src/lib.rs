@@ -96,7 +96,7 @@ async fn replay(
     };
     let recovered = mailbox::recovered(cursor, entries.first().map(|entry| entry.position), head);
     let replayed = post(deps, record, &view, &entries, now).await?;
-    tracing::info!(connection = %record.connection.id, count = replayed.count, more, recovered, "mailbox replayed");
+    tracing::info!(connection = %record.connection.id, count = replayed.posted.len(), more, recovered, "mailbox replayed");
     let nothing_yet = Position { epoch: 0, seq: 0 };
     Ok(Some(Frame::Synced(Synced {
         device_id: record.connection.device.to_string(),
@@ -107,14 +107,15 @@ async fn replay(
         },
         recovered,
         more: more || !replayed.complete,
-        count: replayed.count,
+        count: u64::try_from(replayed.posted.len()).unwrap_or(u64::MAX),
+        posted: Some(replayed.posted),
     })))
 }
 
 /// How far a replay got.
 struct Replayed {
     last: Option<Position>,
-    count: u64,
+    posted: Vec<u64>,
     complete: bool,
 }
 
@@ -128,13 +129,13 @@ async fn post(
     let connection: &ConnectionId = &record.connection.id;
     let platform =
         view.devices.iter().find(|device| device.id == record.connection.device).map(|device| device.platform);
-    let mut replayed = Replayed { last: None, count: 0, complete: true };
+    let mut replayed = Replayed { last: None, posted: Vec::new(), complete: true };
     for entry in entries {
         if is_for(entry, record, platform, now) {
             let frame = entry.frame(&record.user, &record.connection.device);
             // One after the other: a replay is in order, and stops at the first frame that may be lost.
             match deps.gateway.post(connection, deps.sealer.seal(&frame, &record.connection)?).await {
-                PostOutcome::Accepted => replayed.count += 1,
+                PostOutcome::Accepted => replayed.posted.push(entry.position.seq),
                 PostOutcome::Gone | PostOutcome::Retry | PostOutcome::Fault => {
                     return Ok(Replayed { complete: false, ..replayed });
                 }

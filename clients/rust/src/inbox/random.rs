@@ -34,6 +34,8 @@ struct Entry {
 
 struct World {
     random: Random,
+    /// The service names the places that it replays. Only then a message may be withdrawn at any time.
+    names: bool,
     /// How often the network loses a frame or a word: once in so many times. 0: never.
     losing: u64,
     log: Vec<Entry>,
@@ -49,9 +51,10 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, names: bool) -> Self {
         let mut world = Self {
             random: Random(seed),
+            names,
             losing: 8,
             log: Vec::new(),
             gone: BTreeSet::new(),
@@ -110,7 +113,7 @@ impl World {
             (Some(cursor), None) => cursor == head,
         };
         let mut end = if page.is_empty() { Some(head) } else { from };
-        let mut count = 0;
+        let mut posted_here = Vec::new();
         for (position, posted) in page {
             if posted {
                 if self.losing > 0 && self.random.once_in(20) {
@@ -119,12 +122,14 @@ impl World {
                     break;
                 }
                 self.post(position);
-                count += 1;
+                posted_here.push(position.seq);
             }
             end = Some(position);
         }
         let position = end.unwrap_or(Position { epoch: 0, seq: 0 });
-        self.send(Frame::Synced(Synced { device_id: "d".to_owned(), position, recovered, more, count }));
+        let count = posted_here.len() as u64;
+        let posted = self.names.then_some(posted_here);
+        self.send(Frame::Synced(Synced { device_id: "d".to_owned(), position, recovered, more, count, posted }));
     }
 
     fn acknowledge(&mut self, position: Position) {
@@ -225,6 +230,14 @@ impl World {
         self.carry_out(steps);
     }
 
+    /// One of the newest is cancelled, or its time is over.
+    fn withdraw(&mut self) {
+        let back = usize::try_from(self.random.below(8)).unwrap();
+        if let Some(entry) = self.log.iter_mut().rev().nth(back) {
+            entry.wanted = false;
+        }
+    }
+
     /// Every entry expires; a new log begins with the next one. Nothing of it is under way any more by then.
     fn expire(&mut self) {
         self.gone.extend(self.log.drain(..).map(|entry| entry.position));
@@ -234,6 +247,7 @@ impl World {
     fn step(&mut self) {
         match self.random.below(1_000) {
             0..=199 => self.append(),
+            200..=239 if self.names => self.withdraw(),
             200..=849 => self.arrive(),
             850..=889 => self.ping(),
             890..=939 => self.redeliver(),
@@ -274,7 +288,7 @@ impl World {
 #[test]
 fn whatever_the_network_does_each_message_is_shown_once_and_in_order() {
     for seed in 0..SEEDS {
-        let mut world = World::new(seed);
+        let mut world = World::new(seed, seed % 2 == 0);
         for _ in 0..STEPS {
             world.step();
         }

@@ -27,7 +27,7 @@ fn live(inbox: &mut Inbox, seq: u64) -> Vec<String> {
 }
 
 fn answer(position: Position, recovered: bool, count: u64, more: bool) -> Frame {
-    Frame::Synced(Synced { device_id: "d".to_owned(), position, recovered, more, count })
+    Frame::Synced(Synced { device_id: "d".to_owned(), position, recovered, more, count, posted: None })
 }
 
 fn synced(inbox: &mut Inbox, seq: u64, count: u64, more: bool) -> Vec<String> {
@@ -173,6 +173,17 @@ fn more_than_was_sent_proves_nothing() {
     assert!(live(&mut inbox, 6).is_empty());
     assert!(synced(&mut inbox, 7, 2, false).is_empty());
     assert_eq!(live(&mut inbox, 7), ["6", "7", "=7"]);
+}
+
+#[test]
+fn a_withdrawn_message_does_not_stand_in_for_one_that_is_missing() {
+    let mut inbox = ready(2);
+    assert_eq!(live(&mut inbox, 4), ["?2"]);
+    assert!(live(&mut inbox, 6).is_empty());
+    let Frame::Synced(answer) = answer(at(7), true, 2, false) else { panic!("an answer") };
+    let named = Frame::Synced(Synced { posted: Some(vec![6, 7]), ..answer });
+    assert!(told(inbox.frame(named, String::new())).is_empty());
+    assert_eq!(live(&mut inbox, 7), ["4", "6", "7", "=7"]);
 }
 
 #[test]
