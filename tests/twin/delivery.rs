@@ -350,7 +350,7 @@ async fn a_malformed_record_comes_to_the_dead_letter_queue_alone() {
         // AWS wants a queue's visibility timeout to be no shorter than its function's timeout.
         ("Timeout: 30", "Timeout: 6"),
         ("VisibilityTimeout: 180", "VisibilityTimeout: 6"),
-        ("maxReceiveCount: 5", "maxReceiveCount: 2"),
+        ("maxReceiveCount: 20", "maxReceiveCount: 2"),
     ])
     .await;
     let queue = world.environment("SendFunction")["TIDINGS_DELIVER_QUEUE_URL"].clone();

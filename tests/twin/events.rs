@@ -13,6 +13,7 @@ const EVENTS: &[(&str, &str, Answer)] = &[
     ("http-device-get", "RegisterFunction", Answer::Status(200)),
     ("http-send", "SendFunction", Answer::Status(202)),
     ("http-trail", "SendFunction", Answer::Status(200)),
+    ("http-cancel", "SendFunction", Answer::Status(200)),
     ("http-unknown-route", "SendFunction", Answer::Status(404)),
     // Its token was good for one minute of one day.
     ("ws-connect", "ConnectFunction", Answer::Status(401)),
@@ -24,6 +25,7 @@ const EVENTS: &[(&str, &str, Answer)] = &[
     ("ws-state", "SyncFunction", Answer::Status(200)),
     ("ws-disconnect", "DisconnectFunction", Answer::Status(200)),
     ("sqs-deliver", "DeliverFunction", Answer::NoFailures),
+    ("sqs-bulk", "DeliverFunction", Answer::NoFailures),
     ("sqs-later", "TimerFunction", Answer::NoFailures),
     ("schedule-timer", "TimerFunction", Answer::NoFailures),
     ("sqs-fallback", "FallbackFunction", Answer::NoFailures),

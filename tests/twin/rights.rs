@@ -25,6 +25,7 @@ const TAKES: &[(&str, &[&str])] = &[
     ("users.set_state(", &["UsersTable UpdateItem"]),
     ("users.connect(", &["LookupsTable PutItem", "UsersTable PutItem"]),
     ("users.connection(", &["LookupsTable GetItem"]),
+    ("users.last_words(", &["LookupsTable GetItem"]),
     ("users.disconnect(", &["LookupsTable UpdateItem", "UsersTable DeleteItem"]),
     ("users.prune(", &["UsersTable DeleteItem"]),
     ("users.renew(", &["LookupsTable ConditionCheckItem", "UsersTable UpdateItem"]),

@@ -1,6 +1,7 @@
 //! A device in the hands of an app: commands in, events out.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,7 +22,9 @@ use crate::worker::{CloseReason, Loss, Worker};
 pub struct Options {
     /// The WebSocket API: `wss://…/{stage}`.
     pub socket_url: String,
-    /// Where the last run ended ([`Event::Message`] and [`Event::Synced`] say it). `None`: everything that is kept.
+    /// Where the last run ended ([`Event::Message`] and [`Event::Synced`] say it): nothing up to there is shown
+    /// again, so an app that acknowledges by itself keeps the place of what it is done with. Forget it when the
+    /// device changes hands. `None`: everything that the service keeps for this device.
     pub cursor: Option<Position>,
     /// Who acknowledges.
     pub ack: Ack,
@@ -29,11 +32,16 @@ pub struct Options {
     pub token_in: TokenIn,
     /// Pause between heartbeats. `None`: what the service asks for in its pongs, and a minute until the first one.
     pub ping_every: Option<Duration>,
+    /// When the first heartbeat of a connection comes at the latest; up to a quarter of it is taken off at random,
+    /// because many devices may have come back together. It comes soon: what was stored between our connection and
+    /// our first words about the mailbox was posted to nobody, and the head in the pong tells of it.
+    pub first_ping: Duration,
     /// How long to wait for a handshake, a pong or a replay.
     pub answer_within: Duration,
     /// Pauses between attempts to connect.
     pub backoff: Backoff,
-    /// When to move to a new socket. API Gateway ends every connection after two hours.
+    /// When to move to a new socket where the service has not asked for it before. API Gateway ends every connection
+    /// after two hours.
     pub rollover_after: Duration,
     /// After so many refusals (401, 403) in a row the device gives up: it has to be registered anew.
     pub give_up_after: u32,
@@ -49,6 +57,7 @@ impl Options {
             ack: Ack::Automatic,
             token_in: TokenIn::Subprotocol,
             ping_every: None,
+            first_ping: Duration::from_secs(5),
             answer_within: Duration::from_secs(15),
             backoff: Backoff::default(),
             rollover_after: Duration::from_secs(110 * 60),
@@ -85,15 +94,27 @@ pub struct Received {
     pub sealed: String,
 }
 
+// By hand, because `MessageFrame` has neither: its JSON holds no float that is not equal to itself.
+impl Eq for Received {}
+
+impl Hash for Received {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.message.id, self.message.position, &self.sealed).hash(state);
+    }
+}
+
 /// What happens to a device.
 #[derive(Debug)]
 pub enum Event {
     /// A socket is open; messages follow when the replay is complete.
     Connected,
-    /// Everything that was missed has been delivered. Not `recovered`: the mailbox no longer reaches back to the cursor.
+    /// Everything that was missed has been delivered. Not `recovered`: the mailbox no longer reaches back to the
+    /// cursor.
     Synced(Synced),
     /// A message: in order, and each id once.
     Message(Box<Received>),
+    /// The device has moved to a new socket and leaves the old one. Nothing was interrupted.
+    RolledOver,
     /// The service answered a heartbeat.
     Pong(Pong),
     /// The service refused something that the device said.

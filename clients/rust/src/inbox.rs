@@ -1,9 +1,22 @@
 //! What to do with each frame: order, gaps, duplicates. Decides and does no I/O.
 //!
 //! The mailbox is dense: after place *n* comes *n + 1*. So the inbox knows a gap when it sees one, holds back what came
-//! too early, and asks for the rest. While a replay runs, live messages wait behind it.
+//! too early, and asks for the rest. Each message is shown once and in order, because
+//!
+//! - a message is shown when everything before it was, or was passed over by the service: never else;
+//! - what stands at or before the cursor is never shown again, whoever sends it: an earlier life of the app showed it,
+//!   or the service said that there is nothing to show;
+//! - the cursor never passes a message that the service has sent and that did not come, and never goes back, unless it
+//!   turns out to be the cursor of another mailbox.
+//!
+//! A replay passes over entries that are not for this device: of another platform, expired, cancelled, confirmed. So
+//! a hole may be nothing. `posted` names the places that the replay sent, and it is complete when they are here. From
+//! a service that does not name them, `count` says how many they are. An answer to an earlier question may come late,
+//! even after messages that it counts were shown. It then counts more than is missing, never less: what the service
+//! wants to give us at a place can only be withdrawn.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{Hash, Hasher};
 
 use tidings_wire::action::{Position, Receipt};
 use tidings_wire::frame::Synced;
@@ -13,47 +26,86 @@ use crate::device::Received;
 
 /// How many ids are remembered to refuse duplicates. The service looks back a few dozen; this is generous.
 const REMEMBERED: usize = 4_096;
-/// How often a replay is asked for again before what came of it is accepted.
+/// How many places are remembered with whether the app confirmed them. An app that lets more than these wait in its
+/// events may have one confirmed that it has not taken.
+const KNOWN: usize = 16_384;
+/// How many messages wait for their turn at most, 24 KB each. Beyond that the newest are dropped: a replay brings them
+/// again. More than a page of a replay, so that the ones that are due always have room.
+const HELD: usize = 4_096;
+/// How many redeliveries wait until it is known whether the cursor belongs to this mailbox. Dropped ones come again.
+const REPEATS: usize = 128;
+/// How often a replay is asked for on one connection before another one is tried.
 const REPLAY_ATTEMPTS: u32 = 3;
 
 /// What follows from a frame.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Say this to the service.
     Say(Action),
+    /// An earlier life of the app was shown this, and its acknowledgement seems to be lost. Acknowledge it again if
+    /// it is the client that acknowledges; an app that does it itself has decided about it then.
+    AckAgain(Receipt),
     /// Hand this message to the app. Each id comes once.
     Deliver(Box<Received>),
     /// The replay ended here.
     Synced(Synced),
-    /// The service does not answer: give this connection up.
+    /// The service does not answer, or its messages do not come: give this connection up.
     GiveUp,
 }
 
 /// The state of one device's mailbox on this side.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Inbox {
-    /// Everything up to here was delivered.
+    /// Everything up to here was delivered or passed over.
     cursor: Option<Position>,
+    /// Everything up to here was shown before anything that `delivered` remembers.
+    earlier: Option<Position>,
+    /// The furthest place that was heard of on this connection.
+    head: Option<Position>,
     replay: Option<Replay>,
     /// What came before its turn.
     held: BTreeMap<Position, Box<Received>>,
     /// Messages without a place that came during a replay.
     transient: Vec<Received>,
+    /// What was shown in this life, and whether the app confirmed it.
+    delivered: BTreeMap<Position, bool>,
     seen: Seen,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Replay {
     attempt: u32,
+    /// Where the cursor was when it was asked for.
+    after: Option<Position>,
+    /// No answer on this connection has told yet whether the cursor belongs to this mailbox.
+    first: bool,
+    /// The cursor turned out to be of another log, so that something may be missing.
+    anew: bool,
     /// The answer came, but fewer messages than it counts: they travel on another way and may come later.
     short: Option<Synced>,
+}
+
+impl Hash for Replay {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let short = self.short.as_ref().map(|it| (it.position, it.recovered, it.more, it.count, &it.posted));
+        (self.attempt, self.after, self.first, self.anew, short).hash(state);
+    }
+}
+
+/// What is here of what an answer counts.
+enum Coverage {
+    Complete,
+    Short,
+    /// More is here than was sent: a live message of a place that the replay passes over is among it, and may hide that
+    /// another one is missing.
+    Stray,
 }
 
 impl Inbox {
     /// An inbox that has everything up to `cursor`.
     #[must_use]
     pub fn new(cursor: Option<Position>) -> Self {
-        Self { cursor, ..Self::default() }
+        Self { cursor, earlier: cursor, ..Self::default() }
     }
 
     /// Everything up to here was delivered: keep it, and begin with it next time.
@@ -73,130 +125,276 @@ impl Inbox {
     pub fn connected(&mut self) -> Action {
         // What was held comes again with the replay.
         self.held.clear();
-        self.ask(0)
+        self.head = None;
+        self.ask(Replay { attempt: 0, after: None, first: true, anew: false, short: None })
     }
 
-    fn ask(&mut self, attempt: u32) -> Action {
-        self.replay = Some(Replay { attempt, short: None });
+    /// A new connection is there beside one that is still read: ask for what neither may bring.
+    #[must_use]
+    pub fn rolled_over(&mut self) -> Action {
+        let first = self.replay.as_ref().is_some_and(|replay| replay.first);
+        self.ask(Replay { attempt: 0, after: None, first, anew: false, short: None })
+    }
+
+    fn ask_anew(&mut self) -> Action {
+        self.ask(Replay { attempt: 0, after: None, first: false, anew: false, short: None })
+    }
+
+    fn ask(&mut self, replay: Replay) -> Action {
+        self.replay = Some(Replay { after: self.cursor, short: None, ..replay });
         Action::Sync { after: self.cursor }
     }
 
-    /// The app confirmed a message; should it come again, it is confirmed again without being shown.
-    pub fn acknowledged(&mut self, id: &str) {
-        self.seen.confirm(id);
+    fn ask_again(&mut self, replay: Replay) -> Step {
+        let attempt = replay.attempt + 1;
+        if attempt < REPLAY_ATTEMPTS { Step::Say(self.ask(Replay { attempt, ..replay })) } else { Step::GiveUp }
     }
 
-    /// No answer to the replay, or not all of it, within the time for it.
+    /// The app confirmed the message at this place; should it come again, it is confirmed again without being shown.
+    pub fn acknowledged(&mut self, position: Position) {
+        if let Some(confirmed) = self.delivered.get_mut(&position) {
+            *confirmed = true;
+        }
+    }
+
+    /// No answer to the replay, or not all of it, within the time for it. What did not come by several replays may
+    /// come by another connection; passing over it would lose it for good.
     #[must_use]
     pub fn replay_overdue(&mut self) -> Vec<Step> {
         let Some(replay) = self.replay.take() else { return Vec::new() };
-        let attempt = replay.attempt + 1;
-        if attempt < REPLAY_ATTEMPTS {
-            return vec![Step::Say(self.ask(attempt))];
-        }
-        match replay.short {
-            // The counted messages did not come by three replays. What is missing may have been meant for another
-            // connection; holding back what is here would only lose more.
-            Some(synced) => self.finish(synced),
-            None => vec![Step::GiveUp],
-        }
+        vec![self.ask_again(replay)]
     }
 
     /// A frame came. `sealed` is its text on the wire.
     #[must_use]
     pub fn frame(&mut self, frame: Frame, sealed: String) -> Vec<Step> {
         match frame {
-            Frame::Message(message) => self.message(*message, sealed),
+            Frame::Message(message) => self.message(Box::new(Received { message: *message, sealed })),
             Frame::Synced(synced) => self.synced(synced),
-            Frame::Pong(pong) if !self.is_behind(pong.position) => Vec::new(),
-            Frame::Pong(_) => vec![Step::Say(self.ask(0))],
+            Frame::Pong(pong) => {
+                self.heard_of(pong.position);
+                self.ask_if_behind()
+            }
             // About the connection or about something that was said, not about the mailbox.
             Frame::Error(_) | Frame::Reconnect(_) => Vec::new(),
         }
     }
 
-    fn message(&mut self, message: MessageFrame, sealed: String) -> Vec<Step> {
-        let position = message.position;
-        let received = Box::new(Received { message, sealed });
-        match position {
-            None if self.replay.is_some() => {
+    fn message(&mut self, received: Box<Received>) -> Vec<Step> {
+        let Some(position) = received.message.position else {
+            if self.replay.is_none() {
+                return self.show(received).into_iter().collect();
+            }
+            if self.transient.len() < HELD {
                 self.transient.push(*received);
-                Vec::new()
             }
-            None => self.deliver(received),
-            Some(position) if self.replay.is_some() => {
-                self.held.insert(position, received);
-                let short = self.replay.as_mut().and_then(|replay| replay.short.take());
-                short.map_or_else(Vec::new, |synced| self.synced(synced))
-            }
-            // Older than the cursor: a redelivery, or a replay's latecomer. Whether it is new, its id says.
-            Some(position) if self.cursor.is_some_and(|at| at.epoch == position.epoch && position.seq <= at.seq) => {
-                self.deliver(received)
-            }
-            Some(position) if self.is_next(position) => {
-                self.cursor = Some(position);
-                self.deliver(received)
-            }
-            Some(position) => {
-                self.held.insert(position, received);
-                vec![Step::Say(self.ask(0))]
-            }
-        }
-    }
-
-    fn synced(&mut self, synced: Synced) -> Vec<Step> {
-        let Some(replay) = self.replay.as_mut() else {
-            // An answer that we gave up on, or to a question of an earlier connection.
             return Vec::new();
         };
-        let end = synced.position;
-        let came = self.held.keys().filter(|at| at.epoch == end.epoch && at.seq <= end.seq).count() as u64;
-        if came < synced.count {
-            replay.short = Some(synced);
+        self.heard_of(position);
+        if self.has(position) {
+            if !self.replay.as_ref().is_some_and(|replay| replay.first) {
+                return self.again(&received.message).into_iter().collect();
+            }
+            // If the cursor is of another mailbox, this may be new.
+            if self.held.len() < REPEATS {
+                self.held.insert(position, received);
+            }
             return Vec::new();
         }
-        self.finish(synced)
-    }
-
-    /// The replay is complete: first what it brought, then what came live meanwhile.
-    fn finish(&mut self, synced: Synced) -> Vec<Step> {
-        self.replay = None;
-        let end = synced.position;
-        let later = self.held.split_off(&Position { epoch: end.epoch, seq: end.seq.saturating_add(1) });
-        let replayed = std::mem::replace(&mut self.held, later);
-        let mut steps: Vec<Step> = replayed.into_values().flat_map(|received| self.deliver(received)).collect();
-        self.cursor = Some(end);
-        let more = synced.more;
-        steps.push(Step::Synced(synced));
-        if more {
-            steps.push(Step::Say(self.ask(0)));
-            return steps;
+        let mut steps = Vec::new();
+        if self.is_next(position) {
+            // Whatever else is missing comes after it. This is what makes progress where messages are lost often.
+            steps.extend(self.pass(position, received));
+            steps.extend(self.cursor_is_of_this_log());
+            steps.extend(self.advance());
+        } else {
+            self.hold(position, received);
         }
-        while let Some(entry) = self.held.first_entry() {
-            let position = *entry.key();
-            if !self.is_next(position) {
-                steps.push(Step::Say(self.ask(0)));
-                break;
-            }
-            if let Some((_, received)) = self.held.pop_first() {
-                self.cursor = Some(position);
-                steps.extend(self.deliver(received));
-            }
-        }
-        for received in std::mem::take(&mut self.transient) {
-            steps.extend(self.deliver(Box::new(received)));
+        match self.replay.as_mut().map(|replay| replay.short.take()) {
+            Some(Some(synced)) => steps.extend(self.synced(synced)),
+            Some(None) => {}
+            None => steps.extend(self.ask_if_behind()),
         }
         steps
     }
 
-    fn deliver(&mut self, received: Box<Received>) -> Vec<Step> {
-        match self.seen.see(&received.message.id) {
-            Sighting::First => vec![Step::Deliver(received)],
-            Sighting::Again { confirmed: true } => {
-                receipt(&received.message).map(|receipt| Step::Say(Action::Ack(receipt))).into_iter().collect()
+    fn synced(&mut self, mut synced: Synced) -> Vec<Step> {
+        let end = synced.position;
+        self.heard_of(end);
+        let Some(replay) = self.replay.as_ref() else {
+            // An answer that we no longer wait for.
+            return self.ask_if_behind();
+        };
+        let mut steps = Vec::new();
+        if replay.first {
+            if !synced.recovered && self.cursor.is_some_and(|at| end < at) {
+                return vec![Step::Say(self.begin_anew())];
             }
-            Sighting::Again { confirmed: false } => Vec::new(),
+            steps = self.cursor_is_of_this_log();
         }
+        let Some(replay) = self.replay.take() else { return steps };
+        if Some(end) < replay.after || (synced.more && Some(end) == replay.after) {
+            // The answer to an earlier question, or the service could not even send the first one. Asked again when
+            // the time for an answer is over, not at once.
+            self.replay = Some(replay);
+            return steps;
+        }
+        match self.coverage(&replay, &synced) {
+            Coverage::Complete => {
+                synced.recovered &= !replay.anew;
+                steps.extend(self.finish(replay, synced));
+            }
+            Coverage::Short => self.replay = Some(Replay { short: Some(synced), ..replay }),
+            Coverage::Stray => {
+                // Asked again when the time for an answer is over, and counted from nothing.
+                self.held = self.held.split_off(&beyond(end));
+                self.replay = Some(replay);
+            }
+        }
+        steps
+    }
+
+    /// The service's log does not reach to the cursor: it is that of another user, or was set back. Everything in it
+    /// is new. Only believed of the first answer on a connection, which cannot be late.
+    fn begin_anew(&mut self) -> Action {
+        self.cursor = Some(Position { epoch: 0, seq: 0 });
+        self.earlier = None;
+        self.head = None;
+        self.held.clear();
+        self.delivered.clear();
+        self.ask(Replay { attempt: 0, after: None, first: false, anew: true, short: None })
+    }
+
+    /// The cursor belongs to this mailbox: what waited for knowing that has been shown before.
+    fn cursor_is_of_this_log(&mut self) -> Vec<Step> {
+        let Some(replay) = self.replay.as_mut().filter(|replay| replay.first) else { return Vec::new() };
+        replay.first = false;
+        let Some(cursor) = self.cursor else { return Vec::new() };
+        let after = self.held.split_off(&beyond(cursor));
+        let repeats = std::mem::replace(&mut self.held, after);
+        repeats.into_values().filter_map(|received| self.again(&received.message)).collect()
+    }
+
+    fn coverage(&self, replay: &Replay, synced: &Synced) -> Coverage {
+        let end = synced.position;
+        if let Some(posted) = &synced.posted {
+            let place = |seq| Position { seq, ..end };
+            let here = posted.iter().all(|&seq| self.has(place(seq)) || self.held.contains_key(&place(seq)));
+            return if here { Coverage::Complete } else { Coverage::Short };
+        }
+        // A replay has one epoch: the entries of the one before are gone when it begins.
+        let within =
+            |place: Option<Position>| place.filter(|at| at.epoch == end.epoch).map_or(0, |at| at.seq.min(end.seq));
+        let shown = within(self.cursor).saturating_sub(within(replay.after));
+        let held = self.held.keys().filter(|at| at.epoch == end.epoch && **at <= end).count() as u64;
+        let here = shown + held;
+        if here >= end.seq.saturating_sub(within(replay.after)) {
+            // No hole, so nothing can be missing.
+            return Coverage::Complete;
+        }
+        match here.cmp(&synced.count) {
+            std::cmp::Ordering::Less => Coverage::Short,
+            // As many as were sent. `count` cannot tell whether they are the same: a live message that was withdrawn
+            // on its way, so that the replay passes over its place, would stand in for one that is missing.
+            std::cmp::Ordering::Equal => Coverage::Complete,
+            std::cmp::Ordering::Greater => Coverage::Stray,
+        }
+    }
+
+    /// The replay is complete: first what it brought, then what came live meanwhile.
+    fn finish(&mut self, replay: Replay, mut synced: Synced) -> Vec<Step> {
+        let end = synced.position;
+        let later = self.held.split_off(&beyond(end));
+        let replayed = std::mem::replace(&mut self.held, later);
+        let mut steps = Vec::new();
+        for (position, received) in replayed {
+            steps.extend(self.pass(position, received));
+        }
+        if replay.after.is_none() {
+            // The service remembers for a client that keeps no cursor: what it passes over was shown.
+            self.earlier = Some(end);
+        }
+        self.cursor = self.cursor.max(Some(end));
+        // What came live meanwhile may be beyond the end by now; whoever keeps this must not go back.
+        synced.position = self.cursor.unwrap_or(end);
+        let more = synced.more;
+        steps.push(Step::Synced(synced));
+        steps.extend(self.advance());
+        if self.cursor > replay.after && (more || self.is_behind()) {
+            steps.push(Step::Say(self.ask_anew()));
+        } else if self.is_behind() {
+            steps.push(self.ask_again(replay));
+        } else {
+            for received in std::mem::take(&mut self.transient) {
+                steps.extend(self.show(Box::new(received)));
+            }
+        }
+        steps
+    }
+
+    /// Hands on what was held and has its turn now.
+    fn advance(&mut self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        while let Some(position) = self.held.keys().next().copied().filter(|&position| self.is_next(position)) {
+            if let Some(received) = self.held.remove(&position) {
+                steps.extend(self.pass(position, received));
+            }
+        }
+        steps
+    }
+
+    /// Shows the message that has its turn.
+    fn pass(&mut self, position: Position, received: Box<Received>) -> Option<Step> {
+        self.cursor = Some(position);
+        let shown = self.show(received)?;
+        self.delivered.insert(position, false);
+        if self.delivered.len() > KNOWN
+            && let Some((oldest, _)) = self.delivered.pop_first()
+        {
+            self.earlier = self.earlier.max(Some(oldest));
+        }
+        Some(shown)
+    }
+
+    fn show(&mut self, received: Box<Received>) -> Option<Step> {
+        self.seen.is_first(&received.message.id).then_some(Step::Deliver(received))
+    }
+
+    /// What comes again: its acknowledgement may have been lost. A message that the app holds unconfirmed is
+    /// confirmed by the app only: a crash would lose it otherwise, because what is confirmed is not replayed. And one
+    /// that was passed over was not shown to anybody.
+    fn again(&self, message: &MessageFrame) -> Option<Step> {
+        let receipt = receipt(message)?;
+        match self.delivered.get(&receipt.position) {
+            Some(true) => Some(Step::Say(Action::Ack(receipt))),
+            Some(false) => None,
+            None => (Some(receipt.position) <= self.earlier).then_some(Step::AckAgain(receipt)),
+        }
+    }
+
+    fn hold(&mut self, position: Position, received: Box<Received>) {
+        self.held.insert(position, received);
+        if self.held.len() > HELD {
+            self.held.pop_last();
+        }
+    }
+
+    fn heard_of(&mut self, position: Position) {
+        self.head = self.head.max(Some(position));
+    }
+
+    fn ask_if_behind(&mut self) -> Vec<Step> {
+        if self.replay.is_none() && self.is_behind() { vec![Step::Say(self.ask_anew())] } else { Vec::new() }
+    }
+
+    /// Whether something is known to be beyond everything that is here.
+    fn is_behind(&self) -> bool {
+        self.head > self.cursor
+    }
+
+    /// Whether this place has been delivered or passed over. Of an older epoch, which began earlier, everything has.
+    fn has(&self, position: Position) -> bool {
+        Some(position) <= self.cursor
     }
 
     fn is_next(&self, position: Position) -> bool {
@@ -207,18 +405,11 @@ impl Inbox {
             None => false,
         }
     }
+}
 
-    /// Whether the mailbox's head is beyond everything that is here.
-    fn is_behind(&self, head: Position) -> bool {
-        if self.replay.is_some() {
-            return false;
-        }
-        match self.cursor {
-            Some(at) if at.epoch == head.epoch => head.seq > at.seq,
-            Some(at) => head.seq > 0 && at != head,
-            None => true,
-        }
-    }
+/// The first place after one in its epoch.
+fn beyond(position: Position) -> Position {
+    Position { seq: position.seq.saturating_add(1), ..position }
 }
 
 /// How a message is confirmed; `None` for one without a place in the mailbox, which nobody waits for.
@@ -226,262 +417,30 @@ pub(crate) fn receipt(message: &MessageFrame) -> Option<Receipt> {
     message.position.map(|position| Receipt { id: Some(message.id.clone()), position })
 }
 
-enum Sighting {
-    First,
-    Again { confirmed: bool },
-}
-
-/// The last ids, and which of them the app confirmed.
-#[derive(Debug, Default)]
+/// The last ids. Places alone would do for what has one; this also covers what has none, and a service that stores
+/// twice.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Seen {
-    confirmed: HashMap<String, bool>,
+    ids: BTreeSet<String>,
     order: VecDeque<String>,
 }
 
 impl Seen {
-    fn see(&mut self, id: &str) -> Sighting {
-        if let Some(&confirmed) = self.confirmed.get(id) {
-            return Sighting::Again { confirmed };
+    fn is_first(&mut self, id: &str) -> bool {
+        if !self.ids.insert(id.to_owned()) {
+            return false;
         }
-        if self.order.len() == REMEMBERED
+        self.order.push_back(id.to_owned());
+        if self.order.len() > REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {
-            self.confirmed.remove(&oldest);
+            self.ids.remove(&oldest);
         }
-        self.confirmed.insert(id.to_owned(), false);
-        self.order.push_back(id.to_owned());
-        Sighting::First
-    }
-
-    fn confirm(&mut self, id: &str) {
-        if let Some(confirmed) = self.confirmed.get_mut(id) {
-            *confirmed = true;
-        }
+        true
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tidings_wire::Content;
-    use tidings_wire::frame::Pong;
-
-    const EPOCH: u64 = 7;
-
-    fn at(seq: u64) -> Position {
-        Position { epoch: EPOCH, seq }
-    }
-
-    fn message(position: Option<Position>, id: &str) -> Frame {
-        Frame::Message(Box::new(MessageFrame {
-            id: id.to_owned(),
-            position,
-            device_id: "d".to_owned(),
-            to_user_name: "alice".to_owned(),
-            from_user_name: None,
-            create_time: 0,
-            content: Content::default(),
-        }))
-    }
-
-    /// Message *n* has the id `n`.
-    fn live(inbox: &mut Inbox, seq: u64) -> Vec<String> {
-        told(inbox.frame(message(Some(at(seq)), &seq.to_string()), String::new()))
-    }
-
-    fn synced(inbox: &mut Inbox, seq: u64, count: u64, more: bool) -> Vec<String> {
-        let synced = Synced { device_id: "d".to_owned(), position: at(seq), recovered: true, more, count };
-        told(inbox.frame(Frame::Synced(synced), String::new()))
-    }
-
-    /// The steps in short: `3` delivered, `?2` sync after 2, `!3` acknowledged, `=3` synced.
-    fn told(steps: Vec<Step>) -> Vec<String> {
-        steps
-            .into_iter()
-            .map(|step| match step {
-                Step::Deliver(received) => received.message.id,
-                Step::Say(Action::Sync { after }) => format!("?{}", after.map_or(0, |at| at.seq)),
-                Step::Say(Action::Ack(receipt)) => format!("!{}", receipt.id.unwrap_or_default()),
-                Step::Synced(synced) => format!("={}", synced.position.seq),
-                Step::GiveUp => "give up".to_owned(),
-                Step::Say(other) => format!("{other:?}"),
-            })
-            .collect()
-    }
-
-    fn ready(seq: u64) -> Inbox {
-        let mut inbox = Inbox::new(Some(at(seq)));
-        assert_eq!(inbox.connected(), Action::Sync { after: Some(at(seq)) });
-        assert_eq!(synced(&mut inbox, seq, 0, false), [format!("={seq}")]);
-        inbox
-    }
-
-    #[test]
-    fn live_messages_pass_in_order() {
-        let mut inbox = ready(2);
-        assert_eq!(live(&mut inbox, 3), ["3"]);
-        assert_eq!(live(&mut inbox, 4), ["4"]);
-        assert_eq!(inbox.cursor(), Some(at(4)));
-    }
-
-    #[test]
-    fn a_gap_is_asked_for_and_comes_before_what_showed_it() {
-        let mut inbox = ready(2);
-        assert_eq!(live(&mut inbox, 5), ["?2"]);
-        assert!(live(&mut inbox, 6).is_empty(), "one question is enough");
-        assert!(live(&mut inbox, 3).is_empty());
-        assert!(live(&mut inbox, 4).is_empty());
-        assert_eq!(synced(&mut inbox, 5, 3, false), ["3", "4", "5", "=5", "6"]);
-    }
-
-    #[test]
-    fn what_comes_live_waits_for_the_replay() {
-        let mut inbox = Inbox::new(None);
-        assert_eq!(inbox.connected(), Action::Sync { after: None });
-        assert!(live(&mut inbox, 3).is_empty());
-        assert!(live(&mut inbox, 1).is_empty());
-        assert!(told(inbox.frame(message(None, "typing"), String::new())).is_empty());
-        assert!(live(&mut inbox, 2).is_empty());
-        assert_eq!(synced(&mut inbox, 2, 2, false), ["1", "2", "=2", "3", "typing"]);
-    }
-
-    #[test]
-    fn a_replay_in_pages_asks_on() {
-        let mut inbox = Inbox::new(Some(at(0)));
-        let _ = inbox.connected();
-        live(&mut inbox, 1);
-        assert_eq!(synced(&mut inbox, 1, 1, true), ["1", "=1", "?1"]);
-        live(&mut inbox, 2);
-        assert_eq!(synced(&mut inbox, 2, 1, false), ["2", "=2"]);
-    }
-
-    #[test]
-    fn an_answer_that_overtook_its_messages_waits_for_them() {
-        let mut inbox = ready(0);
-        let _ = inbox.connected();
-        assert!(live(&mut inbox, 1).is_empty());
-        assert!(synced(&mut inbox, 2, 2, false).is_empty());
-        assert_eq!(live(&mut inbox, 2), ["1", "2", "=2"]);
-    }
-
-    #[test]
-    fn a_replay_that_stays_short_is_asked_again_and_then_accepted() {
-        let mut inbox = ready(0);
-        let _ = inbox.connected();
-        live(&mut inbox, 2);
-        for _ in 1..REPLAY_ATTEMPTS {
-            assert!(synced(&mut inbox, 2, 2, false).is_empty());
-            assert_eq!(told(inbox.replay_overdue()), ["?0"]);
-        }
-        assert!(synced(&mut inbox, 2, 2, false).is_empty());
-        assert_eq!(told(inbox.replay_overdue()), ["2", "=2"]);
-    }
-
-    #[test]
-    fn a_replay_without_an_answer_gives_the_connection_up() {
-        let mut inbox = Inbox::new(None);
-        let _ = inbox.connected();
-        for _ in 1..REPLAY_ATTEMPTS {
-            assert_eq!(told(inbox.replay_overdue()), ["?0"]);
-        }
-        assert_eq!(told(inbox.replay_overdue()), ["give up"]);
-        assert!(told(inbox.replay_overdue()).is_empty());
-    }
-
-    #[test]
-    fn expired_entries_leave_no_hole() {
-        let mut inbox = Inbox::new(Some(at(2)));
-        let _ = inbox.connected();
-        live(&mut inbox, 5);
-        assert_eq!(synced(&mut inbox, 6, 1, false), ["5", "=6"]);
-        assert_eq!(live(&mut inbox, 7), ["7"]);
-    }
-
-    #[test]
-    fn a_redelivery_is_confirmed_again_and_not_shown() {
-        let mut inbox = ready(2);
-        assert_eq!(live(&mut inbox, 3), ["3"]);
-        assert!(live(&mut inbox, 3).is_empty(), "the app has not confirmed it");
-        inbox.acknowledged("3");
-        assert_eq!(live(&mut inbox, 3), ["!3"]);
-    }
-
-    #[test]
-    fn a_latecomer_is_shown_though_its_place_has_passed() {
-        let mut inbox = ready(5);
-        assert_eq!(live(&mut inbox, 4), ["4"]);
-        assert_eq!(inbox.cursor(), Some(at(5)));
-    }
-
-    #[test]
-    fn the_first_message_of_an_empty_mailbox_needs_no_question() {
-        let mut inbox = ready(0);
-        let first = Position { epoch: 99, seq: 1 };
-        assert_eq!(told(inbox.frame(message(Some(first), "a"), String::new())), ["a"]);
-        assert_eq!(inbox.cursor(), Some(first));
-    }
-
-    #[test]
-    fn another_epoch_is_a_gap() {
-        let mut inbox = ready(3);
-        let other = Position { epoch: EPOCH + 1, seq: 1 };
-        assert_eq!(told(inbox.frame(message(Some(other), "a"), String::new())), ["?3"]);
-        let answer = Synced { device_id: "d".to_owned(), position: other, recovered: false, more: false, count: 1 };
-        assert_eq!(told(inbox.frame(Frame::Synced(answer), String::new())), ["a", "=1"]);
-        assert_eq!(inbox.cursor(), Some(other));
-    }
-
-    #[test]
-    fn a_pong_that_is_ahead_shows_a_gap() {
-        let mut inbox = ready(3);
-        let pong = |seq| Frame::Pong(Pong { device_id: "d".into(), position: at(seq), server_time: 0, next_ping: 60 });
-        assert!(told(inbox.frame(pong(3), String::new())).is_empty());
-        assert_eq!(told(inbox.frame(pong(4), String::new())), ["?3"]);
-        assert!(told(inbox.frame(pong(4), String::new())).is_empty(), "one question is enough");
-    }
-
-    #[test]
-    fn any_order_of_arrival_is_delivered_in_order_and_once() {
-        // Every order of five live messages, with the replay that the first gap asks for answered at the end.
-        let mut orders = vec![vec![]];
-        for _ in 0..5 {
-            orders = orders
-                .into_iter()
-                .flat_map(|order: Vec<u64>| {
-                    (1..=5)
-                        .filter(|n| !order.contains(n))
-                        .map(|n| [order.clone(), vec![n]].concat())
-                        .collect::<Vec<_>>()
-                })
-                .collect();
-        }
-        assert_eq!(orders.len(), 120);
-        for order in orders {
-            let mut inbox = ready(0);
-            let mut delivered = Vec::new();
-            for &seq in &order {
-                delivered.extend(live(&mut inbox, seq));
-            }
-            if inbox.awaits_replay() {
-                let cursor = inbox.cursor().map_or(0, |at| at.seq);
-                for seq in cursor + 1..=5 {
-                    delivered.extend(live(&mut inbox, seq));
-                }
-                delivered.extend(synced(&mut inbox, 5, 5 - cursor, false));
-            }
-            delivered.retain(|step| step.parse::<u64>().is_ok());
-            assert_eq!(delivered, ["1", "2", "3", "4", "5"], "{order:?}");
-        }
-    }
-
-    #[test]
-    fn ids_are_forgotten_one_by_one() {
-        let mut seen = Seen::default();
-        for id in 0..=REMEMBERED {
-            assert!(matches!(seen.see(&id.to_string()), Sighting::First));
-        }
-        assert!(matches!(seen.see("1"), Sighting::Again { .. }));
-        assert!(matches!(seen.see("0"), Sighting::First));
-        assert_eq!(seen.confirmed.len(), REMEMBERED);
-    }
-}
+mod random;
+#[cfg(test)]
+mod tests;

@@ -38,10 +38,12 @@
 
 mod backend;
 mod backoff;
+mod confirmations;
 mod device;
 mod dial;
 mod identity;
 mod inbox;
+mod socket;
 mod worker;
 
 pub use backend::{ApiError, Backend};

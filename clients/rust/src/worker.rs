@@ -1,39 +1,38 @@
 //! The task behind a device: keeps a socket open and carries out what the [`Inbox`] decides.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use tidings_crypto::random;
+use tidings_wire::action::{Position, Receipt};
 use tidings_wire::frame::Reconnect;
 use tidings_wire::{Action, Frame};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::{self, Message};
+use tokio::time::{Instant, sleep_until};
+use tokio_tungstenite::tungstenite;
 
 use crate::backoff;
-use crate::device::{Command, Event, Options, TokenIn, Unreadable};
+use crate::confirmations::Confirmations;
+use crate::device::{Ack, Command, Event, Options, TokenIn, Unreadable};
 use crate::dial::{ConnectError, Dial, Socket};
 use crate::identity::Identity;
 use crate::inbox::{Inbox, Step};
+use crate::socket::{CLOSE_WITHIN, Incoming, close, goodbye, in_clear, received, say};
 
-/// An acknowledgement that was said so shortly before a loss may not have been heard; it is said again.
-const DOUBTFUL: Duration = Duration::from_secs(10);
 /// A clock that differs by more than this from the service's is corrected after a refusal, in seconds.
 const CLOCK_TOLERANCE: i64 = 2;
 /// Pause before asking again when a replay's answer was an error of the gateway.
 const REPLAY_RETRY: Duration = Duration::from_secs(1);
-/// How long the service may take to answer a close.
-const CLOSE_WITHIN: Duration = Duration::from_secs(2);
-
-/// The first heartbeat comes soon: a message that was stored between our connection and our first words about the mailbox
-/// was posted to nobody, and the head in the pong tells of it.
-const FIRST_PING: Duration = Duration::from_secs(5);
+/// How long messages may stay behind the answer that counts them, before they are asked for again.
+const STRAGGLE: Duration = Duration::from_secs(3);
 
 /// The pause before the next heartbeat until a pong says otherwise.
 const NEXT_PING: Duration = Duration::from_secs(60);
+
+/// The code of a `reconnect` by which the service asks for a new connection before the gateway ends the old one.
+const ROLLOVER: &str = "rollover";
 
 /// How a connection ended, or why there was none.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +67,8 @@ pub enum Loss {
 pub enum CloseReason {
     /// The app asked for it, or no longer listens.
     Asked,
-    /// No further attempt can help: the service refuses this device, which has to be registered anew, or the URL is none.
+    /// No further attempt can help: the service refuses this device, which has to be registered anew, or the URL is
+    /// none.
     CannotConnect(ConnectError),
 }
 
@@ -81,10 +81,9 @@ pub(crate) struct Worker {
     events: mpsc::UnboundedSender<Event>,
     commands: mpsc::UnboundedReceiver<Command>,
     clock_ahead: i64,
-    /// Said by the app while there was no connection.
-    unsaid: VecDeque<Action>,
-    /// Acknowledged lately, in doubt if the connection is lost now.
-    acknowledged: VecDeque<(Instant, Action)>,
+    confirmations: Confirmations,
+    /// Where an earlier life of the app ended. It took everything up to there, and what it said of it may be lost.
+    earlier: Option<Position>,
     refusals: u32,
     attempt: u32,
 }
@@ -95,18 +94,36 @@ enum End {
     Close(Option<oneshot::Sender<()>>),
 }
 
-/// The deadlines of one connection.
-struct Deadlines {
+/// The connection that everything is said on.
+struct Line {
+    socket: Socket,
+    /// Something came on it that was for us.
+    heard: bool,
     ping: Instant,
+    /// When the oldest ping that has no answer was said.
+    pinged: Option<Instant>,
     pong: Option<Instant>,
     replay: Option<Instant>,
     rollover: Option<Instant>,
 }
 
-impl Deadlines {
-    fn next(&self) -> Instant {
+impl Line {
+    fn next_deadline(&self) -> Instant {
         [self.pong, self.replay, self.rollover].into_iter().flatten().fold(self.ping, Instant::min)
     }
+
+    /// A ping is about to be said. The first unanswered one counts, however many follow it.
+    fn pings(&mut self, now: Instant, answer_within: Duration) {
+        self.pinged.get_or_insert(now);
+        self.pong.get_or_insert(now + answer_within);
+    }
+}
+
+/// A connection whose successor is there. It is read until the successor has proved itself, and then until its end.
+struct Old {
+    line: Line,
+    /// Goodbye was said; its answer is waited for until then.
+    leaves: Option<Instant>,
 }
 
 impl Worker {
@@ -117,6 +134,9 @@ impl Worker {
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
         let inbox = Inbox::new(options.cursor);
+        let confirmations = Confirmations::default();
+        // An app that acknowledges by itself has decided about what it took.
+        let earlier = options.cursor.filter(|at| options.ack == Ack::Automatic && at.seq > 0);
         Self {
             identity,
             options,
@@ -124,8 +144,8 @@ impl Worker {
             events,
             commands,
             clock_ahead: 0,
-            unsaid: VecDeque::new(),
-            acknowledged: VecDeque::new(),
+            confirmations,
+            earlier,
             refusals: 0,
             attempt: 0,
         }
@@ -154,6 +174,7 @@ impl Worker {
                 End::Close(done) => return (CloseReason::Asked, done),
                 End::Lost(loss) => loss,
             };
+            self.confirmations.doubt(Instant::now());
             let retry_in = match self.pause_after(&loss) {
                 Some(pause) => pause,
                 None => match loss {
@@ -209,21 +230,20 @@ impl Worker {
                 () = self.events.closed() => None,
             };
             match command {
-                Some(Command::Say(action)) => self.keep(action),
+                Some(Command::Say(action)) => {
+                    self.confirmed(&action);
+                    self.confirmations.keep(action);
+                }
                 Some(Command::Close(done)) => return Some(done),
                 None => return None,
             }
         }
     }
 
-    /// What is worth saying later: confirmations. A heartbeat or a state is about its own moment.
-    fn keep(&mut self, action: Action) {
-        match &action {
-            Action::Ack(receipt) => receipt.id.as_deref().into_iter().for_each(|id| self.inbox.acknowledged(id)),
-            Action::Read(_) => {}
-            Action::Ping | Action::Sync { .. } | Action::State { .. } => return,
+    fn confirmed(&mut self, action: &Action) {
+        if let Action::Ack(receipt) | Action::Read(receipt) = action {
+            self.inbox.acknowledged(receipt.position);
         }
-        self.unsaid.push_back(action);
     }
 
     fn dial(&self) -> Opening {
@@ -243,23 +263,28 @@ impl Worker {
     }
 
     /// Serves a connection, and its successors at every rollover, until one is lost.
-    async fn serve(&mut self, mut socket: Socket) -> End {
-        let mut old: Option<Socket> = None;
-        let mut successor: Option<Opening> = None;
-        let mut deadlines = match self.greet(&mut socket).await {
-            Ok(deadlines) => deadlines,
+    async fn serve(&mut self, socket: Socket) -> End {
+        let sync = self.inbox.connected();
+        let mut line = match self.greet(socket, &sync).await {
+            Ok(line) => line,
             Err(loss) => return End::Lost(loss),
         };
+        let mut old: Option<Old> = None;
+        let mut successor: Option<Opening> = None;
         self.tell(Event::Connected);
         loop {
+            let deadline = old
+                .as_ref()
+                .and_then(|old| old.leaves)
+                .map_or(line.next_deadline(), |leaves| line.next_deadline().min(leaves));
             let result = tokio::select! {
-                incoming = socket.next() => match received(incoming) {
-                    Ok(Some(text)) => self.receive(&mut socket, &mut deadlines, text).await,
+                incoming = line.socket.next() => match received(incoming) {
+                    Ok(Some(incoming)) => self.receive(&mut line, incoming).await,
                     Ok(None) => Ok(()),
                     Err(loss) => Err(loss),
                 },
                 incoming = next_of(&mut old) => match received(incoming) {
-                    Ok(Some(text)) => self.receive(&mut socket, &mut deadlines, text).await,
+                    Ok(Some(incoming)) => self.receive_late(&mut line, incoming).await,
                     Ok(None) => Ok(()),
                     // Its successor is there.
                     Err(_) => { old = None; Ok(()) }
@@ -267,240 +292,311 @@ impl Worker {
                 opened = open_of(&mut successor) => {
                     successor = None;
                     match opened {
-                        Ok(opened) => {
-                            old = Some(std::mem::replace(&mut socket, opened));
-                            self.greet(&mut socket).await.map(|greeted| deadlines = greeted)
-                        }
+                        Ok(socket) => self.roll_over(&mut line, &mut old, socket).await,
                         // The old one still serves; if it ends before the next attempt, that is an ordinary loss.
-                        Err(error) => {
-                            tracing::debug!(%error, "no successor for the connection yet");
-                            deadlines.rollover = Some(Instant::now() + self.options.backoff.longest);
-                            Ok(())
-                        }
+                        Err(error) => { self.retry_rollover(&mut line, &Loss::Connect(error)); Ok(()) }
                     }
                 }
                 command = self.commands.recv() => match command {
-                    Some(Command::Say(action)) => self.say_for_app(&mut socket, &mut deadlines, action).await,
-                    Some(Command::Close(done)) => { close(socket).await; return End::Close(Some(done)); }
-                    None => { close(socket).await; return End::Close(None); }
+                    Some(Command::Say(action)) => self.say_for_app(&mut line, action).await,
+                    Some(Command::Close(done)) => { self.leave(line, old).await; return End::Close(Some(done)); }
+                    None => { self.leave(line, old).await; return End::Close(None); }
                 },
-                () = self.events.closed() => { close(socket).await; return End::Close(None); }
-                () = sleep_until(deadlines.next()) => {
-                    if deadlines.rollover.is_some_and(|at| at <= Instant::now()) {
-                        deadlines.rollover = None;
-                        successor = Some(self.dial());
+                () = self.events.closed() => { self.leave(line, old).await; return End::Close(None); }
+                () = sleep_until(deadline) => {
+                    let now = Instant::now();
+                    old = old.filter(|old| old.leaves.is_none_or(|until| until > now));
+                    if line.rollover.is_some_and(|at| at <= now) {
+                        line.rollover = None;
+                        // One at a time.
+                        if successor.is_none() && old.as_ref().is_none_or(|old| old.leaves.is_some()) {
+                            successor = Some(self.dial());
+                        }
                     }
-                    self.on_deadline(&mut socket, &mut deadlines).await
+                    self.on_deadline(&mut line).await
                 }
             };
             if let Err(loss) = result {
-                self.doubt();
-                return End::Lost(loss);
+                match old.take() {
+                    // The successor failed before it had proved itself, and what it was to replace is still there.
+                    Some(Old { line: before, leaves: None }) => {
+                        line = before;
+                        if let Err(loss) = self.go_back(&mut line, &loss).await {
+                            return End::Lost(loss);
+                        }
+                    }
+                    Some(_) | None => return End::Lost(loss),
+                }
             }
-            // The gap is closed on the new connection: the old one has nothing left to bring.
-            if old.is_some()
-                && !self.inbox.awaits_replay()
-                && let Some(old) = old.take()
-            {
-                tokio::spawn(close(old));
-            }
+            self.part(&line, &mut old).await;
         }
     }
 
     /// The first words on a connection.
-    async fn greet(&mut self, socket: &mut Socket) -> Result<Deadlines, Loss> {
+    async fn greet(&mut self, socket: Socket, sync: &Action) -> Result<Line, Loss> {
         let now = Instant::now();
-        let sync = self.inbox.connected();
-        say(socket, &sync).await?;
-        while let Some(action) = self.unsaid.front() {
-            say(socket, action).await?;
-            if let Some(said) = self.unsaid.pop_front() {
-                self.note(said);
-            }
-        }
+        let first_ping = self.options.first_ping.min(self.options.ping_every.unwrap_or(Duration::MAX));
         // Half an hour at most is spread, in proportion, so that devices that came together do not leave together.
         let early = backoff::spread(self.options.rollover_after / 4, draw());
-        Ok(Deadlines {
-            ping: now + self.options.ping_every.unwrap_or(FIRST_PING),
+        let mut line = Line {
+            socket,
+            heard: false,
+            ping: now + first_ping.saturating_sub(backoff::spread(first_ping / 4, draw())),
+            pinged: None,
             pong: None,
-            replay: Some(now + self.options.answer_within),
+            replay: None,
             rollover: Some(now + self.options.rollover_after.saturating_sub(early)),
-        })
+        };
+        self.begin(&mut line, sync).await?;
+        Ok(line)
     }
 
-    /// Remembers an acknowledgement for as long as it is in doubt.
-    fn note(&mut self, said: Action) {
-        if let Action::Ack(_) | Action::Read(_) = said {
-            let now = Instant::now();
-            self.acknowledged.push_back((now, said));
-            while self.acknowledged.front().is_some_and(|(at, _)| now.duration_since(*at) > DOUBTFUL) {
-                self.acknowledged.pop_front();
-            }
-        }
-    }
-
-    /// The connection is lost: what was confirmed just before is confirmed again on the next one. Confirming twice
-    /// changes nothing.
-    fn doubt(&mut self) {
-        let now = Instant::now();
-        let lately = std::mem::take(&mut self.acknowledged);
-        let doubtful = lately.into_iter().filter(|(at, _)| now.duration_since(*at) <= DOUBTFUL);
-        for (_, action) in doubtful.rev() {
-            self.unsaid.push_front(action);
-        }
-    }
-
-    async fn say_for_app(
-        &mut self,
-        socket: &mut Socket,
-        deadlines: &mut Deadlines,
-        action: Action,
-    ) -> Result<(), Loss> {
-        if let Action::Ack(receipt) = &action {
-            receipt.id.as_deref().into_iter().for_each(|id| self.inbox.acknowledged(id));
-        }
-        if action == Action::Ping {
-            deadlines.pong.get_or_insert(Instant::now() + self.options.answer_within);
-        }
-        let said = say(socket, &action).await;
-        match said {
-            Ok(()) => self.note(action),
-            Err(_) => self.keep(action),
-        }
-        said
-    }
-
-    async fn on_deadline(&mut self, socket: &mut Socket, deadlines: &mut Deadlines) -> Result<(), Loss> {
-        let now = Instant::now();
-        if deadlines.pong.is_some_and(|at| at <= now) {
-            return Err(Loss::Silent);
-        }
-        if deadlines.replay.is_some_and(|at| at <= now) {
-            let steps = self.inbox.replay_overdue();
-            self.carry_out(socket, deadlines, steps).await?;
-            deadlines.replay = self.inbox.awaits_replay().then(|| now + self.options.answer_within);
-        }
-        if deadlines.ping <= now {
-            say(socket, &Action::Ping).await?;
-            deadlines.ping = now + self.options.ping_every.unwrap_or(NEXT_PING);
-            // The first unanswered one counts, however many follow it.
-            deadlines.pong.get_or_insert(now + self.options.answer_within);
+    /// Asks for what was missed, and says what could not be said before.
+    async fn begin(&mut self, line: &mut Line, sync: &Action) -> Result<(), Loss> {
+        line.replay = Some(Instant::now() + self.options.answer_within);
+        say(&mut line.socket, sync).await?;
+        while let Some(action) = self.confirmations.next() {
+            say(&mut line.socket, action).await?;
+            self.confirmations.said_next(Instant::now());
         }
         Ok(())
     }
 
-    async fn receive(
-        &mut self,
-        socket: &mut Socket,
-        deadlines: &mut Deadlines,
-        incoming: Incoming,
-    ) -> Result<(), Loss> {
-        if let Some(reconnect) = in_clear(&incoming) {
-            let after = Duration::from_secs(reconnect.after);
-            return Err(Loss::Asked { code: reconnect.code, after });
+    /// A new connection is open: everything is said on it from now on. The old one is read until [`Self::part`].
+    async fn roll_over(&mut self, line: &mut Line, old: &mut Option<Old>, socket: Socket) -> Result<(), Loss> {
+        self.confirmations.doubt(Instant::now());
+        let sync = self.inbox.rolled_over();
+        match self.greet(socket, &sync).await {
+            Ok(greeted) => {
+                *old = Some(Old { line: std::mem::replace(line, greeted), leaves: None });
+                Ok(())
+            }
+            Err(loss) => self.go_back(line, &loss).await,
         }
-        let (frame, sealed) = match self.read(incoming) {
-            Ok(read) => read,
-            Err(unreadable) => {
-                tracing::warn!(device = self.identity.id(), %unreadable, "ignored");
-                self.tell(Event::Unreadable(unreadable));
-                if let Some(replay) = deadlines.replay.as_mut() {
-                    // Probably the gateway's own error in place of the replay: ask again soon, not at the deadline.
-                    *replay = (*replay).min(Instant::now() + REPLAY_RETRY);
-                }
-                return Ok(());
+    }
+
+    /// The successor failed: this connection goes on.
+    async fn go_back(&mut self, line: &mut Line, loss: &Loss) -> Result<(), Loss> {
+        self.retry_rollover(line, loss);
+        (line.pinged, line.pong, line.ping) = (None, None, Instant::now());
+        self.confirmations.doubt(Instant::now());
+        let sync = self.inbox.rolled_over();
+        self.begin(line, &sync).await
+    }
+
+    fn retry_rollover(&mut self, line: &mut Line, loss: &Loss) {
+        let pause = self.pause_after(loss).unwrap_or(self.options.backoff.longest);
+        tracing::debug!(device = self.identity.id(), %loss, ?pause, "no successor for the connection yet");
+        line.rollover = Some(Instant::now() + pause);
+    }
+
+    /// Leaves the old connection once the new one has been heard and the gap is closed. What was posted to the old one
+    /// meanwhile is read until it ends.
+    async fn part(&mut self, line: &Line, old: &mut Option<Old>) {
+        if !line.heard || self.inbox.awaits_replay() {
+            return;
+        }
+        let Some(leaving) = old.as_mut().filter(|old| old.leaves.is_none()) else { return };
+        self.tell(Event::RolledOver);
+        if goodbye(&mut leaving.line.socket).await {
+            leaving.leaves = Some(Instant::now() + CLOSE_WITHIN);
+        } else {
+            *old = None;
+        }
+    }
+
+    /// The end. What the app said before it is said first.
+    async fn leave(&mut self, mut line: Line, old: Option<Old>) {
+        while let Ok(command) = self.commands.try_recv() {
+            if let Command::Say(action) = command
+                && self.say_for_app(&mut line, action).await.is_err()
+            {
+                break;
+            }
+        }
+        let close_old = async {
+            if let Some(Old { line, leaves: None }) = old {
+                close(line.socket).await;
             }
         };
-        deadlines.pong = None;
+        tokio::join!(close(line.socket), close_old);
+    }
+
+    async fn say_for_app(&mut self, line: &mut Line, action: Action) -> Result<(), Loss> {
+        self.confirmed(&action);
+        if action == Action::Ping {
+            line.pings(Instant::now(), self.options.answer_within);
+        }
+        self.say_or_keep(line, action).await
+    }
+
+    async fn say_or_keep(&mut self, line: &mut Line, action: Action) -> Result<(), Loss> {
+        let said = say(&mut line.socket, &action).await;
+        match said {
+            Ok(()) => self.confirmations.said(action, Instant::now()),
+            Err(_) => self.confirmations.keep(action),
+        }
+        said
+    }
+
+    async fn on_deadline(&mut self, line: &mut Line) -> Result<(), Loss> {
+        let now = Instant::now();
+        if line.pong.is_some_and(|at| at <= now) {
+            return Err(Loss::Silent);
+        }
+        if line.replay.is_some_and(|at| at <= now) {
+            line.replay = None;
+            let steps = self.inbox.replay_overdue();
+            self.carry_out(line, steps).await?;
+        }
+        if line.ping <= now {
+            line.ping = now + self.options.ping_every.unwrap_or(NEXT_PING);
+            line.pings(now, self.options.answer_within);
+            say(&mut line.socket, &Action::Ping).await?;
+        }
+        Ok(())
+    }
+
+    async fn receive(&mut self, line: &mut Line, incoming: Incoming) -> Result<(), Loss> {
+        if let Some(Reconnect { code, after, .. }) = in_clear(&incoming) {
+            return Err(Loss::Asked { code, after: Duration::from_secs(after) });
+        }
+        let Some((frame, sealed)) = self.read(incoming) else {
+            if let Some(replay) = line.replay.as_mut() {
+                // Probably the gateway's own error in place of the replay: ask again soon, not at the deadline.
+                *replay = (*replay).min(Instant::now() + REPLAY_RETRY);
+            }
+            return Ok(());
+        };
+        line.heard = true;
+        line.pong = None;
         match &frame {
-            Frame::Reconnect(reconnect) => {
-                let after = Duration::from_secs(reconnect.after);
-                return Err(Loss::Asked { code: reconnect.code.clone(), after });
-            }
             Frame::Pong(pong) => {
-                let next = self.options.ping_every.unwrap_or(Duration::from_secs(pong.next_ping.max(1)));
-                deadlines.ping = Instant::now() + next;
-                self.tell(Event::Pong(pong.clone()));
+                self.ping_was_answered(line);
+                line.ping =
+                    Instant::now() + self.options.ping_every.unwrap_or(Duration::from_secs(pong.next_ping.max(1)));
             }
+            Frame::Reconnect(Reconnect { code, after, .. }) => {
+                let after = Duration::from_secs(*after);
+                if code != ROLLOVER {
+                    return Err(Loss::Asked { code: code.clone(), after });
+                }
+                // In place of a pong, and no loss: this connection serves until its successor does.
+                self.ping_was_answered(line);
+                let at = Instant::now() + backoff::spread(after, draw());
+                line.rollover = Some(line.rollover.map_or(at, |planned| planned.min(at)));
+            }
+            Frame::Error(_) | Frame::Message(_) | Frame::Synced(_) => {}
+        }
+        let (answered, deadline) = (matches!(frame, Frame::Synced(_)), line.replay);
+        self.take(line, frame, sealed).await?;
+        if answered && line.replay == deadline {
+            // It was no new question, so the answer was not enough.
+            line.replay = deadline.map(|at| at.min(Instant::now() + STRAGGLE));
+        }
+        Ok(())
+    }
+
+    /// What comes on a connection whose successor is there: messages as ever; what it says of itself no longer matters.
+    async fn receive_late(&mut self, line: &mut Line, incoming: Incoming) -> Result<(), Loss> {
+        if in_clear(&incoming).is_some() {
+            return Ok(());
+        }
+        match self.read(incoming) {
+            Some((frame, sealed)) => self.take(line, frame, sealed).await,
+            None => Ok(()),
+        }
+    }
+
+    fn ping_was_answered(&mut self, line: &mut Line) {
+        if let Some(pinged) = line.pinged.take() {
+            self.confirmations.arrived_before(pinged);
+        }
+    }
+
+    async fn take(&mut self, line: &mut Line, frame: Frame, sealed: String) -> Result<(), Loss> {
+        match &frame {
+            Frame::Pong(pong) => self.tell(Event::Pong(pong.clone())),
             Frame::Error(error) => self.tell(Event::Refused(error.clone())),
-            Frame::Message(_) | Frame::Synced(_) => {}
+            Frame::Message(_) | Frame::Synced(_) | Frame::Reconnect(_) => {}
         }
         let steps = self.inbox.frame(frame, sealed);
-        self.carry_out(socket, deadlines, steps).await
+        self.carry_out(line, steps).await
     }
 
     /// Opens a frame and holds it to this device.
-    fn read(&self, incoming: Incoming) -> Result<(Frame, String), Unreadable> {
-        let Incoming::Text(sealed) = incoming else { return Err(Unreadable::NotSealedForUs) };
-        let plaintext = self.identity.open(&sealed).map_err(|_| Unreadable::NotSealedForUs)?;
+    fn read(&self, incoming: Incoming) -> Option<(Frame, String)> {
+        let opened = match incoming {
+            Incoming::Text(sealed) => self.open(&sealed).map(|frame| (frame, sealed)),
+            Incoming::Binary => Err(Unreadable::NotSealedForUs),
+        };
+        opened
+            .inspect_err(|unreadable| {
+                tracing::warn!(device = self.identity.id(), %unreadable, "ignored");
+                self.tell(Event::Unreadable(*unreadable));
+            })
+            .ok()
+    }
+
+    fn open(&self, sealed: &str) -> Result<Frame, Unreadable> {
+        let plaintext = self.identity.open(sealed).map_err(|_| Unreadable::NotSealedForUs)?;
         let frame: Frame = serde_json::from_slice(&plaintext).map_err(|_| Unreadable::UnknownKind)?;
         if frame.device_id() != self.identity.id() {
             return Err(Unreadable::NamesAnotherDevice);
         }
-        Ok((frame, sealed))
+        Ok(frame)
     }
 
-    async fn carry_out(
-        &mut self,
-        socket: &mut Socket,
-        deadlines: &mut Deadlines,
-        steps: Vec<Step>,
-    ) -> Result<(), Loss> {
+    /// All that is for the app is handed on, whatever becomes of the connection: the inbox has passed it.
+    async fn carry_out(&mut self, line: &mut Line, steps: Vec<Step>) -> Result<(), Loss> {
+        let mut result = Ok(());
         for step in steps {
             match step {
                 Step::Say(action) => {
-                    say(socket, &action).await?;
-                    self.note(action);
+                    if let Action::Sync { .. } = action {
+                        line.replay = Some(Instant::now() + self.options.answer_within);
+                    }
+                    result = self.say_while(result, line, action).await;
+                }
+                Step::AckAgain(receipt) => {
+                    if self.options.ack == Ack::Automatic {
+                        result = self.say_while(result, line, Action::Ack(receipt)).await;
+                    }
                 }
                 Step::Deliver(received) => self.tell(Event::Message(received)),
                 Step::Synced(synced) => {
                     // Only now the connection has proved its worth.
                     (self.attempt, self.refusals) = (0, 0);
+                    let earlier =
+                        self.earlier.take().filter(|at| synced.recovered && synced.position.epoch == at.epoch);
                     self.tell(Event::Synced(synced));
+                    if let Some(position) = earlier {
+                        let taken = Action::Ack(Receipt { id: None, position });
+                        result = self.say_while(result, line, taken).await;
+                    }
                 }
-                Step::GiveUp => return Err(Loss::Silent),
+                Step::GiveUp => result = result.and(Err(Loss::Silent)),
             }
         }
-        match (self.inbox.awaits_replay(), deadlines.replay) {
-            (true, None) => deadlines.replay = Some(Instant::now() + self.options.answer_within),
-            (false, Some(_)) => deadlines.replay = None,
-            (true, Some(_)) | (false, None) => {}
+        if !self.inbox.awaits_replay() {
+            line.replay = None;
         }
-        Ok(())
+        result
+    }
+
+    /// Says it while nothing has failed, and keeps it otherwise.
+    async fn say_while(&mut self, so_far: Result<(), Loss>, line: &mut Line, action: Action) -> Result<(), Loss> {
+        if so_far.is_err() {
+            self.confirmations.keep(action);
+            return so_far;
+        }
+        self.say_or_keep(line, action).await
     }
 }
 
-/// The one thing that the service says in clear: it does not know this connection, so that no key belongs to it. Coming back
-/// costs nothing but the connection; everything else in clear is ignored.
-fn in_clear(incoming: &Incoming) -> Option<Reconnect> {
-    let Incoming::Text(text) = incoming else { return None };
-    match serde_json::from_str(text) {
-        Ok(Frame::Reconnect(reconnect)) if reconnect.device_id.is_empty() => Some(reconnect),
-        Ok(_) | Err(_) => None,
-    }
-}
-
-/// What came that matters to us.
-enum Incoming {
-    Text(String),
-    Binary,
-}
-
-/// `None` for what belongs to the WebSocket itself.
-fn received(incoming: Option<Result<Message, tungstenite::Error>>) -> Result<Option<Incoming>, Loss> {
-    match incoming {
-        Some(Ok(Message::Text(text))) => Ok(Some(Incoming::Text(text.as_str().to_owned()))),
-        Some(Ok(Message::Binary(_))) => Ok(Some(Incoming::Binary)),
-        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(None),
-        Some(Ok(Message::Close(frame))) => Err(Loss::Closed { code: frame.map_or(1005, |frame| frame.code.into()) }),
-        Some(Err(error)) => Err(Loss::Broken(Box::new(error))),
-        None => Err(Loss::Closed { code: 1006 }),
-    }
-}
-
-async fn next_of(socket: &mut Option<Socket>) -> Option<Result<Message, tungstenite::Error>> {
-    match socket {
-        Some(socket) => socket.next().await,
+async fn next_of(old: &mut Option<Old>) -> Option<Result<tungstenite::Message, tungstenite::Error>> {
+    match old {
+        Some(old) => old.line.socket.next().await,
         None => std::future::pending().await,
     }
 }
@@ -510,23 +606,6 @@ async fn open_of(opening: &mut Option<Opening>) -> Result<Socket, ConnectError> 
         Some(opening) => opening.await,
         None => std::future::pending().await,
     }
-}
-
-async fn say(socket: &mut Socket, action: &Action) -> Result<(), Loss> {
-    let text = serde_json::to_string(action)
-        .map_err(|error| Loss::Broken(Box::new(tungstenite::Error::Io(std::io::Error::other(error)))))?;
-    socket.send(Message::text(text)).await.map_err(|error| Loss::Broken(Box::new(error)))
-}
-
-/// Says goodbye and waits a little for the answer, so that the service forgets the connection at once.
-async fn close(mut socket: Socket) {
-    let goodbye = async {
-        if socket.close(None).await.is_ok() {
-            while !matches!(socket.next().await, Some(Ok(Message::Close(_)) | Err(_)) | None) {}
-        }
-    };
-    // A service that does not answer finds out by itself.
-    let _ = timeout(CLOSE_WITHIN, goodbye).await;
 }
 
 /// A random number for a jittered pause. Without randomness the middle of the window, which is still a pause.

@@ -45,7 +45,7 @@ fn hello() -> SendRequest {
 #[tokio::test]
 async fn sends_with_its_key_and_reads_the_answer() {
     let (listener, backend) = listening().await;
-    let body = json!({"requestId": "m-1", "recipients": 1, "ttl": 60}).to_string();
+    let body = json!({"requestId": "m-1", "recipients": 1, "ttl": 60, "priority": "high"}).to_string();
     let hello = hello();
     let (request, sent) = tokio::join!(answer(listener, "202 Accepted", &body), backend.send(&hello, Some("order-7")));
     assert_eq!(sent.unwrap().request_id, "m-1");

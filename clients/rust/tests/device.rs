@@ -25,7 +25,7 @@ async fn next_message(events: &mut Events) -> String {
     loop {
         match next(events).await {
             Event::Message(received) => return received.message.id,
-            Event::Synced(_) | Event::Pong(_) => {}
+            Event::Synced(_) | Event::Pong(_) | Event::RolledOver => {}
             other => panic!("a message was due, not {other:?}"),
         }
     }
@@ -42,6 +42,8 @@ async fn asks_for_what_it_missed_and_acknowledges_what_the_app_took() {
     peer.message(3).await;
     peer.message(4).await;
     peer.synced(4, 2).await;
+    // What it took in an earlier life, should the words be lost that it said of it then.
+    assert_eq!(peer.hear().await, json!({"action": "ack", "epoch": 7, "seq": 2}));
     assert_eq!(next_message(&mut events).await, "3");
     assert_eq!(peer.hear().await, json!({"action": "ack", "id": "3", "epoch": 7, "seq": 3}));
     assert_eq!(next_message(&mut events).await, "4");
@@ -239,11 +241,71 @@ async fn moves_to_a_new_socket_before_it_leaves_the_old_one() {
 }
 
 #[tokio::test]
+async fn what_an_earlier_life_was_shown_is_acknowledged_again_by_the_client_only() {
+    let service = Service::start().await;
+    for ack in [Ack::Automatic, Ack::Manual] {
+        let options = Options { ack, cursor: Some(Position { epoch: 7, seq: 2 }), ..service.options() };
+        let (device, mut events) = Device::open(service.identity.clone(), options);
+        let mut peer = service.accept().await;
+        peer.up_to_date(2).await;
+        peer.message(1).await;
+        peer.message(3).await;
+        assert_eq!(next_message(&mut events).await, "3");
+        device.ping().unwrap();
+        if ack == Ack::Automatic {
+            assert_eq!(peer.hear().await, json!({"action": "ack", "epoch": 7, "seq": 2}));
+            assert_eq!(peer.hear().await, json!({"action": "ack", "id": "1", "epoch": 7, "seq": 1}));
+            assert_eq!(peer.hear().await["id"], "3");
+        }
+        assert_eq!(peer.hear().await["action"], "ping");
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_and_does_not_come_is_asked_for_on_another_connection() {
+    let service = Service::start().await;
+    let options = Options { answer_within: Duration::from_millis(100), ..service.options() };
+    let (_device, mut events) = Device::open(service.identity.clone(), options);
+    let mut peer = service.accept().await;
+    for _ in 0..3 {
+        assert_eq!(peer.hear().await, json!({"action": "sync"}));
+        peer.message(2).await;
+        peer.synced(2, 2).await;
+    }
+    let mut peer = service.accept().await;
+    assert_eq!(peer.hear().await, json!({"action": "sync"}));
+    peer.message(1).await;
+    peer.message(2).await;
+    peer.synced(2, 2).await;
+    assert_eq!(next_message(&mut events).await, "1");
+    assert_eq!(next_message(&mut events).await, "2");
+}
+
+#[tokio::test]
 async fn ends_when_the_app_no_longer_listens() {
     let service = Service::start().await;
     let (_device, events) = Device::open(service.identity.clone(), service.options());
     let mut peer = service.accept().await;
     peer.up_to_date(0).await;
     drop(events);
+    assert!(peer.hears_goodbye().await);
+}
+
+#[tokio::test]
+async fn what_the_app_took_is_acknowledged_before_the_end() {
+    let service = Service::start().await;
+    let (_device, mut events) = Device::open(service.identity.clone(), service.options());
+    let mut peer = service.accept().await;
+    peer.up_to_date(0).await;
+    for seq in 1..=20 {
+        peer.message(seq).await;
+    }
+    for seq in 1..=20 {
+        assert_eq!(next_message(&mut events).await, seq.to_string());
+    }
+    drop(events);
+    for seq in 1..=20 {
+        assert_eq!(peer.hear().await["seq"], seq);
+    }
     assert!(peer.hears_goodbye().await);
 }

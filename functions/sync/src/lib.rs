@@ -57,10 +57,15 @@ enum Told {
 /// Where the event is none, or the store does not answer.
 pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Timestamp) -> Result<Reply, Error> {
     let id = socket::connection_id(&event)?;
-    let Some(record) = deps.users.connection(&id, now).await? else {
+    let Some(record) = deps.users.last_words(&id, now).await? else {
         return socket::unknown_connection();
     };
-    let told = match socket::action(&event) {
+    let action = socket::action(&event);
+    // What a device confirmed just before its end counts; everything else is for a connection that lives.
+    if record.buried.is_some() && !matches!(action, Ok(Action::Ack(_) | Action::Read(_))) {
+        return socket::unknown_connection();
+    }
+    let told = match action {
         Ok(Action::Sync { after }) => replay(deps, &record, after, now).await?,
         Ok(Action::Ack(receipt)) => confirm(deps, &record, receipt, Confirmation::Acknowledged, now).await?,
         Ok(Action::Read(receipt)) => confirm(deps, &record, receipt, Confirmation::Read, now).await?,
@@ -173,7 +178,7 @@ async fn replay(
     }
     let recovered = mailbox::recovered(cursor, entries.first().map(|entry| entry.position), head);
     let replayed = post(deps, record, device, &entries, now).await?;
-    tracing::info!(connection = %record.connection.id, count = replayed.count, more, recovered, "mailbox replayed");
+    tracing::info!(connection = %record.connection.id, count = replayed.posted.len(), more, recovered, "mailbox replayed");
     let nothing_yet = Position { epoch: 0, seq: 0 };
     Ok(Told::Frame(Frame::Synced(Synced {
         device_id: device.id.to_string(),
@@ -184,14 +189,15 @@ async fn replay(
         },
         recovered,
         more: more || !replayed.complete,
-        count: replayed.count,
+        count: u64::try_from(replayed.posted.len()).unwrap_or(u64::MAX),
+        posted: Some(replayed.posted),
     })))
 }
 
 /// How far a replay got.
 struct Replayed {
     last: Option<Position>,
-    count: u64,
+    posted: Vec<u64>,
     complete: bool,
 }
 
@@ -203,13 +209,13 @@ async fn post(
     now: Timestamp,
 ) -> Result<Replayed, Error> {
     let connection: &ConnectionId = &record.connection.id;
-    let mut replayed = Replayed { last: None, count: 0, complete: true };
+    let mut replayed = Replayed { last: None, posted: Vec::new(), complete: true };
     for entry in entries {
         if entry.is_wanted(&device.id, Some(device.platform), now) {
             let frame = entry.frame(&record.user, &device.id);
             // One after the other: a replay is in order, and stops at the first frame that may be lost.
             match deps.gateway.post(connection, deps.sealer.seal(&frame, &record.connection)?).await {
-                PostOutcome::Accepted => replayed.count += 1,
+                PostOutcome::Accepted => replayed.posted.push(entry.position.seq),
                 PostOutcome::Gone | PostOutcome::Retry | PostOutcome::Fault => {
                     return Ok(Replayed { complete: false, ..replayed });
                 }

@@ -132,7 +132,7 @@ async fn print(args: &Args, events: &mut Events, file: &mut DeviceFile) -> Resul
                 }
                 file.advance(synced.position)?;
             }
-            Event::Pong(_) => {}
+            Event::Pong(_) | Event::RolledOver => {}
             Event::Refused(error) => told(format!("refused: {} ({})", error.detail, error.code)),
             Event::Unreadable(unreadable) => told(format!("ignored: {unreadable}")),
             Event::Disconnected { loss, retry_in } => {

@@ -21,6 +21,8 @@ pub struct ConnectionRecord {
     pub user: UserKey,
     /// The connection; its lease here is the longest life of a connection, not what pings renew.
     pub connection: Connection,
+    /// Since when it is dead.
+    pub buried: Option<Timestamp>,
 }
 
 /// What became of recording a connection.
@@ -35,7 +37,11 @@ pub enum Connected {
 }
 
 /// Makes the look-up of a connection its tombstone: what names the connection goes, whose it was stays.
-const BURY: &str = "SET tombstone = :yes, expires_at = :at REMOVE connection_id";
+const BURY: &str = "SET tombstone = :yes, buried = if_not_exists(buried, :now), expires_at = :at REMOVE connection_id";
+
+/// For how long after its end a connection's last words are taken down, in seconds: API Gateway may hand `$disconnect` over before a
+/// message that came before it.
+const LAST_WORDS_SECONDS: u64 = 60;
 
 /// A tombstone is kept for as long as the `$connect` of its connection may still be on its way.
 fn tombstone_expiry(now: Timestamp) -> i64 {
@@ -113,6 +119,14 @@ impl Users {
     /// # Errors
     /// [`StoreError`].
     pub async fn connection(&self, id: &ConnectionId, now: Timestamp) -> Result<Option<ConnectionRecord>, StoreError> {
+        Ok(self.last_words(id, now).await?.filter(|record| record.buried.is_none()))
+    }
+
+    /// Whose a connection is, or was until a moment ago.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn last_words(&self, id: &ConnectionId, now: Timestamp) -> Result<Option<ConnectionRecord>, StoreError> {
         const OPERATION: &str = "look connection up";
         let answer = self
             .client
@@ -123,13 +137,17 @@ impl Users {
             .send()
             .await
             .map_err(|error| StoreError::request(OPERATION, error))?;
-        let Some(item) = answer.item.filter(|item| item.contains_key("connection_id")) else { return Ok(None) };
+        // A tombstone without a user: its `$connect` has not been handled.
+        let Some(mut item) = answer.item.filter(|item| item.contains_key("user_key")) else { return Ok(None) };
+        item.insert("connection_id".to_owned(), keys::text(id.as_str()));
         let item: ConnectionItem = item::read(OPERATION, item)?;
-        if item.expires_at <= now.seconds() {
+        let buried = item.buried.map(Timestamp);
+        let heard = buried.is_none_or(|at| now <= at.plus_seconds(LAST_WORDS_SECONDS));
+        if item.expires_at <= now.seconds() || !heard {
             return Ok(None);
         }
         let user = item::user(OPERATION, &item.user)?;
-        Ok(Some(ConnectionRecord { user, connection: item.into() }))
+        Ok(Some(ConnectionRecord { user, connection: item.into(), buried }))
     }
 
     /// Forgets a connection and leaves a tombstone. Forgetting it twice is forgetting it once.
@@ -146,6 +164,7 @@ impl Users {
             .set_key(Some(keys::of(keys::lookup_connection(id))))
             .update_expression(BURY)
             .expression_attribute_values(":yes", AttributeValue::Bool(true))
+            .expression_attribute_values(":now", keys::number(now.0))
             .expression_attribute_values(":at", keys::number(tombstone_expiry(now)))
             .return_values(ReturnValue::AllNew)
             .send()
@@ -248,6 +267,7 @@ impl Users {
             .set_key(Some(keys::of(keys::lookup_connection(id))))
             .update_expression(BURY)
             .expression_attribute_values(":yes", AttributeValue::Bool(true))
+            .expression_attribute_values(":now", keys::number(now.0))
             .expression_attribute_values(":at", keys::number(tombstone_expiry(now)))
             .build()
             .map_err(|error| StoreError::item(OPERATION, error))?;

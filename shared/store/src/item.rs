@@ -111,6 +111,8 @@ pub(crate) struct ConnectionItem {
     pub(crate) expires_at: i64,
     #[serde(rename = "app_state", skip_serializing_if = "Option::is_none", default)]
     pub(crate) state: Option<AppState>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) buried: Option<i64>,
 }
 
 impl ConnectionItem {
@@ -124,6 +126,7 @@ impl ConnectionItem {
             connected: connection.connected.0,
             expires_at: expiry(expires),
             state: None,
+            buried: None,
         }
     }
 }

@@ -72,6 +72,10 @@ pub struct Synced {
     pub more: bool,
     /// Messages that this replay sent.
     pub count: u64,
+    /// Their places in the epoch. Without them a live message that was withdrawn on its way, so that the replay passes over its
+    /// place, could stand in for one that is counted and missing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub posted: Option<Vec<u64>>,
 }
 
 /// The server is there.

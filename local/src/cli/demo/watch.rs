@@ -74,6 +74,7 @@ fn told(event: &Event) -> String {
         Event::Synced(synced) => format!("the replay ended at place {}", synced.position.seq),
         Event::Message(received) => format!("the message {}", received.message.id),
         Event::Pong(_) => "a pong".to_owned(),
+        Event::RolledOver => "the device moved to a new socket".to_owned(),
         Event::Refused(error) => format!("the service refused: {} ({})", error.detail, error.code),
         Event::Unreadable(unreadable) => format!("{unreadable}"),
         Event::Disconnected { loss, .. } => chain(loss),
