@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use super::http::TRACE_HEADER;
 use super::session::{self, Close};
 use super::socket_events::{Event, Origin};
 use super::{Moment, gateway_id};
+use crate::faults::{Fault, Faults, Site, Strike};
 use crate::functions::{Functions, InvokeError};
 use crate::ledger::{Ledger, TraceId};
 use crate::template::{self, WebSocketRoute};
@@ -95,7 +96,7 @@ struct Inner {
     ledger: Ledger,
     connections: Mutex<HashMap<String, Arc<Connection>>>,
     tasks: TaskTracker,
-    loses_disconnects: AtomicBool,
+    faults: Faults,
 }
 
 /// An open connection.
@@ -158,7 +159,13 @@ impl Connection {
 impl SocketApi {
     /// The API of a template.
     #[must_use]
-    pub fn new(api: template::WebSocketApi, functions: Functions, ledger: Ledger, limits: SocketLimits) -> Self {
+    pub fn new(
+        api: template::WebSocketApi,
+        functions: Functions,
+        ledger: Ledger,
+        limits: SocketLimits,
+        faults: Faults,
+    ) -> Self {
         let template::WebSocketApi { api_id, stage, route_selection_expression, routes, .. } = api;
         Self(Arc::new(Inner {
             api_id,
@@ -170,7 +177,7 @@ impl SocketApi {
             ledger,
             connections: Mutex::default(),
             tasks: TaskTracker::new(),
-            loses_disconnects: AtomicBool::new(false),
+            faults,
         }))
     }
 
@@ -230,9 +237,14 @@ impl SocketApi {
         self.connections().keys().cloned().collect()
     }
 
-    /// From now on `$disconnect` goes missing, as it may in AWS; or no longer.
-    pub fn lose_disconnects(&self, lose: bool) {
-        self.0.loses_disconnects.store(lose, Ordering::Relaxed);
+    /// Whether a socket is cut at this frame, to or from it.
+    pub(super) fn cuts(&self, connection: &Connection, frame: &str) -> bool {
+        if !self.0.faults.armed() {
+            return false;
+        }
+        let text = vec![connection.origin.connection_id.as_str().into(), frame.into()];
+        let site = Site { operation: "Frame", text, ..Site::default() };
+        self.0.faults.strikes(Fault::DropSocket, &site)
     }
 
     /// Closes every connection with 1001 and waits, at most this long, until their `$disconnect` is done.
@@ -359,9 +371,15 @@ impl SocketApi {
     /// Tells the `$disconnect` route, whose answer nobody waits for.
     async fn disconnected(&self, origin: &Origin, code: u16, reason: &str) {
         let Some(route) = self.0.routes.get("$disconnect") else { return };
-        if self.0.loses_disconnects.load(Ordering::Relaxed) {
-            tracing::info!(connection = %origin.connection_id, code, "$disconnect is lost, as asked for");
-            return;
+        let text = vec![origin.connection_id.as_str().into()];
+        let site = Site { function: Some(&route.function), service: None, operation: "$disconnect", text };
+        match self.0.faults.strike(&site, &[Fault::LoseDisconnect, Fault::LateDisconnect]) {
+            Some(Strike { fault: Fault::LoseDisconnect, .. }) => {
+                tracing::info!(connection = %origin.connection_id, code, "$disconnect is lost, as asked for");
+                return;
+            }
+            Some(Strike { chance, .. }) => tokio::time::sleep(lateness(chance)).await,
+            None => {}
         }
         let trace = self.0.ledger.begin("$disconnect");
         let _hold = self.0.ledger.hold(std::slice::from_ref(&trace));
@@ -420,6 +438,11 @@ impl SocketApi {
         self.0.ledger.outcome(&trace, failure.message());
         Some(error_frame(failure.message(), origin, &request_id))
     }
+}
+
+/// How late a `$disconnect` is that is late: one to five seconds.
+fn lateness(chance: u64) -> Duration {
+    Duration::from_millis(1000 + chance % 4001)
 }
 
 impl Moment {

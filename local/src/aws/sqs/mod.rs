@@ -27,8 +27,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::message::{hexadecimal, sequence_number};
-use self::queue::{Accepted, QueueState, Stored};
+use self::queue::{Accepted, Order, QueueState, Stored};
 use super::journal::{self, Journal, Record};
+use crate::faults::{Fault, Faults, Site};
 use crate::ledger::Ledger;
 use crate::template::Queue;
 
@@ -44,6 +45,7 @@ struct Inner {
     queues: BTreeMap<String, Line>,
     journal: Option<Journal>,
     ledger: Ledger,
+    faults: Faults,
 }
 
 #[derive(Debug)]
@@ -81,7 +83,7 @@ impl Sqs {
     ///
     /// # Errors
     /// The journal cannot be read or written.
-    pub fn open(queues: &[Queue], path: Option<&Path>, ledger: Ledger) -> io::Result<Self> {
+    pub fn open(queues: &[Queue], path: Option<&Path>, ledger: Ledger, faults: Faults) -> io::Result<Self> {
         let mut states: BTreeMap<String, QueueState> =
             queues.iter().map(|queue| (queue.name.clone(), QueueState::new(queue.clone()))).collect();
         let journal = match path {
@@ -105,7 +107,7 @@ impl Sqs {
         let line =
             |state| Line { state: Mutex::new(state), changed: Notify::new(), expired_at: Mutex::new(Instant::now()) };
         let queues = states.into_iter().map(|(name, state)| (name, line(state))).collect();
-        Ok(Self(Arc::new(Inner { queues, journal, ledger })))
+        Ok(Self(Arc::new(Inner { queues, journal, ledger, faults })))
     }
 
     /// Sends a message. The answer comes when it is safe.
@@ -173,7 +175,8 @@ impl Sqs {
     fn take(&self, line: &Line, max: usize, visibility: Option<Duration>) -> Result<Vec<Received>, SqsError> {
         self.expire(line);
         let mut state = line.lock();
-        let taken = state.receive(max, visibility, now());
+        let order = self.order(state.config());
+        let taken = state.receive(max, visibility, now(), order);
         let (name, arn) = (state.config().name.clone(), state.config().arn.clone());
         let redrive = state.config().redrive.clone();
         for it in &taken.received {
@@ -211,6 +214,13 @@ impl Sqs {
             line.changed.notify_waiters();
         }
         Ok(taken.received)
+    }
+
+    /// In which order a queue hands out what it has.
+    fn order(&self, queue: &Queue) -> Order {
+        let site = Site { operation: &queue.name, ..Site::default() };
+        let struck = (!queue.fifo).then(|| self.0.faults.strike(&site, &[Fault::ReorderDelivery])).flatten();
+        struck.map_or(Order::Sent, |strike| Order::Random(strike.chance))
     }
 
     /// Deletes messages by their receipt handles; each has a fate of its own.
