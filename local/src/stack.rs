@@ -178,6 +178,7 @@ impl Twin {
         let dynamodb = DynamoDb::open(&template.tables, kept.path("dynamodb.sqlite").as_deref()).await?;
         let sqs = Sqs::open(&template.queues, kept.path("sqs.journal").as_deref(), ledger.clone(), faults.clone());
         let sqs = sqs.map_err(|source| kept.error(source))?;
+        let outbox = Outbox::open(kept.path("outbox.journal").as_deref()).map_err(|source| kept.error(source))?;
 
         // The mappings may find messages of an earlier run at once; what their functions ask waits in the listener until
         // the endpoint serves it.
@@ -187,14 +188,17 @@ impl Twin {
             async move { functions.invoke(&function, payload, &traces).await }
         };
         let event_sources = EventSources::start(&template, &sqs, &ledger, options.event_sources, &faults, invoke);
+        let schedules = template.schedules.clone();
+        let schedules = Schedules::start(schedules, &settings.region, &functions, &ledger);
         let services = Services {
             dynamodb,
             sqs,
-            outbox: Outbox::default(),
+            outbox,
             ledger,
             event_sources,
             outputs: template.outputs.clone(),
             functions: functions.clone(),
+            schedules: schedules.rules().clone(),
             faults,
         };
         let management = sockets.clone().map(management::router).unwrap_or_default();
@@ -204,8 +208,6 @@ impl Twin {
         let mut gateways = Servers::default();
         gateways.serve(api, http.as_ref().map(HttpApi::router).unwrap_or_default());
         gateways.serve(socket, sockets.as_ref().map(SocketApi::router).unwrap_or_default());
-        let schedules = template.schedules.clone();
-        let schedules = Schedules::start(schedules, &settings.region, &functions, &services.ledger);
         Ok(Self { template, api_url, socket_url, aws_url, functions, sockets, schedules, services, gateways, endpoint })
     }
 

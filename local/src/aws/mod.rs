@@ -35,6 +35,7 @@ use crate::event_source::EventSources;
 use crate::faults::Faults;
 use crate::functions::{Caller, Functions};
 use crate::ledger::{Ledger, Service, TraceId};
+use crate::schedule::Rules;
 
 /// DynamoDB's own limit, the largest of all.
 const BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -59,6 +60,8 @@ pub struct Services {
     pub outputs: BTreeMap<String, String>,
     /// The functions, by whose access keys it is known who asks.
     pub functions: Functions,
+    /// The schedules, for the control API to fire.
+    pub schedules: Rules,
     /// What is to go wrong with what they ask.
     pub faults: Faults,
 }
@@ -104,15 +107,15 @@ async fn target(State(services): State<Services>, method: Method, headers: Heade
             services.dynamodb.serve(headers, body).await
         }
         Some(_) => unknown(&format!("the local twin does not serve {target}")),
-        None => form(&services, &body, &traces),
+        None => form(&services, &body, &traces).await,
     }
 }
 
-fn form(services: &Services, body: &Bytes, traces: &[TraceId]) -> Response {
+async fn form(services: &Services, body: &Bytes, traces: &[TraceId]) -> Response {
     match action(body).as_deref() {
         Some("Publish") => {
             services.ledger.record(traces, Service::Sns, "Publish");
-            services.outbox.publish(body, traces)
+            services.outbox.publish(body, traces).await
         }
         Some(action) => {
             let message = format!("the local twin does not serve {action}");
@@ -131,7 +134,7 @@ fn action(body: &Bytes) -> Option<Cow<'_, str>> {
 async fn send_email(State(services): State<Services>, headers: HeaderMap, body: Bytes) -> Response {
     let traces = services.traces_of(&headers);
     services.ledger.record(&traces, Service::Ses, "SendEmail");
-    services.outbox.send_email(&body, &traces)
+    services.outbox.send_email(&body, &traces).await
 }
 
 async fn count_connection_request(State(services): State<Services>, request: Request, next: Next) -> Response {

@@ -82,6 +82,7 @@ impl Bench {
             ledger,
             outputs: template.outputs,
             functions,
+            schedules: Rules::default(),
             faults,
         };
         let connection = |Path((stage, id)): Path<(String, String)>| async move { format!("{stage} {id}") };
@@ -327,14 +328,61 @@ async fn the_control_api_tells_and_switches() {
     assert_eq!(bench.get("/_tidings/traces?limit=1").await[0]["traceId"], bench.trace.as_str());
     assert_eq!(bench.get("/_tidings/event-sources").await[0]["enabled"], true);
     assert_eq!(bench.get("/_tidings/outputs").await, json!({"Table": "things"}));
+    assert_eq!(bench.http(Method::POST, "/_tidings/queues/plain/redrive", "").await.1, r#"{"moved":0}"#);
+    assert_eq!(bench.http(Method::POST, "/_tidings/schedules/fire", "").await.1, "[]");
 
     for (method, path, body) in [
         (Method::POST, "/_tidings/event-sources/G", r#"{"enabled": true}"#),
         (Method::GET, "/_tidings/traces/unknown", ""),
         (Method::GET, "/_tidings/nothing/here", ""),
+        (Method::POST, "/_tidings/queues/none/redrive", ""),
+        (Method::DELETE, "/_tidings/faults/rules/7", ""),
         (Method::POST, "/", "neither"),
     ] {
         assert_eq!(bench.http(method, path, body).await.0, StatusCode::NOT_FOUND, "{path}");
     }
     tokio::time::timeout(Duration::from_secs(10), bench.services.event_sources.shutdown()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_control_api_plans_faults() {
+    let bench = Bench::start().await;
+    let path = "/_tidings/faults";
+    assert_eq!(bench.get(path).await, json!({"plan": null, "rules": [], "injected": {}}));
+    let plan = json!({"seed": 7, "rates": {"conflict": 1.0}});
+    assert_eq!(bench.http(Method::PUT, path, &plan.to_string()).await.0, StatusCode::OK);
+    let rule = r#"{"fault": "throttle", "operation": "PutItem", "contains": ["once"], "service": "dynamodb"}"#;
+    let (status, id) = bench.http(Method::POST, "/_tidings/faults/rules", rule).await;
+    assert_eq!((status, id.as_str()), (StatusCode::OK, r#"{"id":1}"#));
+    let impatient = bench.sdk.to_builder().retry_config(RetryConfig::disabled()).build();
+    let dynamodb = aws_sdk_dynamodb::Client::new(&impatient);
+    let put = |pk: &str| {
+        let put = dynamodb.put_item().table_name("things").item("pk", AttributeValue::S(pk.to_owned()));
+        async { put.send().await.unwrap_err().into_service_error() }
+    };
+    assert!(put("other").await.is_transaction_conflict_exception());
+    assert!(!put("once").await.is_transaction_conflict_exception(), "a rule comes before the plan");
+    let told = bench.get(path).await;
+    assert_eq!((&told["plan"], &told["injected"]), (&plan, &json!({"conflict": 1, "throttle": 1})));
+    assert_eq!((&told["rules"][0]["id"], &told["rules"][0]["hits"]), (&json!(1), &json!(1)));
+    assert_eq!(told["rules"][0]["fault"], "throttle");
+
+    for (method, path, body, reason) in [
+        (
+            Method::PUT,
+            path,
+            r#"{"rates": {"throtle": 1}}"#,
+            "there is no fault \\\"throtle\\\"; there are kill-before, ",
+        ),
+        (Method::PUT, path, r#"{"rates": {"throttle": 2}}"#, "throttle=2: a rate is a number from 0 to 1"),
+        (Method::POST, "/_tidings/faults/rules", r#"{"fault": "throttle", "after": 3}"#, "unknown field `after`"),
+        (Method::POST, "/_tidings/faults/rules", r#"{"fault": "throttle", "function": "G"}"#, "there is no function"),
+    ] {
+        let (status, told) = bench.http(method, path, body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+        assert!(told.contains(reason), "{told}");
+    }
+    assert_eq!(bench.http(Method::DELETE, "/_tidings/faults/rules/1", "").await.0, StatusCode::OK);
+    let (_, cleared) = bench.http(Method::DELETE, path, "").await;
+    assert_eq!(cleared, r#"{"plan":null,"rules":[],"injected":{"throttle":1,"conflict":1}}"#);
 }

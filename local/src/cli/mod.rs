@@ -15,6 +15,7 @@ mod cancel;
 mod demo;
 mod device_file;
 mod failure;
+mod faults;
 mod fetch;
 mod listen;
 mod private_file;

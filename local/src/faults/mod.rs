@@ -25,12 +25,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::rule::Watch;
 
 /// Names a rule, to ask how often it has struck.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RuleId(u64);
 
 /// A rule that is set, for those who ask.
@@ -151,7 +151,7 @@ impl Faults {
 
     /// All there is to tell.
     #[must_use]
-    pub fn state_of_all(&self) -> FaultsState {
+    pub fn told(&self) -> FaultsState {
         let state = self.state();
         let told = |watch: &Watch| RuleState { id: RuleId(watch.id), rule: watch.rule.clone(), hits: watch.hits };
         FaultsState {

@@ -8,6 +8,7 @@ mod error;
 mod message;
 mod protocol;
 mod queue;
+mod record;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +29,8 @@ use tokio::time::Instant;
 
 use self::message::{hexadecimal, sequence_number};
 use self::queue::{Accepted, Order, QueueState, Stored};
-use super::journal::{self, Journal, Record};
+use self::record::Record;
+use super::journal::{self, Journal};
 use crate::faults::{Fault, Faults, Site};
 use crate::ledger::Ledger;
 use crate::template::Queue;
@@ -43,7 +45,7 @@ pub struct Sqs(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     queues: BTreeMap<String, Line>,
-    journal: Option<Journal>,
+    journal: Option<Journal<Record>>,
     ledger: Ledger,
     faults: Faults,
 }
@@ -278,6 +280,47 @@ impl Sqs {
         let gone = line.lock().purge();
         self.forget(queue, gone);
         self.flush().await
+    }
+
+    /// Moves every message of a dead-letter queue that nobody has in hand back to the queue that gave it up, where it
+    /// counts as new; says how many there were.
+    ///
+    /// # Errors
+    /// There is no such queue, or the journal failed.
+    pub async fn redrive(&self, queue: &str) -> Result<usize, SqsError> {
+        let dead_letters = self.line(queue)?;
+        let sources = self.sources_of(queue);
+        // One that was sent here by hand has no source of its own; where only one queue leads here, it is clear.
+        let only = sources.first().filter(|_| sources.len() == 1).map(|config| config.arn.clone());
+        let letters = dead_letters.lock().visible(now());
+        let mut moved = 0;
+        for (sequence, source) in letters {
+            let arn = source.or_else(|| only.clone()).unwrap_or_default();
+            let name = arn.rsplit(':').next().unwrap_or_default();
+            let Some(source) = self.0.queues.get(name) else { continue };
+            let id = new_id()?;
+            // Somebody may have received it since.
+            let Some(message) = dead_letters.lock().take_visible(sequence, now()) else { continue };
+            let hold = self.0.ledger.hold(&message.traces);
+            let mut target = source.lock();
+            let stored = target.accept_redriven(message, id, now());
+            target.hold(stored.sequence, hold);
+            let Stored { message, sequence: place, visible_at } = stored;
+            // In this order: a kill in between leaves it in both queues rather than in none.
+            self.append(|| Record::Sent { queue: name.to_owned(), sequence: place, visible_at, message });
+            self.append(|| Record::Deleted { queue: queue.to_owned(), sequence });
+            drop(target);
+            source.changed.notify_waiters();
+            moved += 1;
+        }
+        self.flush().await?;
+        Ok(moved)
+    }
+
+    /// The queues whose dead letters go to this one.
+    fn sources_of(&self, queue: &str) -> Vec<Queue> {
+        let configs = self.0.queues.values().map(|line| line.lock().config().clone());
+        configs.filter(|it| it.redrive.as_ref().is_some_and(|redrive| redrive.dead_letter_queue == queue)).collect()
     }
 
     /// How many messages are in each queue.

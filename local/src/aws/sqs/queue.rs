@@ -266,6 +266,35 @@ impl QueueState {
         stored
     }
 
+    /// The messages that nobody has in hand, in order; each with the ARN of the queue that gave it up.
+    pub(super) fn visible(&self, now: u64) -> Vec<(u64, Option<String>)> {
+        let visible = self.entries.iter().filter(|(_, entry)| entry.visible_at <= now);
+        visible.map(|(sequence, entry)| (*sequence, entry.message.dead_letter_source.clone())).collect()
+    }
+
+    /// Takes a message out, unless somebody has it in hand.
+    pub(super) fn take_visible(&mut self, sequence: u64, now: u64) -> Option<Message> {
+        let visible = self.entries.get(&sequence).is_some_and(|entry| entry.visible_at <= now);
+        visible.then(|| self.remove(sequence)).flatten()
+    }
+
+    /// Takes a dead letter back, as a new message: with another id and from now on.
+    pub(super) fn accept_redriven(&mut self, message: Message, id: String, now: u64) -> Stored {
+        let message = Message {
+            receives: 0,
+            first_received_at: None,
+            dead_letter_source: None,
+            sent_at: now,
+            // Under its sender's own it would count as a duplicate of itself.
+            deduplication_id: self.config.fifo.then(|| id.clone()),
+            id,
+            ..message
+        };
+        let stored = Stored { message, sequence: self.next_sequence, visible_at: now };
+        self.restore(stored.clone());
+        stored
+    }
+
     /// Hands out up to `max` messages for `visibility`.
     pub(super) fn receive(&mut self, max: usize, visibility: Option<Duration>, now: u64, order: Order) -> Taken {
         let visible_at = now + millis(visibility.unwrap_or(self.config.visibility_timeout));

@@ -438,3 +438,48 @@ async fn what_was_accepted_survives_a_kill() {
     let letter = sqs.receive("dead", 1, Duration::ZERO, None).await.unwrap().remove(0);
     assert_eq!(letter.message.id, kept.message_id);
 }
+
+#[tokio::test]
+async fn dead_letters_are_redriven_to_where_they_came_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queues.journal");
+    let queues: Vec<Queue> = [with_dead_letters("q", 1), with_dead_letters("q.fifo", 1)].concat();
+    let ledger = Ledger::new();
+    let sqs = Sqs::open(&queues, Some(&path), ledger.clone(), Faults::default()).unwrap();
+    let trace = ledger.begin("POST /");
+    for (queue, dead) in [("q", "dead"), ("q.fifo", "dead.fifo")] {
+        let grouped = |body| if queue == "q" { plain(body) } else { grouped(body, "a") };
+        let first = sqs.send(queue, Outgoing { traces: vec![trace.clone()], ..grouped("1") }).await.unwrap();
+        sqs.send(queue, grouped("2")).await.unwrap();
+        sqs.receive(queue, 10, Duration::ZERO, Some(Duration::ZERO)).await.unwrap();
+        assert!(sqs.receive(queue, 10, Duration::ZERO, None).await.unwrap().is_empty());
+        assert!(ledger.find(trace.as_str()).unwrap().quiet);
+
+        assert_eq!(sqs.redrive(dead).await.unwrap(), 2);
+        assert!(!ledger.find(trace.as_str()).unwrap().quiet, "it waits again");
+        // What was moved is where it was moved to, also after a kill.
+        let copy = folder.path().join(queue);
+        std::fs::copy(&path, &copy).unwrap();
+        let kept = Sqs::open(&queues, Some(&copy), Ledger::new(), Faults::default()).unwrap();
+        for sqs in [&kept, &sqs] {
+            let again = sqs.receive(queue, 10, Duration::ZERO, None).await.unwrap();
+            let told = |it: &Received| (it.message.body.clone(), it.message.receives, it.message.group.clone());
+            let group = (queue != "q").then(|| "a".to_owned());
+            let expected = ["1", "2"].map(|body| (body.to_owned(), 1, group.clone()));
+            assert_eq!(again.iter().map(told).collect::<Vec<_>>(), expected);
+            assert_ne!(again[0].message.id, first.message_id);
+            assert_eq!(again[0].message.dead_letter_source, None);
+            let handles: Vec<&str> = again.iter().map(|it| it.receipt_handle.as_str()).collect();
+            sqs.delete(queue, handles).await.unwrap();
+        }
+        assert_eq!(sqs.redrive(dead).await.unwrap(), 0);
+    }
+    // One that nobody gave up goes where the only queue of these dead letters is.
+    sqs.send("dead", plain("by hand")).await.unwrap();
+    let in_hand = sqs.receive("dead", 1, Duration::ZERO, None).await.unwrap().remove(0);
+    assert_eq!(sqs.redrive("dead").await.unwrap(), 0, "somebody looks at it");
+    sqs.change_visibility("dead", &in_hand.receipt_handle, Duration::ZERO).unwrap();
+    assert_eq!(sqs.redrive("dead").await.unwrap(), 1);
+    assert_eq!(sqs.receive("q", 1, Duration::ZERO, None).await.unwrap()[0].message.body, "by hand");
+    assert_eq!(sqs.redrive("none").await.unwrap_err().code, Code::QueueDoesNotExist);
+}
