@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod management;
+mod route_answer;
 mod routes;
 mod session;
 mod socket_events;

@@ -25,6 +25,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_util::task::TaskTracker;
 
 use super::http::TRACE_HEADER;
+use super::route_answer::{response_body, status_of, subprotocol};
 use super::session::{self, Close};
 use super::socket_events::{Event, Origin};
 use super::{Moment, gateway_id};
@@ -559,35 +560,6 @@ fn selection_path(expression: &str) -> Vec<String> {
     path.split('.').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-fn status_of(answer: &Value) -> Option<StatusCode> {
-    let status = answer.get("statusCode")?;
-    let status = status.as_u64().or_else(|| status.as_str()?.parse().ok())?;
-    StatusCode::from_u16(u16::try_from(status).ok()?).ok()
-}
-
-fn response_body(answer: &Value) -> Option<String> {
-    let body = match answer.get("body")? {
-        Value::String(text) => text.clone(),
-        _ => return None,
-    };
-    let body = match answer.get("isBase64Encoded") {
-        Some(Value::Bool(true)) => String::from_utf8_lossy(&STANDARD.decode(body).ok()?).into_owned(),
-        _ => body,
-    };
-    (!body.is_empty()).then_some(body)
-}
-
-/// The subprotocol that `$connect` chose: the one response header that API Gateway passes on.
-fn subprotocol(answer: &Value) -> Option<HeaderValue> {
-    let in_map = |name: &str| {
-        let headers = answer.get(name)?.as_object()?;
-        let (_, value) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"))?;
-        value.as_str().or_else(|| value.get(0)?.as_str())
-    };
-    let value = in_map("headers").or_else(|| in_map("multiValueHeaders"))?;
-    HeaderValue::try_from(value).ok()
-}
-
 fn error_frame(message: &str, origin: &Origin, request_id: &str) -> String {
     json!({"message": message, "connectionId": origin.connection_id, "requestId": request_id}).to_string()
 }
@@ -612,14 +584,5 @@ mod tests {
             assert_eq!(select(other), None, "{other}");
         }
         assert_eq!(Message::Binary(r#"{"action":"sync"}"#.into()).select(&path), None);
-    }
-
-    #[test]
-    fn the_subprotocol_is_found_whatever_its_case_and_form() {
-        let single = json!({"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": "a"}});
-        let multi = json!({"statusCode": 200, "headers": {}, "multiValueHeaders": {"sec-websocket-protocol": ["b"]}});
-        assert_eq!(subprotocol(&single), Some(HeaderValue::from_static("a")));
-        assert_eq!(subprotocol(&multi), Some(HeaderValue::from_static("b")));
-        assert_eq!(subprotocol(&json!({"statusCode": 200})), None);
     }
 }
