@@ -5,8 +5,6 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use axum::http::{Method, StatusCode};
-use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -259,21 +257,28 @@ async fn providers_refuse_as_the_real_ones_do() {
 #[tokio::test]
 async fn posts_are_refused_lied_about_and_lost() {
     let bench = Bench::start().await;
-    let post = async || {
-        let (status, body) = bench.http(Method::POST, "/dev/@connections/L0SM9cOFvHcCIhw%3D", "hello").await;
-        (status, serde_json::from_str::<Value>(&body).unwrap_or(json!(body)))
+    let post = |config: &aws_config::SdkConfig| {
+        let config = config.to_builder().endpoint_url(format!("{}/dev", bench.url)).build();
+        let data = aws_sdk_apigatewaymanagement::primitives::Blob::new("hello");
+        let client = aws_sdk_apigatewaymanagement::Client::new(&config);
+        client.post_to_connection().connection_id("L0SM9cOFvHcCIhw=").data(data).send()
     };
     let posts = || bench.count(Service::Connections, "PostToConnection");
-    let id = json!("L0SM9cOFvHcCIhw=");
     bench.add(Rule::new(Fault::Throttle).contains("L0SM9cOFvHcCIhw="));
-    let (status, body) = post().await;
-    assert_eq!((status, &body["connectionId"], posts()), (StatusCode::TOO_MANY_REQUESTS, &id, 0.0));
+    let error = post(&bench.impatient()).await.unwrap_err().into_service_error();
+    assert!(error.is_limit_exceeded_exception(), "{error:?}");
     bench.add(Rule::new(Fault::ServerError));
-    assert_eq!((post().await.0, posts()), (StatusCode::INTERNAL_SERVER_ERROR, 0.0));
+    let error = post(&bench.impatient()).await.unwrap_err();
+    assert_eq!(error.raw_response().unwrap().status().as_u16(), 500);
     bench.add(Rule::new(Fault::AcceptedThoughDead));
-    assert_eq!((post().await, posts()), ((StatusCode::OK, json!("")), 0.0));
+    post(&bench.impatient()).await.unwrap();
+    assert_eq!(posts(), 0.0, "none of them was sent");
     bench.add(Rule::new(Fault::GoneThoughDelivered));
-    let (status, body) = post().await;
-    assert_eq!((status, &body["message"], posts()), (StatusCode::GONE, &json!("Gone"), 1.0));
-    assert_eq!(post().await.0, StatusCode::OK);
+    assert!(post(&bench.impatient()).await.unwrap_err().into_service_error().is_gone_exception());
+    assert_eq!(posts(), 1.0, "sent all the same");
+    for fault in [Fault::Throttle, Fault::ServerError, Fault::FailBefore, Fault::LoseAnswer] {
+        bench.add(Rule::new(fault));
+        post(&bench.sdk).await.unwrap();
+    }
+    assert_eq!(posts(), 6.0, "one for each, and one whose answer was lost");
 }

@@ -34,9 +34,9 @@ pub(crate) struct FaultArgs {
 }
 
 const FAULTS: &str = "\
-Let faults strike by chance. SPEC is a list, separated by commas, of KIND=RATE, where RATE is a probability from 0 to 1; \
-`all` stands for every kind at a moderate rate, `all=RATE` for every kind at this one, and what comes later wins: \
-all,throttle=0.
+Let faults strike by chance. SPEC is a list, separated by commas, of KIND=RATE, where RATE is a probability
+from 0 to 1. `all` stands for every kind at a moderate rate, `all=RATE` for every kind at this one, and what
+comes later wins: all,throttle=0.
 
 What functions ask of AWS:
   fail-before            not executed; the connection ends without an answer
