@@ -192,8 +192,13 @@ async fn what_was_accepted_survives_a_kill() {
     let mut twin = folder.up(&["--data", "data"]).await;
     let key = folder.json(".tidings/session.json")["appKey"].clone();
     let id = folder.told(&["send", "--to", "carol", "--alert", "kept"]).await;
+    folder.told(&["register", "--alias", "dave", "--mobile", "+8613800138000"]).await;
+    let sms = folder.told(&["send", "--to", "dave", "--alert", "once", "--fallback", "sms:0"]).await;
+    folder.told(&["trail", &sms, "--follow"]).await;
     twin.child.kill().await.unwrap();
     let twin = folder.up(&["--data", "data"]).await;
+    let outbox = std::fs::read_to_string(folder.path().join("data/outbox.journal")).unwrap();
+    assert!(outbox.lines().count() == 1 && outbox.contains(r#""number":1"#), "{outbox}");
     assert_eq!(folder.json(".tidings/session.json")["appKey"], key, "the demo app is made once");
     let message = folder.told(&["listen", "--alias", "carol", "--json", "--count", "1"]).await;
     assert!(message.contains(&id) && message.contains("kept"), "{message}");
