@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::aws::sqs::{Received, Sqs, md5_of_text};
+use crate::faults::{Fault, Faults, Site};
 use crate::ledger::{Ledger, Service, TraceId};
 use crate::template::{EventSource, Template};
 
@@ -82,6 +83,7 @@ impl EventSources {
         sqs: &Sqs,
         ledger: &Ledger,
         options: EventSourceOptions,
+        faults: &Faults,
         invoke: I,
     ) -> Self
     where
@@ -101,6 +103,7 @@ impl EventSources {
                 sqs: sqs.clone(),
                 ledger: ledger.clone(),
                 options,
+                faults: faults.clone(),
                 invoke: invoke.clone(),
                 stop: stop.clone(),
             };
@@ -147,6 +150,7 @@ struct Mapping<I> {
     sqs: Sqs,
     ledger: Ledger,
     options: EventSourceOptions,
+    faults: Faults,
     invoke: I,
     stop: CancellationToken,
 }
@@ -281,11 +285,11 @@ where
                 receives,
                 "a message failed and will return"
             );
-            if let Some(retry_after) = self.options.retry_after
-                && let Err(error) = self.sqs.change_visibility(queue, &it.receipt_handle, retry_after)
-            {
-                tracing::debug!(queue, message, "its visibility is over already: {error}");
-            }
+            self.hasten(it);
+        }
+        let (repeated, done): (Vec<&Received>, Vec<&Received>) = done.iter().partition(|it| self.repeats(it));
+        for it in repeated {
+            self.hasten(it);
         }
         for part in done.chunks(BATCH) {
             self.ledger.record(&traces_of(part.iter().copied()), Service::Sqs, "DeleteMessageBatch");
@@ -298,6 +302,23 @@ where
                 Err(error) => tracing::error!(queue, "messages were not deleted: {error}"),
             }
         }
+    }
+
+    /// Lets a message return sooner than its queue would, where the options say so.
+    fn hasten(&self, it: &Received) {
+        let queue = &self.source.queue;
+        if let Some(retry_after) = self.options.retry_after
+            && let Err(error) = self.sqs.change_visibility(queue, &it.receipt_handle, retry_after)
+        {
+            tracing::debug!(queue, message = it.message.id, "its visibility is over already: {error}");
+        }
+    }
+
+    /// Whether the delete of a message that is done goes missing.
+    fn repeats(&self, it: &Received) -> bool {
+        let text = vec![it.message.body.as_str().into()];
+        let site = Site { function: Some(&self.source.function), service: None, operation: &self.source.queue, text };
+        self.faults.strikes(Fault::RepeatDelivery, &site)
     }
 
     /// A message as Lambda hands it to a function.

@@ -5,6 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::aws::sqs::Outgoing;
+use crate::faults::{Plan, Rule};
 use crate::template::{Secrets, Settings};
 
 /// A queue `work` (or `work.fifo`) with dead letters, and a function `F` fed from it.
@@ -55,6 +56,7 @@ impl Call {
 struct Bench {
     sqs: Sqs,
     ledger: Ledger,
+    faults: Faults,
     sources: EventSources,
     calls: mpsc::UnboundedReceiver<Call>,
 }
@@ -62,7 +64,8 @@ struct Bench {
 impl Bench {
     fn new(template: &Template) -> Self {
         let ledger = Ledger::new();
-        let sqs = Sqs::open(&template.queues, None, ledger.clone()).unwrap();
+        let faults = Faults::default();
+        let sqs = Sqs::open(&template.queues, None, ledger.clone(), faults.clone()).unwrap();
         let (sender, calls) = mpsc::unbounded_channel();
         let invoke = move |invocation: Invocation| {
             let event: Value = serde_json::from_slice(&invocation.payload).unwrap();
@@ -72,8 +75,8 @@ impl Bench {
             async move { answered.await.unwrap_or(Err("crashed")) }
         };
         let options = EventSourceOptions { retry_after: Some(Duration::ZERO) };
-        let sources = EventSources::start(template, &sqs, &ledger, options, invoke);
-        Self { sqs, ledger, sources, calls }
+        let sources = EventSources::start(template, &sqs, &ledger, options, &faults, invoke);
+        Self { sqs, ledger, faults, sources, calls }
     }
 
     async fn send(&self, queue: &str, body: &str, group: Option<&str>) -> TraceId {
@@ -237,7 +240,7 @@ async fn a_disabled_mapping_takes_nothing() {
 async fn no_more_batches_run_than_the_mapping_allows() {
     let template = template(false, "BatchSize: 1, ScalingConfig: {MaximumConcurrency: 2}", "DelaySeconds: 0");
     let ledger = Ledger::new();
-    let sqs = Sqs::open(&template.queues, None, ledger.clone()).unwrap();
+    let sqs = Sqs::open(&template.queues, None, ledger.clone(), Faults::default()).unwrap();
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
     let seen = most.clone();
     let invoke = move |_| {
@@ -257,7 +260,8 @@ async fn no_more_batches_run_than_the_mapping_allows() {
         sqs.send("work", outgoing).await.unwrap();
         traces.push(trace);
     }
-    let sources = EventSources::start(&template, &sqs, &ledger, EventSourceOptions::default(), invoke);
+    let sources =
+        EventSources::start(&template, &sqs, &ledger, EventSourceOptions::default(), &Faults::default(), invoke);
     for trace in traces {
         ledger.settled(&trace).await;
     }
@@ -291,4 +295,54 @@ async fn a_shutdown_waits_for_the_batch_that_runs() {
     let call = bench.call().await;
     let ((), ()) = tokio::join!(bench.sources.shutdown(), async { call.answer("null") });
     assert_eq!(bench.sqs.counts().iter().map(|it| it.counts.in_flight).sum::<usize>(), 0);
+}
+
+#[tokio::test]
+async fn a_delete_that_is_lost_lets_the_message_come_again() {
+    let mut bench = Bench::new(&template(false, "BatchSize: 2, MaximumBatchingWindowInSeconds: 5", "DelaySeconds: 0"));
+    let rule = bench.faults.add(Rule::new(Fault::RepeatDelivery).function("F").operation("work").contains("repeat"));
+    let once = bench.send("work", "once", None).await;
+    let again = bench.send("work", "repeat", None).await;
+    bench.call().await.answer("null");
+    let call = bench.call().await;
+    assert_eq!(call.bodies(), ["repeat"]);
+    assert_eq!(call.records[0]["attributes"]["ApproximateReceiveCount"], "2");
+    call.answer("null");
+    let counts = [bench.ledger.settled(&once).await.unwrap(), bench.ledger.settled(&again).await.unwrap()];
+    assert_eq!(counts.map(|it| it.count(Service::Sqs, &["DeleteMessageBatch"])), [1.0, 1.0]);
+    assert_eq!(bench.faults.hits(rule), 1);
+    bench.sources.shutdown().await;
+    assert_eq!(bench.visible("work"), 0);
+}
+
+#[tokio::test]
+async fn a_repeated_fifo_message_holds_its_group_back() {
+    let mut bench = Bench::new(&template(true, "BatchSize: 1", "DelaySeconds: 0"));
+    bench.faults.add(Rule::new(Fault::RepeatDelivery));
+    bench.send("work.fifo", "1", Some("a")).await;
+    bench.send("work.fifo", "2", Some("a")).await;
+    for expected in ["1", "1", "2"] {
+        let call = bench.call().await;
+        assert_eq!(call.bodies(), [expected]);
+        call.answer("null");
+    }
+    bench.sources.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_standard_queue_can_hand_out_in_random_order_and_loses_nothing() {
+    let mut bench = Bench::new(&template(false, "Enabled: false, BatchSize: 10", "DelaySeconds: 0"));
+    let numbers: Vec<String> = (0..10).map(|number| number.to_string()).collect();
+    for number in &numbers {
+        bench.send("work", number, None).await;
+    }
+    bench.faults.set_plan(Some(Plan::parse(3, "reorder-delivery=1").unwrap()));
+    bench.sources.set_enabled("F", true);
+    let call = bench.call().await;
+    let mut bodies: Vec<String> = call.bodies().into_iter().map(str::to_owned).collect();
+    call.answer("null");
+    assert_ne!(bodies, numbers);
+    bodies.sort();
+    assert_eq!(bodies, numbers);
+    bench.sources.shutdown().await;
 }

@@ -97,7 +97,7 @@ impl<'de> Deserialize<'de> for TraceId {
 }
 
 /// A service whose requests are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Service {
     /// DynamoDB.
     #[serde(rename = "dynamodb")]

@@ -7,6 +7,7 @@
 //! - [`gateway`] is the HTTP API, the WebSocket API and its `@connections`, with the events, limits and errors of AWS;
 //! - [`aws`] is what functions call: DynamoDB, SQS, SES, SNS and `@connections` behind one endpoint;
 //! - [`event_source`] feeds queues to functions;
+//! - [`faults`] decides what goes wrong, by chance or on purpose;
 //! - [`schedule`] fires `rate(…)` and `cron(…)` rules;
 //! - [`ledger`] counts, for each thing that came from outside, the AWS requests that it cost;
 //! - [`stack`] puts all of it together: start there;
@@ -15,6 +16,7 @@
 pub mod aws;
 pub mod cli;
 pub mod event_source;
+pub mod faults;
 pub mod functions;
 pub mod gateway;
 pub mod ledger;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
 use time::{Date, Month, OffsetDateTime, Time};
 use tokio::task::JoinSet;
@@ -183,9 +184,13 @@ fn parse_field(text: &str, (first, last): (u16, u16), names: &[&str]) -> Result<
 /// The schedules of a template, running. They end when this is dropped.
 #[derive(Debug)]
 pub struct Schedules {
-    rules: Vec<Arc<Rule>>,
+    rules: Rules,
     _timers: JoinSet<()>,
 }
+
+/// The schedules of a template, to be fired by hand. A clone has the same ones.
+#[derive(Debug, Clone, Default)]
+pub struct Rules(Arc<[Rule]>);
 
 #[derive(Debug)]
 struct Rule {
@@ -199,17 +204,18 @@ impl Schedules {
     /// Starts the timers of the schedules that are enabled. One whose expression is not understood only warns.
     #[must_use]
     pub fn start(schedules: Vec<Schedule>, region: &str, functions: &Functions, ledger: &Ledger) -> Self {
-        let mut rules = Vec::new();
+        let rule = |schedule| Rule {
+            schedule,
+            region: region.to_owned(),
+            functions: functions.clone(),
+            ledger: ledger.clone(),
+        };
+        let rules = Rules(schedules.into_iter().map(rule).collect());
         let mut timers = JoinSet::new();
-        for schedule in schedules {
-            let expression = Expression::parse(&schedule.expression);
-            let enabled = schedule.enabled;
-            let (region, functions, ledger) = (region.to_owned(), functions.clone(), ledger.clone());
-            let rule = Arc::new(Rule { schedule, region, functions, ledger });
-            rules.push(rule.clone());
-            match expression {
-                Ok(expression) if enabled => {
-                    timers.spawn(tick(rule, expression));
+        for (place, rule) in rules.0.iter().enumerate() {
+            match Expression::parse(&rule.schedule.expression) {
+                Ok(expression) if rule.schedule.enabled => {
+                    timers.spawn(tick(rules.clone(), place, expression));
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(schedule = %rule.schedule.name, %error, "it will not fire by itself"),
@@ -218,15 +224,30 @@ impl Schedules {
         Self { rules, _timers: timers }
     }
 
+    /// The schedules, to be fired by hand: they can be, even after the timers have ended.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// The schedules, by name.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().map(|rule| rule.schedule.name.as_str())
+        self.rules.0.iter().map(|rule| rule.schedule.name.as_str())
     }
 
     /// Fires a schedule now, whether or not it is enabled, and waits for its function; none where it is unknown.
     pub async fn fire(&self, name: &str) -> Option<Result<(), InvokeError>> {
-        let rule = self.rules.iter().find(|rule| rule.schedule.name == name)?;
+        let rule = self.rules.0.iter().find(|rule| rule.schedule.name == name)?;
         Some(rule.fire(OffsetDateTime::now_utc()).await)
+    }
+}
+
+impl Rules {
+    /// Fires every schedule now, whether or not it is enabled, and waits for their functions; with the name of each.
+    pub async fn fire_all(&self) -> Vec<(&str, Result<(), InvokeError>)> {
+        let now = OffsetDateTime::now_utc();
+        let fired = self.0.iter().map(|rule| async move { (rule.schedule.name.as_str(), rule.fire(now).await) });
+        join_all(fired).await
     }
 }
 
@@ -255,7 +276,7 @@ impl Rule {
     }
 }
 
-async fn tick(rule: Arc<Rule>, expression: Expression) {
+async fn tick(rules: Rules, place: usize, expression: Expression) {
     let mut at = OffsetDateTime::now_utc();
     loop {
         let now = OffsetDateTime::now_utc();
@@ -266,9 +287,9 @@ async fn tick(rule: Arc<Rule>, expression: Expression) {
         };
         at = next;
         tokio::time::sleep(Duration::try_from(at - now).unwrap_or_default()).await;
-        let rule = rule.clone();
+        let rules = rules.clone();
         // On its own: the next time comes even where this one takes long. A failure was logged where it happened.
-        tokio::spawn(async move { rule.fire(at).await });
+        tokio::spawn(async move { rules.0[place].fire(at).await });
     }
 }
 

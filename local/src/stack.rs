@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -23,6 +22,7 @@ use crate::aws::outbox::Outbox;
 use crate::aws::sqs::Sqs;
 use crate::aws::{self, Services};
 use crate::event_source::{EventSourceOptions, EventSources, Invocation};
+use crate::faults::{Faults, Plan};
 use crate::functions::{Functions, FunctionsOptions, Source};
 use crate::gateway::http::{HttpApi, HttpLimits};
 use crate::gateway::management;
@@ -64,6 +64,8 @@ pub struct TwinOptions {
     pub socket_limits: SocketLimits,
     /// How the event-source mappings differ from AWS's.
     pub event_sources: EventSourceOptions,
+    /// What is to go wrong by chance, from the start on.
+    pub faults: Option<Plan>,
 }
 
 impl TwinOptions {
@@ -83,6 +85,7 @@ impl TwinOptions {
             http_limits: HttpLimits::default(),
             socket_limits: SocketLimits::default(),
             event_sources: EventSourceOptions::default(),
+            faults: None,
         }
     }
 }
@@ -157,10 +160,12 @@ impl Twin {
         }
 
         let ledger = Ledger::new();
+        let faults = Faults::new(options.faults);
         let functions = Functions::new(
             template.functions.values().cloned(),
             FunctionsOptions {
                 process_limit: options.process_limit,
+                faults: faults.clone(),
                 ..FunctionsOptions::new(options.source, &settings.region, &aws_url)
             },
             ledger.clone(),
@@ -168,27 +173,33 @@ impl Twin {
         let http = template.http_api.clone();
         let http = http.map(|api| HttpApi::new(api, functions.clone(), ledger.clone(), options.http_limits));
         let sockets = template.websocket_api.clone();
-        let sockets = sockets.map(|api| SocketApi::new(api, functions.clone(), ledger.clone(), options.socket_limits));
+        let sockets = sockets
+            .map(|api| SocketApi::new(api, functions.clone(), ledger.clone(), options.socket_limits, faults.clone()));
         let dynamodb = DynamoDb::open(&template.tables, kept.path("dynamodb.sqlite").as_deref()).await?;
-        let sqs = Sqs::open(&template.queues, kept.path("sqs.journal").as_deref(), ledger.clone());
+        let sqs = Sqs::open(&template.queues, kept.path("sqs.journal").as_deref(), ledger.clone(), faults.clone());
         let sqs = sqs.map_err(|source| kept.error(source))?;
+        let outbox = Outbox::open(kept.path("outbox.journal").as_deref()).map_err(|source| kept.error(source))?;
 
         // The mappings may find messages of an earlier run at once; what their functions ask waits in the listener until
         // the endpoint serves it.
-        let (invoked, caller) = (functions.clone(), functions.clone());
+        let invoked = functions.clone();
         let invoke = move |Invocation { function, payload, traces }: Invocation| {
             let functions = invoked.clone();
             async move { functions.invoke(&function, payload, &traces).await }
         };
-        let event_sources = EventSources::start(&template, &sqs, &ledger, options.event_sources, invoke);
+        let event_sources = EventSources::start(&template, &sqs, &ledger, options.event_sources, &faults, invoke);
+        let schedules = template.schedules.clone();
+        let schedules = Schedules::start(schedules, &settings.region, &functions, &ledger);
         let services = Services {
             dynamodb,
             sqs,
-            outbox: Outbox::default(),
+            outbox,
             ledger,
             event_sources,
             outputs: template.outputs.clone(),
-            traces_of: Arc::new(move |access_key_id| caller.traces_of(access_key_id)),
+            functions: functions.clone(),
+            schedules: schedules.rules().clone(),
+            faults,
         };
         let management = sockets.clone().map(management::router).unwrap_or_default();
         let mut endpoint = Servers::default();
@@ -197,8 +208,6 @@ impl Twin {
         let mut gateways = Servers::default();
         gateways.serve(api, http.as_ref().map(HttpApi::router).unwrap_or_default());
         gateways.serve(socket, sockets.as_ref().map(SocketApi::router).unwrap_or_default());
-        let schedules = template.schedules.clone();
-        let schedules = Schedules::start(schedules, &settings.region, &functions, &services.ledger);
         Ok(Self { template, api_url, socket_url, aws_url, functions, sockets, schedules, services, gateways, endpoint })
     }
 
@@ -250,6 +259,12 @@ impl Twin {
     #[must_use]
     pub fn schedules(&self) -> &Schedules {
         &self.schedules
+    }
+
+    /// What is to go wrong, and what went wrong on demand.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.services.faults
     }
 
     /// What every trace cost.

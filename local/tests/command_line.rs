@@ -192,12 +192,31 @@ async fn what_was_accepted_survives_a_kill() {
     let mut twin = folder.up(&["--data", "data"]).await;
     let key = folder.json(".tidings/session.json")["appKey"].clone();
     let id = folder.told(&["send", "--to", "carol", "--alert", "kept"]).await;
+    folder.told(&["register", "--alias", "dave", "--mobile", "+8613800138000"]).await;
+    let sms = folder.told(&["send", "--to", "dave", "--alert", "once", "--fallback", "sms:0"]).await;
+    folder.told(&["trail", &sms, "--follow"]).await;
     twin.child.kill().await.unwrap();
     let twin = folder.up(&["--data", "data"]).await;
+    let outbox = std::fs::read_to_string(folder.path().join("data/outbox.journal")).unwrap();
+    assert!(outbox.lines().count() == 1 && outbox.contains(r#""number":1"#), "{outbox}");
     assert_eq!(folder.json(".tidings/session.json")["appKey"], key, "the demo app is made once");
     let message = folder.told(&["listen", "--alias", "carol", "--json", "--count", "1"]).await;
     assert!(message.contains(&id) && message.contains("kept"), "{message}");
     assert_eq!(folder.mode("data/demo-app.key"), 0o600);
+    assert!(twin.interrupt().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_twin_on_a_bad_day_says_how_to_have_it_again() {
+    let folder = Folder::new();
+    let flags = ["--faults", "throttle=0.01,conflict=0.02", "--fault-seed", "7", "--retry-after", "1", "--life", "60"];
+    let mut arguments = vec!["up", "--template", TEMPLATE, "--log", "error"];
+    arguments.extend(["--http-port", "0", "--socket-port", "0", "--aws-port", "0"]);
+    arguments.extend(flags);
+    let mut twin = folder.start(&arguments);
+    let line = twin.until("faults").await;
+    assert!(line.ends_with("--fault-seed 7 --faults throttle=0.01,conflict=0.02"), "{line}");
+    twin.until("Ctrl-C stops it").await;
     assert!(twin.interrupt().await);
 }
 
@@ -213,5 +232,7 @@ async fn without_a_deployment_it_says_what_to_do() {
         assert!(folder.complaint(arguments).await.contains("tidings up"), "{arguments:?}");
     }
     assert!(folder.complaint(&["up"]).await.contains("--template"), "no template in this folder");
+    let typo = folder.complaint(&["up", "--faults", "throtle=0.1"]).await;
+    assert!(typo.contains("there is no fault \"throtle\"; there are kill-before, "), "{typo}");
     assert!(folder.complaint(&["demo", "--template", TEMPLATE, "--artefacts", "nowhere"]).await.contains("nowhere"));
 }

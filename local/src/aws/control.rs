@@ -1,16 +1,21 @@
-//! The twin's own API, under `/_tidings/`: what was sent, what it cost, what waits, and switches for the mappings.
+//! The twin's own API, under `/_tidings/`: what was sent, what it cost, what waits; switches for the mappings and for
+//! faults; and what brings dead letters back and lets schedules fire.
 
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Services;
+use super::sqs::Code;
+use crate::faults::{Plan, Rule, RuleId};
+use crate::functions::InvokeError;
 
 /// The longest that a request waits for something to happen.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -21,6 +26,11 @@ pub(super) fn router() -> Router<Services> {
         .route("/_tidings/traces", get(traces))
         .route("/_tidings/traces/{id}", get(trace))
         .route("/_tidings/queues", get(queues))
+        .route("/_tidings/queues/{queue}/redrive", post(redrive))
+        .route("/_tidings/schedules/fire", post(fire))
+        .route("/_tidings/faults", get(faults).put(plan_faults).delete(clear_faults))
+        .route("/_tidings/faults/rules", post(add_rule))
+        .route("/_tidings/faults/rules/{id}", delete(remove_rule))
         .route("/_tidings/event-sources", get(event_sources))
         .route("/_tidings/event-sources/{function}", post(switch))
         .route("/_tidings/outputs", get(outputs))
@@ -73,6 +83,64 @@ async fn trace(State(services): State<Services>, Path(id): Path<String>, Query(q
 
 async fn queues(State(services): State<Services>) -> Response {
     answer(&services.sqs.counts())
+}
+
+/// Moves what a dead-letter queue has back to where it came from.
+async fn redrive(State(services): State<Services>, Path(queue): Path<String>) -> Response {
+    match services.sqs.redrive(&queue).await {
+        Ok(moved) => answer(&json!({"moved": moved})),
+        Err(error) if error.code == Code::QueueDoesNotExist => refuse(StatusCode::NOT_FOUND, &error.message),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.message),
+    }
+}
+
+/// Fires every schedule now, and tells how its function fared.
+async fn fire(State(services): State<Services>) -> Response {
+    let fired = services.schedules.fire_all().await;
+    let told = |(name, result): (&str, Result<(), InvokeError>)| json!({"schedule": name, "error": result.err().map(|error| error.to_string())});
+    answer(&fired.into_iter().map(told).collect::<Vec<_>>())
+}
+
+async fn faults(State(services): State<Services>) -> Response {
+    answer(&services.faults.told())
+}
+
+/// `{"seed": 7, "rates": {"throttle": 0.02}}`
+async fn plan_faults(State(services): State<Services>, body: Bytes) -> Response {
+    let plan = serde_json::from_slice::<Plan>(&body).map_err(|error| error.to_string());
+    match plan.and_then(|plan| plan.check().map(|()| plan).map_err(|error| error.to_string())) {
+        Ok(plan) => {
+            services.faults.set_plan(Some(plan));
+            answer(&services.faults.told())
+        }
+        Err(reason) => refuse(StatusCode::BAD_REQUEST, &reason),
+    }
+}
+
+async fn clear_faults(State(services): State<Services>) -> Response {
+    services.faults.clear();
+    answer(&services.faults.told())
+}
+
+/// `{"fault": "kill-after", "function": "DeliverFunction", "operation": "PutItem"}`; answers with the rule's id.
+async fn add_rule(State(services): State<Services>, body: Bytes) -> Response {
+    let rule = match serde_json::from_slice::<Rule>(&body) {
+        Ok(rule) => rule,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let known: Vec<&str> = services.functions.names().collect();
+    if let Some(function) = rule.function.as_deref().filter(|name| !known.contains(name)) {
+        let message = format!("there is no function {function:?}; there are {}", known.join(", "));
+        return refuse(StatusCode::BAD_REQUEST, &message);
+    }
+    answer(&json!({"id": services.faults.add(rule)}))
+}
+
+async fn remove_rule(State(services): State<Services>, Path(id): Path<RuleId>) -> Response {
+    match services.faults.remove(id) {
+        true => answer(&services.faults.told()),
+        false => refuse(StatusCode::NOT_FOUND, "there is no rule of this id"),
+    }
 }
 
 async fn event_sources(State(services): State<Services>) -> Response {

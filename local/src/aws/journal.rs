@@ -1,71 +1,21 @@
-//! The queues' journal: an append-only file of what was accepted and what is done, so that a kill loses no message.
+//! Journals: append-only files of what was accepted, one JSON record a line, so that a kill loses nothing.
 //!
 //! One thread writes. It takes everything that waits, writes it in one piece and calls `fsync` once for all; a sender
-//! is answered after that. At start the journal is read, and written anew without what is done.
+//! is answered after that. At start a journal is read, and written anew without what is over.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::{fs, thread};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use super::sqs::Message;
-
-/// One line of the journal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub(super) enum Record {
-    /// A queue took a message in.
-    Sent {
-        /// The queue's name.
-        queue: String,
-        /// Its place in the queue.
-        sequence: u64,
-        /// When it becomes visible.
-        visible_at: u64,
-        /// The message.
-        message: Message,
-    },
-    /// A consumer received a message.
-    Received {
-        /// The queue's name.
-        queue: String,
-        /// Its place in the queue.
-        sequence: u64,
-        /// How often it was received by now.
-        receives: u32,
-        /// When it was first received.
-        first_received_at: u64,
-    },
-    /// A message is gone: deleted, expired, or moved to a queue of dead letters.
-    Deleted {
-        /// The queue's name.
-        queue: String,
-        /// Its place in the queue.
-        sequence: u64,
-    },
-    /// A message is gone, and its deduplication id is not forgotten yet.
-    Remembered {
-        /// The queue's name.
-        queue: String,
-        /// Its group, where deduplication is by group.
-        group: Option<String>,
-        /// Its deduplication id.
-        deduplication_id: String,
-        /// The id that a repetition is answered with.
-        message_id: String,
-        /// Its place in the queue.
-        sequence: u64,
-        /// When it was sent.
-        sent_at: u64,
-    },
-}
-
 /// Reads a journal, none if the file is missing. A last line that a kill cut short was never answered for: it is left out.
-pub(super) fn read(path: &Path) -> io::Result<Vec<Record>> {
+pub(super) fn read<R: DeserializeOwned>(path: &Path) -> io::Result<Vec<R>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -84,10 +34,11 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<Record>> {
     Ok(records)
 }
 
-/// An open journal. It is closed when the last clone is gone.
+/// An open journal of such records. It is closed when the last clone is gone.
 #[derive(Debug, Clone)]
-pub(super) struct Journal {
+pub(super) struct Journal<R> {
     entries: Sender<Entry>,
+    records: PhantomData<fn(&R)>,
 }
 
 #[derive(Debug)]
@@ -96,9 +47,9 @@ enum Entry {
     Flush(oneshot::Sender<io::Result<()>>),
 }
 
-impl Journal {
+impl<R: Serialize> Journal<R> {
     /// Writes a journal of these records in the place of the old one, and opens it.
-    pub(super) fn create(path: &Path, records: impl Iterator<Item = Record>) -> io::Result<Self> {
+    pub(super) fn create(path: &Path, records: impl Iterator<Item = R>) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -113,15 +64,19 @@ impl Journal {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             File::open(folder)?.sync_all()?;
         }
-        let file = OpenOptions::new().append(true).open(path)?;
+        Self::on(OpenOptions::new().append(true).open(path)?, path)
+    }
+
+    /// A journal that goes on at the end of a file.
+    pub(super) fn on(file: File, path: &Path) -> io::Result<Self> {
         let (entries, queue) = channel();
         let path = path.to_owned();
-        thread::Builder::new().name("queue-journal".to_owned()).spawn(move || write_all(file, &path, &queue))?;
-        Ok(Self { entries })
+        thread::Builder::new().name("journal".to_owned()).spawn(move || write_all(file, &path, &queue))?;
+        Ok(Self { entries, records: PhantomData })
     }
 
     /// Adds a record, which is on the disk only after a later [`flush`](Self::flush).
-    pub(super) fn append(&self, record: &Record) {
+    pub(super) fn append(&self, record: &R) {
         // Nobody is there to write once the writer failed to; `flush` is what tells.
         if let Ok(line) = line(record) {
             let _ = self.entries.send(Entry::Line(line));
@@ -137,7 +92,7 @@ impl Journal {
     }
 }
 
-fn line(record: &Record) -> io::Result<Vec<u8>> {
+fn line<R: Serialize>(record: &R) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(record)?;
     line.push(b'\n');
     Ok(line)
@@ -175,20 +130,22 @@ fn write_all(mut file: File, path: &Path, queue: &Receiver<Entry>) {
 mod tests {
     use super::*;
 
-    fn deleted(sequence: u64) -> Record {
-        Record::Deleted { queue: "q".to_owned(), sequence }
+    use serde_json::{Value, json};
+
+    fn deleted(sequence: u64) -> Value {
+        json!({"deleted": {"queue": "q", "sequence": sequence}})
     }
 
     #[tokio::test]
     async fn what_was_flushed_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data/queues.journal");
-        assert_eq!(read(&path).unwrap(), []);
+        assert_eq!(read::<Value>(&path).unwrap(), [] as [Value; 0]);
         let journal = Journal::create(&path, [deleted(1)].into_iter()).unwrap();
         journal.append(&deleted(2));
         journal.append(&deleted(3));
         journal.flush().await.unwrap();
-        assert_eq!(read(&path).unwrap(), [deleted(1), deleted(2), deleted(3)]);
+        assert_eq!(read::<Value>(&path).unwrap(), [deleted(1), deleted(2), deleted(3)]);
     }
 
     #[test]
@@ -197,8 +154,8 @@ mod tests {
         let path = folder.path().join("queues.journal");
         let whole = String::from_utf8(line(&deleted(1)).unwrap()).unwrap();
         fs::write(&path, format!("{whole}{{\"deleted\":{{\"que")).unwrap();
-        assert_eq!(read(&path).unwrap(), [deleted(1)]);
+        assert_eq!(read::<Value>(&path).unwrap(), [deleted(1)]);
         fs::write(&path, format!("{{\"del\n{whole}")).unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("line 1"));
+        assert!(read::<Value>(&path).unwrap_err().to_string().contains("line 1"));
     }
 }

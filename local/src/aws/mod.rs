@@ -6,15 +6,18 @@
 
 mod control;
 pub mod dynamodb;
+mod injected;
+#[cfg(test)]
+mod injected_tests;
 mod journal;
 pub mod outbox;
 pub mod sqs;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -29,13 +32,16 @@ use self::dynamodb::DynamoDb;
 use self::outbox::{Outbox, form_error};
 use self::sqs::Sqs;
 use crate::event_source::EventSources;
+use crate::faults::Faults;
+use crate::functions::{Caller, Functions};
 use crate::ledger::{Ledger, Service, TraceId};
+use crate::schedule::Rules;
 
 /// DynamoDB's own limit, the largest of all.
 const BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// Tells the traces of the invocation that signs with an access key.
-pub type TracesOf = Arc<dyn Fn(&str) -> Vec<TraceId> + Send + Sync>;
+/// Where SES v2 takes emails.
+const SES_PATH: &str = "/v2/email/outbound-emails";
 
 /// Everything that the endpoint serves.
 #[derive(Clone)]
@@ -52,8 +58,12 @@ pub struct Services {
     pub event_sources: EventSources,
     /// The template's outputs, for the control API to tell.
     pub outputs: BTreeMap<String, String>,
-    /// Whose invocation an access key stands for.
-    pub traces_of: TracesOf,
+    /// The functions, by whose access keys it is known who asks.
+    pub functions: Functions,
+    /// The schedules, for the control API to fire.
+    pub schedules: Rules,
+    /// What is to go wrong with what they ask.
+    pub faults: Faults,
 }
 
 impl fmt::Debug for Services {
@@ -65,15 +75,18 @@ impl fmt::Debug for Services {
 /// Serves the endpoint. `management` serves `/{stage}/@connections/{connectionId}`.
 pub fn router(services: Services, management: Router) -> Router {
     let counted = middleware::from_fn_with_state(services.clone(), count_connection_request);
+    // Outside of what counts: a request that is not executed is none that AWS would count.
+    let struck = middleware::from_fn_with_state(services.clone(), injected::strike);
     Router::new()
         .route("/", any(target))
         .route("/{account}/{queue}", post(target))
-        .route("/v2/email/outbound-emails", post(send_email))
+        .route(SES_PATH, post(send_email))
+        .route_layer(struck.clone())
         .merge(control::router())
         .fallback(|uri: Uri| async move { unknown(&format!("nothing is served at {}", uri.path())) })
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(services)
-        .merge(management.layer(counted))
+        .merge(management.layer(counted).layer(struck))
 }
 
 /// DynamoDB, SQS and SNS, which all answer at the root; SQS also at the URL of a queue.
@@ -81,7 +94,7 @@ async fn target(State(services): State<Services>, method: Method, headers: Heade
     if method != Method::POST {
         return axum::Json(json!({"service": "tidings", "status": "ok"})).into_response();
     }
-    let traces = services.caller(&headers);
+    let traces = services.traces_of(&headers);
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     match target.split_once('.') {
         Some(("AmazonSQS", operation)) => {
@@ -94,16 +107,15 @@ async fn target(State(services): State<Services>, method: Method, headers: Heade
             services.dynamodb.serve(headers, body).await
         }
         Some(_) => unknown(&format!("the local twin does not serve {target}")),
-        None => form(&services, &body, &traces),
+        None => form(&services, &body, &traces).await,
     }
 }
 
-fn form(services: &Services, body: &Bytes, traces: &[TraceId]) -> Response {
-    let action = form_urlencoded::parse(body).find(|(name, _)| name == "Action").map(|(_, action)| action);
-    match action.as_deref() {
+async fn form(services: &Services, body: &Bytes, traces: &[TraceId]) -> Response {
+    match action(body).as_deref() {
         Some("Publish") => {
             services.ledger.record(traces, Service::Sns, "Publish");
-            services.outbox.publish(body, traces)
+            services.outbox.publish(body, traces).await
         }
         Some(action) => {
             let message = format!("the local twin does not serve {action}");
@@ -114,20 +126,29 @@ fn form(services: &Services, body: &Bytes, traces: &[TraceId]) -> Response {
     }
 }
 
+/// What a form asks for.
+fn action(body: &Bytes) -> Option<Cow<'_, str>> {
+    form_urlencoded::parse(body).find(|(name, _)| name == "Action").map(|(_, action)| action)
+}
+
 async fn send_email(State(services): State<Services>, headers: HeaderMap, body: Bytes) -> Response {
-    let traces = services.caller(&headers);
+    let traces = services.traces_of(&headers);
     services.ledger.record(&traces, Service::Ses, "SendEmail");
-    services.outbox.send_email(&body, &traces)
+    services.outbox.send_email(&body, &traces).await
 }
 
 async fn count_connection_request(State(services): State<Services>, request: Request, next: Next) -> Response {
-    let operation = match *request.method() {
+    let operation = connection_operation(request.method());
+    services.ledger.record(&services.traces_of(request.headers()), Service::Connections, operation);
+    next.run(request).await
+}
+
+fn connection_operation(method: &Method) -> &'static str {
+    match *method {
         Method::POST => "PostToConnection",
         Method::DELETE => "DeleteConnection",
         _ => "GetConnection",
-    };
-    services.ledger.record(&services.caller(request.headers()), Service::Connections, operation);
-    next.run(request).await
+    }
 }
 
 fn unknown(message: &str) -> Response {
@@ -137,11 +158,19 @@ fn unknown(message: &str) -> Response {
 
 impl Services {
     /// The traces of the invocation that a request comes from; none where it comes from outside.
-    fn caller(&self, headers: &HeaderMap) -> Vec<TraceId> {
-        let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let credential =
-            authorization.and_then(|text| text.split_once("Credential=")).map(|(_, credential)| credential);
-        let key = credential.and_then(|credential| credential.split('/').next());
-        key.map(|key| (self.traces_of)(key)).unwrap_or_default()
+    fn traces_of(&self, headers: &HeaderMap) -> Vec<TraceId> {
+        self.caller(headers).map(|caller| caller.traces).unwrap_or_default()
     }
+
+    /// The function that a request comes from, if it comes from one.
+    fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
+        self.functions.caller(access_key_id(headers)?)
+    }
+}
+
+/// The access key that a request is signed with.
+fn access_key_id(headers: &HeaderMap) -> Option<&str> {
+    let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (_, credential) = authorization.split_once("Credential=")?;
+    credential.split('/').next()
 }

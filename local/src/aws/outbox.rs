@@ -1,16 +1,21 @@
 //! What functions sent to people: the emails and text messages that SES and SNS would have delivered, kept to look at.
+//!
+//! With a journal the outbox survives a kill: a sender is answered, and an item shown, only once it is on the disk.
 
 use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::journal::{self, Journal};
 use super::sqs::new_id;
 use crate::ledger::TraceId;
 
@@ -18,7 +23,7 @@ use crate::ledger::TraceId;
 const KEPT: usize = 10_000;
 
 /// By which way something was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Channel {
     /// SES v2 `SendEmail`.
@@ -30,7 +35,7 @@ pub enum Channel {
 }
 
 /// One thing that was sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Item {
     /// Its place in the outbox; the first is 1.
@@ -63,17 +68,26 @@ pub struct Outbox(Arc<Shared>);
 struct Shared {
     items: Mutex<Items>,
     grew: Notify,
+    journal: Option<Journal<Item>>,
 }
 
 #[derive(Debug, Default)]
 struct Items {
     kept: VecDeque<Item>,
+    /// The number of the last item.
     count: u64,
+    /// The number of the last item that is on the disk, as all before it are.
+    safe: u64,
 }
 
-/// A request that SES or SNS would refuse.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Refusal(String);
+/// Why something was not put into the outbox.
+#[derive(Debug)]
+enum Failure {
+    /// SES or SNS would refuse the request.
+    Refused(String),
+    /// It could not be kept.
+    Kept(String),
+}
 
 /// What is about to be put into the outbox.
 struct Draft {
@@ -86,10 +100,26 @@ struct Draft {
 }
 
 impl Outbox {
+    /// An outbox with what the journal at `path` has of it; in memory where there is none.
+    ///
+    /// # Errors
+    /// The journal cannot be read or written.
+    pub fn open(path: Option<&Path>) -> io::Result<Self> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let mut kept = VecDeque::from(journal::read::<Item>(path)?);
+        kept.drain(..kept.len().saturating_sub(KEPT));
+        // Numbers go on: whoever has seen one asks for those after it.
+        let count = kept.back().map_or(0, |item| item.number);
+        let journal = Journal::create(path, kept.iter().cloned())?;
+        let items = Mutex::new(Items { kept, count, safe: count });
+        Ok(Self(Arc::new(Shared { items, grew: Notify::new(), journal: Some(journal) })))
+    }
+
     /// Everything that was sent after the item of this number; 0 for all.
     #[must_use]
     pub fn after(&self, number: u64) -> Vec<Item> {
-        self.items().kept.iter().filter(|item| item.number > number).cloned().collect()
+        let items = self.items();
+        items.kept.iter().filter(|it| it.number > number && it.number <= items.safe).cloned().collect()
     }
 
     /// Waits until something was sent after the item of this number.
@@ -107,14 +137,12 @@ impl Outbox {
         }
     }
 
-    fn put(&self, draft: Draft, traces: &[TraceId]) -> Result<String, Refusal> {
-        let message_id = new_id().map_err(|error| Refusal(error.message))?;
+    async fn put(&self, draft: Draft, traces: &[TraceId]) -> Result<String, Failure> {
+        let message_id = new_id().map_err(|error| Failure::Kept(error.message))?;
         let sent_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let Draft { channel, from, to, subject, text, html } = draft;
-        let mut items = self.items();
-        items.count += 1;
-        let item = Item {
-            number: items.count,
+        let number = self.add(|number| Item {
+            number,
             message_id: message_id.clone(),
             sent_at: u64::try_from(sent_at).unwrap_or(u64::MAX),
             channel,
@@ -124,14 +152,31 @@ impl Outbox {
             text,
             html,
             traces: traces.to_vec(),
-        };
+        });
+        if let Some(journal) = &self.0.journal {
+            journal.flush().await.map_err(|error| Failure::Kept(error.to_string()))?;
+        }
+        let mut items = self.items();
+        items.safe = items.safe.max(number);
+        drop(items);
+        self.0.grew.notify_waiters();
+        Ok(message_id)
+    }
+
+    /// Adds an item, which is shown only once it is safe; says its number.
+    fn add(&self, item: impl FnOnce(u64) -> Item) -> u64 {
+        let mut items = self.items();
+        items.count += 1;
+        let item = item(items.count);
+        // Under the lock: the journal has them in the order of their numbers.
+        if let Some(journal) = &self.0.journal {
+            journal.append(&item);
+        }
         items.kept.push_back(item);
         if items.kept.len() > KEPT {
             items.kept.pop_front();
         }
-        drop(items);
-        self.0.grew.notify_waiters();
-        Ok(message_id)
+        items.count
     }
 
     fn items(&self) -> MutexGuard<'_, Items> {
@@ -139,24 +184,30 @@ impl Outbox {
     }
 
     /// SES v2: `POST /v2/email/outbound-emails`.
-    pub(super) fn send_email(&self, body: &[u8], traces: &[TraceId]) -> Response {
-        match email(body).and_then(|draft| self.put(draft, traces)) {
-            Ok(id) => axum::Json(json!({"MessageId": id})).into_response(),
-            Err(Refusal(message)) => {
-                let error = (header::HeaderName::from_static("x-amzn-errortype"), "BadRequestException");
-                (StatusCode::BAD_REQUEST, [error], axum::Json(json!({"message": message}))).into_response()
-            }
-        }
+    pub(super) async fn send_email(&self, body: &[u8], traces: &[TraceId]) -> Response {
+        let sent = match email(body) {
+            Ok(draft) => self.put(draft, traces).await,
+            Err(refused) => Err(refused),
+        };
+        let (status, error, message) = match sent {
+            Ok(id) => return axum::Json(json!({"MessageId": id})).into_response(),
+            Err(Failure::Refused(message)) => (StatusCode::BAD_REQUEST, "BadRequestException", message),
+            Err(Failure::Kept(message)) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", message),
+        };
+        (status, [("x-amzn-errortype", error)], axum::Json(json!({"message": message}))).into_response()
     }
 
     /// SNS: a form with `Action=Publish`.
-    pub(super) fn publish(&self, form: &Bytes, traces: &[TraceId]) -> Response {
+    pub(super) async fn publish(&self, form: &Bytes, traces: &[TraceId]) -> Response {
         let request_id = new_id().unwrap_or_default();
         let field = |name: &str| {
             let mut fields = form_urlencoded::parse(form);
             fields.find(|(field, _)| field == name).map(|(_, value)| value.into_owned())
         };
-        let sent = publication(field).and_then(|draft| self.put(draft, traces));
+        let sent = match publication(field) {
+            Ok(draft) => self.put(draft, traces).await,
+            Err(refused) => Err(refused),
+        };
         let (status, body) = match sent {
             Ok(id) => (
                 StatusCode::OK,
@@ -166,7 +217,12 @@ impl Outbox {
                      </ResponseMetadata></PublishResponse>"
                 ),
             ),
-            Err(Refusal(message)) => (StatusCode::BAD_REQUEST, form_error("InvalidParameter", &message, &request_id)),
+            Err(Failure::Refused(message)) => {
+                (StatusCode::BAD_REQUEST, form_error("InvalidParameter", &message, &request_id))
+            }
+            Err(Failure::Kept(message)) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, form_error("InternalError", &message, &request_id))
+            }
         };
         (status, [(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"))], body).into_response()
     }
@@ -181,8 +237,8 @@ pub(super) fn form_error(code: &str, message: &str, request_id: &str) -> String 
     )
 }
 
-fn email(body: &[u8]) -> Result<Draft, Refusal> {
-    let request: Value = serde_json::from_slice(body).map_err(|error| Refusal(error.to_string()))?;
+fn email(body: &[u8]) -> Result<Draft, Failure> {
+    let request: Value = serde_json::from_slice(body).map_err(|error| Failure::Refused(error.to_string()))?;
     let destination = &request["Destination"];
     let lists = ["ToAddresses", "CcAddresses", "BccAddresses"].map(|list| destination[list].as_array());
     let to = lists.into_iter().flatten().flatten().filter_map(Value::as_str).map(str::to_owned);
@@ -192,17 +248,17 @@ fn email(body: &[u8]) -> Result<Draft, Refusal> {
     let text = |value: &Value| value["Data"].as_str().map(str::to_owned);
     let (simple, raw, template) = (&content["Simple"], &content["Raw"], &content["Template"]);
     if simple.is_null() && raw.is_null() && template.is_null() {
-        return Err(Refusal("Content must be one of Simple, Raw and Template.".to_owned()));
+        return Err(Failure::Refused("Content must be one of Simple, Raw and Template.".to_owned()));
     }
     if raw.is_null() && to.is_empty() {
-        return Err(Refusal("Destination has no address.".to_owned()));
+        return Err(Failure::Refused("Destination has no address.".to_owned()));
     }
     if raw.is_null() && from.is_none() {
-        return Err(Refusal("FromEmailAddress is missing.".to_owned()));
+        return Err(Failure::Refused("FromEmailAddress is missing.".to_owned()));
     }
     if let Some(wrong) = to.iter().chain(&from).find(|address| !is_address(address)) {
         // The address itself is nobody's business but the sender's, who is the one that reads this.
-        return Err(Refusal(format!("Invalid email address: {wrong}")));
+        return Err(Failure::Refused(format!("Invalid email address: {wrong}")));
     }
     Ok(Draft {
         channel: Channel::Email,
@@ -223,16 +279,22 @@ fn is_address(address: &str) -> bool {
     parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains(['@', ' ']))
 }
 
-fn publication(field: impl Fn(&str) -> Option<String>) -> Result<Draft, Refusal> {
+fn publication(field: impl Fn(&str) -> Option<String>) -> Result<Draft, Failure> {
     let message = field("Message").filter(|message| !message.is_empty());
-    let text = message.ok_or_else(|| Refusal("Invalid parameter: Empty message".to_owned()))?;
+    let text = message.ok_or_else(|| Failure::Refused("Invalid parameter: Empty message".to_owned()))?;
     let (channel, to) = match (field("PhoneNumber"), field("TopicArn").or_else(|| field("TargetArn"))) {
         (Some(number), None) if is_number(&number) => (Channel::Sms, number),
         (Some(number), None) => {
-            return Err(Refusal(format!("Invalid parameter: PhoneNumber Reason: {number} is not valid to publish to")));
+            return Err(Failure::Refused(format!(
+                "Invalid parameter: PhoneNumber Reason: {number} is not valid to publish to"
+            )));
         }
         (None, Some(arn)) => (Channel::Topic, arn),
-        _ => return Err(Refusal("Invalid parameter: give one of PhoneNumber, TopicArn and TargetArn".to_owned())),
+        _ => {
+            return Err(Failure::Refused(
+                "Invalid parameter: give one of PhoneNumber, TopicArn and TargetArn".to_owned(),
+            ));
+        }
     };
     Ok(Draft { channel, from: None, to: vec![to], subject: field("Subject"), text: Some(text), html: None })
 }
@@ -241,4 +303,50 @@ fn publication(field: impl Fn(&str) -> Option<String>) -> Result<Draft, Refusal>
 fn is_number(number: &str) -> bool {
     let digits = number.strip_prefix('+').unwrap_or_default();
     (2..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(number: u32) -> Bytes {
+        format!("Action=Publish&PhoneNumber=%2B86138{number:08}&Message=hello").into()
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_survives_a_kill_and_numbers_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data/outbox.journal");
+        let trace = TraceId::new();
+        let outbox = Outbox::open(Some(&path)).unwrap();
+        for number in 0..3 {
+            let response = outbox.publish(&form(number), std::slice::from_ref(&trace)).await;
+            assert_eq!(response.status(), StatusCode::OK);
+        }
+        let before = outbox.after(0);
+        assert_eq!(before.iter().map(|item| item.number).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(before[2].traces, [trace]);
+        // A kill leaves the file as it is; half a line is one that nobody was answered for.
+        let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        io::Write::write_all(&mut file, br#"{"number": 4, "mess"#).unwrap();
+        // Twice: what the first start wrote anew is what the second reads.
+        for _ in 0..2 {
+            assert_eq!(Outbox::open(Some(&path)).unwrap().after(0), before);
+        }
+        let outbox = Outbox::open(Some(&path)).unwrap();
+        outbox.publish(&form(9), &[]).await;
+        assert_eq!(outbox.after(3)[0].number, 4);
+        assert_eq!(outbox.wait_after(3).await[0].to, ["+8613800000009"]);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_kept_is_neither_answered_nor_shown() {
+        // A device that is always full, in the place of a disk that is.
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let full = Journal::on(full, Path::new("/dev/full")).unwrap();
+        let outbox = Outbox(Arc::new(Shared { journal: Some(full), ..Shared::default() }));
+        let refused = outbox.publish(&form(1), &[]).await;
+        assert_eq!(refused.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(outbox.after(0), []);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_config::retry::RetryConfig;
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message};
@@ -16,6 +17,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::event_source::{EventSourceOptions, Invocation};
+use crate::functions::{FunctionsOptions, Source};
 use crate::template::{Secrets, Settings, Template};
 
 const TEMPLATE: &str = "
@@ -43,69 +45,77 @@ Outputs:
   Table: {Value: !Ref Things}
 ";
 
-struct Bench {
-    url: String,
-    services: Services,
-    trace: TraceId,
+pub(super) struct Bench {
+    pub(super) url: String,
+    pub(super) services: Services,
+    pub(super) trace: TraceId,
+    /// Signs as the function's process does, and tries again as every SDK does, but sooner.
+    pub(super) sdk: aws_config::SdkConfig,
 }
 
 impl Bench {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let settings = Settings::new("", "", &url);
         let template = Template::parse(TEMPLATE, &settings, &mut Secrets::in_memory()).unwrap();
         let ledger = Ledger::new();
-        let sqs = Sqs::open(&template.queues, None, ledger.clone()).unwrap();
+        let faults = Faults::default();
+        let sqs = Sqs::open(&template.queues, None, ledger.clone(), faults.clone()).unwrap();
         let invoke = |_: Invocation| async { Ok::<_, &str>(Bytes::new()) };
         let trace = ledger.begin("POST /things");
-        let known = trace.clone();
+        let source = Source::Artefacts("none".into());
+        let functions = Functions::new([], FunctionsOptions::new(source, "us-east-1", &url), ledger.clone());
+        functions.pretend(7, "F", std::slice::from_ref(&trace));
         let services = Services {
             dynamodb: DynamoDb::open(&template.tables, None).await.unwrap(),
-            event_sources: EventSources::start(&template, &sqs, &ledger, EventSourceOptions::default(), invoke),
+            event_sources: EventSources::start(
+                &template,
+                &sqs,
+                &ledger,
+                EventSourceOptions::default(),
+                &faults,
+                invoke,
+            ),
             sqs,
             outbox: Outbox::default(),
             ledger,
             outputs: template.outputs,
-            traces_of: Arc::new(move |key| if key == "twin-7" { vec![known.clone()] } else { Vec::new() }),
+            functions,
+            schedules: Rules::default(),
+            faults,
         };
         let connection = |Path((stage, id)): Path<(String, String)>| async move { format!("{stage} {id}") };
         let management = Router::new().route("/{stage}/@connections/{id}", any(connection));
         let router = router(services.clone(), management);
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, services, trace }
+        let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .region(aws_config::Region::from_static("us-east-1"))
+            .credentials_provider(credentials("twin-7"))
+            .endpoint_url(&url)
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(10)));
+        Self { url, services, trace, sdk: sdk.load().await }
     }
 
-    fn count(&self, service: Service, operation: &str) -> f64 {
+    pub(super) fn count(&self, service: Service, operation: &str) -> f64 {
         self.services.ledger.find(self.trace.as_str()).unwrap().count(service, &[operation])
     }
 
-    fn queue(&self, name: &str) -> String {
+    pub(super) fn queue(&self, name: &str) -> String {
         format!("{}/000000000000/{name}", self.url)
     }
 
-    fn sqs(&self) -> aws_sdk_sqs::Client {
-        let config = aws_sdk_sqs::Config::builder()
-            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
-            .region(aws_sdk_sqs::config::Region::new("us-east-1"))
-            .credentials_provider(credentials())
-            .endpoint_url(&self.url)
-            .http_client(http_client());
-        aws_sdk_sqs::Client::from_conf(config.build())
+    pub(super) fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.sdk)
     }
 
-    fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
-            .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
-            .credentials_provider(credentials())
-            .endpoint_url(&self.url)
-            .http_client(http_client());
-        aws_sdk_dynamodb::Client::from_conf(config.build())
+    pub(super) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.sdk)
     }
 
     /// A plain request, signed as the function's process signs.
-    async fn http(&self, method: Method, path: &str, body: &str) -> (StatusCode, String) {
+    pub(super) async fn http(&self, method: Method, path: &str, body: &str) -> (StatusCode, String) {
         let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
         let request = axum::http::Request::builder()
             .method(method)
@@ -125,12 +135,8 @@ impl Bench {
     }
 }
 
-fn credentials() -> Credentials {
-    Credentials::new("twin-7", "secret", None, None, "test")
-}
-
-fn http_client() -> aws_sdk_sqs::config::SharedHttpClient {
-    aws_smithy_http_client::Builder::new().build_http()
+pub(super) fn credentials(access_key_id: &str) -> Credentials {
+    Credentials::new(access_key_id, "secret", None, None, "test")
 }
 
 #[tokio::test]
@@ -249,13 +255,7 @@ async fn tables_and_items_survive_in_a_file() {
 #[tokio::test]
 async fn emails_and_text_messages_are_caught() {
     let bench = Bench::start().await;
-    let config = aws_sdk_sesv2::Config::builder()
-        .behavior_version(aws_sdk_sesv2::config::BehaviorVersion::latest())
-        .region(aws_sdk_sesv2::config::Region::new("us-east-1"))
-        .credentials_provider(credentials())
-        .endpoint_url(&bench.url)
-        .http_client(http_client());
-    let ses = aws_sdk_sesv2::Client::from_conf(config.build());
+    let ses = aws_sdk_sesv2::Client::new(&bench.sdk);
     let content = |text: &str| Content::builder().data(text).build().unwrap();
     let email = |to: &str| {
         let message = Message::builder().subject(content("Hello")).body(Body::builder().text(content("World")).build());
@@ -268,13 +268,7 @@ async fn emails_and_text_messages_are_caught() {
     let sent = email("me@example.org").await.unwrap();
     assert!(email("nobody").await.unwrap_err().into_service_error().is_bad_request_exception());
 
-    let config = aws_sdk_sns::Config::builder()
-        .behavior_version(aws_sdk_sns::config::BehaviorVersion::latest())
-        .region(aws_sdk_sns::config::Region::new("us-east-1"))
-        .credentials_provider(credentials())
-        .endpoint_url(&bench.url)
-        .http_client(http_client());
-    let sns = aws_sdk_sns::Client::from_conf(config.build());
+    let sns = aws_sdk_sns::Client::new(&bench.sdk);
     let text = sns.publish().phone_number("+8613800000000").message("你好 & <hi>").send().await.unwrap();
     let refused = sns.publish().phone_number("12").message("x").send().await.unwrap_err();
     assert!(refused.into_service_error().is_invalid_parameter_exception());
@@ -334,14 +328,61 @@ async fn the_control_api_tells_and_switches() {
     assert_eq!(bench.get("/_tidings/traces?limit=1").await[0]["traceId"], bench.trace.as_str());
     assert_eq!(bench.get("/_tidings/event-sources").await[0]["enabled"], true);
     assert_eq!(bench.get("/_tidings/outputs").await, json!({"Table": "things"}));
+    assert_eq!(bench.http(Method::POST, "/_tidings/queues/plain/redrive", "").await.1, r#"{"moved":0}"#);
+    assert_eq!(bench.http(Method::POST, "/_tidings/schedules/fire", "").await.1, "[]");
 
     for (method, path, body) in [
         (Method::POST, "/_tidings/event-sources/G", r#"{"enabled": true}"#),
         (Method::GET, "/_tidings/traces/unknown", ""),
         (Method::GET, "/_tidings/nothing/here", ""),
+        (Method::POST, "/_tidings/queues/none/redrive", ""),
+        (Method::DELETE, "/_tidings/faults/rules/7", ""),
         (Method::POST, "/", "neither"),
     ] {
         assert_eq!(bench.http(method, path, body).await.0, StatusCode::NOT_FOUND, "{path}");
     }
     tokio::time::timeout(Duration::from_secs(10), bench.services.event_sources.shutdown()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_control_api_plans_faults() {
+    let bench = Bench::start().await;
+    let path = "/_tidings/faults";
+    assert_eq!(bench.get(path).await, json!({"plan": null, "rules": [], "injected": {}}));
+    let plan = json!({"seed": 7, "rates": {"conflict": 1.0}});
+    assert_eq!(bench.http(Method::PUT, path, &plan.to_string()).await.0, StatusCode::OK);
+    let rule = r#"{"fault": "throttle", "operation": "PutItem", "contains": ["once"], "service": "dynamodb"}"#;
+    let (status, id) = bench.http(Method::POST, "/_tidings/faults/rules", rule).await;
+    assert_eq!((status, id.as_str()), (StatusCode::OK, r#"{"id":1}"#));
+    let impatient = bench.sdk.to_builder().retry_config(RetryConfig::disabled()).build();
+    let dynamodb = aws_sdk_dynamodb::Client::new(&impatient);
+    let put = |pk: &str| {
+        let put = dynamodb.put_item().table_name("things").item("pk", AttributeValue::S(pk.to_owned()));
+        async { put.send().await.unwrap_err().into_service_error() }
+    };
+    assert!(put("other").await.is_transaction_conflict_exception());
+    assert!(!put("once").await.is_transaction_conflict_exception(), "a rule comes before the plan");
+    let told = bench.get(path).await;
+    assert_eq!((&told["plan"], &told["injected"]), (&plan, &json!({"conflict": 1, "throttle": 1})));
+    assert_eq!((&told["rules"][0]["id"], &told["rules"][0]["hits"]), (&json!(1), &json!(1)));
+    assert_eq!(told["rules"][0]["fault"], "throttle");
+
+    for (method, path, body, reason) in [
+        (
+            Method::PUT,
+            path,
+            r#"{"rates": {"throtle": 1}}"#,
+            "there is no fault \\\"throtle\\\"; there are kill-before, ",
+        ),
+        (Method::PUT, path, r#"{"rates": {"throttle": 2}}"#, "throttle=2: a rate is a number from 0 to 1"),
+        (Method::POST, "/_tidings/faults/rules", r#"{"fault": "throttle", "after": 3}"#, "unknown field `after`"),
+        (Method::POST, "/_tidings/faults/rules", r#"{"fault": "throttle", "function": "G"}"#, "there is no function"),
+    ] {
+        let (status, told) = bench.http(method, path, body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+        assert!(told.contains(reason), "{told}");
+    }
+    assert_eq!(bench.http(Method::DELETE, "/_tidings/faults/rules/1", "").await.0, StatusCode::OK);
+    let (_, cleared) = bench.http(Method::DELETE, path, "").await;
+    assert_eq!(cleared, r#"{"plan":null,"rules":[],"injected":{"throttle":1,"conflict":1}}"#);
 }

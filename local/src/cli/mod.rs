@@ -3,6 +3,7 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `up` | the local twin until Ctrl-C |
+//! | `faults` | what `up` makes worse or faster than it is |
 //! | `demo` | the whole story of a message, checked step by step |
 //! | `app` | apps and their keys |
 //! | `register`, `listen` | a device in the terminal |
@@ -15,6 +16,7 @@ mod cancel;
 mod demo;
 mod device_file;
 mod failure;
+mod faults;
 mod fetch;
 mod listen;
 mod private_file;

@@ -8,6 +8,7 @@ use tidings_crypto::random;
 use tidings_store::Directory;
 
 use super::failure::{Context, Failure};
+use super::faults::FaultArgs;
 use super::session::Session;
 use super::start::{self, TwinArgs};
 use super::style::Style;
@@ -38,6 +39,8 @@ pub(crate) struct Args {
     log: String,
     #[command(flatten)]
     twin: TwinArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -46,6 +49,7 @@ Examples:
   tidings up --data .tidings/data           keep everything; `kill -9` loses nothing that was accepted
   tidings up --http-port 0 --socket-port 0 --aws-port 0
   cargo lambda build --release && tidings up --artefacts target/lambda
+  tidings up --faults all --retry-after 1   a bad day in the cloud; --help lists the faults
 
 Other programs reach what plays AWS with AWS_ENDPOINT_URL=http://127.0.0.1:7402 and any credentials. What the functions
 sent by SMS and email is at http://127.0.0.1:7402/_tidings/outbox.";
@@ -64,6 +68,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         data: args.data,
         ..args.twin.options()?
     };
+    let options = args.faults.apply(options)?;
     let twin = Twin::start(options).await.map_err(|error| {
         let failure = Failure::from(error);
         if failure.reason().contains("in use") {
@@ -146,6 +151,11 @@ fn urls(twin: &Twin, style: Style) -> String {
     text += &row("HTTP API", &twin.api_url());
     text += &row("WebSocket", &twin.socket_url());
     text += &row("AWS", twin.aws_url());
+    if let Some(plan) = twin.faults().plan() {
+        // Whoever wants the same day again needs both.
+        let rates: Vec<String> = plan.rates.iter().map(|(fault, rate)| format!("{fault}={rate}")).collect();
+        text += &row("faults", &format!("--fault-seed {} --faults {}", plan.seed, rates.join(",")));
+    }
     text
 }
 

@@ -19,10 +19,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::pool::Pool;
 pub use self::process::{RUN_FUNCTION, Source, end_with_the_twin};
+use crate::faults::{Fault, Faults, Site};
 use crate::ledger::{Ledger, TraceId};
 use crate::template::Function;
 
@@ -44,6 +46,8 @@ pub struct FunctionsOptions {
     pub queue_limit: Duration,
     /// How long a process may be idle before it is ended.
     pub idle_limit: Duration,
+    /// What is to go wrong with invocations.
+    pub faults: Faults,
 }
 
 impl FunctionsOptions {
@@ -57,6 +61,7 @@ impl FunctionsOptions {
             process_limit: 16,
             queue_limit: Duration::from_secs(20),
             idle_limit: Duration::from_secs(300),
+            faults: Faults::default(),
         }
     }
 }
@@ -81,6 +86,12 @@ pub enum InvokeError {
     /// All processes that the function may have stayed busy.
     #[error("{function} is throttled: all its processes are busy")]
     Throttled {
+        /// The function.
+        function: String,
+    },
+    /// Lambda itself failed, as a fault asked for; the function has not seen the event.
+    #[error("{function} was not invoked: the service failed, as asked for")]
+    Refused {
         /// The function.
         function: String,
     },
@@ -179,6 +190,14 @@ struct Shared {
     logs: broadcast::Sender<LogLine>,
     numbers: AtomicU64,
     callers: Mutex<HashMap<u64, Caller>>,
+    switches: Mutex<HashMap<u64, KillSwitch>>,
+}
+
+/// How a process is told to end at once, and tells that it has.
+#[derive(Debug, Clone, Default)]
+struct KillSwitch {
+    wanted: CancellationToken,
+    done: CancellationToken,
 }
 
 impl Shared {
@@ -193,6 +212,11 @@ impl Shared {
 
     fn forget(&self, process: u64) {
         self.callers().remove(&process);
+        self.switches().remove(&process);
+    }
+
+    fn switches(&self) -> MutexGuard<'_, HashMap<u64, KillSwitch>> {
+        self.switches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn callers(&self) -> MutexGuard<'_, HashMap<u64, Caller>> {
@@ -215,6 +239,7 @@ impl Functions {
             logs: broadcast::Sender::new(1024),
             numbers: AtomicU64::new(0),
             callers: Mutex::default(),
+            switches: Mutex::default(),
         };
         let (give_up, _) = watch::channel(false);
         Self(Arc::new(Inner { pools, shared: Arc::new(shared), invocations: TaskTracker::new(), give_up }))
@@ -236,6 +261,10 @@ impl Functions {
         }
         if self.0.invocations.is_closed() {
             return Err(InvokeError::ShuttingDown);
+        }
+        if self.refuses(function, &payload) {
+            let function = function.to_owned();
+            return Err(InvokeError::Refused { function });
         }
         let hold = self.0.shared.ledger.hold(traces);
         let traces = traces.to_vec();
@@ -267,6 +296,37 @@ impl Functions {
     pub fn caller(&self, access_key_id: &str) -> Option<Caller> {
         let process = process::process_of(access_key_id)?;
         self.0.shared.callers().get(&process).cloned()
+    }
+
+    /// Whether a fault refuses an invocation.
+    fn refuses(&self, function: &str, payload: &Bytes) -> bool {
+        let faults = &self.0.shared.options.faults;
+        if !faults.armed() {
+            return false;
+        }
+        let text = vec![String::from_utf8_lossy(payload)];
+        let site = Site { function: Some(function), service: None, operation: "Invoke", text };
+        faults.strikes(Fault::FailInvoke, &site)
+    }
+
+    /// Kills the process that signs with this access key, as `kill -9` does, and waits until the system has taken it
+    /// back. Its invocation fails at once, as in Lambda. Says whether there was such a process.
+    pub async fn kill(&self, access_key_id: &str) -> bool {
+        let Some(number) = process::process_of(access_key_id) else { return false };
+        let Some(switch) = self.0.shared.switches().get(&number).cloned() else { return false };
+        switch.wanted.cancel();
+        // One that runs an invocation is killed by whoever waits for that; an idle one has nobody.
+        match self.0.pools.values().find_map(|pool| pool.take_idle_process(number)) {
+            Some(process) => process.kill().await,
+            None => switch.done.cancelled().await,
+        }
+        true
+    }
+
+    /// Takes requests signed by this process for those of a function, though none is started.
+    #[cfg(test)]
+    pub(crate) fn pretend(&self, process: u64, function: &str, traces: &[TraceId]) {
+        self.0.shared.assign(process, function, traces);
     }
 
     /// The functions, by logical id.

@@ -92,6 +92,7 @@ impl Pool {
     }
 
     async fn run(&self, process: &mut Process, request_id: &str, payload: &Bytes, traces: &[TraceId]) -> End {
+        let wanted = process.kill_switch.wanted.clone();
         let (taken, mut was_taken) = oneshot::channel();
         let (answer, mut answered) = oneshot::channel();
         let timeout = self.function.timeout;
@@ -110,6 +111,7 @@ impl Pool {
             biased;
             Ok(()) = &mut was_taken => {}
             Ok(answer) = &mut answered => return End::Answered(answer),
+            () = wanted.cancelled() => return End::Exited { status: put_down(process).await, taken: false },
             status = process.child.wait() => return match last_words(answered).await {
                 Some(answer) => End::Answered(answer),
                 None => End::Exited { status: describe(status), taken: was_taken.try_recv().is_ok() },
@@ -119,6 +121,7 @@ impl Pool {
         tokio::select! {
             biased;
             Ok(answer) = &mut answered => End::Answered(answer),
+            () = wanted.cancelled() => End::Exited { status: put_down(process).await, taken: true },
             status = process.child.wait() => match last_words(answered).await {
                 Some(answer) => End::Answered(answer),
                 None => End::Exited { status: describe(status), taken: true },
@@ -161,7 +164,7 @@ impl Pool {
     fn take_idle(&self) -> Option<Process> {
         let mut idle = self.idle();
         while let Some(mut process) = idle.processes.pop() {
-            if matches!(process.child.try_wait(), Ok(None)) {
+            if !process.kill_switch.wanted.is_cancelled() && matches!(process.child.try_wait(), Ok(None)) {
                 return Some(process);
             }
         }
@@ -172,10 +175,20 @@ impl Pool {
         process.proven = true;
         process.idle_since = Instant::now();
         let mut idle = self.idle();
+        if process.kill_switch.wanted.is_cancelled() {
+            return;
+        }
         idle.processes.push(process);
         if !std::mem::replace(&mut idle.reaping, true) {
             tokio::spawn(reap(Arc::downgrade(self), idle_limit));
         }
+    }
+
+    /// Takes the process of this number away, if it is idle.
+    pub(super) fn take_idle_process(&self, number: u64) -> Option<Process> {
+        let mut idle = self.idle();
+        let place = idle.processes.iter().position(|process| process.number == number)?;
+        Some(idle.processes.remove(place))
     }
 
     /// Takes the idle processes away, to end them.
@@ -205,6 +218,15 @@ async fn reap(pool: Weak<Pool>, idle_limit: Duration) {
         let Some(next) = pool.upgrade().and_then(|pool| pool.reap_once(idle_limit)) else { return };
         wait = next;
     }
+}
+
+/// Kills a process and waits until the system has taken it back; says how it ended.
+async fn put_down(process: &mut Process) -> String {
+    let killed = process.child.start_kill();
+    describe(match killed {
+        Ok(()) => process.child.wait().await,
+        Err(error) => Err(error),
+    })
 }
 
 /// An answer that was sent just before the process ended may still be in the socket.

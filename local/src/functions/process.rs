@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::broadcast;
 
 use super::runtime_api::{Listening, RuntimeApi};
-use super::{LogLine, Shared};
+use super::{KillSwitch, LogLine, Shared};
 use crate::template::Function;
 
 /// The variable that makes the twin's own program run one function instead of the twin.
@@ -77,6 +77,7 @@ pub(super) struct Process {
     /// Whether it has answered before: a new one that dies failed to start, an old one merely died.
     pub(super) proven: bool,
     pub(super) idle_since: Instant,
+    pub(super) kill_switch: KillSwitch,
     shared: Arc<Shared>,
     /// Taken out of `child`, because waiting for a child closes its standard input first.
     _stdin: Option<ChildStdin>,
@@ -86,6 +87,9 @@ pub(super) struct Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.shared.forget(self.number);
+        // Before it is said that the process is gone; it fails where it is gone already.
+        let _ = self.child.start_kill();
+        self.kill_switch.done.cancel();
     }
 }
 
@@ -116,6 +120,8 @@ impl Process {
         }
         tracing::debug!(function = %function.logical_id, process = number, "started");
         let shared = shared.clone();
+        let kill_switch = KillSwitch::default();
+        shared.switches().insert(number, kill_switch.clone());
         let stdin = child.stdin.take();
         Ok(Self {
             number,
@@ -123,6 +129,7 @@ impl Process {
             api,
             proven: false,
             idle_since: Instant::now(),
+            kill_switch,
             shared,
             _stdin: stdin,
             _listening: listening,

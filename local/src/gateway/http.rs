@@ -363,6 +363,7 @@ impl Refusal {
             InvokeError::Unknown { .. }
             | InvokeError::Start { .. }
             | InvokeError::Failed { .. }
+            | InvokeError::Refused { .. }
             | InvokeError::TimedOut { .. } => Self::Internal,
         }
     }

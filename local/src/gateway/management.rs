@@ -62,12 +62,13 @@ fn is_signed(headers: &HeaderMap) -> bool {
 
 /// Why a request to `@connections` is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
+pub(crate) enum Refusal {
     Unsigned,
     Forbidden,
     Gone,
     TooLarge,
     Throttled,
+    Internal,
 }
 
 impl Refusal {
@@ -77,6 +78,7 @@ impl Refusal {
             Self::Gone => StatusCode::GONE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -88,6 +90,7 @@ impl Refusal {
             Self::Gone => "GoneException",
             Self::TooLarge => "PayloadTooLargeException",
             Self::Throttled => "LimitExceededException",
+            Self::Internal => "InternalServerErrorException",
         }
     }
 
@@ -98,10 +101,11 @@ impl Refusal {
             Self::Gone => "Gone",
             Self::TooLarge => "Payload is too large",
             Self::Throttled => "Too many requests: the client does not read what was sent to it",
+            Self::Internal => "Internal server error",
         }
     }
 
-    fn response(self, connection_id: &str) -> Response {
+    pub(crate) fn response(self, connection_id: &str) -> Response {
         let request_id = gateway_id();
         let body = json!({"message": self.message(), "connectionId": connection_id, "requestId": request_id});
         let headers = [("x-amzn-errortype", self.name().to_owned()), ("x-amzn-requestid", request_id)];

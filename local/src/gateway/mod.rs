@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod management;
+mod route_answer;
 mod routes;
 mod session;
 mod socket_events;
@@ -80,7 +81,7 @@ impl Moment {
 }
 
 /// Decodes `%20`; what is no valid escape stays as it is. In a query, `+` is a space.
-fn percent_decode(text: &str, plus_is_space: bool) -> String {
+pub(crate) fn percent_decode(text: &str, plus_is_space: bool) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

@@ -36,7 +36,7 @@ impl Close {
         Self::new(1001, "Going away")
     }
 
-    /// What is reported of a socket that broke.
+    /// What is reported of a socket that broke; and asked of one that is to.
     fn abnormal() -> Self {
         Self::new(1006, "Connection Closed Abnormally")
     }
@@ -59,6 +59,11 @@ impl Close {
             }
             _ => None,
         }
+    }
+
+    /// Whether the socket is cut without a word.
+    fn is_cut(&self) -> bool {
+        self.code == 1006
     }
 
     fn frame(&self) -> CloseFrame {
@@ -138,10 +143,15 @@ pub(super) async fn run(
         .max_message_size(Some(limits.message_bytes));
     let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
     let (sink, mut stream) = socket.split();
-    let writer = tokio::spawn(write(sink, queue, connection.clone(), limits.frame_bytes));
+    let writer = tokio::spawn(write(api.clone(), sink, queue, connection.clone(), limits.frame_bytes));
     let stop = read(api, connection, &mut stream, &limits).await;
 
     let (close, rest): (Close, fn(Socket) -> Rest) = match stop {
+        Stop::Gateway { close, .. } if close.is_cut() => {
+            connection.close(close);
+            writer.abort();
+            return Ended::abnormal();
+        }
         Stop::Client(close) => (close, Rest::Answered),
         Stop::Gateway { close, readable: true } => (close, Rest::Awaiting),
         Stop::Gateway { close, readable: false } => (close, Rest::Unreadable),
@@ -195,6 +205,11 @@ async fn read(
             close = asked_to_close(&mut closing) => return Stop::Gateway { close, readable: true },
         };
         connection.touch();
+        if let Frames::Text(text) = &frames
+            && api.cuts(connection, text)
+        {
+            return Stop::Gateway { close: Close::abnormal(), readable: false };
+        }
         match frames {
             Frames::Text(text) => api.received(connection.clone(), Message::Text(text.to_string()), permit),
             Frames::Binary(_) if limits.binary_frames == BinaryFrames::Refuse => {
@@ -217,6 +232,7 @@ async fn asked_to_close(closing: &mut watch::Receiver<Option<Close>>) -> Close {
 
 /// Sends what is queued, in order, until the connection closes; then what was queued before, and the close itself.
 async fn write(
+    api: SocketApi,
     mut sink: SplitSink<Socket, Frames>,
     mut queue: mpsc::Receiver<String>,
     connection: Arc<Connection>,
@@ -229,6 +245,10 @@ async fn write(
             close = asked_to_close(&mut closing) => break close,
             message = queue.recv() => {
                 let Some(message) = message else { return sink };
+                if api.cuts(&connection, &message) {
+                    connection.close(Close::abnormal());
+                    return sink;
+                }
                 if send(&mut sink, message, frame_bytes).await.is_err() {
                     return sink;
                 }
@@ -238,6 +258,9 @@ async fn write(
     };
     // From here on a post finds the connection gone.
     queue.close();
+    if close.is_cut() {
+        return sink;
+    }
     while let Some(message) = queue.recv().await {
         if send(&mut sink, message, frame_bytes).await.is_err() {
             return sink;

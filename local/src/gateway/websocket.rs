@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,9 +25,11 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_util::task::TaskTracker;
 
 use super::http::TRACE_HEADER;
+use super::route_answer::{response_body, status_of, subprotocol};
 use super::session::{self, Close};
 use super::socket_events::{Event, Origin};
 use super::{Moment, gateway_id};
+use crate::faults::{Fault, Faults, Site, Strike};
 use crate::functions::{Functions, InvokeError};
 use crate::ledger::{Ledger, TraceId};
 use crate::template::{self, WebSocketRoute};
@@ -95,7 +97,7 @@ struct Inner {
     ledger: Ledger,
     connections: Mutex<HashMap<String, Arc<Connection>>>,
     tasks: TaskTracker,
-    loses_disconnects: AtomicBool,
+    faults: Faults,
 }
 
 /// An open connection.
@@ -158,7 +160,13 @@ impl Connection {
 impl SocketApi {
     /// The API of a template.
     #[must_use]
-    pub fn new(api: template::WebSocketApi, functions: Functions, ledger: Ledger, limits: SocketLimits) -> Self {
+    pub fn new(
+        api: template::WebSocketApi,
+        functions: Functions,
+        ledger: Ledger,
+        limits: SocketLimits,
+        faults: Faults,
+    ) -> Self {
         let template::WebSocketApi { api_id, stage, route_selection_expression, routes, .. } = api;
         Self(Arc::new(Inner {
             api_id,
@@ -170,7 +178,7 @@ impl SocketApi {
             ledger,
             connections: Mutex::default(),
             tasks: TaskTracker::new(),
-            loses_disconnects: AtomicBool::new(false),
+            faults,
         }))
     }
 
@@ -230,9 +238,14 @@ impl SocketApi {
         self.connections().keys().cloned().collect()
     }
 
-    /// From now on `$disconnect` goes missing, as it may in AWS; or no longer.
-    pub fn lose_disconnects(&self, lose: bool) {
-        self.0.loses_disconnects.store(lose, Ordering::Relaxed);
+    /// Whether a socket is cut at this frame, to or from it.
+    pub(super) fn cuts(&self, connection: &Connection, frame: &str) -> bool {
+        if !self.0.faults.armed() {
+            return false;
+        }
+        let text = vec![connection.origin.connection_id.as_str().into(), frame.into()];
+        let site = Site { operation: "Frame", text, ..Site::default() };
+        self.0.faults.strikes(Fault::DropSocket, &site)
     }
 
     /// Closes every connection with 1001 and waits, at most this long, until their `$disconnect` is done.
@@ -359,9 +372,15 @@ impl SocketApi {
     /// Tells the `$disconnect` route, whose answer nobody waits for.
     async fn disconnected(&self, origin: &Origin, code: u16, reason: &str) {
         let Some(route) = self.0.routes.get("$disconnect") else { return };
-        if self.0.loses_disconnects.load(Ordering::Relaxed) {
-            tracing::info!(connection = %origin.connection_id, code, "$disconnect is lost, as asked for");
-            return;
+        let text = vec![origin.connection_id.as_str().into()];
+        let site = Site { function: Some(&route.function), service: None, operation: "$disconnect", text };
+        match self.0.faults.strike(&site, &[Fault::LoseDisconnect, Fault::LateDisconnect]) {
+            Some(Strike { fault: Fault::LoseDisconnect, .. }) => {
+                tracing::info!(connection = %origin.connection_id, code, "$disconnect is lost, as asked for");
+                return;
+            }
+            Some(Strike { chance, .. }) => tokio::time::sleep(lateness(chance)).await,
+            None => {}
         }
         let trace = self.0.ledger.begin("$disconnect");
         let _hold = self.0.ledger.hold(std::slice::from_ref(&trace));
@@ -420,6 +439,11 @@ impl SocketApi {
         self.0.ledger.outcome(&trace, failure.message());
         Some(error_frame(failure.message(), origin, &request_id))
     }
+}
+
+/// How late a `$disconnect` is that is late: one to five seconds.
+fn lateness(chance: u64) -> Duration {
+    Duration::from_millis(1000 + chance % 4001)
 }
 
 impl Moment {
@@ -536,35 +560,6 @@ fn selection_path(expression: &str) -> Vec<String> {
     path.split('.').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-fn status_of(answer: &Value) -> Option<StatusCode> {
-    let status = answer.get("statusCode")?;
-    let status = status.as_u64().or_else(|| status.as_str()?.parse().ok())?;
-    StatusCode::from_u16(u16::try_from(status).ok()?).ok()
-}
-
-fn response_body(answer: &Value) -> Option<String> {
-    let body = match answer.get("body")? {
-        Value::String(text) => text.clone(),
-        _ => return None,
-    };
-    let body = match answer.get("isBase64Encoded") {
-        Some(Value::Bool(true)) => String::from_utf8_lossy(&STANDARD.decode(body).ok()?).into_owned(),
-        _ => body,
-    };
-    (!body.is_empty()).then_some(body)
-}
-
-/// The subprotocol that `$connect` chose: the one response header that API Gateway passes on.
-fn subprotocol(answer: &Value) -> Option<HeaderValue> {
-    let in_map = |name: &str| {
-        let headers = answer.get(name)?.as_object()?;
-        let (_, value) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"))?;
-        value.as_str().or_else(|| value.get(0)?.as_str())
-    };
-    let value = in_map("headers").or_else(|| in_map("multiValueHeaders"))?;
-    HeaderValue::try_from(value).ok()
-}
-
 fn error_frame(message: &str, origin: &Origin, request_id: &str) -> String {
     json!({"message": message, "connectionId": origin.connection_id, "requestId": request_id}).to_string()
 }
@@ -589,14 +584,5 @@ mod tests {
             assert_eq!(select(other), None, "{other}");
         }
         assert_eq!(Message::Binary(r#"{"action":"sync"}"#.into()).select(&path), None);
-    }
-
-    #[test]
-    fn the_subprotocol_is_found_whatever_its_case_and_form() {
-        let single = json!({"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": "a"}});
-        let multi = json!({"statusCode": 200, "headers": {}, "multiValueHeaders": {"sec-websocket-protocol": ["b"]}});
-        assert_eq!(subprotocol(&single), Some(HeaderValue::from_static("a")));
-        assert_eq!(subprotocol(&multi), Some(HeaderValue::from_static("b")));
-        assert_eq!(subprotocol(&json!({"statusCode": 200})), None);
     }
 }

@@ -17,7 +17,7 @@ pub use model::{
 
 pub use secrets::Secrets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -114,6 +114,17 @@ impl Template {
     pub fn read(path: &Path, settings: &Settings, secrets: &mut Secrets) -> Result<Self, TemplateError> {
         let text = fs::read_to_string(path).map_err(|source| TemplateError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, settings, secrets)
+    }
+
+    /// The names of the parameters that a template declares.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no YAML.
+    pub fn parameters(path: &Path) -> Result<BTreeSet<String>, TemplateError> {
+        let text = fs::read_to_string(path).map_err(|source| TemplateError::Read { path: path.to_owned(), source })?;
+        let document = yaml::parse(&text)?;
+        let declared = document.get("Parameters").and_then(serde_json::Value::as_object);
+        Ok(declared.into_iter().flatten().map(|(name, _)| name.clone()).collect())
     }
 
     /// Resolves the text of a template.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
 
@@ -44,6 +45,7 @@ async fn plain(event: LambdaEvent<Value>) -> Result<Value, Error> {
             println!("hanging");
             std::thread::sleep(Duration::from_secs(600));
         }
+        "put" => put(argument["table"].as_str().unwrap(), argument["pk"].as_str().unwrap()).await?,
         "fail" => return Err("the probe was asked to fail".into()),
         "exit" => std::process::exit(3),
         "large" => return Ok(json!("x".repeat(usize::try_from(argument.as_u64().unwrap()).unwrap()))),
@@ -61,6 +63,16 @@ async fn plain(event: LambdaEvent<Value>) -> Result<Value, Error> {
         "environment": variables,
         "event": event.payload,
     }))
+}
+
+/// Writes an item as any function would: with the SDK, by what its environment says.
+async fn put(table: &str, pk: &str) -> Result<(), Error> {
+    let http_client = aws_smithy_http_client::Builder::new().build_http();
+    let config = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http_client).load().await;
+    let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+    dynamodb.put_item().table_name(table).item("pk", AttributeValue::S(pk.to_owned())).send().await?;
+    println!("written {pk}");
+    Ok(())
 }
 
 /// Answers an HTTP event as its query says, else with the event itself.

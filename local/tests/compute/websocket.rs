@@ -7,6 +7,7 @@ use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tidings_local::faults::{Fault, Faults, Rule};
 use tidings_local::functions::{Functions, LogLine};
 use tidings_local::gateway::management;
 use tidings_local::gateway::websocket::{BinaryFrames, SocketApi, SocketLimits};
@@ -31,6 +32,7 @@ struct Twin {
     functions: Functions,
     logs: broadcast::Receiver<LogLine>,
     ledger: Ledger,
+    faults: Faults,
 }
 
 async fn twin_with(limits: SocketLimits, default: bool) -> Twin {
@@ -58,7 +60,8 @@ async fn twin_with(limits: SocketLimits, default: bool) -> Twin {
         routes,
     };
     let ledger = Ledger::new();
-    let api = SocketApi::new(api, functions.clone(), ledger.clone(), limits);
+    let faults = Faults::default();
+    let api = SocketApi::new(api, functions.clone(), ledger.clone(), limits, faults.clone());
     let address = twin::serve(api.router()).await;
     let management = twin::serve(management::router(api.clone())).await;
     Twin {
@@ -68,6 +71,7 @@ async fn twin_with(limits: SocketLimits, default: bool) -> Twin {
         functions,
         logs,
         ledger,
+        faults,
     }
 }
 
@@ -321,17 +325,53 @@ async fn disconnect_says_how_the_client_left() {
     drop(socket);
     assert_eq!(twin.disconnected().await.0, 1006);
     assert_eq!(twin.manage("POST", &id, "late").await.0, 410);
+}
 
-    let (mut socket, _) = twin.open().await;
-    twin.api.lose_disconnects(true);
-    socket.close(None).await.unwrap();
+#[tokio::test]
+async fn a_disconnect_can_be_lost_or_late() {
+    let mut twin = twin().await;
+    let (mut socket, id) = twin.open().await;
+    let lost = twin.faults.add(Rule::new(Fault::LoseDisconnect).function("socketFunction").contains(id));
+    socket.close(Some(CloseFrame { code: CloseCode::from(4001), reason: "lost".into() })).await.unwrap();
+    assert_eq!(next_close(&mut socket).await.0, 4001);
+    while twin.faults.hits(lost) == 0 {
+        tokio::task::yield_now().await;
+    }
+
+    let (mut late, id) = twin.open().await;
+    twin.faults.add(Rule::new(Fault::LateDisconnect).contains(id));
+    late.close(Some(CloseFrame { code: CloseCode::from(4002), reason: "late".into() })).await.unwrap();
+    assert_eq!(next_close(&mut late).await.0, 4002);
     while !twin.api.connection_ids().is_empty() {
         tokio::task::yield_now().await;
     }
-    twin.api.lose_disconnects(false);
     let (mut socket, _) = twin.open().await;
     socket.close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() })).await.unwrap();
-    assert_eq!(twin.disconnected().await.0, 1000, "the lost one must not come");
+    assert_eq!(twin.disconnected().await.0, 1000, "a later one overtakes the late one, and the lost one never comes");
+    assert_eq!(twin.disconnected().await.0, 4002);
+}
+
+#[tokio::test]
+async fn a_socket_can_be_cut_at_a_frame_either_way() {
+    let mut twin = twin().await;
+    let (mut socket, _) = twin.open().await;
+    let cut = twin.faults.add(Rule::new(Fault::DropSocket).contains("fatal"));
+    say(&mut socket, json!({"action": "echo", "text": "harmless"})).await;
+    next_json(&mut socket).await;
+    say(&mut socket, json!({"action": "echo", "text": "fatal"})).await;
+    assert!(!matches!(socket.next().await, Some(Ok(_))), "neither an answer nor a close");
+    assert_eq!(twin.disconnected().await.0, 1006);
+    assert_eq!(twin.faults.hits(cut), 1);
+
+    let (mut socket, id) = twin.open().await;
+    twin.faults.add(Rule::new(Fault::DropSocket).contains("posted").skip(1));
+    for status in [200, 200] {
+        assert_eq!(twin.manage("POST", &id, "posted").await.0, status, "a post proves nothing");
+    }
+    assert_eq!(next_text(&mut socket).await, "posted");
+    assert!(!matches!(socket.next().await, Some(Ok(_))));
+    assert_eq!(twin.disconnected().await.0, 1006);
+    assert_eq!(twin.manage("POST", &id, "posted").await.0, 410);
 }
 
 #[tokio::test]

@@ -46,6 +46,8 @@ pub enum Code {
     ReceiptHandleIsInvalid,
     /// A batch has more than ten entries.
     TooManyEntriesInBatchRequest,
+    /// The queue is asked for too much.
+    RequestThrottled,
     /// The twin does not have this operation.
     UnsupportedOperation,
 }
@@ -66,6 +68,7 @@ impl Code {
             Self::MissingParameter => "MissingRequiredParameterException",
             Self::QueueDoesNotExist => "QueueDoesNotExist",
             Self::ReceiptHandleIsInvalid => "ReceiptHandleIsInvalid",
+            Self::RequestThrottled => "RequestThrottled",
             Self::TooManyEntriesInBatchRequest => "TooManyEntriesInBatchRequest",
             Self::UnsupportedOperation => "UnsupportedOperation",
         }
@@ -86,6 +89,7 @@ impl Code {
             Self::MissingParameter => "MissingParameter",
             Self::QueueDoesNotExist => "AWS.SimpleQueueService.NonExistentQueue",
             Self::ReceiptHandleIsInvalid => "ReceiptHandleIsInvalid",
+            Self::RequestThrottled => "RequestThrottled",
             Self::TooManyEntriesInBatchRequest => "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
             Self::UnsupportedOperation => "AWS.SimpleQueueService.UnsupportedOperation",
         }

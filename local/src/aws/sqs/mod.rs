@@ -8,6 +8,7 @@ mod error;
 mod message;
 mod protocol;
 mod queue;
+mod record;
 #[cfg(test)]
 mod tests;
 
@@ -27,8 +28,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::message::{hexadecimal, sequence_number};
-use self::queue::{Accepted, QueueState, Stored};
-use super::journal::{self, Journal, Record};
+use self::queue::{Accepted, Order, QueueState, Stored};
+use self::record::Record;
+use super::journal::{self, Journal};
+use crate::faults::{Fault, Faults, Site};
 use crate::ledger::Ledger;
 use crate::template::Queue;
 
@@ -42,8 +45,9 @@ pub struct Sqs(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     queues: BTreeMap<String, Line>,
-    journal: Option<Journal>,
+    journal: Option<Journal<Record>>,
     ledger: Ledger,
+    faults: Faults,
 }
 
 #[derive(Debug)]
@@ -81,7 +85,7 @@ impl Sqs {
     ///
     /// # Errors
     /// The journal cannot be read or written.
-    pub fn open(queues: &[Queue], path: Option<&Path>, ledger: Ledger) -> io::Result<Self> {
+    pub fn open(queues: &[Queue], path: Option<&Path>, ledger: Ledger, faults: Faults) -> io::Result<Self> {
         let mut states: BTreeMap<String, QueueState> =
             queues.iter().map(|queue| (queue.name.clone(), QueueState::new(queue.clone()))).collect();
         let journal = match path {
@@ -105,7 +109,7 @@ impl Sqs {
         let line =
             |state| Line { state: Mutex::new(state), changed: Notify::new(), expired_at: Mutex::new(Instant::now()) };
         let queues = states.into_iter().map(|(name, state)| (name, line(state))).collect();
-        Ok(Self(Arc::new(Inner { queues, journal, ledger })))
+        Ok(Self(Arc::new(Inner { queues, journal, ledger, faults })))
     }
 
     /// Sends a message. The answer comes when it is safe.
@@ -173,7 +177,8 @@ impl Sqs {
     fn take(&self, line: &Line, max: usize, visibility: Option<Duration>) -> Result<Vec<Received>, SqsError> {
         self.expire(line);
         let mut state = line.lock();
-        let taken = state.receive(max, visibility, now());
+        let order = self.order(state.config());
+        let taken = state.receive(max, visibility, now(), order);
         let (name, arn) = (state.config().name.clone(), state.config().arn.clone());
         let redrive = state.config().redrive.clone();
         for it in &taken.received {
@@ -211,6 +216,13 @@ impl Sqs {
             line.changed.notify_waiters();
         }
         Ok(taken.received)
+    }
+
+    /// In which order a queue hands out what it has.
+    fn order(&self, queue: &Queue) -> Order {
+        let site = Site { operation: &queue.name, ..Site::default() };
+        let struck = (!queue.fifo).then(|| self.0.faults.strike(&site, &[Fault::ReorderDelivery])).flatten();
+        struck.map_or(Order::Sent, |strike| Order::Random(strike.chance))
     }
 
     /// Deletes messages by their receipt handles; each has a fate of its own.
@@ -268,6 +280,47 @@ impl Sqs {
         let gone = line.lock().purge();
         self.forget(queue, gone);
         self.flush().await
+    }
+
+    /// Moves every message of a dead-letter queue that nobody has in hand back to the queue that gave it up, where it
+    /// counts as new; says how many there were.
+    ///
+    /// # Errors
+    /// There is no such queue, or the journal failed.
+    pub async fn redrive(&self, queue: &str) -> Result<usize, SqsError> {
+        let dead_letters = self.line(queue)?;
+        let sources = self.sources_of(queue);
+        // One that was sent here by hand has no source of its own; where only one queue leads here, it is clear.
+        let only = sources.first().filter(|_| sources.len() == 1).map(|config| config.arn.clone());
+        let letters = dead_letters.lock().visible(now());
+        let mut moved = 0;
+        for (sequence, source) in letters {
+            let arn = source.or_else(|| only.clone()).unwrap_or_default();
+            let name = arn.rsplit(':').next().unwrap_or_default();
+            let Some(source) = self.0.queues.get(name) else { continue };
+            let id = new_id()?;
+            // Somebody may have received it since.
+            let Some(message) = dead_letters.lock().take_visible(sequence, now()) else { continue };
+            let hold = self.0.ledger.hold(&message.traces);
+            let mut target = source.lock();
+            let stored = target.accept_redriven(message, id, now());
+            target.hold(stored.sequence, hold);
+            let Stored { message, sequence: place, visible_at } = stored;
+            // In this order: a kill in between leaves it in both queues rather than in none.
+            self.append(|| Record::Sent { queue: name.to_owned(), sequence: place, visible_at, message });
+            self.append(|| Record::Deleted { queue: queue.to_owned(), sequence });
+            drop(target);
+            source.changed.notify_waiters();
+            moved += 1;
+        }
+        self.flush().await?;
+        Ok(moved)
+    }
+
+    /// The queues whose dead letters go to this one.
+    fn sources_of(&self, queue: &str) -> Vec<Queue> {
+        let configs = self.0.queues.values().map(|line| line.lock().config().clone());
+        configs.filter(|it| it.redrive.as_ref().is_some_and(|redrive| redrive.dead_letter_queue == queue)).collect()
     }
 
     /// How many messages are in each queue.

@@ -179,7 +179,10 @@ impl Sqs {
                 self.purge(queue).await?;
                 Ok(json!({}))
             }
-            "ListDeadLetterSourceQueues" => Ok(json!({"queueUrls": self.sources_of(queue)})),
+            "ListDeadLetterSourceQueues" => {
+                let urls: Vec<String> = self.sources_of(queue).into_iter().map(|source| source.url).collect();
+                Ok(json!({"queueUrls": urls}))
+            }
             _ => {
                 let message = format!("The local twin has no {operation}: its queues are those of the template.");
                 Err(SqsError::new(Code::UnsupportedOperation, message))
@@ -196,13 +199,6 @@ impl Sqs {
 
     fn queue_url(&self, name: &str) -> Result<Value, SqsError> {
         Ok(json!({"QueueUrl": self.line(name)?.lock().config().url}))
-    }
-
-    fn sources_of(&self, queue: &str) -> Vec<String> {
-        let configs = self.0.queues.values().map(|line| line.lock().config().clone());
-        let sources =
-            configs.filter(|it| it.redrive.as_ref().is_some_and(|redrive| redrive.dead_letter_queue == queue));
-        sources.map(|config| config.url).collect()
     }
 
     fn send_one(&self, queue: &str, (digests, outgoing): (Digests, Outgoing)) -> Result<Value, SqsError> {

@@ -72,6 +72,15 @@ pub(super) struct Stored {
     pub(super) visible_at: u64,
 }
 
+/// In which order messages are handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// As they were sent, which a standard queue tries to keep.
+    Sent,
+    /// In an order that hangs on this number, which a standard queue may do as well.
+    Random(u64),
+}
+
 /// What a receive took out.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
@@ -257,11 +266,40 @@ impl QueueState {
         stored
     }
 
+    /// The messages that nobody has in hand, in order; each with the ARN of the queue that gave it up.
+    pub(super) fn visible(&self, now: u64) -> Vec<(u64, Option<String>)> {
+        let visible = self.entries.iter().filter(|(_, entry)| entry.visible_at <= now);
+        visible.map(|(sequence, entry)| (*sequence, entry.message.dead_letter_source.clone())).collect()
+    }
+
+    /// Takes a message out, unless somebody has it in hand.
+    pub(super) fn take_visible(&mut self, sequence: u64, now: u64) -> Option<Message> {
+        let visible = self.entries.get(&sequence).is_some_and(|entry| entry.visible_at <= now);
+        visible.then(|| self.remove(sequence)).flatten()
+    }
+
+    /// Takes a dead letter back, as a new message: with another id and from now on.
+    pub(super) fn accept_redriven(&mut self, message: Message, id: String, now: u64) -> Stored {
+        let message = Message {
+            receives: 0,
+            first_received_at: None,
+            dead_letter_source: None,
+            sent_at: now,
+            // Under its sender's own it would count as a duplicate of itself.
+            deduplication_id: self.config.fifo.then(|| id.clone()),
+            id,
+            ..message
+        };
+        let stored = Stored { message, sequence: self.next_sequence, visible_at: now };
+        self.restore(stored.clone());
+        stored
+    }
+
     /// Hands out up to `max` messages for `visibility`.
-    pub(super) fn receive(&mut self, max: usize, visibility: Option<Duration>, now: u64) -> Taken {
+    pub(super) fn receive(&mut self, max: usize, visibility: Option<Duration>, now: u64, order: Order) -> Taken {
         let visible_at = now + millis(visibility.unwrap_or(self.config.visibility_timeout));
         let mut taken = Taken::default();
-        for sequence in self.candidates(max, now) {
+        for sequence in self.candidates(max, now, order) {
             if taken.received.len() == max {
                 break;
             }
@@ -287,7 +325,7 @@ impl QueueState {
     }
 
     /// The messages that may be received now, in the order in which they should be; more than `max` as some are dead.
-    fn candidates(&self, max: usize, now: u64) -> Vec<u64> {
+    fn candidates(&self, max: usize, now: u64, order: Order) -> Vec<u64> {
         let dead = |sequence: &u64| {
             let redrive = self.config.redrive.as_ref();
             redrive.zip(self.entries.get(sequence)).is_some_and(|(it, entry)| entry.message.receives >= it.max_receives)
@@ -300,7 +338,11 @@ impl QueueState {
         };
         if !self.config.fifo {
             let visible = self.by_time.range(..=(now, u64::MAX)).map(|(_, sequence)| *sequence);
-            return visible.take_while(|sequence| enough(sequence)).collect();
+            let Order::Random(chance) = order else { return visible.take_while(|it| enough(it)).collect() };
+            let mut visible: Vec<u64> = visible.collect();
+            visible
+                .sort_by_cached_key(|sequence| Sha256::digest([chance.to_le_bytes(), sequence.to_le_bytes()].concat()));
+            return visible.into_iter().take_while(|it| enough(it)).collect();
         }
         let busy = self.by_time.range((now + 1, 0)..).filter_map(|(_, sequence)| self.entries.get(sequence));
         let busy = busy.filter(|entry| entry.received).filter_map(|entry| entry.message.group.as_deref());

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::queue::QueueState;
+use super::queue::{Order, QueueState};
 use super::*;
 use crate::ledger::TraceId;
 use crate::template::Redrive;
@@ -52,7 +52,7 @@ impl Bench {
     }
 
     fn receive(&mut self, now: u64) -> Vec<Received> {
-        self.0.receive(10, None, now).received
+        self.0.receive(10, None, now, Order::Sent).received
     }
 
     fn bodies(&mut self, now: u64) -> Vec<String> {
@@ -111,7 +111,7 @@ fn a_group_is_in_order_and_blocked_while_any_of_it_is_in_flight() {
     for (body, group) in [("1", "a"), ("2", "a"), ("1", "b"), ("3", "a")] {
         queue.send(grouped(body, group), 0);
     }
-    let batch = queue.0.receive(2, None, 0).received;
+    let batch = queue.0.receive(2, None, 0, Order::Sent).received;
     assert_eq!(batch.iter().map(|it| it.message.body.as_str()).collect::<Vec<_>>(), ["1", "2"]);
     assert_eq!(queue.bodies(1), ["1"], "the other group goes on");
     queue.0.delete(&batch[0].receipt_handle, 2).unwrap();
@@ -126,7 +126,7 @@ fn a_group_whose_time_is_over_comes_back_in_order() {
     for body in ["1", "2", "3"] {
         queue.send(grouped(body, "a"), 0);
     }
-    let batch = queue.0.receive(2, None, 0).received;
+    let batch = queue.0.receive(2, None, 0, Order::Sent).received;
     queue.0.change_visibility(&batch[0].receipt_handle, Duration::ZERO, 10).unwrap();
     assert_eq!(queue.bodies(10), [""; 0], "the second is still in flight");
     let late = queue.0.delete(&batch[0].receipt_handle, 11).unwrap_err();
@@ -193,7 +193,7 @@ fn a_message_that_was_received_too_often_is_a_dead_letter() {
         let now = receipt * 30_000;
         assert_eq!(source.bodies(now), ["poison", "good"]);
     }
-    let taken = source.0.receive(10, None, 60_000);
+    let taken = source.0.receive(10, None, 60_000, Order::Sent);
     let [(_, poison), (_, good)] = taken.dead.try_into().unwrap();
     assert_eq!((poison.body.as_str(), good.body.as_str()), ("poison", "good"));
     let id = poison.id.clone();
@@ -211,7 +211,7 @@ fn a_receive_is_full_although_dead_letters_stand_before_it() {
     }
     assert_eq!(queue.bodies(0).len(), 3);
     queue.send(plain("4"), 30_000);
-    let taken = queue.0.receive(1, None, 30_000);
+    let taken = queue.0.receive(1, None, 30_000, Order::Sent);
     assert_eq!((taken.dead.len(), taken.received[0].message.body.as_str()), (3, "4"));
 }
 
@@ -226,7 +226,7 @@ fn what_is_too_old_is_dropped() {
 }
 
 fn open(queues: &[Queue]) -> Sqs {
-    Sqs::open(queues, None, Ledger::new()).unwrap()
+    Sqs::open(queues, None, Ledger::new(), Faults::default()).unwrap()
 }
 
 async fn ask(sqs: &Sqs, operation: &str, request: Value) -> Result<Value, SqsError> {
@@ -390,7 +390,7 @@ async fn queues_describe_themselves() {
 #[tokio::test]
 async fn dead_letters_arrive_and_their_trace_is_quiet() {
     let ledger = Ledger::new();
-    let sqs = Sqs::open(&with_dead_letters("q", 1), None, ledger.clone()).unwrap();
+    let sqs = Sqs::open(&with_dead_letters("q", 1), None, ledger.clone(), Faults::default()).unwrap();
     let trace = ledger.begin("POST /");
     let outgoing = Outgoing { traces: vec![trace.clone()], ..plain("poison") };
     let sent = sqs.send("q", outgoing).await.unwrap();
@@ -410,7 +410,7 @@ async fn what_was_accepted_survives_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queues.journal");
     let queues: Vec<Queue> = [with_dead_letters("q", 2), with_dead_letters("q.fifo", 5)].concat();
-    let reopen = || Sqs::open(&queues, Some(&path), Ledger::new()).unwrap();
+    let reopen = || Sqs::open(&queues, Some(&path), Ledger::new(), Faults::default()).unwrap();
 
     let sqs = reopen();
     let kept = sqs.send("q", plain("kept")).await.unwrap();
@@ -437,4 +437,49 @@ async fn what_was_accepted_survives_a_kill() {
     let sqs = reopen();
     let letter = sqs.receive("dead", 1, Duration::ZERO, None).await.unwrap().remove(0);
     assert_eq!(letter.message.id, kept.message_id);
+}
+
+#[tokio::test]
+async fn dead_letters_are_redriven_to_where_they_came_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queues.journal");
+    let queues: Vec<Queue> = [with_dead_letters("q", 1), with_dead_letters("q.fifo", 1)].concat();
+    let ledger = Ledger::new();
+    let sqs = Sqs::open(&queues, Some(&path), ledger.clone(), Faults::default()).unwrap();
+    let trace = ledger.begin("POST /");
+    for (queue, dead) in [("q", "dead"), ("q.fifo", "dead.fifo")] {
+        let grouped = |body| if queue == "q" { plain(body) } else { grouped(body, "a") };
+        let first = sqs.send(queue, Outgoing { traces: vec![trace.clone()], ..grouped("1") }).await.unwrap();
+        sqs.send(queue, grouped("2")).await.unwrap();
+        sqs.receive(queue, 10, Duration::ZERO, Some(Duration::ZERO)).await.unwrap();
+        assert!(sqs.receive(queue, 10, Duration::ZERO, None).await.unwrap().is_empty());
+        assert!(ledger.find(trace.as_str()).unwrap().quiet);
+
+        assert_eq!(sqs.redrive(dead).await.unwrap(), 2);
+        assert!(!ledger.find(trace.as_str()).unwrap().quiet, "it waits again");
+        // What was moved is where it was moved to, also after a kill.
+        let copy = folder.path().join(queue);
+        std::fs::copy(&path, &copy).unwrap();
+        let kept = Sqs::open(&queues, Some(&copy), Ledger::new(), Faults::default()).unwrap();
+        for sqs in [&kept, &sqs] {
+            let again = sqs.receive(queue, 10, Duration::ZERO, None).await.unwrap();
+            let told = |it: &Received| (it.message.body.clone(), it.message.receives, it.message.group.clone());
+            let group = (queue != "q").then(|| "a".to_owned());
+            let expected = ["1", "2"].map(|body| (body.to_owned(), 1, group.clone()));
+            assert_eq!(again.iter().map(told).collect::<Vec<_>>(), expected);
+            assert_ne!(again[0].message.id, first.message_id);
+            assert_eq!(again[0].message.dead_letter_source, None);
+            let handles: Vec<&str> = again.iter().map(|it| it.receipt_handle.as_str()).collect();
+            sqs.delete(queue, handles).await.unwrap();
+        }
+        assert_eq!(sqs.redrive(dead).await.unwrap(), 0);
+    }
+    // One that nobody gave up goes where the only queue of these dead letters is.
+    sqs.send("dead", plain("by hand")).await.unwrap();
+    let in_hand = sqs.receive("dead", 1, Duration::ZERO, None).await.unwrap().remove(0);
+    assert_eq!(sqs.redrive("dead").await.unwrap(), 0, "somebody looks at it");
+    sqs.change_visibility("dead", &in_hand.receipt_handle, Duration::ZERO).unwrap();
+    assert_eq!(sqs.redrive("dead").await.unwrap(), 1);
+    assert_eq!(sqs.receive("q", 1, Duration::ZERO, None).await.unwrap()[0].message.body, "by hand");
+    assert_eq!(sqs.redrive("none").await.unwrap_err().code, Code::QueueDoesNotExist);
 }
