@@ -131,7 +131,9 @@ async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives
 async fn deliver_again(deps: &Deps, again: &Again, trace: Option<&str>) -> Result<(), Error> {
     let now = Timestamp::now();
     let entry = deps.users.entry(&again.user, again.position).await?;
-    let Some(entry) = entry.filter(|entry| entry.id == again.id && entry.is_open(now)) else {
+    let record = deps.messages.get(&again.id, now).await?;
+    let cancelled = record.is_some_and(|record| record.cancelled.is_some());
+    let Some(entry) = entry.filter(|entry| entry.id == again.id && entry.is_open(now) && !cancelled) else {
         tracing::info!(message_id = %again.id, attempt = again.attempt, "redelivery is not needed any more");
         return Ok(());
     };
@@ -180,65 +182,73 @@ async fn place(deps: &Deps, delivery: &Delivery, receives: u32) -> Result<Placed
     for _ in 0..APPEND_ATTEMPTS {
         let now = Timestamp::now();
         let view = deps.users.view(&delivery.user, now).await?;
-        match planned(deps, delivery, &view, receives, now).await? {
-            Plan::Expired => {
+        let (entry, targets) = match planned(deps, delivery, &view, receives, now).await? {
+            Planned::Nowhere => {
                 tracing::info!(message_id = %delivery.id, "not stored: expired or cancelled before");
                 return Ok(Placed::Nowhere);
             }
-            Plan::Transient { targets } => return Ok(Placed::Transient(targets)),
-            Plan::Repost { position, targets } => return reposted(deps, delivery, position, targets).await,
-            Plan::Append { entry, targets } => match deps.users.append(&delivery.user, &entry).await? {
-                Appended::Stored => {
-                    close_replaced(deps, &delivery.user, &entry).await?;
-                    return Ok(Placed::At(entry.position, targets));
-                }
-                Appended::Conflict => {}
+            Planned::Transient(targets) => return Ok(Placed::Transient(targets)),
+            Planned::Stored(entry, targets) => (entry, targets),
+            Planned::Append(entry, targets) => match deps.users.append(&delivery.user, &entry).await? {
+                Appended::Stored => (entry, targets),
+                Appended::Conflict => continue,
             },
-        }
+        };
+        close_replaced(deps, &delivery.user, &entry).await?;
+        return Ok(if entry.is_open(now) { Placed::At(entry.position, targets) } else { Placed::Nowhere });
     }
     Err("the mailbox was written to by others at every attempt".into())
 }
 
+/// What is done with a delivery, when everything has been looked up that the domain's plan hangs on.
+enum Planned {
+    /// Nothing.
+    Nowhere,
+    /// It is posted, and not kept.
+    Transient(Vec<Connection>),
+    /// It stands in the mailbox, because it has been here before.
+    Stored(Box<Entry>, Vec<Connection>),
+    /// It is appended.
+    Append(Box<Entry>, Vec<Connection>),
+}
+
 /// The plan. A delivery that comes late or again is looked for by id first, beyond the mailbox's window: the user's other lane may
-/// have gone on meanwhile. One that comes so late that its withdrawal may have passed it is not stored if it is cancelled.
+/// have gone on meanwhile. One whose cancellation may have passed it is held against its record.
 async fn planned(
     deps: &Deps,
     delivery: &Delivery,
     view: &UserView,
     receives: u32,
     now: Timestamp,
-) -> Result<Plan, Error> {
-    let plan = delivery::plan(delivery, view, now);
+) -> Result<Planned, Error> {
+    let mut plan = delivery::plan(delivery, view, now);
     let late = delivery.is_late(now);
-    let Plan::Append { targets, .. } = &plan else { return Ok(plan) };
-    if !late && receives <= 1 {
-        return Ok(plan);
+    let remembered = match &plan {
+        Plan::Repost { position, .. } => Some(*position),
+        Plan::Append { .. } if late || receives > 1 => deps.users.find(&delivery.user, &delivery.id).await?,
+        Plan::Append { .. } | Plan::Transient { .. } | Plan::Expired => None,
+    };
+    if let Some(position) = remembered {
+        let entry = deps.users.entry(&delivery.user, position).await?;
+        // Under an idempotency key that was forgotten and used again, the same id names another message.
+        if let Some(entry) = entry.filter(|it| it.id == delivery.id && it.accepted == delivery.accepted) {
+            let targets = view.reachable(delivery.platform).cloned().collect();
+            return Ok(Planned::Stored(Box::new(entry), targets));
+        }
+        plan = delivery::plan_anew(delivery, view, now);
     }
-    if let Some(position) = deps.users.find(&delivery.user, &delivery.id).await? {
-        return Ok(Plan::Repost { position, targets: targets.clone() });
-    }
-    if late {
+    if (late || delivery.scheduled) && plan != Plan::Expired {
         let record = deps.messages.get(&delivery.id, now).await?;
         if record.is_some_and(|record| record.cancelled.is_some()) {
-            return Ok(Plan::Expired);
+            return Ok(Planned::Nowhere);
         }
     }
-    Ok(plan)
-}
-
-/// A delivery that was stored before: posted again unless nothing of it may begin any more.
-async fn reposted(
-    deps: &Deps,
-    delivery: &Delivery,
-    position: Position,
-    targets: Vec<Connection>,
-) -> Result<Placed, Error> {
-    let Some(entry) = deps.users.entry(&delivery.user, position).await? else { return Ok(Placed::Nowhere) };
-    if entry.id != delivery.id {
-        return Err("another message stands where this one was remembered".into());
-    }
-    close_replaced(deps, &delivery.user, &entry).await?;
-    Ok(if entry.is_open(Timestamp::now()) { Placed::At(position, targets) } else { Placed::Nowhere })
+    Ok(match plan {
+        // Anew, nothing is a repeat.
+        Plan::Expired | Plan::Repost { .. } => Planned::Nowhere,
+        Plan::Transient { targets } => Planned::Transient(targets),
+        Plan::Append { entry, targets } => Planned::Append(entry, targets),
+    })
 }
 
 /// Closes what an entry replaces, before anything of the entry is shown. Doing it again changes nothing.

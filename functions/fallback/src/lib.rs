@@ -17,7 +17,7 @@ use tidings_runtime::{
     batch::{self, Record},
     logs,
 };
-use tidings_store::Users;
+use tidings_store::{Messages, Users};
 
 use providers::Providers;
 
@@ -25,6 +25,7 @@ use providers::Providers;
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
+    messages: Messages,
     steps: Steps,
     providers: Providers,
 }
@@ -36,7 +37,12 @@ pub struct Deps {
 pub async fn run() -> Result<(), Error> {
     logs::init();
     let sdk = Sdk::from_env()?;
-    let deps = Deps { users: sdk.users()?, steps: Steps::from_env(&sdk)?, providers: Providers::from_env(&sdk)? };
+    let deps = Deps {
+        users: sdk.users()?,
+        messages: sdk.messages()?,
+        steps: Steps::from_env(&sdk)?,
+        providers: Providers::from_env(&sdk)?,
+    };
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| {
         handle(&deps, event.payload, batch::deadline(&event.context))
     }))
@@ -70,6 +76,11 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
         Decision::RecordUnknown => Some(record_outcome(deps, &due, Outcome::Unknown).await?),
         Decision::Skip(reason) => Some(record_outcome(deps, &due, Outcome::Skipped(reason.to_owned())).await?),
         Decision::Claim(call) => {
+            // Its withdrawal may still wait in its lane.
+            if deps.messages.get(&due.id, now).await?.is_some_and(|record| record.cancelled.is_some()) {
+                tracing::info!(message_id = %due.id, step = due.step, reason = "cancelled", "chain ended");
+                return Ok(());
+            }
             if !deps.users.claim_step(&due, &random::id()?, now).await? {
                 // Confirmed, or claimed by another worker, since it was read: looked at again.
                 return Err("the step changed at the same moment".into());

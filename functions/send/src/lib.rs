@@ -77,7 +77,7 @@ async fn send(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let now = Timestamp::now();
+    let (now, trace) = (Timestamp::now(), invocation.trace.as_deref());
     let app = deps.apps.authenticate(http::bearer(&headers), now).await?;
     let request = SendRequest::parse(http::object(&body)?)?;
     if request.app_id.as_deref().is_some_and(|id| id != app.id.as_str()) {
@@ -89,17 +89,19 @@ async fn send(
         None => MessageId::new(now, random::bytes().map_err(|error| ApiError::Internal(error.into()))?),
     };
     let body_hash = digest(&body);
-    let scheduled = request.send_at.is_some();
-    let message = match message::accept(request, app.id.clone(), id.clone(), now) {
-        Ok(message) => message,
-        Err(problems) => match key.filter(|_| scheduled) {
-            // A repeat of a message that was to be sent later, and whose time has come meanwhile.
-            Some(_) => accepted_before(&deps, &app, &id, &body_hash, now).await?.ok_or(problems)?,
-            None => return Err(problems.into()),
-        },
+    let (message, stored) = match prepare(&deps, request, &app, &id, &body_hash, now).await {
+        // It may be the repeat of one that could be accepted then: its time to be sent was still to come, a device was known.
+        Err(ApiError::Fields(problems)) if key.is_some() => {
+            let before = deps.messages.get(&id, now).await?;
+            let same = before.filter(|before| before.app == app.id && before.body_hash == body_hash);
+            let Some((stored, message)) = same.and_then(|stored| stored.message.clone().map(|it| (stored, it))) else {
+                return Err(problems.into());
+            };
+            begin(&deps, &message, &stored, trace, now).await.map_err(ApiError::Unavailable)?;
+            return Ok(accepted(&stored, true));
+        }
+        prepared => prepared?,
     };
-    let aliases = recipients(&deps, &app, &message).await?;
-    let stored = Stored::new(&message, aliases, body_hash);
     // Nobody can ask for the record of a message without a key that is not kept: it is not written.
     let recorded = message.persist || key.is_some() || message.send_at.is_some();
     let repeated = if recorded { deps.messages.store(&stored).await? } else { None };
@@ -111,31 +113,37 @@ async fn send(
         None => (stored, false),
     };
     let message = Message { accepted: stored.accepted, ..message };
-    if stored.cancelled.is_none() {
-        begin(&deps, &message, &stored, invocation.trace.as_deref(), now).await.map_err(ApiError::Unavailable)?;
-    }
-    tracing::info!(message_id = %message.id, recipients = stored.aliases.len(), replay, "message accepted");
-    let mut response = (StatusCode::ACCEPTED, Json(answer(&stored))).into_response();
-    if replay {
-        response.headers_mut().insert("idempotency-replay", HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    begin(&deps, &message, &stored, trace, now).await.map_err(ApiError::Unavailable)?;
+    Ok(accepted(&stored, replay))
 }
 
-/// The message that was accepted under this id with the same body.
-async fn accepted_before(
+/// The message and its record, if it can be accepted now.
+async fn prepare(
     deps: &Deps,
+    request: SendRequest,
     app: &App,
     id: &MessageId,
     body_hash: &str,
     now: Timestamp,
-) -> Result<Option<Message>, ApiError> {
-    let stored = deps.messages.get(id, now).await?;
-    let same = stored.filter(|stored| stored.app == app.id && stored.body_hash == body_hash);
-    Ok(same.and_then(|stored| stored.message))
+) -> Result<(Message, Stored), ApiError> {
+    let message = message::accept(request, app.id.clone(), id.clone(), now)?;
+    let aliases = recipients(deps, app, &message).await?;
+    let stored = Stored::new(&message, aliases, body_hash.to_owned());
+    Ok((message, stored))
 }
 
-/// Queues the deliveries, or sets the timer of a message that is sent later.
+/// The answer to a message that is accepted, now or before.
+fn accepted(stored: &Stored, replay: bool) -> Response {
+    tracing::info!(message_id = %stored.id, recipients = stored.aliases.len(), replay, "message accepted");
+    let mut response = (StatusCode::ACCEPTED, Json(answer(stored))).into_response();
+    if replay {
+        response.headers_mut().insert("idempotency-replay", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// Queues the deliveries, or sets the timer of a message that is sent later; nothing where it was cancelled meanwhile. Doing it
+/// again doubles nothing.
 async fn begin(
     deps: &Deps,
     message: &Message,
@@ -143,6 +151,9 @@ async fn begin(
     trace: Option<&str>,
     now: Timestamp,
 ) -> Result<(), Error> {
+    if stored.cancelled.is_some() {
+        return Ok(());
+    }
     match message.send_at {
         Some(due) => {
             let timer = Timer::Send(SendDue { id: message.id.clone(), due });

@@ -26,13 +26,17 @@ pub(crate) async fn show(
     let app = deps.apps.authenticate(http::bearer(&headers), now).await?;
     let id: MessageId = id.parse().map_err(|_| UNKNOWN)?;
     let stored = deps.messages.get(&id, now).await?.filter(|stored| stored.app == app.id).ok_or(UNKNOWN)?;
+    let entries = deps.users.entries_of(&id).await?;
+    // An idempotency key that was forgotten and used again has given its id to two messages.
+    let begins = stored.send_at.unwrap_or(stored.accepted);
     let entries: HashMap<String, Entry> =
-        deps.users.entries_of(&id).await?.into_iter().map(|(user, entry)| (user.alias, entry)).collect();
+        entries.into_iter().filter(|(_, entry)| entry.accepted == begins).map(|(user, it)| (user.alias, it)).collect();
     let about = About {
         accepted: stored.accepted,
         send_at: stored.send_at,
         deadline: stored.deadline,
         cancelled: stored.cancelled,
+        begun: stored.begun,
     };
     let recipients =
         stored.aliases.iter().map(|alias| trail::recipient(alias, entries.get(alias), &about, now)).collect();

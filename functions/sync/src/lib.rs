@@ -144,14 +144,15 @@ async fn confirm_up_to(
                 deps.users.confirm(&record.user, entry.position, &entry.id, &device.id, what, now).await.map(|_| ())
             })
             .await?;
-        if !more || from.is_none_or(|from| from >= place) {
-            break;
+        let done = from.filter(|from| more && *from < place);
+        if what == Confirmation::Acknowledged {
+            // Page by page, so that a worker that runs out of time has not worked in vain.
+            deps.users.move_cursor(device, done.unwrap_or(place)).await?;
+        }
+        if done.is_none() {
+            return Ok(Told::Nothing);
         }
     }
-    if what == Confirmation::Acknowledged {
-        deps.users.move_cursor(device, place).await?;
-    }
-    Ok(Told::Nothing)
 }
 
 /// Posts what the device has missed, oldest first, and says how far it got. A client that keeps no cursor begins at the one that

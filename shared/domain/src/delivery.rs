@@ -9,7 +9,7 @@ use tidings_wire::{Platform, Timestamp, send::Content};
 use crate::{
     Connection, DeviceId, Entry, MessageId, Position, UserKey, UserView,
     fallback::{Step, StepDue, StepRecord},
-    mailbox::{self, Append},
+    mailbox::{self, Append, Closed},
 };
 
 /// One message for one recipient, as it travels on the `deliver` queue: everything that the delivery needs but the
@@ -43,6 +43,9 @@ pub struct Delivery {
     /// What it replaces: see [`mailbox::collapse_digest`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub collapse: Option<String>,
+    /// Whether it was accepted long before it was put on the queue, so that its cancellation may have come in between.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub scheduled: bool,
 }
 
 /// A message that stands in a mailbox and is posted once more where it is not confirmed by then.
@@ -150,10 +153,23 @@ pub fn plan(delivery: &Delivery, view: &UserView, now: Timestamp) -> Plan {
         // What nobody keeps is for who is there now, not for who is there when a dead letter is redriven.
         return if now > delivery.deadline { Plan::Expired } else { Plan::Transient { targets } };
     }
-    match mailbox::append(view.tail.as_ref(), delivery, now) {
+    place(delivery, mailbox::append(view.tail.as_ref(), delivery, now), targets, now)
+}
+
+/// The plan for a delivery that seemed to be in the mailbox and is not: its id was used before, for a message that was forgotten
+/// since.
+#[must_use]
+pub fn plan_anew(delivery: &Delivery, view: &UserView, now: Timestamp) -> Plan {
+    let targets: Vec<Connection> = view.reachable(delivery.platform).cloned().collect();
+    place(delivery, mailbox::anew(view.tail.as_ref(), delivery, now), targets, now)
+}
+
+fn place(delivery: &Delivery, append: Append, targets: Vec<Connection>, now: Timestamp) -> Plan {
+    match append {
         Append::Duplicate(position) => Plan::Repost { position, targets },
         Append::New { .. } if now > delivery.deadline => Plan::Expired,
-        Append::New { position, window, collapsed, replaces, keep_until } => {
+        Append::New { position, window, collapsed, replaces, is_replaced, keep_until } => {
+            let targets = if is_replaced { Vec::new() } else { targets };
             let posted = devices_of(&targets);
             let entry = Box::new(Entry {
                 position,
@@ -170,8 +186,8 @@ pub fn plan(delivery: &Delivery, view: &UserView, now: Timestamp) -> Plan {
                 replaces,
                 redeliver_until: delivery.redeliver_until,
                 redelivered: Vec::new(),
-                closed: None,
-                offline: posted.is_empty().then_some(now),
+                closed: is_replaced.then_some((Closed::Replaced, now)),
+                offline: (posted.is_empty() && !is_replaced).then_some(now),
                 posted,
                 gone: Vec::new(),
                 acks: Vec::new(),
@@ -301,6 +317,7 @@ pub(crate) mod tests {
             persist: true,
             redeliver_until: None,
             collapse: None,
+            scheduled: false,
         }
     }
 

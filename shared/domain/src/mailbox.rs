@@ -185,22 +185,22 @@ fn tail_of(id: &MessageId) -> &str {
     text.get(text.len().saturating_sub(WINDOW_CHARS)..).unwrap_or(text)
 }
 
-/// The newest place of each collapse key, oldest first.
+/// The newest message under each collapse key: where it stands and when it was accepted. Oldest mention first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Collapsed(Vec<(String, u64)>);
+pub struct Collapsed(Vec<(String, u64, i64)>);
 
 impl Collapsed {
-    /// Where the newest message under a key stands.
+    /// Where the newest message under a key stands, and when it was accepted.
     #[must_use]
-    pub fn seq(&self, key: &str) -> Option<u64> {
-        self.0.iter().find(|(known, _)| known == key).map(|(_, seq)| *seq)
+    pub fn newest(&self, key: &str) -> Option<(u64, Timestamp)> {
+        self.0.iter().find(|(known, ..)| known == key).map(|(_, seq, accepted)| (*seq, Timestamp(*accepted)))
     }
 
     /// With a message under a key at this place.
     #[must_use]
-    pub fn with(&self, key: &str, seq: u64) -> Self {
-        let mut keys: Vec<_> = self.0.iter().filter(|(known, _)| known != key).cloned().collect();
-        keys.push((key.to_owned(), seq));
+    pub fn with(&self, key: &str, seq: u64, accepted: Timestamp) -> Self {
+        let mut keys: Vec<_> = self.0.iter().filter(|(known, ..)| known != key).cloned().collect();
+        keys.push((key.to_owned(), seq, accepted.0));
         let surplus = keys.len().saturating_sub(COLLAPSE_KEYS);
         Self(keys.split_off(surplus))
     }
@@ -225,6 +225,8 @@ pub enum Append {
         collapsed: Collapsed,
         /// What it replaces.
         replaces: Option<Position>,
+        /// Whether a message that was accepted after it stands there already under its collapse key: it is not shown.
+        is_replaced: bool,
         /// When the entry may be deleted.
         keep_until: Timestamp,
     },
@@ -247,23 +249,43 @@ pub fn lately(tail: &Entry, id: &MessageId) -> Option<Position> {
 /// A new epoch is the time in milliseconds: the entries of the one before it have expired days ago.
 #[must_use]
 pub fn append(tail: Option<&Entry>, delivery: &Delivery, now: Timestamp) -> Append {
-    let keep_until = delivery.deadline.plus_seconds(RETENTION_SECONDS);
-    let fresh = u64::try_from(now.0).unwrap_or(0);
-    let Some(tail) = tail else {
-        let position = Position { epoch: fresh, seq: 1 };
-        let collapsed = delivery.collapse.as_ref().map(|key| Collapsed::default().with(key, 1)).unwrap_or_default();
-        return Append::New { position, window: Window::default(), collapsed, replaces: None, keep_until };
-    };
-    if let Some(position) = lately(tail, &delivery.id) {
+    if let Some(position) = tail.and_then(|tail| lately(tail, &delivery.id)) {
         return Append::Duplicate(position);
     }
-    let position = Position { seq: tail.position.seq + 1, ..tail.position };
+    anew(tail, delivery, now)
+}
+
+/// Where a delivery goes that does not stand in the log, whatever the window says: an id may come back when its
+/// idempotency key was forgotten.
+#[must_use]
+pub fn anew(tail: Option<&Entry>, delivery: &Delivery, now: Timestamp) -> Append {
+    let keep_until = delivery.deadline.plus_seconds(RETENTION_SECONDS);
     let key = delivery.collapse.as_deref();
+    let Some(tail) = tail else {
+        let position = Position { epoch: u64::try_from(now.0).unwrap_or(0), seq: 1 };
+        let collapsed = Collapsed::default();
+        return Append::New {
+            position,
+            window: Window::default(),
+            collapsed: key.map_or(collapsed.clone(), |key| collapsed.with(key, 1, delivery.accepted)),
+            replaces: None,
+            is_replaced: false,
+            keep_until,
+        };
+    };
+    let position = Position { seq: tail.position.seq + 1, ..tail.position };
+    let before = key.and_then(|key| tail.collapsed.newest(key));
+    // Another lane, or a dead letter that was redriven, may have brought the newer one first.
+    let is_replaced = before.is_some_and(|(_, accepted)| accepted > delivery.accepted);
     Append::New {
         position,
         window: tail.window.then(&tail.id),
-        collapsed: key.map_or_else(|| tail.collapsed.clone(), |key| tail.collapsed.with(key, position.seq)),
-        replaces: key.and_then(|key| tail.collapsed.seq(key)).map(|seq| Position { seq, ..position }),
+        collapsed: match key {
+            Some(key) if !is_replaced => tail.collapsed.with(key, position.seq, delivery.accepted),
+            Some(_) | None => tail.collapsed.clone(),
+        },
+        replaces: before.filter(|_| !is_replaced).map(|(seq, _)| Position { seq, ..position }),
+        is_replaced,
         keep_until: keep_until.max(tail.keep_until),
     }
 }
@@ -369,9 +391,14 @@ mod tests {
 
     #[test]
     fn a_collapse_key_replaces_the_newest_under_it_and_is_remembered_a_while() {
-        let keyed = |n: u8, key: &str| Delivery { collapse: Some(collapse_digest(Platform::All, key)), ..delivery(n) };
+        let keyed = |n: u8, key: &str| Delivery {
+            collapse: Some(collapse_digest(Platform::All, key)),
+            accepted: Timestamp(n.into()),
+            ..delivery(n)
+        };
         let place = |tail: Option<&Entry>, delivery: &Delivery| match append(tail, delivery, Timestamp(7)) {
-            Append::New { position, window, collapsed, replaces, .. } => {
+            Append::New { position, window, collapsed, replaces, is_replaced, .. } => {
+                assert!(!is_replaced);
                 (Entry { window, collapsed, ..entry(1, position) }, replaces.map(|at| at.seq))
             }
             Append::Duplicate(_) => panic!("new"),
@@ -390,6 +417,22 @@ mod tests {
         tail = place(Some(&tail), &keyed(21, "one more")).0;
         assert_eq!(place(Some(&tail), &keyed(22, "a")).1, None);
         assert_ne!(collapse_digest(Platform::Ios, "a"), collapse_digest(Platform::All, "a"));
+    }
+
+    #[test]
+    fn what_was_accepted_before_never_replaces_what_was_accepted_after_it() {
+        let keyed = |n: u8| Delivery {
+            collapse: Some(collapse_digest(Platform::All, "k")),
+            accepted: Timestamp(n.into()),
+            ..delivery(n)
+        };
+        let Append::New { position, collapsed, .. } = append(None, &keyed(9), Timestamp(10)) else { panic!("new") };
+        let tail = Entry { collapsed: collapsed.clone(), ..entry(9, position) };
+        let Append::New { replaces, is_replaced, collapsed: after, .. } = append(Some(&tail), &keyed(8), Timestamp(11))
+        else {
+            panic!("new")
+        };
+        assert_eq!((replaces, is_replaced, after), (None, true, collapsed));
     }
 
     #[test]

@@ -88,6 +88,7 @@ impl Message {
             persist: self.persist,
             redeliver_until: self.duration.map(|duration| self.begins().plus_seconds(duration)),
             collapse: self.collapse.clone(),
+            scheduled: self.send_at.is_some(),
         })
     }
 }

@@ -7,7 +7,11 @@ use tidings_wire::{
     trail::{DeviceState, DeviceTrail, Event, RecipientTrail, State, Transition},
 };
 
-use crate::{DeviceId, Entry, fallback::Outcome, mailbox::Closed};
+use crate::{
+    DeviceId, Entry,
+    fallback::Outcome,
+    mailbox::{Closed, LATE_SECONDS},
+};
 
 /// What is known of a message beside its recipients' mailboxes.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +24,17 @@ pub struct About {
     pub deadline: Timestamp,
     /// When it was cancelled.
     pub cancelled: Option<Timestamp>,
+    /// When one that is sent later was begun to be sent.
+    pub begun: Option<Timestamp>,
+}
+
+impl About {
+    /// Whether the message is cancelled and no delivery of it can be stored any more: it had not begun to be sent, or it was so
+    /// long ago that a delivery which comes now is held against the record.
+    fn is_withdrawn(&self, now: Timestamp) -> bool {
+        let had_begun = self.send_at.is_none() || self.begun.is_some();
+        self.cancelled.is_some_and(|at| !had_begun || now > at.plus_seconds(LATE_SECONDS))
+    }
 }
 
 /// What has become of a message for one recipient; `entry` is `None` while it is not in the mailbox.
@@ -32,7 +47,7 @@ pub fn recipient(alias: &str, entry: Option<&Entry>, about: &About, now: Timesta
             transitions.extend(story(entry));
             state(entry, now)
         }
-        None if about.cancelled.is_some() => {
+        None if about.is_withdrawn(now) => {
             transitions.extend(about.cancelled.map(|at| transition(at, Event::Cancelled)));
             State::Suppressed
         }
@@ -151,7 +166,8 @@ mod tests {
         entry.posted.push("d".parse().unwrap());
         entry.acks.push(("d".parse().unwrap(), Timestamp(1_200)));
         entry.redelivered.push((Timestamp(1_100), vec!["d".parse().unwrap()]));
-        let about = About { accepted: entry.accepted, send_at: None, deadline: entry.deadline, cancelled: None };
+        let about =
+            About { accepted: entry.accepted, send_at: None, deadline: entry.deadline, cancelled: None, begun: None };
         let told = recipient("alice", Some(&entry), &about, Timestamp(2_000));
         let events: Vec<_> = told.transitions.iter().map(|transition| transition.event).collect();
         assert_eq!(events, [Event::Accepted, Event::Stored, Event::Posted, Event::Redelivered, Event::Confirmed]);
@@ -160,7 +176,8 @@ mod tests {
 
     #[test]
     fn what_is_in_no_mailbox_is_told_from_what_is_known_of_the_message() {
-        let about = About { accepted: Timestamp(1), send_at: None, deadline: Timestamp(20), cancelled: None };
+        let about =
+            About { accepted: Timestamp(1), send_at: None, deadline: Timestamp(20), cancelled: None, begun: None };
         let told = |about: About, now| {
             let told = recipient("alice", None, &about, Timestamp(now));
             (told.state, told.transitions.last().map(|last| last.event))
@@ -172,6 +189,10 @@ mod tests {
         assert_eq!(told(later, 10).0, State::Accepted);
         let cancelled = About { cancelled: Some(Timestamp(15)), ..later };
         assert_eq!(told(cancelled, 21), (State::Suppressed, Some(Event::Cancelled)));
+        // A delivery may still be on its way, in front of its withdrawal.
+        let begun = About { begun: Some(Timestamp(11)), deadline: Timestamp(999_999), ..cancelled };
+        assert_eq!(told(begun, 21).0, State::Accepted);
+        assert_eq!(told(begun, 240_016), (State::Suppressed, Some(Event::Cancelled)));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(crate) const PROFILE: &str = "z";
 pub(crate) const DEVICE: &str = "y#";
 pub(crate) const CONNECTION: &str = "x#";
 pub(crate) const ENTRY: &str = "m#";
+pub(crate) const LOG: &str = "l";
 
 /// Sort key of an app's own item in the directory.
 pub(crate) const APP: &str = "app";
@@ -81,8 +82,13 @@ mod tests {
     #[test]
     fn a_reverse_query_meets_presence_before_the_mailbox() {
         let position = Position { epoch: u64::MAX, seq: u64::MAX };
-        let mut sorted =
-            [entry(position), connection(&"~".parse().unwrap()), device(&"zz".parse().unwrap()), PROFILE.into()];
+        let mut sorted = [
+            LOG.into(),
+            entry(position),
+            connection(&"~".parse().unwrap()),
+            device(&"zz".parse().unwrap()),
+            PROFILE.into(),
+        ];
         let expected = sorted.clone();
         sorted.sort();
         assert_eq!(sorted, expected);

@@ -1,6 +1,6 @@
 //! The user's partition as one view, the mailbox as a log, and what happens to its entries.
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, ReturnValue};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, ReturnValue, TransactWriteItem};
 use tidings_domain::{
     Device, DeviceId, Entry, MessageId, Position, Timestamp, UserKey, UserView,
     delivery::Again,
@@ -18,6 +18,10 @@ use crate::{
 /// Items that one reverse query reads: a profile, four devices with a connection each, and the tail of the mailbox. What is
 /// read beyond the tail is paid for in vain, and a user with more devices and connections costs a second page.
 const VIEW_ITEMS: i32 = 10;
+
+/// For how long nobody else may begin a log after one was begun, in seconds: longer than two workers can differ, and shorter than
+/// any log lives.
+const LOG_SECONDS: u64 = 86_400;
 
 /// Keys of one `BatchGetItem` (AWS's limit).
 const BATCH_KEYS: usize = 100;
@@ -75,10 +79,13 @@ impl Users {
                     if connection.expires_at > now.seconds() {
                         view.connections.push(connection.into());
                     }
-                } else {
+                } else if sort_key.starts_with(keys::ENTRY) {
                     // The newest entry: everything below it is older. Where it has expired, so has the log.
                     let entry = item::read::<EntryItem>(OPERATION, item)?.entry()?;
                     view.tail = (entry.keep_until > now).then_some(entry);
+                    return Ok(view);
+                } else {
+                    // The log's own item, below all entries: there are none.
                     return Ok(view);
                 }
             }
@@ -89,13 +96,17 @@ impl Users {
         }
     }
 
-    /// Writes an entry at its place, if nothing stands there.
+    /// Writes an entry at its place, if nothing stands there. The first entry of a log has its epoch from the clock of its
+    /// worker, so that two workers would not meet at one place: they meet at the log's own item, in the same transaction.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn append(&self, user: &UserKey, entry: &Entry) -> Result<Appended, StoreError> {
         const OPERATION: &str = "append to mailbox";
         let item = item::write(OPERATION, EntryItem::new(user, entry)?)?;
+        if entry.position.seq == 1 {
+            return self.begin_log(user, item, entry.stored).await;
+        }
         let put = self
             .client
             .put_item()
@@ -105,6 +116,26 @@ impl Users {
             .send()
             .await;
         Ok(if took_place(OPERATION, put)? { Appended::Stored } else { Appended::Conflict })
+    }
+
+    async fn begin_log(&self, user: &UserKey, first: Item, now: Timestamp) -> Result<Appended, StoreError> {
+        const OPERATION: &str = "begin mailbox";
+        let mut log = keys::of_user(user, keys::LOG);
+        log.insert("begun".to_owned(), keys::number(now.0));
+        log.insert("expires_at".to_owned(), keys::number(item::expiry(now.plus_seconds(2 * LOG_SECONDS))));
+        // No log expires within a day.
+        let mut log = put(OPERATION, &self.table, log, Some("attribute_not_exists(pk) OR begun < :yesterday"))?;
+        let yesterday = keys::number(now.0.saturating_sub(i64::try_from(LOG_SECONDS * 1_000).unwrap_or(i64::MAX)));
+        log.expression_attribute_values = Some([(":yesterday".to_owned(), yesterday)].into());
+        let first = put(OPERATION, &self.table, first, Some("attribute_not_exists(pk)"))?;
+        let written = self
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().put(log).build())
+            .transact_items(TransactWriteItem::builder().put(first).build())
+            .send()
+            .await;
+        Ok(if took_place(OPERATION, written)? { Appended::Stored } else { Appended::Conflict })
     }
 
     /// The entry at a place, strongly consistent.

@@ -3,7 +3,7 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::{Deserialize, Serialize};
-use tidings_domain::{AppId, Message, MessageId, Timestamp, mailbox::RETENTION_SECONDS};
+use tidings_domain::{AppId, Message, MessageId, Timestamp, mailbox::RETENTION_SECONDS, message::Audience};
 use tidings_wire::send::{Downgrade, Priority};
 
 use crate::{StoreError, error::took_place, item, item::Item, keys};
@@ -44,7 +44,7 @@ pub struct Stored {
     pub cancelled: Option<Timestamp>,
     /// When a message that is sent later was begun to be sent.
     pub begun: Option<Timestamp>,
-    /// The message itself, where it is sent later.
+    /// The message itself without its audience, where a repeat of the request cannot give it.
     pub message: Option<Message>,
     /// What took effect differently from what the request said.
     pub downgrades: Vec<Downgrade>,
@@ -85,6 +85,12 @@ struct MessageItem {
     expires_at: i64,
 }
 
+/// Whether the record has to hold the message: it is sent later, or a repeat of the request could not be accepted any more,
+/// because a time has passed or a device is gone.
+fn is_needed_again(message: &Message) -> bool {
+    message.send_at.is_some() || matches!(message.audience, Audience::Devices(_))
+}
+
 impl Stored {
     /// The record of a message to these users.
     #[must_use]
@@ -103,7 +109,10 @@ impl Stored {
             duration: message.duration,
             cancelled: None,
             begun: None,
-            message: message.send_at.map(|_| message.clone()),
+            message: is_needed_again(message).then(|| {
+                // Its audience stands beside it already, resolved.
+                Message { audience: Audience::Aliases(Vec::new()), ..message.clone() }
+            }),
             downgrades: message.downgrades.clone(),
         }
     }
