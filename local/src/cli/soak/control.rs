@@ -1,4 +1,4 @@
-//! Asking the twin's AWS port and its HTTP API for what the client does not ask.
+//! Asking the twin's own API, on its AWS port.
 
 use std::time::Duration;
 
@@ -27,13 +27,9 @@ impl Control {
     }
 
     /// Status and body; `Null` for a body that is not JSON.
-    pub(super) async fn ask(&self, method: Method, url: &str, bearer: &str) -> Result<(StatusCode, Value), Failure> {
+    async fn ask(&self, method: &Method, url: &str) -> Result<(StatusCode, Value), Failure> {
         let tried = || format!("{method} {url}");
-        let mut request = Request::builder().method(method.clone()).uri(url);
-        if !bearer.is_empty() {
-            request = request.header("authorization", format!("Bearer {bearer}"));
-        }
-        let request = request.body(Full::default()).context(tried)?;
+        let request = Request::builder().method(method).uri(url).body(Full::default()).context(tried)?;
         let exchange = async {
             let answer = self.client.request(request).await.context(tried)?;
             let status = answer.status();
@@ -49,7 +45,7 @@ impl Control {
     }
 
     pub(super) async fn yes(&self, method: Method, url: &str) -> Result<Value, Failure> {
-        let (status, body) = self.ask(method, url, "").await?;
+        let (status, body) = self.ask(&method, url).await?;
         if status.is_success() { Ok(body) } else { Err(Failure::new(format!("{url} answered {status}: {body}"))) }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tidings_wire::trail::Event;
 
 use super::check::{self, Broken, Row};
 use super::history::History;
@@ -178,7 +179,7 @@ fn unconfirmed(history: &History) -> u64 {
     let mut confirmed: HashSet<(usize, &str)> = HashSet::new();
     for (message, trail) in &history.trails {
         let all = trail.recipients.iter().flat_map(|recipient| &recipient.transitions);
-        let by = all.filter(|transition| transition.event.as_str() == "confirmed");
+        let by = all.filter(|transition| transition.event == Event::Confirmed);
         confirmed.extend(by.filter_map(|transition| Some((*message, transition.device_id.as_deref()?))));
     }
     let of_device = |log: &super::history::DeviceLog| {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::{Method, StatusCode};
 use tidings_client::ApiError;
 use tidings_wire::send::FallbackStep;
 use tidings_wire::{Content, SendAnswer, SendRequest, Timestamp};
@@ -109,20 +108,17 @@ async fn follow_up(world: Arc<World>, index: usize, request: SendRequest) {
 /// Cancels until there is a final answer; `None` where the soak ended before.
 async fn cancel(world: &World, index: usize) -> Option<Cancelled> {
     let id = world.log().sends[index].accepted.as_ref().map(|accepted| accepted.answer.request_id.clone())?;
-    let url = format!("{}/v1/messages/{id}", world.session.api_url);
     loop {
-        if let Ok((status, body)) = world.control.ask(Method::DELETE, &url, &world.session.app_key).await {
-            let code = body["code"].as_str().unwrap_or_default();
-            match (status, code) {
+        match world.backend.cancel(&id).await {
+            Ok(_) => return Some(Cancelled::Yes(Timestamp::now())),
+            Err(error) if error.is_retryable() => {}
+            Err(ApiError::Problem(problem)) => match problem.code.as_str() {
                 // An answer that was lost on its way is not given twice: the second time it is "already".
-                (StatusCode::OK, _) | (StatusCode::CONFLICT, "already_cancelled") => {
-                    return Some(Cancelled::Yes(Timestamp::now()));
-                }
-                (StatusCode::CONFLICT, "message_settled") => return Some(Cancelled::TooLate),
-                (StatusCode::TOO_MANY_REQUESTS, _) => {}
-                _ if status.is_server_error() => {}
-                _ => return Some(Cancelled::Refused(status.as_u16(), code.to_owned())),
-            }
+                "already_cancelled" => return Some(Cancelled::Yes(Timestamp::now())),
+                "message_settled" => return Some(Cancelled::TooLate),
+                code => return Some(Cancelled::Refused(problem.status, code.to_owned())),
+            },
+            Err(other) => return Some(Cancelled::Refused(0, other.to_string())),
         }
         Progress::count(&world.progress.retries);
         if !world.pause(AGAIN).await {

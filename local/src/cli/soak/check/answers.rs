@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Broken, Row, is_settled};
+use super::{Broken, Row};
 use crate::cli::soak::history::{Cancelled, History};
 
 /// Every message of the plan is a proper one: refused, or not accepted in all the time, is broken.
@@ -55,7 +55,7 @@ pub(super) fn settled(history: &History) -> Row {
             Broken::of(format!("sent to {expected:?}, and the trail names {named:?}")).message(message)
         });
         for recipient in &trail.recipients {
-            row.holds(is_settled(recipient.state), || {
+            row.holds(recipient.state.is_settled(), || {
                 let why = format!("{} for {}", recipient.state, recipient.alias);
                 Broken::of(format!("{why}, sent ahead: {}", sent.send_at.is_some())).message(message)
             });

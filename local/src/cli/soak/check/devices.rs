@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use tidings_wire::Timestamp;
 use tidings_wire::action::Position;
+use tidings_wire::trail::Event;
 
 use super::{Broken, Row, first, is_withdrawn, millis, recipient};
 use crate::cli::soak::history::{DeviceLog, History};
@@ -46,7 +47,7 @@ fn is_owed(history: &History, message: usize, user: usize, device: usize) -> boo
     if whole.expires_at > history.ended {
         return true;
     }
-    let stored = first(trail, "stored").map(|transition| transition.at);
+    let stored = first(trail, Event::Stored).map(|transition| transition.at);
     history.calm
         && stored.is_some_and(|stored| {
             millis(stored, whole.expires_at) >= TIME_ENOUGH
@@ -126,7 +127,7 @@ pub(super) fn confirmed(history: &History) -> Row {
         history.devices.iter().map(|log| log.shown.iter().map(|shown| shown.id.as_str()).collect()).collect();
     for (message, trail) in &history.trails {
         let confirmations = trail.recipients.iter().flat_map(|recipient| &recipient.transitions);
-        for transition in confirmations.filter(|transition| transition.event.as_str() == "confirmed") {
+        for transition in confirmations.filter(|transition| transition.event == Event::Confirmed) {
             let device = transition.device_id.as_deref().and_then(|id| devices.get(id).copied());
             let held = device.is_some_and(|device| {
                 history.plan.is_for(*message, device) && shown[device].contains(trail.request_id.as_str())

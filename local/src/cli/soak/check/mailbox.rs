@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tidings_wire::action::Position;
+use tidings_wire::trail::Event;
 
 use super::{Broken, Row, first, recipient};
 use crate::cli::soak::history::History;
@@ -44,11 +45,11 @@ pub(super) fn doubled(history: &History) -> Row {
 /// was accepted before its time.
 pub(super) fn order(history: &History) -> Row {
     let mut row = Row::new("in order of acceptance");
-    let mut of_user: Vec<BTreeMap<String, Vec<usize>>> = vec![BTreeMap::new(); history.plan.users.len()];
+    let mut of_user: Vec<BTreeMap<&str, Vec<usize>>> = vec![BTreeMap::new(); history.plan.users.len()];
     for (message, sent) in history.sends.iter().enumerate() {
         let Some(accepted) = &sent.accepted else { continue };
         for &user in &history.plan.messages[message].recipients {
-            of_user[user].entry(super::lane(&accepted.answer)).or_default().push(message);
+            of_user[user].entry(accepted.answer.priority.as_str()).or_default().push(message);
         }
     }
     for (user, lanes) in of_user.iter().enumerate() {
@@ -94,7 +95,7 @@ pub(super) fn time(history: &History) -> Row {
         let Some(send_at) = sent.send_at else { continue };
         for &user in &history.plan.messages[message].recipients {
             let Some(trail) = recipient(history, message, user) else { continue };
-            if let Some(stored) = first(trail, "stored") {
+            if let Some(stored) = first(trail, Event::Stored) {
                 row.holds(stored.at >= send_at, || {
                     let why = format!("stored at {}, to be sent at {send_at}", stored.at);
                     Broken::of(why).message(message).user(user)

@@ -19,8 +19,8 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use tidings_wire::trail::{RecipientTrail, State, Transition};
-use tidings_wire::{SendAnswer, Timestamp, Trail};
+use tidings_wire::trail::{Event, RecipientTrail, Transition};
+use tidings_wire::{Timestamp, Trail};
 
 use super::history::History;
 
@@ -100,14 +100,9 @@ pub(super) fn nothing_owed(history: &History) -> bool {
     devices::lost(history).broken.is_empty()
 }
 
-/// Whether the end is reached for a recipient. A settled state may still improve.
-pub(super) fn is_settled(state: State) -> bool {
-    !matches!(state.as_str(), "accepted" | "pending" | "scheduled")
-}
-
 /// Whether every recipient of a message has come to the end.
 pub(super) fn all_settled(trail: &Trail) -> bool {
-    trail.recipients.iter().all(|recipient| is_settled(recipient.state))
+    trail.recipients.iter().all(|recipient| recipient.state.is_settled())
 }
 
 fn recipient<'a>(history: &'a History, message: usize, user: usize) -> Option<&'a RecipientTrail> {
@@ -115,28 +110,23 @@ fn recipient<'a>(history: &'a History, message: usize, user: usize) -> Option<&'
     history.trails.get(&message)?.recipients.iter().find(|recipient| recipient.alias == *alias)
 }
 
-fn first<'a>(trail: &'a RecipientTrail, event: &str) -> Option<&'a Transition> {
-    trail.transitions.iter().find(|transition| transition.event.as_str() == event)
+fn first(trail: &RecipientTrail, event: Event) -> Option<&Transition> {
+    trail.transitions.iter().find(|transition| transition.event == event)
 }
 
 /// Cancelled, or replaced by a later one of its collapse key.
 fn is_withdrawn(trail: &RecipientTrail) -> bool {
-    first(trail, "cancelled").is_some() || first(trail, "replaced").is_some()
+    first(trail, Event::Cancelled).is_some() || first(trail, Event::Replaced).is_some()
 }
 
 /// The steps of a recipient's chain that have begun.
 pub(super) fn begun(trail: &RecipientTrail) -> BTreeSet<usize> {
-    let begun = trail.transitions.iter().filter(|transition| transition.event.as_str() == "step-started");
+    let begun = trail.transitions.iter().filter(|transition| transition.event == Event::StepStarted);
     begun.filter_map(|transition| transition.step).collect()
 }
 
 fn is_told_cancelled(trail: &RecipientTrail) -> bool {
-    first(trail, "cancelled").is_some()
-}
-
-/// The lane by which a message travels: order holds within one.
-fn lane(_answer: &SendAnswer) -> String {
-    String::new()
+    first(trail, Event::Cancelled).is_some()
 }
 
 fn millis(from: Timestamp, to: Timestamp) -> i64 {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidings_wire::trail::RecipientTrail;
+use tidings_wire::trail::{Event, RecipientTrail};
 
 use super::{Broken, Row, begun, first, millis};
 use crate::cli::soak::history::{History, Item};
@@ -42,7 +42,7 @@ pub(super) fn after_acknowledgement(history: &History) -> Row {
     let mut row = Row::new("no step after an acknowledgement");
     for (&message, trail) in &history.trails {
         for recipient in trail.recipients.iter() {
-            let Some(confirmed) = first(recipient, "confirmed") else { continue };
+            let Some(confirmed) = first(recipient, Event::Confirmed) else { continue };
             if !history.plan.messages[message].kind.has_chain() {
                 continue;
             }
@@ -52,7 +52,7 @@ pub(super) fn after_acknowledgement(history: &History) -> Row {
                 let why = format!("step {late:?} of {} began after its confirmation was seen", recipient.alias);
                 Broken::of(why).message(message)
             });
-            let started = recipient.transitions.iter().filter(|transition| transition.event.as_str() == "step-started");
+            let started = recipient.transitions.iter().filter(|transition| transition.event == Event::StepStarted);
             let apart = started.map(|started| millis(confirmed.at, started.at)).max();
             row.holds(apart.is_none_or(|apart| apart <= APART), || {
                 let why = format!("a step of {} began {apart:?} ms after its confirmation", recipient.alias);
@@ -92,11 +92,12 @@ pub(super) fn agree(history: &History) -> Row {
 
 fn fits(recipient: &RecipientTrail, step: usize, sent: &[&Item]) -> bool {
     let of_step = || recipient.transitions.iter().filter(|transition| transition.step == Some(step));
-    let ended = |event: &str| of_step().find(|transition| transition.event.as_str() == event);
-    if let Some(accepted) = ended("step-accepted") {
+    let ended = |event| of_step().find(|transition| transition.event == event);
+    if let Some(accepted) = ended(Event::StepAccepted) {
         return sent.len() == 1 && sent.iter().all(|item| accepted.code.as_ref() == Some(&item.message_id));
     }
-    let may_be_sent =
-        ended("step-started").is_some() && ended("step-refused").is_none() && ended("step-skipped").is_none();
+    let may_be_sent = ended(Event::StepStarted).is_some()
+        && ended(Event::StepRefused).is_none()
+        && ended(Event::StepSkipped).is_none();
     sent.is_empty() || (may_be_sent && sent.len() == 1)
 }

@@ -173,11 +173,19 @@ fn deliver(history: &mut History, message: usize) {
             Kind::Cancelled { .. } => State::Suppressed,
             _ => State::Confirmed,
         };
-        recipients.push(RecipientTrail { alias: history.plan.users[user].alias.clone(), state, position, transitions });
+        recipients.push(RecipientTrail {
+            alias: history.plan.users[user].alias.clone(),
+            state,
+            position,
+            devices: Vec::new(),
+            transitions,
+        });
     }
     let trail = Trail {
         request_id: id(message),
         accepted_at: at,
+        send_at: history.sends[message].send_at,
+        cancelled_at: None,
         expires_at: stored.plus_seconds(ttl),
         downgrades: Vec::new(),
         recipients,
