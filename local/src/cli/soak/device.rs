@@ -158,6 +158,7 @@ impl App<'_> {
                 self.offline();
                 self.world.log().devices[self.device].reconnects += 1;
             }
+            Event::RolledOver => self.world.log().devices[self.device].rollovers += 1,
             Event::Refused(error) => {
                 *self.world.log().devices[self.device].refusals.entry(error.code).or_default() += 1;
             }

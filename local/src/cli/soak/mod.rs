@@ -154,7 +154,7 @@ impl Args {
         let twin = TwinOptions {
             template: absolute(&self.template)?,
             artefacts: self.artefacts.as_ref().map(absolute).transpose()?,
-            more: self.torment(seed)?,
+            more: self.torment(seed),
             is_kept: self.kill_twin > 0,
             log: self.log.clone(),
         };
@@ -170,11 +170,16 @@ impl Args {
     }
 
     /// What `tidings up` is told of what is to go wrong.
-    fn torment(&self, _seed: u64) -> Result<Vec<String>, Failure> {
-        if self.faults.is_some() || self.life.is_some() {
-            return Err(Failure::new("this build's twin injects no faults"));
+    fn torment(&self, seed: u64) -> Vec<String> {
+        // What failed comes again soon: a soak is not there to wait for visibility timeouts.
+        let mut told = vec!["--retry-after".to_owned(), "1".to_owned()];
+        if let Some(faults) = &self.faults {
+            told.extend(["--faults".to_owned(), faults.clone(), "--fault-seed".to_owned(), seed.to_string()]);
         }
-        Ok(Vec::new())
+        if let Some(life) = self.life {
+            told.extend(["--life".to_owned(), life.to_string()]);
+        }
+        told
     }
 
     /// The command line that repeats one seed of this one.
