@@ -2,6 +2,7 @@
 //! nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use tidings_wire::action::Position;
@@ -12,13 +13,13 @@ use super::plan::Plan;
 /// Everything that was seen.
 #[derive(Debug, Clone)]
 pub(super) struct History {
-    pub(super) plan: Plan,
+    pub(super) plan: Arc<Plan>,
     /// One for each message of the plan.
     pub(super) sends: Vec<Sent>,
     /// One for each device of the plan.
     pub(super) devices: Vec<DeviceLog>,
     /// The last trail of each message, read when everything was over.
-    pub(super) trails: BTreeMap<usize, Trail>,
+    pub(super) trails: BTreeMap<usize, Arc<Trail>>,
     /// By message and alias: which steps had begun when a trail was first seen to be confirmed.
     pub(super) begun_when_confirmed: BTreeMap<(usize, String), BTreeSet<usize>>,
     /// One for each user of the plan.

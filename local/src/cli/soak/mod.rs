@@ -33,6 +33,7 @@ use self::report::Report;
 use self::run::Orders;
 use self::twin::TwinOptions;
 use super::failure::{Context, Failure};
+use crate::faults::Spec;
 
 /// What a soak does, to how many, for how long.
 #[derive(Debug, Clone, clap::Args)]
@@ -54,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 8)]
     senders: usize,
     /// What goes wrong, as for `tidings up`: all, or for example throttle=0.02,lose-answer=0.01
-    #[arg(long, value_name = "SPEC")]
+    #[arg(long, value_name = "SPEC", value_parser = faults)]
     faults: Option<String>,
     /// Kill the whole twin so many times, with `kill -9`, and start it again; keeps its data on disk
     #[arg(long, value_name = "K", default_value_t = 0)]
@@ -83,6 +84,11 @@ pub(crate) struct Args {
     /// Run the functions from a folder that `cargo lambda build` or `sam build` made [default: this program itself]
     #[arg(long, value_name = "DIR", help_heading = "Twin")]
     artefacts: Option<PathBuf>,
+}
+
+/// What the twin will be given, read here so that a mistake is told at once.
+fn faults(text: &str) -> Result<String, String> {
+    text.parse::<Spec>().map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// How many heartbeats of all devices together come in a second, about.

@@ -21,6 +21,7 @@ use super::twin::{Twin, TwinOptions};
 use super::world::{Progress, World};
 use super::{check, device, mailboxes, send, watch};
 use crate::cli::failure::{Context, Failure};
+use crate::stack::interrupted;
 
 /// How many trails are read at once while messages are sent, and afterwards.
 const LOOKING: usize = 3;
@@ -55,7 +56,7 @@ pub(super) async fn run(plan: Plan, orders: &Orders, folder: &Path) -> Result<Re
     let tasks = TaskTracker::new();
     let report = tokio::select! {
         report = soak(&world, orders, &mut twin, &tasks) => report,
-        interrupted = tokio::signal::ctrl_c() => match interrupted {
+        interrupted = interrupted() => match interrupted {
             Ok(()) => Err(Failure::new("interrupted")),
             Err(error) => Err(error.into()),
         },
@@ -234,7 +235,7 @@ fn history(world: &World, orders: &Orders) -> History {
     let mut devices = log.devices.clone();
     devices.iter_mut().for_each(|device| device.offline(ended));
     History {
-        plan: world.plan.clone(),
+        plan: Arc::clone(&world.plan),
         sends: log.sends.clone(),
         devices,
         trails: log.trails.clone(),

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::io::IsTerminal;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -73,7 +74,7 @@ pub(super) async fn read(world: &World, index: usize) -> bool {
     for recipient in trail.recipients.iter().filter(|recipient| recipient.state == State::Confirmed) {
         log.begun_when_confirmed.entry((index, recipient.alias.clone())).or_insert_with(|| begun(recipient));
     }
-    log.trails.insert(index, trail);
+    log.trails.insert(index, Arc::new(trail));
     settled
 }
 
@@ -94,18 +95,27 @@ pub(super) async fn keep_outbox(world: Arc<World>) {
     }
 }
 
-/// Tells on standard error how far it is, once a second.
+/// Tells on standard error how far it is: once a second where somebody watches, now and then where it is kept.
 pub(super) async fn tell_progress(world: Arc<World>) {
+    let is_watched = std::io::stderr().is_terminal();
+    let every = if is_watched { 1 } else { 10 };
     let (began, mut last) = (Instant::now(), 0);
-    while world.pause(Duration::from_secs(1)).await {
+    while world.pause(Duration::from_secs(every)).await {
         let accepted = world.progress.accepted();
         let settled = world.progress.settled.load(Ordering::Relaxed);
-        let total = world.plan.messages.len();
-        let seconds = began.elapsed().as_secs();
-        eprint!("\r{seconds:>5} s  {accepted} of {total} accepted ({}/s), {settled} settled   ", accepted - last);
+        let (total, seconds) = (world.plan.messages.len(), began.elapsed().as_secs());
+        let pace = (accepted - last).checked_div(usize::try_from(every).unwrap_or(1)).unwrap_or(0);
+        let told = format!("{seconds:>5} s  {accepted} of {total} accepted ({pace}/s), {settled} settled");
+        if is_watched {
+            eprint!("\r{told}   ");
+        } else {
+            eprintln!("{told}");
+        }
         last = accepted;
     }
-    eprintln!();
+    if is_watched {
+        eprintln!();
+    }
 }
 
 /// Names of the queues that have dead letters, with how many.

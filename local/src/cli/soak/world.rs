@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidings_client::Backend;
@@ -19,7 +19,7 @@ use crate::cli::session::Session;
 /// A soak that runs.
 #[derive(Debug)]
 pub(super) struct World {
-    pub(super) plan: Plan,
+    pub(super) plan: Arc<Plan>,
     pub(super) session: Session,
     pub(super) backend: Backend,
     pub(super) control: Control,
@@ -36,7 +36,7 @@ pub(super) struct World {
 pub(super) struct Log {
     pub(super) sends: Vec<Sent>,
     pub(super) devices: Vec<DeviceLog>,
-    pub(super) trails: BTreeMap<usize, Trail>,
+    pub(super) trails: BTreeMap<usize, Arc<Trail>>,
     pub(super) begun_when_confirmed: BTreeMap<(usize, String), BTreeSet<usize>>,
     pub(super) outbox: BTreeMap<u64, Item>,
     pub(super) faults: BTreeMap<String, u64>,
@@ -60,7 +60,7 @@ impl World {
             ..Log::default()
         };
         Self {
-            plan,
+            plan: Arc::new(plan),
             session,
             backend,
             control: Control::new(),

@@ -2,6 +2,7 @@
 //! one way to break it that must be found, by that promise and no other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tidings_wire::action::Position;
 use tidings_wire::send::Channel;
@@ -97,7 +98,7 @@ fn kept() -> History {
         outbox: Vec::new(),
         calm: true,
         ended: ENDED,
-        plan,
+        plan: Arc::new(plan),
     };
     for device in &mut history.devices {
         device.online.push((Timestamp(0), ENDED));
@@ -190,17 +191,17 @@ fn deliver(history: &mut History, message: usize) {
         downgrades: Vec::new(),
         recipients,
     };
-    history.trails.insert(message, trail);
+    history.trails.insert(message, Arc::new(trail));
 }
 
 fn alice(history: &mut History, message: usize) -> &mut RecipientTrail {
-    let trail = history.trails.get_mut(&message).unwrap();
+    let trail = Arc::make_mut(history.trails.get_mut(&message).unwrap());
     trail.recipients.iter_mut().find(|recipient| recipient.alias == "alice").unwrap()
 }
 
 fn forget(history: &mut History, device: usize, message: usize) {
     history.devices[device].shown.retain(|shown| shown.id != id(message));
-    for recipient in &mut history.trails.get_mut(&message).unwrap().recipients {
+    for recipient in &mut Arc::make_mut(history.trails.get_mut(&message).unwrap()).recipients {
         let name = format!("device-{device}");
         recipient.transitions.retain(|transition| transition.device_id.as_deref() != Some(&name));
     }
