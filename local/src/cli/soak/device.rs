@@ -41,7 +41,7 @@ pub(super) async fn live(
     world: Arc<World>,
     device: usize,
     identity: Identity,
-    ping_every: Duration,
+    ping_every: Option<Duration>,
     mut orders: mpsc::UnboundedReceiver<What>,
     ready: OwnedSemaphorePermit,
 ) {
@@ -52,7 +52,7 @@ pub(super) async fn live(
         let options = Options {
             cursor: kept.cursor,
             ack: if world.plan.devices[device].acks_after.is_some() { Ack::Manual } else { Ack::Automatic },
-            ping_every: Some(ping_every),
+            ping_every,
             answer_within: ANSWER_WITHIN,
             backoff: Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5) },
             give_up_after: GIVE_UP_AFTER,
@@ -138,6 +138,7 @@ impl App<'_> {
                     position: message.position,
                     alert: message.content.alert.clone().unwrap_or_default(),
                     run: self.run,
+                    at: Timestamp::now(),
                 });
                 if let Some(position) = message.position {
                     self.advance(position);

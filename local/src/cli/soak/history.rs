@@ -91,6 +91,7 @@ pub(super) struct Shown {
     pub(super) id: String,
     pub(super) position: Option<Position>,
     pub(super) alert: String,
+    pub(super) at: Timestamp,
     /// Which run of the app it was, from 0.
     pub(super) run: u64,
 }

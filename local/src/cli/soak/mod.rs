@@ -63,7 +63,8 @@ pub(crate) struct Args {
     /// End every socket after so many seconds, so that clients move on to new ones
     #[arg(long, value_name = "SECONDS")]
     life: Option<u64>,
-    /// Pause between the heartbeats of a device [default: 2, longer where there are more than 40 devices]
+    /// Pause between the heartbeats of a device [default: 2, longer for more than 40 devices; with --life, what the
+    /// service asks for]
     #[arg(long, value_name = "SECONDS")]
     ping: Option<f64>,
     /// How long to wait until everything is settled after the last message
@@ -147,10 +148,14 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 
 impl Args {
     fn orders(&self, seed: u64, devices: usize) -> Result<Orders, Failure> {
-        let ping_every = match self.ping {
-            Some(seconds) => Duration::try_from_secs_f64(seconds).context(|| "--ping".to_owned())?,
+        let ping_every = match (self.ping, self.life) {
+            (Some(seconds), _) => Some(Duration::try_from_secs_f64(seconds).context(|| "--ping".to_owned())?),
+            // The service steers heartbeats to where it will ask for a rollover.
+            (None, Some(_)) => None,
             // A heartbeat is three requests: some twenty a second leave room for messages.
-            None => Duration::from_secs(u64::try_from(devices / PINGS_A_SECOND).unwrap_or(u64::MAX).max(2)),
+            (None, None) => {
+                Some(Duration::from_secs(u64::try_from(devices / PINGS_A_SECOND).unwrap_or(u64::MAX).max(2)))
+            }
         };
         let absolute = |path: &PathBuf| {
             std::fs::canonicalize(path)

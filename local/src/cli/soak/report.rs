@@ -191,6 +191,20 @@ fn unconfirmed(history: &History) -> u64 {
     history.devices.iter().map(of_device).sum()
 }
 
+/// A device: who it is, when it was there, and when it showed the message.
+fn tell_device(text: &mut String, history: &History, device: usize, message: Option<usize>) {
+    let (plan, log) = (&history.plan.devices[device], &history.devices[device]);
+    let acks = plan.acks_after.map_or_else(|| "at once".to_owned(), |(from, to)| format!("after {from} to {to} ms"));
+    let _ = writeln!(text, "  device {device} ({}), {}, acknowledges {acks}", log.id, plan.platform);
+    let online = log.online.iter().map(|(from, to)| format!("{from} to {to}")).collect::<Vec<_>>().join(", ");
+    let _ = writeln!(text, "    connected {online}");
+    let accepted = message.and_then(|message| history.sends[message].accepted.as_ref());
+    for shown in log.shown.iter().filter(|shown| accepted.is_some_and(|one| one.answer.request_id == shown.id)) {
+        let _ =
+            writeln!(text, "    showed it at {}, in run {} of the app, as {:?}", shown.at, shown.run, shown.position);
+    }
+}
+
 /// One broken case with everything that helps to understand it.
 fn tell(history: &History, row: &Row, broken: &Broken) -> String {
     let mut text = format!("{}: {}\n", row.promise, broken.why);
@@ -199,14 +213,12 @@ fn tell(history: &History, row: &Row, broken: &Broken) -> String {
         let id = sent.accepted.as_ref().map_or("not accepted", |accepted| accepted.answer.request_id.as_str());
         let _ = writeln!(text, "  message {message} ({id}): {:?}", history.plan.messages[message]);
     }
+    let of_user = broken.user.map(|user| history.plan.users[user].devices.clone()).unwrap_or_default();
     if let Some(user) = broken.user {
         let _ = writeln!(text, "  user {}", history.plan.users[user].alias);
     }
-    if let Some(device) = broken.device {
-        let log = &history.devices[device];
-        let online = log.online.iter().map(|(from, to)| format!("{from} to {to}")).collect::<Vec<_>>().join(", ");
-        let _ = writeln!(text, "  device {device} ({}), {:?}", log.id, history.plan.devices[device]);
-        let _ = writeln!(text, "  connected {online}");
+    for device in broken.device.map_or(of_user, |device| vec![device]) {
+        tell_device(&mut text, history, device, broken.message);
     }
     if let Some(trail) = broken.message.and_then(|message| history.trails.get(&message)) {
         let _ = writeln!(text, "  trail {}", serde_json::to_string(trail).unwrap_or_default());

@@ -42,7 +42,8 @@ pub(super) struct Orders {
     pub(super) kills: usize,
     pub(super) faults: Option<String>,
     pub(super) is_calm: bool,
-    pub(super) ping_every: Duration,
+    /// None: as the service asks for.
+    pub(super) ping_every: Option<Duration>,
     pub(super) patience: Duration,
     pub(super) twin: TwinOptions,
 }

@@ -40,7 +40,7 @@ pub(super) fn repeated(history: &History) -> Row {
 /// For every recipient the message has come to one of its ends, and the trail names exactly the recipients.
 pub(super) fn settled(history: &History) -> Row {
     let mut row = Row::new("every recipient settled");
-    for (message, sent) in history.sends.iter().enumerate().filter(|(_, sent)| sent.accepted.is_some()) {
+    for (message, _) in history.sends.iter().enumerate().filter(|(_, sent)| sent.accepted.is_some()) {
         let Some(trail) = history.trails.get(&message) else {
             row.holds(false, || Broken::of("accepted, and there is no trail").message(message));
             continue;
@@ -56,8 +56,8 @@ pub(super) fn settled(history: &History) -> Row {
         });
         for recipient in &trail.recipients {
             row.holds(recipient.state.is_settled(), || {
-                let why = format!("{} for {}", recipient.state, recipient.alias);
-                Broken::of(format!("{why}, sent ahead: {}", sent.send_at.is_some())).message(message)
+                let user = history.plan.users.iter().position(|user| user.alias == recipient.alias);
+                Broken { user, ..Broken::of(format!("still {}", recipient.state)).message(message) }
             });
         }
     }

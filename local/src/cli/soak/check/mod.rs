@@ -105,7 +105,7 @@ pub(super) fn all_settled(trail: &Trail) -> bool {
     trail.recipients.iter().all(|recipient| recipient.state.is_settled())
 }
 
-fn recipient<'a>(history: &'a History, message: usize, user: usize) -> Option<&'a RecipientTrail> {
+fn recipient(history: &History, message: usize, user: usize) -> Option<&RecipientTrail> {
     let alias = &history.plan.users[user].alias;
     history.trails.get(&message)?.recipients.iter().find(|recipient| recipient.alias == *alias)
 }

@@ -163,7 +163,7 @@ fn deliver(history: &mut History, message: usize) {
                 continue;
             }
             let alert = history.plan.token(message);
-            history.devices[device].shown.push(Shown { id: id(message), position, alert, run: 0 });
+            history.devices[device].shown.push(Shown { id: id(message), position, alert, run: 0, at: stored });
             if kind.is_kept() {
                 let device_id = Some(history.devices[device].id.clone());
                 transitions.push(Transition { device_id, ..transition(stored.plus_seconds(1), Event::Confirmed) });
@@ -279,7 +279,7 @@ fn what_does_not_belong_is_found() {
 }
 
 fn shown(message: usize, position: Option<Position>) -> Shown {
-    Shown { id: id(message), position, alert: plan().token(message), run: 0 }
+    Shown { id: id(message), position, alert: plan().token(message), run: 0, at: ENDED }
 }
 
 #[test]
