@@ -18,8 +18,8 @@ use super::world::World;
 /// A device that is refused may be refused by a fault; giving up is for those that nobody injects.
 const GIVE_UP_AFTER: u32 = 1_000;
 
-/// Long enough that a busy machine is not asked again for what it is about to answer: a hundred devices that give up too
-/// early keep it busy with nothing else.
+/// Long enough that a busy machine is not asked again for what it is about to answer: a hundred devices that give up
+/// too early keep it busy with nothing else.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// What an app keeps while it does not run.

@@ -109,8 +109,9 @@ fn after_long_help() -> String {
     for (share, what) in SHARES {
         text += &format!("  {share:>3}  {what}\n");
     }
-    text + "\nA third of the devices leaves for a part of the run; others are restarted now and then, with the cursor that \
-            they kept. A fifth acknowledges late."
+    text +=
+        "\nA third of the devices leaves for a part of the run; others are restarted now and then, with the cursor\n";
+    text + "that they kept. A fifth acknowledges late."
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {

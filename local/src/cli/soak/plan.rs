@@ -1,4 +1,5 @@
-//! What a soak does, decided by its seed before anything runs: who there is, what is sent, and which devices leave when.
+//! What a soak does, decided by its seed before anything runs: who there is, what is sent, and which devices leave
+//! when.
 //!
 //! How long things take is not decided here, and differs from run to run.
 

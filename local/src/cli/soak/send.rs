@@ -15,8 +15,8 @@ use super::world::{Progress, World};
 /// Pause before asking again after a failure that passes.
 const AGAIN: Duration = Duration::from_millis(150);
 
-/// Sends the messages of one sender, one after the other, each until it is accepted. What follows a message later (cancelling
-/// it, repeating it) is left to `later`.
+/// Sends the messages of one sender, one after the other, each until it is accepted. What follows a message later
+/// (cancelling it, repeating it) is left to `later`.
 pub(super) async fn run(world: Arc<World>, sender: usize, later: TaskTracker) {
     let messages = world.plan.messages.iter().enumerate();
     let mine: Vec<usize> = messages.filter(|(_, plan)| plan.sender == sender).map(|(index, _)| index).collect();

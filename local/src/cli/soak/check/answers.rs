@@ -64,8 +64,8 @@ pub(super) fn settled(history: &History) -> Row {
     row
 }
 
-/// A cancel is answered with yes or with "too late". After a yes before its time, a message that was sent ahead is never
-/// stored, shown or sent by another channel, and a step that was not due yet never begins.
+/// A cancel is answered with yes or with "too late". After a yes before its time, a message that was sent ahead is
+/// never stored, shown or sent by another channel, and a step that was not due yet never begins.
 pub(super) fn cancelled(history: &History) -> Row {
     let mut row = Row::new("cancelled in time: nothing follows");
     for (message, sent) in history.sends.iter().enumerate() {

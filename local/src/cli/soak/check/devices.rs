@@ -81,7 +81,8 @@ pub(super) fn astray(history: &History) -> Row {
     row
 }
 
-/// No device shows an id twice, over all runs of its app. What is not kept has no place by which a new run could know it.
+/// No device shows an id twice, over all runs of its app. What is not kept has no place by which a new run could know
+/// it.
 pub(super) fn twice(history: &History) -> Row {
     let mut row = Row::new("nothing shown twice");
     let ids = history.ids();

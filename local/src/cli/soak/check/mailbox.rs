@@ -41,8 +41,8 @@ pub(super) fn doubled(history: &History) -> Row {
     row
 }
 
-/// One user's messages of one priority stand in the order of their acceptance; one that was sent ahead stands after whatever
-/// was accepted before its time.
+/// One user's messages of one priority stand in the order of their acceptance; one that was sent ahead stands after
+/// whatever was accepted before its time.
 pub(super) fn order(history: &History) -> Row {
     let mut row = Row::new("in order of acceptance");
     let mut of_user: Vec<BTreeMap<&str, Vec<usize>>> = vec![BTreeMap::new(); history.plan.users.len()];

@@ -1,9 +1,10 @@
-//! The promises, held against what was seen from outside. Nothing here asks, waits or knows how the service works inside.
+//! The promises, held against what was seen from outside. Nothing here asks, waits or knows how the service works
+//! inside.
 //!
-//! What a device owes: every message that was accepted and is kept is shown on every device of its recipients and of its
-//! platform, exactly once. Excused is only
-//! - a message that is not kept (`persist: false`): it may be shown or not, and where its queue repeats it, once per run of
-//!   the app, because nothing outlives the run that could tell;
+//! What a device owes: every message that was accepted and is kept is shown on every device of its recipients and of
+//! its platform, exactly once. Excused is only
+//! - a message that is not kept (`persist: false`): it may be shown or not, and where its queue repeats it, once per
+//!   run of the app, because nothing outlives the run that could tell;
 //! - one that its trail says was cancelled or replaced: it may have been shown before;
 //! - one whose time is over, unless nothing was done to the service and the device was connected for all of that time.
 //!

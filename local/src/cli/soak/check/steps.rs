@@ -7,8 +7,9 @@ use tidings_wire::trail::{Event, RecipientTrail};
 use super::{Broken, Row, begun, first, millis};
 use crate::cli::soak::history::{History, Item};
 
-/// How much later than the first confirmation a step's beginning may be dated where nobody saw the trail in between. The two
-/// are dated by different workers before they write, and a worker that is throttled dates first and writes late.
+/// How much later than the first confirmation a step's beginning may be dated where nobody saw the trail in between.
+/// The two are dated by different workers before they write, and a worker that is throttled dates first and writes
+/// late.
 const APART: i64 = 15_000;
 
 /// The outbox by message, address and channel.
@@ -36,8 +37,8 @@ pub(super) fn twice(history: &History) -> Row {
     row
 }
 
-/// No step begins after an acknowledgement: not one that had not begun when the trail was first seen to be confirmed, and
-/// none that is dated long after.
+/// No step begins after an acknowledgement: not one that had not begun when the trail was first seen to be confirmed,
+/// and none that is dated long after.
 pub(super) fn after_acknowledgement(history: &History) -> Row {
     let mut row = Row::new("no step after an acknowledgement");
     for (&message, trail) in &history.trails {
@@ -63,7 +64,8 @@ pub(super) fn after_acknowledgement(history: &History) -> Row {
     row
 }
 
-/// A step that was accepted is in the outbox, under the provider's id; one whose end is unknown may be; all others are not.
+/// A step that was accepted is in the outbox, under the provider's id; one whose end is unknown may be; all others
+/// are not.
 pub(super) fn agree(history: &History) -> Row {
     let mut row = Row::new("trail and outbox agree");
     let mut items = by_step(history);

@@ -1,5 +1,5 @@
-//! A checker that cannot fail is worth nothing: a history in which every promise was kept, and for each promise at least
-//! one way to break it that must be found, by that promise and no other.
+//! A checker that cannot fail is worth nothing: a history in which every promise was kept, and for each promise at
+//! least one way to break it that must be found, by that promise and no other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
