@@ -1,4 +1,4 @@
-//! The command line's own access to AWS, or to what plays it: only the table of apps.
+//! The command line's own access to AWS, or to what plays it: the table of apps, and what a soak looks at.
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::config::Credentials;
@@ -15,8 +15,13 @@ use super::failure::{Context, Failure};
 /// The region where nothing says otherwise; what the twin believes to be in.
 const REGION: &str = "us-east-1";
 
-/// The directory of a deployment. With an endpoint, credentials may be missing: what plays AWS does not check them.
+/// The directory of a deployment.
 pub(crate) async fn directory(endpoint: Option<&str>, table: &str) -> Directory {
+    Directory::new(dynamodb(endpoint).await, table.to_owned())
+}
+
+/// DynamoDB. With an endpoint, credentials may be missing: what plays AWS does not check them.
+pub(crate) async fn dynamodb(endpoint: Option<&str>) -> aws_sdk_dynamodb::Client {
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
     if let Some(endpoint) = endpoint {
@@ -28,7 +33,7 @@ pub(crate) async fn directory(endpoint: Option<&str>, table: &str) -> Directory 
             loader = loader.region(Region::from_static(REGION));
         }
     }
-    Directory::new(aws_sdk_dynamodb::Client::new(&loader.load().await), table.to_owned())
+    aws_sdk_dynamodb::Client::new(&loader.load().await)
 }
 
 /// A new app and its key, which nobody can read again.

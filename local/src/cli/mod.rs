@@ -5,6 +5,7 @@
 //! | `up` | the local twin until Ctrl-C |
 //! | `faults` | what `up` makes worse or faster than it is |
 //! | `demo` | the whole story of a message, checked step by step |
+//! | `soak` | every promise, held against what real clients see while things go wrong |
 //! | `app` | apps and their keys |
 //! | `register`, `listen` | a device in the terminal |
 //! | `send`, `cancel`, `trail` | a backend in the terminal |
@@ -23,6 +24,7 @@ mod private_file;
 mod register;
 mod send;
 mod session;
+mod soak;
 mod start;
 mod style;
 mod target;
@@ -52,6 +54,7 @@ const EXAMPLES: &str = "\
 Examples:
   tidings                                   run everything here, on loopback; Ctrl-C stops it
   tidings demo                              watch one message go all the way, and one that nobody takes
+  tidings soak --faults all                 hold it to its promises while everything goes wrong
 
   In three terminals, in the same folder:
   tidings up
@@ -68,6 +71,8 @@ enum Command {
     Up(up::Args),
     /// Run the whole story of a message, step by step, and say whether every step truly happened
     Demo(demo::Args),
+    /// Drive real clients against a twin in which things go wrong, and check every promise from outside
+    Soak(soak::Args),
     /// Manage apps
     #[command(subcommand)]
     App(app::Command),
@@ -90,6 +95,7 @@ pub async fn run() -> ExitCode {
     let ended = match command {
         Command::Up(args) => up::run(args).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Soak(args) => soak::run(args).await,
         Command::App(command) => app::run(command).await,
         Command::Register(args) => register::run(args).await,
         Command::Listen(args) => listen::run(args).await,

@@ -1,0 +1,135 @@
+//! The promises, held against what was seen from outside. Nothing here asks, waits or knows how the service works
+//! inside.
+//!
+//! What a device owes: every message that was accepted and is kept is shown on every device of its recipients and of
+//! its platform, exactly once. Excused is only
+//! - a message that is not kept (`persist: false`): it may be shown or not, and where its queue repeats it, once per
+//!   run of the app, because nothing outlives the run that could tell;
+//! - one that its trail says was cancelled or replaced: it may have been shown before;
+//! - one whose time is over, unless nothing was done to the service and the device was connected for all of that time.
+//!
+//! That somebody's other device has confirmed it, that a provider took it, or that every step of its chain failed,
+//! excuses nobody.
+
+mod answers;
+mod devices;
+mod mailbox;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use tidings_wire::trail::{Event, RecipientTrail, Transition};
+use tidings_wire::{Timestamp, Trail};
+
+use super::history::History;
+
+/// A promise, and how it was kept.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) promise: &'static str,
+    pub(super) checked: u64,
+    pub(super) broken: Vec<Broken>,
+}
+
+/// One case in which a promise was broken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Broken {
+    /// Of the plan.
+    pub(super) message: Option<usize>,
+    pub(super) user: Option<usize>,
+    pub(super) device: Option<usize>,
+    pub(super) why: String,
+}
+
+impl Broken {
+    fn of(why: impl Into<String>) -> Self {
+        Self { why: why.into(), ..Self::default() }
+    }
+
+    fn message(self, message: usize) -> Self {
+        Self { message: Some(message), ..self }
+    }
+
+    fn user(self, user: usize) -> Self {
+        Self { user: Some(user), ..self }
+    }
+
+    fn device(self, device: usize) -> Self {
+        Self { device: Some(device), ..self }
+    }
+}
+
+impl Row {
+    fn new(promise: &'static str) -> Self {
+        Self { promise, checked: 0, broken: Vec::new() }
+    }
+
+    /// One case: it held, or it is told.
+    fn holds(&mut self, held: bool, otherwise: impl FnOnce() -> Broken) {
+        self.checked += 1;
+        if !held {
+            self.broken.push(otherwise());
+        }
+    }
+}
+
+/// Every promise, in the order in which they are told.
+pub(super) fn check(history: &History) -> Vec<Row> {
+    vec![
+        answers::accepted(history),
+        answers::repeated(history),
+        answers::settled(history),
+        devices::lost(history),
+        devices::astray(history),
+        devices::twice(history),
+        devices::order(history),
+        devices::confirmed(history),
+        mailbox::doubled(history),
+        mailbox::order(history),
+        mailbox::time(history),
+        answers::cancelled(history),
+        steps::twice(history),
+        steps::after_acknowledgement(history),
+        steps::agree(history),
+    ]
+}
+
+/// Whether nothing more can be missing: no device owes a message that it has not shown.
+pub(super) fn nothing_owed(history: &History) -> bool {
+    devices::lost(history).broken.is_empty()
+}
+
+/// Whether every recipient of a message has come to the end.
+pub(super) fn all_settled(trail: &Trail) -> bool {
+    trail.recipients.iter().all(|recipient| recipient.state.is_settled())
+}
+
+fn recipient(history: &History, message: usize, user: usize) -> Option<&RecipientTrail> {
+    let alias = &history.plan.users[user].alias;
+    history.trails.get(&message)?.recipients.iter().find(|recipient| recipient.alias == *alias)
+}
+
+fn first(trail: &RecipientTrail, event: Event) -> Option<&Transition> {
+    trail.transitions.iter().find(|transition| transition.event == event)
+}
+
+/// Cancelled, or replaced by a later one of its collapse key.
+fn is_withdrawn(trail: &RecipientTrail) -> bool {
+    first(trail, Event::Cancelled).is_some() || first(trail, Event::Replaced).is_some()
+}
+
+/// The steps of a recipient's chain that have begun.
+pub(super) fn begun(trail: &RecipientTrail) -> BTreeSet<usize> {
+    let begun = trail.transitions.iter().filter(|transition| transition.event == Event::StepStarted);
+    begun.filter_map(|transition| transition.step).collect()
+}
+
+fn is_told_cancelled(trail: &RecipientTrail) -> bool {
+    first(trail, Event::Cancelled).is_some()
+}
+
+fn millis(from: Timestamp, to: Timestamp) -> i64 {
+    to.0.saturating_sub(from.0)
+}
