@@ -82,8 +82,8 @@ pub(crate) struct Worker {
     commands: mpsc::UnboundedReceiver<Command>,
     clock_ahead: i64,
     confirmations: Confirmations,
-    /// Where an earlier life of the app ended. It took everything up to there, and what it said of it may be lost.
-    earlier: Option<Position>,
+    /// The app has taken everything up to here, in this life or in one before; where the client acknowledges.
+    taken: Option<Position>,
     refusals: u32,
     attempt: u32,
 }
@@ -99,17 +99,22 @@ struct Line {
     socket: Socket,
     /// Something came on it that was for us.
     heard: bool,
+    /// It was told up to where the app has taken everything.
+    summed_up: bool,
     ping: Instant,
     /// When the oldest ping that has no answer was said.
     pinged: Option<Instant>,
     pong: Option<Instant>,
     replay: Option<Instant>,
+    /// When what is in doubt is said again, and how often it was.
+    repeat: Option<Instant>,
+    repeats: u32,
     rollover: Option<Instant>,
 }
 
 impl Line {
     fn next_deadline(&self) -> Instant {
-        [self.pong, self.replay, self.rollover].into_iter().flatten().fold(self.ping, Instant::min)
+        [self.pong, self.replay, self.repeat, self.rollover].into_iter().flatten().fold(self.ping, Instant::min)
     }
 
     /// A ping is about to be said. The first unanswered one counts, however many follow it.
@@ -136,7 +141,7 @@ impl Worker {
         let inbox = Inbox::new(options.cursor);
         let confirmations = Confirmations::default();
         // An app that acknowledges by itself has decided about what it took.
-        let earlier = options.cursor.filter(|at| options.ack == Ack::Automatic && at.seq > 0);
+        let taken = options.cursor.filter(|at| options.ack == Ack::Automatic && at.seq > 0);
         Self {
             identity,
             options,
@@ -145,7 +150,7 @@ impl Worker {
             commands,
             clock_ahead: 0,
             confirmations,
-            earlier,
+            taken,
             refusals: 0,
             attempt: 0,
         }
@@ -243,6 +248,9 @@ impl Worker {
     fn confirmed(&mut self, action: &Action) {
         if let Action::Ack(receipt) | Action::Read(receipt) = action {
             self.inbox.acknowledged(receipt.position);
+            if self.options.ack == Ack::Automatic {
+                self.taken = self.taken.max(Some(receipt.position));
+            }
         }
     }
 
@@ -341,6 +349,9 @@ impl Worker {
         let mut line = Line {
             socket,
             heard: false,
+            summed_up: false,
+            repeat: None,
+            repeats: 0,
             ping: now + first_ping.saturating_sub(backoff::spread(first_ping / 4, draw())),
             pinged: None,
             pong: None,
@@ -355,6 +366,10 @@ impl Worker {
     async fn begin(&mut self, line: &mut Line, sync: &Action) -> Result<(), Loss> {
         line.replay = Some(Instant::now() + self.options.answer_within);
         say(&mut line.socket, sync).await?;
+        self.say_unsaid(line).await
+    }
+
+    async fn say_unsaid(&mut self, line: &mut Line) -> Result<(), Loss> {
         while let Some(action) = self.confirmations.next() {
             say(&mut line.socket, action).await?;
             self.confirmations.said_next(Instant::now());
@@ -449,6 +464,12 @@ impl Worker {
             let steps = self.inbox.replay_overdue();
             self.carry_out(line, steps).await?;
         }
+        if line.repeat.is_some_and(|at| at <= now) {
+            line.repeat = None;
+            line.repeats += 1;
+            self.confirmations.doubt(now);
+            self.say_unsaid(line).await?;
+        }
         if line.ping <= now {
             line.ping = now + self.options.ping_every.unwrap_or(NEXT_PING);
             line.pings(now, self.options.answer_within);
@@ -466,6 +487,9 @@ impl Worker {
                 // Probably the gateway's own error in place of the replay: ask again soon, not at the deadline.
                 *replay = (*replay).min(Instant::now() + REPLAY_RETRY);
             }
+            // Or in place of the silence that an acknowledgement is answered with.
+            let pause = REPLAY_RETRY * 2_u32.saturating_pow(line.repeats.min(6));
+            line.repeat.get_or_insert(Instant::now() + pause);
             return Ok(());
         };
         line.heard = true;
@@ -567,12 +591,12 @@ impl Worker {
                 Step::Synced(synced) => {
                     // Only now the connection has proved its worth.
                     (self.attempt, self.refusals) = (0, 0);
-                    let earlier =
-                        self.earlier.take().filter(|at| synced.recovered && synced.position.epoch == at.epoch);
+                    let taken = self.taken.filter(|at| synced.recovered && synced.position.epoch == at.epoch);
                     self.tell(Event::Synced(synced));
-                    if let Some(position) = earlier {
-                        let taken = Action::Ack(Receipt { id: None, position });
-                        result = self.say_while(result, line, taken).await;
+                    // Once on each connection: a single acknowledgement may be lost without a word, in the service too.
+                    if let Some(position) = taken.filter(|_| !std::mem::replace(&mut line.summed_up, true)) {
+                        let everything = Action::Ack(Receipt { id: None, position });
+                        result = self.say_while(result, line, everything).await;
                     }
                 }
                 Step::GiveUp => result = result.and(Err(Loss::Silent)),

@@ -24,12 +24,15 @@ pub enum Life {
     Moves(u64),
 }
 
+/// Shortest room for a move, in seconds.
+const MOVE_SECONDS: u64 = 10;
+
 /// Says whether a connection stays, given the seconds that API Gateway lets one live. In the last eighth of its life it moves, so
 /// that the client opens a new one while the old one still serves; pings are asked for so that one falls there.
 #[must_use]
 pub fn life(connected: Timestamp, life_seconds: u64, now: Timestamp) -> Life {
-    let last_eighth = connected.plus_seconds(life_seconds - life_seconds / 8);
-    match now.seconds_until(last_eighth) {
+    let room = (life_seconds / 8).max(MOVE_SECONDS).min(life_seconds / 2);
+    match now.seconds_until(connected.plus_seconds(life_seconds - room)) {
         // Half of what is left, so that those who drew the longest pause move in time too.
         0 => Life::Moves((now.seconds_until(connected.plus_seconds(life_seconds)) / 2).max(1)),
         left => Life::Stays(left.min(PING_SECONDS)),
