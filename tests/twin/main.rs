@@ -3,6 +3,9 @@
 //! - [`events`]: one event for every route and trigger, fed to its function
 //! - [`refusals_http`], [`refusals_socket`]: the table of bad input, and proof that nothing was stored
 //! - [`delivery`]: what happens to a message, whatever happens around it
+//! - [`scheduled`], [`withdrawn`], [`redelivery`], [`cursors`], [`lanes`], [`rollover`]: one option of a message, or one part of
+//!   the protocol each
+//! - [`races`]: what overtakes what, and what comes twice
 //! - [`budget`]: the AWS requests that each thing costs
 //! - [`demo`]: the command line's demo, and that it misses every function
 //! - [`interop`]: a frame off the wire in other people's libraries
@@ -12,12 +15,19 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in its helpers")]
 
 mod budget;
+mod cursors;
 mod delivery;
 mod demo;
 mod events;
 mod house;
 mod interop;
+mod lanes;
+mod races;
+mod redelivery;
 mod refusals_http;
 mod refusals_socket;
 mod rights;
+mod rollover;
+mod scheduled;
+mod withdrawn;
 mod world;

@@ -1,12 +1,13 @@
 //! A running twin with one app, and everything that a test does to it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_http_client::Builder;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -16,20 +17,22 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidings_client::{Backend, Identity};
 use tidings_crypto::app_key::AppKey;
-use tidings_domain::{AppId, Timestamp, UserKey};
+use tidings_domain::{AppId, Message as Accepted, MessageId, Timer, Timestamp, UserKey, delivery::Job, message};
 use tidings_local::{
     functions::Source,
     gateway::websocket::SocketLimits,
     stack::{Twin, TwinOptions},
 };
-use tidings_store::{App, Directory, Users};
+use tidings_store::{App, Directory, Messages, Users};
 use tidings_wire::{
-    Frame, Platform, RegisterRequest, SendRequest, Trail,
+    Frame, MessageFrame, Platform, RegisterRequest, SendRequest, Trail,
+    action::Position,
+    frame::{Pong, Synced},
     send::Content,
-    trail::{RecipientTrail, State},
+    trail::{Event, RecipientTrail, State},
 };
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
@@ -69,12 +72,17 @@ impl Answer {
 
 impl World {
     pub(crate) async fn start() -> Self {
-        Self::of(None, SocketLimits::default()).await
+        Self::with(|_| {}).await
     }
 
     /// With other limits of the WebSocket API.
     pub(crate) async fn limited(limits: SocketLimits) -> Self {
-        Self::of(None, limits).await
+        Self::with(|options| options.socket_limits = limits).await
+    }
+
+    /// With other options of the twin.
+    pub(crate) async fn with(change: impl FnOnce(&mut TwinOptions)) -> Self {
+        Self::of(None, change).await
     }
 
     /// With the template changed: every pair is a text of it and what stands there instead.
@@ -86,13 +94,14 @@ impl World {
         }
         let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
         std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
-        Self::of(Some(file), SocketLimits::default()).await
+        Self::of(Some(file), |_| {}).await
     }
 
-    async fn of(template: Option<tempfile::NamedTempFile>, socket_limits: SocketLimits) -> Self {
+    async fn of(template: Option<tempfile::NamedTempFile>, change: impl FnOnce(&mut TwinOptions)) -> Self {
         let program = Source::Program { path: env!("CARGO_BIN_EXE_tidings").into(), args: Vec::new() };
         let path = template.as_ref().map_or_else(|| repository().join("template.yaml"), |file| file.path().to_owned());
-        let options = TwinOptions { socket_limits, ..TwinOptions::new(path, program) };
+        let mut options = TwinOptions::new(path, program);
+        change(&mut options);
         let twin = Twin::start(options).await.unwrap();
         let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
             .http_client(Builder::new().build_http())
@@ -142,6 +151,10 @@ impl World {
         Users::new(self.dynamodb(), self.table("TIDINGS_USERS_TABLE"), self.table("TIDINGS_LOOKUPS_TABLE"))
     }
 
+    pub(crate) fn messages(&self) -> Messages {
+        Messages::new(self.dynamodb(), self.table("TIDINGS_MESSAGES_TABLE"))
+    }
+
     pub(crate) fn user(alias: &str) -> UserKey {
         UserKey { app: APP.parse().unwrap(), tenant: String::new(), alias: alias.to_owned() }
     }
@@ -160,6 +173,59 @@ impl World {
             stored.insert(table.name.clone(), page.items().len());
         }
         stored
+    }
+
+    /// Every item that is stored, with all that it says.
+    pub(crate) async fn items(&self) -> HashMap<String, HashMap<String, AttributeValue>> {
+        let client = self.dynamodb();
+        let mut items = HashMap::new();
+        for table in &self.twin.template().tables {
+            let page = client.scan().table_name(&table.name).send().await.unwrap();
+            assert!(page.last_evaluated_key.is_none(), "a test world fits one page");
+            for item in page.items.unwrap_or_default() {
+                items.insert(format!("{} {:?} {:?}", table.name, item.get("pk"), item.get("sk")), item);
+            }
+        }
+        items
+    }
+
+    /// What a queue holds, by its logical id: visible, in flight and delayed.
+    pub(crate) async fn waiting(&self, logical: &str) -> [u64; 3] {
+        let name = &self.twin.template().queues.iter().find(|queue| queue.logical_id == logical).unwrap().name;
+        let queues = self.control(Method::GET, "/_tidings/queues", None).await;
+        let queue = queues.as_array().unwrap().iter().find(|queue| queue["name"] == name.as_str()).unwrap();
+        ["visible", "inFlight", "delayed"].map(|state| queue[state].as_u64().unwrap())
+    }
+
+    /// Waits until nothing is being worked on, whatever waits for its time.
+    pub(crate) async fn idle(&self) {
+        eventually("nothing is being worked on", async || {
+            let queues = self.control(Method::GET, "/_tidings/queues", None).await;
+            queues.as_array().unwrap().iter().all(|queue| queue["visible"] == 0 && queue["inFlight"] == 0)
+        })
+        .await;
+    }
+
+    /// Puts a job on a queue, by its logical id, as something that the queue has not seen yet.
+    pub(crate) async fn enqueue(&self, logical: &str, job: &Job, deduplication_id: &str) {
+        let url = &self.twin.template().queues.iter().find(|queue| queue.logical_id == logical).unwrap().url;
+        let body = serde_json::to_string(job).unwrap();
+        let request = self.sqs().send_message().queue_url(url).message_body(body);
+        let request = request.message_group_id(job.user().digest()).message_deduplication_id(deduplication_id);
+        request.send().await.unwrap();
+    }
+
+    /// Puts a timer on the `later` queue, to be looked at when it is due.
+    pub(crate) async fn set_timer(&self, timer: &Timer) {
+        let url = &self.environment("TimerFunction")["TIDINGS_LATER_QUEUE_URL"];
+        let delay = i32::try_from(Timestamp::now().seconds_until(timer.due())).unwrap();
+        let body = serde_json::to_string(timer).unwrap();
+        self.sqs().send_message().queue_url(url).message_body(body).delay_seconds(delay).send().await.unwrap();
+    }
+
+    /// What providers were asked to send.
+    pub(crate) async fn outbox(&self) -> Vec<Value> {
+        self.control(Method::GET, "/_tidings/outbox", None).await.as_array().unwrap().clone()
     }
 
     pub(crate) async fn control(&self, method: Method, path: &str, body: Option<Value>) -> Value {
@@ -249,13 +315,44 @@ impl World {
         alert: &str,
         change: impl FnOnce(&mut SendRequest),
     ) -> String {
-        let mut request = SendRequest {
+        let mut request = Self::text(aliases, alert);
+        change(&mut request);
+        self.backend().send(&request, None).await.unwrap().request_id
+    }
+
+    /// The request for a message to these users.
+    pub(crate) fn text(aliases: &[&str], alert: &str) -> SendRequest {
+        SendRequest {
             audiences: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
             content: Content { alert: Some(alert.to_owned()), ..Content::default() },
             ..SendRequest::default()
-        };
-        change(&mut request);
-        self.backend().send(&request, None).await.unwrap().request_id
+        }
+    }
+
+    /// A request as `send` would accept it at this time; nothing is sent.
+    pub(crate) fn accepted(request: SendRequest, at: Timestamp) -> Accepted {
+        let id = MessageId::new(at, tidings_crypto::random::bytes().unwrap());
+        message::accept(request, APP.parse().unwrap(), id, at).unwrap()
+    }
+
+    /// A delivery to one user as `send` would queue it.
+    pub(crate) fn job(message: &Accepted, alias: &str) -> Job {
+        Job::Deliver(Box::new(message.deliveries(&[alias.to_owned()]).next().unwrap()))
+    }
+
+    /// Sends a body as it is, under an idempotency key.
+    pub(crate) async fn post(&self, body: &Value, key: &str) -> Answer {
+        let authorization = format!("Bearer {}", self.key.expose());
+        let headers = [("authorization", authorization.as_str()), ("idempotency-key", key)];
+        let url = format!("{}/v1/messages", self.twin.api_url());
+        self.request(Method::POST, &url, &headers, body.to_string()).await
+    }
+
+    /// Asks for the cancellation of a message.
+    pub(crate) async fn cancel(&self, id: &str) -> Answer {
+        let authorization = format!("Bearer {}", self.key.expose());
+        let url = format!("{}/v1/messages/{id}", self.twin.api_url());
+        self.request(Method::DELETE, &url, &[("authorization", authorization.as_str())], "").await
     }
 
     pub(crate) async fn trail(&self, id: &str) -> Trail {
@@ -295,6 +392,11 @@ fn count_messages(queues: &Value) -> usize {
             .sum()
     };
     queues.as_array().unwrap().iter().map(of).sum::<u64>() as usize
+}
+
+/// What has happened to a message for one recipient.
+pub(crate) fn happened(trail: &RecipientTrail) -> Vec<Event> {
+    trail.transitions.iter().map(|transition| transition.event).collect()
 }
 
 pub(crate) fn seconds() -> u64 {
@@ -343,9 +445,51 @@ impl Socket {
     }
 
     /// The next message, and everything it says.
-    pub(crate) async fn message(&mut self) -> tidings_wire::MessageFrame {
+    pub(crate) async fn message(&mut self) -> MessageFrame {
         match self.frame().await {
             Frame::Message(message) => *message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Acknowledges one message.
+    pub(crate) async fn ack(&mut self, message: &MessageFrame) {
+        let place = message.position.unwrap();
+        self.say(json!({"action": "ack", "id": message.id, "epoch": place.epoch, "seq": place.seq})).await;
+    }
+
+    /// What is replayed after a place, or after the one that the service keeps.
+    pub(crate) async fn sync(&mut self, after: Option<Position>) -> (Vec<String>, Synced) {
+        let mut action = json!({"action": "sync"});
+        if let Some(place) = after {
+            action["epoch"] = place.epoch.into();
+            action["seq"] = place.seq.into();
+        }
+        self.say(action).await;
+        let mut ids = Vec::new();
+        loop {
+            match self.frame().await {
+                Frame::Message(message) => ids.push(message.id),
+                Frame::Synced(synced) => return (ids, synced),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The head of the mailbox. Whatever was posted before comes before the answer: this fails then.
+    pub(crate) async fn ping(&mut self) -> Pong {
+        self.say(json!({"action": "ping"})).await;
+        match self.frame().await {
+            Frame::Pong(pong) => pong,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Says what is answered with an error; its code.
+    pub(crate) async fn refused(&mut self, action: Value) -> String {
+        self.say(action).await;
+        match self.frame().await {
+            Frame::Error(error) => error.code,
             other => panic!("{other:?}"),
         }
     }

@@ -1,0 +1,1 @@
+//! What overtakes what, and what comes twice.

@@ -1,0 +1,145 @@
+//! Messages that are cancelled after they were sent, or replaced by a newer one: nothing of them begins any more.
+
+use tidings_domain::{Position, Timer, Timestamp, fallback::StepDue};
+use tidings_wire::{
+    Platform, SendRequest,
+    send::{Channel, FallbackStep},
+    trail::{DeviceState, Event as Happened, RecipientTrail, State},
+};
+
+use crate::world::{World, eventually, happened};
+
+/// A chain of one SMS, further off than any test.
+fn with_chain(request: &mut SendRequest) {
+    request.fallback = Some(vec![FallbackStep { channel: Channel::Sms, after: Some(3_600) }]);
+}
+
+async fn reachable_by_sms(world: &World, alias: &str, token: &str) -> tidings_client::Identity {
+    let mut registration = World::registration(alias, token);
+    registration.mobile = Some("+8613800138000".to_owned());
+    let answer = world.backend().register(&registration).await.unwrap();
+    tidings_client::Identity::from_answer(&answer).unwrap()
+}
+
+/// Lets the first step of a chain come due now: by its timer, and as one that has passed its timer already.
+async fn step_is_due(world: &World, alias: &str, id: &str, position: Position) {
+    let due = Timestamp::now();
+    let step = StepDue { user: World::user(alias), position, id: id.parse().unwrap(), step: 0, due, waited: false };
+    let url = &world.environment("TimerFunction")["TIDINGS_FALLBACK_QUEUE_URL"];
+    let body = serde_json::to_string(&step).unwrap();
+    world.set_timer(&Timer::Step(step)).await;
+    world.sqs().send_message().queue_url(url).message_body(body).send().await.unwrap();
+    world.idle().await;
+}
+
+async fn recipient(world: &World, id: &str, alias: &str) -> RecipientTrail {
+    let trail = world.trail(id).await;
+    trail.recipients.into_iter().find(|recipient| recipient.alias == alias).unwrap()
+}
+
+async fn ended(world: &World, id: &str, alias: &str, state: State) -> RecipientTrail {
+    eventually(&format!("{state}"), async || recipient(world, id, alias).await.state == state).await;
+    recipient(world, id, alias).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_cancelled_message_begins_any_more() {
+    let world = World::start().await;
+    let alice = reachable_by_sms(&world, "alice", "a").await;
+    reachable_by_sms(&world, "carol", "c").await;
+    let mut bob = world.online("bob", "b").await;
+    let id = world.send_with(&["alice", "bob"], "cancelled", with_chain).await;
+    let other = world.send_with(&["carol"], "not cancelled", with_chain).await;
+    let shown = bob.message().await;
+    bob.ack(&shown).await;
+    ended(&world, &id, "bob", State::Confirmed).await;
+    let place = ended(&world, &id, "alice", State::Pending).await.position.unwrap();
+    let elsewhere = ended(&world, &other, "carol", State::Pending).await.position.unwrap();
+
+    assert_eq!(world.cancel(&id).await.status, 200);
+    let trail = ended(&world, &id, "alice", State::Suppressed).await;
+    let told = [Happened::Accepted, Happened::Stored, Happened::Offline, Happened::Cancelled];
+    assert_eq!((happened(&trail), trail.position), (told.to_vec(), Some(place)));
+
+    // Its chain, and the chain of one that was not cancelled, to tell that a chain would have fired.
+    step_is_due(&world, "alice", &id, place).await;
+    assert_eq!(world.outbox().await.len(), 0);
+    assert_eq!(happened(&recipient(&world, &id, "alice").await), told);
+    step_is_due(&world, "carol", &other, elsewhere).await;
+    ended(&world, &other, "carol", State::FallbackDelivered).await;
+    assert_eq!(world.outbox().await.len(), 1);
+
+    // A device that comes back is not given it, and is past it.
+    let mut alice = world.socket(&alice).await;
+    let (replayed, synced) = alice.sync(None).await;
+    assert_eq!((replayed.len(), synced.position, synced.more), (0, place, false));
+    // Who has it keeps it.
+    let bobs = ended(&world, &id, "bob", State::Confirmed).await;
+    assert_eq!(bobs.devices[0].state, DeviceState::Confirmed);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_away_is_given_the_newest_under_a_key_alone() {
+    let world = World::start().await;
+    let carol = reachable_by_sms(&world, "carol", "c").await;
+    let send = async |alert: &str, key: Option<&str>, platform: Platform| {
+        let keyed = |request: &mut SendRequest| {
+            request.collapse_key = key.map(str::to_owned);
+            request.platform = Some(platform);
+            with_chain(request);
+        };
+        let id = world.send_with(&["carol"], alert, keyed).await;
+        world.until(&id, State::Pending).await;
+        id
+    };
+    let first = send("1:0", Some("score"), Platform::All).await;
+    let plain = send("half time", None, Platform::All).await;
+    let other_key = send("rain", Some("weather"), Platform::All).await;
+    let second = send("2:0", Some("score"), Platform::All).await;
+    let other_platform = send("2:0 for phones", Some("score"), Platform::Ios).await;
+    let third = send("3:0", Some("score"), Platform::All).await;
+
+    for (n, id) in [&first, &second].into_iter().enumerate() {
+        let trail = world.until(id, State::Suppressed).await;
+        let told = [Happened::Accepted, Happened::Stored, Happened::Offline, Happened::Replaced];
+        assert_eq!(happened(&trail), told, "{n}");
+        step_is_due(&world, "carol", id, trail.position.unwrap()).await;
+    }
+    assert_eq!(world.outbox().await.len(), 0, "what was replaced is not sent by SMS either");
+    for id in [&plain, &other_key, &other_platform, &third] {
+        let trail = world.until(id, State::Pending).await;
+        assert!(!happened(&trail).contains(&Happened::Replaced));
+    }
+
+    // A browser: the one for phones is not for it.
+    let mut carol = world.socket(&carol).await;
+    let (replayed, synced) = carol.sync(None).await;
+    assert_eq!(replayed, [plain, other_key, third]);
+    assert_eq!((synced.position.seq, synced.recovered), (6, true));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_shown_before_stays_confirmed() {
+    let world = World::start().await;
+    let mut alice = world.online("alice", "a").await;
+    let other = world.device("alice", "b").await;
+    let keyed = |request: &mut SendRequest| request.collapse_key = Some("score".to_owned());
+    let first = world.send_with(&["alice"], "1:0", keyed).await;
+    let shown = alice.message().await;
+    alice.ack(&shown).await;
+    world.until(&first, State::Confirmed).await;
+    let second = world.send_with(&["alice"], "2:0", keyed).await;
+    assert_eq!(alice.message().await.id, second);
+    let trail = world.until(&first, State::Confirmed).await;
+    assert_eq!(trail.devices[0].state, DeviceState::Confirmed);
+    // The user's other device was not shown it: it is given the newest.
+    let (replayed, _) = world.socket(&other).await.sync(None).await;
+    assert_eq!(replayed, [second]);
+    // Cancelled after it was shown: likewise.
+    assert_eq!(world.cancel(&first).await.status, 200);
+    world.stored().await;
+    world.until(&first, State::Confirmed).await;
+    world.end().await;
+}
