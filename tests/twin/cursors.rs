@@ -3,11 +3,7 @@
 
 use serde_json::{Value, json};
 use tidings_client::Identity;
-use tidings_domain::{
-    Delivery, DeviceId, Position, Timestamp, UserKey,
-    delivery::{self, Job, Plan},
-};
-use tidings_store::Appended;
+use tidings_domain::{DeviceId, Position, Timestamp};
 use tidings_wire::trail::{DeviceState, State};
 
 use crate::world::{World, eventually};
@@ -119,29 +115,11 @@ async fn a_cursor_outlives_a_registration_and_stays_with_its_user() {
     world.end().await;
 }
 
-/// Appends to a mailbox as `deliver` would.
-async fn fill(world: &World, user: &UserKey, count: usize) -> Vec<String> {
-    let users = world.users();
-    let mut view = users.view(user, Timestamp::now()).await.unwrap();
-    let mut ids = Vec::new();
-    for n in 0..count {
-        let now = Timestamp::now();
-        let message = World::accepted(World::text(&[&user.alias], &n.to_string()), now);
-        let Job::Deliver(delivery) = World::job(&message, &user.alias) else { panic!("a delivery") };
-        let delivery: Delivery = *delivery;
-        let Plan::Append { entry, .. } = delivery::plan(&delivery, &view, now) else { panic!("new") };
-        assert_eq!(users.append(user, &entry).await.unwrap(), Appended::Stored);
-        view.tail = Some(*entry);
-        ids.push(delivery.id.to_string());
-    }
-    ids
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_longer_than_a_page_is_replayed_page_by_page() {
     let world = World::start().await;
-    let (user, identity) = (World::user("alice"), world.device("alice", "a").await);
-    let ids = fill(&world, &user, 250).await;
+    let identity = world.device("alice", "a").await;
+    let ids = world.fill("alice", 250).await;
     let mut alice = world.socket(&identity).await;
     let head = alice.ping().await.position;
     assert_eq!(head.seq, 250);

@@ -5,7 +5,7 @@
 //! - [`delivery`]: what happens to a message, whatever happens around it
 //! - [`scheduled`], [`withdrawn`], [`redelivery`], [`cursors`], [`lanes`], [`rollover`]: one option of a message, or one part of
 //!   the protocol each
-//! - [`races`]: what overtakes what, and what comes twice
+//! - [`races`]: what overtakes what; [`repeats`]: what comes twice, or is left half done
 //! - [`budget`]: the AWS requests that each thing costs
 //! - [`demo`]: the command line's demo, and that it misses every function
 //! - [`interop`]: a frame off the wire in other people's libraries
@@ -26,6 +26,7 @@ mod races;
 mod redelivery;
 mod refusals_http;
 mod refusals_socket;
+mod repeats;
 mod rights;
 mod rollover;
 mod scheduled;

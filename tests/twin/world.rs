@@ -20,13 +20,17 @@ use hyper_util::{
 use serde_json::{Value, json};
 use tidings_client::{Backend, Identity};
 use tidings_crypto::app_key::AppKey;
-use tidings_domain::{AppId, Message as Accepted, MessageId, Timer, Timestamp, UserKey, delivery::Job, message};
+use tidings_domain::{
+    AppId, Message as Accepted, MessageId, Timer, Timestamp, UserKey,
+    delivery::{self, Job, Plan},
+    message,
+};
 use tidings_local::{
     functions::Source,
     gateway::websocket::SocketLimits,
     stack::{Twin, TwinOptions},
 };
-use tidings_store::{App, Directory, Messages, Users};
+use tidings_store::{App, Appended, Directory, Messages, Users};
 use tidings_wire::{
     Frame, MessageFrame, Platform, RegisterRequest, SendRequest, Trail,
     action::Position,
@@ -338,6 +342,24 @@ impl World {
     /// A delivery to one user as `send` would queue it.
     pub(crate) fn job(message: &Accepted, alias: &str) -> Job {
         Job::Deliver(Box::new(message.deliveries(&[alias.to_owned()]).next().unwrap()))
+    }
+
+    /// Appends messages to a mailbox as `deliver` would that has seen nobody connected.
+    pub(crate) async fn fill(&self, alias: &str, count: usize) -> Vec<String> {
+        let (users, user) = (self.users(), Self::user(alias));
+        let mut view = users.view(&user, Timestamp::now()).await.unwrap();
+        view.connections.clear();
+        let mut ids = Vec::new();
+        for n in 0..count {
+            let now = Timestamp::now();
+            let message = Self::accepted(Self::text(&[alias], &n.to_string()), now);
+            let Job::Deliver(delivery) = Self::job(&message, alias) else { panic!("a delivery") };
+            let Plan::Append { entry, .. } = delivery::plan(&delivery, &view, now) else { panic!("new") };
+            assert_eq!(users.append(&user, &entry).await.unwrap(), Appended::Stored);
+            view.tail = Some(*entry);
+            ids.push(message.id.to_string());
+        }
+        ids
     }
 
     /// Sends a body as it is, under an idempotency key.

@@ -1,0 +1,189 @@
+//! What comes twice, what is left half done, and what was given up and comes back: one message, all the same.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use tidings_domain::{MessageId, Timestamp, delivery::Job, digest, message};
+use tidings_local::{
+    faults::{Fault, Rule},
+    ledger::Service,
+};
+use tidings_store::Stored;
+use tidings_wire::{
+    MessageFrame, SendRequest,
+    trail::{Event as Happened, State},
+};
+
+use crate::world::{APP, Answer, Socket, World, eventually, happened};
+
+/// The next message; repeats of `known` before it must stand where it stands.
+async fn next_after(socket: &mut Socket, known: &MessageFrame) -> MessageFrame {
+    loop {
+        let message = socket.message().await;
+        if message.id != known.id {
+            return message;
+        }
+        assert_eq!(message, *known, "the same again");
+    }
+}
+
+/// Proves that a message stands once at the head: the next one stands directly behind it.
+async fn stands_once(world: &World, socket: &mut Socket, known: &MessageFrame) {
+    world.idle().await;
+    let id = world.send(&["alice"], "next").await;
+    let next = next_after(socket, known).await;
+    assert_eq!((&next.id, next.position.unwrap().seq), (&id, known.position.unwrap().seq + 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stored_and_not_queued_is_queued_by_the_senders_repeat() {
+    let world = World::start().await;
+    let mut alice = world.online("alice", "a").await;
+    let body = json!({"audiences": ["alice"], "alert": "half done"});
+    // What a worker leaves behind that dies between its two writes.
+    let request = SendRequest::parse(body.as_object().unwrap().clone()).unwrap();
+    let app: tidings_domain::AppId = APP.parse().unwrap();
+    let id = MessageId::of_key(&app, "order-7");
+    let message = message::accept(request, app, id.clone(), Timestamp::now()).unwrap();
+    let stored = Stored::new(&message, vec!["alice".to_owned()], digest(body.to_string().as_bytes()));
+    assert_eq!(world.messages().store(&stored).await.unwrap(), None);
+    assert_eq!(world.until(id.as_str(), State::Accepted).await.position, None);
+
+    let mut bodies = Vec::new();
+    for _ in 0..2 {
+        let answer = world.post(&body, "order-7").await;
+        assert_eq!((answer.status.as_u16(), &answer.headers["idempotency-replay"]), (202, &"true".parse().unwrap()));
+        bodies.push(answer.body);
+    }
+    assert_eq!(bodies[0], bodies[1]);
+    let shown = alice.message().await;
+    assert_eq!(shown.id, id.as_str());
+    stands_once(&world, &mut alice, &shown).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_queued_again_is_found_within_the_window_and_beyond_it() {
+    let world = World::start().await;
+    let mut alice = world.online("alice", "a").await;
+    let message = World::accepted(World::text(&["alice"], "again and again"), Timestamp::now());
+    let job = World::job(&message, "alice");
+    // In both lanes, each time as if it were new to the queue.
+    for (queue, deduplication_id) in [("DeliverQueue", "1"), ("DeliverQueue", "2"), ("BulkQueue", "3")] {
+        world.enqueue(queue, &job, deduplication_id).await;
+    }
+    let shown = alice.message().await;
+    assert_eq!((shown.id.as_str(), shown.position.unwrap().seq), (message.id.as_str(), 1));
+    stands_once(&world, &mut alice, &shown).await;
+
+    // Beyond what the newest entry remembers: by its age, and by the number of its receives.
+    world.fill("alice", 40).await;
+    let Job::Deliver(mut late) = job.clone() else { panic!("a delivery") };
+    late.accepted = Timestamp(late.accepted.0 - 300_000);
+    world.enqueue("DeliverQueue", &Job::Deliver(late), "4").await;
+    assert_eq!(alice.message().await.position, shown.position, "at its old place");
+    world.set_event_source("DeliverFunction", false).await;
+    world.idle().await;
+    world.enqueue("DeliverQueue", &job, "5").await;
+    let queue = &world.environment("SendFunction")["TIDINGS_DELIVER_QUEUE_URL"];
+    let received = world.sqs().receive_message().queue_url(queue).visibility_timeout(0).send().await.unwrap();
+    assert_eq!(received.messages().len(), 1, "a worker died with it");
+    world.set_event_source("DeliverFunction", true).await;
+    assert_eq!(alice.message().await.position, shown.position, "at its old place");
+    world.idle().await;
+    assert_eq!(alice.ping().await.position.seq, 42);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_dead_letter_is_delivered_late_unless_it_was_cancelled_meanwhile() {
+    let world = World::start().await;
+    let mut alice = world.online("alice", "a").await;
+    let long_ago = Timestamp(Timestamp::now().0 - 3_600_000);
+    let mut messages = Vec::new();
+    for alert in ["cancelled", "kept"] {
+        let message = World::accepted(World::text(&["alice"], alert), long_ago);
+        let stored = Stored::new(&message, vec!["alice".to_owned()], "hash".to_owned());
+        assert_eq!(world.messages().store(&stored).await.unwrap(), None);
+        world.enqueue("DeliverDeadLetters", &World::job(&message, "alice"), alert).await;
+        messages.push(message.id.to_string());
+    }
+    assert_eq!(world.cancel(&messages[0]).await.status, 200);
+    let name = |logical: &str| {
+        let queues = &world.twin.template().queues;
+        queues.iter().find(|queue| queue.logical_id == logical).unwrap().name.clone()
+    };
+    eventually("its withdrawal has passed", async || world.waiting("DeliverQueue").await == [0, 0, 0]).await;
+    let path = format!("/_tidings/queues/{}/redrive", name("DeliverDeadLetters"));
+    assert_eq!(world.control(Method::POST, &path, None).await, json!({"moved": 2}));
+
+    assert_eq!(alice.message().await.id, messages[1]);
+    world.stored().await;
+    assert_eq!(alice.ping().await.position.seq, 1);
+    let trail = world.until(&messages[0], State::Suppressed).await;
+    assert_eq!((trail.position, happened(&trail)), (None, vec![Happened::Accepted, Happened::Cancelled]));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_after_its_post_posts_again_under_the_same_place() {
+    let world = World::with(|options| options.event_sources.retry_after = Some(Duration::from_secs(1))).await;
+    let mut alice = world.online("alice", "a").await;
+    let died = Rule::new(Fault::KillAfter).function("DeliverFunction").service(Service::Connections);
+    let died = world.twin.faults().add(died.operation("PostToConnection"));
+    let first = world.send(&["alice"], "first").await;
+    let second = world.send(&["alice"], "second").await;
+    let shown = alice.message().await;
+    assert_eq!((&shown.id, world.twin.faults().hits(died)), (&first, 1));
+    assert_eq!(alice.message().await, shown, "again, and before anything else");
+    let next = alice.message().await;
+    assert_eq!((&next.id, next.position.unwrap().seq), (&second, shown.position.unwrap().seq + 1));
+    // The same where it dies after it has stored, and before it posts.
+    let died = Rule::new(Fault::KillAfter).function("DeliverFunction").service(Service::DynamoDb);
+    let died = world.twin.faults().add(died.operation("PutItem"));
+    let third = world.send(&["alice"], "third").await;
+    let shown = alice.message().await;
+    assert_eq!((&shown.id, world.twin.faults().hits(died)), (&third, 1));
+    stands_once(&world, &mut alice, &shown).await;
+    world.end().await;
+}
+
+/// Sends until there is an answer, as a backend does.
+async fn persist(world: &World, body: &Value, key: &str) -> (Answer, usize) {
+    for attempt in 0..20 {
+        let answer = world.post(body, key).await;
+        if answer.status.as_u16() < 500 && answer.status != 409 {
+            return (answer, attempt);
+        }
+    }
+    panic!("no answer")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_a_hundred_times_in_parallel_is_one_message_though_workers_die() {
+    let world = World::start().await;
+    let mut alice = world.online("alice", "a").await;
+    let body = json!({"audiences": ["alice"], "alert": "once"});
+    // One dies when it has written the record, another when it has fed the queue.
+    let dies = |service, operation: &str| {
+        let rule = Rule::new(Fault::KillAfter).function("SendFunction").service(service);
+        world.twin.faults().add(rule.operation(operation))
+    };
+    let rules = [dies(Service::DynamoDb, "PutItem"), dies(Service::Sqs, "SendMessageBatch")];
+    let sends = (0..100).map(|_| persist(&world, &body, "order-7"));
+    let answers = futures_util::future::join_all(sends).await;
+    assert_eq!(rules.map(|rule| world.twin.faults().hits(rule)), [1, 1]);
+    assert!(answers.iter().map(|(_, attempts)| attempts).sum::<usize>() >= 2, "who was served by the dead asked again");
+    let (one, _) = &answers[0];
+    assert!(answers.iter().all(|(answer, _)| answer.status == 202 && answer.body == one.body));
+    let first = answers.iter().filter(|(answer, _)| !answer.headers.contains_key("idempotency-replay")).count();
+    assert!(first <= 1, "{first} of the answers were the first");
+
+    let other = world.post(&json!({"audiences": ["alice"], "alert": "twice"}), "order-7").await;
+    assert_eq!((other.status.as_u16(), other.json()["code"].as_str()), (422, Some("idempotency_key_reused")));
+    let shown = alice.message().await;
+    assert_eq!(one.json()["requestId"], shown.id);
+    stands_once(&world, &mut alice, &shown).await;
+    world.end().await;
+}
