@@ -1,8 +1,9 @@
 //! The AWS requests that each thing costs, counted by the twin.
 
 use serde_json::json;
+use tidings_domain::{Timer, Timestamp, delivery::Again};
 use tidings_local::ledger::{Service, TraceSummary};
-use tidings_wire::Frame;
+use tidings_wire::{Frame, SendRequest};
 
 use crate::world::{World, eventually};
 
@@ -86,15 +87,12 @@ async fn a_message_that_is_not_kept_needs_no_write() {
     world.end().await;
 }
 
-/// The newest quiet trace that this route began.
-async fn newest(world: &World, route: &str) -> TraceSummary {
-    let mut found = None;
-    eventually(&format!("{route} is quiet"), async || {
-        found = world.twin.ledger().recent(100).into_iter().find(|trace| trace.origin == route && trace.quiet);
-        found.is_some()
-    })
-    .await;
-    found.unwrap()
+/// The newest trace that this route began, once it has begun it so many times and nothing of it is running or waiting.
+async fn newest(world: &World, route: &str, times: usize) -> TraceSummary {
+    let ledger = world.twin.ledger();
+    let begun = || ledger.recent(100).into_iter().filter(|trace| trace.origin == route).collect::<Vec<_>>();
+    eventually(&format!("{route} has begun"), async || begun().len() == times).await;
+    ledger.settled(&begun()[0].trace_id).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,12 +103,108 @@ async fn an_acknowledgement_and_a_heartbeat_stay_within_their_budgets() {
     let place = alice.message().await.position.unwrap();
     alice.say(json!({"action": "ack", "id": id, "epoch": place.epoch, "seq": place.seq})).await;
     world.until(&id, tidings_wire::trail::State::Confirmed).await;
-    let ack = newest(&world, "ack").await;
+    let ack = newest(&world, "ack", 1).await;
     assert_eq!(counts(&ack), [1_000, 1_000, 0, 0], "{}", ack.cost);
 
     alice.say(json!({"action": "ping"})).await;
     assert!(matches!(alice.frame().await, Frame::Pong(pong) if pong.position == place));
-    let ping = newest(&world, "ping").await;
+    let ping = newest(&world, "ping", 1).await;
     assert_eq!(counts(&ping), [2_000, 0, 0, 0], "{}", ping.cost);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_replaces_another_costs_one_write_more() {
+    let world = World::start().await;
+    world.send(&["warm-up"], "x").await;
+    for (n, writes) in [2_000, 3_000, 3_000].into_iter().enumerate() {
+        let keyed = |request: &mut SendRequest| request.collapse_key = Some("score".to_owned());
+        let id = world.send_with(&["alice"], &n.to_string(), keyed).await;
+        let cost = cost_of(&world, &id).await;
+        assert_eq!(counts(&cost), [1_000, writes, 1_000, 0], "{}", cost.cost);
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_sent_later_costs_its_timer_more() {
+    let world = World::start().await;
+    world.send(&["warm-up"], "x").await;
+    let mut alice = world.online("alice", "a").await;
+    let at = Timestamp::now().plus_seconds(1);
+    let id = world.send_with(&["alice"], "later", |request| request.send_at = Some(at)).await;
+    assert_eq!(alice.message().await.id, id);
+    // One write says that it has begun, one send sets the timer.
+    let cost = cost_of(&world, &id).await;
+    assert_eq!(counts(&cost), [1_000, 3_000, 2_000, 1_000], "{}", cost.cost);
+
+    // Beyond the reach of a queue's delay the due table keeps the timer.
+    let at = Timestamp::now().plus_seconds(3_600);
+    let id = world.send_with(&["alice"], "in an hour", |request| request.send_at = Some(at)).await;
+    let cost = cost_of(&world, &id).await;
+    assert_eq!(counts(&cost), [0, 2_000, 0, 0], "{}", cost.cost);
+    assert_eq!(world.cancel(&id).await.status, 200);
+    let cancel = newest(&world, &format!("DELETE /v1/messages/{id}"), 1).await;
+    assert_eq!(counts(&cancel), [1_000, 1_000, 0, 0], "{}", cancel.cost);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_costs_a_read_and_a_write_and_the_same_for_each_recipient() {
+    let world = World::start().await;
+    let id = world.send(&["alice", "bob"], "Hello").await;
+    cost_of(&world, &id).await;
+    assert_eq!(world.cancel(&id).await.status, 200);
+    let cancel = newest(&world, &format!("DELETE /v1/messages/{id}"), 1).await;
+    assert_eq!(counts(&cancel), [3_000, 3_000, 1_000, 0], "{}", cancel.cost);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cumulative_acknowledgement_costs_a_write_for_each_message_and_one_for_the_cursor() {
+    let world = World::start().await;
+    let mut alice = world.online("alice", "a").await;
+    let mut place = None;
+    for n in 0..5 {
+        world.send(&["alice"], &n.to_string()).await;
+        place = alice.message().await.position;
+    }
+    let place = place.unwrap();
+    // Who the connection is, what is known of the user, and one page of the log. The second time, nothing is new.
+    for (time, writes) in [(1, 6_000), (2, 1_000)] {
+        alice.say(json!({"action": "ack", "epoch": place.epoch, "seq": place.seq})).await;
+        let ack = newest(&world, "ack", time).await;
+        assert_eq!(counts(&ack), [3_000, writes, 0, 0], "{}", ack.cost);
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redelivery_costs_two_reads_a_write_and_two_sends() {
+    let world = World::start().await;
+    world.send(&["warm-up"], "x").await;
+    let mut alice = world.online("alice", "a").await;
+    let confirm = |request: &mut SendRequest| {
+        request.content.need_confirm = Some(true);
+        request.ttl = Some(100);
+    };
+    let id = world.send_with(&["alice"], "please confirm", confirm).await;
+    let message = alice.message().await;
+    world.idle().await;
+    // The timer of the first one more than an ordinary message; it keeps the trace from being quiet.
+    let cost = world.twin.ledger().find(&id).unwrap();
+    assert_eq!(counts(&cost), [1_000, 2_000, 2_000, 1_000], "{}", cost.cost);
+    // Once through the other lane, once to the next timer; the last one has none after it. The test's own send counts too.
+    for (attempt, sends) in [(0, 3_000), (1, 2_000)] {
+        let trace = world.twin.ledger().begin("redelivery");
+        let position = message.position.unwrap();
+        let due = Timestamp::now();
+        let again = Again { user: World::user("alice"), position, id: id.parse().unwrap(), attempt, due };
+        world.set_traced_timer(&Timer::Again(again), &trace.header()).await;
+        assert_eq!(alice.message().await.id, id);
+        world.idle().await;
+        let cost = world.twin.ledger().find(trace.as_str()).unwrap();
+        assert_eq!(counts(&cost), [2_000, 1_000, sends, 1_000], "{}", cost.cost);
+    }
     world.end().await;
 }

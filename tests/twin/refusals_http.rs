@@ -3,6 +3,8 @@
 use http::Method;
 use serde_json::{Value, json};
 use tidings_crypto::app_key::AppKey;
+use tidings_domain::Timestamp;
+use tidings_wire::limits;
 
 use crate::world::{APP, World};
 
@@ -68,6 +70,7 @@ fn rows(key: &AppKey) -> Vec<Row> {
     };
     let other_secret = AppKey::generate(APP, [7; 32]).unwrap();
     let other_app = AppKey::generate("nobody", [7; 32]).unwrap();
+    let beyond_a_year = Timestamp::now().plus_seconds(limits::SEND_AT_AHEAD_SECONDS + 60);
     let many: Vec<String> = (0..1_001).map(|n| format!("user{n}")).collect();
     let post = |name, path, body: String, status, code| row(name, Method::POST, path, body, status, code, &[]);
     vec![
@@ -140,7 +143,25 @@ fn rows(key: &AppKey) -> Vec<Row> {
         send("ttl over 28 days", with(good_message(), "ttl", json!(2_419_201)), &["ttl"]),
         send("fractional badge", with(good_message(), "badge", json!(1.5)), &["badge"]),
         send("persist of the wrong type", with(good_message(), "persist", json!("yes")), &["persist"]),
-        send("scheduled send", with(good_message(), "sendAt", json!("2099-01-01T00:00:00Z")), &["sendAt"]),
+        send("time in the past", with(good_message(), "sendAt", json!("2020-01-01T00:00:00Z")), &["sendAt"]),
+        send("this moment", with(good_message(), "sendAt", json!(Timestamp::now())), &["sendAt"]),
+        send("time beyond a year", with(good_message(), "sendAt", json!(beyond_a_year)), &["sendAt"]),
+        send("time without a zone", with(good_message(), "sendAt", json!("2099-01-01T00:00:00")), &["sendAt"]),
+        send("time of the wrong type", with(good_message(), "sendAt", json!(1_795_324_231)), &["sendAt"]),
+        send("unknown priority", with(good_message(), "priority", json!("urgent")), &["priority"]),
+        send("priority of the wrong type", with(good_message(), "priority", json!(1)), &["priority"]),
+        send("need to confirm of the wrong type", with(good_message(), "needConfirm", json!("yes")), &["needConfirm"]),
+        send("negative duration", with(good_message(), "duration", json!(-1)), &["duration"]),
+        send("fractional duration", with(good_message(), "duration", json!(300.5)), &["duration"]),
+        send("duration of the wrong type", with(good_message(), "duration", json!("300")), &["duration"]),
+        send("empty collapse key", with(good_message(), "collapseKey", json!("")), &["collapseKey"]),
+        send("over-long collapse key", with(good_message(), "collapseKey", json!("x".repeat(65))), &["collapseKey"]),
+        send("collapse key of the wrong type", with(good_message(), "collapseKey", json!(["k"])), &["collapseKey"]),
+        send(
+            "time and lane of the wrong kind",
+            with(with(good_message(), "sendAt", json!("2020-01-01T00:00:00Z")), "priority", json!("low")),
+            &["priority"],
+        ),
         send("malformed time", with(good_message(), "sendAt", json!("tomorrow")), &["sendAt"]),
         send("audience that is not served", with(good_message(), "audienceType", json!("TAG")), &["audienceType"]),
         send("unknown field", with(good_message(), "audience", json!([])), &["audience"]),
@@ -187,6 +208,30 @@ fn rows(key: &AppKey) -> Vec<Row> {
             "not_found",
             &[],
         ),
+        row(
+            "cancelling an unknown message",
+            Method::DELETE,
+            "/v1/messages/3087bacc-b601-808f-950b-edbf79e06a73",
+            String::new(),
+            404,
+            "not_found",
+            &[],
+        ),
+        row("cancelling no message's id", Method::DELETE, "/v1/messages/1", String::new(), 404, "not_found", &[]),
+        row(
+            "cancelling under an id in capitals",
+            Method::DELETE,
+            "/v1/messages/3087BACC-B601-808F-950B-EDBF79E06A73",
+            String::new(),
+            404,
+            "not_found",
+            &[],
+        ),
+        row("cancelling everything", Method::DELETE, "/v1/messages", String::new(), 405, "method_not_allowed", &[]),
+        Row {
+            authorization: None,
+            ..row("cancelling without a key", Method::DELETE, "/v1/messages/1", String::new(), 401, "no_app_key", &[])
+        },
         row("malformed message id", Method::GET, "/v1/messages/1", String::new(), 404, "not_found", &[]),
         row("unknown device", Method::GET, "/v1/devices/nobody", String::new(), 404, "not_found", &[]),
         row("unknown device", Method::DELETE, "/v1/devices/nobody", String::new(), 404, "not_found", &[]),
@@ -235,6 +280,7 @@ async fn another_apps_messages_and_devices_are_not_there() {
     let authorization = format!("Bearer {}", stranger.expose());
     for (method, path) in [
         (Method::GET, format!("/v1/messages/{id}")),
+        (Method::DELETE, format!("/v1/messages/{id}")),
         (Method::GET, format!("/v1/devices/{}", device.id())),
         (Method::DELETE, format!("/v1/devices/{}", device.id())),
     ] {
@@ -243,5 +289,6 @@ async fn another_apps_messages_and_devices_are_not_there() {
         assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str()), (404, Some("not_found")), "{path}");
     }
     assert_eq!(world.backend().device(device.id()).await.unwrap().alias, "alice");
+    assert_eq!(world.trail(&id).await.cancelled_at, None);
     world.end().await;
 }

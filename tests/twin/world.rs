@@ -8,6 +8,7 @@ use std::{
 
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::{MessageSystemAttributeNameForSends, MessageSystemAttributeValue};
 use aws_smithy_http_client::Builder;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -221,10 +222,17 @@ impl World {
 
     /// Puts a timer on the `later` queue, to be looked at when it is due.
     pub(crate) async fn set_timer(&self, timer: &Timer) {
+        self.set_traced_timer(timer, &self.twin.ledger().begin("timer").header()).await;
+    }
+
+    /// The same as part of a trace.
+    pub(crate) async fn set_traced_timer(&self, timer: &Timer, trace: &str) {
         let url = &self.environment("TimerFunction")["TIDINGS_LATER_QUEUE_URL"];
         let delay = i32::try_from(Timestamp::now().seconds_until(timer.due())).unwrap();
-        let body = serde_json::to_string(timer).unwrap();
-        self.sqs().send_message().queue_url(url).message_body(body).delay_seconds(delay).send().await.unwrap();
+        let trace = MessageSystemAttributeValue::builder().data_type("String").string_value(trace).build().unwrap();
+        let request = self.sqs().send_message().queue_url(url).message_body(serde_json::to_string(timer).unwrap());
+        let header = MessageSystemAttributeNameForSends::AwsTraceHeader;
+        request.delay_seconds(delay).message_system_attributes(header, trace).send().await.unwrap();
     }
 
     /// What providers were asked to send.
