@@ -187,6 +187,7 @@ async fn what_a_device_may_not_confirm_is_a_named_error_and_changes_nothing() {
         ("everything up to nothing", all(BEGINNING), "unknown_epoch"),
         ("no place", json!({"id": ids[0]}), "invalid_fields"),
         ("half a place", json!({"id": ids[0], "epoch": head.epoch}), "invalid_fields"),
+        ("an empty id", json!({"id": "", "epoch": head.epoch, "seq": 3}), "invalid_fields"),
         ("an id of the wrong type", json!({"id": 7, "epoch": head.epoch, "seq": 1}), "invalid_fields"),
         ("a place of the wrong type", json!({"epoch": "x", "seq": -1}), "invalid_fields"),
         ("an unknown field", json!({"epoch": head.epoch, "seq": 1, "upTo": 3}), "invalid_fields"),

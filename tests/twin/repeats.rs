@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
-use tidings_domain::{MessageId, Timestamp, delivery::Job, digest, message};
+use tidings_domain::{
+    MessageId, Timestamp, UserView,
+    delivery::{self, Job, Plan},
+    digest, message,
+};
 use tidings_local::{
     faults::{Fault, Rule},
     ledger::Service,
 };
-use tidings_store::Stored;
-use tidings_wire::{
-    MessageFrame, SendRequest,
-    trail::{Event as Happened, State},
-};
+use tidings_store::{Appended, Stored};
+use tidings_wire::{MessageFrame, SendRequest, trail::State};
 
-use crate::world::{APP, Answer, Socket, World, eventually, happened};
+use crate::world::{APP, Answer, Socket, World, eventually};
 
 /// The next message; repeats of `known` before it must stand where it stands.
 async fn next_after(socket: &mut Socket, known: &MessageFrame) -> MessageFrame {
@@ -64,35 +65,71 @@ async fn what_was_stored_and_not_queued_is_queued_by_the_senders_repeat() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_is_answered_as_before_though_the_device_that_it_names_is_gone() {
+    let world = World::start().await;
+    let device = world.device("alice", "a").await;
+    let body = json!({"audienceType": "DEVICE", "audiences": [device.id()], "alert": "once"});
+    let first = world.post(&body, "order-7").await;
+    assert_eq!(first.status, 202);
+    let id = first.json()["requestId"].as_str().unwrap().to_owned();
+    world.until(&id, State::Pending).await;
+    world.backend().unregister(device.id()).await.unwrap();
+    let repeat = world.post(&body, "order-7").await;
+    assert_eq!((repeat.status.as_u16(), &repeat.body), (202, &first.body), "{repeat:?}");
+    assert_eq!(repeat.headers["idempotency-replay"], "true");
+    // Under a key of its own, or with another body, the device is what is wrong.
+    for (body, key) in [(&body, "order-8"), (&with_alert(&body, "twice"), "order-7")] {
+        let refused = world.post(body, key).await;
+        assert_eq!((refused.status.as_u16(), refused.json()["code"].as_str()), (400, Some("invalid_fields")));
+    }
+    world.end().await;
+}
+
+fn with_alert(body: &Value, alert: &str) -> Value {
+    let mut body = body.clone();
+    body["alert"] = alert.into();
+    body
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_queued_again_is_found_within_the_window_and_beyond_it() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
-    let message = World::accepted(World::text(&["alice"], "again and again"), Timestamp::now());
-    let job = World::job(&message, "alice");
-    // In both lanes, each time as if it were new to the queue.
-    for (queue, deduplication_id) in [("DeliverQueue", "1"), ("DeliverQueue", "2"), ("BulkQueue", "3")] {
-        world.enqueue(queue, &job, deduplication_id).await;
+    let now = Timestamp::now();
+    let five_minutes_ago = Timestamp(now.0 - 300_000);
+    let (late, young) = (World::text(&["alice"], "late"), World::text(&["alice"], "young"));
+    let messages = [World::accepted(late, five_minutes_ago), World::accepted(young, now)];
+    let [late, young] = messages.each_ref().map(|message| World::job(message, "alice"));
+    let mut shown = Vec::new();
+    for (job, message) in [(&late, &messages[0]), (&young, &messages[1])] {
+        // In both lanes, each time as if it were new to the queue.
+        for (queue, deduplication_id) in [("DeliverQueue", "1"), ("DeliverQueue", "2"), ("BulkQueue", "3")] {
+            world.enqueue(queue, job, &format!("{}-{deduplication_id}", message.id)).await;
+        }
+        let first = match shown.last() {
+            None => alice.message().await,
+            Some(before) => next_after(&mut alice, before).await,
+        };
+        assert_eq!((first.id.as_str(), first.position.unwrap().seq), (message.id.as_str(), shown.len() as u64 + 1));
+        world.idle().await;
+        shown.push(first);
     }
-    let shown = alice.message().await;
-    assert_eq!((shown.id.as_str(), shown.position.unwrap().seq), (message.id.as_str(), 1));
-    stands_once(&world, &mut alice, &shown).await;
+    stands_once(&world, &mut alice, &shown[1]).await;
 
     // Beyond what the newest entry remembers: by its age, and by the number of its receives.
     world.fill("alice", 40).await;
-    let Job::Deliver(mut late) = job.clone() else { panic!("a delivery") };
-    late.accepted = Timestamp(late.accepted.0 - 300_000);
-    world.enqueue("DeliverQueue", &Job::Deliver(late), "4").await;
-    assert_eq!(alice.message().await.position, shown.position, "at its old place");
+    world.enqueue("DeliverQueue", &late, "4").await;
+    assert_eq!(alice.message().await, shown[0], "at its old place");
     world.set_event_source("DeliverFunction", false).await;
     world.idle().await;
-    world.enqueue("DeliverQueue", &job, "5").await;
+    world.enqueue("DeliverQueue", &young, "5").await;
     let queue = &world.environment("SendFunction")["TIDINGS_DELIVER_QUEUE_URL"];
     let received = world.sqs().receive_message().queue_url(queue).visibility_timeout(0).send().await.unwrap();
     assert_eq!(received.messages().len(), 1, "a worker died with it");
     world.set_event_source("DeliverFunction", true).await;
-    assert_eq!(alice.message().await.position, shown.position, "at its old place");
+    assert_eq!(alice.message().await, shown[1], "at its old place");
     world.idle().await;
-    assert_eq!(alice.ping().await.position.seq, 42);
+    assert_eq!(alice.ping().await.position.seq, 43);
     world.end().await;
 }
 
@@ -121,8 +158,8 @@ async fn an_old_dead_letter_is_delivered_late_unless_it_was_cancelled_meanwhile(
     assert_eq!(alice.message().await.id, messages[1]);
     world.stored().await;
     assert_eq!(alice.ping().await.position.seq, 1);
-    let trail = world.until(&messages[0], State::Suppressed).await;
-    assert_eq!((trail.position, happened(&trail)), (None, vec![Happened::Accepted, Happened::Cancelled]));
+    let trail = world.trail(&messages[0]).await;
+    assert!(trail.cancelled_at.is_some() && trail.recipients[0].position.is_none(), "{trail:?}");
     world.end().await;
 }
 
@@ -185,5 +222,28 @@ async fn a_key_a_hundred_times_in_parallel_is_one_message_though_workers_die() {
     let shown = alice.message().await;
     assert_eq!(one.json()["requestId"], shown.id);
     stands_once(&world, &mut alice, &shown).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_that_begin_a_log_at_the_same_moment_begin_one() {
+    let world = World::start().await;
+    let (users, user) = (world.users(), World::user("alice"));
+    let nobody = UserView::default();
+    let entry = |n: i64| {
+        let now = Timestamp(Timestamp::now().0 + n);
+        let message = World::accepted(World::text(&["alice"], "first"), now);
+        let Job::Deliver(delivery) = World::job(&message, "alice") else { panic!("a delivery") };
+        let Plan::Append { entry, .. } = delivery::plan(&delivery, &nobody, now) else { panic!("new") };
+        entry
+    };
+    // Two lanes, each of which has found the mailbox empty.
+    let (one, two) = (entry(0), entry(7));
+    assert_ne!(one.position, two.position);
+    assert_eq!(users.append(&user, &one).await.unwrap(), Appended::Stored);
+    assert_eq!(users.append(&user, &two).await.unwrap(), Appended::Conflict);
+    assert_eq!(users.append(&user, &one).await.unwrap(), Appended::Conflict);
+    let view = users.view(&user, Timestamp::now()).await.unwrap();
+    assert_eq!(view.tail.map(|tail| tail.position), Some(one.position));
     world.end().await;
 }

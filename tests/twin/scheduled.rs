@@ -167,3 +167,25 @@ async fn a_message_cannot_be_cancelled_twice_or_after_its_end() {
     assert_eq!(world.items().await, items, "nothing changed");
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_that_overtakes_the_delivery_at_its_time_wins() {
+    let world = World::start().await;
+    let mut alice = world.online("alice", "a").await;
+    let at = ahead(3_600);
+    let mut request = World::text(&["alice"], "cancelled at the last moment");
+    request.send_at = Some(at);
+    let message = World::accepted(request, Timestamp::now());
+    let stored = Stored::new(&message, vec!["alice".to_owned()], "hash".to_owned());
+    assert_eq!(world.messages().store(&stored).await.unwrap(), None);
+    // The timer has begun, and stands still before it feeds the queue; the withdrawal goes past it.
+    assert!(world.messages().begin(&message.id, Timestamp::now()).await.unwrap().is_some());
+    assert_eq!(world.cancel(message.id.as_str()).await.status, 200);
+    world.idle().await;
+    world.enqueue("DeliverQueue", &World::job(&message, "alice"), message.id.as_str()).await;
+    world.idle().await;
+    assert_eq!(alice.ping().await.position.seq, 0, "in no mailbox");
+    let trail = world.trail(message.id.as_str()).await;
+    assert!(trail.cancelled_at.is_some() && trail.recipients[0].position.is_none(), "{trail:?}");
+    world.end().await;
+}
