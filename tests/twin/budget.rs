@@ -194,7 +194,8 @@ async fn a_redelivery_costs_three_reads_a_write_and_two_sends() {
     // The timer of the first one more than an ordinary message; it keeps the trace from being quiet.
     let cost = world.twin.ledger().find(&id).unwrap();
     assert_eq!(counts(&cost), [1_000, 2_000, 2_000, 1_000], "{}", cost.cost);
-    // Its entry, its record and its user are read. Once through the other lane, once to the next timer; the last one has none after it. The test's own send counts too.
+    // Its entry, its record and its user are read. Once through the other lane, once to the next timer; the last one
+    // has none after it. The test's own send counts too.
     for (attempt, sends) in [(0, 3_000), (1, 2_000)] {
         let trace = world.twin.ledger().begin("redelivery");
         let position = message.position.unwrap();

@@ -1,5 +1,5 @@
-//! What a device has confirmed, one by one and up to a place; where the service begins when a device does not say; and what a
-//! device may not confirm.
+//! What a device has confirmed, one by one and up to a place; where the service begins when a device does not say;
+//! and what a device may not confirm.
 
 use serde_json::{Value, json};
 use tidings_client::Identity;

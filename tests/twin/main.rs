@@ -3,8 +3,8 @@
 //! - [`events`]: one event for every route and trigger, fed to its function
 //! - [`refusals_http`], [`refusals_socket`]: the table of bad input, and proof that nothing was stored
 //! - [`delivery`]: what happens to a message, whatever happens around it
-//! - [`scheduled`], [`withdrawn`], [`redelivery`], [`cursors`], [`lanes`], [`rollover`]: one option of a message, or one part of
-//!   the protocol each
+//! - [`scheduled`], [`withdrawn`], [`redelivery`], [`cursors`], [`lanes`], [`rollover`]: one option of a message, or
+//!   one part of the protocol each
 //! - [`races`]: what overtakes what; [`repeats`]: what comes twice, or is left half done
 //! - [`budget`]: the AWS requests that each thing costs
 //! - [`demo`]: the command line's demo, and that it misses every function

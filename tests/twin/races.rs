@@ -139,7 +139,8 @@ async fn a_device_that_connects_during_a_send_learns_of_it_from_its_first_pong()
     let identity = world.device("alice", "a").await;
     let (device, mut events) = Device::open(identity, Options::new(world.twin.socket_url()));
     while !matches!(events.next().await, Some(Event::Synced(_))) {}
-    // Deliveries that looked for connections before this one was recorded, and store after it has asked for what it missed.
+    // Deliveries that looked for connections before this one was recorded, and store after it has asked for what it
+    // missed.
     let sent = world.fill("alice", 3).await;
     device.ping().unwrap();
     let mut shown = Vec::new();
@@ -203,7 +204,8 @@ async fn of_an_acknowledgement_and_a_fallback_step_the_first_one_wins() {
     confirm(&step).await;
     assert!(!users.claim_step(&step, "one", Timestamp::now()).await.unwrap());
 
-    // Claimed first: one worker alone may call the provider, and knows its claim again; the acknowledgement counts all the same.
+    // Claimed first: one worker alone may call the provider, and knows its claim again; the acknowledgement counts
+    // all the same.
     let (third, step) = stored_with_chain(&world).await;
     assert!(users.claim_step(&step, "one", Timestamp::now()).await.unwrap());
     assert!(!users.claim_step(&step, "two", Timestamp::now()).await.unwrap());
