@@ -96,6 +96,7 @@ impl Action {
 }
 
 fn receipt(fields: &mut Fields) -> Option<Receipt> {
+    fields.refuse_null("id");
     let id = fields.text("id", limits::IDENTIFIER_CHARS);
     fields.require("epoch");
     let epoch = fields.integer("epoch", &(0..=u64::MAX));
@@ -137,6 +138,7 @@ mod tests {
         assert_eq!(wrong(serde_json::json!({"action": "dance"})), ["action"]);
         assert_eq!(wrong(serde_json::json!({"action": "sync", "epoch": 1})), ["seq"]);
         assert_eq!(wrong(serde_json::json!({"action": "ack"})), ["epoch", "seq"]);
+        assert_eq!(wrong(serde_json::json!({"action": "ack", "id": null, "epoch": 1, "seq": 1})), ["id"]);
         assert_eq!(wrong(serde_json::json!({"action": "state", "state": "asleep"})), ["state"]);
         assert_eq!(wrong(serde_json::json!({"action": "ping", "extra": 1})), ["extra"]);
     }

@@ -59,6 +59,13 @@ impl Fields {
         self.rest.remove(name).filter(|value| !value.is_null())
     }
 
+    /// Records a problem with a `null`, where absence means too much for a value that somebody forgot.
+    pub fn refuse_null(&mut self, name: &'static str) {
+        if self.rest.get(name).is_some_and(Value::is_null) {
+            self.refuse(name, "must not be null; leave it out if you mean that");
+        }
+    }
+
     /// A text of 1 to `max` characters.
     pub fn text(&mut self, name: &'static str, max: usize) -> Option<String> {
         let value = self.value(name)?;
