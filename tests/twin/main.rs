@@ -6,6 +6,7 @@
 //! - [`scheduled`], [`withdrawn`], [`redelivery`], [`cursors`], [`lanes`], [`rollover`]: one option of a message, or
 //!   one part of the protocol each
 //! - [`races`]: what overtakes what; [`repeats`]: what comes twice, or is left half done
+//! - [`soak`]: every promise, checked from outside, while everything goes wrong
 //! - [`budget`]: the AWS requests that each thing costs
 //! - [`demo`]: the command line's demo, and that it misses every function
 //! - [`interop`]: a frame off the wire in other people's libraries
@@ -30,5 +31,6 @@ mod repeats;
 mod rights;
 mod rollover;
 mod scheduled;
+mod soak;
 mod withdrawn;
 mod world;
