@@ -1,0 +1,244 @@
+//! `functions/deliver`, one request to the outside at a time, so that a worker may die and others may come in
+//! between.
+
+use tidings_domain::{
+    Connection, ConnectionId, Position,
+    delivery::{self, Plan, PostOutcome, Settled},
+};
+
+use crate::{
+    service::{Mutation, Tidings},
+    socket::How,
+    state::{DeliverAt, Deliverer, Posted, Posting, QueuedStep, Real, State, Wire},
+};
+
+/// As in `functions/deliver`.
+const POST_RECEIVES: u8 = 2;
+
+fn numbers(connections: &[Connection]) -> Vec<u8> {
+    connections.iter().map(|connection| number(&connection.id)).collect()
+}
+
+fn number(id: &ConnectionId) -> u8 {
+    id.as_str()[1..].parse().unwrap()
+}
+
+impl Tidings {
+    /// Whether the queue hands a message out: the one at the front of its lane, while no worker has it in hand.
+    pub(crate) fn is_handed_out(&self, state: &State, message: usize) -> bool {
+        let lane = self.config.lanes[message];
+        let behind = (0..message).any(|other| self.config.lanes[other] == lane && state.queue[other].there);
+        let queued = state.queue[message];
+        queued.there && !queued.in_flight && !behind
+    }
+
+    pub(crate) fn hand_out(&self, state: &mut State, message: usize) {
+        let queued = &mut state.queue[message];
+        queued.in_flight = true;
+        queued.receives += 1;
+        if queued.receives > 1 {
+            self.meet("a delivery that comes again");
+        }
+        let receives = queued.receives;
+        if self.mutated(Mutation::DeleteBeforeStore) {
+            queued.there = false;
+        }
+        state.deliverers.push(Deliverer { message: u8::try_from(message).unwrap(), receives, at: DeliverAt::View });
+    }
+
+    /// The worker is gone; the message comes again, unless it has been handed to somebody else already.
+    pub(crate) fn give_back(&self, state: &mut State, worker: usize) {
+        let gone = state.deliverers.remove(worker);
+        let queued = &mut state.queue[usize::from(gone.message)];
+        if queued.receives == gone.receives {
+            queued.in_flight = false;
+        }
+    }
+
+    fn delete(&self, state: &mut State, worker: usize) {
+        let done = state.deliverers.remove(worker);
+        let queued = &mut state.queue[usize::from(done.message)];
+        // A receipt that is no longer the newest deletes nothing.
+        if queued.receives == done.receives && queued.in_flight {
+            queued.there = false;
+            queued.in_flight = false;
+        }
+    }
+
+    /// Where the next request of a deliverer is a post: to which connection.
+    pub(crate) fn posts_to(&self, state: &State, worker: usize) -> Option<u8> {
+        match &state.deliverers[worker].at {
+            DeliverAt::Post(posting) => posting.left.first().copied(),
+            _ => None,
+        }
+    }
+
+    /// The next request of a deliverer.
+    pub(crate) fn deliver(&self, state: &mut State, worker: usize, how: How) {
+        let Deliverer { message, receives, at } = state.deliverers[worker].clone();
+        let delivery = &self.deliveries[usize::from(message)];
+        let now = self.now(state);
+        let next = match at {
+            DeliverAt::View => {
+                let mut view = self.view(state);
+                if self.mutated(Mutation::WindowForgets)
+                    && let Some(tail) = view.tail.as_mut()
+                {
+                    tail.window = tidings_domain::mailbox::Window::default();
+                    tail.id = "00000000-0000-0000-0000-000000000000".parse().unwrap();
+                }
+                match delivery::plan(delivery, &view, now) {
+                    Plan::Expired => DeliverAt::Delete,
+                    Plan::Transient { .. } => unreachable!("every message is kept"),
+                    Plan::Repost { position, targets } => DeliverAt::Reposted(position, numbers(&targets)),
+                    Plan::Append { entry, targets } => {
+                        let (entry, targets) = (Real::new(*entry), numbers(&targets));
+                        if receives > 1 || delivery.is_late(now) {
+                            DeliverAt::Find(entry, targets)
+                        } else {
+                            DeliverAt::Append(entry, targets)
+                        }
+                    }
+                }
+            }
+            DeliverAt::Find(entry, targets) => {
+                let found = state.log.iter().find(|it| it.id == delivery.id);
+                match found.filter(|_| how != How::Lost) {
+                    Some(found) => DeliverAt::Reposted(found.position, targets),
+                    None => DeliverAt::Append(entry, targets),
+                }
+            }
+            DeliverAt::Append(entry, targets) => {
+                if self.append(state, &entry) {
+                    self.post_to(entry.position, targets, message)
+                } else {
+                    DeliverAt::View
+                }
+            }
+            DeliverAt::Reposted(position, targets) => {
+                self.meet("a message that is posted again under its old place");
+                match self.entry(state, position).filter(|it| it.id == delivery.id) {
+                    Some(entry) if entry.is_open(now) => self.post_to(position, targets, message),
+                    Some(_) => DeliverAt::Delete,
+                    None => match delivery::plan_anew(delivery, &self.view(state), now) {
+                        Plan::Append { entry, targets } => DeliverAt::Append(Real::new(*entry), numbers(&targets)),
+                        Plan::Expired | Plan::Repost { .. } | Plan::Transient { .. } => DeliverAt::Delete,
+                    },
+                }
+            }
+            DeliverAt::Post(mut posting) => {
+                let target = posting.left.remove(0);
+                let outcome = self.post(state, target, Wire::Message { message, position: posting.position }, how);
+                posting.outcomes.push((target, outcome));
+                if posting.left.is_empty() {
+                    self.after_posts(state, posting, message, receives)
+                } else {
+                    DeliverAt::Post(posting)
+                }
+            }
+            DeliverAt::Prune(posting) => {
+                for (target, outcome) in &posting.outcomes {
+                    if *outcome == Posted::Gone {
+                        state.sockets[usize::from(*target)].present = None;
+                    }
+                }
+                let settled = self.settled(state, &posting);
+                if posting.second.is_none() && !settled.reached && !settled.retry {
+                    DeliverAt::Again(posting)
+                } else {
+                    self.after_pruning(state, posting, message, receives)
+                }
+            }
+            DeliverAt::Again(posting) => {
+                self.meet("one more look after every connection was gone");
+                let gone: Vec<u8> = posting.outcomes.iter().map(|(target, _)| *target).collect();
+                let view = self.view(state);
+                let reachable: Vec<_> = view.reachable(delivery.platform).cloned().collect();
+                let mut fresh = numbers(&reachable);
+                fresh.retain(|target| !gone.contains(target));
+                let posting = Posting { left: fresh, outcomes: Vec::new(), second: Some(gone), ..posting };
+                if posting.left.is_empty() {
+                    self.after_posts(state, posting, message, receives)
+                } else {
+                    DeliverAt::Post(posting)
+                }
+            }
+            DeliverAt::NoteOffline(posting) => {
+                let mut gone = posting.second.clone().unwrap_or_default();
+                gone.extend(posting.outcomes.iter().filter(|(_, it)| *it == Posted::Gone).map(|(target, _)| *target));
+                let gone: Vec<_> = gone.into_iter().map(|target| self.connection(state, target)).collect();
+                let devices = delivery::devices_of(&gone);
+                self.update(state, posting.position, |entry| {
+                    entry.offline.get_or_insert(now);
+                    entry.gone = devices.into_iter().map(|device| (device, now)).collect();
+                });
+                self.then(state, posting, message, receives)
+            }
+            DeliverAt::Schedule(posting) => {
+                let settled = self.settled(state, &posting);
+                let perhaps = settled.reached || settled.retry;
+                if let Some(due) = delivery::first_step(delivery, posting.position, perhaps, now) {
+                    let waits = due.due > now;
+                    let due = Real::new(due);
+                    state.steps.push(QueuedStep { due, waits, in_flight: false, done: false });
+                }
+                self.leaving(state, posting, receives)
+            }
+            DeliverAt::Leave(_) => return self.give_back(state, worker),
+            DeliverAt::Delete => return self.delete(state, worker),
+        };
+        state.deliverers[worker].at = next;
+    }
+
+    fn post_to(&self, position: Position, left: Vec<u8>, message: u8) -> DeliverAt {
+        let posting = Posting { position, left, outcomes: Vec::new(), second: None };
+        match (posting.left.is_empty(), self.has_chain(message)) {
+            (false, _) => DeliverAt::Post(posting),
+            (true, true) => DeliverAt::Schedule(posting),
+            (true, false) => DeliverAt::Delete,
+        }
+    }
+
+    fn has_chain(&self, message: u8) -> bool {
+        !self.deliveries[usize::from(message)].steps.is_empty() && !self.mutated(Mutation::StepNotScheduled)
+    }
+
+    fn settled(&self, state: &State, posting: &Posting) -> Settled {
+        let outcomes: Vec<(Connection, PostOutcome)> = posting
+            .outcomes
+            .iter()
+            .map(|(target, outcome)| (self.connection(state, *target), PostOutcome::from(*outcome)))
+            .collect();
+        delivery::settle(&outcomes)
+    }
+
+    fn after_posts(&self, state: &State, posting: Posting, message: u8, receives: u8) -> DeliverAt {
+        if self.settled(state, &posting).gone.is_empty() {
+            self.after_pruning(state, posting, message, receives)
+        } else {
+            DeliverAt::Prune(posting)
+        }
+    }
+
+    fn after_pruning(&self, state: &State, posting: Posting, message: u8, receives: u8) -> DeliverAt {
+        if posting.second.is_some() && !self.settled(state, &posting).reached {
+            DeliverAt::NoteOffline(posting)
+        } else {
+            self.then(state, posting, message, receives)
+        }
+    }
+
+    fn then(&self, state: &State, posting: Posting, message: u8, receives: u8) -> DeliverAt {
+        if self.has_chain(message) { DeliverAt::Schedule(posting) } else { self.leaving(state, posting, receives) }
+    }
+
+    fn leaving(&self, state: &State, posting: Posting, receives: u8) -> DeliverAt {
+        let settled = self.settled(state, &posting);
+        if settled.retry && !settled.reached && receives < POST_RECEIVES {
+            self.meet("a delivery that comes again because no post was accepted");
+            DeliverAt::Leave(posting)
+        } else {
+            DeliverAt::Delete
+        }
+    }
+}
