@@ -10,6 +10,7 @@
 //! - [`budget`]: the AWS requests that each thing costs
 //! - [`demo`]: the command line's demo, and that it misses every function
 //! - [`interop`]: a frame off the wire in other people's libraries
+//! - [`matrix`]: every request to AWS times every fault that it can have
 //! - [`rights`]: what every function may do in DynamoDB
 //! - [`house`]: who may import whom, and that the template gives every function what it reads
 
@@ -23,6 +24,7 @@ mod events;
 mod house;
 mod interop;
 mod lanes;
+mod matrix;
 mod races;
 mod redelivery;
 mod refusals_http;

@@ -188,7 +188,13 @@ async fn place(deps: &Deps, delivery: &Delivery, receives: u32) -> Result<Placed
                 return Ok(Placed::Nowhere);
             }
             Planned::Transient(targets) => return Ok(Placed::Transient(targets)),
-            Planned::Stored(entry, targets) => (entry, targets),
+            Planned::Stored(entry, targets) => {
+                // The worker before found every connection gone, and died before it could say so.
+                if targets.is_empty() && entry.offline.is_none() && entry.is_open(now) {
+                    deps.users.note_offline(&delivery.user, entry.position, &entry.posted, now).await?;
+                }
+                (entry, targets)
+            }
             Planned::Append(entry, targets) => match deps.users.append(&delivery.user, &entry).await? {
                 Appended::Stored => (entry, targets),
                 Appended::Conflict => continue,

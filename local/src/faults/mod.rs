@@ -18,8 +18,7 @@ mod site;
 pub use kind::{Fault, UnknownFault};
 pub use plan::{Plan, PlanError, Rates, Spec};
 pub use rule::Rule;
-pub use site::Site;
-pub(crate) use site::of_request;
+pub use site::{Site, of_request};
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};

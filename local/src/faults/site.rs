@@ -38,7 +38,8 @@ impl Site<'_> {
 }
 
 /// The faults that a request to an AWS service can meet.
-pub(crate) fn of_request(service: Service, operation: &str) -> Vec<Fault> {
+#[must_use]
+pub fn of_request(service: Service, operation: &str) -> Vec<Fault> {
     let mut possible = vec![
         Fault::KillBefore,
         Fault::KillAfter,

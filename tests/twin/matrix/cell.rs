@@ -1,0 +1,479 @@
+//! One cell of the matrix: an app of its own, the fault that strikes it, and everything that its scenario needs.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use http::Method;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tidings_client::Identity;
+use tidings_crypto::{
+    app_key::AppKey,
+    jwk::Jwk,
+    keys::{KeyUse, RootKeys},
+};
+use tidings_domain::{
+    AppId, Connection, ConnectionId, Delivery, Device, DeviceId, Entry, Message, MessageId, Profile, Timestamp,
+    UserKey, UserView,
+    delivery::{self, Job, Plan},
+    message,
+};
+use tidings_local::{
+    aws::outbox::Channel,
+    faults::{Fault, Rule, RuleId},
+};
+use tidings_store::{Appended, Connected, Due, Messages, Stored, Users};
+use tidings_wire::{Platform, RegisterAnswer, SendRequest, device::DeviceKeys, send::Content};
+
+use super::rows::Row;
+use crate::world::{Answer, World};
+
+/// How long anything may take in a cell.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// After how long a failed queue message comes again.
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// The twin of a lane, with what its cells ask it by themselves.
+#[derive(Clone)]
+pub(super) struct Lane {
+    pub(super) world: Arc<World>,
+    pub(super) users: Users,
+    pub(super) messages: Messages,
+    pub(super) due: Due,
+    dynamodb: aws_sdk_dynamodb::Client,
+    sqs: aws_sdk_sqs::Client,
+    roots: Arc<RootKeys>,
+}
+
+impl Lane {
+    pub(super) async fn start() -> Self {
+        let world = World::with(|options| options.event_sources.retry_after = Some(RETRY_AFTER));
+        let world = Arc::new(world.await);
+        let roots = RootKeys::parse(&world.environment("SyncFunction")["TIDINGS_ROOT_KEYS"]).unwrap();
+        let due = world.environment("TimerFunction")["TIDINGS_DUE_TABLE"].clone();
+        Self {
+            users: world.users(),
+            messages: Messages::new(world.dynamodb(), world.table("TIDINGS_MESSAGES_TABLE")),
+            due: Due::new(world.dynamodb(), due),
+            dynamodb: world.dynamodb(),
+            sqs: world.sqs(),
+            roots: Arc::new(roots),
+            world,
+        }
+    }
+
+    pub(super) async fn end(self) {
+        let Ok(world) = Arc::try_unwrap(self.world) else { panic!("somebody still uses the twin") };
+        world.end().await;
+    }
+}
+
+/// One cell.
+pub(super) struct Cell {
+    pub(super) lane: Lane,
+    pub(super) row: &'static Row,
+    pub(super) fault: Fault,
+    /// How often the fault strikes.
+    pub(super) times: u32,
+    key: AppKey,
+    number: usize,
+    rule: Mutex<Option<RuleId>>,
+}
+
+impl Cell {
+    pub(super) async fn new(lane: &Lane, row: &'static Row, fault: Fault, times: u32, number: usize) -> Self {
+        let key = AppKey::generate(&format!("m{number:05}"), tidings_crypto::random::bytes().unwrap()).unwrap();
+        lane.world.create_app(&key, Vec::new()).await;
+        Self { lane: lane.clone(), row, fault, times, key, number, rule: Mutex::new(None) }
+    }
+
+    pub(super) fn app(&self) -> AppId {
+        self.key.app_id().parse().unwrap()
+    }
+
+    pub(super) fn user(&self) -> UserKey {
+        self.named("alice")
+    }
+
+    /// Whose the device was before.
+    pub(super) fn other(&self) -> UserKey {
+        self.named("bob")
+    }
+
+    fn named(&self, alias: &str) -> UserKey {
+        UserKey { app: self.app(), tenant: String::new(), alias: alias.to_owned() }
+    }
+
+    pub(super) fn device_id(&self) -> DeviceId {
+        DeviceId::derive(&self.app(), "token")
+    }
+
+    /// The message that is sent with this idempotency key.
+    pub(super) fn message_id(&self, key: &str) -> MessageId {
+        MessageId::of_key(&self.app(), key)
+    }
+
+    fn mobile(&self) -> String {
+        format!("+86138{:08}", self.number)
+    }
+
+    fn email(&self) -> String {
+        format!("m{:05}@example.com", self.number)
+    }
+
+    // The fault.
+
+    /// From here on, the fault strikes.
+    pub(super) async fn arm(&self) {
+        let faults = self.lane.world.twin.faults();
+        let mut connection = String::new();
+        if self.row.contains.contains(&"{connection}") {
+            connection = self.view().await.connections[0].id.to_string();
+        }
+        let fill = |text: &str| {
+            text.replace("{app}", self.app().as_str())
+                .replace("{alice}", &self.user().encode())
+                .replace("{bob}", &self.other().encode())
+                .replace("{device}", self.device_id().as_str())
+                .replace("{message}", self.message_id("k").as_str())
+                .replace("{connection}", &connection)
+        };
+        let rule = |fault, contains: &[&str]| {
+            let rule = Rule::new(fault).function(self.row.function());
+            contains.iter().fold(rule, |rule, text| rule.contains(fill(text)))
+        };
+        if let Some(before) = &self.row.before {
+            faults.add(rule(before.fault, before.contains).operation(before.operation));
+        }
+        let struck = rule(self.fault, self.row.contains).operation(self.row.operation());
+        *self.rule.lock().unwrap() = Some(faults.add(struck.times(self.times).skip(self.row.skip)));
+    }
+
+    pub(super) fn hits(&self) -> u32 {
+        self.rule.lock().unwrap().map_or(0, |rule| self.lane.world.twin.faults().hits(rule))
+    }
+
+    /// Whether the fault has done all that it was to do.
+    pub(super) fn is_over(&self) -> bool {
+        self.hits() == self.times
+    }
+
+    /// Waits until the fault has struck, and returns at that very moment: the SDK tries again within milliseconds.
+    pub(super) async fn struck(&self) {
+        let spin = async {
+            while self.hits() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, spin).await.is_ok(), "the fault has met no request");
+    }
+
+    /// Asks again until it is so.
+    pub(super) async fn until(&self, what: &str, mut is: impl AsyncFnMut() -> bool) {
+        let started = tokio::time::Instant::now();
+        let mut pause = Duration::from_millis(5);
+        while !is().await {
+            assert!(started.elapsed() < PATIENCE, "not in {PATIENCE:?}: {what} (hits: {})", self.hits());
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(80));
+        }
+    }
+
+    // As a backend.
+
+    /// Asks as a backend does: again, until the answer is no error of the service.
+    pub(super) async fn ask(&self, method: Method, path: &str, key: Option<&str>, body: Option<Value>) -> Answer {
+        let url = format!("{}{path}", self.lane.world.twin.api_url());
+        let authorization = format!("Bearer {}", self.key.expose());
+        let mut headers = vec![("authorization", authorization.as_str())];
+        headers.extend(key.map(|key| ("idempotency-key", key)));
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        for _ in 0..10 {
+            let answer = self.lane.world.request(method.clone(), &url, &headers, body.clone()).await;
+            if !answer.status.is_server_error() {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{method} {path} fails for good");
+    }
+
+    /// Sends a message to alice under the key `k`, until it is accepted.
+    pub(super) async fn send(&self, more: Value) -> Answer {
+        self.send_as("k", more).await
+    }
+
+    pub(super) async fn send_as(&self, key: &str, more: Value) -> Answer {
+        let mut body = json!({"audiences": ["alice"], "alert": key});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = self.ask(Method::POST, "/v1/messages", Some(key), Some(body)).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        assert_eq!(answer.json()["requestId"], self.message_id(key).as_str());
+        answer
+    }
+
+    // As an outsider, past the functions.
+
+    /// What a registration leaves behind, and what it is answered with.
+    pub(super) async fn register(&self, user: &UserKey) -> Identity {
+        let device = self.device(user);
+        let profile = Profile { mobile: Some(self.mobile()), email: Some(self.email()), ..Profile::default() };
+        assert!(self.lane.users.register(&device, &profile, None, Timestamp::now()).await.unwrap());
+        let id = self.lane.roots.key_id(device.id.as_str(), 1, KeyUse::Content);
+        let keys = self.lane.roots.device_keys(id.version, device.id.as_str(), 1).unwrap();
+        let keys = DeviceKeys { content: Jwk::of_content(&id, &keys.content), token: Jwk::of_token(&id, &keys.token) };
+        Identity::from_answer(&RegisterAnswer { id: device.id.to_string(), keys }).unwrap()
+    }
+
+    fn device(&self, user: &UserKey) -> Device {
+        Device {
+            id: self.device_id(),
+            user: user.clone(),
+            generation: 1,
+            platform: Platform::Web,
+            client_version: None,
+            registered: Timestamp::now(),
+            cursor: None,
+        }
+    }
+
+    /// A connection that the service believes in and the gateway does not know.
+    pub(super) async fn believe(&self, user: &UserKey) -> ConnectionId {
+        let now = Timestamp::now();
+        let connection = Connection {
+            id: format!("Believed{}=", self.number).parse().unwrap(),
+            device: self.device_id(),
+            generation: 1,
+            key_version: 1,
+            connected: now,
+            lease: now.plus_seconds(600),
+        };
+        assert_eq!(self.lane.users.connect(user, &connection, "jti", now).await.unwrap(), Connected::Recorded);
+        connection.id
+    }
+
+    /// More connections of bob's device than one transaction can bury.
+    pub(super) async fn believe_many(&self) {
+        let users = self.table("TIDINGS_USERS_TABLE");
+        let id = self.believe(&self.other()).await;
+        let key = [
+            ("pk".to_owned(), AttributeValue::S(self.other().encode())),
+            ("sk".to_owned(), AttributeValue::S(format!("x#{id}"))),
+        ];
+        let got = self.lane.dynamodb.get_item().table_name(&users).set_key(Some(key.into())).send().await;
+        let item = got.unwrap().item.unwrap();
+        let puts: Vec<_> = (0..50)
+            .map(|n| {
+                let mut item = item.clone();
+                item.insert("sk".to_owned(), AttributeValue::S(format!("x#{id}{n}")));
+                item.insert("connection_id".to_owned(), AttributeValue::S(format!("{id}{n}")));
+                let put = aws_sdk_dynamodb::types::PutRequest::builder().set_item(Some(item)).build().unwrap();
+                aws_sdk_dynamodb::types::WriteRequest::builder().put_request(put).build()
+            })
+            .collect();
+        for part in puts.chunks(25) {
+            self.lane.dynamodb.batch_write_item().request_items(&users, part.to_vec()).send().await.unwrap();
+        }
+    }
+
+    pub(super) fn table(&self, variable: &str) -> String {
+        self.lane.world.table(variable)
+    }
+
+    /// A message to alice as it was accepted at a moment, under this key.
+    pub(super) fn accepted(&self, key: &str, at: Timestamp, change: impl FnOnce(&mut SendRequest)) -> Message {
+        let mut request = SendRequest {
+            audiences: vec!["alice".to_owned()],
+            content: Content { alert: Some(key.to_owned()), ..Content::default() },
+            ..SendRequest::default()
+        };
+        change(&mut request);
+        message::accept(request, self.app(), self.message_id(key), at).unwrap()
+    }
+
+    /// A message to alice as far as `send` takes it.
+    pub(super) async fn record(&self, message: &Message, body_hash: &str) -> Delivery {
+        let aliases = vec!["alice".to_owned()];
+        let stored = Stored::new(message, aliases.clone(), body_hash.to_owned());
+        assert!(self.lane.messages.store(&stored).await.unwrap().is_none());
+        message.deliveries(&aliases).next().unwrap()
+    }
+
+    /// The entry that a delivery becomes.
+    pub(super) async fn planned(&self, delivery: &Delivery) -> Entry {
+        let plan = delivery::plan(delivery, &self.view().await, Timestamp::now());
+        let Plan::Append { entry, .. } = plan else { panic!("{plan:?}") };
+        *entry
+    }
+
+    /// A delivery's entry in the mailbox, and nothing else that follows from it.
+    pub(super) async fn append(&self, delivery: &Delivery, change: impl FnOnce(&mut Entry)) -> Entry {
+        let mut entry = self.planned(delivery).await;
+        change(&mut entry);
+        assert_eq!(self.lane.users.append(&delivery.user, &entry).await.unwrap(), Appended::Stored);
+        entry
+    }
+
+    /// A message that stands in alice's mailbox.
+    pub(super) async fn seed(&self, key: &str, change: impl FnOnce(&mut SendRequest)) -> (Delivery, Entry) {
+        let message = self.accepted(key, Timestamp::now(), change);
+        let delivery = self.record(&message, "").await;
+        let entry = self.append(&delivery, |_| {}).await;
+        (delivery, entry)
+    }
+
+    /// Puts something on a queue, as if a function had.
+    pub(super) async fn put(&self, function: &str, variable: &str, body: &impl Serialize) {
+        let url = &self.lane.world.environment(function)[variable];
+        let body = serde_json::to_string(body).unwrap();
+        let mut request = self.lane.sqs.send_message().queue_url(url).message_body(body);
+        if url.ends_with(".fifo") {
+            let once = tidings_crypto::random::id().unwrap();
+            request = request.message_group_id(self.user().digest()).message_deduplication_id(once);
+        }
+        request.send().await.unwrap();
+    }
+
+    pub(super) async fn put_job(&self, job: &Job) {
+        self.put("SendFunction", "TIDINGS_DELIVER_QUEUE_URL", job).await;
+    }
+
+    pub(super) async fn put_later(&self, timer: &tidings_domain::Timer) {
+        self.put("TimerFunction", "TIDINGS_LATER_QUEUE_URL", timer).await;
+    }
+
+    pub(super) async fn put_step(&self, step: &tidings_domain::fallback::StepDue) {
+        self.put("FallbackFunction", "TIDINGS_FALLBACK_QUEUE_URL", step).await;
+    }
+
+    /// Writes one item anew, past every rule.
+    pub(super) async fn overwrite(&self, table: &str, key: [(&str, &str); 2], set: &str, value: i64) {
+        let key = key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
+        let update = self.lane.dynamodb.update_item().table_name(table).set_key(Some(key.into()));
+        let value = AttributeValue::N(value.to_string());
+        let update =
+            update.update_expression(format!("SET {set} = :value")).expression_attribute_values(":value", value);
+        update.send().await.unwrap();
+    }
+
+    /// An attribute of one item.
+    pub(super) async fn attribute(&self, table: &str, key: [(&str, &str); 2], name: &str) -> Option<AttributeValue> {
+        let key = key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
+        let got = self.lane.dynamodb.get_item().table_name(table).set_key(Some(key.into())).send().await.unwrap();
+        got.item.and_then(|item| item.get(name).cloned())
+    }
+
+    // What is there in the end.
+
+    pub(super) async fn view(&self) -> UserView {
+        self.lane.users.view(&self.user(), Timestamp::now()).await.unwrap()
+    }
+
+    /// Alice's mailbox, which is dense.
+    pub(super) async fn entries(&self) -> Vec<Entry> {
+        let (entries, more) = self.lane.users.after(&self.user(), None, 100, Timestamp::now()).await.unwrap();
+        assert!(!more);
+        for (entry, seq) in entries.iter().zip(1..) {
+            assert_eq!((entry.position.epoch, entry.position.seq), (entries[0].position.epoch, seq), "dense");
+        }
+        entries
+    }
+
+    /// The message under a key, which stands in the mailbox once or not yet.
+    pub(super) async fn entry(&self, key: &str) -> Option<Entry> {
+        let id = self.message_id(key);
+        let mut entries = self.entries().await.into_iter().filter(|entry| entry.id == id);
+        let entry = entries.next();
+        assert_eq!(entries.count(), 0, "{key} stands in the mailbox twice");
+        entry
+    }
+
+    /// The message under a key, once it stands in the mailbox and this holds of it.
+    pub(super) async fn settled(&self, key: &str, mut is: impl FnMut(&Entry) -> bool) -> Entry {
+        let mut found = None;
+        self.until(&format!("{key} is settled"), async || {
+            found = self.entry(key).await.filter(|entry| is(entry));
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+
+    /// How many of these went to alice.
+    pub(super) fn sent(&self, channel: Channel) -> usize {
+        let (mobile, email) = (self.mobile(), self.email());
+        let items = self.lane.world.twin.services().outbox.after(0);
+        items
+            .iter()
+            .filter(|item| item.channel == channel && (item.to == [mobile.as_str()] || item.to == [email.as_str()]))
+            .count()
+    }
+
+    /// How many messages wait on the `later` queue for their time.
+    pub(super) fn delayed(&self) -> usize {
+        let name = self.later_queue();
+        let counts = self.lane.world.twin.services().sqs.counts();
+        counts.iter().find(|queue| queue.name == name).unwrap().counts.delayed
+    }
+
+    /// Takes away what earlier cells have left on the `later` queue.
+    pub(super) async fn purge_later(&self) {
+        self.lane.world.twin.services().sqs.purge(&self.later_queue()).await.unwrap();
+    }
+
+    fn later_queue(&self) -> String {
+        let url = &self.lane.world.environment("TimerFunction")["TIDINGS_LATER_QUEUE_URL"];
+        url.rsplit('/').next().unwrap().to_owned()
+    }
+
+    /// Whether nobody but the SDK noticed: what it tries again by itself, and fewer times than it tries.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.times < self.row.attempts(self.fault)
+    }
+
+    /// Waits until every queue is worked off, but for what waits for its time.
+    pub(super) async fn idle(&self) {
+        let sqs = &self.lane.world.twin.services().sqs;
+        self.until("the queues are worked off", async || {
+            let counts = sqs.counts();
+            let mut live = counts.iter().filter(|queue| !queue.name.contains("DeadLetters"));
+            live.all(|queue| queue.counts.visible + queue.counts.in_flight == 0)
+        })
+        .await;
+    }
+
+    /// Waits until something waits on the `later` queue for its time, and the work that led there is done.
+    pub(super) async fn waits(&self) {
+        self.until("a timer is set", async || self.delayed() > 0 && self.hits() > 0).await;
+        self.idle().await;
+    }
+
+    /// Waits until the due table keeps a timer of the message under `k`, once, at about this time.
+    pub(super) async fn kept(&self, at: Timestamp) {
+        let (id, minute) = (self.message_id("k"), tidings_store::minute_of(at));
+        self.until("the timer is kept", async || {
+            let mut kept = 0;
+            for minute in minute - 1..=minute + 1 {
+                let timers = self.lane.due.minute(minute).await.unwrap().timers;
+                kept += timers.iter().filter(|timer| *timer.message() == id).count();
+            }
+            // Two workers may each have set a time of their own, a moment apart: it is found done when it is due.
+            assert!(kept <= 2, "{kept} timers");
+            kept > 0 && self.hits() > 0
+        })
+        .await;
+    }
+
+    /// Nothing was given up, and the fault has struck.
+    pub(super) fn check(&self) {
+        let counts = self.lane.world.twin.services().sqs.counts();
+        let dead: Vec<_> = counts.iter().filter(|queue| queue.name.contains("DeadLetters")).collect();
+        assert_eq!(dead.len(), 4, "{counts:?}");
+        assert!(dead.iter().all(|queue| queue.counts.visible == 0), "given up: {dead:?}");
+        assert!(self.hits() > 0, "the fault has met no request: the row is dead");
+    }
+}

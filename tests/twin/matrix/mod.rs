@@ -1,0 +1,137 @@
+//! The fault matrix: every call that a function makes to AWS, times every fault that it can have.
+//!
+//! - [`sites`]: the calls, as the source has them
+//! - [`rows`]: the table, a row for each of them
+//! - [`scenarios`]: what makes a function send a request, and what must be true in the end
+//! - [`cell`], [`phone`]: what a scenario is played with
+
+mod cell;
+mod phone;
+mod rows;
+mod scenarios;
+mod sites;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use tidings_local::faults::{Fault, of_request};
+
+use self::{
+    cell::{Cell, Lane},
+    rows::{ROWS, Row},
+    scenarios::Scenario,
+};
+
+/// Twins that work at the same time; most of a cell is waiting.
+const LANES: usize = 6;
+
+/// A cell that is to be played.
+#[derive(Clone, Copy)]
+struct Planned {
+    row: &'static Row,
+    scenario: Scenario,
+    fault: Fault,
+    times: u32,
+}
+
+impl Planned {
+    fn name(&self) -> String {
+        format!("{} | {:?} | {} x{}", self.row.way, self.scenario, self.fault, self.times)
+    }
+}
+
+/// Every row with every fault that it can have: struck once, and as often as the request is tried.
+fn cells() -> Vec<Planned> {
+    let mut cells = Vec::new();
+    for row in ROWS {
+        for scenario in row.scenarios {
+            for fault in of_request(row.service(), row.operation()) {
+                let attempts = BTreeSet::from([1, row.attempts(fault)]);
+                cells.extend(attempts.into_iter().map(|times| Planned { row, scenario: *scenario, fault, times }));
+            }
+        }
+    }
+    cells
+}
+
+#[test]
+fn every_request_that_the_source_makes_has_its_row() {
+    let found = sites::found();
+    let rows: BTreeSet<String> = ROWS.iter().map(|row| row.way.to_owned()).collect();
+    assert_eq!(rows.len(), ROWS.len(), "a row stands twice");
+    let missing: Vec<_> = found.difference(&rows).collect();
+    let dead: Vec<_> = rows.difference(&found).collect();
+    assert!(missing.is_empty() && dead.is_empty(), "without a row: {missing:#?}\nwithout a site: {dead:#?}");
+    for row in ROWS {
+        assert_eq!(row.scenarios.is_empty(), !row.never.is_empty(), "{}: a scenario, or a reason why none", row.way);
+    }
+}
+
+#[test]
+fn every_fault_at_every_request_ends_well() {
+    let started = Instant::now();
+    // For one row, or one scenario, while looking for a fault in it.
+    let only = std::env::var("TIDINGS_MATRIX").unwrap_or_default();
+    let cells: Vec<_> = cells().into_iter().filter(|cell| cell.name().contains(&only)).enumerate().collect();
+    let total = cells.len();
+    let queue = Arc::new(Mutex::new(VecDeque::from(cells)));
+    let lanes = (0..LANES.min(total)).map(|_| {
+        let queue = queue.clone();
+        std::thread::spawn(move || work(&queue))
+    });
+    let mut tally: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let mut red = Vec::new();
+    for lane in lanes.collect::<Vec<_>>() {
+        for (cell, ended) in lane.join().unwrap() {
+            let (played, green) = tally.entry(cell.row.name()).or_default();
+            *played += 1;
+            match ended {
+                Ok(()) => *green += 1,
+                Err(why) => red.push(format!("{}: {why}", cell.name())),
+            }
+        }
+    }
+    println!("{:<12} {:>6} {:>6}", "function", "cells", "green");
+    for (function, (played, green)) in &tally {
+        println!("{function:<12} {played:>6} {green:>6}");
+    }
+    let green: usize = tally.values().map(|(_, green)| green).sum();
+    println!("cells: {total}, green: {green}, rows: {}, in {:.1?}", ROWS.len(), started.elapsed());
+    assert!(red.is_empty(), "{} red:\n{}", red.len(), red.join("\n"));
+    assert_eq!(green, total);
+}
+
+/// Plays one cell after the other on a twin of its own.
+fn work(queue: &Mutex<VecDeque<(usize, Planned)>>) -> Vec<(Planned, Result<(), String>)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let lane = runtime.block_on(Lane::start());
+    let mut ended = Vec::new();
+    loop {
+        let next = queue.lock().unwrap().pop_front();
+        let Some((number, planned)) = next else { break };
+        let started = Instant::now();
+        let Planned { row, scenario, fault, times } = planned;
+        let play = async {
+            let cell = Cell::new(&lane, row, fault, times, number).await;
+            scenario.play(&cell).await;
+            cell.check();
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(play))).map_err(why);
+        if std::env::var_os("TIDINGS_MATRIX_TIMES").is_some() {
+            eprintln!("{:>6} ms {} {}", started.elapsed().as_millis(), planned.name(), result.is_ok());
+        }
+        lane.world.twin.faults().clear();
+        ended.push((planned, result));
+    }
+    runtime.block_on(lane.end());
+    ended
+}
+
+fn why(panic: Box<dyn std::any::Any + Send>) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}

@@ -1,0 +1,250 @@
+//! The table: every way from a function to a request, how the request is known on the wire, and what makes the
+//! function send it. A way without a row, or a row without a way, fails a test.
+
+use tidings_local::{faults::Fault, ledger::Service};
+
+use super::scenarios::Scenario::{self, *};
+
+/// One way.
+pub(super) struct Row {
+    /// As [`super::sites::found`] names it.
+    pub(super) way: &'static str,
+    /// Texts of the request that no other request of the function's scenario has. `{app}`, `{alice}`, `{bob}` (user
+    /// keys), `{device}`, `{message}` and `{connection}` stand for the cell's own.
+    pub(super) contains: &'static [&'static str],
+    /// How many requests of the same looks the scenario makes before this one.
+    pub(super) skip: u32,
+    /// What has to go wrong first, so that the function comes here.
+    pub(super) before: Option<Before>,
+    /// What makes the function come here; empty where nothing can, for the reason beside it.
+    pub(super) scenarios: &'static [Scenario],
+    pub(super) never: &'static str,
+}
+
+/// A fault that leads to a request.
+pub(super) struct Before {
+    pub(super) fault: Fault,
+    pub(super) operation: &'static str,
+    pub(super) contains: &'static [&'static str],
+}
+
+impl Row {
+    const fn skip(mut self, skip: u32) -> Self {
+        self.skip = skip;
+        self
+    }
+
+    const fn before(mut self, fault: Fault, operation: &'static str, contains: &'static [&'static str]) -> Self {
+        self.before = Some(Before { fault, operation, contains });
+        self
+    }
+
+    /// The SDK's operation.
+    pub(super) fn operation(&self) -> &'static str {
+        self.way.rsplit(" > ").next().unwrap()
+    }
+
+    /// The function's logical id.
+    pub(super) fn function(&self) -> String {
+        let name = self.name();
+        format!("{}{}Function", name[..1].to_uppercase(), &name[1..])
+    }
+
+    /// The function's name.
+    pub(super) fn name(&self) -> &'static str {
+        self.way.split(": ").next().unwrap()
+    }
+
+    pub(super) fn service(&self) -> Service {
+        match self.operation() {
+            "SendMessage" | "SendMessageBatch" => Service::Sqs,
+            "PostToConnection" => Service::Connections,
+            "Publish" => Service::Sns,
+            "SendEmail" => Service::Ses,
+            _ => Service::DynamoDb,
+        }
+    }
+
+    /// How often the request is tried before the function itself sees a failure. The providers' clients try once,
+    /// those of `@connections` twice, all others three times; a batch that is sent in part is sent once more by the
+    /// function.
+    pub(super) fn attempts(&self, fault: Fault) -> u32 {
+        match (self.service(), fault) {
+            (_, Fault::KillBefore | Fault::KillAfter) => 1,
+            (_, Fault::GoneThoughDelivered | Fault::AcceptedThoughDead) => 1,
+            // The second of them is not sent a third time.
+            (_, Fault::Partial) if self.way.contains("#2 > SendMessageBatch") => 1,
+            (_, Fault::Partial) => 2,
+            (Service::Sns | Service::Ses, _) => 1,
+            (Service::Connections, _) => 2,
+            (Service::DynamoDb | Service::Sqs, _) => 3,
+        }
+    }
+}
+
+const fn row(way: &'static str, contains: &'static [&'static str], scenarios: &'static [Scenario]) -> Row {
+    Row { way, contains, skip: 0, before: None, scenarios, never: "" }
+}
+
+const fn never(way: &'static str, why: &'static str) -> Row {
+    Row { way, contains: &[], skip: 0, before: None, scenarios: &[], never: why }
+}
+
+/// A batch that is sent once more, because part of it was refused.
+const fn again(way: &'static str, scenarios: &'static [Scenario]) -> Row {
+    row(way, &["{app}"], scenarios).skip(1).before(Fault::Partial, "SendMessageBatch", &["{app}"])
+}
+
+const FALLBACK: &[&str] = &["FallbackQueue", "{message}"];
+const STEP_TIMER: &[&str] = &["LaterQueue", "{message}", r#"\"timer\":\"step\""#];
+const AGAIN_TIMER: &[&str] = &["LaterQueue", "{message}", r#"\"timer\":\"again\""#];
+const ENTRY: &[&str] = &["{alice}", "m#"];
+
+pub(super) const ROWS: &[Row] = &[
+    row("connect: accept > apps.get > directory.app > GetItem", &["app#{app}"], &[Connect]),
+    row("connect: accept > users.connect > TransactWriteItems", &["{alice}"], &[Connect, EndedBefore]),
+    row("connect: accept > users.device > self.last_known > GetItem", &["d#{device}"], &[Connect]),
+    row("deliver: close > users.close > self.update_entry > UpdateItem", &["{alice}", "SET closed"], &[Withdraw]),
+    row("deliver: close > users.find > Query", &["{alice}", "by_message"], &[WithdrawOld]),
+    row("deliver: close > users.view > Query", &["{alice}"], &[Withdraw]),
+    row(
+        "deliver: close_replaced > users.close > self.update_entry > UpdateItem",
+        &["{alice}", "SET closed"],
+        &[Collapse],
+    ),
+    row("deliver: deliver > steps.schedule > fallback.send > SendMessage", FALLBACK, &[Gone, Chain]),
+    row("deliver: deliver > steps.schedule > timers.schedule > due.keep > PutItem", &["{message}#0#"], &[FarStep]),
+    row("deliver: deliver > steps.schedule > timers.schedule > later.send > SendMessage", STEP_TIMER, &[LaterStep]),
+    never("deliver: deliver > timers.schedule > due.keep > PutItem", "the first redelivery is due in half a minute"),
+    row("deliver: deliver > timers.schedule > later.send > SendMessage", AGAIN_TIMER, &[NeedConfirm]),
+    row("deliver: deliver > users.note_offline > self.update_entry > UpdateItem", &["{alice}", "offline_at"], &[Gone]),
+    row("deliver: deliver > users.view > Query", &["{alice}"], &[Gone]).skip(1),
+    row("deliver: deliver_again > messages.get > GetItem", &["{message}"], &[Redelivery]),
+    row("deliver: deliver_again > timers.schedule > due.keep > PutItem", &["{message}#again5"], &[FarRedelivery]),
+    row("deliver: deliver_again > timers.schedule > later.send > SendMessage", AGAIN_TIMER, &[Redelivery]),
+    row("deliver: deliver_again > users.entry > GetItem", ENTRY, &[Redelivery]),
+    row(
+        "deliver: deliver_again > users.note_redelivered > self.update_entry > UpdateItem",
+        &["{alice}", "SET redelivered"],
+        &[Redelivery],
+    ),
+    row("deliver: deliver_again > users.view > Query", &["{alice}"], &[Redelivery]),
+    row("deliver: place > users.append > PutItem", &["{alice}", "{message}"], &[OnlineNext, TwoLanes, InOrder]),
+    row(
+        "deliver: place > users.append > self.begin_log > TransactWriteItems",
+        &["{alice}", "{message}"],
+        &[Online, TwoLanesAtFirst],
+    ),
+    row(
+        "deliver: place > users.note_offline > self.update_entry > UpdateItem",
+        &["{alice}", "offline_at"],
+        &[GoneMeanwhile],
+    ),
+    row("deliver: place > users.view > Query", &["{alice}"], &[Online, InOrder]),
+    row("deliver: planned > messages.get > GetItem", &["{message}"], &[Late]),
+    row("deliver: planned > users.find > Query", &["{alice}", "by_message"], &[Late, LateAgain]),
+    row("deliver: planned > users.entry > GetItem", ENTRY, &[Repeated, LateAgain]),
+    row("deliver: post > gateway.post > PostToConnection", &[], &[Online, Redelivery]),
+    row("deliver: settle > users.prune > DeleteItem", &["{alice}", "x#"], &[Gone]),
+    row("disconnect: handle > users.disconnect > UpdateItem", &["c#{connection}"], &[Disconnect]),
+    row("disconnect: handle > users.disconnect > self.prune > DeleteItem", &["x#{connection}"], &[Disconnect]),
+    row(
+        "fallback: record_outcome > users.end_step > self.update_entry > UpdateItem",
+        &["{alice}", "outcome ="],
+        &[Chain],
+    ),
+    row("fallback: step > providers.call > self.email > SendEmail", &[], &[Chain]),
+    row("fallback: step > providers.call > self.sms > Publish", &[], &[Chain]),
+    never(
+        "fallback: step > steps.schedule > fallback.send > SendMessage",
+        "a step that waits for a device is not due at once",
+    ),
+    never(
+        "fallback: step > steps.schedule > timers.schedule > due.keep > PutItem",
+        "a step waits ten seconds for a device",
+    ),
+    row("fallback: step > steps.schedule > timers.schedule > later.send > SendMessage", STEP_TIMER, &[Comeback]),
+    row("fallback: step > steps.schedule#2 > fallback.send > SendMessage", FALLBACK, &[Chain]),
+    row("fallback: step > steps.schedule#2 > timers.schedule > due.keep > PutItem", &["{message}#1#"], &[FarChain]),
+    row("fallback: step > steps.schedule#2 > timers.schedule > later.send > SendMessage", STEP_TIMER, &[SlowChain]),
+    row("fallback: step > messages.get > GetItem", &["{message}"], &[Chain]),
+    row("fallback: step > users.claim_step > self.entry > GetItem", ENTRY, &[Chain]).skip(1).before(
+        Fault::LoseAnswer,
+        "UpdateItem",
+        &["{alice}", "steps[0].claimed = "],
+    ),
+    row(
+        "fallback: step > users.claim_step > self.update_entry > UpdateItem",
+        &["{alice}", "steps[0].claimed = "],
+        &[Chain, TwoWorkers, ConfirmedMeanwhile],
+    ),
+    row("fallback: step > users.entry > GetItem", ENTRY, &[Chain]),
+    row("fallback: step > users.view > Query", &["{alice}"], &[Chain]),
+    row("heartbeat: handle > users.connection > self.last_words > GetItem", &["c#"], &[Ping]),
+    row("heartbeat: pong > users.renew > TransactWriteItems", &["{alice}"], &[Ping]),
+    row("heartbeat: pong > users.view > Query", &["{alice}"], &[Ping]),
+    row("register: authenticate > apps.authenticate > self.get > directory.app > GetItem", &["app#{app}"], &[Register]),
+    row("register: find > users.device > self.last_known > GetItem", &["d#{device}"], &[Unregister]),
+    row("register: find > users.view > Query", &["{bob}"], &[Unregister]),
+    row("register: register > users.last_known > GetItem", &["d#{device}"], &[Register]),
+    row(
+        "register: register > users.register > self.leave > self.transact > TransactWriteItems",
+        &["{bob}"],
+        &[MoveMany],
+    ),
+    row("register: register > users.register > self.transact > TransactWriteItems", &["d#{device}"], &[Register, Move]),
+    row("register: register > users.view > Query", &["{bob}"], &[Move]),
+    row(
+        "register: unregister > users.unregister > self.leave > self.transact > TransactWriteItems",
+        &["{bob}"],
+        &[UnregisterMany],
+    ),
+    row("register: unregister > users.unregister > self.transact > TransactWriteItems", &["d#{device}"], &[Unregister]),
+    row("send: begin > lanes.deliver > enqueue > queue.send > SendMessageBatch", &["{app}"], &[Online, Many]),
+    again("send: begin > lanes.deliver > enqueue > queue.send#2 > SendMessageBatch", &[Online, Many]),
+    row("send: begin > timers.schedule > due.keep > PutItem", &["{message}#send"], &[SendFarLater]),
+    row("send: begin > timers.schedule > later.send > SendMessage", &["LaterQueue", "{message}"], &[SendLater]),
+    row("send: cancel > apps.authenticate > self.get > directory.app > GetItem", &["app#{app}"], &[Cancel]),
+    row("send: cancel > lanes.withdraw > enqueue > queue.send > SendMessageBatch", &["{app}"], &[Cancel]),
+    again("send: cancel > lanes.withdraw > enqueue > queue.send#2 > SendMessageBatch", &[Cancel]),
+    row("send: cancel > messages.cancel > self.get > GetItem", &["{message}"], &[CancelAgain]).skip(1),
+    row("send: cancel > messages.cancel > self.mark > UpdateItem", &["{message}"], &[Cancel]),
+    row("send: cancel > messages.get > GetItem", &["{message}"], &[Cancel]),
+    row("send: recipients > users.device > self.last_known > GetItem", &["d#{device}"], &[SendToDevice]),
+    row("send: send > apps.authenticate > self.get > directory.app > GetItem", &["app#{app}"], &[Online]),
+    row("send: send > messages.get > GetItem", &["{message}"], &[RepeatAfterItsTime]),
+    row("send: send > messages.store > PutItem", &["{message}"], &[Online]),
+    row("send: send > messages.store > self.get > GetItem", &["{message}"], &[SendAgain]),
+    row("send: show > apps.authenticate > self.get > directory.app > GetItem", &["app#{app}"], &[Trail]),
+    row("send: show > messages.get > GetItem", &["{message}"], &[Trail]),
+    row("send: show > users.entries_of > Query", &["{message}", "by_message"], &[Trail]),
+    row("send: show > users.entries_of > self.get_all > BatchGetItem", &["{alice}"], &[Trail]),
+    row("sync: confirm > users.confirm > self.update_entry > UpdateItem", &["{alice}", "_by.#device"], &[Ack, Read]),
+    row("sync: confirm > users.view > Query", &["{alice}"], &[AckOfNothing]),
+    row("sync: confirm_up_to > users.after > Query", &["{alice}", "BETWEEN"], &[AckUpTo]),
+    row("sync: confirm_up_to > users.confirm > self.update_entry > UpdateItem", &["{alice}", "acked_by"], &[AckUpTo]),
+    row("sync: confirm_up_to > users.move_cursor > UpdateItem", &["{alice}", "cursor_seq"], &[AckUpTo]),
+    row("sync: confirm_up_to > users.view > Query", &["{alice}"], &[AckUpTo]),
+    row("sync: handle > users.last_words > GetItem", &["c#"], &[Ack, LastWords]),
+    row("sync: handle > users.set_state > UpdateItem", &["{alice}", "app_state"], &[State]),
+    row("sync: post > gateway.post > PostToConnection", &[], &[Sync]),
+    row("sync: replay > users.after > Query", &["{alice}", "BETWEEN"], &[Sync]),
+    row("sync: replay > users.move_cursor > UpdateItem", &["{alice}", "cursor_seq"], &[Sync]),
+    row("sync: replay > users.view > Query", &["{alice}"], &[Sync]),
+    row("timer: begin > lanes.deliver > enqueue > queue.send > SendMessageBatch", &["{app}"], &[SendNow]),
+    again("timer: begin > lanes.deliver > enqueue > queue.send#2 > SendMessageBatch", &[SendNow]),
+    row("timer: begin > messages.begin > self.mark > UpdateItem", &["{message}"], &[SendNow]),
+    row("timer: fire > lanes.again > enqueue > queue.send > SendMessageBatch", &["{app}"], &[Redelivery]),
+    again("timer: fire > lanes.again > enqueue > queue.send#2 > SendMessageBatch", &[Redelivery]),
+    row("timer: fire > steps.schedule > fallback.send > SendMessage", FALLBACK, &[DueStep]),
+    never("timer: fire > steps.schedule > timers.schedule > due.keep > PutItem", "a step that is fired is due"),
+    never("timer: fire > steps.schedule > timers.schedule > later.send > SendMessage", "a step that is fired is due"),
+    row("timer: fire > timers.schedule > due.keep > PutItem", &["{message}#0#"], &[TooEarlyByFar]),
+    row("timer: fire > timers.schedule > later.send > SendMessage", STEP_TIMER, &[TooEarly]),
+    row("timer: fire > users.entry > GetItem", ENTRY, &[DueStep]),
+    row("timer: tick > due.done_until > GetItem", &["cursor"], &[Tick]),
+    row("timer: tick > due.minute > Query", &["DueTable"], &[Tick]),
+    row("timer: tick > due.set_done_until > UpdateItem", &["done_minute"], &[Tick]),
+    row("timer: tick > timers.hand_on > due.remove > DeleteItem", &["{message}#0#"], &[Tick]),
+    row("timer: tick > timers.hand_on > later.send > SendMessage", STEP_TIMER, &[Tick]),
+];

@@ -1,0 +1,233 @@
+//! Steps and timers: no SMS and no email too many, and none that is forgotten.
+
+use serde_json::json;
+use tidings_domain::{
+    Entry, Timer, Timestamp,
+    delivery::Job,
+    fallback::{Outcome, StepDue},
+};
+use tidings_local::{aws::outbox::Channel as Sent, faults::Fault};
+use tidings_store::{Confirmation, minute_of};
+use tidings_wire::send::{Channel, FallbackStep};
+
+use crate::matrix::cell::Cell;
+
+/// A claim whose worker is dead, as it looks a minute later.
+const LONG_AGO_MILLIS: i64 = 61_000;
+
+/// The entry once every step has ended, each with as many messages to the person as it says.
+async fn ended(cell: &Cell, steps: usize) -> Entry {
+    let mut dead_since: Option<tokio::time::Instant> = None;
+    let mut found = None;
+    cell.until("every step has ended", async || {
+        let Some(entry) = cell.entry("k").await else { return false };
+        assert_eq!(entry.steps.len(), steps);
+        let begun = entry.steps.iter().position(|step| step.claimed.is_some() && step.outcome.is_none());
+        match begun.filter(|_| cell.is_over()) {
+            // Nobody waits for a minute here: the claim is made as old as that.
+            Some(step) if dead_since.is_some_and(|since| since.elapsed().as_millis() > 700) => {
+                let (user, place) = (cell.user().encode(), entry.position);
+                let sort_key = format!("m#{:020}#{:020}", place.epoch, place.seq);
+                let users = cell.table("TIDINGS_USERS_TABLE");
+                let ago = Timestamp::now().0 - LONG_AGO_MILLIS;
+                cell.overwrite(&users, [("pk", &user), ("sk", &sort_key)], &format!("steps[{step}].claimed"), ago)
+                    .await;
+                dead_since = None;
+            }
+            Some(_) => dead_since = dead_since.or_else(|| Some(tokio::time::Instant::now())),
+            None => dead_since = None,
+        }
+        let all = entry.steps.iter().all(|step| step.outcome.is_some());
+        found = Some(entry);
+        all
+    })
+    .await;
+    cell.idle().await;
+    let entry = found.unwrap();
+    let at_provider = ["Publish", "SendEmail"].contains(&cell.row.operation());
+    let on_step = cell.row.way.contains("claim_step") || cell.row.way.contains("end_step") || at_provider;
+    for step in &entry.steps {
+        let sent = cell.sent(if step.channel == Channel::Sms { Sent::Sms } else { Sent::Email });
+        match &step.outcome.as_ref().unwrap().0 {
+            Outcome::Accepted(_) => assert_eq!(sent, 1, "{}", step.channel),
+            Outcome::Unknown => assert!(sent <= 1 && on_step && !cell.is_hidden(), "{sent} {}", step.channel),
+            Outcome::Refused(_) => {
+                let refused = at_provider && [Fault::Throttle, Fault::ServerError].contains(&cell.fault);
+                assert!(sent == 0 && refused, "{sent} {}", step.channel);
+            }
+            Outcome::Skipped(reason) => panic!("skipped: {reason}"),
+        }
+    }
+    assert_eq!(cell.entries().await.len(), 1);
+    entry
+}
+
+pub(super) async fn gone(cell: &Cell) {
+    cell.register(&cell.user()).await;
+    cell.believe(&cell.user()).await;
+    cell.arm().await;
+    cell.send(json!({"smsMessage": "Hi"})).await;
+    let entry = ended(cell, 1).await;
+    assert!(cell.view().await.connections.is_empty(), "pruned");
+    let gone: Vec<_> = entry.gone.iter().map(|(device, _)| device).collect();
+    assert_eq!((entry.offline.is_some(), gone), (true, vec![&cell.device_id()]), "the trail says so");
+}
+
+/// A delivery comes again, and finds that all whom it was posted to have gone.
+pub(super) async fn gone_meanwhile(cell: &Cell) {
+    cell.register(&cell.user()).await;
+    let id = cell.believe(&cell.user()).await;
+    let (delivery, entry) = cell.seed("k", |request| request.sms_message = Some("Hi".to_owned())).await;
+    assert_eq!((entry.posted.len(), entry.offline), (1, None));
+    cell.lane.users.prune(&cell.user(), &id).await.unwrap();
+    cell.arm().await;
+    cell.put_job(&Job::Deliver(Box::new(delivery))).await;
+    let entry = ended(cell, 1).await;
+    assert_eq!((entry.offline.is_some(), entry.gone.len()), (true, 1));
+}
+
+/// A message to Alice with an SMS at once and an email some time after.
+async fn send_sms_then_email(cell: &Cell, after: u64) {
+    cell.register(&cell.user()).await;
+    cell.arm().await;
+    let (sms, email) = (json!({"channel": "sms", "after": 0}), json!({"channel": "email", "after": after}));
+    cell.send(json!({"fallback": [sms, email]})).await;
+}
+
+pub(super) async fn chain(cell: &Cell) {
+    send_sms_then_email(cell, 0).await;
+    ended(cell, 2).await;
+}
+
+pub(super) async fn slow_chain(cell: &Cell) {
+    cell.purge_later().await;
+    send_sms_then_email(cell, 600).await;
+    cell.waits().await;
+    assert_eq!((cell.sent(Sent::Sms), cell.sent(Sent::Email)), (1, 0));
+}
+
+pub(super) async fn far_chain(cell: &Cell) {
+    send_sms_then_email(cell, 1_000).await;
+    let entry = cell.settled("k", |entry| entry.steps[0].outcome.is_some()).await;
+    let at = entry.steps[0].outcome.as_ref().unwrap().1;
+    cell.kept(at.plus_seconds(1_000)).await;
+    cell.idle().await;
+    assert_eq!((cell.sent(Sent::Sms), cell.sent(Sent::Email)), (1, 0));
+}
+
+pub(super) async fn later_step(cell: &Cell) {
+    cell.register(&cell.user()).await;
+    cell.purge_later().await;
+    cell.arm().await;
+    cell.send(json!({"fallback": [{"channel": "sms", "after": 600}]})).await;
+    cell.waits().await;
+    assert_eq!((cell.entries().await.len(), cell.sent(Sent::Sms)), (1, 0));
+}
+
+pub(super) async fn far_step(cell: &Cell) {
+    cell.register(&cell.user()).await;
+    cell.arm().await;
+    cell.send(json!({"fallback": [{"channel": "sms", "after": 1_000}]})).await;
+    let entry = cell.settled("k", |_| true).await;
+    cell.kept(entry.accepted.plus_seconds(1_000)).await;
+    cell.idle().await;
+    assert_eq!(cell.entries().await.len(), 1);
+}
+
+/// A message to Alice with an SMS as its only step, and that step.
+async fn step(cell: &Cell, due: Timestamp) -> StepDue {
+    cell.register(&cell.user()).await;
+    let sms = |request: &mut tidings_wire::SendRequest| {
+        request.fallback = Some(vec![FallbackStep { channel: Channel::Sms, after: Some(0) }]);
+    };
+    let (_, entry) = cell.seed("k", sms).await;
+    StepDue { user: cell.user(), position: entry.position, id: entry.id, step: 0, due, waited: false }
+}
+
+pub(super) async fn two_workers(cell: &Cell) {
+    let step = step(cell, Timestamp::now()).await;
+    cell.arm().await;
+    tokio::join!(cell.put_step(&step), cell.put_step(&step));
+    ended(cell, 1).await;
+}
+
+/// Whoever has confirmed is sent no SMS, however late it came to the worker's ears.
+pub(super) async fn confirmed_meanwhile(cell: &Cell) {
+    let step = step(cell, Timestamp::now()).await;
+    let (users, device, acked) = (&cell.lane.users, cell.device_id(), Confirmation::Acknowledged);
+    cell.arm().await;
+    let confirm = async {
+        cell.struck().await;
+        users.confirm(&step.user, step.position, &step.id, &device, acked, Timestamp::now()).await.unwrap()
+    };
+    assert!(tokio::join!(cell.put_step(&step), confirm).1);
+    cell.until("the fault is over", async || cell.is_over()).await;
+    cell.idle().await;
+    let entry = cell.entry("k").await.unwrap();
+    // Where the claim was written all the same, or tried again at once, the SMS was there first.
+    let first = cell.is_hidden() || [Fault::LoseAnswer, Fault::KillAfter].contains(&cell.fault);
+    assert!(entry.is_confirmed() && cell.sent(Sent::Sms) <= usize::from(first));
+    assert!(first || entry.steps[0].claimed.is_none());
+}
+
+pub(super) async fn comeback(cell: &Cell) {
+    let step = step(cell, Timestamp::now()).await;
+    cell.believe(&cell.user()).await;
+    cell.purge_later().await;
+    cell.arm().await;
+    cell.put_step(&step).await;
+    cell.waits().await;
+    let entry = cell.entry("k").await.unwrap();
+    assert!(entry.steps[0].claimed.is_none() && cell.sent(Sent::Sms) == 0);
+}
+
+pub(super) async fn due_step(cell: &Cell) {
+    let step = step(cell, Timestamp::now()).await;
+    cell.arm().await;
+    cell.put_later(&Timer::Step(step)).await;
+    ended(cell, 1).await;
+}
+
+pub(super) async fn too_early(cell: &Cell) {
+    let step = step(cell, Timestamp::now().plus_seconds(600)).await;
+    cell.purge_later().await;
+    cell.arm().await;
+    cell.put_later(&Timer::Step(step)).await;
+    cell.waits().await;
+    assert_eq!(cell.sent(Sent::Sms), 0);
+}
+
+pub(super) async fn too_early_by_far(cell: &Cell) {
+    let step = step(cell, Timestamp::now().plus_seconds(1_000)).await;
+    let due = step.due;
+    cell.arm().await;
+    cell.put_later(&Timer::Step(step)).await;
+    cell.kept(due).await;
+    cell.idle().await;
+    assert_eq!(cell.sent(Sent::Sms), 0);
+}
+
+pub(super) async fn tick(cell: &Cell) {
+    // The last minute that the clock hands on, thirteen to fourteen minutes ahead.
+    let reach = (Timestamp::now().seconds() + 840).div_euclid(60) - 1;
+    let step = step(cell, Timestamp((reach - 1) * 60_000 + 1)).await;
+    let (timer, due) = (Timer::Step(step), &cell.lane.due);
+    due.keep(&timer).await.unwrap();
+    let table = cell.lane.world.environment("TimerFunction")["TIDINGS_DUE_TABLE"].clone();
+    cell.overwrite(&table, [("pk", "cursor"), ("sk", "cursor")], "done_minute", reach - 2).await;
+    cell.purge_later().await;
+    cell.arm().await;
+    let schedules = cell.lane.world.twin.schedules();
+    let tick = async || {
+        let mut ticked = true;
+        for name in schedules.names() {
+            ticked &= schedules.fire(name).await.unwrap().is_ok();
+        }
+        ticked
+    };
+    cell.until("the clock ticks", tick).await;
+    cell.until("it waits on the queue", async || cell.delayed() > 0).await;
+    let left = due.minute(minute_of(timer.due())).await.unwrap();
+    assert!(!left.timers.contains(&timer), "handed on");
+    assert!(due.done_until().await.unwrap().unwrap() >= reach);
+}

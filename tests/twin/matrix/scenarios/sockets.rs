@@ -1,0 +1,207 @@
+//! Connections and what devices say on them.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tidings_domain::{ConnectionId, Timestamp};
+use tidings_local::faults::Fault;
+use tidings_wire::Frame;
+
+use crate::{
+    matrix::{cell::Cell, phone::Phone},
+    world::repository,
+};
+
+async fn online(cell: &Cell) -> Phone {
+    let identity = cell.register(&cell.user()).await;
+    Phone::open(cell, &identity).await
+}
+
+pub(super) async fn connect(cell: &Cell) {
+    let identity = cell.register(&cell.user()).await;
+    cell.arm().await;
+    let mut phone = Phone::open(cell, &identity).await;
+    phone.say(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
+    // An upgrade that was recorded and then refused leaves a connection behind, until its lease is over or a post
+    // meets it.
+    let left_behind = match cell.fault {
+        Fault::KillAfter => 1,
+        Fault::LoseAnswer if cell.times > 1 => 1,
+        _ => 0,
+    };
+    let known = cell.view().await.connections.len();
+    assert!((1..=1 + left_behind).contains(&known), "{known} connections");
+}
+
+fn pongs(phone: &Phone) -> usize {
+    phone.seen(|seen| seen.frames.iter().filter(|frame| matches!(frame, Frame::Pong(_))).count())
+}
+
+/// Nothing of a connection is recorded whose end was told first.
+pub(super) async fn ended_before(cell: &Cell) {
+    let identity = cell.register(&cell.user()).await;
+    let id: ConnectionId = format!("{}Early=", cell.app()).parse().unwrap();
+    let event = |name: &str, token: &str| {
+        let path = repository().join("events").join(name);
+        let mut event: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        event["requestContext"]["connectionId"] = json!(id);
+        event["queryStringParameters"] = json!({"deviceId": identity.id(), "token": token});
+        event["multiValueQueryStringParameters"] = json!({"deviceId": [identity.id()], "token": [token]});
+        event
+    };
+    cell.arm().await;
+    let functions = cell.lane.world.twin.functions();
+    let invoke = async |function: &str, event: &Value| {
+        let answer = functions.invoke(function, Bytes::from(event.to_string()), &[]).await.ok()?;
+        serde_json::from_slice::<Value>(&answer).unwrap()["statusCode"].as_u64()
+    };
+    let end = event("ws-disconnect.json", "");
+    cell.until("the end is told", async || invoke("DisconnectFunction", &end).await == Some(200)).await;
+    cell.until("the beginning is refused", async || {
+        let token = identity.connect_token(crate::world::seconds()).unwrap();
+        let begin = event("ws-connect.json", &token);
+        let status = invoke("ConnectFunction", &begin).await;
+        assert_ne!(status, Some(200), "a dead connection is let in");
+        status == Some(401)
+    })
+    .await;
+    assert_eq!(cell.lane.users.connection(&id, Timestamp::now()).await.unwrap(), None);
+    assert!(cell.view().await.connections.is_empty());
+}
+
+/// API Gateway tells the end once. Where that was in vain, the next message meets the dead connection.
+pub(super) async fn disconnect(cell: &Cell) {
+    let phone = online(cell).await;
+    cell.arm().await;
+    phone.close().await;
+    cell.until("the fault has struck", async || cell.hits() > 0).await;
+    let mut asked = 0;
+    cell.until("the connection is forgotten", async || {
+        asked += 1;
+        if asked == 6 {
+            cell.send(json!({})).await;
+        }
+        cell.view().await.connections.is_empty()
+    })
+    .await;
+    if asked >= 6 {
+        cell.settled("k", |entry| entry.offline.is_some()).await;
+    }
+}
+
+pub(super) async fn ping(cell: &Cell) {
+    let mut phone = online(cell).await;
+    let (id, now) = (cell.view().await.connections[0].id.to_string(), Timestamp::now());
+    let users = cell.table("TIDINGS_USERS_TABLE");
+    let (user, sort_key) = (cell.user().encode(), format!("x#{id}"));
+    cell.overwrite(&users, [("pk", &user), ("sk", &sort_key)], "expires_at", now.seconds() + 100).await;
+    cell.arm().await;
+    phone.say(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
+    let connections = cell.view().await.connections;
+    assert_eq!(connections.len(), 1);
+    assert!(connections[0].lease > now.plus_seconds(600), "renewed");
+}
+
+/// Of three messages, the first one is acknowledged: the other two come, in order, whatever it takes to ask for them.
+pub(super) async fn sync(cell: &Cell) {
+    let mut phone = online(cell).await;
+    let mut ids = Vec::new();
+    for key in ["0", "1", "2"] {
+        ids.push(cell.seed(key, |_| {}).await.1.id);
+    }
+    let first = cell.entry("0").await.unwrap();
+    let (users, user) = (&cell.lane.users, cell.user());
+    let acked = tidings_store::Confirmation::Acknowledged;
+    users.confirm(&user, first.position, &first.id, &cell.device_id(), acked, Timestamp::now()).await.unwrap();
+    cell.arm().await;
+    phone.say(cell, json!({"action": "sync"}), async |phone| answers(phone) > 0).await;
+    // A client that has seen less than it was told of asks again, from where its own run ends.
+    for _ in 0..5 {
+        let run = ids[1..].iter().take_while(|id| phone.seen(|seen| seen.message(id).is_some())).count();
+        if run == 2 {
+            break;
+        }
+        let (epoch, seq, before) = (first.position.epoch, 1 + run, answers(&phone));
+        let again = json!({"action": "sync", "epoch": epoch, "seq": seq});
+        phone.say(cell, again, async |phone| answers(phone) > before).await;
+    }
+    phone.seen(|seen| {
+        let mut places: Vec<u64> = Vec::new();
+        for message in seen.messages() {
+            let seq = message.position.unwrap().seq;
+            assert_eq!(message.id, ids[usize::try_from(seq).unwrap() - 1].as_str());
+            if !places.contains(&seq) {
+                places.push(seq);
+            }
+        }
+        places.sort_unstable();
+        assert_eq!(places, [2, 3], "{:?}", seen.frames);
+    });
+    assert_eq!(cell.view().await.devices[0].cursor, Some(first.position));
+    assert_eq!(cell.entries().await.len(), 3);
+}
+
+fn answers(phone: &Phone) -> usize {
+    phone.seen(|seen| seen.frames.iter().filter(|frame| matches!(frame, Frame::Synced(_))).count())
+}
+
+/// One message is confirmed, by this device and once.
+pub(super) async fn confirm(cell: &Cell, action: &str) {
+    let mut phone = online(cell).await;
+    let (_, entry) = cell.seed("k", |_| {}).await;
+    cell.arm().await;
+    let told = json!({"action": action, "id": entry.id, "epoch": entry.position.epoch, "seq": entry.position.seq});
+    phone.say(cell, told, async |_| cell.entry("k").await.unwrap().is_confirmed() && cell.hits() > 0).await;
+    let entry = cell.entry("k").await.unwrap();
+    let by = if action == "ack" { &entry.acks } else { &entry.reads };
+    assert_eq!((entry.acks.len() + entry.reads.len(), &by[0].0), (1, &cell.device_id()));
+}
+
+/// An acknowledgement that comes just after the connection's end.
+pub(super) async fn last_words(cell: &Cell) {
+    let mut phone = online(cell).await;
+    let (_, entry) = cell.seed("k", |_| {}).await;
+    let id = cell.view().await.connections[0].id.clone();
+    cell.lane.users.disconnect(&id, Timestamp::now()).await.unwrap();
+    cell.arm().await;
+    let told = json!({"action": "ack", "id": entry.id, "epoch": entry.position.epoch, "seq": entry.position.seq});
+    phone.say(cell, told, async |_| cell.entry("k").await.unwrap().is_confirmed()).await;
+    assert!(cell.view().await.connections.is_empty(), "it stays dead");
+}
+
+/// What is not there is not confirmed, and the device is told.
+pub(super) async fn confirm_nothing(cell: &Cell) {
+    let mut phone = online(cell).await;
+    let (_, entry) = cell.seed("k", |_| {}).await;
+    cell.arm().await;
+    let wrong = cell.message_id("another");
+    let told = json!({"action": "ack", "id": wrong, "epoch": entry.position.epoch, "seq": entry.position.seq});
+    let refused = |frame: &Frame| matches!(frame, Frame::Error(error) if error.code == "unknown_message");
+    phone.say(cell, told, async |phone| phone.seen(|seen| seen.frames.iter().any(refused))).await;
+    assert!(!cell.entry("k").await.unwrap().is_confirmed());
+}
+
+pub(super) async fn confirm_up_to(cell: &Cell) {
+    let mut phone = online(cell).await;
+    for key in ["0", "1", "2"] {
+        cell.seed(key, |_| {}).await;
+    }
+    let entries = cell.entries().await;
+    let (second, device) = (entries[1].position, cell.device_id());
+    cell.arm().await;
+    let told = json!({"action": "ack", "epoch": second.epoch, "seq": second.seq});
+    let cursor = async || cell.view().await.devices[0].cursor;
+    phone.say(cell, told, async |_| cursor().await == Some(second) && cell.hits() > 0).await;
+    let acked: Vec<_> = cell.entries().await.iter().map(|entry| entry.is_confirmed_by(&device)).collect();
+    assert_eq!(acked, [true, true, false]);
+}
+
+pub(super) async fn state(cell: &Cell) {
+    let mut phone = online(cell).await;
+    let (users, user) = (cell.table("TIDINGS_USERS_TABLE"), cell.user().encode());
+    let sort_key = format!("x#{}", cell.view().await.connections[0].id);
+    cell.arm().await;
+    let told = async || cell.attribute(&users, [("pk", &user), ("sk", &sort_key)], "app_state").await;
+    phone.say(cell, json!({"action": "state", "state": "foreground"}), async |_| told().await.is_some()).await;
+    assert_eq!(told().await.unwrap().as_s().unwrap(), "foreground");
+    assert_eq!(cell.view().await.connections.len(), 1);
+}
