@@ -197,6 +197,16 @@ impl Device {
         inbox::receipt(message).map_or(Ok(()), |receipt| self.say(Action::Ack(receipt)))
     }
 
+    /// Acknowledges everything up to a place, as an app may that deals with messages in their order. It is said again on every
+    /// new connection, and so covers what is lost on the way; an app that acknowledges by hand keeps the place and says it
+    /// when it starts. Under [`Ack::Automatic`] the client does this by itself.
+    ///
+    /// # Errors
+    /// If the device is closed.
+    pub fn ack_up_to(&self, position: Position) -> Result<(), DeviceGone> {
+        self.say(Action::Ack(Receipt { id: None, position }))
+    }
+
     /// Says that a person has read a message.
     ///
     /// # Errors

@@ -82,7 +82,7 @@ pub(crate) struct Worker {
     commands: mpsc::UnboundedReceiver<Command>,
     clock_ahead: i64,
     confirmations: Confirmations,
-    /// The app has taken everything up to here, in this life or in one before; where the client acknowledges.
+    /// The app has taken everything up to here, in this life or in one before.
     taken: Option<Position>,
     refusals: u32,
     attempt: u32,
@@ -248,9 +248,11 @@ impl Worker {
     fn confirmed(&mut self, action: &Action) {
         if let Action::Ack(receipt) | Action::Read(receipt) = action {
             self.inbox.acknowledged(receipt.position);
-            if self.options.ack == Ack::Automatic {
-                self.taken = self.taken.max(Some(receipt.position));
-            }
+        }
+        if let Action::Ack(receipt) = action
+            && (self.options.ack == Ack::Automatic || receipt.id.is_none())
+        {
+            self.taken = self.taken.max(Some(receipt.position));
         }
     }
 

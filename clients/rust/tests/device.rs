@@ -262,6 +262,29 @@ async fn what_an_earlier_life_was_shown_is_acknowledged_again_by_the_client_only
 }
 
 #[tokio::test]
+async fn what_is_acknowledged_up_to_a_place_is_said_again_on_every_connection() {
+    let service = Service::start().await;
+    let (device, mut events) =
+        Device::open(service.identity.clone(), Options { ack: Ack::Manual, ..service.options() });
+    let everything = json!({"action": "ack", "epoch": 7, "seq": 2});
+    let mut peer = service.accept().await;
+    assert_eq!(peer.hear().await, json!({"action": "sync"}));
+    peer.message(1).await;
+    peer.message(2).await;
+    peer.synced(2, 2).await;
+    assert_eq!(next_message(&mut events).await, "1");
+    device.ack_up_to(Position { epoch: 7, seq: 2 }).unwrap();
+    assert_eq!(peer.hear().await, everything);
+    drop(peer);
+    let mut peer = service.accept().await;
+    assert_eq!(peer.hear().await, json!({"action": "sync", "epoch": 7, "seq": 2}));
+    // In doubt, and then as the sum of it all.
+    assert_eq!(peer.hear().await, everything);
+    peer.synced(2, 0).await;
+    assert_eq!(peer.hear().await, everything);
+}
+
+#[tokio::test]
 async fn what_was_sent_and_does_not_come_is_asked_for_on_another_connection() {
     let service = Service::start().await;
     let options = Options { answer_within: Duration::from_millis(100), ..service.options() };

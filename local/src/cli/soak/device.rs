@@ -25,6 +25,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// What an app keeps while it does not run.
 struct Kept {
     cursor: Option<Position>,
+    /// Everything up to here is acknowledged, by an app that does it by hand.
+    acknowledged: Option<Position>,
     /// Shown and not acknowledged yet, with the time for it.
     unacknowledged: VecDeque<(Instant, MessageFrame)>,
 }
@@ -46,7 +48,7 @@ pub(super) async fn live(
     ready: OwnedSemaphorePermit,
 ) {
     let mut ready = Some(ready);
-    let mut kept = Kept { cursor: None, unacknowledged: VecDeque::new() };
+    let mut kept = Kept { cursor: None, acknowledged: None, unacknowledged: VecDeque::new() };
     let mut random = Random::new(world.plan.seed, &format!("device {device}"));
     for run in 0.. {
         let options = Options {
@@ -59,6 +61,10 @@ pub(super) async fn live(
             ..Options::new(&world.session.socket_url)
         };
         let (handle, events) = Device::open(identity.clone(), options);
+        if let Some(position) = kept.acknowledged {
+            // What the app said in its last moments may not have been heard.
+            let _ = handle.ack_up_to(position);
+        }
         let mut app = App { world: &world, device, run, handle: &handle, kept: &mut kept, ready: &mut ready };
         let end = app.run(events, &mut orders, &mut random).await;
         app.offline();
@@ -117,8 +123,7 @@ impl App<'_> {
                 },
                 () = sleep_until(due.unwrap_or(never)) => {
                     if let Some((_, message)) = self.kept.unacknowledged.pop_front() {
-                        // It only fails where the client has ended, which its last event tells.
-                        let _ = self.handle.ack(&message);
+                        self.acknowledge(&message);
                     }
                 }
                 event = events.next() => match event {
@@ -168,6 +173,15 @@ impl App<'_> {
             }
             Event::Connected | Event::Pong(_) | Event::Unreadable(_) | Event::Closed(CloseReason::Asked) => {}
         }
+    }
+
+    /// By id and up to its place in turns. It only fails where the client has ended, which its last event tells.
+    fn acknowledge(&mut self, message: &MessageFrame) {
+        let _ = match message.position {
+            Some(position) if position.seq % 2 == 0 => self.handle.ack_up_to(position),
+            Some(_) | None => self.handle.ack(message),
+        };
+        self.kept.acknowledged = self.kept.acknowledged.max(message.position);
     }
 
     /// Moves the cursor on, never back.
