@@ -174,6 +174,11 @@ impl Kind {
         }
     }
 
+    /// Whether something may still happen to it when somebody has confirmed it.
+    pub(super) fn changes_when_settled(&self) -> bool {
+        self.has_chain() || matches!(self, Self::Collapse { .. } | Self::Cancelled { .. })
+    }
+
     pub(super) fn has_chain(&self) -> bool {
         matches!(self, Self::Fallback(_) | Self::Cancelled { sms_after: Some(_), .. })
     }

@@ -196,6 +196,7 @@ async fn settle(world: &Arc<World>, orders: &Orders, tasks: &TaskTracker) -> Res
         watch::redrive(world).await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+    look_again(world).await;
     let deadline = Instant::now() + SHOWN_WITHIN;
     while Instant::now() < deadline && !check::nothing_owed(&history(world, orders)) {
         watch::redrive(world).await?;
@@ -205,8 +206,8 @@ async fn settle(world: &Arc<World>, orders: &Orders, tasks: &TaskTracker) -> Res
     Ok(())
 }
 
-/// Reads everything once more that may have changed since it was settled.
-async fn gather(world: &World, orders: &Orders) -> Result<History, Failure> {
+/// Reads every trail once more that may have changed since it was settled.
+async fn look_again(world: &World) {
     let again: Vec<usize> = {
         let log = world.log();
         let is_done = |index: &usize| {
@@ -214,7 +215,7 @@ async fn gather(world: &World, orders: &Orders) -> Result<History, Failure> {
                 .trails
                 .get(index)
                 .is_some_and(|trail| trail.recipients.iter().all(|recipient| recipient.state == State::Confirmed));
-            confirmed && !world.plan.messages[*index].kind.has_chain()
+            confirmed && !world.plan.messages[*index].kind.changes_when_settled()
         };
         (0..world.plan.messages.len()).filter(|index| !is_done(index)).collect()
     };
@@ -223,6 +224,11 @@ async fn gather(world: &World, orders: &Orders) -> Result<History, Failure> {
             watch::read(world, index).await;
         })
         .await;
+}
+
+/// Everything that was seen, as it is in the end.
+async fn gather(world: &World, orders: &Orders) -> Result<History, Failure> {
+    look_again(world).await;
     watch::outbox(world).await?;
     let aliases: Vec<&str> = world.plan.users.iter().map(|user| user.alias.as_str()).collect();
     let mailboxes = mailboxes::read(&world.session.aws_url, &world.session.app_id, &aliases).await?;
