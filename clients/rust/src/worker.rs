@@ -99,8 +99,8 @@ struct Line {
     socket: Socket,
     /// Something came on it that was for us.
     heard: bool,
-    /// It was told up to where the app has taken everything.
-    summed_up: bool,
+    /// Up to where it was told that the app has taken everything.
+    summed_up: Option<Position>,
     ping: Instant,
     /// When the oldest ping that has no answer was said.
     pinged: Option<Instant>,
@@ -351,7 +351,7 @@ impl Worker {
         let mut line = Line {
             socket,
             heard: false,
-            summed_up: false,
+            summed_up: None,
             repeat: None,
             repeats: 0,
             ping: now + first_ping.saturating_sub(backoff::spread(first_ping / 4, draw())),
@@ -515,12 +515,24 @@ impl Worker {
             Frame::Error(_) | Frame::Message(_) | Frame::Synced(_) => {}
         }
         let (answered, deadline) = (matches!(frame, Frame::Synced(_)), line.replay);
+        let head = if let Frame::Pong(pong) = &frame { Some(pong.position) } else { None };
         self.take(line, frame, sealed).await?;
         if answered && line.replay == deadline {
             // It was no new question, so the answer was not enough.
             line.replay = deadline.map(|at| at.min(Instant::now() + STRAGGLE));
         }
-        Ok(())
+        match head.and_then(|head| self.sum(line, head)) {
+            Some(sum) => self.say_or_keep(line, sum).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What says up to where the app has taken everything, where that has moved on: once on each connection, and with each
+    /// heartbeat. A single acknowledgement may be lost without a word, in the service too.
+    fn sum(&self, line: &mut Line, mailbox: Position) -> Option<Action> {
+        let taken = self.taken.filter(|at| at.epoch == mailbox.epoch && Some(*at) > line.summed_up)?;
+        line.summed_up = Some(taken);
+        Some(Action::Ack(Receipt { id: None, position: taken }))
     }
 
     /// What comes on a connection whose successor is there: messages as ever; what it says of itself no longer matters.
@@ -593,12 +605,10 @@ impl Worker {
                 Step::Synced(synced) => {
                     // Only now the connection has proved its worth.
                     (self.attempt, self.refusals) = (0, 0);
-                    let taken = self.taken.filter(|at| synced.recovered && synced.position.epoch == at.epoch);
+                    let sum = if synced.recovered { self.sum(line, synced.position) } else { None };
                     self.tell(Event::Synced(synced));
-                    // Once on each connection: a single acknowledgement may be lost without a word, in the service too.
-                    if let Some(position) = taken.filter(|_| !std::mem::replace(&mut line.summed_up, true)) {
-                        let everything = Action::Ack(Receipt { id: None, position });
-                        result = self.say_while(result, line, everything).await;
+                    if let Some(sum) = sum {
+                        result = self.say_while(result, line, sum).await;
                     }
                 }
                 Step::GiveUp => result = result.and(Err(Loss::Silent)),
