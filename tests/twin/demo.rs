@@ -1,31 +1,15 @@
 //! The command line's demo tells the truth: it passes, and it misses every function that is taken away.
 
-use std::{os::unix::fs::PermissionsExt, path::Path, process::Stdio};
+use std::{os::unix::fs::PermissionsExt, path::Path};
 
-use tokio::process::Command;
-
-use crate::world::repository;
+use crate::world::tidings;
 
 const FUNCTIONS: [&str; 9] =
     ["connect", "disconnect", "heartbeat", "sync", "register", "send", "deliver", "timer", "fallback"];
 
-async fn demo(arguments: &[&str]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_tidings"))
-        .arg("demo")
-        .args(arguments)
-        .current_dir(repository())
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    (output.status.success(), text)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_passes() {
-    let (passed, text) = demo(&[]).await;
+    let (passed, text) = tidings(&["demo"]).await;
     assert!(passed, "{text}");
 }
 
@@ -50,7 +34,7 @@ async fn the_demo_misses_every_function_that_is_taken_away() {
         let artefacts = folder.path().to_str().unwrap();
         // Where something is missing, there is no need to wait as long for it as a busy machine may need.
         let patience = if missing == "none" { "60" } else { "5" };
-        let (passed, text) = demo(&["--artefacts", artefacts, "--step-timeout", patience]).await;
+        let (passed, text) = tidings(&["demo", "--artefacts", artefacts, "--step-timeout", patience]).await;
         assert_eq!(passed, missing == "none", "without {missing}: {text}");
     }
 }

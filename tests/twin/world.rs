@@ -52,6 +52,20 @@ pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
+/// Runs the command line here: whether it succeeded, and what it printed.
+pub(crate) async fn tidings(arguments: &[&str]) -> (bool, String) {
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidings"))
+        .args(arguments)
+        .current_dir(repository())
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.success(), text)
+}
+
 /// A twin and its app.
 pub(crate) struct World {
     pub(crate) twin: Twin,
