@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use tidings_wire::Action;
+use tidings_wire::action::Position;
 use tokio::time::Instant;
 
 /// An acknowledgement that was said so shortly before the connection ended may not have been carried out, even though
@@ -68,11 +69,13 @@ impl Confirmations {
         }
     }
 
-    /// The connection ends, or another one takes its place: what is in doubt is said again on the next one. Confirming
-    /// twice changes nothing.
-    pub(crate) fn doubt(&mut self, now: Instant) {
+    /// The connection ends, or another one takes its place: what is in doubt is said again on the next one, but for
+    /// acknowledgements up to `taken`, which one word sums up. A service that is overloaded must not be told everything
+    /// twice. Confirming twice changes nothing.
+    pub(crate) fn doubt(&mut self, now: Instant, taken: Option<Position>) {
         self.forget(now);
-        for said in std::mem::take(&mut self.said).into_iter().rev() {
+        let summed_up = |action: &Action| matches!(action, Action::Ack(receipt) if Some(receipt.position) <= taken);
+        for said in std::mem::take(&mut self.said).into_iter().rev().filter(|said| !summed_up(&said.action)) {
             self.unsaid.push_front(said.action);
         }
         shorten(&mut self.unsaid);
@@ -99,7 +102,6 @@ fn shorten<T>(queue: &mut VecDeque<T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidings_wire::action::Position;
 
     /// The acknowledgement of a place.
     fn ack(seq: u64) -> Action {
@@ -129,7 +131,7 @@ mod tests {
         confirmations.said(ack(3), at(30));
         confirmations.said(ack(4), at(31));
         confirmations.arrived_before(at(31));
-        confirmations.doubt(at(35));
+        confirmations.doubt(at(35), None);
         // 3 has arrived, but a moment ago; of 4 nothing is known.
         assert_eq!(unsaid(&confirmations), [ack(3), ack(4)]);
     }
@@ -139,7 +141,7 @@ mod tests {
         let (mut confirmations, start) = (Confirmations::default(), Instant::now());
         confirmations.said(ack(1), start);
         confirmations.keep(ack(2));
-        confirmations.doubt(start + Duration::from_secs(300));
+        confirmations.doubt(start + Duration::from_secs(300), None);
         assert_eq!(unsaid(&confirmations), [ack(1), ack(2)]);
         confirmations.said_next(start);
         assert_eq!(confirmations.next(), Some(&ack(2)));
@@ -153,7 +155,7 @@ mod tests {
             confirmations.keep(ack(seq));
         }
         assert_eq!((confirmations.said.len(), confirmations.unsaid.len()), (KEPT, KEPT));
-        confirmations.doubt(now);
+        confirmations.doubt(now, None);
         assert_eq!(confirmations.unsaid.len(), KEPT);
         assert_eq!(confirmations.unsaid.back(), Some(&ack(KEPT as u64)));
     }

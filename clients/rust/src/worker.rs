@@ -179,7 +179,7 @@ impl Worker {
                 End::Close(done) => return (CloseReason::Asked, done),
                 End::Lost(loss) => loss,
             };
-            self.confirmations.doubt(Instant::now());
+            self.confirmations.doubt(Instant::now(), self.taken);
             let retry_in = match self.pause_after(&loss) {
                 Some(pause) => pause,
                 None => match loss {
@@ -381,7 +381,7 @@ impl Worker {
 
     /// A new connection is open: everything is said on it from now on. The old one is read until [`Self::part`].
     async fn roll_over(&mut self, line: &mut Line, old: &mut Option<Old>, socket: Socket) -> Result<(), Loss> {
-        self.confirmations.doubt(Instant::now());
+        self.confirmations.doubt(Instant::now(), self.taken);
         let sync = self.inbox.rolled_over();
         match self.greet(socket, &sync).await {
             Ok(greeted) => {
@@ -396,7 +396,7 @@ impl Worker {
     async fn go_back(&mut self, line: &mut Line, loss: &Loss) -> Result<(), Loss> {
         self.retry_rollover(line, loss);
         (line.pinged, line.pong, line.ping) = (None, None, Instant::now());
-        self.confirmations.doubt(Instant::now());
+        self.confirmations.doubt(Instant::now(), self.taken);
         let sync = self.inbox.rolled_over();
         self.begin(line, &sync).await
     }
@@ -469,8 +469,12 @@ impl Worker {
         if line.repeat.is_some_and(|at| at <= now) {
             line.repeat = None;
             line.repeats += 1;
-            self.confirmations.doubt(now);
+            self.confirmations.doubt(now, self.taken);
             self.say_unsaid(line).await?;
+            line.summed_up = None;
+            if let Some(sum) = self.taken.and_then(|taken| self.sum(line, taken)) {
+                self.say_or_keep(line, sum).await?;
+            }
         }
         if line.ping <= now {
             line.ping = now + self.options.ping_every.unwrap_or(NEXT_PING);
