@@ -21,13 +21,15 @@ async fn reachable_by_sms(world: &World, alias: &str, token: &str) -> tidings_cl
     tidings_client::Identity::from_answer(&answer).unwrap()
 }
 
-/// Lets the first step of a chain come due now: by its timer, and as one that has passed its timer already.
+/// Lets the first step of a chain come due now: by its timer, and then again, as one that has passed its timer already. One
+/// after the other: side by side, the second would be told to look again later, which is after this test.
 async fn step_is_due(world: &World, alias: &str, id: &str, position: Position) {
     let due = Timestamp::now();
     let step = StepDue { user: World::user(alias), position, id: id.parse().unwrap(), step: 0, due, waited: false };
     let url = &world.environment("TimerFunction")["TIDINGS_FALLBACK_QUEUE_URL"];
     let body = serde_json::to_string(&step).unwrap();
     world.set_timer(&Timer::Step(step)).await;
+    world.idle().await;
     world.sqs().send_message().queue_url(url).message_body(body).send().await.unwrap();
     world.idle().await;
 }
