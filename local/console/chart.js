@@ -64,7 +64,7 @@ export function parts(title, parts, caption) {
     x += share;
     return svg(`rect.is-${state}`, { x: x - share, y: 0, width: Math.max(share - 1, 1), height: 26 });
   };
-  return figure(title, caption, svg("svg", { viewBox: "0 0 520 26", preserveAspectRatio: "none", "aria-hidden": "true" },
+  return figure(title, caption, svg("svg.parts", { viewBox: "0 0 520 26", preserveAspectRatio: "none", "aria-hidden": "true" },
     whole ? parts.map(part) : svg("rect.none", { width: 520, height: 26 })),
   h("ul.legend", {}, parts.map(([state, number]) => h(`li.is-${state}`, {}, `${state} ${number.toLocaleString()}`))));
 }

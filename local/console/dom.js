@@ -43,16 +43,16 @@ export function say(text) {
   say.timer = setTimeout(() => said.replaceChildren(), 6_000);
 }
 
-/** Carries out what a button is for: it cannot be pressed twice meanwhile, and what goes wrong is said. */
-export async function press(button, work) {
-  button.disabled = true;
+/** Carries out what a button is for, once at a time; what goes wrong is said. A button that were disabled would lose the focus. */
+async function press(button, work) {
+  if (button.ariaBusy) return;
+  button.ariaBusy = "true";
   try {
-    return await work();
+    await work();
   } catch (error) {
     say(error.message);
   } finally {
-    button.disabled = false;
-    if (button.isConnected && document.activeElement === document.body) button.focus();
+    button.ariaBusy = null;
   }
 }
 

@@ -8,6 +8,7 @@
 //! - [`races`]: what overtakes what; [`repeats`]: what comes twice, or is left half done
 //! - [`soak`]: every promise, checked from outside, while everything goes wrong
 //! - [`budget`]: the AWS requests that each thing costs
+//! - [`console`]: the console's listener, and what it tells of users and messages
 //! - [`demo`]: the command line's demo, and that it misses every function
 //! - [`interop`]: a frame off the wire in other people's libraries
 //! - [`matrix`]: every request to AWS times every fault that it can have
@@ -17,6 +18,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in its helpers")]
 
 mod budget;
+mod console;
 mod cursors;
 mod delivery;
 mod demo;

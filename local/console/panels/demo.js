@@ -24,6 +24,7 @@ function phone(slot, someone) {
   const email = h("input", { type: "email", autocomplete: "off", placeholder: "alice@example.com" });
   const online = h("span", { role: "status" });
   const screen = h("ol.screen", { "aria-live": "polite", "aria-label": `What has come to device ${slot}` });
+  const name = h("h2", {}, `Device ${slot.toUpperCase()}`);
   let device = null;
 
   const open = h("button.primary", { type: "submit" }, "Open the device");
@@ -60,6 +61,7 @@ function phone(slot, someone) {
     } finally {
       open.disabled = false;
     }
+    name.textContent = `Device ${slot.toUpperCase()} of ${alias.value.trim()}`;
     setup.hidden = true;
     use.hidden = false;
     device = new Device({ url: place.socketUrl, registration, ack: ack.value });
@@ -115,5 +117,5 @@ function phone(slot, someone) {
   }
 
   return h("section.card.phone", { "aria-label": `Device ${slot}` },
-    h("div.heading", {}, h("h2", {}, `Device ${slot.toUpperCase()}`), h("div.beside", {}, online)), setup, screen, use);
+    h("div.heading", {}, name, h("div.beside", {}, online)), setup, screen, use);
 }
