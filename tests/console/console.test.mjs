@@ -141,7 +141,7 @@ test("a fault fells a delivery, its dead letter goes back, and the message arriv
   const rule = page.getByRole("form", { name: "By rule" });
   await rule.getByLabel("Fault", { exact: true }).selectOption("fail-invoke");
   await rule.getByLabel("Function").selectOption("DeliverFunction");
-  await rule.getByLabel("Times").fill("5");
+  await rule.getByLabel("Times").fill("1000");
   await rule.getByRole("button", { name: "Add the rule" }).click();
   const set = page.getByRole("region", { name: "What is set" });
   await shows(set, /fail-invoke.*DeliverFunction/);
@@ -155,6 +155,10 @@ test("a fault fells a delivery, its dead letter goes back, and the message arriv
   const letters = page.getByRole("region", { name: /DeliverDeadLetters/ });
   await letters.locator("summary").click();
   await shows(letters, /"Given up"/);
+  await link(page, "Faults").click();
+  await set.getByRole("button", { name: "Remove fail-invoke" }).click();
+  await set.getByRole("button", { name: "Remove fail-invoke" }).waitFor({ state: "detached" });
+  await link(page, "Queues").click();
   await letters.getByRole("button", { name: "Redrive" }).click();
   await shows(page.getByRole("status"), "1 dead letter moved back.");
   await letters.waitFor({ state: "detached" });
@@ -163,7 +167,7 @@ test("a fault fells a delivery, its dead letter goes back, and the message arriv
   await shows(page.getByRole("region", { name: "dave" }), /stored in the mailbox/);
 
   await link(page, "Faults").click();
-  await shows(set, /fail-invoke 5/);
+  await shows(set, /Struck since the twin started: fail-invoke \d+/);
   const chance = page.getByRole("form", { name: "By chance" });
   await chance.getByLabel("Seed").fill("7");
   await chance.getByLabel("throttle").fill("0.25");
@@ -212,11 +216,6 @@ test("functions are switched off and on, schedules fire, the outbox fills, a mes
   await page.getByLabel("Audiences").fill("erin");
   await page.getByLabel("Alert").fill("Never mind");
   await page.getByRole("heading", { name: "Delivery" }).click();
-  await page.getByLabel("Send at").fill("2030-01-01T08:00:00");
-  await page.getByRole("button", { name: "Send", exact: true }).click();
-  const refused = page.getByText(/365 days|at most/);
-  const accepted = page.getByRole("link", { name: "Follow it" });
-  await refused.or(accepted).first().waitFor();
   await page.getByLabel("Send at").fill(new Date(Date.now() + 7 * 86_400_000).toISOString().slice(0, 19));
   await page.getByRole("button", { name: "Send", exact: true }).click();
   await link(page, "Messages").click();

@@ -2,6 +2,7 @@
 
 import { api, place } from "../api.js";
 import { action, badge, choice, field, h, heading, say } from "../dom.js";
+import { remember } from "../records.js";
 import { clock } from "../words.js";
 import { Device } from "../vendor/tidings.js";
 
@@ -93,7 +94,8 @@ function phone(slot, someone) {
     const alert = text.value.trim();
     if (!alert) return;
     text.value = "";
-    await api("POST", "/v1/messages", { audiences: [alias.value.trim()], alert }).catch((error) => say(error.message));
+    await api("POST", "/v1/messages", { audiences: [alias.value.trim()], alert })
+      .then(({ requestId }) => remember(requestId, alert), (error) => say(error.message));
   }
 
   function add(item) {
