@@ -16,7 +16,7 @@ export class Refusal extends Error {
 
 const KEPT = "tidings-console";
 
-/** Reads `config.json`, which the twin serves; else what this tab was told before. False where it has to be told first. */
+/** Reads `config.json`, which the twin serves; else what this tab was told before. False where it knows neither. */
 export async function configure() {
   const answer = await fetch("config.json", { cache: "no-store" }).catch(() => null);
   const isJson = answer?.ok && answer.headers.get("content-type")?.includes("json");
@@ -48,7 +48,12 @@ async function ask(url, method, body, headers) {
   if (body !== undefined) headers["content-type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(url, { method, headers, cache: "no-store", body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await fetch(url, {
+      method,
+      headers,
+      cache: "no-store",
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
   } catch (cause) {
     throw new Error(place.twin ? "The twin does not answer." : "The service does not answer.", { cause });
   }

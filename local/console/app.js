@@ -1,7 +1,7 @@
 // The page around the panels: where it is, which panel is shown, light or dark. Start here.
 
 import { api, configure, forget, place, remember } from "./api.js";
-import { complain, field, h, heading } from "./dom.js";
+import { complain, field, form, h, heading } from "./dom.js";
 import demo from "./panels/demo.js";
 import devices from "./panels/devices.js";
 import faults from "./panels/faults.js";
@@ -13,9 +13,9 @@ import send from "./panels/send.js";
 import sources from "./panels/sources.js";
 import traces from "./panels/traces.js";
 
-// A panel is `{id, title, needs, build}`. `needs` is what has to be there for it: "app" (an app's key), "twin", or both.
-// `build()` gives `{node, refresh, every}`: what is shown; what asks again (with the rest of the address: `#/messages/1`
-// has "1"); and how often, in milliseconds.
+// A panel is `{id, title, needs, build}`. `needs` is what has to be there for it: "app" (an app's key), "twin" or both.
+// `build()` gives `{node, refresh, every}`: what is shown; what asks again, with the rest of the address ("1" at
+// `#/messages/1`); and how often, in milliseconds.
 const PANELS = [overview, demo, send, messages, devices, outbox, queues, sources, faults, traces];
 
 const main = document.getElementById("main");
@@ -56,7 +56,14 @@ function open(panel, rest) {
   if (!built.has(panel.id)) {
     const it = panel.build();
     built.set(panel.id, it);
-    main.append(h("section", { "aria-label": panel.title, "data-panel": panel.id }, it.node));
+    main.append(
+      h(
+        "section",
+        { "aria-label": panel.title, "data-panel": panel.id },
+        it.node,
+        it.refresh && h("p.loading", {}, "Asking…"),
+      ),
+    );
   }
   for (const section of main.children) section.hidden = section.dataset.panel !== panel.id;
   for (const link of document.querySelectorAll("nav a")) {
@@ -78,6 +85,7 @@ async function refresh() {
   let problem = null;
   try {
     await shown.refresh(shown.rest);
+    shown.node.parentElement.querySelector(":scope > .loading")?.remove();
   } catch (error) {
     problem = error;
   }
@@ -93,14 +101,25 @@ async function refresh() {
 /** Without a twin: asks which deployment is meant. */
 function connect() {
   const fields = {
-    apiUrl: h("input", { type: "url", required: true, placeholder: "https://….execute-api.eu-central-1.amazonaws.com" }),
-    socketUrl: h("input", { type: "url", required: true, placeholder: "wss://….execute-api.eu-central-1.amazonaws.com/prod" }),
+    apiUrl: h("input", {
+      type: "url",
+      required: true,
+      placeholder: "https://….execute-api.eu-central-1.amazonaws.com",
+    }),
+    socketUrl: h("input", {
+      type: "url",
+      required: true,
+      placeholder: "wss://….execute-api.eu-central-1.amazonaws.com/prod",
+    }),
     appKey: h("input", { type: "password", required: true, autocomplete: "off", placeholder: "td_…" }),
   };
   const labels = { apiUrl: "HTTP API", socketUrl: "WebSocket API", appKey: "App key" };
-  const submit = async (event) => {
-    event.preventDefault();
-    const told = { apiUrl: fields.apiUrl.value.replace(/\/+$/, ""), socketUrl: fields.socketUrl.value, appKey: fields.appKey.value };
+  const submit = async () => {
+    const told = {
+      apiUrl: fields.apiUrl.value.replace(/\/+$/, ""),
+      socketUrl: fields.socketUrl.value,
+      appKey: fields.appKey.value,
+    };
     told.appId = /^td_(.+)\.[^.]+$/.exec(told.appKey)?.[1];
     complain(fields.appKey, told.appId ? null : "is not td_<app>.<43 characters>");
     if (!told.appId) return fields.appKey.focus();
@@ -109,15 +128,19 @@ function connect() {
     const refused = await api("GET", "/v1/messages/00000000-0000-0000-0000-000000000000").catch((error) => error);
     complain(fields.apiUrl, refused.status ? null : "does not answer, or does not let this page in");
     complain(fields.appKey, refused.status === 401 ? "is not a key of an app there" : null);
-    if (refused.status !== 404) return form.querySelector("[aria-invalid]")?.focus();
+    if (refused.status !== 404) return asked.querySelector("[aria-invalid]")?.focus();
     remember(told);
     start();
   };
-  const form = h("form.card.narrow", { onsubmit: submit, noValidate: true },
+  const asked = form(
+    "form.card.narrow",
+    {},
+    submit,
     Object.entries(fields).map(([name, input]) => field(name, labels[name], input)),
     h("button.primary", { type: "submit" }, "Connect"),
-    h("p.hint", {}, "They stay in this tab and go nowhere else. An app key may send to everyone in the app."));
-  main.replaceChildren(heading("Which deployment?"), form);
+    h("p.hint", {}, "They stay in this tab and go nowhere else. An app key may send to everyone in the app."),
+  );
+  main.replaceChildren(heading("Which deployment?"), asked);
 }
 
 // -- Light and dark ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 // Building and showing elements. Data only ever becomes text nodes and attributes; nothing here reads HTML.
 
-/** An element: `h("button.primary", {onclick: send}, "Send")`. Listeners and booleans are properties, the rest attributes. */
+/**
+ * An element: `h("button.primary", {onclick: send}, "Send")`. Functions and booleans are properties, others attributes.
+ */
 export function h(tag, props = {}, ...children) {
   const [name, ...classes] = tag.split(".");
   return fill(document.createElement(name), classes, props, children);
@@ -23,7 +25,9 @@ function fill(node, classes, props, children) {
   return node;
 }
 
-/** Shows data again only where it has changed: the focus stays on what has the same `data-key`, and what is open stays open. */
+/**
+ * Shows data again only where it has changed. The focus stays on what has the same `data-key`, what is open stays open.
+ */
 export function show(parent, data, render) {
   const text = JSON.stringify(data);
   if (parent.shown === text) return;
@@ -43,7 +47,10 @@ export function say(text) {
   say.timer = setTimeout(() => said.replaceChildren(), 6_000);
 }
 
-/** Carries out what a button is for, once at a time; what goes wrong is said. A button that were disabled would lose the focus. */
+/**
+ * Carries out what a button is for, once at a time; what goes wrong is said. A button that were disabled would lose the
+ * focus.
+ */
 async function press(button, work) {
   if (button.ariaBusy) return;
   button.ariaBusy = "true";
@@ -68,11 +75,17 @@ export function confirm(question, yes) {
       dialog.remove();
       resolve(dialog.returnValue === "yes");
     };
-    const dialog = h("dialog", { "aria-labelledby": "question", onclose: answered },
+    const dialog = h(
+      "dialog",
+      { "aria-labelledby": "question", onclose: answered },
       h("p", { id: "question" }, question),
-      h("div.buttons", {},
+      h(
+        "div.buttons",
+        {},
         h("button.danger", { type: "button", onclick: () => dialog.close("yes") }, yes),
-        h("button", { type: "button", onclick: () => dialog.close("no") }, "Leave it")));
+        h("button", { type: "button", onclick: () => dialog.close("no") }, "Leave it"),
+      ),
+    );
     document.body.append(dialog);
     dialog.showModal();
   });
@@ -90,8 +103,14 @@ export function field(name, label, control, hint) {
   control.name = name;
   const wrong = h("span.wrong", { id: `${id}-wrong`, hidden: true });
   control.setAttribute("aria-describedby", hint ? `${id}-wrong ${id}-hint` : `${id}-wrong`);
-  return h("div.field", { "data-field": name }, h("label", { for: id }, label), control, wrong,
-    hint && h("span.hint", { id: `${id}-hint` }, hint));
+  return h(
+    "div.field",
+    { "data-field": name },
+    h("label", { for: id }, label),
+    control,
+    wrong,
+    hint && h("span.hint", { id: `${id}-hint` }, hint),
+  );
 }
 field.count = 1;
 
@@ -104,19 +123,65 @@ export function complain(control, text) {
   else control.removeAttribute("aria-invalid");
 }
 
+/** A form that does its work in this page. The service says what is wrong with it, not the browser. */
+export function form(tag, props, work, ...children) {
+  const onsubmit = (event) => {
+    event.preventDefault();
+    work();
+  };
+  return h(tag, { noValidate: true, onsubmit, ...props }, ...children);
+}
+
+/** The way from page to page of a list. `places` are where the pages so far began, `next` where the next one does. */
+export function pager(places, next, refresh) {
+  const back = () => {
+    places.pop();
+    return refresh();
+  };
+  const on = () => {
+    places.push(next);
+    return refresh();
+  };
+  return h(
+    "div.buttons",
+    {},
+    places.length > 0 && action("Back", back, { "data-key": "back" }),
+    next && action("More", on, { "data-key": "more" }),
+  );
+}
+
 /** A `<select>` of texts, or of `[value, text]`. */
 export function choice(options, value = "") {
   const option = (it) => (Array.isArray(it) ? it : [it, it]);
-  return h("select", {}, options.map(option).map(([of, text]) => h("option", { value: of, selected: of === value }, text)));
+  return h(
+    "select",
+    {},
+    options.map(option).map(([of, text]) => h("option", { value: of, selected: of === value }, text)),
+  );
 }
 
 /** A table that narrow screens show as cards: each cell has its column's name beside it. `kind` is for the sheet. */
 export function table(label, columns, rows, empty, kind = "plain") {
   if (!rows.length) return h("p.empty", {}, empty);
   const cell = (content, column) => h("td", { "data-label": columns[column] }, h("div", {}, content));
-  return h(`table.${kind}`, { "aria-label": label },
-    h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col" }, column)))),
-    h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map(cell)))));
+  return h(
+    `table.${kind}`,
+    { "aria-label": label },
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        columns.map((column) => h("th", { scope: "col" }, column)),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      rows.map((cells) => h("tr", {}, cells.map(cell))),
+    ),
+  );
 }
 
 /** A panel's heading, with what stands beside it. */

@@ -10,14 +10,20 @@ const REMEMBERED = 50;
 /** The newest messages, as `GET /v1/messages/{id}` tells them and with what the list needs besides. */
 export async function latest(limit, before) {
   if (place.twin) return twin("GET", `messages?limit=${limit}${before ? `&before=${encodeURIComponent(before)}` : ""}`);
-  const trails = await Promise.all(sent().slice(0, limit).map(async ({ id, alert }) => {
-    const trail = await api("GET", `/v1/messages/${id}`).catch((error) => (error.status === 404 ? null : Promise.reject(error)));
-    return trail && { ...counted(trail), alert };
-  }));
+  const trails = await Promise.all(
+    sent()
+      .slice(0, limit)
+      .map(async ({ id, alert }) => {
+        const trail = await api("GET", `/v1/messages/${id}`).catch((error) =>
+          error.status === 404 ? null : Promise.reject(error),
+        );
+        return trail && { ...counted(trail), alert };
+      }),
+  );
   return { messages: trails.filter(Boolean) };
 }
 
-/** What became of one message. Asking the service again and again would be traffic of its own, and its cost be counted. */
+/** What became of one message. Where there is a twin, it is asked: what the service is asked counts as traffic. */
 export async function trail(id) {
   if (place.twin) return twin("GET", `messages/${encodeURIComponent(id)}`);
   return counted(await api("GET", `/v1/messages/${encodeURIComponent(id)}`));

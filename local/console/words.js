@@ -27,7 +27,16 @@ export function told({ event, deviceId, step, channel, code }) {
 }
 
 /** The states of a recipient, in the order in which charts have them; the settled ones last. */
-export const STATES = ["scheduled", "accepted", "pending", "confirmed", "fallback-delivered", "expired", "suppressed", "failed"];
+export const STATES = [
+  "scheduled",
+  "accepted",
+  "pending",
+  "confirmed",
+  "fallback-delivered",
+  "expired",
+  "suppressed",
+  "failed",
+];
 
 export const isSettled = (state) => STATES.indexOf(state) > 2;
 
@@ -44,14 +53,24 @@ export const moment = (time) => new Date(time).toLocaleString([], { hour12: fals
 export function ago(time, now = Date.now()) {
   const seconds = Math.round((now - new Date(time)) / 1_000);
   const amount = Math.abs(seconds);
-  const told = amount < 60 ? `${amount} s` : amount < 3_600 ? `${Math.round(amount / 60)} min` : amount < 172_800
-    ? `${Math.round(amount / 3_600)} h` : `${Math.round(amount / 86_400)} d`;
+  const told =
+    amount < 60
+      ? `${amount} s`
+      : amount < 3_600
+        ? `${Math.round(amount / 60)} min`
+        : amount < 172_800
+          ? `${Math.round(amount / 3_600)} h`
+          : `${Math.round(amount / 86_400)} d`;
   return seconds < 0 ? `in ${told}` : `${told} ago`;
 }
 
 /** Milliseconds as people say them. */
-export const took = (millis) => (millis < 1_000 ? `${Math.round(millis)} ms` : millis < 60_000
-  ? `${Number((millis / 1_000).toFixed(1))} s` : `${Number((millis / 60_000).toFixed(1))} min`);
+export const took = (millis) =>
+  millis < 1_000
+    ? `${Math.round(millis)} ms`
+    : millis < 60_000
+      ? `${Number((millis / 1_000).toFixed(1))} s`
+      : `${Number((millis / 60_000).toFixed(1))} min`;
 
 /** `1 message`, `2 messages`. */
 export const count = (number, one, many = `${one}s`) => `${number.toLocaleString()} ${number === 1 ? one : many}`;

@@ -1,4 +1,4 @@
-// The console in a browser, as a person uses it: with the pointer, with the keyboard alone, on a narrow screen, in the dark.
+// The console in a browser, as a person uses it: with the pointer, with the keyboard alone, on a narrow screen.
 
 import assert from "node:assert/strict";
 import { createReadStream, existsSync } from "node:fs";
@@ -109,7 +109,13 @@ test("what the service refuses is said at the field that it names", async () => 
   const wrong = async (label) => {
     const control = form.getByLabel(label, { exact: true });
     await page.waitForFunction((it) => it.getAttribute("aria-invalid") === "true", await control.elementHandle());
-    return control.evaluate((it) => it.getAttribute("aria-describedby").split(" ").map((id) => document.getElementById(id).textContent).join(" "));
+    return control.evaluate((it) =>
+      it
+        .getAttribute("aria-describedby")
+        .split(" ")
+        .map((id) => document.getElementById(id).textContent)
+        .join(" "),
+    );
   };
   await send.click();
   assert.match(await wrong("Audiences, one per line"), /must/);
@@ -128,7 +134,11 @@ test("what the service refuses is said at the field that it names", async () => 
   assert.match(await wrong("Time to live, seconds"), /whole number/);
   assert.match(await wrong("After, seconds"), /whole number/);
   assert.ok(await form.getByLabel("Time to live, seconds").isVisible(), "its group is open again");
-  assert.equal(await form.getByLabel("Alert", { exact: true }).getAttribute("aria-invalid"), null, "what is right now is not wrong any more");
+  assert.equal(
+    await form.getByLabel("Alert", { exact: true }).getAttribute("aria-invalid"),
+    null,
+    "what is right now is not wrong any more",
+  );
 
   await form.getByLabel("Extra").fill("{");
   await send.click();
@@ -249,12 +259,28 @@ test("the keyboard alone goes everywhere", async () => {
     const seen = await page.evaluate(() => {
       const it = document.activeElement;
       const box = it.getBoundingClientRect();
-      return { outline: getComputedStyle(it).outlineStyle, top: it.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2)) };
+      return {
+        outline: getComputedStyle(it).outlineStyle,
+        top: it.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2)),
+      };
     });
     assert.deepEqual(seen, { outline: seen.outline === "auto" ? "auto" : "solid", top: true }, order.at(-1));
   }
-  assert.deepEqual(order, ["Skip to content", "Tidings", "Theme: auto", "Overview", "Try it", "Send", "Messages", "Devices", "Outbox", "Queues",
-    "Sources", "Faults", "Cost"]);
+  assert.deepEqual(order, [
+    "Skip to content",
+    "Tidings",
+    "Theme: auto",
+    "Overview",
+    "Try it",
+    "Send",
+    "Messages",
+    "Devices",
+    "Outbox",
+    "Queues",
+    "Sources",
+    "Faults",
+    "Cost",
+  ]);
   await link(page, "Send").focus();
   await page.keyboard.press("Enter");
   await shows(page.getByRole("heading", { level: 1 }), "Send");
@@ -272,7 +298,9 @@ for (const mode of ["light", "dark"]) {
       await page.goto(`${twin.console}/#/${panel}`);
       const shown = page.locator(`main > section[data-panel=${panel}]`);
       await shown.getByRole("heading", { level: 1 }).waitFor();
-      await shown.locator("details").evaluateAll((groups) => groups.forEach((group) => (group.open = true)));
+      await shown.locator("details").evaluateAll((groups) => {
+        for (const group of groups) group.open = true;
+      });
       assert.deepEqual(await page.evaluate(faint), [], `${panel}, ${mode}`);
       assert.deepEqual(await page.evaluate(nameless), [], panel);
       for (const width of [1280, 390, 360]) {
@@ -312,7 +340,11 @@ test("a twin that is gone is said, and its return too", async () => {
 
 test("as static files on another host it asks for a deployment, and shows what needs no twin", async () => {
   const files = createServer((request, response) => {
-    const path = join(ROOT, "local/console", request.url === "/" ? "index.html" : new URL(request.url, "http://x").pathname);
+    const path = join(
+      ROOT,
+      "local/console",
+      request.url === "/" ? "index.html" : new URL(request.url, "http://x").pathname,
+    );
     const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
     if (!existsSync(path)) return response.writeHead(404).end();
     response.writeHead(200, { "content-type": types[extname(path)] });

@@ -17,12 +17,24 @@ export const PATIENCE = 30_000;
 /** Starts a twin on free ports, in a folder of its own: its URLs, its demo app's key, and how to stop it. */
 export async function startTwin(...more) {
   const folder = mkdtempSync(join(tmpdir(), "tidings-console-"));
-  const [program, ...first] = process.env.TIDINGS?.split(" ")
-    ?? ["cargo", "run", "--quiet", "--locked", "--manifest-path", join(ROOT, "Cargo.toml"), "--"];
+  const [program, ...first] = process.env.TIDINGS?.split(" ") ?? [
+    "cargo",
+    "run",
+    "--quiet",
+    "--locked",
+    "--manifest-path",
+    join(ROOT, "Cargo.toml"),
+    "--",
+  ];
   const ports = ["--http-port", "--socket-port", "--aws-port", "--console-port"].flatMap((port) => [port, "0"]);
-  const child = spawn(program, [...first, "up", "--template", join(ROOT, "template.yaml"), "--log", "error", ...ports, ...more], {
-    cwd: folder, stdio: ["ignore", "pipe", "inherit"],
-  });
+  const child = spawn(
+    program,
+    [...first, "up", "--template", join(ROOT, "template.yaml"), "--log", "error", ...ports, ...more],
+    {
+      cwd: folder,
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
   const ended = new Promise((resolve, reject) => child.once("exit", resolve).once("error", reject));
   const told = {};
   const names = { console: "console", "HTTP API": "api", WebSocket: "socket", AWS: "aws", "its key": "key" };
@@ -44,7 +56,9 @@ export async function startTwin(...more) {
 export function startBrowser() {
   const names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
   const folders = process.env.PATH.split(delimiter);
-  const found = [process.env.CHROMIUM, ...names.flatMap((name) => folders.map((folder) => join(folder, name)))].filter(Boolean).find(isProgram);
+  const found = [process.env.CHROMIUM, ...names.flatMap((name) => folders.map((folder) => join(folder, name)))]
+    .filter(Boolean)
+    .find(isProgram);
   assert.ok(found, "there is no Chromium on the path; CHROMIUM names one");
   // The page needs none of the sandbox that root cannot have.
   return chromium.launch({ executablePath: found, args: process.getuid?.() === 0 ? ["--no-sandbox"] : [] });
@@ -59,7 +73,7 @@ function isProgram(path) {
   }
 }
 
-/** A page, and everything that the browser complains of meanwhile. `expected` are complaints that belong to the test. */
+/** A page, and all that the browser complains of meanwhile. `expected` are complaints that belong to the test. */
 export async function openPage(browser, url, { expected = [], ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
   const page = await context.newPage();
@@ -87,13 +101,17 @@ export function faint() {
     }
     return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
   };
-  const luminance = (rgb) => rgb.map((part) => part / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
+  const luminance = (rgb) =>
+    rgb
+      .map((part) => part / 255)
+      .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+      .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
   const ratio = (one, other) => {
     const [dark, light] = [luminance(one), luminance(other)].sort((a, b) => a - b);
     return (light + 0.05) / (dark + 0.05);
   };
-  const backgrounds = (element) => (element ? [...backgrounds(element.parentElement), getComputedStyle(element).backgroundColor] : ["white"]);
+  const backgrounds = (element) =>
+    element ? [...backgrounds(element.parentElement), getComputedStyle(element).backgroundColor] : ["white"];
   const found = new Set();
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
@@ -102,22 +120,34 @@ export function faint() {
     const style = getComputedStyle(element);
     const behind = backgrounds(element);
     const contrast = ratio(over([...behind, element.closest("svg") ? style.fill : style.color]), over(behind));
-    const isLarge = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
-    if (contrast < (isLarge ? 3 : 4.5)) found.add(`${contrast.toFixed(2)} ${element.tagName}.${element.className.baseVal ?? element.className} ${walker.currentNode.data.slice(0, 40)}`);
+    const isLarge =
+      parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+    if (contrast < (isLarge ? 3 : 4.5)) {
+      found.add(`${contrast.toFixed(2)} ${element.outerHTML.slice(0, 60)} ${walker.currentNode.data.slice(0, 40)}`);
+    }
   }
   for (const control of document.querySelectorAll("input, select, textarea, button")) {
     if (!control.checkVisibility() || control.matches(":disabled, #skip")) continue;
     const behind = backgrounds(control.parentElement);
     const contrast = ratio(over([...behind, getComputedStyle(control).borderTopColor]), over(behind));
-    if (contrast < 3) found.add(`${contrast.toFixed(2)} edge of ${control.tagName}.${control.className} ${control.name || control.textContent}`);
+    if (contrast < 3)
+      found.add(
+        `${contrast.toFixed(2)} edge of ${control.tagName}.${control.className} ${control.name || control.textContent}`,
+      );
   }
   return [...found];
 }
 
 /** Controls without a name, and names that stand twice. Runs in the page. */
 export function nameless() {
-  const controls = [...document.querySelectorAll("main :is(input, select, textarea, button, a)")].filter((it) => it.checkVisibility());
-  const named = (it) => it.getAttribute("aria-label") || it.labels?.[0]?.textContent || (it.matches("button, a") && it.textContent.trim());
+  const controls = [...document.querySelectorAll("main :is(input, select, textarea, button, a)")].filter((it) =>
+    it.checkVisibility(),
+  );
+  const named = (it) =>
+    it.getAttribute("aria-label") || it.labels?.[0]?.textContent || (it.matches("button, a") && it.textContent.trim());
   const ids = [...document.querySelectorAll("[id]")].map(({ id }) => id);
-  return [...controls.filter((it) => !named(it)).map((it) => it.outerHTML), ...ids.filter((id, place) => ids.indexOf(id) !== place)];
+  return [
+    ...controls.filter((it) => !named(it)).map((it) => it.outerHTML),
+    ...ids.filter((id, place) => ids.indexOf(id) !== place),
+  ];
 }

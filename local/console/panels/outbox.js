@@ -20,24 +20,50 @@ function build() {
     show(texts, rest, (shown) => (shown.length ? shown.map(text) : none("SMS")));
     show(emails, mail, (shown) => (shown.length ? shown.map(email) : none("email")));
   }
-  return { node: h("div", {}, heading("Outbox"), h("p.hint", {}, "What went out around the socket, newest first."), h("div.outbox", {},
-    h("section", {}, h("h2", {}, "SMS"), texts), h("section", {}, h("h2", {}, "Email"), emails))), refresh, every: 1_500 };
+  return {
+    node: h(
+      "div",
+      {},
+      heading("Outbox"),
+      h("p.hint", {}, "What went out around the socket, newest first."),
+      h("div.outbox", {}, h("section", {}, h("h2", {}, "SMS"), texts), h("section", {}, h("h2", {}, "Email"), emails)),
+    ),
+    refresh,
+    every: 1_500,
+  };
 }
 
-const none = (what) => h("p.empty", {}, `No ${what} went out yet. It does where a message has a fallback step and nobody confirms it.`);
+const none = (what) =>
+  h("p.empty", {}, `No ${what} went out yet. It does where a message has a fallback step and nobody confirms it.`);
 
 function text({ to, text, sentAt, channel }) {
-  return h("article.sms", { "aria-label": `SMS to ${to.join(", ")}` },
-    h("p.hint", {}, channel === "topic" ? "Topic " : "SMS to ", h("strong", {}, to.join(", "))), h("p.bubble", {}, text), when(sentAt));
+  return h(
+    "article.sms",
+    { "aria-label": `SMS to ${to.join(", ")}` },
+    h("p.hint", {}, channel === "topic" ? "Topic " : "SMS to ", h("strong", {}, to.join(", "))),
+    h("p.bubble", {}, text),
+    when(sentAt),
+  );
 }
 
 function email({ from, to, subject, text, html, sentAt }) {
-  return h("article.email", { "aria-label": `Email to ${to.join(", ")}` },
-    h("dl", {}, [["From", from], ["To", to.join(", ")], ["Subject", subject]].map(([name, value]) =>
-      h("div", {}, h("dt", {}, name), h("dd", {}, value ?? "–")))),
+  return h(
+    "article.email",
+    { "aria-label": `Email to ${to.join(", ")}` },
+    h(
+      "dl",
+      {},
+      [
+        ["From", from],
+        ["To", to.join(", ")],
+        ["Subject", subject],
+      ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value ?? "–"))),
+    ),
     h("p.body", {}, text ?? ""),
     // As it was written: what it would look like is not worth letting strange HTML into the page.
-    html && h("details", {}, h("summary", {}, "HTML"), h("pre", {}, html)), when(sentAt));
+    html && h("details", {}, h("summary", {}, "HTML"), h("pre", {}, html)),
+    when(sentAt),
+  );
 }
 
 const when = (at) => h("time.hint", { datetime: new Date(at).toISOString(), title: moment(at) }, clock(at));

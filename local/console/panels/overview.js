@@ -20,30 +20,48 @@ function build() {
   const node = h("div", {}, heading("Overview"), steps, tiles, h("div.charts", {}, rate, latency, states));
 
   async function refresh() {
-    const all = place.appKey ? await latest(NEWEST) : { messages: [] };
-    const { messages, perSecond } = all;
+    const asked = [place.appKey ? latest(NEWEST) : { messages: [] }, ...(place.twin ? inside() : [])];
+    const [{ messages, total, perSecond }, ...others] = await Promise.all(asked);
     show(steps, { none: !messages.length && Boolean(place.appKey) }, ({ none }) => none && firstSteps());
-    if (place.twin) show(tiles, await figures(all), told);
+    if (place.twin) show(tiles, figures(total, perSecond, ...others), told);
     if (perSecond) show(rate, perSecond, perSecondChart);
     show(latency, messages.map(waits).reverse(), latencyChart);
     show(states, tally(messages), statesChart);
   }
-  return { node, refresh, every: 2_000 };
+  return { node, refresh, every: 3_000 };
 }
 
 function firstSteps() {
-  return h("section.card", {}, h("h2", {}, "Nothing has been sent yet"), h("ol", {},
-    h("li", {}, h("a", { href: "#/demo" }, "Open a demo device"), " in this page: it registers, connects and shows what comes."),
-    h("li", {}, h("a", { href: "#/send" }, "Send a message"), " to its user, with every option that there is."),
-    h("li", {}, h("a", { href: "#/messages" }, "Follow it"), " from accepted to confirmed."),
-    place.twin && h("li", {}, h("a", { href: "#/faults" }, "Let things go wrong"), ", and watch it arrive all the same.")));
+  return h(
+    "section.card",
+    {},
+    h("h2", {}, "Nothing has been sent yet"),
+    h(
+      "ol",
+      {},
+      h(
+        "li",
+        {},
+        h("a", { href: "#/demo" }, "Open a demo device"),
+        " in this page: it registers, connects and shows what comes.",
+      ),
+      h("li", {}, h("a", { href: "#/send" }, "Send a message"), " to its user, with every option that there is."),
+      h("li", {}, h("a", { href: "#/messages" }, "Follow it"), " from accepted to confirmed."),
+      place.twin &&
+        h("li", {}, h("a", { href: "#/faults" }, "Let things go wrong"), ", and watch it arrive all the same."),
+    ),
+  );
 }
 
+/** What only the twin knows. */
+const inside = () => [
+  twin("GET", "queues"),
+  twin("GET", "faults"),
+  place.appKey ? twin("GET", "devices?limit=100") : null,
+];
+
 /** The twin's numbers, each with the panel that says more. */
-async function figures({ total, perSecond }) {
-  const [queues, faults, devices] = await Promise.all([
-    twin("GET", "queues"), twin("GET", "faults"), place.appKey ? twin("GET", "devices?limit=100") : null,
-  ]);
+function figures(total, perSecond, queues, faults, devices) {
   const isDead = new Set(queues.map((queue) => queue.deadLetterQueue));
   const sum = (of) => of.reduce((all, queue) => all + queue.visible + queue.inFlight + queue.delayed, 0);
   const all = devices?.users.flatMap((user) => user.devices) ?? [];
@@ -51,31 +69,56 @@ async function figures({ total, perSecond }) {
   const rules = faults.rules.filter(({ hits, times }) => hits < times).length;
   return [
     perSecond && ["Messages", total.toLocaleString(), `${sumOfLast(perSecond.counts, 10)} in ten seconds`, "messages"],
-    devices && ["Connected", `${all.filter((device) => device.connections.length).length}${devices.next ? "+" : ""}`,
-      `of ${count(all.length, "device")}${devices.next ? " and more" : ""}`, "devices"],
+    devices && [
+      "Connected",
+      `${all.filter((device) => device.connections.length).length}${devices.next ? "+" : ""}`,
+      `of ${count(all.length, "device")}${devices.next ? " and more" : ""}`,
+      "devices",
+    ],
     ["Waiting", sum(queues.filter(({ name }) => !isDead.has(name))).toLocaleString(), "in queues", "queues"],
-    ["Dead letters", sum(queues.filter(({ name }) => isDead.has(name))).toLocaleString(), "given up, and kept", "queues"],
+    [
+      "Dead letters",
+      sum(queues.filter(({ name }) => isDead.has(name))).toLocaleString(),
+      "given up, and kept",
+      "queues",
+    ],
     ["Faults", faults.plan || rules ? "on" : "off", `${count(injected, "strike")} so far`, "faults"],
   ].filter(Boolean);
 }
 
 const sumOfLast = (counts, many) => counts.slice(-many).reduce((sum, number) => sum + number, 0);
 
-const told = (tiles) => tiles.map(([name, figure, more, panel]) =>
-  h(`a.tile${name === "Dead letters" && figure !== "0" ? ".bad" : ""}`, { href: `#/${panel}` },
-    h("span", {}, name), h("strong", {}, figure), h("span", {}, more)));
+const told = (tiles) =>
+  tiles.map(([name, figure, more, panel]) =>
+    h(
+      `a.tile${name === "Dead letters" && figure !== "0" ? ".bad" : ""}`,
+      { href: `#/${panel}` },
+      h("span", {}, name),
+      h("strong", {}, figure),
+      h("span", {}, more),
+    ),
+  );
 
-/** From when a message was sent until it was posted, and until it was confirmed; of the recipient who waited longest. */
+/** Until a message was posted, and until it was confirmed, in milliseconds; for the recipient who waited longest. */
 function waits({ acceptedAt, sendAt, recipients }) {
   const begun = new Date(sendAt ?? acceptedAt);
   const first = (of, event) => of.transitions.find((it) => it.event === event)?.at;
-  const longest = (event) => Math.max(...recipients.map((of) => first(of, event)).filter(Boolean).map((at) => new Date(at) - begun));
+  const longest = (event) =>
+    Math.max(
+      ...recipients
+        .map((of) => first(of, event))
+        .filter(Boolean)
+        .map((at) => new Date(at) - begun),
+    );
   const finite = (millis) => (Number.isFinite(millis) ? Math.max(millis, 0) : null);
   return [finite(longest("posted")), finite(longest("confirmed"))];
 }
 
 function latencyChart(pairs) {
-  const series = ["posted", "confirmed"].map((name, which) => ({ name: `accepted → ${name}`, values: pairs.map((pair) => pair[which]) }));
+  const series = ["posted", "confirmed"].map((name, which) => ({
+    name: `accepted → ${name}`,
+    values: pairs.map((pair) => pair[which]),
+  }));
   const summary = series.map(({ name, values }) => {
     const sorted = values.filter((value) => value !== null).sort((a, b) => a - b);
     if (!sorted.length) return `${name}: none yet`;
@@ -88,16 +131,26 @@ function latencyChart(pairs) {
 function perSecondChart({ until, counts }) {
   const recent = sumOfLast(counts, counts.length);
   const peak = Math.max(...counts);
-  return bars("Messages per second", counts, [`${counts.length} s ago`, new Date(until).toLocaleTimeString([], { hour12: false })],
-    `${count(recent, "message")} accepted in the last ${counts.length} seconds, at most ${peak} in one.`);
+  return bars(
+    "Messages per second",
+    counts,
+    [`${counts.length} s ago`, new Date(until).toLocaleTimeString([], { hour12: false })],
+    `${count(recent, "message")} accepted in the last ${counts.length} seconds, at most ${peak} in one.`,
+  );
 }
 
 function tally(messages) {
-  return STATES.map((state) => [state, messages.reduce((sum, { states }) => sum + (states[state] ?? 0), 0)]).filter(([, number]) => number);
+  return STATES.map((state) => [state, messages.reduce((sum, { states }) => sum + (states[state] ?? 0), 0)]).filter(
+    ([, number]) => number,
+  );
 }
 
 function statesChart(tallied) {
   const settled = tallied.filter(([state]) => isSettled(state)).reduce((sum, [, number]) => sum + number, 0);
   const all = tallied.reduce((sum, [, number]) => sum + number, 0);
-  return parts("What became of them", tallied, all ? `${settled.toLocaleString()} of ${count(all, "recipient")} settled.` : "Nothing yet.");
+  return parts(
+    "What became of them",
+    tallied,
+    all ? `${settled.toLocaleString()} of ${count(all, "recipient")} settled.` : "Nothing yet.",
+  );
 }

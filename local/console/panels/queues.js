@@ -15,13 +15,22 @@ function build() {
     const letters = {};
     for (const name of dead) {
       const { visible, inFlight } = named.get(name) ?? {};
-      if (visible || inFlight) letters[name] = await twin("GET", `queues/${encodeURIComponent(name)}/messages?limit=20`);
+      if (visible || inFlight)
+        letters[name] = await twin("GET", `queues/${encodeURIComponent(name)}/messages?limit=20`);
     }
     show(content, { queues, letters }, () => [
-      table("Queues", ["Queue", "Ready", "In flight", "Delayed", "Dead letters"], queues.filter(({ name }) => !dead.has(name)).map((queue) => [
-        queue.name, ...["visible", "inFlight", "delayed"].map((where) => queue[where].toLocaleString()),
-        queue.deadLetterQueue ? lettersOf(named.get(queue.deadLetterQueue)) : "none kept",
-      ]), "The template has no queues."),
+      table(
+        "Queues",
+        ["Queue", "Ready", "In flight", "Delayed", "Dead letters"],
+        queues
+          .filter(({ name }) => !dead.has(name))
+          .map((queue) => [
+            queue.name,
+            ...["visible", "inFlight", "delayed"].map((where) => queue[where].toLocaleString()),
+            queue.deadLetterQueue ? lettersOf(named.get(queue.deadLetterQueue)) : "none kept",
+          ]),
+        "The template has no queues.",
+      ),
       Object.entries(letters).map(([name, shown]) => section(name, shown, refresh)),
     ]);
   }
@@ -39,10 +48,24 @@ function section(name, messages, again) {
     say(`${count(moved, "dead letter")} moved back.`);
     await again();
   };
-  return h("section.card", { "aria-label": name },
-    h("div.heading", {}, h("h2", {}, name), h("div.beside", {}, action("Redrive", redrive, { "data-key": `redrive ${name}`, class: "primary" }))),
-    messages.map(({ id, sentAt, receives, body }) => h("details", { "data-key": id },
-      h("summary", {}, `sent ${ago(sentAt)}, received ${count(receives, "time")}`), h("pre", {}, pretty(body)))));
+  return h(
+    "section.card",
+    { "aria-label": name },
+    h(
+      "div.heading",
+      {},
+      h("h2", {}, name),
+      h("div.beside", {}, action("Redrive", redrive, { "data-key": `redrive ${name}`, class: "primary" })),
+    ),
+    messages.map(({ id, sentAt, receives, body }) =>
+      h(
+        "details",
+        { "data-key": id },
+        h("summary", {}, `sent ${ago(sentAt)}, received ${count(receives, "time")}`),
+        h("pre", {}, pretty(body)),
+      ),
+    ),
+  );
 }
 
 function pretty(body) {

@@ -10,11 +10,34 @@ function build() {
   const content = h("div");
   async function refresh() {
     const traces = await twin("GET", "traces?limit=50");
-    show(content, traces, (traces) => table("Traces", ["Began", "With", "Answered", "Requests to AWS"], traces.map((trace) => [
-      h("time", { title: moment(trace.startedAt) }, clock(trace.startedAt)), trace.origin || "–", trace.outcome ?? "–",
-      [trace.cost || "none", !trace.quiet && h("span.hint", {}, " so far")],
-    ]), "Nothing has come in yet."));
+    show(content, traces, (traces) =>
+      table(
+        "Traces",
+        ["Began", "With", "Answered", "Requests to AWS"],
+        traces.map((trace) => [
+          h("time", { title: moment(trace.startedAt) }, clock(trace.startedAt)),
+          trace.origin || "–",
+          trace.outcome ?? "–",
+          [trace.cost || "none", !trace.quiet && h("span.hint", {}, " so far")],
+        ]),
+        "Nothing has come in yet.",
+      ),
+    );
   }
-  return { node: h("div", {}, heading("What it costs"), h("p.hint", {}, "The newest 50 traces: requests, socket messages and ticks, "
-    + "each with all that they set in motion. A request that serves several counts as a share for each."), content), refresh, every: 2_000 };
+  return {
+    node: h(
+      "div",
+      {},
+      heading("What it costs"),
+      h(
+        "p.hint",
+        {},
+        "The newest 50 traces: requests, socket messages and ticks, " +
+          "each with all that they set in motion. A request that serves several counts as a share for each.",
+      ),
+      content,
+    ),
+    refresh,
+    every: 2_000,
+  };
 }

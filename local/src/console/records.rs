@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -13,6 +14,7 @@ use tidings_runtime::config;
 use tidings_store::{Messages, StoreError, Users};
 use tidings_wire::action::Position;
 use tidings_wire::send::Priority;
+use tidings_wire::trail::State;
 use tidings_wire::{Platform, Trail};
 
 use crate::aws::dynamodb::DynamoDb;
@@ -29,6 +31,9 @@ const SECONDS: usize = 120;
 
 /// How many trails are read at once.
 const AT_ONCE: usize = 8;
+
+/// How many confirmed messages are remembered.
+const REMEMBERED: usize = 2_000;
 
 /// Sorts behind every sort key of a user.
 const BEHIND_ALL: &str = "~";
@@ -57,7 +62,11 @@ pub struct Records {
     messages: Messages,
     users_table: String,
     messages_table: String,
+    confirmed: Arc<Mutex<HashMap<Place, MessageRecord>>>,
 }
+
+/// Where a message stands in the list: when it was accepted, in milliseconds since 1970, and its id.
+type Place = (i64, String);
 
 /// A page of messages, newest first, and how many there are.
 #[derive(Debug, Serialize)]
@@ -79,7 +88,7 @@ struct PerSecond {
 }
 
 /// A message with what `GET /v1/messages/{id}` says of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageRecord {
     app_id: String,
@@ -163,6 +172,7 @@ impl Records {
             messages: Messages::new(client, messages_table.clone()),
             users_table,
             messages_table,
+            confirmed: Arc::default(),
         })
     }
 
@@ -187,13 +197,9 @@ impl Records {
         page.truncate(limit.clamp(1, PAGE));
         let next = page.last().filter(|_| more).map(|(accepted, id)| format!("{accepted}.{id}"));
         let messages = stream::iter(page)
-            .map(|(_, id)| async move {
-                let Ok(id) = id.parse::<MessageId>() else { return Ok(None) };
-                self.message(&id).await
-            })
+            .map(|place| self.listed(place))
             .buffered(AT_ONCE)
             .try_filter_map(|found| ready(Ok(found)))
-            .map_ok(MessageRecord::shortened)
             .try_collect()
             .await?;
         Ok(MessagePage { messages, next, total, per_second })
@@ -277,8 +283,26 @@ impl Records {
         Ok(page["Items"][0]["pk"]["S"].as_str().map(str::to_owned))
     }
 
-    /// When each message was accepted, in milliseconds since 1970, and its id.
-    async fn accepted(&self) -> Result<Vec<(i64, String)>, RecordsError> {
+    /// A message for a list. Nothing that a list tells can change once all have confirmed; whoever looks on asks for the same
+    /// hundred messages every other second.
+    async fn listed(&self, place: Place) -> Result<Option<MessageRecord>, RecordsError> {
+        let known = || self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(record) = known().get(&place) {
+            return Ok(Some(record.clone()));
+        }
+        let Ok(id) = place.1.parse::<MessageId>() else { return Ok(None) };
+        let record = self.message(&id).await?.map(MessageRecord::shortened);
+        if let Some(record) = record.as_ref().filter(|record| record.is_confirmed()) {
+            let mut known = known();
+            if known.len() == REMEMBERED {
+                known.clear();
+            }
+            known.insert(place, record.clone());
+        }
+        Ok(record)
+    }
+
+    async fn accepted(&self) -> Result<Vec<Place>, RecordsError> {
         let mut accepted = Vec::new();
         // In pages: a scan holds up what functions ask meanwhile.
         let mut request =
@@ -316,6 +340,11 @@ impl PerSecond {
 }
 
 impl MessageRecord {
+    /// Whether all recipients have confirmed, which is the best of all states.
+    fn is_confirmed(&self) -> bool {
+        self.states.keys().all(|state| *state == State::Confirmed.as_str())
+    }
+
     /// With as many recipients as a list tells.
     fn shortened(mut self) -> Self {
         self.trail.recipients.truncate(RECIPIENTS);
