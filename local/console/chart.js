@@ -34,12 +34,15 @@ export function bars(title, values, ends, caption) {
   return figure(title, caption, drawing(lines, ends, values.map(bar)));
 }
 
-const DECADES = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
+const DECADES = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+
+/** A decade of milliseconds: `100 ms`, `10 s`. */
+const decade = (millis) => (millis < 1_000 ? `${millis} ms` : `${(millis / 1_000).toLocaleString()} s`);
 
 /**
  * Dots over time, on a logarithmic scale of milliseconds. In a series, `{name, values}`, a `null` leaves a place empty.
  */
-export function dots(title, series, words, caption) {
+export function dots(title, series, caption) {
   const all = series.flatMap(({ values }) => values).filter((value) => value !== null);
   const low = Math.floor(Math.log10(Math.max(Math.min(...all, 10), 1)));
   const high = Math.max(Math.ceil(Math.log10(Math.max(...all, 10) + 1)), low + 1);
@@ -48,7 +51,7 @@ export function dots(title, series, words, caption) {
   const dot = (value, place, kind) =>
     value !== null &&
     svg(`circle.series-${kind}`, { cx: AXIS + ((width() - AXIS) * (place + 0.5)) / many, cy: y(value), r: 2.6 });
-  const lines = DECADES.slice(low, high + 1).map((value) => [y(value), words(value)]);
+  const lines = DECADES.slice(low, high + 1).map((value) => [y(value), decade(value)]);
   const marks = series.map(({ values }, kind) => values.map((value, place) => dot(value, place, kind)));
   return figure(
     title,

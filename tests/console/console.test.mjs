@@ -163,6 +163,7 @@ test("a fault fells a delivery, its dead letter goes back, and the message arriv
 
   await link(page, "Queues").click();
   const letters = page.getByRole("region", { name: /DeliverDeadLetters/ });
+  await shows(letters.locator("summary"), /^sent \d+ s ago$/);
   await letters.locator("summary").click();
   await shows(letters, /"Given up"/);
   await link(page, "Faults").click();

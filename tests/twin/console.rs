@@ -3,7 +3,7 @@
 
 use http::{Method, header};
 use serde_json::{Value, json};
-use tidings_wire::trail::State;
+use tidings_wire::{Timestamp, trail::State};
 
 use crate::world::{Answer, World, eventually};
 
@@ -167,7 +167,7 @@ async fn users_are_told_with_their_devices_and_connections() {
     }
 
     let first = world.told("/_tidings/devices?limit=1").await;
-    assert_eq!(first["users"].as_array().unwrap(), &[user.clone()]);
+    assert_eq!(first["users"].as_array().unwrap(), std::slice::from_ref(user));
     let next = first["next"].as_str().unwrap().replace('|', "%7C");
     let second = world.told(&format!("/_tidings/devices?limit=1&after={next}")).await;
     assert_eq!(
@@ -188,6 +188,7 @@ async fn to_look_changes_nothing_and_costs_nobody_anything() {
     let waiting = world.told(&format!("/_tidings/queues/{queue}/messages")).await;
     assert_eq!(waiting.as_array().unwrap().len(), 1);
     assert!(waiting[0]["body"].as_str().unwrap().contains(&id) && waiting[0]["receives"] == 0, "{waiting}");
+    assert!(waiting[0]["sentAt"].as_i64().unwrap() > Timestamp::now().0 - 60_000, "{waiting}");
     for path in ["messages", "devices", "schedules", "faults/kinds", "outbox?limit=1", &format!("messages/{id}")] {
         world.told(&format!("/_tidings/{path}")).await;
     }
@@ -238,6 +239,6 @@ async fn a_template_without_tidings_tables_has_no_records() {
     world.end().await;
 }
 
-fn after(seconds: u64) -> tidings_wire::Timestamp {
-    tidings_wire::Timestamp::now().plus_seconds(seconds)
+fn after(seconds: u64) -> Timestamp {
+    Timestamp::now().plus_seconds(seconds)
 }

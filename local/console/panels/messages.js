@@ -143,13 +143,13 @@ function one(it, cost, again) {
       {},
       facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
     ),
-    recipients.slice(0, SHOWN).map(story),
+    h("div.stories", {}, recipients.slice(0, SHOWN).map(story)),
     hidden.length > 0 &&
       h(
         "details",
         { "data-key": "rest" },
         h("summary", {}, `${count(hidden.length, "more recipient")}`),
-        hidden.map(story),
+        h("div.stories", {}, hidden.map(story)),
       ),
   ];
 }

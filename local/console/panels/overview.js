@@ -125,7 +125,7 @@ function latencyChart(pairs) {
     const at = (share) => took(sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)]);
     return `${name}: half within ${at(0.5)}, 95 of 100 within ${at(0.95)}`;
   });
-  return dots(`Latency of the newest ${count(pairs.length, "message")}`, series, took, `${summary.join("; ")}.`);
+  return dots(`Latency of the newest ${count(pairs.length, "message")}`, series, `${summary.join("; ")}.`);
 }
 
 function perSecondChart({ until, counts }) {

@@ -57,13 +57,8 @@ function section(name, messages, again) {
       h("h2", {}, name),
       h("div.beside", {}, action("Redrive", redrive, { "data-key": `redrive ${name}`, class: "primary" })),
     ),
-    messages.map(({ id, sentAt, receives, body }) =>
-      h(
-        "details",
-        { "data-key": id },
-        h("summary", {}, `sent ${ago(sentAt)}, received ${count(receives, "time")}`),
-        h("pre", {}, pretty(body)),
-      ),
+    messages.map(({ id, sentAt, body }) =>
+      h("details", { "data-key": id }, h("summary", {}, `sent ${ago(sentAt)}`), h("pre", {}, pretty(body))),
     ),
   );
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Services;
-use super::sqs::Code;
+use super::sqs::{Code, Message};
 use crate::console::RecordsError;
 use crate::faults::{Fault, Plan, Rule, RuleId};
 use crate::functions::InvokeError;
@@ -109,7 +109,10 @@ struct PeekQuery {
 /// The oldest messages of a queue, which stay where they are.
 async fn peek(State(services): State<Services>, Path(queue): Path<String>, Query(query): Query<PeekQuery>) -> Response {
     match services.sqs.peek(&queue, query.limit.min(MOST)) {
-        Ok(messages) => answer(&messages),
+        Ok(messages) => {
+            let told = |it: &Message| json!({"id": it.id, "sentAt": it.sent_at, "group": it.group, "receives": it.receives, "body": it.body});
+            answer(&messages.iter().map(told).collect::<Vec<_>>())
+        }
         Err(error) => refuse(StatusCode::NOT_FOUND, &error.message),
     }
 }
