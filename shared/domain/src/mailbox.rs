@@ -17,6 +17,10 @@ const WINDOW_CHARS: usize = 12;
 /// been redriven from a dead-letter queue, or be a repeated request. In seconds; below SQS FIFO's 5-minute deduplication.
 pub const LATE_SECONDS: u64 = 240;
 
+/// A worker that has held a delivery against the record of its message stores it within so many seconds: twice as long as
+/// `deliver` may run.
+pub const STORING_SECONDS: u64 = 60;
+
 /// How long an entry is kept after its message's deadline, so that its trail can be read: 7 days, in seconds.
 pub const RETENTION_SECONDS: u64 = 7 * 86_400;
 
