@@ -282,7 +282,7 @@ async fn whoever_proves_nothing_is_told_one_and_the_same() {
     let own_key = alice.keys.token.token_key().unwrap();
     let nobodys = Claims { sub: nobody.device.clone(), ..claims.clone() };
     let wrong = [
-        ("empty", String::new()),
+        ("two words", "two words".to_owned()),
         ("garbage", "garbage".to_owned()),
         ("the app key", world.key.expose().to_owned()),
         ("expired", signed(&alice, |claims| (claims.iat, claims.exp) = (now - 120, now - 60))),
@@ -307,7 +307,8 @@ async fn whoever_proves_nothing_is_told_one_and_the_same() {
     }
     let url = format!("{}/v1/inbox", world.twin.api_url());
     let basic = format!("Basic {good}");
-    for headers in [&[][..], &[("authorization", good.as_str())], &[("authorization", basic.as_str())]] {
+    let given = [good.as_str(), basic.as_str(), "Bearer", "Bearer "].map(|value| [("authorization", value)]);
+    for headers in std::iter::once(&[][..]).chain(given.iter().map(|one| &one[..])) {
         refused(&world.request(Method::GET, &url, headers, "").await, 401, "no_token", "no token");
         let in_the_url = world.request(Method::GET, &format!("{url}?token={good}"), headers, "").await;
         refused(&in_the_url, 401, "no_token", "a token in the URL");
