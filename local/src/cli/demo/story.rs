@@ -94,7 +94,8 @@ impl Story {
         let missed = self.fall_back(stage, &backend).await?;
 
         self.chapter("The device comes back");
-        let (device, received) =
+        // The device serves for as long as somebody listens.
+        let (device, _watched, received) =
             self.come_back(stage, &backend, identity.clone(), &registered.id, cursor, &missed).await?;
 
         self.chapter("And looks into its inbox");
@@ -339,7 +340,7 @@ impl Story {
         device_id: &str,
         cursor: Position,
         missed: &str,
-    ) -> Result<(Device, Received), Failure> {
+    ) -> Result<(Device, Watched, Received), Failure> {
         let (device, mut watched) = open(stage, identity, Some(cursor));
         let received = self
             .step("it connects again and the missed message comes by sync", async |seen| {
@@ -374,7 +375,7 @@ impl Story {
             Ok(((), String::new()))
         })
         .await?;
-        Ok((device, received))
+        Ok((device, watched, received))
     }
 
     async fn look_back(
