@@ -5,6 +5,7 @@
 //! - [`delivery`]: what happens to a message, whatever happens around it
 //! - [`scheduled`], [`withdrawn`], [`redelivery`], [`cursors`], [`lanes`], [`rollover`]: one option of a message, or
 //!   one part of the protocol each
+//! - [`inbox`]: what a device reads over HTTP, and from which pages
 //! - [`races`]: what overtakes what; [`repeats`]: what comes twice, or is left half done
 //! - [`soak`]: every promise, checked from outside, while everything goes wrong
 //! - [`budget`]: the AWS requests that each thing costs
@@ -22,6 +23,7 @@ mod delivery;
 mod demo;
 mod events;
 mod house;
+mod inbox;
 mod interop;
 mod lanes;
 mod matrix;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tidings_wire::{Frame, MessageFrame, Platform, Timestamp, action::Position, send::Content};
 
-use crate::{Delivery, DeviceId, MessageId, UserKey, digest, fallback::StepRecord};
+use crate::{Delivery, DeviceId, MessageId, UserKey, digest, fallback::StepRecord, inbox::Header};
 
 /// Ids that an entry remembers. A redelivered queue message holds its user's group back, so that only the last few can
 /// come again; what comes later than [`LATE_SECONDS`] is looked up by id.
@@ -112,8 +112,7 @@ impl Entry {
     /// Whether it is there for devices of this platform: meant for it, and neither closed nor expired.
     #[must_use]
     pub fn is_meant_for(&self, platform: Option<Platform>, now: Timestamp) -> bool {
-        let meant = self.platform == Platform::All || Some(self.platform) == platform;
-        meant && self.closed.is_none() && now <= self.deadline
+        Header::from(self).is_meant_for(platform, now)
     }
 
     /// Whether a device of this platform still wants it: it is there for it, and the device has not confirmed it. What another
