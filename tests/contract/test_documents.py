@@ -132,8 +132,9 @@ def references_in(node):
 
 def limits(document: Document, schema: dict):
     schema = document.follow(schema)
-    kept = {key: schema[key] for key in ("type", "enum", "minLength", "maxLength", "minimum", "maximum") if key in schema}
-    return kept | {"properties": {name: limits(document, it) for name, it in schema.get("properties", {}).items()}}
+    kept = ("type", "enum", "minLength", "maxLength", "minimum", "maximum")
+    said = {key: schema[key] for key in kept if key in schema}
+    return said | {"properties": {name: limits(document, it) for name, it in schema.get("properties", {}).items()}}
 
 
 if __name__ == "__main__":
