@@ -21,7 +21,7 @@ PROBLEM, JSON = "application/problem+json", "application/json"
 ELSEWHERE = "elsewhere"
 
 # Headers that tell something of ours. The document names each answer that has one.
-TELLING = {"allow", "idempotency-replay", "location", "retry-after", "www-authenticate"}
+TELLING = {"allow", "cache-control", "idempotency-replay", "location", "retry-after", "www-authenticate"}
 
 
 class Loader(yaml.SafeLoader):
@@ -183,11 +183,15 @@ class OpenApi(Document):
         unknown = TELLING & {name.lower() for name in headers} - set(documented)
         assert not unknown, f"headers that are not in the document: {unknown}: {told}"
         for name, header in documented.items():
-            # A problem has every header of its status; an answer of the gateway has none, and a success may have some.
-            assert media != PROBLEM or name in headers, f"no {name}: {told}"
+            # A problem has every header of its status; an answer of the gateway has none, and a success what it must.
+            assert name in headers or not (media == PROBLEM or header["required"]), f"no {name}: {told}"
             if name in headers:
                 errors = self.errors(header["schema"], headers[name], strict=True)
                 assert not errors, f"{name}: {errors}: {told}"
+
+    def is_of_a_device(self, operation: str) -> bool:
+        """Whether a device asks for it, with a token of its own, and not a backend."""
+        return self.operations()[operation].get("security") == [{"deviceToken": []}]
 
     def request_errors(self, operation: str, body) -> list[str]:
         return self.errors(self.operations()[operation]["requestBody"]["content"][JSON]["schema"], body)

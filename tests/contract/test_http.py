@@ -8,10 +8,11 @@ import datetime
 import functools
 import re
 import secrets
+import time
 import unittest
 
 from api import APP, Answer, Api, Socket
-from documents import ELSEWHERE, OPENAPI, REPOSITORY
+from documents import ASYNCAPI, ELSEWHERE, OPENAPI, REPOSITORY
 from twin import Twin, eventually
 
 # 43 characters behind the app's id; the key of no app.
@@ -19,16 +20,16 @@ SECRET = "A" * 43
 
 UNKNOWN_MESSAGE = "3087bacc-b601-808f-950b-edbf79e06a73"
 
-FUNCTIONS = {"devices": "RegisterFunction", "messages": "SendFunction"}
+FUNCTIONS = {"devices": "RegisterFunction", "messages": "SendFunction", "inbox": "InboxFunction"}
 
 
 def starved() -> str:
     """The template with functions that get no process and have little time, so that API Gateway gives up on them."""
     text = (REPOSITORY / "template.yaml").read_text(encoding="utf-8")
     for resource, line in (("Function", "ReservedConcurrentExecutions: 0"), ("Integration", "TimeoutInMillis: 50")):
-        head = rf"(?m)^(  (?:Register|Send){resource}:\n(?:    .*\n)*?    Properties:\n)"
+        head = rf"(?m)^(  (?:Register|Send|Inbox){resource}:\n(?:    .*\n)*?    Properties:\n)"
         text, changed = re.subn(head, rf"\g<1>      {line}\n", text)
-        assert changed == 2, f"{resource}: {changed}"
+        assert changed == len(FUNCTIONS), f"{resource}: {changed}"
     return text
 
 
@@ -60,14 +61,18 @@ class World:
         """The native token of a device that is another one's whenever somebody looks again: a write that expects what
         was read never finds it, as if another request had come in between each time."""
         device = self.api.register(alias, nativeToken=f"token of {alias}")
+        # `%41` stands for nothing in a user's key: it is read as it is, and would be written as `%2541`.
+        self.change_device(device.id, f"{APP}||%41")
+        return device.id
+
+    def change_device(self, device: str, user: str):
+        """Writes another user into the item of a device."""
         self.twin.dynamodb().update_item(
             TableName=self.twin.table("LookupsTable"),
-            Key={"pk": {"S": f"d#{device.id}"}},
+            Key={"pk": {"S": f"d#{device}"}},
             UpdateExpression="SET user_key = :user",
-            # `%41` stands for nothing in a user's key: it is read as it is, and would be written as `%2541`.
-            ExpressionAttributeValues={":user": {"S": f"{APP}||%41"}},
+            ExpressionAttributeValues={":user": {"S": user}},
         )
-        return device.id
 
 
 # -- Rows: the name of an answer, and what brings it about -------------------------------------------------------------
@@ -95,6 +100,8 @@ def good_body(operation: str, alias: str = "alice"):
 def ask(world: World, operation: str, body=None, *, api: Api | None = None, **more) -> Answer:
     """Asks for an operation, of nothing that is there."""
     method, template = operation.split(" ", 1)
+    if OPENAPI.is_of_a_device(operation) and "bearer" not in more:
+        more["bearer"] = world.api.register("reader").token()
     path = template.replace("{deviceId}", "nobody").replace("{messageId}", UNKNOWN_MESSAGE)
     return (api or world.api).call(method, path, body if body is not None else good_body(operation), **more)
 
@@ -130,6 +137,25 @@ def with_headers_over_the_limit(world: World, operation: str) -> Answer:
     return ask(world, operation, headers={"X-Filler": "x" * 10_240})
 
 
+def with_a_wrong_token(world: World, operation: str) -> Answer:
+    ask(world, operation, bearer="nonsense")
+    ask(world, operation, bearer=world.twin.key)
+    device, now = world.api.register("reader"), int(time.time())
+    return ask(world, operation, bearer=device.token(iat=now - 120, exp=now - 60))
+
+
+def of_a_device_that_cannot_be_read(world: World, operation: str) -> Answer:
+    device = world.api.register("unreadable")
+    world.change_device(device.id, "none")
+    return ask(world, operation, bearer=device.token())
+
+
+def while_devices_cannot_be_looked_up(world: World, operation: str) -> Answer:
+    device = world.api.register("reader")
+    with world.twin.fault(fault="server-error", service="dynamodb", contains=[f"d#{device.id}"]):
+        return ask(world, operation, bearer=device.token())
+
+
 def with_a_field_too_many(world: World, operation: str) -> Answer:
     return ask(world, operation, good_body(operation) | {"colour": "red"})
 
@@ -155,13 +181,21 @@ def of_another_app(world: World, operation: str) -> Answer:
 
 
 EVERYWHERE = {
+    "500 gateway": while_the_function_fails,
+    "503 gateway": while_the_function_has_no_process,
+    "default gateway": with_headers_over_the_limit,
+}
+OF_A_BACKEND = {
     "401 no_app_key": without_a_key,
     "401 wrong_app_key": with_a_wrong_key,
     "500 internal": of_an_app_that_cannot_be_read,
-    "500 gateway": while_the_function_fails,
     "503 unavailable": while_the_store_is_down,
-    "503 gateway": while_the_function_has_no_process,
-    "default gateway": with_headers_over_the_limit,
+}
+OF_A_DEVICE = {
+    "401 no_token": without_a_key,
+    "401 wrong_token": with_a_wrong_token,
+    "500 internal": of_a_device_that_cannot_be_read,
+    "503 unavailable": while_devices_cannot_be_looked_up,
 }
 WITH_A_BODY = {
     "400 invalid_fields": with_a_field_too_many,
@@ -173,8 +207,10 @@ WITH_A_BODY = {
 }
 OF_ONE = {"404 not_found": ask}
 
-for operation in OPENAPI.operations():
-    for kind, row in (EVERYWHERE | (OF_ONE if "{" in operation else WITH_A_BODY)).items():
+for operation, described in OPENAPI.operations().items():
+    kinds = EVERYWHERE | (OF_A_DEVICE if OPENAPI.is_of_a_device(operation) else OF_A_BACKEND)
+    kinds |= (WITH_A_BODY if "requestBody" in described else {}) | (OF_ONE if "{" in operation else {})
+    for kind, row in kinds.items():
         ROWS[f"{operation} {kind}"] = functools.partial(row, operation=operation)
 
 
@@ -290,6 +326,41 @@ def cancelled_too_late(world: World) -> Answer:
     return world.api.call("DELETE", f"/v1/messages/{message}")
 
 
+@brings("GET /v1/inbox 200")
+def a_page_of_the_inbox(world: World) -> Answer:
+    alias = secrets.token_hex(8)
+    device = world.api.register(alias)
+    sent = [world.api.send(alias) for _ in range(3)]
+    eventually("they are in the mailbox", lambda: all("seq" in world.api.trail(it)["recipients"][0] for it in sent))
+    token = device.token()
+    page = world.api.call("GET", "/v1/inbox?limit=2", bearer=token)
+    rest = world.api.call("GET", f"/v1/inbox?limit=100&before={page.value['next']}", bearer=token)
+    messages = page.value["messages"] + rest.value["messages"]
+    assert [message["id"] for message in messages] == sent[::-1] and "next" not in rest.value
+    for message in messages:
+        # What stands in it is a frame of the socket.
+        assert ASYNCAPI.which({"sealed"}, message["frame"])
+        opened = device.open(message["frame"])
+        assert ASYNCAPI.which(ASYNCAPI.opened(), opened) == "message"
+        assert all(opened[name] == message[name] for name in ("id", "epoch", "seq")) and not message["read"]
+    return page
+
+
+@brings("GET /v1/inbox 400 invalid_fields")
+def a_wrong_query(world: World) -> Answer:
+    token, limit = world.api.register("reader").token(), OPENAPI.at("/components/parameters/limit")["schema"]
+    for value in (limit["minimum"], limit["maximum"]):
+        assert world.api.call("GET", f"/v1/inbox?limit={value}", bearer=token).status == 200
+    for value in (limit["minimum"] - 1, limit["maximum"] + 1, "1.5", "many"):
+        assert world.api.call("GET", f"/v1/inbox?limit={value}", bearer=token).status == 400
+    return world.api.call("GET", "/v1/inbox?befor=7-1", bearer=token)
+
+
+@brings("GET /v1/inbox/unread 200")
+def a_count(world: World) -> Answer:
+    return world.api.call("GET", "/v1/inbox/unread", bearer=world.api.register("reader").token())
+
+
 @brings(f"{ELSEWHERE} 404 no_route")
 def nowhere(world: World) -> Answer:
     return world.api.call("GET", "/v1/nowhere")
@@ -402,7 +473,7 @@ class Http(unittest.TestCase):
 
     def test_every_field_of_every_answer_is_seen(self):
         for row in ("POST /v1/devices 201", "GET /v1/devices/{deviceId} 200", "POST /v1/messages 202",
-                    "DELETE /v1/messages/{messageId} 200"):
+                    "DELETE /v1/messages/{messageId} 200", "GET /v1/inbox 200", "GET /v1/inbox/unread 200"):
             ROWS[row](self.world)
         api = self.world.api
         # Nobody can be reached by this chain: both steps are passed over.

@@ -24,8 +24,8 @@ use tidings_local::{
 };
 use tidings_runtime::{http::ApiError, socket::Refusal};
 use tidings_wire::{
-    Action, Choice, Content, DeviceAnswer, FieldProblem, Frame, MessageFrame, Platform, Problem, RegisterAnswer,
-    RegisterRequest, SendAnswer, SendRequest, Timestamp, Trail,
+    Action, Choice, Content, DeviceAnswer, FieldProblem, Frame, InboxAnswer, InboxMessage, InboxRequest, MessageFrame,
+    Platform, Problem, RegisterAnswer, RegisterRequest, SendAnswer, SendRequest, Timestamp, Trail, UnreadAnswer,
     action::{AppState, Position, Receipt},
     device::DeviceKeys,
     frame::{ErrorFrame, Pong, Reconnect, Synced},
@@ -336,6 +336,7 @@ fn http_rows() -> Vec<Row> {
         request_id: some("8f5c"),
         errors: vec![field_problem()],
     };
+    let message = || InboxMessage { id: id(), position: PLACE, read: true, frame: "a..b.c.d".to_owned() };
     let DeviceKeys { content, token } = device_keys();
     vec![
         // The service reads requests by hand, to name every field that is wrong.
@@ -355,6 +356,9 @@ fn http_rows() -> Vec<Row> {
         row("RecipientTrail", &recipient_trail()),
         row("DeviceTrail", &device_trail()),
         row("Transition", &transition()),
+        row("InboxAnswer", &InboxAnswer { messages: vec![message()], next: some("7-1") }),
+        row("InboxMessage", &message()),
+        row("UnreadAnswer", &UnreadAnswer { count: 7, more: false }),
         row("Problem", &problem),
         row("FieldProblem", &field_problem()),
     ]
@@ -575,6 +579,8 @@ fn every_api_error() -> Vec<ApiError> {
         ApiError::Conflict => 14,
         ApiError::Unavailable(_) => 15,
         ApiError::Internal(_) => 16,
+        ApiError::NoToken => 17,
+        ApiError::WrongToken => 18,
     };
     let all = vec![
         ApiError::Fields(Vec::new()),
@@ -594,6 +600,8 @@ fn every_api_error() -> Vec<ApiError> {
         ApiError::Conflict,
         ApiError::Unavailable("down".into()),
         ApiError::Internal("broken".into()),
+        ApiError::NoToken,
+        ApiError::WrongToken,
     ];
     assert!(all.iter().map(number).eq(0..all.len()), "each of them once, and in order");
     all
@@ -755,6 +763,8 @@ fn every_limit_over_http_is_in_the_document_and_in_the_code() {
         ("maximum", (*limits::DURATION_SECONDS.end()).into(), &["SendAnswer.duration"]),
         ("maximum", limits::RECIPIENTS.into(), &["SendAnswer.recipients"]),
         ("maximum", (limits::FALLBACK_STEPS - 1).into(), &["Transition.step"]),
+        ("maxItems", (*limits::INBOX_PAGE.end()).into(), &["InboxAnswer.messages"]),
+        ("maximum", limits::UNREAD_COUNTED.into(), &["UnreadAnswer.count"]),
         ("default", AudienceType::Alias.as_str().into(), &["SendRequest.audienceType"]),
         ("default", defaults.platform.as_str().into(), &["SendRequest.platform"]),
         ("default", defaults.content.push_msg_type.unwrap().as_str().into(), &["SendRequest.pushMsgType"]),
@@ -764,6 +774,14 @@ fn every_limit_over_http_is_in_the_document_and_in_the_code() {
     ];
     let document = openapi();
     assert_eq!(limits_of(&document), expected(table));
+    // What a query may say, with nothing else in it.
+    let parameters = &document.0["paths"]["/v1/inbox"]["get"]["parameters"];
+    let named = parameters.as_array().unwrap().iter().map(|it| document.follow(it)["name"].as_str().unwrap());
+    let InboxRequest { limit, before } = InboxRequest::parse([]).unwrap();
+    assert!(named.eq(["limit", "before"]) && before.is_none());
+    let page = [*limits::INBOX_PAGE.start(), *limits::INBOX_PAGE.end(), limit];
+    let said = &document.at("/components/parameters/limit")["schema"];
+    assert_eq!(["minimum", "maximum", "default"].map(|keyword| said[keyword].as_u64().unwrap()), page);
     // Those that no keyword of a schema can say.
     let duration = [*limits::DURATION_SECONDS.start(), *limits::DURATION_SECONDS.end()];
     let others = json!({
