@@ -11,6 +11,7 @@
 //! - [`budget`]: the AWS requests that each thing costs
 //! - [`demo`]: the command line's demo, and that it misses every function
 //! - [`interop`]: a frame off the wire in other people's libraries
+//! - [`contract`]: the documents for machines against the code's own types
 //! - [`matrix`]: every request to AWS times every fault that it can have
 //! - [`rights`]: what every function may do in DynamoDB
 //! - [`house`]: who may import whom, and that the template gives every function what it reads
@@ -18,6 +19,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in its helpers")]
 
 mod budget;
+mod contract;
 mod cursors;
 mod delivery;
 mod demo;
