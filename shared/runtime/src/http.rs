@@ -30,6 +30,12 @@ pub enum ApiError {
     /// The key is not one of the app's.
     #[error("the app key is not valid")]
     WrongAppKey,
+    /// No `Authorization: Bearer` header, where a device asks.
+    #[error("send a token that the device has signed as `Authorization: Bearer …`")]
+    NoToken,
+    /// The token proves nothing: one answer, whatever is wrong with it.
+    #[error("the token is not valid, or no longer: sign a new one, and check the clock")]
+    WrongToken,
     /// The request names another app than the key's.
     #[error("`appId` is not the app that the key belongs to")]
     UnknownApp,
@@ -72,7 +78,7 @@ impl ApiError {
             Self::Body(json::JsonError::TooDeep | json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::NoAppKey | Self::WrongAppKey => StatusCode::UNAUTHORIZED,
+            Self::NoAppKey | Self::WrongAppKey | Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
             Self::UnknownApp => StatusCode::FORBIDDEN,
             Self::NotFound(_) | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -93,6 +99,8 @@ impl ApiError {
             Self::Body(json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => "not_json",
             Self::NoAppKey => "no_app_key",
             Self::WrongAppKey => "wrong_app_key",
+            Self::NoToken => "no_token",
+            Self::WrongToken => "wrong_token",
             Self::UnknownApp => "unknown_app",
             Self::NotFound(_) => "not_found",
             Self::NoRoute => "no_route",
@@ -114,6 +122,8 @@ impl ApiError {
             | Self::Body(_)
             | Self::NoAppKey
             | Self::WrongAppKey
+            | Self::NoToken
+            | Self::WrongToken
             | Self::UnknownApp
             | Self::NotFound(_)
             | Self::NoRoute
