@@ -29,7 +29,10 @@ else connect();
 function start() {
   const panels = PANELS.filter(({ needs }) => needs.every((need) => (need === "twin" ? place.twin : place.appKey)));
   const links = panels.map(({ id, title }) => h("a", { href: `#/${id}`, "data-panel": id }, title));
-  document.querySelector("nav").replaceChildren(...links);
+  // The twin has them beside the page; another host may not.
+  const documents = place.twin ? ["openapi.yaml", "asyncapi.yaml"] : [];
+  const named = documents.map((name) => h("a.document", { href: name, target: "_blank" }, name));
+  document.querySelector("nav").replaceChildren(...links, ...named);
   document.getElementById("where").textContent = place.twin ? "local twin" : new URL(place.apiUrl).host;
   const leave = document.getElementById("leave");
   leave.hidden = Boolean(place.twin);

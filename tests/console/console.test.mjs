@@ -253,7 +253,7 @@ test("the keyboard alone goes everywhere", async () => {
   await page.reload();
   await link(page, "Overview").waitFor();
   const order = [];
-  for (const _ of Array(13)) {
+  for (const _ of Array(15)) {
     await page.keyboard.press("Tab");
     order.push(await focused());
     // What has the focus shows it, and nothing covers it.
@@ -281,6 +281,8 @@ test("the keyboard alone goes everywhere", async () => {
     "Sources",
     "Faults",
     "Cost",
+    "openapi.yaml",
+    "asyncapi.yaml",
   ]);
   await link(page, "Send").focus();
   await page.keyboard.press("Enter");

@@ -35,7 +35,12 @@ async fn the_page_has_one_origin_and_knows_the_app_that_was_introduced() {
     });
     assert_eq!((config.json(), &config.headers[header::CACHE_CONTROL]), (told, &"no-store".parse().unwrap()));
 
-    for (path, kind) in [("/", "text/html"), ("/app.js", "text/javascript"), ("/panels/send.js", "text/javascript")] {
+    for (path, kind) in [
+        ("/", "text/html"),
+        ("/app.js", "text/javascript"),
+        ("/panels/send.js", "text/javascript"),
+        ("/openapi.yaml", "text/plain"),
+    ] {
         let file = get(path).await;
         assert_eq!(file.status, 200, "{path}");
         assert!(file.headers[header::CONTENT_TYPE].to_str().unwrap().starts_with(kind), "{path}");

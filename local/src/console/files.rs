@@ -9,6 +9,9 @@ macro_rules! files {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
+/// Shown by a browser, where `application/yaml` would be saved.
+const DOCUMENT: &str = "text/plain; charset=utf-8";
+
 /// All of them, by their paths below `local/console`.
 pub(super) const FILES: &[(&str, &str, &[u8])] = files![
     "index.html" "text/html; charset=utf-8",
@@ -31,6 +34,12 @@ pub(super) const FILES: &[(&str, &str, &[u8])] = files![
     "panels/sources.js" SCRIPT,
     "panels/traces.js" SCRIPT,
     "vendor/tidings.js" SCRIPT,
+];
+
+/// The documents of both APIs, which the page links to.
+pub(super) const DOCUMENTS: &[(&str, &str, &[u8])] = &[
+    ("openapi.yaml", DOCUMENT, include_bytes!("../../../docs/openapi.yaml")),
+    ("asyncapi.yaml", DOCUMENT, include_bytes!("../../../docs/asyncapi.yaml")),
 ];
 
 #[cfg(test)]

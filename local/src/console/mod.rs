@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use self::files::FILES;
+use self::files::{DOCUMENTS, FILES};
 
 /// What the page is told. A clone tells the same.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl Console {
     /// A router that serves the page, and hands the rest on: `control` is the control API, `api` the HTTP API.
     pub fn router(&self, control: Router, api: Router) -> Router {
         let mut page = Router::new().route("/config.json", get(config).with_state(self.clone()));
-        for (name, kind, body) in FILES {
+        for (name, kind, body) in FILES.iter().chain(DOCUMENTS) {
             let path = if *name == "index.html" { "/".to_owned() } else { format!("/{name}") };
             page = page.route(&path, get(move || async move { ([(header::CONTENT_TYPE, *kind)], *body) }));
         }
