@@ -3,7 +3,7 @@
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{FromRequestParts, MatchedPath, Request},
+    extract::{FromRequestParts, MatchedPath, Path, Request},
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -216,6 +216,19 @@ impl<S: Sync> FromRequestParts<S> for Invocation {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
+
+/// The id in a request's path. One that is not even UTF-8 is empty, and so nobody's.
+#[derive(Clone, Debug)]
+pub struct PathId(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let id = Path::<String>::from_request_parts(parts, state).await;
+        Ok(id.map_or_else(|_| Self(String::new()), |Path(id)| Self(id)))
     }
 }
 
