@@ -205,7 +205,7 @@ async fn unread_messages_are_counted_up_to_a_hundred() {
     fill(&world, "alice", 101, now, |_| {}).await;
     let unread = inbox.unread().await.unwrap();
     assert_eq!((unread.count, unread.more), (100, true));
-    let (entries, _) = users.after(&user, None, 2, now).await.unwrap();
+    let (entries, _) = users.after(&user, None, None, 2, now).await.unwrap();
     for (entry, left) in entries.iter().zip([100, 99]) {
         let (place, id) = (entry.position, &entry.id);
         users.confirm(&user, place, id, &alice.id().parse().unwrap(), Confirmation::Read, now).await.unwrap();
