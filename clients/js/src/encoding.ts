@@ -1,0 +1,29 @@
+/** Bytes that WebCrypto takes: never in shared memory. */
+export type Bytes = Uint8Array<ArrayBuffer>;
+
+/** Canonical base64url (RFC 4648 §5) without padding: one spelling for each sequence of bytes. */
+const CANONICAL = /^(?:[\w-]{4})*(?:[\w-][AQgw]|[\w-]{2}[AEIMQUYcgkosw048])?$/;
+
+/** Writes bytes as base64url. */
+export function encode(bytes: Bytes): string {
+  const binary = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+  return btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+/** Reads base64url; `undefined` for any other spelling. */
+export function decode(text: string): Bytes | undefined {
+  if (!CANONICAL.test(text)) {
+    return undefined;
+  }
+  return Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (character) => character.charCodeAt(0));
+}
+
+/** Text as UTF-8. */
+export function utf8(text: string): Bytes {
+  return new TextEncoder().encode(text);
+}
+
+/** UTF-8 as text. Throws where it is none. */
+export function text(bytes: BufferSource): string {
+  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+}

@@ -1,0 +1,52 @@
+import { decode, text, utf8 } from "./encoding.js";
+import { TidingsError } from "./errors.js";
+import type { Identity } from "./identity.js";
+
+/** What opens frames. */
+export type ContentKeys = Pick<Identity, "contentKid" | "mac" | "cipher">;
+
+/** The header's `kid`, where the frame asks for what frames have, and for nothing else. Unauthenticated. */
+export function keyIdOf(sealed: string): string | undefined {
+  try {
+    const header = JSON.parse(text(decode(sealed.slice(0, sealed.indexOf("."))) as BufferSource)) as Record<string, unknown>;
+    // No `zip`, no `crit`: what is not understood must not be ignored.
+    return header["alg"] === "dir" && header["enc"] === "A256CBC-HS512" && Object.keys(header).length === 3
+      ? String(header["kid"])
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Opens a sealed frame: JWE in compact form (RFC 7516 §7.1), `dir`, A256CBC-HS512 (RFC 7518 §5.2.5), which WebCrypto
+ * has in parts only.
+ *
+ * Throws the same {@link TidingsError} `unreadable_frame` for whatever is wrong with it: which it was is nobody's
+ * business, least of all an attacker's.
+ */
+export async function open(keys: ContentKeys, sealed: string): Promise<string> {
+  try {
+    const parts = sealed.split(".");
+    const [header = "", none, ...rest] = parts;
+    const [iv, ciphertext, tag] = rest.map(decode);
+    if (parts.length === 5 && none === "" && iv?.length === 16 && ciphertext && tag?.length === 32) {
+      const aad = utf8(header);
+      const input = new Uint8Array(aad.length + 16 + ciphertext.length + 8);
+      input.set(aad);
+      input.set(iv, aad.length);
+      input.set(ciphertext, aad.length + 16);
+      // The length of the authenticated data in bits, as 64 bits; that it fits into 32 is sure.
+      new DataView(input.buffer).setUint32(input.length - 4, aad.length * 8);
+      const mac = new Uint8Array(await crypto.subtle.sign("HMAC", keys.mac, input));
+      // All of it is compared, whatever differs, so that the time it takes tells nothing.
+      const difference = tag.reduce((so_far, byte, index) => so_far | (byte ^ (mac[index] ?? 0)), 0);
+      if (difference === 0 && keyIdOf(sealed) === keys.contentKid) {
+        return text(await crypto.subtle.decrypt({ name: "AES-CBC", iv }, keys.cipher, ciphertext));
+      }
+    }
+  } catch {
+    // One refusal for everything.
+  }
+  throw new TidingsError("unreadable_frame", "the frame is not sealed for this device");
+}
