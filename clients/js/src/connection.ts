@@ -12,6 +12,9 @@ import { open } from "./jwe.js";
 import { compare, later, type Position } from "./position.js";
 import { connectToken } from "./tokens.js";
 
+/** A socket's `readyState`. */
+const OPEN = 1;
+const CLOSED = 3;
 /** The subprotocol of Tidings. */
 const PROTOCOL = "tidings.v1";
 
@@ -36,7 +39,7 @@ const REPLAY_RETRY = 1_000;
 /** How long messages may stay behind the answer that counts them, before they are asked for again. */
 const STRAGGLE = 3_000;
 /** How long a socket may take to close. */
-export const CLOSE_WITHIN = 2_000;
+const CLOSE_WITHIN = 2_000;
 /** No attempt begins sooner than this after the one before, whatever calls for it. */
 const FLOOR = 1_000;
 /** A connection that was heard so recently needs no proof that it lives. */
@@ -86,31 +89,25 @@ export interface ConnectionOptions {
 }
 
 /** One socket, and what is due on it. */
-class Line {
+interface Line {
   readonly socket: Socket;
   /** What came is dealt with one by one. */
-  work: Promise<unknown> = Promise.resolve();
+  work: Promise<unknown>;
   /** When something came on it that was for us. */
-  heard: number | undefined;
+  heard?: number;
   /** Up to where it was told that the app has taken everything. */
-  summedUp: Position | undefined;
+  summedUp?: Position | undefined;
   ping: number;
   /** When the oldest ping that has no answer was said. */
-  pinged: number | undefined;
+  pinged?: number | undefined;
   /** When its answer is due. */
-  pong: number | undefined;
+  pong?: number | undefined;
   /** When the replay is due. */
-  replay: number | undefined;
+  replay?: number | undefined;
   /** When what is in doubt is said again, and how often it was. */
-  repeat: number | undefined;
-  repeats = 0;
-  rollover: number | undefined;
-
-  constructor(socket: Socket, ping: number, rollover: number) {
-    this.socket = socket;
-    this.ping = ping;
-    this.rollover = rollover;
-  }
+  repeat?: number | undefined;
+  repeats: number;
+  rollover?: number | undefined;
 }
 
 /** A connection whose successor is there. It is read until the successor has proved itself, and then until its end. */
@@ -120,273 +117,206 @@ interface Old {
   leaves?: number;
 }
 
-/** Keeps a socket open and carries out what the {@link Inbox} decides. */
-export class Connection {
-  readonly #environment: Environment;
-  readonly #clock: ServiceClock;
-  readonly #options: ConnectionOptions;
-  readonly #listener: Listener;
-  readonly #inbox: Inbox;
-  readonly #confirmations = new Confirmations();
-  #identity: Identity;
-  /** The app has taken everything up to here, in this life or in one before. */
-  #taken: Position | undefined;
-  #appState: AppState | undefined;
-  #attempt = 0;
-  /** How many openings failed in a row, and after how many the device is taken for refused next. */
-  #unopened = 0;
-  #refusedAt = REFUSED_AFTER;
-  #inQuery: boolean;
-  #line: Line | undefined;
-  #old: Old | undefined;
-  /** Gives the current attempt to open a socket up, be it the first or a successor. */
-  #dialing: (() => void) | undefined;
-  #dialed = -Infinity;
-  #retry: number | undefined;
-  #timer: unknown;
-  #closed = false;
-
-  constructor(
-    environment: Environment,
-    clock: ServiceClock,
-    options: ConnectionOptions,
-    identity: Identity,
-    cursor: Position | undefined,
-    listener: Listener,
-  ) {
-    this.#environment = environment;
-    this.#clock = clock;
-    this.#options = options;
-    this.#identity = identity;
-    this.#listener = listener;
-    this.#inbox = new Inbox(cursor);
-    this.#inQuery = options.tokenIn === "query";
-    // An app that acknowledges by itself has decided about what it took.
-    this.#taken = options.automatic && cursor?.seq ? cursor : undefined;
-  }
-
-  /** Connects, and stays connected. */
-  start(): void {
-    this.#connect();
-  }
-
+/** Keeps a socket open and carries out what the inbox decides. */
+export interface Connection {
   /** Says this, now or on the next connection. */
-  say(action: Action): void {
-    if (action.action === "ack" || action.action === "read") {
-      this.#inbox.acknowledged(action);
-      if (action.action === "ack" && (this.#options.automatic || action.id === undefined)) {
-        this.#taken = later(this.#taken, { epoch: action.epoch, seq: action.seq });
-      }
-    } else if (action.action === "state") {
-      this.#appState = action.state;
-    }
-    this.#say(action);
-    this.#arm();
-  }
-
-  /** The network may be back: try at once, or find out whether the connection still lives. */
-  wake(): void {
-    const now = this.#environment.now();
-    if (this.#retry !== undefined) {
-      this.#retry = Math.min(this.#retry, Math.max(now, this.#dialed + FLOOR));
-    } else if (this.#line && now - (this.#line.heard ?? now) > FRESH && this.#line.pinged === undefined) {
-      this.#line.ping = now;
-    }
-    this.#arm();
-  }
-
+  say(action: Action): void;
+  /** The network may be back: tries at once, or finds out whether the connection still lives. */
+  wake(): void;
   /** Goes on with the same device's newer keys. */
-  renew(identity: Identity): void {
-    this.#identity = identity;
-  }
-
+  renew(identity: Identity): void;
   /** Says goodbye. Resolves when the service has heard it, or will not any more. */
-  close(): Promise<void> {
-    const line = this.#line;
-    this.#end();
-    this.#closed = true;
-    if (!line || line.socket.readyState === 3) {
-      return Promise.resolve();
-    }
-    return new Promise((resolve) => {
-      const timer = this.#environment.setTimeout(resolve, CLOSE_WITHIN);
-      line.socket.onmessage = null;
-      line.socket.onerror = () => {};
-      line.socket.onclose = () => {
-        this.#environment.clearTimeout(timer);
-        resolve();
-      };
-      line.socket.close();
-    });
-  }
+  close(): Promise<void>;
+}
 
-  /** Forgets every socket; the old one, if there is one, is left. */
-  #end(): void {
-    this.#environment.clearTimeout(this.#timer);
-    this.#dialing?.();
-    this.#dialing = undefined;
-    if (this.#old) {
-      leave(this.#old.line.socket);
-    }
-    this.#old = undefined;
-    this.#line = undefined;
-    this.#retry = undefined;
-  }
+/** Connects, and stays connected. */
+export function connect(
+  environment: Environment,
+  clock: ServiceClock,
+  { url, WebSocket, automatic, tokenIn }: ConnectionOptions,
+  identity: Identity,
+  cursor: Position | undefined,
+  listener: Listener,
+): Connection {
+  const { now, random, setTimeout, clearTimeout } = environment;
+  const inbox = new Inbox(cursor);
+  const confirmations = new Confirmations();
+  let keys = identity;
+  // The app has taken everything up to here, in this life or in one before. An app that acknowledges by itself has decided about what it took.
+  let taken = automatic && cursor?.seq ? cursor : undefined;
+  let appState: AppState | undefined;
+  let attempt = 0;
+  /** How many openings failed in a row, and after how many the device is taken for refused next. */
+  let unopened = 0;
+  let refusedAt = REFUSED_AFTER;
+  let inQuery = tokenIn === "query";
+  /** The connection that everything is said on. */
+  let current: Line | undefined;
+  let old: Old | undefined;
+  /** Gives the current attempt to open a socket up, be it the first or a successor. */
+  let dialing: (() => void) | undefined;
+  let dialed = -Infinity;
+  let retry: number | undefined;
+  let timer: unknown;
+  let closed = false;
 
   // -- Opening -------------------------------------------------------------------------------------------------------
 
-  #connect(): void {
-    this.#retry = undefined;
-    this.#listener.state({ state: "connecting" });
+  function openFirst(): void {
+    retry = undefined;
+    listener.state({ state: "connecting" });
     // A browser does not tell why an opening failed: a gateway that drops the subprotocol looks like one that is away.
     // Every second attempt has the token in the URL, until one of them opens.
-    const inQuery = this.#inQuery || (this.#options.tokenIn !== "query" && this.#unopened % 2 === 1);
-    this.#dial(inQuery, (socket) => {
+    const way = inQuery || (tokenIn !== "query" && unopened % 2 === 1);
+    openSocket(way, (socket) => {
       if (socket) {
-        this.#unopened = 0;
-        this.#refusedAt = REFUSED_AFTER;
-        this.#inQuery = inQuery;
-        this.#greet(socket, this.#inbox.connected());
+        unopened = 0;
+        refusedAt = REFUSED_AFTER;
+        inQuery = way;
+        greet(socket, inbox.connected());
         return;
       }
-      this.#unopened += 1;
-      if (this.#unopened >= REFUSED_AFTER) {
+      unopened += 1;
+      lost("unreachable");
+      if (unopened === refusedAt) {
+        refusedAt *= 2;
         // What opened once may not do so for ever.
-        this.#inQuery = this.#options.tokenIn === "query";
-      }
-      this.#lost("unreachable");
-      if (this.#unopened === this.#refusedAt) {
-        this.#refusedAt *= 2;
-        this.#listener.refused();
+        inQuery = tokenIn === "query";
+        listener.refused();
       }
     });
   }
 
-  #dial(inQuery: boolean, done: (socket?: Socket) => void): void {
-    this.#dialed = this.#environment.now();
-    this.#dialing = dial(this.#environment, this.#options.WebSocket, this.#target(inQuery), ANSWER_WITHIN, (socket) => {
-      this.#dialing = undefined;
+  function openSocket(way: boolean, done: (socket?: Socket) => void): void {
+    dialed = now();
+    dialing = dial(environment, WebSocket, target(way), ANSWER_WITHIN, (socket) => {
+      dialing = undefined;
       done(socket);
-      this.#arm();
+      arm();
     });
   }
 
-  async #target(inQuery: boolean): Promise<Target> {
-    const token = await connectToken(this.#identity, this.#clock.now());
-    const url = `${this.#options.url}?deviceId=${encodeURIComponent(this.#identity.id)}`;
-    return inQuery ? { url: `${url}&token=${token}`, protocols: [] } : { url, protocols: [PROTOCOL, token] };
+  async function target(way: boolean): Promise<Target> {
+    const token = await connectToken(keys, clock.now());
+    const named = `${url}?deviceId=${encodeURIComponent(keys.id)}`;
+    return way ? { url: `${named}&token=${token}`, protocols: [] } : { url: named, protocols: [PROTOCOL, token] };
   }
 
   /** The first words on a connection; everything is said on it from now on. */
-  #greet(socket: Socket, sync: Action): void {
-    const now = this.#environment.now();
-    const ping = now + FIRST_PING - spread(FIRST_PING / 4, this.#environment.random());
-    // Half an hour at most is spread, so that devices that came together do not leave together.
-    const rollover = now + ROLLOVER_AFTER - spread(ROLLOVER_AFTER / 4, this.#environment.random());
-    const line = new Line(socket, ping, rollover);
-    this.#line = line;
-    socket.onmessage = ({ data }) => this.#queue(line, () => this.#receive(line, data));
+  function greet(socket: Socket, sync: Action): void {
+    const line: Line = {
+      socket,
+      work: Promise.resolve(),
+      ping: now() + FIRST_PING - spread(FIRST_PING / 4, random()),
+      repeats: 0,
+      // Half an hour at most is spread, so that devices that came together do not leave together.
+      rollover: now() + ROLLOVER_AFTER - spread(ROLLOVER_AFTER / 4, random()),
+    };
+    current = line;
+    socket.onmessage = ({ data }) => queue(line, () => receive(line, data));
     // What came before the end is dealt with before it.
-    socket.onclose = () => this.#queue(line, () => this.#ended(line));
+    socket.onclose = () => queue(line, () => ended(line));
     // A close follows.
     socket.onerror = () => {};
-    this.#begin(line, sync);
+    begin(line, sync);
   }
 
   /** Asks for what was missed, and says what could not be said before. */
-  #begin(line: Line, sync: Action): void {
-    line.replay = this.#environment.now() + ANSWER_WITHIN;
-    this.#say(sync);
-    if (this.#appState) {
-      this.#say({ action: "state", state: this.#appState });
+  function begin(line: Line, sync: Action): void {
+    line.replay = now() + ANSWER_WITHIN;
+    say(sync);
+    if (appState) {
+      say({ action: "state", state: appState });
     }
-    this.#sayUnsaid();
+    sayUnsaid();
   }
 
-  #sayUnsaid(): void {
-    for (const action of this.#confirmations.takeUnsaid()) {
-      this.#say(action);
+  function sayUnsaid(): void {
+    for (const action of confirmations.takeUnsaid()) {
+      say(action);
     }
   }
 
   /** Says it on the connection that there is, and keeps it otherwise. */
-  #say(action: Action): void {
-    if (this.#line?.socket.readyState === 1) {
-      this.#line.socket.send(JSON.stringify(action));
-      this.#confirmations.said(action, this.#environment.now());
+  function say(action: Action): void {
+    if (current?.socket.readyState === OPEN) {
+      current.socket.send(JSON.stringify(action));
+      confirmations.said(action, now());
     } else {
-      this.#confirmations.keep(action);
+      confirmations.keep(action);
     }
   }
 
   // -- Losing --------------------------------------------------------------------------------------------------------
 
-  #ended(line: Line): void {
-    if (line === this.#old?.line) {
+  function ended(line: Line): void {
+    if (line === old?.line) {
       // Its successor is there.
-      this.#old = undefined;
-    } else if (line === this.#line) {
-      this.#lose("closed");
+      old = undefined;
+    } else if (line === current) {
+      lose("closed");
     }
   }
 
-  #lose(reason: string, after?: number): void {
-    if (this.#line) {
-      leave(this.#line.socket);
-    }
-    this.#line = undefined;
-    if (!this.#old || this.#old.leaves !== undefined) {
-      this.#lost(reason, after);
+  function lose(reason: string, after?: number): void {
+    if (!old || old.leaves !== undefined) {
+      lost(reason, after);
       return;
     }
     // The successor failed before it had proved itself, and what it was to replace is still there.
-    const { line } = this.#old;
-    const now = this.#environment.now();
-    this.#old = undefined;
-    this.#line = line;
-    line.pinged = undefined;
-    line.pong = undefined;
-    line.ping = now;
-    this.#rollOverLater(line, after);
-    this.#confirmations.doubt(now, this.#taken);
-    this.#begin(line, this.#inbox.rolledOver());
+    if (current) {
+      leave(current.socket);
+    }
+    const { line } = old;
+    old = undefined;
+    current = line;
+    line.pinged = line.pong = undefined;
+    line.ping = now();
+    line.rollover = now() + pause(after);
+    confirmations.doubt(now(), taken);
+    begin(line, inbox.rolledOver());
   }
 
-  #lost(reason: string, after?: number): void {
-    this.#end();
-    const now = this.#environment.now();
-    this.#confirmations.doubt(now, this.#taken);
-    const retryIn = this.#pause(after);
-    this.#retry = now + retryIn;
-    this.#listener.state({ state: "waiting", reason, retryIn });
+  function lost(reason: string, after?: number): void {
+    leaveAll();
+    confirmations.doubt(now(), taken);
+    const retryIn = pause(after);
+    retry = now() + retryIn;
+    listener.state({ state: "waiting", reason, retryIn });
+  }
+
+  function leaveAll(): void {
+    clearTimeout(timer);
+    dialing?.();
+    for (const line of [current, old?.line]) {
+      if (line) {
+        leave(line.socket);
+      }
+    }
+    dialing = current = old = retry = undefined;
   }
 
   /** How long to wait before the next attempt. The service may have asked for a window of its own. */
-  #pause(after = 0): number {
-    const window = Math.max(windowOf(this.#attempt), Math.min(after, LONGEST));
-    this.#attempt += 1;
-    return spread(window, this.#environment.random());
-  }
-
-  #rollOverLater(line: Line, after?: number): void {
-    line.rollover = this.#environment.now() + this.#pause(after);
+  function pause(after = 0): number {
+    const window = Math.max(windowOf(attempt), Math.min(after, LONGEST));
+    attempt += 1;
+    return spread(window, random());
   }
 
   // -- Rolling over --------------------------------------------------------------------------------------------------
 
-  #dialSuccessor(): void {
-    this.#dial(this.#inQuery, (socket) => {
-      const line = this.#line;
-      if (!line || !socket) {
+  function openSuccessor(): void {
+    openSocket(inQuery, (socket) => {
+      // Where the line was lost meanwhile, this attempt was given up.
+      const line = current as Line;
+      if (socket) {
+        confirmations.doubt(now(), taken);
+        old = { line };
+        greet(socket, inbox.rolledOver());
+      } else {
         // The old one still serves; if it ends before the next attempt, that is an ordinary loss.
-        if (line) {
-          this.#rollOverLater(line);
-        }
-        return;
+        line.rollover = now() + pause();
       }
-      this.#confirmations.doubt(this.#environment.now(), this.#taken);
-      this.#old = { line };
-      this.#greet(socket, this.#inbox.rolledOver());
     });
   }
 
@@ -394,146 +324,147 @@ export class Connection {
    * Leaves the old connection once the new one has been heard and the gap is closed. What was posted to the old one
    * meanwhile is read until it ends.
    */
-  #part(): void {
-    if (this.#old && this.#old.leaves === undefined && this.#line?.heard !== undefined && !this.#inbox.awaitsReplay) {
-      this.#old.leaves = this.#environment.now() + CLOSE_WITHIN;
-      this.#old.line.socket.close();
+  function part(): void {
+    if (old && old.leaves === undefined && current?.heard !== undefined && !inbox.awaitsReplay) {
+      old.leaves = now() + CLOSE_WITHIN;
+      old.line.socket.close();
     }
   }
 
   // -- Time ----------------------------------------------------------------------------------------------------------
 
-  #arm(): void {
-    this.#environment.clearTimeout(this.#timer);
-    if (this.#closed) {
+  function arm(): void {
+    clearTimeout(timer);
+    if (closed) {
       return;
     }
-    this.#part();
-    const line = this.#line;
-    const deadlines = [this.#retry, this.#old?.leaves, line?.ping, line?.pong, line?.replay, line?.repeat, line?.rollover];
+    part();
+    const deadlines = [
+      retry,
+      old?.leaves,
+      current?.ping,
+      current?.pong,
+      current?.replay,
+      current?.repeat,
+      current?.rollover,
+    ];
     const next = Math.min(...deadlines.map((deadline) => deadline ?? Infinity));
     if (next < Infinity) {
-      this.#timer = this.#environment.setTimeout(() => this.#tick(), Math.max(0, next - this.#environment.now()));
+      timer = setTimeout(tick, Math.max(0, next - now()));
     }
   }
 
-  #tick(): void {
-    const now = this.#environment.now();
-    const due = (deadline: number | undefined): boolean => deadline !== undefined && deadline <= now;
-    if (due(this.#retry)) {
-      this.#connect();
+  function tick(): void {
+    if (isDue(retry)) {
+      openFirst();
     }
-    if (this.#old && due(this.#old.leaves)) {
-      leave(this.#old.line.socket);
-      this.#old = undefined;
+    if (old && isDue(old.leaves)) {
+      leave(old.line.socket);
+      old = undefined;
     }
-    const line = this.#line;
-    if (line) {
-      if (due(line.rollover)) {
-        line.rollover = undefined;
-        // One at a time.
-        if (!this.#dialing && (!this.#old || this.#old.leaves !== undefined)) {
-          this.#dialSuccessor();
-        }
-      }
-      this.#tickOf(line, now, due);
+    if (current) {
+      tickOf(current);
     }
-    this.#arm();
+    arm();
   }
 
-  #tickOf(line: Line, now: number, due: (deadline: number | undefined) => boolean): void {
-    if (due(line.pong)) {
-      this.#lose("silent");
+  function isDue(deadline: number | undefined): boolean {
+    return deadline !== undefined && deadline <= now();
+  }
+
+  function tickOf(line: Line): void {
+    if (isDue(line.pong)) {
+      lose("silent");
       return;
     }
-    if (due(line.replay)) {
-      line.replay = undefined;
-      this.#carryOut(this.#inbox.replayOverdue());
+    if (isDue(line.rollover)) {
+      line.rollover = undefined;
+      // One at a time.
+      if (!dialing && (!old || old.leaves !== undefined)) {
+        openSuccessor();
+      }
     }
-    if (due(line.repeat)) {
-      line.repeat = undefined;
+    if (isDue(line.repeat)) {
+      line.repeat = line.summedUp = undefined;
       line.repeats += 1;
-      this.#confirmations.doubt(now, this.#taken);
-      this.#sayUnsaid();
-      line.summedUp = undefined;
-      this.#sumUp(line, this.#taken);
+      confirmations.doubt(now(), taken);
+      sayUnsaid();
+      sumUp(line, taken);
     }
-    if (due(line.ping)) {
-      line.ping = now + NEXT_PING;
+    if (isDue(line.ping)) {
+      line.ping = now() + NEXT_PING;
       // The first unanswered one counts, however many follow it.
-      line.pinged ??= now;
-      line.pong ??= now + ANSWER_WITHIN;
-      this.#say({ action: "ping" });
+      line.pinged ??= now();
+      line.pong ??= now() + ANSWER_WITHIN;
+      say({ action: "ping" });
+    }
+    if (isDue(line.replay)) {
+      line.replay = undefined;
+      carryOut(inbox.replayOverdue());
     }
   }
 
   // -- Hearing -------------------------------------------------------------------------------------------------------
 
-  #queue(line: Line, work: () => void | Promise<void>): void {
-    line.work = line.work.then(work).then(() => this.#arm()).catch((cause) => this.#listener.error(failure(cause)));
+  function queue(line: Line, work: () => void | Promise<void>): void {
+    line.work = line.work.then(work).then(arm).catch((cause) => listener.error(failure(cause)));
   }
 
-  #serves(line: Line): boolean {
-    return !this.#closed && (line === this.#line || line === this.#old?.line);
+  function serves(line: Line): boolean {
+    return !closed && (line === current || line === old?.line);
   }
 
-  async #receive(line: Line, data: unknown): Promise<void> {
-    if (!this.#serves(line)) {
+  async function receive(line: Line, data: unknown): Promise<void> {
+    if (!serves(line)) {
       return;
     }
     const asked = inClear(data);
     if (asked) {
       // What a connection says of itself no longer matters when its successor is there.
-      if (line === this.#line) {
-        this.#lose(asked.code, asked.after * 1_000);
+      if (line === current) {
+        lose(asked.code, asked.after * 1_000);
       }
       return;
     }
     let frame: Frame;
     try {
-      frame = read(await open(this.#identity, typeof data === "string" ? data : ""), this.#identity.id);
+      frame = read(await open(keys, data), keys.id);
     } catch (error) {
-      this.#unreadable(line, failure(error));
+      unreadable(line, failure(error));
       return;
     }
     if (frame.type === "synced") {
-      await this.#fillIn(frame.posted && frame);
+      await fillIn(frame);
     }
-    if (!this.#serves(line)) {
-      return;
-    }
-    if (line === this.#line) {
-      this.#hear(line, frame, data as string);
-    } else {
-      this.#take(frame, data as string);
+    if (serves(line)) {
+      hear(line, frame, data as string);
     }
   }
 
-  #unreadable(line: Line, error: TidingsError): void {
-    this.#listener.error(error);
-    const now = this.#environment.now();
+  function unreadable(line: Line, error: TidingsError): void {
+    listener.error(error);
     if (line.replay !== undefined) {
       // Probably the gateway's own error in place of the replay: ask again soon, not at the deadline.
-      line.replay = Math.min(line.replay, now + REPLAY_RETRY);
+      line.replay = Math.min(line.replay, now() + REPLAY_RETRY);
     }
     // Or in place of the silence that an acknowledgement is answered with.
-    line.repeat ??= now + REPLAY_RETRY * 2 ** Math.min(line.repeats, 6);
+    line.repeat ??= now() + REPLAY_RETRY * 2 ** Math.min(line.repeats, 6);
   }
 
   /**
    * A replay passes over what another page of this device has confirmed. What that page kept of it comes before the
    * answer, as if it had been replayed.
    */
-  async #fillIn(end: Position | undefined): Promise<void> {
-    const after = this.#inbox.cursor;
-    if (!end || !after || compare(after, end) >= 0) {
+  async function fillIn(end: Position): Promise<void> {
+    const after = inbox.cursor;
+    if (!after || compare(after, end) >= 0) {
       return;
     }
-    for (const sealed of await this.#listener.kept(after, end)) {
+    for (const sealed of await listener.kept(after, end)) {
       try {
-        const frame = read(await open(this.#identity, sealed), this.#identity.id);
-        if (frame.type === "message" && compare(placeOf(frame), this.#inbox.cursor) > 0) {
-          this.#carryOut(this.#inbox.frame(frame, sealed));
+        const frame = read(await open(keys, sealed), keys.id);
+        if (frame.type === "message" && compare(placeOf(frame), inbox.cursor) > 0) {
+          carryOut(inbox.frame(frame, sealed));
         }
       } catch {
         // Kept under former keys.
@@ -541,102 +472,150 @@ export class Connection {
     }
   }
 
-  #hear(line: Line, frame: Frame, sealed: string): void {
-    const now = this.#environment.now();
-    line.heard = now;
+  function hear(line: Line, frame: Frame, sealed: string): void {
+    if (frame.type === "error") {
+      listener.error(new TidingsError(frame.code, frame.detail));
+    } else if (frame.type === "announcement") {
+      listener.announcement(frame);
+    }
+    if (line === current && !hearOfLine(line, frame)) {
+      return;
+    }
+    const due = line.replay;
+    carryOut(inbox.frame(frame, sealed));
+    if (line !== current) {
+      return;
+    }
+    if (frame.type === "synced" && line.replay !== undefined && line.replay === due) {
+      // It was no new question, so the answer was not enough.
+      line.replay = Math.min(due, now() + STRAGGLE);
+    } else if (frame.type === "pong") {
+      sumUp(line, frame);
+    }
+  }
+
+  /** What a frame says of the connection that it came on; `false` where that is its end. */
+  function hearOfLine(line: Line, frame: Frame): boolean {
+    line.heard = now();
     line.pong = undefined;
     if (frame.type === "pong") {
-      this.#pingWasAnswered(line);
-      line.ping = now + Math.min(Math.max(frame.nextPing, 1) * 1_000, LAST_PING);
-      this.#clock.heard(frame.serverTime);
+      pingWasAnswered(line);
+      line.ping = now() + Math.min(Math.max(frame.nextPing, 1) * 1_000, LAST_PING);
+      clock.heard(frame.serverTime);
     } else if (frame.type === "reconnect") {
       const after = frame.after * 1_000;
       if (frame.code !== "rollover") {
-        this.#lose(frame.code, after);
-        return;
+        lose(frame.code, after);
+        return false;
       }
       // In place of a pong, and no loss: this connection serves until its successor does.
-      this.#pingWasAnswered(line);
-      const at = now + spread(after, this.#environment.random());
-      line.rollover = Math.min(line.rollover ?? at, at);
+      pingWasAnswered(line);
+      line.rollover = Math.min(line.rollover ?? Infinity, now() + spread(after, random()));
     }
-    const deadline = line.replay;
-    this.#take(frame, sealed);
-    if (frame.type === "synced" && line.replay !== undefined && line.replay === deadline) {
-      // It was no new question, so the answer was not enough.
-      line.replay = Math.min(deadline, now + STRAGGLE);
-    }
-    if (frame.type === "pong") {
-      this.#sumUp(line, frame);
-    }
+    return true;
   }
 
-  #pingWasAnswered(line: Line): void {
+  function pingWasAnswered(line: Line): void {
     if (line.pinged !== undefined) {
-      this.#confirmations.arrivedBefore(line.pinged);
+      confirmations.arrivedBefore(line.pinged);
       line.pinged = undefined;
     }
-  }
-
-  #take(frame: Frame, sealed: string): void {
-    if (frame.type === "error") {
-      this.#listener.error(new TidingsError(frame.code, frame.detail));
-    } else if (frame.type === "announcement") {
-      this.#listener.announcement(frame);
-    }
-    this.#carryOut(this.#inbox.frame(frame, sealed));
   }
 
   /**
    * Says up to where the app has taken everything, where that has moved on: once on each connection, and with each
    * heartbeat. A single acknowledgement may be lost without a word, in the service too.
    */
-  #sumUp(line: Line, mailbox: Position | undefined): void {
-    const taken = this.#taken;
+  function sumUp(line: Line, mailbox: Position | undefined): void {
     if (taken && taken.epoch === mailbox?.epoch && compare(taken, line.summedUp) > 0) {
       line.summedUp = taken;
-      this.#say(ack(taken));
+      say(ack(taken));
     }
   }
 
   /** All that is for the app is handed on, whatever becomes of the connection: the inbox has passed it. */
-  #carryOut(steps: readonly Step[]): void {
+  function carryOut(steps: readonly Step[]): void {
     for (const step of steps) {
       switch (step.do) {
         case "say":
-          if (this.#line && step.action.action === "sync") {
-            this.#line.replay = this.#environment.now() + ANSWER_WITHIN;
+          if (current && step.action.action === "sync") {
+            current.replay = now() + ANSWER_WITHIN;
           }
-          this.#say(step.action);
+          say(step.action);
           break;
         case "ackAgain":
-          if (this.#options.automatic) {
-            this.#say(ack(step.receipt));
+          if (automatic) {
+            say(ack(step.receipt));
           }
           break;
         case "deliver":
-          this.#listener.deliver(step.received);
+          listener.deliver(step.received);
           break;
         case "synced": {
+          const { after, synced } = step;
+          const to = { epoch: synced.epoch, seq: synced.seq };
           // Only now the connection has proved its worth.
-          this.#attempt = 0;
-          const { epoch, seq, recovered } = step.synced;
-          this.#listener.state({ state: "online" });
-          this.#listener.synced({ epoch, seq }, recovered ? undefined : { from: step.after, to: { epoch, seq } });
-          if (this.#line && recovered) {
-            this.#sumUp(this.#line, step.synced);
+          attempt = 0;
+          listener.state({ state: "online" });
+          listener.synced(to, synced.recovered ? undefined : { from: after, to });
+          if (current && synced.recovered) {
+            sumUp(current, to);
           }
           break;
         }
         case "giveUp":
-          this.#lose("silent");
+          lose("silent");
           break;
       }
     }
-    if (this.#line && !this.#inbox.awaitsReplay) {
-      this.#line.replay = undefined;
+    if (current && !inbox.awaitsReplay) {
+      current.replay = undefined;
     }
   }
+
+  openFirst();
+  return {
+    say(action) {
+      if (action.action === "ack" || action.action === "read") {
+        inbox.acknowledged(action);
+        if (action.action === "ack" && (automatic || action.id === undefined)) {
+          taken = later(taken, { epoch: action.epoch, seq: action.seq });
+        }
+      } else if (action.action === "state") {
+        appState = action.state;
+      }
+      say(action);
+      arm();
+    },
+    wake() {
+      const at = now();
+      if (retry !== undefined) {
+        retry = Math.min(retry, Math.max(at, dialed + FLOOR));
+      } else if (current && at - (current.heard ?? at) > FRESH && current.pinged === undefined) {
+        current.ping = at;
+      }
+      arm();
+    },
+    renew(identity) {
+      keys = identity;
+    },
+    close() {
+      const socket = current?.socket;
+      closed = true;
+      leaveAll();
+      return new Promise((resolve) => {
+        if (socket && socket.readyState !== CLOSED) {
+          const late = setTimeout(resolve, CLOSE_WITHIN);
+          socket.onclose = () => {
+            clearTimeout(late);
+            resolve();
+          };
+        } else {
+          resolve();
+        }
+      });
+    },
+  };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { ack, type AppState, type Receipt } from "./actions.js";
 import { spread, windowOf } from "./backoff.js";
 import { ServiceClock } from "./clock.js";
-import { Connection, failure, type Gap, type State, type StateChange } from "./connection.js";
+import { connect, type Connection, failure, type Gap, type State, type StateChange } from "./connection.js";
 import { Delivery } from "./delivery.js";
 import { Emitter, type Handler } from "./emitter.js";
 import { type Environment, REAL, type SocketClass } from "./environment.js";
@@ -384,7 +384,7 @@ export class Device {
       gap: (gap) => this.#emit("gap", gap),
     });
     const options = { url, WebSocket: this.#WebSocket, automatic: this.#automatic, tokenIn };
-    const connection = new Connection(this.#environment, this.#clock, options, identity, cursor, {
+    const connection = connect(this.#environment, this.#clock, options, identity, cursor, {
       deliver: (received) => delivery.add(received),
       synced: (place, gap) => delivery.reached(place, gap),
       announcement: (announcement) => this.#emit("announcement", announcement),
@@ -398,7 +398,6 @@ export class Device {
     if (this.#appState) {
       this.setState(this.#appState);
     }
-    connection.start();
   }
 
   /** The service may refuse the device: its keys may be old. */

@@ -48,10 +48,12 @@ export interface Announcement {
 export interface Synced extends Position {
   readonly type: "synced";
   readonly deviceId: string;
+  /** `false`: the mailbox no longer reaches back to the place that was asked for. */
   readonly recovered: boolean;
+  /** There is more to ask for. */
   readonly more: boolean;
-  readonly count: number;
-  readonly posted?: readonly number[];
+  /** The places in its epoch that the replay sent. */
+  readonly posted: readonly number[];
 }
 
 /** The service is there. */
@@ -97,34 +99,36 @@ export function placeOf({ epoch, seq }: Message): Position | undefined {
 
 type Fields = Record<string, unknown>;
 
-// JSON has any number; what JavaScript cannot count exactly is no place.
-const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
-const isText = (value: unknown): boolean => typeof value === "string";
-const isFlag = (value: unknown): boolean => typeof value === "boolean";
-const isPlace = (frame: Fields): boolean => isCount(frame["epoch"]) && isCount(frame["seq"]);
-const isPlaceless = (frame: Fields): boolean => frame["epoch"] === undefined && frame["seq"] === undefined;
-
-const KINDS: Record<string, (frame: Fields) => boolean> = {
-  message: (frame) => isText(frame["id"]) && (isPlace(frame) || isPlaceless(frame)),
-  announcement: () => true,
-  synced: (frame) =>
-    isPlace(frame) &&
-    isFlag(frame["recovered"]) &&
-    isFlag(frame["more"]) &&
-    isCount(frame["count"]) &&
-    (frame["posted"] === undefined || (Array.isArray(frame["posted"]) && frame["posted"].every(isCount))),
-  pong: (frame) => isPlace(frame) && isCount(frame["serverTime"]) && isCount(frame["nextPing"]),
-  error: (frame) => isText(frame["code"]) && isText(frame["detail"]),
-  reconnect: (frame) => isText(frame["code"]) && isCount(frame["after"]),
+/** What each kind must have, by example. */
+const KINDS: Record<string, Fields> = {
+  message: { id: "" },
+  announcement: {},
+  synced: { epoch: 0, seq: 0, recovered: true, more: true, posted: [] },
+  pong: { epoch: 0, seq: 0, serverTime: 0, nextPing: 0 },
+  error: { code: "", detail: "" },
+  reconnect: { code: "", after: 0 },
 };
+
+function isLike(value: unknown, example: unknown): boolean {
+  if (Array.isArray(example)) {
+    return Array.isArray(value) && value.every((item) => isLike(item, 0));
+  }
+  // JSON has any number; what JavaScript cannot count exactly is no place and no time.
+  return typeof example === "number" ? Number.isSafeInteger(value) && (value as number) >= 0 : typeof value === typeof example;
+}
 
 /** Reads what a frame said; `undefined` where that is no JSON, or nothing that this version knows. */
 export function parse(text: string): Frame | undefined {
   try {
     const frame = JSON.parse(text) as Fields;
-    return isText(frame["deviceId"]) && Object.hasOwn(KINDS, frame["type"] as string) && KINDS[frame["type"] as string]?.(frame)
-      ? (frame as unknown as Frame)
-      : undefined;
+    const kind: [string, unknown][] = Object.entries({ ...KINDS[frame["type"] as string], deviceId: "" });
+    const place = frame["epoch"] ?? frame["seq"];
+    if (place !== undefined) {
+      // Both or none of them.
+      kind.push(["epoch", 0], ["seq", 0]);
+    }
+    const known = Object.hasOwn(KINDS, frame["type"] as string);
+    return known && kind.every(([name, example]) => isLike(frame[name], example)) ? (frame as unknown as Frame) : undefined;
   } catch {
     return undefined;
   }

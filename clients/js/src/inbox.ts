@@ -11,12 +11,11 @@
  *   turns out to be the cursor of another mailbox.
  *
  * A replay passes over entries that are not for this device: of another platform, expired, cancelled, confirmed. So a
- * hole may be nothing. `posted` names the places that the replay sent, and it is complete when they are here. From a
- * service that does not name them, `count` says how many they are. An answer to an earlier question may come late, even
- * after messages that it counts were shown. It then counts more than is missing, never less: what the service wants to
- * give us at a place can only be withdrawn.
+ * hole may be nothing. `posted` names the places that the replay sent, and it is complete when they are here. An answer
+ * to an earlier question may come late, even after messages that it names were shown. It then names more than is missing,
+ * never less: what the service wants to give us at a place can only be withdrawn.
  *
- * The same as `clients/rust/src/inbox.rs`, which a model checks.
+ * The same as `clients/rust/src/inbox.rs`, which a model checks, but for services that do not name what they replayed.
  */
 
 import { type Action, ack, type Receipt, sync } from "./actions.js";
@@ -66,7 +65,7 @@ interface Replay {
   readonly first: boolean;
   /** The cursor turned out to be of another log, so that something may be missing. */
   readonly anew: boolean;
-  /** The answer came, but fewer messages than it counts: they travel on another way and may come later. */
+  /** The answer came, but not all the messages that it names: they travel on another way and may come later. */
   readonly short?: Synced;
 }
 
@@ -248,15 +247,11 @@ export class Inbox {
       // for an answer is over, not at once.
       return steps;
     }
-    const coverage = this.#coverage(replay, synced);
-    if (coverage === 0) {
+    if (this.#isComplete(synced)) {
       this.#replay = undefined;
       steps.push(...this.#finish(replay, { ...synced, recovered: synced.recovered && !replay.anew }));
-    } else if (coverage < 0) {
-      this.#replay = { ...replay, short: synced };
     } else {
-      // Asked again when the time for an answer is over, and counted from nothing.
-      this.#split(synced);
+      this.#replay = { ...replay, short: synced };
     }
     return steps;
   }
@@ -283,23 +278,10 @@ export class Inbox {
     return this.#cursor ? this.#split(this.#cursor).flatMap(({ message }) => this.#again(message)) : [];
   }
 
-  /**
-   * What is here of what an answer counts: 0 for all of it, less for less, and more where more is here than was sent. A
-   * live message of a place that the replay passes over is among it then, and may hide that another one is missing.
-   */
-  #coverage(replay: Replay, synced: Synced): number {
-    const { epoch, seq: end, posted, count } = synced;
-    if (posted) {
-      const here = new Set(this.#held.map(({ place }) => keyOf(place)));
-      return posted.every((seq) => this.#has({ epoch, seq }) || here.has(keyOf({ epoch, seq }))) ? 0 : -1;
-    }
-    // A replay has one epoch: the entries of the one before are gone when it begins.
-    const within = (place: Position | undefined): number => (place?.epoch === epoch ? Math.min(place.seq, end) : 0);
-    const shown = Math.max(0, within(this.#cursor) - within(replay.after));
-    const held = this.#held.filter(({ place }) => place.epoch === epoch && place.seq <= end).length;
-    // Without a hole nothing can be missing. Else as many as were sent: `count` cannot tell whether they are the same. A
-    // live message that was withdrawn on its way would stand in for one that is missing.
-    return shown + held >= end - within(replay.after) ? 0 : shown + held - count;
+  /** Whether all is here that an answer names. */
+  #isComplete({ epoch, posted }: Synced): boolean {
+    const held = new Set(this.#held.map(({ place }) => keyOf(place)));
+    return posted.every((seq) => this.#has({ epoch, seq }) || held.has(keyOf({ epoch, seq })));
   }
 
   /** The replay is complete: first what it brought, then what came live meanwhile. */

@@ -8,7 +8,7 @@ export type ContentKeys = Pick<Identity, "contentKid" | "mac" | "cipher">;
 /** The header's `kid`, where the frame asks for what frames have, and for nothing else. Unauthenticated. */
 export function keyIdOf(sealed: string): string | undefined {
   try {
-    const header = JSON.parse(text(decode(sealed.slice(0, sealed.indexOf("."))) as BufferSource)) as Record<string, unknown>;
+    const header = JSON.parse(text(decode(sealed.split(".", 1)[0] as string) as BufferSource)) as Record<string, unknown>;
     // No `zip`, no `crit`: what is not understood must not be ignored.
     return header["alg"] === "dir" && header["enc"] === "A256CBC-HS512" && Object.keys(header).length === 3
       ? String(header["kid"])
@@ -25,9 +25,10 @@ export function keyIdOf(sealed: string): string | undefined {
  * Throws the same {@link TidingsError} `unreadable_frame` for whatever is wrong with it: which it was is nobody's
  * business, least of all an attacker's.
  */
-export async function open(keys: ContentKeys, sealed: string): Promise<string> {
+export async function open(keys: ContentKeys, sealed: unknown): Promise<string> {
   try {
-    const parts = sealed.split(".");
+    // A binary frame has nothing to split, and is refused as everything else.
+    const parts = (sealed as string).split(".");
     const [header = "", none, ...rest] = parts;
     const [iv, ciphertext, tag] = rest.map(decode);
     if (parts.length === 5 && none === "" && iv?.length === 16 && ciphertext && tag?.length === 32) {
@@ -41,7 +42,7 @@ export async function open(keys: ContentKeys, sealed: string): Promise<string> {
       const mac = new Uint8Array(await crypto.subtle.sign("HMAC", keys.mac, input));
       // All of it is compared, whatever differs, so that the time it takes tells nothing.
       const difference = tag.reduce((so_far, byte, index) => so_far | (byte ^ (mac[index] ?? 0)), 0);
-      if (difference === 0 && keyIdOf(sealed) === keys.contentKid) {
+      if (difference === 0 && keyIdOf(header) === keys.contentKid) {
         return text(await crypto.subtle.decrypt({ name: "AES-CBC", iv }, keys.cipher, ciphertext));
       }
     }
