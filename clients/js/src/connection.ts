@@ -85,7 +85,7 @@ export interface ConnectionOptions {
   readonly url: string;
   readonly WebSocket: SocketClass;
   readonly automatic: boolean;
-  readonly tokenIn: "subprotocol" | "query";
+  readonly tokenIn?: "subprotocol" | "query";
 }
 
 /** One socket, and what is due on it. */
@@ -203,7 +203,7 @@ export function connect(
   }
 
   /** The first words on a connection; everything is said on it from now on. */
-  function greet(socket: Socket, sync: Action): void {
+  function greet(socket: Socket, first: Step[]): void {
     const line: Line = {
       socket,
       work: Promise.resolve(),
@@ -218,13 +218,12 @@ export function connect(
     socket.onclose = () => queue(line, () => ended(line));
     // A close follows.
     socket.onerror = () => {};
-    begin(line, sync);
+    begin(first);
   }
 
   /** Asks for what was missed, and says what could not be said before. */
-  function begin(line: Line, sync: Action): void {
-    line.replay = now() + ANSWER_WITHIN;
-    say(sync);
+  function begin(first: Step[]): void {
+    carryOut(first);
     if (appState) {
       say({ action: "state", state: appState });
     }
@@ -274,7 +273,7 @@ export function connect(
     line.ping = now();
     line.rollover = now() + pause(after);
     confirmations.doubt(now(), taken);
-    begin(line, inbox.rolledOver());
+    begin(inbox.rolledOver());
   }
 
   function lost(reason: string, after?: number): void {

@@ -6,8 +6,8 @@ import type { Position } from "./position.js";
 export interface Recipient {
   /** Whether somebody listens: until then, messages wait. */
   listens(): boolean;
-  /** Whether the app is to be shown this message. */
-  claim(received: Received): Promise<boolean>;
+  /** Whether the app is to be shown this message. Does not fail. */
+  claim(place: Position, sealed: string): Promise<boolean>;
   /** Hands it to the app, and waits until the app is done with it. Does not fail. */
   show(message: Message): Promise<unknown>;
   /** Keeps where the app is now. Does not fail. */
@@ -77,16 +77,17 @@ export class Delivery {
       if (!this.#recipient.listens()) {
         return;
       }
-      const shows = await this.#recipient.claim(item.received);
+      const { message, sealed } = item.received;
+      const place = placeOf(message);
+      // Nobody but this socket brings a message that is not kept.
+      const shows = !place || (await this.#recipient.claim(place, sealed));
       if (this.#ended) {
         return;
       }
       this.#items.shift();
-      const { message } = item.received;
       if (shows) {
         await this.#recipient.show(message);
       }
-      const place = placeOf(message);
       if (place) {
         await this.#recipient.save(place);
       }

@@ -1,4 +1,4 @@
-import { ack, type AppState, type Receipt } from "./actions.js";
+import type { AppState, Receipt } from "./actions.js";
 import { spread, windowOf } from "./backoff.js";
 import { ServiceClock } from "./clock.js";
 import { connect, type Connection, failure, type Gap, type State, type StateChange } from "./connection.js";
@@ -73,6 +73,14 @@ export interface DeviceEvents {
 /** A message of the inbox, and whether a person has read it. */
 export type InboxMessage = Message & { readonly read: boolean };
 
+/** How many messages nobody has read. */
+export interface Unread {
+  /** At most 100. */
+  readonly count: number;
+  /** There are more than `count`. */
+  readonly more: boolean;
+}
+
 /** A page of the inbox. */
 export interface InboxPage {
   /** Newest first. */
@@ -88,7 +96,6 @@ export class Device {
   readonly #clock: ServiceClock;
   readonly #emitter = new Emitter<DeviceEvents>();
   readonly #closing = new AbortController();
-  readonly #automatic: boolean;
   readonly #WebSocket: SocketClass;
   #store: CursorStore & Partial<SharedStore>;
   #identity: Identity | undefined;
@@ -107,24 +114,20 @@ export class Device {
    * tests.
    */
   constructor(options: DeviceOptions, environment: Environment = REAL) {
-    const { url, ack = "automatic", tabs = "every", store, WebSocket = globalThis.WebSocket } = options;
+    const { url, tabs, store = globalThis.indexedDB ? "indexeddb" : "memory" } = options;
     if (!/^wss?:\/\/[^?#]+$/.test(url)) {
-      throw new TidingsError("bad_options", `url: ${JSON.stringify(url)} is not the URL of a WebSocket API`);
+      throw new TidingsError("bad_options", `no WebSocket API: ${url}`);
     }
+    const { WebSocket = globalThis.WebSocket } = options;
     if (!WebSocket) {
-      throw new TidingsError("bad_options", "WebSocket: there is no global one; give the class of the package ws");
+      throw new TidingsError("bad_options", "no WebSocket class");
     }
     this.#options = options;
+    this.#WebSocket = WebSocket as SocketClass;
     this.#environment = environment;
     this.#clock = new ServiceClock(environment);
-    this.#automatic = ack === "automatic";
-    this.#WebSocket = WebSocket as SocketClass;
-    if (typeof store === "object") {
-      this.#store = store;
-    } else {
-      const shared = store === "indexeddb" || (store === undefined && globalThis.indexedDB !== undefined);
-      this.#store = shared ? new IndexedDbStore(tabs === "every") : new MemoryStore();
-    }
+    this.#store =
+      typeof store === "object" ? store : store === "memory" ? new MemoryStore() : new IndexedDbStore(tabs !== "leader");
   }
 
   /** The device's id, once it is known. */
@@ -146,73 +149,58 @@ export class Device {
 
   /**
    * Messages one by one, instead of `on("message")`. A message counts as taken when the loop asks for the next one, or
-   * ends.
+   * ends. Ends when the device is closed.
    */
-  messages(): AsyncIterableIterator<Message> {
-    const end: IteratorResult<Message> = { done: true, value: undefined };
+  async *messages(): AsyncGenerator<Message, void> {
+    const { signal } = this.#closing;
     let ready: Message | undefined;
-    let taken: (() => void) | undefined;
-    let wanted: ((result: IteratorResult<Message>) => void) | undefined;
-    let over = false;
+    let taken = (): void => {};
+    let wake = (): void => {};
+    signal.addEventListener("abort", () => wake());
     const off = this.on("message", (message) => {
-      if (wanted) {
-        wanted({ done: false, value: message });
-        wanted = undefined;
-      } else {
-        ready = message;
-      }
+      ready = message;
+      wake();
       return new Promise<void>((resolve) => {
         taken = resolve;
       });
     });
-    const finish = (): void => {
-      over = true;
-      off();
-      taken?.();
-      wanted?.(end);
-    };
-    this.#closing.signal.addEventListener("abort", finish);
-    return {
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-      next: () => {
+    try {
+      while (!signal.aborted) {
         if (ready) {
-          const value = ready;
+          yield ready;
           ready = undefined;
-          return Promise.resolve({ done: false, value });
+          taken();
+        } else {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
         }
-        taken?.();
-        taken = undefined;
-        return over ? Promise.resolve(end) : new Promise((resolve) => (wanted = resolve));
-      },
-      return: () => {
-        finish();
-        return Promise.resolve(end);
-      },
-    };
+      }
+    } finally {
+      off();
+      taken();
+    }
   }
 
   /** Connects, and stays connected until {@link Device.close}. */
   start(): void {
-    if (this.#started || this.#closing.signal.aborted) {
+    const { signal } = this.#closing;
+    if (this.#started || signal.aborted) {
       return;
     }
     this.#started = true;
-    const wake = (): void => this.wake();
-    const visible = (): void => {
-      if (document.visibilityState === "visible") {
-        wake();
+    const wake = (): void => {
+      if (!globalThis.document?.hidden) {
+        this.wake();
       }
     };
-    const { signal } = this.#closing;
-    globalThis.addEventListener?.("online", wake, { signal });
-    globalThis.document?.addEventListener("visibilitychange", visible, { signal });
+    globalThis.addEventListener?.("online", () => this.wake(), { signal });
+    globalThis.document?.addEventListener("visibilitychange", wake, { signal });
     this.#tell({ state: "connecting" });
-    this.#run().catch((cause) => {
+    this.#run().catch((error) => {
       if (!signal.aborted) {
-        this.#report(failure(cause));
-        this.#tell({ state: "closed", reason: failure(cause).code });
+        this.#report(failure(error));
+        this.#tell({ state: "closed", reason: failure(error).code });
       }
     });
   }
@@ -234,10 +222,7 @@ export class Device {
    * waits for it.
    */
   ack(message: Message): void {
-    const receipt = receiptOf(message);
-    if (receipt) {
-      this.#connection?.say(ack(receipt));
-    }
+    this.#confirm("ack", receiptOf(message));
   }
 
   /**
@@ -245,14 +230,17 @@ export class Device {
    * new connection, and so covers what is lost on the way. With `ack: "automatic"` the client does this by itself.
    */
   ackUpTo({ epoch, seq }: Position): void {
-    this.#connection?.say(ack({ epoch, seq }));
+    this.#confirm("ack", { epoch, seq });
   }
 
   /** Says that a person has read a message. */
   read(message: Message): void {
-    const receipt = receiptOf(message);
+    this.#confirm("read", receiptOf(message));
+  }
+
+  #confirm(action: "ack" | "read", receipt: Receipt | undefined): void {
     if (receipt) {
-      this.#connection?.say({ action: "read", ...(receipt as Required<Receipt>) });
+      this.#connection?.say({ action, ...receipt });
     }
   }
 
@@ -263,68 +251,46 @@ export class Device {
   }
 
   /** A page of the user's inbox, newest first. `limit` is the number of messages. Throws a {@link TidingsError}. */
-  async inbox({ limit, before }: { limit?: number; before?: string } = {}): Promise<InboxPage> {
-    const query = new URLSearchParams();
-    if (limit !== undefined) {
-      query.set("limit", String(limit));
-    }
-    if (before !== undefined) {
-      query.set("before", before);
-    }
-    const page = await this.#get(`/v1/inbox${query.size > 0 ? `?${query}` : ""}`);
-    if (!Array.isArray(page["messages"])) {
-      throw new TidingsError("unexpected", "the inbox has no messages");
-    }
+  async inbox(query: { limit?: number; before?: string } = {}): Promise<InboxPage> {
+    const page = await this.#get(`?${new URLSearchParams(query as Record<string, string>)}`);
     const messages: InboxMessage[] = [];
     for (const { frame, read } of page["messages"] as { frame: string; read: boolean }[]) {
       try {
-        messages.push({ ...(await this.#open(frame)), read });
+        const message = await this.#open(frame);
+        messages.push({ ...message, read });
       } catch (error) {
         this.#report(failure(error));
       }
     }
-    return typeof page["next"] === "string" ? { messages, next: page["next"] } : { messages };
+    return { ...page, messages };
   }
 
   /** How many messages nobody has read; counted up to 100, and `more` beyond. Throws a {@link TidingsError}. */
-  async unread(): Promise<{ count: number; more: boolean }> {
-    const { count, more } = await this.#get("/v1/inbox/unread");
-    if (typeof count !== "number") {
-      throw new TidingsError("unexpected", "the answer has no count");
-    }
-    return { count, more: more === true };
+  async unread(): Promise<Unread> {
+    const { count, more } = await this.#get("/unread");
+    return { count, more } as Unread;
   }
 
   /** Ends the device, and forgets its keys, its cursor and what was shown: for when a person logs out. */
   async forget(): Promise<void> {
-    const identity = this.#identity;
     await this.close();
-    if (identity) {
-      await this.#store.forget?.(identity);
+    if (this.#identity) {
+      await this.#store.forget?.(this.#identity.owner, this.#names(this.#identity));
     }
   }
 
   // -- Beginning and ending ------------------------------------------------------------------------------------------
 
   async #run(): Promise<void> {
-    const name = this.#options.remember;
-    const known = name && (await this.#keep(() => this.#store.identity?.(`name:${name}`)));
-    const identity = known || (await this.#registered());
-    if (identity) {
-      await this.#begin(identity);
-    }
-  }
-
-  /** Registers, however long it takes; `undefined` when the device is closed meanwhile. */
-  async #registered(): Promise<Identity | undefined> {
-    const { registration } = this.#options;
-    if (typeof registration === "object") {
-      return this.#adopt(registration);
-    }
-    for (let attempt = 0; !this.#closing.signal.aborted; attempt += 1) {
+    const { remember, registration } = this.#options;
+    let identity = remember && (await this.#keep((store) => store.identity?.(`name:${remember}`)));
+    for (let attempt = 0; !identity; attempt += 1) {
       try {
-        return await this.#ask(registration);
+        identity = await this.#register();
       } catch (error) {
+        if (typeof registration === "object") {
+          throw error;
+        }
         this.#report(failure(error));
         const retryIn = spread(windowOf(attempt), this.#environment.random());
         this.#tell({ state: "waiting", reason: "registration_failed", retryIn });
@@ -332,69 +298,69 @@ export class Device {
         this.#tell({ state: "connecting" });
       }
     }
-    return undefined;
+    await this.#begin(identity);
   }
 
-  async #ask(registration: () => Promise<Registration>): Promise<Identity> {
-    let answer: Registration;
-    try {
-      answer = await this.#within(REGISTER_WITHIN, registration());
-    } catch (cause) {
-      throw new TidingsError("registration_failed", "the app's registration function failed", { cause });
+  async #register(): Promise<Identity> {
+    let { registration } = this.#options;
+    if (typeof registration === "function") {
+      try {
+        registration = await this.#within(REGISTER_WITHIN, registration());
+      } catch (cause) {
+        throw new TidingsError("registration_failed", String(cause), cause);
+      }
     }
-    return this.#adopt(answer);
-  }
-
-  async #adopt(registration: Registration): Promise<Identity> {
     const identity = await identify(registration);
     if (registration.serverTime !== undefined) {
       this.#clock.heard(registration.serverTime);
     }
-    const { remember } = this.#options;
-    const names = [`device:${identity.id}`, ...(remember === undefined ? [] : [`name:${remember}`])];
-    await this.#keep(() => this.#store.keepIdentity?.(identity, names));
+    await this.#keep((store) => store.keepIdentity?.(identity, this.#names(identity)));
     return identity;
   }
 
+  /** Under which names an identity is kept. */
+  #names({ id }: Identity): string[] {
+    const { remember } = this.#options;
+    return [`device:${id}`, ...(remember ? [`name:${remember}`] : [])];
+  }
+
   async #begin(identity: Identity): Promise<void> {
-    const { url, tabs, tokenIn = "subprotocol" } = this.#options;
+    const { tabs, ack } = this.#options;
+    const { owner } = identity;
     const { signal } = this.#closing;
+    const locks = globalThis.navigator?.locks;
     this.#identity = identity;
-    const locks = tabs === "leader" ? globalThis.navigator?.locks : undefined;
-    if (locks) {
+    if (tabs === "leader" && locks) {
       this.#tell({ state: "standby" });
       this.#release = await lead(locks, `tidings:${identity.id}`, signal);
     }
-    const cursor = (await this.#keep(() => this.#store.load(identity.owner))) ?? undefined;
+    const cursor = await this.#keep((store) => store.load(owner));
     if (signal.aborted) {
       this.#release?.();
       return;
     }
+    const automatic = ack !== "manual";
     const delivery = new Delivery({
       listens: () => this.#emitter.handlers("message").size > 0,
-      claim: async (received) =>
-        (await this.#keep(() => this.#store.claim?.(identity.owner, received, "page"))) ?? true,
-      show: (message) => this.#show(message),
-      save: (place) => this.#keep(() => this.#store.save(identity.owner, place)),
-      shown: (message) => {
-        if (this.#automatic) {
-          this.ack(message);
-        }
-      },
+      claim: async (place, sealed) =>
+        (await this.#keep((store) => store.claim?.(owner, place, sealed, "page"))) ?? true,
+      show: (message) =>
+        Promise.all([...this.#emitter.handlers("message")].map((handler) => this.#call(handler, message))),
+      save: (place) => this.#keep((store) => store.save(owner, place)),
+      shown: (message) => automatic && this.ack(message),
       gap: (gap) => this.#emit("gap", gap),
     });
-    const options = { url, WebSocket: this.#WebSocket, automatic: this.#automatic, tokenIn };
-    const connection = connect(this.#environment, this.#clock, options, identity, cursor, {
+    this.#delivery = delivery;
+    const how = { ...this.#options, WebSocket: this.#WebSocket, automatic };
+    this.#connection = connect(this.#environment, this.#clock, how, identity, cursor, {
       deliver: (received) => delivery.add(received),
       synced: (place, gap) => delivery.reached(place, gap),
       announcement: (announcement) => this.#emit("announcement", announcement),
       state: (change) => this.#tell(change),
       error: (error) => this.#report(error),
       refused: () => this.#refused(),
-      kept: async (after, end) => (await this.#keep(() => this.#store.kept?.(identity.owner, after, end))) ?? [],
+      kept: async (after, end) => (await this.#keep((store) => store.kept?.(owner, after, end))) ?? [],
     });
-    this.#delivery = delivery;
-    this.#connection = connection;
     if (this.#appState) {
       this.setState(this.#appState);
     }
@@ -402,16 +368,13 @@ export class Device {
 
   /** The service may refuse the device: its keys may be old. */
   async #refused(): Promise<void> {
-    if (globalThis.navigator?.onLine !== false) {
-      this.#report(new TidingsError("refused", "openings fail: the service refuses this device, or is out of reach"));
-    }
-    const { registration } = this.#options;
-    if (typeof registration === "object" || this.#asking) {
+    this.#report(new TidingsError("refused", "openings fail"));
+    if (typeof this.#options.registration === "object" || this.#asking) {
       return;
     }
     this.#asking = true;
     try {
-      const identity = await this.#ask(registration);
+      const identity = await this.#register();
       if (identity.owner === this.#identity?.owner) {
         this.#identity = identity;
         this.#connection?.renew(identity);
@@ -424,9 +387,8 @@ export class Device {
       if (!this.#closing.signal.aborted) {
         this.#report(failure(error));
       }
-    } finally {
-      this.#asking = false;
     }
+    this.#asking = false;
   }
 
   async #close(): Promise<void> {
@@ -437,26 +399,19 @@ export class Device {
   }
 
   async #stop(): Promise<void> {
-    const release = this.#release;
-    this.#release = undefined;
     // The next tab must not begin before this one is done. A handler that waits for the end must not wait for itself.
-    (this.#delivery?.end() ?? Promise.resolve()).then(() => release?.());
+    this.#delivery?.end().then(this.#release);
     await this.#connection?.close();
   }
 
-  // -- Showing -------------------------------------------------------------------------------------------------------
-
-  async #show(message: Message): Promise<void> {
-    const handlers = [...this.#emitter.handlers("message")];
-    await Promise.all(handlers.map((handler) => this.#call(handler, message)));
-  }
+  // -- Telling -------------------------------------------------------------------------------------------------------
 
   /** An app that throws does not break its device. */
   async #call<Event>(handler: Handler<Event>, event: Event): Promise<void> {
     try {
       await handler(event);
     } catch (cause) {
-      this.#report(new TidingsError("handler_failed", "a handler of the app failed", { cause }));
+      this.#report(new TidingsError("handler_failed", String(cause), cause));
     }
   }
 
@@ -468,13 +423,14 @@ export class Device {
   }
 
   #tell(change: StateChange): void {
-    if (change.state !== this.#state || change.reason !== undefined) {
+    if (change.state !== this.#state || change.reason) {
       this.#state = change.state;
       this.#emit("state", change);
     }
   }
 
   #report(error: TidingsError): void {
+    const complain = globalThis.reportError ?? console.error;
     const handlers = this.#emitter.handlers("error");
     if (handlers.size === 0 && error.code === "handler_failed") {
       complain(error);
@@ -488,67 +444,60 @@ export class Device {
   // -- Helpers -------------------------------------------------------------------------------------------------------
 
   /** Asks the store. One that fails, or does not answer, is not asked again. */
-  async #keep<T>(work: () => Promise<T> | T): Promise<T | undefined> {
+  async #keep<T>(work: (store: CursorStore & Partial<SharedStore>) => Promise<T> | T): Promise<T | undefined> {
     try {
-      return await this.#within(STORE_WITHIN, work());
+      return await this.#within(STORE_WITHIN, work(this.#store));
     } catch (cause) {
       this.#store = new MemoryStore();
-      this.#report(new TidingsError("store_failed", "the store failed; what is shown is kept in memory only", { cause }));
+      this.#report(new TidingsError("store_failed", String(cause), cause));
       return undefined;
     }
   }
 
   async #within<T>(time: number, work: Promise<T> | T): Promise<T> {
+    const { setTimeout, clearTimeout } = this.#environment;
     let timer: unknown;
     const late = new Promise<never>((_, reject) => {
-      timer = this.#environment.setTimeout(() => reject(new Error("no answer")), time);
+      timer = setTimeout(() => reject(new Error("no answer")), time);
     });
     try {
       return await Promise.race([work, late]);
     } finally {
-      this.#environment.clearTimeout(timer);
+      clearTimeout(timer);
     }
   }
 
-  /** Waits, or less where somebody wakes the device. */
+  /** Waits; less where somebody wakes the device, or closes it. */
   async #pause(time: number): Promise<void> {
-    const { now } = this.#environment;
+    const { now, setTimeout, clearTimeout } = this.#environment;
     const floor = now() + FLOOR;
-    let timer: unknown;
+    const { signal } = this.#closing;
     await new Promise<void>((resolve) => {
-      timer = this.#environment.setTimeout(resolve, time);
-      this.#wake = resolve;
+      const timer = setTimeout(resolve, time);
+      this.#wake = () => {
+        if (now() >= floor || signal.aborted) {
+          clearTimeout(timer);
+          resolve();
+        }
+      };
     });
-    this.#environment.clearTimeout(timer);
-    this.#wake = undefined;
-    const rest = Math.min(time, floor - now());
-    if (rest > 0 && !this.#closing.signal.aborted) {
-      await new Promise<void>((resolve) => this.#environment.setTimeout(resolve, rest));
-    }
+    signal.throwIfAborted();
   }
 
   async #open(sealed: string): Promise<Message> {
-    const identity = this.#identity;
-    const frame = identity && read(await open(identity, sealed), identity.id);
-    if (frame?.type !== "message") {
-      throw new TidingsError("unexpected", "the frame is no message");
+    const identity = this.#identity as Identity;
+    const frame = read(await open(identity, sealed), identity.id);
+    if (frame.type !== "message") {
+      throw new TidingsError("unexpected", "no message");
     }
     return frame;
   }
 
   async #get(path: string): Promise<Record<string, unknown>> {
-    const { apiUrl } = this.#options;
-    if (!this.#identity || apiUrl === undefined) {
-      throw new TidingsError("bad_options", apiUrl === undefined ? "apiUrl is missing" : "the device is not registered yet");
+    if (!this.#identity) {
+      throw new TidingsError("unreachable", "not registered yet");
     }
-    return get(apiUrl + path, await connectToken(this.#identity, this.#clock.now()));
-  }
-}
-
-function complain(error: unknown): void {
-  if (globalThis.reportError) {
-    globalThis.reportError(error);
-  } else {
-    console.error(error);
+    const token = await connectToken(this.#identity, this.#clock.now());
+    return get(`${this.#options.apiUrl}/v1/inbox${path}`, token);
   }
 }

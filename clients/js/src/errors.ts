@@ -34,10 +34,10 @@ export class TidingsError extends Error {
   /** Under which the service logged it, where the service said so. */
   readonly requestId: string | undefined;
 
-  constructor(code: ErrorCode, detail: string, more: { cause?: unknown; requestId?: string | undefined } = {}) {
-    super(`${code}: ${detail}`, "cause" in more ? { cause: more.cause } : undefined);
+  constructor(code: ErrorCode, detail: string, cause?: unknown, requestId?: string) {
+    super(`${code}: ${detail}`, { cause });
     this.code = code;
     this.detail = detail;
-    this.requestId = more.requestId;
+    this.requestId = requestId;
   }
 }

@@ -1,22 +1,21 @@
 import { TidingsError } from "./errors.js";
 
+type Fields = Record<string, unknown>;
+
 /** Asks the HTTP API. Throws a {@link TidingsError}: the service's own (RFC 9457), `unreachable` or `unexpected`. */
-export async function get(url: string, token: string): Promise<Record<string, unknown>> {
+export async function get(url: string, token: string): Promise<Fields> {
   let response: Response;
-  let body: unknown;
+  let answer: Fields;
   try {
     response = await fetch(url, { headers: { authorization: `Bearer ${token}` }, cache: "no-store" });
-    body = await response.json().catch(() => undefined);
+    // API Gateway itself may answer with anything.
+    answer = (await response.json().catch(() => null)) ?? {};
   } catch (cause) {
-    throw new TidingsError("unreachable", "the HTTP API does not answer", { cause });
+    throw new TidingsError("unreachable", url, cause);
   }
-  const answer = (typeof body === "object" && body !== null ? body : {}) as Record<string, unknown>;
-  const { code, detail, requestId } = answer;
   if (!response.ok) {
-    const known = typeof code === "string";
-    throw new TidingsError(known ? code : "unexpected", typeof detail === "string" ? detail : `HTTP ${response.status}`, {
-      requestId: typeof requestId === "string" ? requestId : undefined,
-    });
+    const { code = "unexpected", detail = response.status, requestId } = answer;
+    throw new TidingsError(String(code), String(detail), undefined, requestId as string | undefined);
   }
   return answer;
 }

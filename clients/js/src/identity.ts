@@ -39,31 +39,30 @@ export interface Identity {
 /** `<device>.<root key version>.<generation>.<use>` */
 const KID = /^(.+)\.\d+\.(\d+)\.(enc|sig)$/;
 
-function keyOf(jwk: Jwk | undefined, alg: string, length: number): Bytes {
-  const bytes = jwk?.kty === "oct" && jwk.alg === alg && typeof jwk.k === "string" ? decode(jwk.k) : undefined;
-  if (bytes?.length !== length) {
-    throw new TidingsError("bad_registration", `the ${alg} key is not ${length} bytes of an "oct" key`);
+/** The bytes of a device's key, and the device's generation. */
+function keyOf(device: string, jwk: Jwk, alg: string, use: string, length: number): [Bytes, string] {
+  const [, id, generation = "", isFor] = KID.exec(jwk?.kid) ?? [];
+  const bytes = decode(jwk?.k ?? "");
+  if (id !== device || isFor !== use || jwk.kty !== "oct" || jwk.alg !== alg || bytes?.length !== length) {
+    throw new TidingsError("bad_registration", `no ${alg} key of this device`);
   }
-  return bytes;
+  return [bytes, generation];
 }
 
 /** Takes id and keys from a registration. Throws a {@link TidingsError} `bad_registration`. */
-export async function identify(registration: Registration): Promise<Identity> {
-  const id = registration?.id;
-  const { content, token } = registration?.keys ?? {};
-  const contentKey = keyOf(content, "dir", 64);
-  const tokenKey = keyOf(token, "HS256", 32);
-  const [, device, generation, use] = KID.exec(content.kid) ?? [];
-  const [, signer, , signs] = KID.exec(token.kid) ?? [];
-  if (device !== id || signer !== id || use !== "enc" || signs !== "sig") {
-    throw new TidingsError("bad_registration", "a key is not this device's");
-  }
-  const { subtle } = crypto;
-  const [mac, cipher, sign] = await Promise.all([
+export async function identify({ id, keys }: Registration): Promise<Identity> {
+  const [content, generation] = keyOf(id, keys?.content, "dir", "enc", 64);
+  const [token] = keyOf(id, keys?.token, "HS256", "sig", 32);
+  const take = (bytes: Bytes, algorithm: string | HmacImportParams, use: KeyUsage): Promise<CryptoKey> =>
+    crypto.subtle.importKey("raw", bytes, algorithm, false, [use]);
+  return {
+    id,
+    owner: `${id}.${generation}`,
+    contentKid: keys.content.kid,
+    tokenKid: keys.token.kid,
     // RFC 7518 §5.2.2.1: the first half authenticates, the second encrypts.
-    subtle.importKey("raw", contentKey.subarray(0, 32), { name: "HMAC", hash: "SHA-512" }, false, ["sign"]),
-    subtle.importKey("raw", contentKey.subarray(32), "AES-CBC", false, ["decrypt"]),
-    subtle.importKey("raw", tokenKey, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]),
-  ]);
-  return { id, owner: `${id}.${generation}`, contentKid: content.kid, tokenKid: token.kid, mac, cipher, token: sign };
+    mac: await take(content.subarray(0, 32), { name: "HMAC", hash: "SHA-512" }, "sign"),
+    cipher: await take(content.subarray(32), "AES-CBC", "decrypt"),
+    token: await take(token, { name: "HMAC", hash: "SHA-256" }, "sign"),
+  };
 }

@@ -39,8 +39,6 @@ const REPEATS = 128;
 /** How often a replay is asked for on one connection before another one is tried. */
 export const REPLAY_ATTEMPTS = 3;
 
-const NOTHING: Position = { epoch: 0, seq: 0 };
-
 /** What follows from a frame. */
 export type Step =
   /** Say this to the service. */
@@ -58,15 +56,15 @@ export type Step =
   | { readonly do: "giveUp" };
 
 interface Replay {
-  readonly attempt: number;
+  attempt: number;
   /** Where the cursor was when it was asked for. */
-  readonly after: Position | undefined;
+  after: Position | undefined;
   /** No answer on this connection has told yet whether the cursor belongs to this mailbox. */
-  readonly first: boolean;
+  first: boolean;
   /** The cursor turned out to be of another log, so that something may be missing. */
-  readonly anew: boolean;
+  anew: boolean;
   /** The answer came, but not all the messages that it names: they travel on another way and may come later. */
-  readonly short?: Synced;
+  short: Synced | undefined;
 }
 
 /** The message at a place. */
@@ -80,7 +78,6 @@ interface Delivered {
 }
 
 const keyOf = ({ epoch, seq }: Position): string => `${epoch}.${seq}`;
-const say = (action: Action): Step => ({ do: "say", action });
 
 /** The state of one device's mailbox on this side. */
 export class Inbox {
@@ -102,11 +99,12 @@ export class Inbox {
    * twice.
    */
   readonly #seen = new Set<string>();
+  /** What follows from what is being dealt with. */
+  #steps: Step[] = [];
 
   /** An inbox that has everything up to `cursor`. */
   constructor(cursor?: Position) {
-    this.#cursor = cursor;
-    this.#earlier = cursor;
+    this.#cursor = this.#earlier = cursor;
   }
 
   /** Everything up to here was delivered: keep it, and begin with it next time. */
@@ -116,25 +114,22 @@ export class Inbox {
 
   /** Whether a replay was asked for and has not ended: an answer is due. */
   get awaitsReplay(): boolean {
-    return this.#replay !== undefined;
-  }
-
-  /** How much is kept: messages that wait for their turn, places, and ids. */
-  get sizes(): { readonly held: number; readonly delivered: number; readonly seen: number } {
-    return { held: this.#held.length, delivered: this.#delivered.size, seen: this.#seen.size };
+    return !!this.#replay;
   }
 
   /** A new connection is there: ask for what was missed. */
-  connected(): Action {
+  connected(): Step[] {
     // What was held comes again with the replay.
     this.#held = [];
     this.#head = undefined;
-    return this.#ask({ attempt: 0, after: undefined, first: true, anew: false });
+    this.#ask(0, true);
+    return this.#taken();
   }
 
   /** A new connection is there beside one that is still read: ask for what neither may bring. */
-  rolledOver(): Action {
-    return this.#askAnew(this.#replay?.first ?? false);
+  rolledOver(): Step[] {
+    this.#ask(0, this.#replay?.first);
+    return this.#taken();
   }
 
   /** The app confirmed the message at this place; should it come again, it is confirmed again without being shown. */
@@ -150,132 +145,124 @@ export class Inbox {
    * another connection; passing over it would lose it for good.
    */
   replayOverdue(): Step[] {
-    const replay = this.#replay;
-    this.#replay = undefined;
-    return replay ? [this.#askAgain(replay)] : [];
+    if (this.#replay) {
+      this.#askAgain(this.#replay);
+    }
+    return this.#taken();
   }
 
   /** A frame came. `sealed` is its text on the wire. */
   frame(frame: Frame, sealed: string): Step[] {
-    switch (frame.type) {
-      case "message":
-        return this.#message(frame, sealed);
-      case "synced":
-        return this.#synced(frame);
-      case "pong":
-        this.#heardOf(frame);
-        return this.#askIfBehind();
-      // About the connection, or about something that was said, not about the mailbox.
-      case "error":
-      case "reconnect":
-      case "announcement":
-        return [];
+    if (frame.type === "message") {
+      this.#message(frame, sealed);
+    } else if (frame.type === "synced") {
+      this.#synced(frame);
+    } else if (frame.type === "pong") {
+      this.#heardOf(frame);
+      this.#askIfBehind();
+    }
+    // Others are about the connection, or about something that was said, not about the mailbox.
+    return this.#taken();
+  }
+
+  #taken(): Step[] {
+    return this.#steps.splice(0);
+  }
+
+  #ask(attempt: number, first = false, anew = false): void {
+    this.#replay = { attempt, after: this.#cursor, first, anew, short: undefined };
+    this.#steps.push({ do: "say", action: sync(this.#cursor) });
+  }
+
+  #askAgain({ attempt, first, anew }: Replay): void {
+    if (attempt + 1 < REPLAY_ATTEMPTS) {
+      this.#ask(attempt + 1, first, anew);
+    } else {
+      this.#replay = undefined;
+      this.#steps.push({ do: "giveUp" });
     }
   }
 
-  #ask(replay: Replay): Action {
-    const { attempt, first, anew } = replay;
-    this.#replay = { attempt, after: this.#cursor, first, anew };
-    return sync(this.#cursor);
-  }
-
-  #askAnew(first = false, anew = false): Action {
-    return this.#ask({ attempt: 0, after: undefined, first, anew });
-  }
-
-  #askAgain(replay: Replay): Step {
-    const attempt = replay.attempt + 1;
-    return attempt < REPLAY_ATTEMPTS ? say(this.#ask({ ...replay, attempt })) : { do: "giveUp" };
-  }
-
-  #message(message: Message, sealed: string): Step[] {
+  #message(message: Message, sealed: string): void {
     const place = placeOf(message);
+    const received = { message, sealed };
     if (!place) {
       if (!this.#replay) {
-        return this.#show({ message, sealed });
+        this.#show(received);
+      } else if (this.#transient.length < HELD) {
+        this.#transient.push(received);
       }
-      if (this.#transient.length < HELD) {
-        this.#transient.push({ message, sealed });
-      }
-      return [];
+      return;
     }
     this.#heardOf(place);
     if (this.#has(place)) {
       if (!this.#replay?.first) {
-        return this.#again(message);
+        this.#again(message);
+      } else if (this.#held.length < REPEATS) {
+        // If the cursor is of another mailbox, this may be new.
+        this.#hold({ place, ...received });
       }
-      // If the cursor is of another mailbox, this may be new.
-      if (this.#held.length < REPEATS) {
-        this.#hold({ place, message, sealed });
-      }
-      return [];
+      return;
     }
-    const steps: Step[] = [];
     if (this.#isNext(place)) {
       // Whatever else is missing comes after it. This is what makes progress where messages are lost often.
-      steps.push(...this.#pass({ place, message, sealed }), ...this.#cursorIsOfThisLog(), ...this.#advance());
+      this.#pass({ place, ...received });
+      this.#cursorIsOfThisLog();
+      this.#advance();
     } else {
-      this.#hold({ place, message, sealed });
+      this.#hold({ place, ...received });
     }
-    if (!this.#replay) {
-      steps.push(...this.#askIfBehind());
-    } else if (this.#replay.short) {
-      const { short, ...replay } = this.#replay;
-      this.#replay = replay;
-      steps.push(...this.#synced(short));
+    if (this.#replay?.short) {
+      this.#synced(this.#replay.short);
+    } else {
+      this.#askIfBehind();
     }
-    return steps;
   }
 
-  #synced(synced: Synced): Step[] {
+  #synced(synced: Synced): void {
     this.#heardOf(synced);
-    if (!this.#replay) {
-      // An answer that we no longer wait for.
-      return this.#askIfBehind();
-    }
-    const steps: Step[] = [];
-    if (this.#replay.first) {
-      if (!synced.recovered && this.#cursor && compare(synced, this.#cursor) < 0) {
-        return [say(this.#beginAnew())];
-      }
-      steps.push(...this.#cursorIsOfThisLog());
-    }
     const replay = this.#replay;
+    if (!replay) {
+      // An answer that we no longer wait for.
+      this.#askIfBehind();
+      return;
+    }
+    if (replay.first && !synced.recovered && compare(synced, this.#cursor) < 0) {
+      this.#beginAnew();
+      return;
+    }
+    this.#cursorIsOfThisLog();
     const past = compare(synced, replay.after);
     if (past < 0 || (synced.more && past === 0)) {
       // The answer to an earlier question, or the service could not even send the first one. Asked again when the time
       // for an answer is over, not at once.
-      return steps;
-    }
-    if (this.#isComplete(synced)) {
-      this.#replay = undefined;
-      steps.push(...this.#finish(replay, { ...synced, recovered: synced.recovered && !replay.anew }));
+    } else if (this.#isComplete(synced)) {
+      this.#finish(replay, synced);
     } else {
-      this.#replay = { ...replay, short: synced };
+      replay.short = synced;
     }
-    return steps;
   }
 
   /**
    * The service's log does not reach to the cursor: it is that of another user, or was set back. Everything in it is
    * new. Only believed of the first answer on a connection, which cannot be late.
    */
-  #beginAnew(): Action {
-    this.#cursor = NOTHING;
-    this.#earlier = undefined;
-    this.#head = undefined;
+  #beginAnew(): void {
+    this.#cursor = { epoch: 0, seq: 0 };
+    this.#earlier = this.#head = undefined;
     this.#held = [];
     this.#delivered.clear();
-    return this.#askAnew(false, true);
+    this.#ask(0, false, true);
   }
 
   /** The cursor belongs to this mailbox: what waited for knowing that has been shown before. */
-  #cursorIsOfThisLog(): Step[] {
-    if (!this.#replay?.first) {
-      return [];
+  #cursorIsOfThisLog(): void {
+    if (this.#replay?.first) {
+      this.#replay.first = false;
+      for (const { message } of this.#upTo(this.#cursor)) {
+        this.#again(message);
+      }
     }
-    this.#replay = { ...this.#replay, first: false };
-    return this.#cursor ? this.#split(this.#cursor).flatMap(({ message }) => this.#again(message)) : [];
   }
 
   /** Whether all is here that an answer names. */
@@ -285,73 +272,71 @@ export class Inbox {
   }
 
   /** The replay is complete: first what it brought, then what came live meanwhile. */
-  #finish(replay: Replay, synced: Synced): Step[] {
-    const steps = this.#split(synced).flatMap((held) => this.#pass(held));
-    if (!replay.after) {
+  #finish(replay: Replay, synced: Synced): void {
+    const { after } = replay;
+    this.#replay = undefined;
+    for (const held of this.#upTo(synced)) {
+      this.#pass(held);
+    }
+    if (!after) {
       // The service remembers for a client that keeps no cursor: what it passes over was shown.
       this.#earlier = synced;
     }
     // What came live meanwhile may be beyond the end by now; whoever keeps this must not go back.
-    const { epoch, seq } = later(this.#cursor, synced) ?? synced;
+    const { epoch, seq } = later(this.#cursor, synced) as Position;
     this.#cursor = { epoch, seq };
-    steps.push({ do: "synced", synced: { ...synced, epoch, seq }, after: replay.after });
-    steps.push(...this.#advance());
-    if (compare(this.#cursor, replay.after) > 0 && (synced.more || this.#isBehind())) {
-      steps.push(say(this.#askAnew()));
+    const recovered = synced.recovered && !replay.anew;
+    this.#steps.push({ do: "synced", synced: { ...synced, epoch, seq, recovered }, after });
+    this.#advance();
+    if (compare(this.#cursor, after) > 0 && (synced.more || this.#isBehind())) {
+      this.#ask(0);
     } else if (this.#isBehind()) {
-      steps.push(this.#askAgain(replay));
+      this.#askAgain(replay);
     } else {
-      steps.push(...this.#transient.splice(0).flatMap((received) => this.#show(received)));
+      for (const received of this.#transient.splice(0)) {
+        this.#show(received);
+      }
     }
-    return steps;
   }
 
   /** Hands on what was held and has its turn now. */
-  #advance(): Step[] {
-    const steps: Step[] = [];
-    let turns = 0;
-    for (const held of this.#held) {
-      if (!this.#isNext(held.place)) {
-        break;
-      }
-      steps.push(...this.#pass(held));
-      turns += 1;
+  #advance(): void {
+    while (this.#held[0] && this.#isNext(this.#held[0].place)) {
+      this.#pass(this.#held[0]);
+      this.#held.shift();
     }
-    this.#held.splice(0, turns);
-    return steps;
   }
 
   /** Shows the message that has its turn. */
-  #pass({ place, message, sealed }: Held): Step[] {
+  #pass(held: Held): void {
+    const { place } = held;
     this.#cursor = place;
-    const shown = this.#show({ message, sealed });
-    if (shown.length > 0) {
+    if (this.#show(held)) {
       this.#delivered.set(keyOf(place), { place, confirmed: false });
-      if (this.#delivered.size > KNOWN) {
-        // The first that a map gives is the first that it was given, and they come in order.
-        for (const [key, oldest] of this.#delivered) {
+      // The first that a map gives is the first that it was given, and they come in order.
+      for (const [key, oldest] of this.#delivered) {
+        if (this.#delivered.size > KNOWN) {
           this.#delivered.delete(key);
           this.#earlier = later(this.#earlier, oldest.place);
-          break;
         }
-      }
-    }
-    return shown;
-  }
-
-  #show(received: Received): Step[] {
-    const { id } = received.message;
-    if (this.#seen.has(id)) {
-      return [];
-    }
-    this.#seen.add(id);
-    if (this.#seen.size > REMEMBERED) {
-      for (const oldest of this.#seen) {
-        this.#seen.delete(oldest);
         break;
       }
     }
-    return [{ do: "deliver", received }];
+  }
+
+  #show({ message, sealed }: Received): boolean {
+    const known = this.#seen.size;
+    const isFirst = this.#seen.add(message.id).size > known;
+    if (isFirst) {
+      this.#steps.push({ do: "deliver", received: { message, sealed } });
+      for (const oldest of this.#seen) {
+        if (known === REMEMBERED) {
+          this.#seen.delete(oldest);
+        }
+        break;
+      }
+    }
+    return isFirst;
   }
 
   /**
@@ -359,40 +344,38 @@ export class Inbox {
    * the app only: a crash would lose it otherwise, because what is confirmed is not replayed. And one that was passed
    * over was not shown to anybody.
    */
-  #again(message: Message): Step[] {
-    const receipt = receiptOf(message);
-    if (!receipt) {
-      return [];
-    }
+  #again(message: Message): void {
+    const receipt = receiptOf(message) as Receipt;
     const delivered = this.#delivered.get(keyOf(receipt));
-    if (delivered) {
-      return delivered.confirmed ? [say(ack(receipt))] : [];
+    if (delivered?.confirmed) {
+      this.#steps.push({ do: "say", action: ack(receipt) });
+    } else if (!delivered && compare(receipt, this.#earlier) <= 0) {
+      this.#steps.push({ do: "ackAgain", receipt });
     }
-    return compare(receipt, this.#earlier) <= 0 ? [{ do: "ackAgain", receipt }] : [];
   }
 
   #hold(held: Held): void {
     // Mostly what comes is the newest, so it is looked for from the end.
     const before = this.#held.findLastIndex(({ place }) => compare(place, held.place) <= 0);
-    const same = before >= 0 && compare(this.#held[before]?.place, held.place) === 0;
-    this.#held.splice(same ? before : before + 1, same ? 1 : 0, held);
-    if (this.#held.length > HELD) {
-      this.#held.pop();
+    if (compare(this.#held[before]?.place, held.place) !== 0) {
+      this.#held.splice(before + 1, 0, held);
+      this.#held.length = Math.min(this.#held.length, HELD);
     }
   }
 
   /** Takes what is held up to a place. */
-  #split(end: Position): Held[] {
-    const later = this.#held.findIndex(({ place }) => compare(place, end) > 0);
-    return this.#held.splice(0, later < 0 ? this.#held.length : later);
+  #upTo(end: Position | undefined): Held[] {
+    return this.#held.splice(0, this.#held.findLastIndex(({ place }) => compare(place, end) <= 0) + 1);
   }
 
-  #heardOf({ epoch, seq }: Position): void {
-    this.#head = later(this.#head, { epoch, seq });
+  #heardOf(place: Position): void {
+    this.#head = later(this.#head, place);
   }
 
-  #askIfBehind(): Step[] {
-    return !this.#replay && this.#isBehind() ? [say(this.#askAnew())] : [];
+  #askIfBehind(): void {
+    if (!this.#replay && this.#isBehind()) {
+      this.#ask(0);
+    }
   }
 
   /** Whether something is known to be beyond everything that is here. */
@@ -408,7 +391,7 @@ export class Inbox {
   #isNext(place: Position): boolean {
     const at = this.#cursor;
     // Nothing comes before the first entry of any epoch, so an empty mailbox knows its first message.
-    return at !== undefined && (at.seq === 0 ? place.seq === 1 : at.epoch === place.epoch && place.seq === at.seq + 1);
+    return !!at && (at.seq === 0 ? place.seq === 1 : at.epoch === place.epoch && place.seq === at.seq + 1);
   }
 }
 

@@ -32,13 +32,10 @@ export async function open(keys: ContentKeys, sealed: unknown): Promise<string> 
     const [header = "", none, ...rest] = parts;
     const [iv, ciphertext, tag] = rest.map(decode);
     if (parts.length === 5 && none === "" && iv?.length === 16 && ciphertext && tag?.length === 32) {
-      const aad = utf8(header);
-      const input = new Uint8Array(aad.length + 16 + ciphertext.length + 8);
-      input.set(aad);
-      input.set(iv, aad.length);
-      input.set(ciphertext, aad.length + 16);
-      // The length of the authenticated data in bits, as 64 bits; that it fits into 32 is sure.
-      new DataView(input.buffer).setUint32(input.length - 4, aad.length * 8);
+      // The length of the authenticated header in bits, as 64 bits; that it fits into 32 is sure.
+      const bits = header.length * 8;
+      const length = [0, 0, 0, 0, bits >>> 24, bits >>> 16, bits >>> 8, bits];
+      const input = new Uint8Array([...utf8(header), ...iv, ...ciphertext, ...length]);
       const mac = new Uint8Array(await crypto.subtle.sign("HMAC", keys.mac, input));
       // All of it is compared, whatever differs, so that the time it takes tells nothing.
       const difference = tag.reduce((so_far, byte, index) => so_far | (byte ^ (mac[index] ?? 0)), 0);

@@ -14,7 +14,7 @@
  */
 
 import { TidingsError } from "./errors.js";
-import { type Message, read } from "./frames.js";
+import { type Message, placeOf, read } from "./frames.js";
 import { keyIdOf, open } from "./jwe.js";
 import { IndexedDbStore, type SharedStore } from "./store.js";
 
@@ -43,5 +43,6 @@ export async function receivePush(
   if (message.type !== "message") {
     throw new TidingsError("unexpected", "the frame is no message");
   }
-  return (await store.claim(identity.owner, { message, sealed }, "push")) ? message : null;
+  const place = placeOf(message);
+  return place && !(await store.claim(identity.owner, place, sealed, "push")) ? null : message;
 }
