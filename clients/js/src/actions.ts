@@ -17,10 +17,10 @@ export type Action =
 
 /** Asks for what came after a place; without one, after the place that the service keeps for this device. */
 export function sync(after: Position | undefined): Action {
-  return after ? { action: "sync", epoch: after.epoch, seq: after.seq } : { action: "sync" };
+  return { action: "sync", ...after };
 }
 
 /** Confirms one message, or everything up to a place. */
-export function ack({ id, epoch, seq }: Receipt): Action {
-  return id === undefined ? { action: "ack", epoch, seq } : { action: "ack", id, epoch, seq };
+export function ack(receipt: Receipt): Action {
+  return { action: "ack", ...receipt };
 }

@@ -4,24 +4,22 @@ import type { Environment } from "./environment.js";
 const TOLERANCE = 2_000;
 
 /** The service's clock, as far as it is known. */
-export class ServiceClock {
-  readonly #environment: Environment;
-  /** How far it is ahead of ours, in milliseconds. */
-  #ahead = 0;
-
-  constructor(environment: Environment) {
-    this.#environment = environment;
-  }
-
+export interface ServiceClock {
   /** Unix time in milliseconds. */
-  now(): number {
-    return this.#environment.wallClock() + this.#ahead;
-  }
-
+  now(): number;
   /** The service, or the app's backend, has just told the time in seconds of Unix time. */
-  heard(serverTime: number): void {
-    if (Math.abs(serverTime * 1_000 - this.now()) > TOLERANCE) {
-      this.#ahead = serverTime * 1_000 - this.#environment.wallClock();
-    }
-  }
+  heard(serverTime: number): void;
+}
+
+/** The clock of a service that has not told the time yet: our own. */
+export function serviceClock({ wallClock }: Environment): ServiceClock {
+  let ahead = 0;
+  const now = (): number => wallClock() + ahead;
+  return {
+    now,
+    heard(serverTime) {
+      const off = serverTime * 1_000 - now();
+      ahead += Math.abs(off) > TOLERANCE ? off : 0;
+    },
+  };
 }

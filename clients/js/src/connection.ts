@@ -138,7 +138,7 @@ export function connect(
   cursor: Position | undefined,
   listener: Listener,
 ): Connection {
-  const { now, random, setTimeout, clearTimeout } = environment;
+  const { now, random, after } = environment;
   const inbox = new Inbox(cursor);
   const confirmations = new Confirmations();
   let keys = identity;
@@ -157,7 +157,7 @@ export function connect(
   let dialing: (() => void) | undefined;
   let dialed = -Infinity;
   let retry: number | undefined;
-  let timer: unknown;
+  let disarm = (): void => {};
   let closed = false;
 
   // -- Opening -------------------------------------------------------------------------------------------------------
@@ -257,49 +257,44 @@ export function connect(
     }
   }
 
-  function lose(reason: string, after?: number): void {
+  function lose(reason: string, window?: number): void {
     if (!old || old.leaves !== undefined) {
-      lost(reason, after);
+      lost(reason, window);
       return;
     }
     // The successor failed before it had proved itself, and what it was to replace is still there.
-    if (current) {
-      leave(current.socket);
-    }
+    leave(current?.socket);
     const { line } = old;
     old = undefined;
     current = line;
     line.pinged = line.pong = undefined;
     line.ping = now();
-    line.rollover = now() + pause(after);
+    line.rollover = now() + pause(window);
     confirmations.doubt(now(), taken);
     begin(inbox.rolledOver());
   }
 
-  function lost(reason: string, after?: number): void {
+  function lost(reason: string, window?: number): void {
     leaveAll();
     confirmations.doubt(now(), taken);
-    const retryIn = pause(after);
+    const retryIn = pause(window);
     retry = now() + retryIn;
     listener.state({ state: "waiting", reason, retryIn });
   }
 
   function leaveAll(): void {
-    clearTimeout(timer);
+    disarm();
     dialing?.();
-    for (const line of [current, old?.line]) {
-      if (line) {
-        leave(line.socket);
-      }
-    }
+    leave(current?.socket);
+    leave(old?.line.socket);
     dialing = current = old = retry = undefined;
   }
 
   /** How long to wait before the next attempt. The service may have asked for a window of its own. */
-  function pause(after = 0): number {
-    const window = Math.max(windowOf(attempt), Math.min(after, LONGEST));
+  function pause(window = 0): number {
+    const own = windowOf(attempt);
     attempt += 1;
-    return spread(window, random());
+    return spread(Math.max(own, Math.min(window, LONGEST)), random());
   }
 
   // -- Rolling over --------------------------------------------------------------------------------------------------
@@ -333,7 +328,7 @@ export function connect(
   // -- Time ----------------------------------------------------------------------------------------------------------
 
   function arm(): void {
-    clearTimeout(timer);
+    disarm();
     if (closed) {
       return;
     }
@@ -349,7 +344,7 @@ export function connect(
     ];
     const next = Math.min(...deadlines.map((deadline) => deadline ?? Infinity));
     if (next < Infinity) {
-      timer = setTimeout(tick, Math.max(0, next - now()));
+      disarm = after(Math.max(0, next - now()), tick);
     }
   }
 
@@ -455,11 +450,11 @@ export function connect(
    * answer, as if it had been replayed.
    */
   async function fillIn(end: Position): Promise<void> {
-    const after = inbox.cursor;
-    if (!after || compare(after, end) >= 0) {
+    const begin = inbox.cursor;
+    if (!begin || compare(begin, end) >= 0) {
       return;
     }
-    for (const sealed of await listener.kept(after, end)) {
+    for (const sealed of await listener.kept(begin, end)) {
       try {
         const frame = read(await open(keys, sealed), keys.id);
         if (frame.type === "message" && compare(placeOf(frame), inbox.cursor) > 0) {
@@ -502,14 +497,14 @@ export function connect(
       line.ping = now() + Math.min(Math.max(frame.nextPing, 1) * 1_000, LAST_PING);
       clock.heard(frame.serverTime);
     } else if (frame.type === "reconnect") {
-      const after = frame.after * 1_000;
+      const window = frame.after * 1_000;
       if (frame.code !== "rollover") {
-        lose(frame.code, after);
+        lose(frame.code, window);
         return false;
       }
       // In place of a pong, and no loss: this connection serves until its successor does.
       pingWasAnswered(line);
-      line.rollover = Math.min(line.rollover ?? Infinity, now() + spread(after, random()));
+      line.rollover = Math.min(line.rollover ?? Infinity, now() + spread(window, random()));
     }
     return true;
   }
@@ -551,12 +546,12 @@ export function connect(
           listener.deliver(step.received);
           break;
         case "synced": {
-          const { after, synced } = step;
+          const { synced } = step;
           const to = { epoch: synced.epoch, seq: synced.seq };
           // Only now the connection has proved its worth.
           attempt = 0;
           listener.state({ state: "online" });
-          listener.synced(to, synced.recovered ? undefined : { from: after, to });
+          listener.synced(to, synced.recovered ? undefined : { from: step.after, to });
           if (current && synced.recovered) {
             sumUp(current, to);
           }
@@ -578,7 +573,8 @@ export function connect(
       if (action.action === "ack" || action.action === "read") {
         inbox.acknowledged(action);
         if (action.action === "ack" && (automatic || action.id === undefined)) {
-          taken = later(taken, { epoch: action.epoch, seq: action.seq });
+          const { epoch, seq } = action;
+          taken = later(taken, { epoch, seq });
         }
       } else if (action.action === "state") {
         appState = action.state;
@@ -604,9 +600,9 @@ export function connect(
       leaveAll();
       return new Promise((resolve) => {
         if (socket && socket.readyState !== CLOSED) {
-          const late = setTimeout(resolve, CLOSE_WITHIN);
+          const cancel = after(CLOSE_WITHIN, resolve);
           socket.onclose = () => {
-            clearTimeout(late);
+            cancel();
             resolve();
           };
         } else {

@@ -5,21 +5,17 @@ import type { Position } from "./position.js";
 /** What a delivery needs of its device. */
 export interface Recipient {
   /** Whether somebody listens: until then, messages wait. */
-  listens(): boolean;
+  listens(this: void): boolean;
   /** Whether the app is to be shown this message. Does not fail. */
-  claim(place: Position, sealed: string): Promise<boolean>;
+  claim(this: void, place: Position, sealed: string): Promise<boolean>;
   /** Hands it to the app, and waits until the app is done with it. Does not fail. */
-  show(message: Message): Promise<unknown>;
+  show(this: void, message: Message): Promise<unknown>;
   /** Keeps where the app is now. Does not fail. */
-  save(place: Position): Promise<unknown>;
+  save(this: void, place: Position): Promise<unknown>;
   /** The app has been shown this message, and the cursor is kept. */
-  shown(message: Message): void;
-  gap(gap: Gap): void;
+  shown(this: void, message: Message): void;
+  gap(this: void, gap: Gap): void;
 }
-
-type Item =
-  | { readonly received: Received }
-  | { readonly place: Position; readonly gap: Gap | undefined };
 
 /**
  * Hands messages to the app, one after the other. First a message is claimed, then shown, then the cursor is kept, then
@@ -28,7 +24,7 @@ type Item =
  */
 export class Delivery {
   readonly #recipient: Recipient;
-  #items: Item[] = [];
+  #items: (Received | { readonly place: Position; readonly gap: Gap | undefined })[] = [];
   #ended = false;
   #running: Promise<void> | undefined;
 
@@ -36,62 +32,54 @@ export class Delivery {
     this.#recipient = recipient;
   }
 
-  /** A message has its turn. */
-  add(received: Received): void {
-    this.#items.push({ received });
-    this.resume();
-  }
-
-  /** Everything up to here was added or passed over. */
-  reached(place: Position, gap: Gap | undefined): void {
-    this.#items.push({ place, gap });
+  /** A message has its turn; or everything up to a place was delivered or passed over. */
+  add(item: Received | { readonly place: Position; readonly gap: Gap | undefined }): void {
+    this.#items.push(item);
     this.resume();
   }
 
   /** Goes on, if it does not. */
   resume(): void {
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#run();
   }
 
   /** Hands nothing on any more. Resolves when the app is done with the last message. */
   async end(): Promise<void> {
     this.#ended = true;
-    this.#items = [];
     await this.#running;
   }
 
   async #run(): Promise<void> {
+    const { listens, claim, show, save, shown, gap } = this.#recipient;
     // What calls this is in the middle of something.
     await undefined;
     for (let item = this.#items[0]; item && !this.#ended; item = this.#items[0]) {
-      if (!("received" in item)) {
-        this.#items.shift();
+      if ("place" in item) {
         if (item.gap) {
-          this.#recipient.gap(item.gap);
+          gap(item.gap);
         }
-        await this.#recipient.save(item.place);
-        continue;
-      }
-      if (!this.#recipient.listens()) {
-        return;
-      }
-      const { message, sealed } = item.received;
-      const place = placeOf(message);
-      // Nobody but this socket brings a message that is not kept.
-      const shows = !place || (await this.#recipient.claim(place, sealed));
-      if (this.#ended) {
-        return;
+        await save(item.place);
+      } else {
+        if (!listens()) {
+          break;
+        }
+        const { message, sealed } = item;
+        const place = placeOf(message);
+        // Nobody but this socket brings a message that is not kept.
+        const shows = !place || (await claim(place, sealed));
+        if (this.#ended) {
+          break;
+        }
+        if (shows) {
+          await show(message);
+        }
+        if (place) {
+          await save(place);
+        }
+        shown(message);
       }
       this.#items.shift();
-      if (shows) {
-        await this.#recipient.show(message);
-      }
-      if (place) {
-        await this.#recipient.save(place);
-      }
-      this.#recipient.shown(message);
     }
+    this.#running = undefined;
   }
 }

@@ -1,6 +1,6 @@
 import type { AppState, Receipt } from "./actions.js";
 import { spread, windowOf } from "./backoff.js";
-import { ServiceClock } from "./clock.js";
+import { type ServiceClock, serviceClock } from "./clock.js";
 import { connect, type Connection, failure, type Gap, type State, type StateChange } from "./connection.js";
 import { Delivery } from "./delivery.js";
 import { Emitter, type Handler } from "./emitter.js";
@@ -125,7 +125,7 @@ export class Device {
     this.#options = options;
     this.#WebSocket = WebSocket as SocketClass;
     this.#environment = environment;
-    this.#clock = new ServiceClock(environment);
+    this.#clock = serviceClock(environment);
     this.#store =
       typeof store === "object" ? store : store === "memory" ? new MemoryStore() : new IndexedDbStore(tabs !== "leader");
   }
@@ -354,7 +354,7 @@ export class Device {
     const how = { ...this.#options, WebSocket: this.#WebSocket, automatic };
     this.#connection = connect(this.#environment, this.#clock, how, identity, cursor, {
       deliver: (received) => delivery.add(received),
-      synced: (place, gap) => delivery.reached(place, gap),
+      synced: (place, gap) => delivery.add({ place, gap }),
       announcement: (announcement) => this.#emit("announcement", announcement),
       state: (change) => this.#tell(change),
       error: (error) => this.#report(error),
@@ -455,28 +455,27 @@ export class Device {
   }
 
   async #within<T>(time: number, work: Promise<T> | T): Promise<T> {
-    const { setTimeout, clearTimeout } = this.#environment;
-    let timer: unknown;
+    let cancel: (() => void) | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error("no answer")), time);
+      cancel = this.#environment.after(time, () => reject(new Error("no answer")));
     });
     try {
       return await Promise.race([work, late]);
     } finally {
-      clearTimeout(timer);
+      cancel?.();
     }
   }
 
   /** Waits; less where somebody wakes the device, or closes it. */
   async #pause(time: number): Promise<void> {
-    const { now, setTimeout, clearTimeout } = this.#environment;
+    const { now, after } = this.#environment;
     const floor = now() + FLOOR;
     const { signal } = this.#closing;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, time);
+      const cancel = after(time, resolve);
       this.#wake = () => {
         if (now() >= floor || signal.aborted) {
-          clearTimeout(timer);
+          cancel();
           resolve();
         }
       };

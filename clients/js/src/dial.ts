@@ -11,7 +11,7 @@ export interface Target {
  * many milliseconds. The answer gives the attempt up; `done` is not called any more then.
  */
 export function dial(
-  environment: Environment,
+  { after }: Environment,
   WebSocket: SocketClass,
   target: Promise<Target>,
   within: number,
@@ -19,41 +19,34 @@ export function dial(
 ): () => void {
   let socket: Socket | undefined;
   let pending = true;
-  const settle = (opened?: Socket): boolean => {
-    if (!pending) {
-      return false;
-    }
-    pending = false;
-    environment.clearTimeout(timer);
-    if (!opened && socket) {
-      leave(socket);
-    }
-    return true;
-  };
-  const fail = (): void => {
-    if (settle()) {
-      done();
+  const settle = (opened: Socket | undefined, tell: typeof done): void => {
+    if (pending) {
+      pending = false;
+      cancel();
+      if (!opened) {
+        leave(socket);
+      }
+      tell(opened);
     }
   };
-  const timer = environment.setTimeout(fail, within);
+  const fail = (): void => settle(undefined, done);
+  const cancel = after(within, fail);
   target.then(({ url, protocols }) => {
     if (pending) {
       const opening = new WebSocket(url, protocols);
       socket = opening;
-      opening.onopen = () => settle(opening) && done(opening);
-      opening.onclose = fail;
-      opening.onerror = fail;
+      opening.onopen = () => settle(opening, done);
+      opening.onclose = opening.onerror = fail;
     }
   }).catch(fail);
-  return settle;
+  return () => settle(undefined, () => {});
 }
 
 /** Closes a socket of which nothing is to be heard any more. */
-export function leave(socket: Socket): void {
-  socket.onopen = null;
-  socket.onmessage = null;
-  socket.onclose = null;
-  // Not `null`: closing a socket before it is open is an error, which in Node has to be heard by somebody.
-  socket.onerror = () => {};
-  socket.close();
+export function leave(socket: Socket | undefined): void {
+  if (socket) {
+    // Not `null`: closing a socket before it is open is an error, which in Node has to be heard by somebody.
+    socket.onopen = socket.onmessage = socket.onclose = socket.onerror = () => {};
+    socket.close();
+  }
 }

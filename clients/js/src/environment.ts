@@ -12,24 +12,25 @@ export interface Socket {
 /** Makes a {@link Socket}. */
 export type SocketClass = new (url: string, protocols?: string[]) => Socket;
 
-/** Everything around a device that is not the device. A test brings its own clock and its own chance. */
+/** Time and chance. A test brings its own. */
 export interface Environment {
   /** A clock that never goes back, in milliseconds. */
-  now(): number;
+  now(this: void): number;
   /** Unix time in milliseconds. */
-  wallClock(): number;
-  /** Calls back after so many milliseconds. */
-  setTimeout(callback: () => void, delay: number): unknown;
-  clearTimeout(timer: unknown): void;
+  wallClock(this: void): number;
+  /** Calls back after so many milliseconds, unless the answer is called before. */
+  after(this: void, delay: number, callback: () => void): () => void;
   /** From 0 to 1, without 1. */
-  random(): number;
+  random(this: void): number;
 }
 
 /** The real one. */
 export const REAL: Environment = {
   now: () => performance.now(),
-  wallClock: () => Date.now(),
-  setTimeout: (callback, delay) => setTimeout(callback, delay),
-  clearTimeout: (timer) => clearTimeout(timer as number),
-  random: () => Math.random(),
+  wallClock: Date.now,
+  after: (delay, callback) => {
+    const timer = setTimeout(callback, delay);
+    return () => clearTimeout(timer);
+  },
+  random: Math.random,
 };

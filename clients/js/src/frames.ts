@@ -138,10 +138,10 @@ export function parse(text: string): Frame | undefined {
 export function read(text: string, device: string): Frame {
   const frame = parse(text);
   if (!frame) {
-    throw new TidingsError("unexpected", "the frame is of an unknown kind");
+    throw new TidingsError("unexpected", "unknown kind");
   }
   if (frame.deviceId !== device) {
-    throw new TidingsError("unexpected", "the frame names another device");
+    throw new TidingsError("unexpected", "names another device");
   }
   return frame;
 }

@@ -46,5 +46,5 @@ export async function open(keys: ContentKeys, sealed: unknown): Promise<string> 
   } catch {
     // One refusal for everything.
   }
-  throw new TidingsError("unreadable_frame", "the frame is not sealed for this device");
+  throw new TidingsError("unreadable_frame", "not sealed for this device");
 }

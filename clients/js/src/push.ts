@@ -37,11 +37,11 @@ export async function receivePush(
   const device = keyIdOf(sealed)?.split(".").slice(0, -3).join(".");
   const identity = device && (await store.identity(`device:${device}`));
   if (!identity) {
-    throw new TidingsError("unreadable_frame", "the frame is not sealed for this device");
+    throw new TidingsError("unreadable_frame", "not sealed for this device");
   }
   const message = read(await open(identity, sealed), identity.id);
   if (message.type !== "message") {
-    throw new TidingsError("unexpected", "the frame is no message");
+    throw new TidingsError("unexpected", "no message");
   }
   const place = placeOf(message);
   return place && !(await store.claim(identity.owner, place, sealed, "push")) ? null : message;
