@@ -100,14 +100,14 @@ export function placeOf({ epoch, seq }: Message): Position | undefined {
 type Fields = Record<string, unknown>;
 
 /** What each kind must have, by example. */
-const KINDS: Record<string, Fields> = {
-  message: { id: "" },
-  announcement: {},
-  synced: { epoch: 0, seq: 0, recovered: true, more: true, posted: [] },
-  pong: { epoch: 0, seq: 0, serverTime: 0, nextPing: 0 },
-  error: { code: "", detail: "" },
-  reconnect: { code: "", after: 0 },
-};
+const KINDS = new Map<unknown, Fields>([
+  ["message", { id: "" }],
+  ["announcement", {}],
+  ["synced", { epoch: 0, seq: 0, recovered: true, more: true, posted: [] }],
+  ["pong", { epoch: 0, seq: 0, serverTime: 0, nextPing: 0 }],
+  ["error", { code: "", detail: "" }],
+  ["reconnect", { code: "", after: 0 }],
+]);
 
 function isLike(value: unknown, example: unknown): boolean {
   if (Array.isArray(example)) {
@@ -121,14 +121,11 @@ function isLike(value: unknown, example: unknown): boolean {
 export function parse(text: string): Frame | undefined {
   try {
     const frame = JSON.parse(text) as Fields;
-    const kind: [string, unknown][] = Object.entries({ ...KINDS[frame["type"] as string], deviceId: "" });
-    const place = frame["epoch"] ?? frame["seq"];
-    if (place !== undefined) {
-      // Both or none of them.
-      kind.push(["epoch", 0], ["seq", 0]);
-    }
-    const known = Object.hasOwn(KINDS, frame["type"] as string);
-    return known && kind.every(([name, example]) => isLike(frame[name], example)) ? (frame as unknown as Frame) : undefined;
+    const kind = KINDS.get(frame["type"]);
+    // Both or none of them.
+    const place = (frame["epoch"] ?? frame["seq"]) === undefined ? {} : { epoch: 0, seq: 0 };
+    const fields = Object.entries({ ...kind, ...place, deviceId: "" });
+    return kind && fields.every(([name, example]) => isLike(frame[name], example)) ? (frame as unknown as Frame) : undefined;
   } catch {
     return undefined;
   }
