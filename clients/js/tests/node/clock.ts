@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import type { Environment } from "../../src/environment.js";
-import { Random } from "./random.js";
+import { Random } from "../random.js";
 
 /** A clock that goes when it is told to, and chance that repeats itself. */
 export class FakeClock implements Environment {

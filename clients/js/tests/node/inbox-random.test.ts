@@ -6,7 +6,7 @@ import { test } from "node:test";
 import type { Frame } from "../../src/frames.js";
 import { Inbox, type Step } from "../../src/inbox.js";
 import { compare, later, type Position } from "../../src/position.js";
-import { Random } from "./random.js";
+import { Random } from "../random.js";
 
 const STEPS = 20_000;
 const SEEDS = 8;
