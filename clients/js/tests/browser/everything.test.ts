@@ -35,8 +35,11 @@ test("every message is shown once and in order, whatever happens", async (t) => 
   let seen = 0;
   let behind = BEHIND;
   const hand = async (): Promise<void> => {
-    while (sent < MESSAGES) {
-      await until(async () => sent < seen + behind, `showing no. ${sent}`, 60);
+    for (;;) {
+      await until(async () => sent >= MESSAGES || sent < seen + behind, `showing no. ${sent}`, 60);
+      if (sent >= MESSAGES) {
+        return;
+      }
       sent += 1;
       await twin.send("alice", `no. ${sent}`);
     }
