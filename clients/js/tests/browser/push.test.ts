@@ -52,6 +52,8 @@ test("socket and push never show the same message", async (t) => {
   </script>`;
   const origin = await serve(t, { "/": app({ url: twin.socket, registration }), "/away": away, "/worker.js": WORKER });
   const context = await (await browse(t)).newContext();
+  // Without it Chromium delivers no push.
+  await context.grantPermissions(["notifications"], { origin });
   const page = await context.newPage();
   await page.goto(origin);
   await until(async () => page.evaluate(() => (globalThis as never as { device: { state: string } }).device.state === "online"), "the page");
