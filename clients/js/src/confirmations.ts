@@ -18,8 +18,6 @@ export const KEPT = 4_096;
 interface Said {
   readonly at: number;
   readonly action: Confirmation;
-  /** A ping that was said later has been answered, so this has arrived. */
-  arrived: boolean;
 }
 
 /** Acknowledgements on their way: none that the app has said is lost with a connection. Times are in milliseconds. */
@@ -28,6 +26,8 @@ export class Confirmations {
   #unsaid: Confirmation[] = [];
   /** Said on this connection, oldest first. */
   #said: Said[] = [];
+  /** What was said before this has arrived. */
+  #arrived = 0;
 
   /** Keeps what could not be said, if it is a confirmation: a heartbeat or a state is about its own moment. */
   keep(action: Action): void {
@@ -45,7 +45,7 @@ export class Confirmations {
   /** Remembers what was said for as long as it is in doubt. */
   said(action: Action, at: number): void {
     if (isConfirmation(action)) {
-      this.#said.push({ at, action, arrived: false });
+      this.#said.push({ at, action });
       this.#forget(at);
       shorten(this.#said);
     }
@@ -56,9 +56,7 @@ export class Confirmations {
    * it takes words for a peer that is long gone.
    */
   arrivedBefore(ping: number): void {
-    for (const said of this.#said) {
-      said.arrived ||= said.at < ping;
-    }
+    this.#arrived = ping;
   }
 
   /**
@@ -74,7 +72,7 @@ export class Confirmations {
   }
 
   #forget(now: number): void {
-    const doubtful = this.#said.findIndex((said) => !said.arrived || now - said.at <= DOUBTFUL);
+    const doubtful = this.#said.findIndex(({ at }) => at >= this.#arrived || now - at <= DOUBTFUL);
     this.#said.splice(0, doubtful < 0 ? this.#said.length : doubtful);
   }
 }

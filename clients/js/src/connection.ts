@@ -59,6 +59,9 @@ export interface StateChange {
   readonly retryIn?: number;
 }
 
+/** What is for the app. */
+export type Item = Received | { readonly place: Position; readonly gap: Gap | undefined };
+
 /** Something after `from` and up to `to` may be missing: the mailbox no longer reached back to where this device was. */
 export interface Gap {
   readonly from: Position | undefined;
@@ -66,18 +69,23 @@ export interface Gap {
 }
 
 /** What happens to a connection. */
+export interface ConnectionEvents {
+  announcement: Announcement;
+  state: StateChange;
+  error: TidingsError;
+}
+
+/** Who is told of what happens to a connection. */
 export interface Listener {
-  /** A message, in order and once. */
-  deliver(received: Received): void;
-  /** Everything up to this place was delivered or passed over. */
-  synced(place: Position, gap: Gap | undefined): void;
-  announcement(announcement: Announcement): void;
-  state(change: StateChange): void;
-  error(error: TidingsError): void;
+  /** A message, in order and once; or everything up to a place was delivered or passed over. */
+  add(this: void, item: Item): void;
+  emit<Name extends keyof ConnectionEvents>(this: void, name: Name, event: ConnectionEvents[Name]): void;
+  /** What the app has said of itself last. */
+  appState(this: void): AppState | undefined;
   /** Many openings failed in a row. */
-  refused(): void;
+  refused(this: void): void;
   /** Sealed frames that another page of this device has confirmed, after one place and up to another. */
-  kept(after: Position, end: Position): Promise<readonly string[]>;
+  kept(this: void, after: Position, end: Position): Promise<readonly string[]>;
 }
 
 /** How to connect. */
@@ -88,33 +96,37 @@ export interface ConnectionOptions {
   readonly tokenIn?: "subprotocol" | "query";
 }
 
+/** When something is due that is not. */
+const NEVER = Infinity;
+
+/** When what is due on a line. */
+interface Due {
+  /** The next heartbeat. */
+  ping: number;
+  /** Its answer. */
+  pong: number;
+  /** The answer to a replay, or what is missing of it. */
+  replay: number;
+  /** What is in doubt is said again. */
+  repeat: number;
+  /** A successor is opened. */
+  rollover: number;
+}
+
 /** One socket, and what is due on it. */
 interface Line {
   readonly socket: Socket;
+  readonly due: Due;
   /** What came is dealt with one by one. */
   work: Promise<unknown>;
   /** When something came on it that was for us. */
-  heard?: number;
+  heard: number;
   /** Up to where it was told that the app has taken everything. */
-  summedUp?: Position | undefined;
-  ping: number;
+  summedUp: Position | undefined;
   /** When the oldest ping that has no answer was said. */
-  pinged?: number | undefined;
-  /** When its answer is due. */
-  pong?: number | undefined;
-  /** When the replay is due. */
-  replay?: number | undefined;
-  /** When what is in doubt is said again, and how often it was. */
-  repeat?: number | undefined;
+  pinged: number;
+  /** How often what is in doubt was said again. */
   repeats: number;
-  rollover?: number | undefined;
-}
-
-/** A connection whose successor is there. It is read until the successor has proved itself, and then until its end. */
-interface Old {
-  readonly line: Line;
-  /** Goodbye was said; its answer is waited for until then. */
-  leaves?: number;
 }
 
 /** Keeps a socket open and carries out what the inbox decides. */
@@ -136,7 +148,7 @@ export function connect(
   { url, WebSocket, automatic, tokenIn }: ConnectionOptions,
   identity: Identity,
   cursor: Position | undefined,
-  listener: Listener,
+  { add, emit, refused, kept, appState }: Listener,
 ): Connection {
   const { now, random, after } = environment;
   const inbox = new Inbox(cursor);
@@ -144,7 +156,6 @@ export function connect(
   let keys = identity;
   // The app has taken everything up to here, in this life or in one before. An app that acknowledges by itself has decided about what it took.
   let taken = automatic && cursor?.seq ? cursor : undefined;
-  let appState: AppState | undefined;
   let attempt = 0;
   /** How many openings failed in a row, and after how many the device is taken for refused next. */
   let unopened = 0;
@@ -152,19 +163,20 @@ export function connect(
   let inQuery = tokenIn === "query";
   /** The connection that everything is said on. */
   let current: Line | undefined;
-  let old: Old | undefined;
+  /** The connection before, until its successor has proved itself. It is still read. */
+  let old: Line | undefined;
   /** Gives the current attempt to open a socket up, be it the first or a successor. */
   let dialing: (() => void) | undefined;
-  let dialed = -Infinity;
-  let retry: number | undefined;
+  let dialed = 0;
+  let retry = NEVER;
   let disarm = (): void => {};
   let closed = false;
 
   // -- Opening -------------------------------------------------------------------------------------------------------
 
   function openFirst(): void {
-    retry = undefined;
-    listener.state({ state: "connecting" });
+    retry = NEVER;
+    emit("state", { state: "connecting" });
     // A browser does not tell why an opening failed: a gateway that drops the subprotocol looks like one that is away.
     // Every second attempt has the token in the URL, until one of them opens.
     const way = inQuery || (tokenIn !== "query" && unopened % 2 === 1);
@@ -182,7 +194,7 @@ export function connect(
         refusedAt *= 2;
         // What opened once may not do so for ever.
         inQuery = tokenIn === "query";
-        listener.refused();
+        refused();
       }
     });
   }
@@ -206,11 +218,19 @@ export function connect(
   function greet(socket: Socket, first: Step[]): void {
     const line: Line = {
       socket,
+      due: {
+        ping: now() + FIRST_PING - spread(FIRST_PING / 4, random()),
+        pong: NEVER,
+        replay: NEVER,
+        repeat: NEVER,
+        // Half an hour at most is spread, so that devices that came together do not leave together.
+        rollover: now() + ROLLOVER_AFTER - spread(ROLLOVER_AFTER / 4, random()),
+      },
       work: Promise.resolve(),
-      ping: now() + FIRST_PING - spread(FIRST_PING / 4, random()),
+      heard: NEVER,
+      summedUp: undefined,
+      pinged: NEVER,
       repeats: 0,
-      // Half an hour at most is spread, so that devices that came together do not leave together.
-      rollover: now() + ROLLOVER_AFTER - spread(ROLLOVER_AFTER / 4, random()),
     };
     current = line;
     socket.onmessage = ({ data }) => queue(line, () => receive(line, data));
@@ -224,8 +244,9 @@ export function connect(
   /** Asks for what was missed, and says what could not be said before. */
   function begin(first: Step[]): void {
     carryOut(first);
-    if (appState) {
-      say({ action: "state", state: appState });
+    const state = appState();
+    if (state) {
+      say({ action: "state", state });
     }
     sayUnsaid();
   }
@@ -249,7 +270,7 @@ export function connect(
   // -- Losing --------------------------------------------------------------------------------------------------------
 
   function ended(line: Line): void {
-    if (line === old?.line) {
+    if (line === old) {
       // Its successor is there.
       old = undefined;
     } else if (line === current) {
@@ -258,18 +279,18 @@ export function connect(
   }
 
   function lose(reason: string, window?: number): void {
-    if (!old || old.leaves !== undefined) {
+    const line = old;
+    if (!line) {
       lost(reason, window);
       return;
     }
     // The successor failed before it had proved itself, and what it was to replace is still there.
     leave(current?.socket);
-    const { line } = old;
     old = undefined;
     current = line;
-    line.pinged = line.pong = undefined;
-    line.ping = now();
-    line.rollover = now() + pause(window);
+    line.pinged = line.due.pong = NEVER;
+    line.due.ping = now();
+    line.due.rollover = now() + pause(window);
     confirmations.doubt(now(), taken);
     begin(inbox.rolledOver());
   }
@@ -279,15 +300,16 @@ export function connect(
     confirmations.doubt(now(), taken);
     const retryIn = pause(window);
     retry = now() + retryIn;
-    listener.state({ state: "waiting", reason, retryIn });
+    emit("state", { state: "waiting", reason, retryIn });
   }
 
   function leaveAll(): void {
     disarm();
     dialing?.();
     leave(current?.socket);
-    leave(old?.line.socket);
-    dialing = current = old = retry = undefined;
+    leave(old?.socket);
+    dialing = current = old = undefined;
+    retry = NEVER;
   }
 
   /** How long to wait before the next attempt. The service may have asked for a window of its own. */
@@ -305,23 +327,23 @@ export function connect(
       const line = current as Line;
       if (socket) {
         confirmations.doubt(now(), taken);
-        old = { line };
+        old = line;
         greet(socket, inbox.rolledOver());
       } else {
         // The old one still serves; if it ends before the next attempt, that is an ordinary loss.
-        line.rollover = now() + pause();
+        line.due.rollover = now() + pause();
       }
     });
   }
 
   /**
-   * Leaves the old connection once the new one has been heard and the gap is closed. What was posted to the old one
-   * meanwhile is read until it ends.
+   * Leaves the old connection once the new one has been heard and the gap is closed. Whatever is posted to the old one
+   * from then on is posted to the new one, too.
    */
   function part(): void {
-    if (old && old.leaves === undefined && current?.heard !== undefined && !inbox.awaitsReplay) {
-      old.leaves = now() + CLOSE_WITHIN;
-      old.line.socket.close();
+    if (current && current.heard < NEVER && !inbox.awaitsReplay) {
+      leave(old?.socket);
+      old = undefined;
     }
   }
 
@@ -333,28 +355,15 @@ export function connect(
       return;
     }
     part();
-    const deadlines = [
-      retry,
-      old?.leaves,
-      current?.ping,
-      current?.pong,
-      current?.replay,
-      current?.repeat,
-      current?.rollover,
-    ];
-    const next = Math.min(...deadlines.map((deadline) => deadline ?? Infinity));
-    if (next < Infinity) {
+    const next = Math.min(retry, ...Object.values(current?.due ?? {}));
+    if (next < NEVER) {
       disarm = after(Math.max(0, next - now()), tick);
     }
   }
 
   function tick(): void {
-    if (isDue(retry)) {
+    if (retry <= now()) {
       openFirst();
-    }
-    if (old && isDue(old.leaves)) {
-      leave(old.line.socket);
-      old = undefined;
     }
     if (current) {
       tickOf(current);
@@ -362,38 +371,37 @@ export function connect(
     arm();
   }
 
-  function isDue(deadline: number | undefined): boolean {
-    return deadline !== undefined && deadline <= now();
-  }
-
   function tickOf(line: Line): void {
-    if (isDue(line.pong)) {
+    const at = now();
+    const { due } = line;
+    if (due.pong <= at) {
       lose("silent");
       return;
     }
-    if (isDue(line.rollover)) {
-      line.rollover = undefined;
+    if (due.rollover <= at) {
+      due.rollover = NEVER;
       // One at a time.
-      if (!dialing && (!old || old.leaves !== undefined)) {
+      if (!dialing && !old) {
         openSuccessor();
       }
     }
-    if (isDue(line.repeat)) {
-      line.repeat = line.summedUp = undefined;
+    if (due.repeat <= at) {
+      due.repeat = NEVER;
+      line.summedUp = undefined;
       line.repeats += 1;
-      confirmations.doubt(now(), taken);
+      confirmations.doubt(at, taken);
       sayUnsaid();
       sumUp(line, taken);
     }
-    if (isDue(line.ping)) {
-      line.ping = now() + NEXT_PING;
+    if (due.ping <= at) {
+      due.ping = at + NEXT_PING;
       // The first unanswered one counts, however many follow it.
-      line.pinged ??= now();
-      line.pong ??= now() + ANSWER_WITHIN;
+      line.pinged = Math.min(line.pinged, at);
+      due.pong = Math.min(due.pong, at + ANSWER_WITHIN);
       say({ action: "ping" });
     }
-    if (isDue(line.replay)) {
-      line.replay = undefined;
+    if (due.replay <= at) {
+      due.replay = NEVER;
       carryOut(inbox.replayOverdue());
     }
   }
@@ -401,11 +409,11 @@ export function connect(
   // -- Hearing -------------------------------------------------------------------------------------------------------
 
   function queue(line: Line, work: () => void | Promise<void>): void {
-    line.work = line.work.then(work).then(arm).catch((cause) => listener.error(failure(cause)));
+    line.work = line.work.then(work).then(arm).catch((cause) => emit("error", failure(cause)));
   }
 
   function serves(line: Line): boolean {
-    return !closed && (line === current || line === old?.line);
+    return !closed && (line === current || line === old);
   }
 
   async function receive(line: Line, data: unknown): Promise<void> {
@@ -436,13 +444,14 @@ export function connect(
   }
 
   function unreadable(line: Line, error: TidingsError): void {
-    listener.error(error);
-    if (line.replay !== undefined) {
+    emit("error", error);
+    const { due } = line;
+    if (inbox.awaitsReplay) {
       // Probably the gateway's own error in place of the replay: ask again soon, not at the deadline.
-      line.replay = Math.min(line.replay, now() + REPLAY_RETRY);
+      due.replay = Math.min(due.replay, now() + REPLAY_RETRY);
     }
     // Or in place of the silence that an acknowledgement is answered with.
-    line.repeat ??= now() + REPLAY_RETRY * 2 ** Math.min(line.repeats, 6);
+    due.repeat = Math.min(due.repeat, now() + REPLAY_RETRY * 2 ** Math.min(line.repeats, 6));
   }
 
   /**
@@ -454,7 +463,7 @@ export function connect(
     if (!begin || compare(begin, end) >= 0) {
       return;
     }
-    for (const sealed of await listener.kept(begin, end)) {
+    for (const sealed of await kept(begin, end)) {
       try {
         const frame = read(await open(keys, sealed), keys.id);
         if (frame.type === "message" && compare(placeOf(frame), inbox.cursor) > 0) {
@@ -468,21 +477,21 @@ export function connect(
 
   function hear(line: Line, frame: Frame, sealed: string): void {
     if (frame.type === "error") {
-      listener.error(new TidingsError(frame.code, frame.detail));
+      emit("error", new TidingsError(frame.code, frame.detail));
     } else if (frame.type === "announcement") {
-      listener.announcement(frame);
+      emit("announcement", frame);
     }
     if (line === current && !hearOfLine(line, frame)) {
       return;
     }
-    const due = line.replay;
+    const { replay } = line.due;
     carryOut(inbox.frame(frame, sealed));
     if (line !== current) {
       return;
     }
-    if (frame.type === "synced" && line.replay !== undefined && line.replay === due) {
+    if (frame.type === "synced" && inbox.awaitsReplay && line.due.replay === replay) {
       // It was no new question, so the answer was not enough.
-      line.replay = Math.min(due, now() + STRAGGLE);
+      line.due.replay = Math.min(replay, now() + STRAGGLE);
     } else if (frame.type === "pong") {
       sumUp(line, frame);
     }
@@ -490,11 +499,12 @@ export function connect(
 
   /** What a frame says of the connection that it came on; `false` where that is its end. */
   function hearOfLine(line: Line, frame: Frame): boolean {
+    const { due } = line;
     line.heard = now();
-    line.pong = undefined;
+    due.pong = NEVER;
     if (frame.type === "pong") {
       pingWasAnswered(line);
-      line.ping = now() + Math.min(Math.max(frame.nextPing, 1) * 1_000, LAST_PING);
+      due.ping = now() + Math.min(Math.max(frame.nextPing, 1) * 1_000, LAST_PING);
       clock.heard(frame.serverTime);
     } else if (frame.type === "reconnect") {
       const window = frame.after * 1_000;
@@ -504,15 +514,15 @@ export function connect(
       }
       // In place of a pong, and no loss: this connection serves until its successor does.
       pingWasAnswered(line);
-      line.rollover = Math.min(line.rollover ?? Infinity, now() + spread(window, random()));
+      due.rollover = Math.min(due.rollover, now() + spread(window, random()));
     }
     return true;
   }
 
   function pingWasAnswered(line: Line): void {
-    if (line.pinged !== undefined) {
+    if (line.pinged < NEVER) {
       confirmations.arrivedBefore(line.pinged);
-      line.pinged = undefined;
+      line.pinged = NEVER;
     }
   }
 
@@ -533,7 +543,7 @@ export function connect(
       switch (step.do) {
         case "say":
           if (current && step.action.action === "sync") {
-            current.replay = now() + ANSWER_WITHIN;
+            current.due.replay = now() + ANSWER_WITHIN;
           }
           say(step.action);
           break;
@@ -543,15 +553,15 @@ export function connect(
           }
           break;
         case "deliver":
-          listener.deliver(step.received);
+          add(step.received);
           break;
         case "synced": {
           const { synced } = step;
           const to = { epoch: synced.epoch, seq: synced.seq };
           // Only now the connection has proved its worth.
           attempt = 0;
-          listener.state({ state: "online" });
-          listener.synced(to, synced.recovered ? undefined : { from: step.after, to });
+          emit("state", { state: "online" });
+          add({ place: to, gap: synced.recovered ? undefined : { from: step.after, to } });
           if (current && synced.recovered) {
             sumUp(current, to);
           }
@@ -563,7 +573,7 @@ export function connect(
       }
     }
     if (current && !inbox.awaitsReplay) {
-      current.replay = undefined;
+      current.due.replay = NEVER;
     }
   }
 
@@ -576,18 +586,16 @@ export function connect(
           const { epoch, seq } = action;
           taken = later(taken, { epoch, seq });
         }
-      } else if (action.action === "state") {
-        appState = action.state;
       }
       say(action);
       arm();
     },
     wake() {
       const at = now();
-      if (retry !== undefined) {
+      if (retry < NEVER) {
         retry = Math.min(retry, Math.max(at, dialed + FLOOR));
-      } else if (current && at - (current.heard ?? at) > FRESH && current.pinged === undefined) {
-        current.ping = at;
+      } else if (current && at - current.heard > FRESH && current.pinged === NEVER) {
+        current.due.ping = at;
       }
       arm();
     },

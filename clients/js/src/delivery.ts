@@ -1,5 +1,5 @@
-import type { Gap } from "./connection.js";
-import { type Message, placeOf, type Received } from "./frames.js";
+import type { Gap, Item } from "./connection.js";
+import { type Message, placeOf } from "./frames.js";
 import type { Position } from "./position.js";
 
 /** What a delivery needs of its device. */
@@ -24,7 +24,7 @@ export interface Recipient {
  */
 export class Delivery {
   readonly #recipient: Recipient;
-  #items: (Received | { readonly place: Position; readonly gap: Gap | undefined })[] = [];
+  readonly #items: Item[] = [];
   #ended = false;
   #running: Promise<void> | undefined;
 
@@ -33,7 +33,7 @@ export class Delivery {
   }
 
   /** A message has its turn; or everything up to a place was delivered or passed over. */
-  add(item: Received | { readonly place: Position; readonly gap: Gap | undefined }): void {
+  add(item: Item): void {
     this.#items.push(item);
     this.resume();
   }

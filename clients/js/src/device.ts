@@ -3,7 +3,6 @@ import { spread, windowOf } from "./backoff.js";
 import { type ServiceClock, serviceClock } from "./clock.js";
 import { connect, type Connection, failure, type Gap, type State, type StateChange } from "./connection.js";
 import { Delivery } from "./delivery.js";
-import { Emitter, type Handler } from "./emitter.js";
 import { type Environment, REAL, type SocketClass } from "./environment.js";
 import { TidingsError } from "./errors.js";
 import { type Announcement, type Message, read } from "./frames.js";
@@ -56,6 +55,9 @@ export interface DeviceOptions {
   readonly WebSocket?: SocketClass;
 }
 
+/** What is called for an event. */
+export type Handler<Event> = (event: Event) => unknown;
+
 /** What happens to a device. */
 export interface DeviceEvents {
   /** A message: in order, and once. The next one waits until every handler's promise has settled. */
@@ -94,7 +96,13 @@ export class Device {
   readonly #options: DeviceOptions;
   readonly #environment: Environment;
   readonly #clock: ServiceClock;
-  readonly #emitter = new Emitter<DeviceEvents>();
+  readonly #handlers: { [Name in keyof DeviceEvents]: Set<Handler<DeviceEvents[Name]>> } = {
+    message: new Set(),
+    announcement: new Set(),
+    state: new Set(),
+    gap: new Set(),
+    error: new Set(),
+  };
   readonly #closing = new AbortController();
   readonly #WebSocket: SocketClass;
   #store: CursorStore & Partial<SharedStore>;
@@ -103,7 +111,6 @@ export class Device {
   #delivery: Delivery | undefined;
   #appState: AppState | undefined;
   #state: State = "closed";
-  #started = false;
   #asking = false;
   #wake: (() => void) | undefined;
   #release: (() => void) | undefined;
@@ -142,9 +149,11 @@ export class Device {
 
   /** Listens to an event; the answer stops it. Messages wait until somebody listens to them. */
   on<Name extends keyof DeviceEvents>(name: Name, handler: Handler<DeviceEvents[Name]>): () => void {
-    const off = this.#emitter.on(name, handler);
+    // A function of its own, so that the same one may listen twice.
+    const own = (event: DeviceEvents[Name]): unknown => handler(event);
+    this.#handlers[name].add(own);
     this.#delivery?.resume();
-    return off;
+    return () => this.#handlers[name].delete(own);
   }
 
   /**
@@ -185,10 +194,9 @@ export class Device {
   /** Connects, and stays connected until {@link Device.close}. */
   start(): void {
     const { signal } = this.#closing;
-    if (this.#started || signal.aborted) {
+    if (this.#state !== "closed" || signal.aborted) {
       return;
     }
-    this.#started = true;
     const wake = (): void => {
       if (!globalThis.document?.hidden) {
         this.wake();
@@ -199,7 +207,7 @@ export class Device {
     this.#tell({ state: "connecting" });
     this.#run().catch((error) => {
       if (!signal.aborted) {
-        this.#report(failure(error));
+        this.#report(error);
         this.#tell({ state: "closed", reason: failure(error).code });
       }
     });
@@ -259,7 +267,7 @@ export class Device {
         const message = await this.#open(frame);
         messages.push({ ...message, read });
       } catch (error) {
-        this.#report(failure(error));
+        this.#report(error);
       }
     }
     return { ...page, messages };
@@ -291,7 +299,7 @@ export class Device {
         if (typeof registration === "object") {
           throw error;
         }
-        this.#report(failure(error));
+        this.#report(error);
         const retryIn = spread(windowOf(attempt), this.#environment.random());
         this.#tell({ state: "waiting", reason: "registration_failed", retryIn });
         await this.#pause(retryIn);
@@ -341,11 +349,11 @@ export class Device {
     }
     const automatic = ack !== "manual";
     const delivery = new Delivery({
-      listens: () => this.#emitter.handlers("message").size > 0,
+      listens: () => this.#handlers.message.size > 0,
       claim: async (place, sealed) =>
         (await this.#keep((store) => store.claim?.(owner, place, sealed, "page"))) ?? true,
       show: (message) =>
-        Promise.all([...this.#emitter.handlers("message")].map((handler) => this.#call(handler, message))),
+        Promise.all([...this.#handlers.message].map((handler) => this.#call("message", handler, message))),
       save: (place) => this.#keep((store) => store.save(owner, place)),
       shown: (message) => automatic && this.ack(message),
       gap: (gap) => this.#emit("gap", gap),
@@ -353,17 +361,12 @@ export class Device {
     this.#delivery = delivery;
     const how = { ...this.#options, WebSocket: this.#WebSocket, automatic };
     this.#connection = connect(this.#environment, this.#clock, how, identity, cursor, {
-      deliver: (received) => delivery.add(received),
-      synced: (place, gap) => delivery.add({ place, gap }),
-      announcement: (announcement) => this.#emit("announcement", announcement),
-      state: (change) => this.#tell(change),
-      error: (error) => this.#report(error),
+      add: (item) => delivery.add(item),
+      emit: (name, event) => (name === "state" ? this.#tell(event as StateChange) : this.#emit(name, event as never)),
+      appState: () => this.#appState,
       refused: () => this.#refused(),
       kept: async (after, end) => (await this.#keep((store) => store.kept?.(owner, after, end))) ?? [],
     });
-    if (this.#appState) {
-      this.setState(this.#appState);
-    }
   }
 
   /** The service may refuse the device: its keys may be old. */
@@ -385,7 +388,7 @@ export class Device {
       }
     } catch (error) {
       if (!this.#closing.signal.aborted) {
-        this.#report(failure(error));
+        this.#report(error);
       }
     }
     this.#asking = false;
@@ -406,19 +409,24 @@ export class Device {
 
   // -- Telling -------------------------------------------------------------------------------------------------------
 
-  /** An app that throws does not break its device. */
-  async #call<Event>(handler: Handler<Event>, event: Event): Promise<void> {
-    try {
-      await handler(event);
-    } catch (cause) {
-      this.#report(new TidingsError("handler_failed", String(cause), cause));
+  /** Tells whoever listens. Later, so that nobody interferes with what is being done. */
+  #emit<Name extends keyof DeviceEvents>(name: Name, event: DeviceEvents[Name]): void {
+    for (const handler of this.#handlers[name]) {
+      queueMicrotask(() => this.#call(name, handler, event));
     }
   }
 
-  /** Tells whoever listens. Later, so that nobody interferes with what is being done. */
-  #emit<Name extends keyof DeviceEvents>(name: Name, event: DeviceEvents[Name]): void {
-    for (const handler of this.#emitter.handlers(name)) {
-      queueMicrotask(() => this.#call(handler, event));
+  /** An app that throws does not break its device. */
+  async #call<Name extends keyof DeviceEvents>(name: Name, handler: Handler<DeviceEvents[Name]>, event: DeviceEvents[Name]): Promise<void> {
+    try {
+      await handler(event);
+    } catch (cause) {
+      // Who listens to errors, and fails, would be told of that for ever.
+      if (name === "error" || this.#handlers.error.size === 0) {
+        (globalThis.reportError ?? console.error)(cause);
+      } else {
+        this.#report(new TidingsError("handler_failed", String(cause), cause));
+      }
     }
   }
 
@@ -429,16 +437,8 @@ export class Device {
     }
   }
 
-  #report(error: TidingsError): void {
-    const complain = globalThis.reportError ?? console.error;
-    const handlers = this.#emitter.handlers("error");
-    if (handlers.size === 0 && error.code === "handler_failed") {
-      complain(error);
-    }
-    for (const handler of handlers) {
-      // One that fails itself would be told of that for ever.
-      Promise.resolve(error).then(handler).catch(complain);
-    }
+  #report(error: unknown): void {
+    this.#emit("error", failure(error));
   }
 
   // -- Helpers -------------------------------------------------------------------------------------------------------

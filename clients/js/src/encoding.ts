@@ -22,7 +22,7 @@ export function utf8(text: string): Bytes {
   return new TextEncoder().encode(text);
 }
 
-/** UTF-8 as text. Throws where it is none. */
+/** UTF-8 as text. */
 export function text(bytes: BufferSource): string {
-  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  return new TextDecoder().decode(bytes);
 }

@@ -169,9 +169,13 @@ export class Inbox {
     return this.#steps.splice(0);
   }
 
+  #say(action: Action): void {
+    this.#steps.push({ do: "say", action });
+  }
+
   #ask(attempt: number, first = false, anew = false): void {
     this.#replay = { attempt, after: this.#cursor, first, anew, short: undefined };
-    this.#steps.push({ do: "say", action: sync(this.#cursor) });
+    this.#say(sync(this.#cursor));
   }
 
   #askAgain({ attempt, first, anew }: Replay): void {
@@ -348,7 +352,7 @@ export class Inbox {
     const receipt = receiptOf(message) as Receipt;
     const delivered = this.#delivered.get(keyOf(receipt));
     if (delivered?.confirmed) {
-      this.#steps.push({ do: "say", action: ack(receipt) });
+      this.#say(ack(receipt));
     } else if (!delivered && compare(receipt, this.#earlier) <= 0) {
       this.#steps.push({ do: "ackAgain", receipt });
     }

@@ -1,6 +1,9 @@
-import { decode, text, utf8 } from "./encoding.js";
+import { type Bytes, decode, text, utf8 } from "./encoding.js";
 import { TidingsError } from "./errors.js";
 import type { Identity } from "./identity.js";
+
+/** Header, no encrypted key, 16 bytes of IV, ciphertext, 32 bytes of tag. */
+const COMPACT = /^([\w-]+)\.\.([\w-]{22})\.([\w-]+)\.([\w-]{43})$/;
 
 /** What opens frames. */
 export type ContentKeys = Pick<Identity, "contentKid" | "mac" | "cipher">;
@@ -27,21 +30,18 @@ export function keyIdOf(sealed: string): string | undefined {
  */
 export async function open(keys: ContentKeys, sealed: unknown): Promise<string> {
   try {
-    // A binary frame has nothing to split, and is refused as everything else.
-    const parts = (sealed as string).split(".");
-    const [header = "", none, ...rest] = parts;
-    const [iv, ciphertext, tag] = rest.map(decode);
-    if (parts.length === 5 && none === "" && iv?.length === 16 && ciphertext && tag?.length === 32) {
-      // The length of the authenticated header in bits, as 64 bits; that it fits into 32 is sure.
-      const bits = header.length * 8;
-      const length = [0, 0, 0, 0, bits >>> 24, bits >>> 16, bits >>> 8, bits];
-      const input = new Uint8Array([...utf8(header), ...iv, ...ciphertext, ...length]);
-      const mac = new Uint8Array(await crypto.subtle.sign("HMAC", keys.mac, input));
-      // All of it is compared, whatever differs, so that the time it takes tells nothing.
-      const difference = tag.reduce((so_far, byte, index) => so_far | (byte ^ (mac[index] ?? 0)), 0);
-      if (difference === 0 && keyIdOf(header) === keys.contentKid) {
-        return text(await crypto.subtle.decrypt({ name: "AES-CBC", iv }, keys.cipher, ciphertext));
-      }
+    // What is no frame gives no parts, of which nothing can be made.
+    const [, header = "", ...rest] = COMPACT.exec(sealed as string) ?? [];
+    const [iv, ciphertext, tag] = rest.map(decode) as [Bytes, Bytes, Bytes];
+    // The length of the authenticated header in bits, as 64 bits; that it fits into 32 is sure.
+    const bits = header.length * 8;
+    const length = [0, 0, 0, 0, bits >>> 24, bits >>> 16, bits >>> 8, bits];
+    const input = new Uint8Array([...utf8(header), ...iv, ...ciphertext, ...length]);
+    const mac = new Uint8Array(await crypto.subtle.sign("HMAC", keys.mac, input));
+    // All of it is compared, whatever differs, so that the time it takes tells nothing.
+    const difference = tag.reduce((so_far, byte, index) => so_far | (byte ^ (mac[index] ?? 0)), 0);
+    if (difference === 0 && keyIdOf(header) === keys.contentKid) {
+      return text(await crypto.subtle.decrypt({ name: "AES-CBC", iv }, keys.cipher, ciphertext));
     }
   } catch {
     // One refusal for everything.
