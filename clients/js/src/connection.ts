@@ -1,7 +1,7 @@
 import { type Action, ack, type AppState } from "./actions.js";
 import { LONGEST, spread, windowOf } from "./backoff.js";
 import type { ServiceClock } from "./clock.js";
-import { Confirmations } from "./confirmations.js";
+import { confirmations } from "./confirmations.js";
 import { dial, leave, type Target } from "./dial.js";
 import type { Environment, Socket, SocketClass } from "./environment.js";
 import { TidingsError } from "./errors.js";
@@ -40,8 +40,6 @@ const REPLAY_RETRY = 1_000;
 const STRAGGLE = 3_000;
 /** How long a socket may take to close. */
 const CLOSE_WITHIN = 2_000;
-/** No attempt begins sooner than this after the one before, whatever calls for it. */
-const FLOOR = 1_000;
 /** A connection that was heard so recently needs no proof that it lives. */
 const FRESH = 10_000;
 /** After so many openings in a row that failed, and twice as many each further time, the device may have been refused. */
@@ -152,7 +150,7 @@ export function connect(
 ): Connection {
   const { now, random, after } = environment;
   const inbox = new Inbox(cursor);
-  const confirmations = new Confirmations();
+  const confirmed = confirmations();
   let keys = identity;
   // The app has taken everything up to here, in this life or in one before. An app that acknowledges by itself has decided about what it took.
   let taken = automatic && cursor?.seq ? cursor : undefined;
@@ -167,7 +165,6 @@ export function connect(
   let old: Line | undefined;
   /** Gives the current attempt to open a socket up, be it the first or a successor. */
   let dialing: (() => void) | undefined;
-  let dialed = 0;
   let retry = NEVER;
   let disarm = (): void => {};
   let closed = false;
@@ -200,7 +197,6 @@ export function connect(
   }
 
   function openSocket(way: boolean, done: (socket?: Socket) => void): void {
-    dialed = now();
     dialing = dial(environment, WebSocket, target(way), ANSWER_WITHIN, (socket) => {
       dialing = undefined;
       done(socket);
@@ -252,7 +248,7 @@ export function connect(
   }
 
   function sayUnsaid(): void {
-    for (const action of confirmations.takeUnsaid()) {
+    for (const action of confirmed.takeUnsaid()) {
       say(action);
     }
   }
@@ -261,9 +257,9 @@ export function connect(
   function say(action: Action): void {
     if (current?.socket.readyState === OPEN) {
       current.socket.send(JSON.stringify(action));
-      confirmations.said(action, now());
+      confirmed.said(action, now());
     } else {
-      confirmations.keep(action);
+      confirmed.keep(action);
     }
   }
 
@@ -291,13 +287,13 @@ export function connect(
     line.pinged = line.due.pong = NEVER;
     line.due.ping = now();
     line.due.rollover = now() + pause(window);
-    confirmations.doubt(now(), taken);
+    confirmed.doubt(now(), taken);
     begin(inbox.rolledOver());
   }
 
   function lost(reason: string, window?: number): void {
     leaveAll();
-    confirmations.doubt(now(), taken);
+    confirmed.doubt(now(), taken);
     const retryIn = pause(window);
     retry = now() + retryIn;
     emit("state", { state: "waiting", reason, retryIn });
@@ -326,7 +322,7 @@ export function connect(
       // Where the line was lost meanwhile, this attempt was given up.
       const line = current as Line;
       if (socket) {
-        confirmations.doubt(now(), taken);
+        confirmed.doubt(now(), taken);
         old = line;
         greet(socket, inbox.rolledOver());
       } else {
@@ -389,7 +385,7 @@ export function connect(
       due.repeat = NEVER;
       line.summedUp = undefined;
       line.repeats += 1;
-      confirmations.doubt(at, taken);
+      confirmed.doubt(at, taken);
       sayUnsaid();
       sumUp(line, taken);
     }
@@ -521,7 +517,7 @@ export function connect(
 
   function pingWasAnswered(line: Line): void {
     if (line.pinged < NEVER) {
-      confirmations.arrivedBefore(line.pinged);
+      confirmed.arrivedBefore(line.pinged);
       line.pinged = NEVER;
     }
   }
@@ -593,7 +589,7 @@ export function connect(
     wake() {
       const at = now();
       if (retry < NEVER) {
-        retry = Math.min(retry, Math.max(at, dialed + FLOOR));
+        retry = at;
       } else if (current && at - current.heard > FRESH && current.pinged === NEVER) {
         current.due.ping = at;
       }

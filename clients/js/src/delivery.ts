@@ -17,43 +17,30 @@ export interface Recipient {
   gap(this: void, gap: Gap): void;
 }
 
+/** Hands messages to the app. */
+export interface Delivery {
+  /** A message has its turn; or everything up to a place was delivered or passed over. */
+  add(this: void, item: Item): void;
+  /** Goes on, if it does not. */
+  resume(this: void): void;
+  /** Hands nothing on any more. Resolves when the app is done with the last message. */
+  end(this: void): Promise<void>;
+}
+
 /**
  * Hands messages to the app, one after the other. First a message is claimed, then shown, then the cursor is kept, then
  * it is acknowledged: so none is lost, and a page that ends between two of these steps leaves nothing worse behind than a
  * message that the next page is shown again.
  */
-export class Delivery {
-  readonly #recipient: Recipient;
-  readonly #items: Item[] = [];
-  #ended = false;
-  #running: Promise<void> | undefined;
+export function deliver({ listens, claim, show, save, shown, gap }: Recipient): Delivery {
+  const items: Item[] = [];
+  let ended = false;
+  let running: Promise<void> | undefined;
 
-  constructor(recipient: Recipient) {
-    this.#recipient = recipient;
-  }
-
-  /** A message has its turn; or everything up to a place was delivered or passed over. */
-  add(item: Item): void {
-    this.#items.push(item);
-    this.resume();
-  }
-
-  /** Goes on, if it does not. */
-  resume(): void {
-    this.#running ??= this.#run();
-  }
-
-  /** Hands nothing on any more. Resolves when the app is done with the last message. */
-  async end(): Promise<void> {
-    this.#ended = true;
-    await this.#running;
-  }
-
-  async #run(): Promise<void> {
-    const { listens, claim, show, save, shown, gap } = this.#recipient;
+  async function run(): Promise<void> {
     // What calls this is in the middle of something.
     await undefined;
-    for (let item = this.#items[0]; item && !this.#ended; item = this.#items[0]) {
+    for (let item = items[0]; item && !ended; item = items[0]) {
       if ("place" in item) {
         if (item.gap) {
           gap(item.gap);
@@ -67,7 +54,7 @@ export class Delivery {
         const place = placeOf(message);
         // Nobody but this socket brings a message that is not kept.
         const shows = !place || (await claim(place, sealed));
-        if (this.#ended) {
+        if (ended) {
           break;
         }
         if (shows) {
@@ -78,8 +65,23 @@ export class Delivery {
         }
         shown(message);
       }
-      this.#items.shift();
+      items.shift();
     }
-    this.#running = undefined;
+    running = undefined;
   }
+
+  const resume = (): void => {
+    running ??= run();
+  };
+  return {
+    add(item) {
+      items.push(item);
+      resume();
+    },
+    resume,
+    async end() {
+      ended = true;
+      await running;
+    },
+  };
 }

@@ -2,23 +2,22 @@ import type { AppState, Receipt } from "./actions.js";
 import { spread, windowOf } from "./backoff.js";
 import { type ServiceClock, serviceClock } from "./clock.js";
 import { connect, type Connection, failure, type Gap, type State, type StateChange } from "./connection.js";
-import { Delivery } from "./delivery.js";
+import { type Delivery, deliver } from "./delivery.js";
 import { type Environment, REAL, type SocketClass } from "./environment.js";
 import { TidingsError } from "./errors.js";
 import { type Announcement, type Message, read } from "./frames.js";
-import { get } from "./http.js";
 import { type Identity, identify, type Registration } from "./identity.js";
 import { receiptOf } from "./inbox.js";
 import { open } from "./jwe.js";
 import type { Position } from "./position.js";
-import { type CursorStore, IndexedDbStore, MemoryStore, type SharedStore } from "./store.js";
+import { type CursorStore, indexedDbStore, memoryStore, type SharedStore } from "./store.js";
 import { lead } from "./tabs.js";
 import { connectToken } from "./tokens.js";
 
 /** How long the app's `registration` function may take, and the store for each question, in milliseconds. */
 const REGISTER_WITHIN = 30_000;
 const STORE_WITHIN = 5_000;
-/** Two attempts to register are never closer than this, in milliseconds. */
+/** However often a device is woken, it wakes no more often than this, in milliseconds. */
 const FLOOR = 1_000;
 
 /** How a device connects and behaves. */
@@ -112,7 +111,10 @@ export class Device {
   #appState: AppState | undefined;
   #state: State = "closed";
   #asking = false;
-  #wake: (() => void) | undefined;
+  /** Ends the pause before the next attempt to register. */
+  #resume: (() => void) | undefined;
+  /** Until when it is not woken. */
+  #asleep = 0;
   #release: (() => void) | undefined;
   #ended: Promise<void> | undefined;
 
@@ -134,7 +136,7 @@ export class Device {
     this.#environment = environment;
     this.#clock = serviceClock(environment);
     this.#store =
-      typeof store === "object" ? store : store === "memory" ? new MemoryStore() : new IndexedDbStore(tabs !== "leader");
+      typeof store === "object" ? store : store === "memory" ? memoryStore() : indexedDbStore(tabs !== "leader");
   }
 
   /** The device's id, once it is known. */
@@ -215,8 +217,12 @@ export class Device {
 
   /** The network may be back: tries at once. By itself the device does so when the page becomes visible or online. */
   wake(): void {
-    this.#wake?.();
-    this.#connection?.wake();
+    const now = this.#environment.now();
+    if (now >= this.#asleep) {
+      this.#asleep = now + FLOOR;
+      this.#resume?.();
+      this.#connection?.wake();
+    }
   }
 
   /** Says goodbye, and ends the device for good. */
@@ -302,7 +308,14 @@ export class Device {
         this.#report(error);
         const retryIn = spread(windowOf(attempt), this.#environment.random());
         this.#tell({ state: "waiting", reason: "registration_failed", retryIn });
-        await this.#pause(retryIn);
+        await new Promise<void>((resolve) => {
+          const cancel = this.#environment.after(retryIn, resolve);
+          this.#resume = () => {
+            cancel();
+            resolve();
+          };
+        });
+        this.#closing.signal.throwIfAborted();
         this.#tell({ state: "connecting" });
       }
     }
@@ -348,7 +361,7 @@ export class Device {
       return;
     }
     const automatic = ack !== "manual";
-    const delivery = new Delivery({
+    const delivery = deliver({
       listens: () => this.#handlers.message.size > 0,
       claim: async (place, sealed) =>
         (await this.#keep((store) => store.claim?.(owner, place, sealed, "page"))) ?? true,
@@ -361,7 +374,7 @@ export class Device {
     this.#delivery = delivery;
     const how = { ...this.#options, WebSocket: this.#WebSocket, automatic };
     this.#connection = connect(this.#environment, this.#clock, how, identity, cursor, {
-      add: (item) => delivery.add(item),
+      add: delivery.add,
       emit: (name, event) => (name === "state" ? this.#tell(event as StateChange) : this.#emit(name, event as never)),
       appState: () => this.#appState,
       refused: () => this.#refused(),
@@ -396,7 +409,7 @@ export class Device {
 
   async #close(): Promise<void> {
     this.#closing.abort();
-    this.#wake?.();
+    this.#resume?.();
     await this.#stop();
     this.#tell({ state: "closed", reason: "asked" });
   }
@@ -448,7 +461,7 @@ export class Device {
     try {
       return await this.#within(STORE_WITHIN, work(this.#store));
     } catch (cause) {
-      this.#store = new MemoryStore();
+      this.#store = memoryStore();
       this.#report(new TidingsError("store_failed", String(cause), cause));
       return undefined;
     }
@@ -466,23 +479,6 @@ export class Device {
     }
   }
 
-  /** Waits; less where somebody wakes the device, or closes it. */
-  async #pause(time: number): Promise<void> {
-    const { now, after } = this.#environment;
-    const floor = now() + FLOOR;
-    const { signal } = this.#closing;
-    await new Promise<void>((resolve) => {
-      const cancel = after(time, resolve);
-      this.#wake = () => {
-        if (now() >= floor || signal.aborted) {
-          cancel();
-          resolve();
-        }
-      };
-    });
-    signal.throwIfAborted();
-  }
-
   async #open(sealed: string): Promise<Message> {
     const identity = this.#identity as Identity;
     const frame = read(await open(identity, sealed), identity.id);
@@ -492,11 +488,25 @@ export class Device {
     return frame;
   }
 
-  async #get(path: string): Promise<Record<string, unknown>> {
-    if (!this.#identity) {
-      throw new TidingsError("unreachable", "not registered yet");
+  /** Asks the HTTP API. Throws the service's own error (RFC 9457), or `unreachable`. */
+  async #get(path: string): Promise<Fields> {
+    let response: Response;
+    let answer: Fields;
+    try {
+      const token = await connectToken(this.#identity as Identity, this.#clock.now());
+      const headers = { authorization: `Bearer ${token}` };
+      response = await fetch(`${this.#options.apiUrl}/v1/inbox${path}`, { headers });
+      answer = await response.json();
+    } catch (cause) {
+      throw new TidingsError("unreachable", String(cause), cause);
     }
-    const token = await connectToken(this.#identity, this.#clock.now());
-    return get(`${this.#options.apiUrl}/v1/inbox${path}`, token);
+    if (!response.ok) {
+      // API Gateway itself has other words.
+      const { code = "unexpected", detail = response.status, requestId } = answer;
+      throw new TidingsError(String(code), String(detail), undefined, requestId as string | undefined);
+    }
+    return answer;
   }
 }
+
+type Fields = Record<string, unknown>;

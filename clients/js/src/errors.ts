@@ -28,11 +28,11 @@ export type ErrorCode =
 export class TidingsError extends Error {
   override readonly name = "TidingsError";
   /** Stable, for programs. */
-  readonly code: ErrorCode;
+  declare readonly code: ErrorCode;
   /** For people. */
-  readonly detail: string;
+  declare readonly detail: string;
   /** Under which the service logged it, where the service said so. */
-  readonly requestId: string | undefined;
+  declare readonly requestId: string | undefined;
 
   constructor(code: ErrorCode, detail: string, cause?: unknown, requestId?: string) {
     super(`${code}: ${detail}`, { cause });

@@ -16,7 +16,7 @@
 import { TidingsError } from "./errors.js";
 import { type Message, placeOf, read } from "./frames.js";
 import { keyIdOf, open } from "./jwe.js";
-import { IndexedDbStore, type SharedStore } from "./store.js";
+import { indexedDbStore, type SharedStore } from "./store.js";
 
 export { type ErrorCode, TidingsError } from "./errors.js";
 export type { Json, Message } from "./frames.js";
@@ -31,7 +31,7 @@ export type { Json, Message } from "./frames.js";
  */
 export async function receivePush(
   sealed: string,
-  { store = new IndexedDbStore(false) }: { store?: SharedStore } = {},
+  { store = indexedDbStore(false) }: { store?: SharedStore } = {},
 ): Promise<Message | null> {
   // `<device>.<root key version>.<generation>.enc`; a device's id may have dots.
   const device = keyIdOf(sealed)?.split(".").slice(0, -3).join(".");

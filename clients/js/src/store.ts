@@ -35,16 +35,14 @@ export interface SharedStore extends CursorStore {
 }
 
 /** Keeps the cursor as long as the page lives. */
-export class MemoryStore implements CursorStore {
-  readonly #cursors = new Map<string, Position>();
-
-  load(owner: string): Position | undefined {
-    return this.#cursors.get(owner);
-  }
-
-  save(owner: string, cursor: Position): void {
-    this.#cursors.set(owner, cursor);
-  }
+export function memoryStore(): CursorStore {
+  const cursors = new Map<string, Position>();
+  return {
+    load: (owner) => cursors.get(owner),
+    save: (owner, cursor) => {
+      cursors.set(owner, cursor);
+    },
+  };
 }
 
 /** So many places of a mailbox are remembered as shown, with their frames. */
@@ -56,6 +54,7 @@ const CURSORS = "cursors";
 const IDENTITIES = "identities";
 /** By owner, epoch and seq. */
 const SHOWN = "shown";
+const STORES = [CURSORS, IDENTITIES, SHOWN];
 
 interface Shown {
   readonly by: ShownBy;
@@ -68,120 +67,115 @@ type Stores = (name: string) => IDBObjectStore;
  * IndexedDB, shared by all pages and the service worker of an origin. With `perPage`, a page keeps a cursor of its own in
  * `sessionStorage` too, which outlives a reload; the shared one is where a new page begins.
  */
-export class IndexedDbStore implements SharedStore {
-  readonly #perPage: boolean;
-  #opening: Promise<IDBDatabase> | undefined;
-  #database: IDBDatabase | undefined;
+export function indexedDbStore(perPage: boolean): SharedStore {
+  let opening: Promise<IDBDatabase> | undefined;
+  let opened: IDBDatabase | undefined;
 
-  constructor(perPage: boolean) {
-    this.#perPage = perPage;
-  }
-
-  async load(owner: string): Promise<Position | undefined> {
-    const own = this.#perPage && sessionStorage.getItem(OWN + owner);
-    return own ? JSON.parse(own) : this.#ask(CURSORS, (cursors) => cursors.get(owner));
-  }
-
-  save(owner: string, cursor: Position): Promise<void> {
-    if (this.#perPage) {
-      sessionStorage.setItem(OWN + owner, JSON.stringify(cursor));
-    }
-    return this.#write((stores) => {
-      // The page may be gone before the transaction would end by itself.
-      stores(CURSORS).put(cursor, owner).transaction?.commit();
-    });
-  }
-
-  async claim(owner: string, place: Position, sealed: string, by: ShownBy): Promise<boolean> {
-    const { epoch, seq } = place;
-    let shows = true;
-    await this.#write((stores) => {
-      const shown = stores(SHOWN);
-      const before: IDBRequest<Shown | undefined> = shown.get([owner, epoch, seq]);
-      before.onsuccess = () => {
-        if (before.result) {
-          // Each page shows what other pages show.
-          shows &&= by === "page" && before.result.by === by;
-        } else {
-          shown.put({ by, sealed } satisfies Shown, [owner, epoch, seq]);
+  function open(): Promise<IDBDatabase> {
+    if (!opening) {
+      const request = indexedDB.open("tidings", 1);
+      request.onupgradeneeded = () => {
+        for (const name of STORES) {
+          request.result.createObjectStore(name);
         }
       };
-      shown.delete(IDBKeyRange.bound([owner], [owner, epoch, seq - KEPT]));
-      if (by === "push") {
-        const cursor: IDBRequest<Position | undefined> = stores(CURSORS).get(owner);
-        cursor.onsuccess = () => {
-          shows &&= compare(place, cursor.result) > 0;
+      opening = result(request).then((database) => {
+        opened = database;
+        // A newer version in another page, or a person who clears the site's data: the next one opens it again.
+        database.onversionchange = database.onclose = () => {
+          database.close();
+          opened = opening = undefined;
         };
-      }
-    });
-    return shows;
+        return database;
+      });
+    }
+    return opening;
   }
 
-  async kept(owner: string, after: Position, end: Position): Promise<readonly string[]> {
-    const range = IDBKeyRange.bound([owner, after.epoch, after.seq], [owner, end.epoch, end.seq], true);
-    const shown = await this.#ask<Shown[]>(SHOWN, (store) => store.getAll(range));
-    return shown.map(({ sealed }) => sealed);
-  }
-
-  identity(name: string): Promise<Identity | undefined> {
-    return this.#ask(IDENTITIES, (identities) => identities.get(name));
-  }
-
-  keepIdentity(identity: Identity, names: readonly string[]): Promise<void> {
-    return this.#write((stores) => {
-      for (const name of names) {
-        stores(IDENTITIES).put(identity, name);
-      }
-    });
-  }
-
-  forget(owner: string, names: readonly string[]): Promise<void> {
-    sessionStorage.removeItem(OWN + owner);
-    return this.#write((stores) => {
-      stores(CURSORS).delete(owner);
-      stores(SHOWN).delete(IDBKeyRange.bound([owner], [owner, []]));
-      for (const name of names) {
-        stores(IDENTITIES).delete(name);
-      }
-    });
-  }
-
-  async #ask<T>(name: string, ask: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
-    const database = this.#database ?? (await this.#open());
-    return result(ask(database.transaction(name).objectStore(name)));
+  async function ask<T>(name: string, question: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+    const database = await open();
+    return result(question(database.transaction(name).objectStore(name)));
   }
 
   /** Writes at once where the database is open: nothing comes between what a handler did and what is written here. */
-  #write(change: (stores: Stores) => void): Promise<void> {
-    const write = (database: IDBDatabase): Promise<void> =>
+  function write(change: (stores: Stores) => void): Promise<void> {
+    const begin = (database: IDBDatabase): Promise<void> =>
       new Promise((resolve, reject) => {
-        const transaction = database.transaction([CURSORS, IDENTITIES, SHOWN], "readwrite");
+        const transaction = database.transaction(STORES, "readwrite");
         transaction.oncomplete = () => resolve();
         transaction.onabort = () => reject(transaction.error);
         change((name) => transaction.objectStore(name));
       });
-    return this.#database ? write(this.#database) : this.#open().then(write);
+    return opened ? begin(opened) : open().then(begin);
   }
 
-  async #open(): Promise<IDBDatabase> {
-    if (!this.#opening) {
-      const opening = indexedDB.open("tidings", 1);
-      opening.onupgradeneeded = () => {
-        for (const name of [CURSORS, IDENTITIES, SHOWN]) {
-          opening.result.createObjectStore(name);
+  return {
+    async load(owner) {
+      const own = perPage && sessionStorage.getItem(OWN + owner);
+      return own ? JSON.parse(own) : ask(CURSORS, (cursors) => cursors.get(owner));
+    },
+
+    save(owner, cursor) {
+      if (perPage) {
+        sessionStorage.setItem(OWN + owner, JSON.stringify(cursor));
+      }
+      return write((stores) => {
+        // The page may be gone before the transaction would end by itself.
+        stores(CURSORS).put(cursor, owner).transaction?.commit();
+      });
+    },
+
+    async claim(owner, place, sealed, by) {
+      const { epoch, seq } = place;
+      let shows = true;
+      await write((stores) => {
+        const shown = stores(SHOWN);
+        const before: IDBRequest<Shown | undefined> = shown.get([owner, epoch, seq]);
+        before.onsuccess = () => {
+          if (before.result) {
+            // Each page shows what other pages show.
+            shows &&= by === "page" && before.result.by === by;
+          } else {
+            shown.put({ by, sealed } satisfies Shown, [owner, epoch, seq]);
+          }
+        };
+        shown.delete(IDBKeyRange.bound([owner], [owner, epoch, seq - KEPT]));
+        if (by === "push") {
+          const cursor: IDBRequest<Position | undefined> = stores(CURSORS).get(owner);
+          cursor.onsuccess = () => {
+            shows &&= compare(place, cursor.result) > 0;
+          };
         }
-      };
-      this.#opening = result(opening);
-    }
-    const database = await this.#opening;
-    this.#database = database;
-    // A newer version in another page, or a person who clears the site's data: the next one opens it again.
-    database.onversionchange = database.onclose = () => {
-      database.close();
-      this.#database = this.#opening = undefined;
-    };
-    return database;
-  }
+      });
+      return shows;
+    },
+
+    async kept(owner, after, end) {
+      const range = IDBKeyRange.bound([owner, after.epoch, after.seq], [owner, end.epoch, end.seq], true);
+      const shown = await ask<Shown[]>(SHOWN, (store) => store.getAll(range));
+      return shown.map(({ sealed }) => sealed);
+    },
+
+    identity: (name) => ask(IDENTITIES, (identities) => identities.get(name)),
+
+    keepIdentity: (identity, names) =>
+      write((stores) => {
+        for (const name of names) {
+          stores(IDENTITIES).put(identity, name);
+        }
+      }),
+
+    forget(owner, names) {
+      sessionStorage.removeItem(OWN + owner);
+      return write((stores) => {
+        stores(CURSORS).delete(owner);
+        stores(SHOWN).delete(IDBKeyRange.bound([owner], [owner, []]));
+        for (const name of names) {
+          stores(IDENTITIES).delete(name);
+        }
+      });
+    },
+  };
 }
 
 /** The outcome of one request. */

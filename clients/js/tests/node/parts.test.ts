@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { type Action, ack } from "../../src/actions.js";
 import { spread, windowOf } from "../../src/backoff.js";
 import { serviceClock } from "../../src/clock.js";
-import { Confirmations, KEPT } from "../../src/confirmations.js";
+import { confirmations, KEPT } from "../../src/on.js";
 import { REAL } from "../../src/environment.js";
 import { compare, later } from "../../src/position.js";
 
@@ -45,53 +45,53 @@ const of = (seq: number): Action => ack({ id: String(seq), epoch: 7, seq });
 const upTo = (seq: number): Action => ack({ epoch: 7, seq });
 
 test("only confirmations are kept", () => {
-  const confirmations = new Confirmations();
-  confirmations.keep({ action: "ping" });
-  confirmations.keep({ action: "sync", epoch: 7, seq: 1 });
-  confirmations.keep({ action: "state", state: "foreground" });
-  confirmations.keep(of(1));
-  assert.deepEqual(confirmations.takeUnsaid(), [of(1)]);
-  assert.deepEqual(confirmations.takeUnsaid(), []);
+  const on = confirmations();
+  on.keep({ action: "ping" });
+  on.keep({ action: "sync", epoch: 7, seq: 1 });
+  on.keep({ action: "state", state: "foreground" });
+  on.keep(of(1));
+  assert.deepEqual(on.takeUnsaid(), [of(1)]);
+  assert.deepEqual(on.takeUnsaid(), []);
 });
 
 test("what was said is in doubt until a later ping is answered and some seconds more", () => {
-  const confirmations = new Confirmations();
-  confirmations.said(of(1), 0);
-  confirmations.said(of(2), 20_000);
-  confirmations.said(of(3), 30_000);
-  confirmations.said(of(4), 31_000);
-  confirmations.arrivedBefore(31_000);
-  confirmations.doubt(35_000, undefined);
+  const on = confirmations();
+  on.said(of(1), 0);
+  on.said(of(2), 20_000);
+  on.said(of(3), 30_000);
+  on.said(of(4), 31_000);
+  on.arrivedBefore(31_000);
+  on.doubt(35_000, undefined);
   // 3 has arrived, but a moment ago; of 4 nothing is known.
-  assert.deepEqual(confirmations.takeUnsaid(), [of(3), of(4)]);
+  assert.deepEqual(on.takeUnsaid(), [of(3), of(4)]);
 });
 
 test("a silent connection leaves everything in doubt, oldest first", () => {
-  const confirmations = new Confirmations();
-  confirmations.said(of(1), 0);
-  confirmations.keep(of(2));
-  confirmations.doubt(300_000, undefined);
-  assert.deepEqual(confirmations.takeUnsaid(), [of(1), of(2)]);
+  const on = confirmations();
+  on.said(of(1), 0);
+  on.keep(of(2));
+  on.doubt(300_000, undefined);
+  assert.deepEqual(on.takeUnsaid(), [of(1), of(2)]);
 });
 
 test("what one word sums up is not said again, but for what was read", () => {
-  const confirmations = new Confirmations();
+  const on = confirmations();
   const read: Action = { action: "read", id: "1", epoch: 7, seq: 1 };
   for (const action of [of(1), read, of(2), upTo(2), of(3)]) {
-    confirmations.said(action, 0);
+    on.said(action, 0);
   }
-  confirmations.doubt(0, { epoch: 7, seq: 2 });
-  assert.deepEqual(confirmations.takeUnsaid(), [read, of(3)]);
+  on.doubt(0, { epoch: 7, seq: 2 });
+  assert.deepEqual(on.takeUnsaid(), [read, of(3)]);
 });
 
 test("neither kind grows without bound", () => {
-  const confirmations = new Confirmations();
+  const on = confirmations();
   for (let seq = 0; seq <= KEPT; seq += 1) {
-    confirmations.said(of(seq), 0);
-    confirmations.keep(of(seq));
+    on.said(of(seq), 0);
+    on.keep(of(seq));
   }
-  confirmations.doubt(0, undefined);
-  const unsaid = confirmations.takeUnsaid();
+  on.doubt(0, undefined);
+  const unsaid = on.takeUnsaid();
   assert.equal(unsaid.length, KEPT);
   assert.deepEqual(unsaid.at(-1), of(KEPT));
 });
