@@ -1,11 +1,11 @@
-import { type Action, ack, type AppState } from "./actions.js";
+import { type Action, type AppState, ack } from "./actions.js";
 import { LONGEST, spread, windowOf } from "./backoff.js";
 import type { ServiceClock } from "./clock.js";
 import { confirmations } from "./confirmations.js";
 import { dial, leave, type Target } from "./dial.js";
 import type { Environment, Socket, SocketClass } from "./environment.js";
 import { TidingsError } from "./errors.js";
-import { type Announcement, type Frame, parse, placeOf, type Received, read, type Reconnect } from "./frames.js";
+import { type Announcement, type Frame, parse, placeOf, type Received, type Reconnect, read } from "./frames.js";
 import type { Identity } from "./identity.js";
 import { Inbox, type Step } from "./inbox.js";
 import { open } from "./jwe.js";
@@ -405,7 +405,10 @@ export function connect(
   // -- Hearing -------------------------------------------------------------------------------------------------------
 
   function queue(line: Line, work: () => void | Promise<void>): void {
-    line.work = line.work.then(work).then(arm).catch((cause) => emit("error", failure(cause)));
+    line.work = line.work
+      .then(work)
+      .then(arm)
+      .catch((cause) => emit("error", failure(cause)));
   }
 
   function serves(line: Line): boolean {

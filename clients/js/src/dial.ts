@@ -31,14 +31,16 @@ export function dial(
   };
   const fail = (): void => settle(undefined, done);
   const cancel = after(within, fail);
-  target.then(({ url, protocols }) => {
-    if (pending) {
-      const opening = new WebSocket(url, protocols);
-      socket = opening;
-      opening.onopen = () => settle(opening, done);
-      opening.onclose = opening.onerror = fail;
-    }
-  }).catch(fail);
+  target
+    .then(({ url, protocols }) => {
+      if (pending) {
+        const opening = new WebSocket(url, protocols);
+        socket = opening;
+        opening.onopen = () => settle(opening, done);
+        opening.onclose = opening.onerror = fail;
+      }
+    })
+    .catch(fail);
   return () => settle(undefined, () => {});
 }
 

@@ -1,9 +1,12 @@
+/** As a method, so that handlers of narrower events will do: those of `ws` are not those of browsers. */
+type SocketHandler<Event> = { handle(event: Event): void }["handle"] | null;
+
 /** What a device needs of a WebSocket: the class of browsers, of Node 22, or of the package `ws`. */
 export interface Socket {
-  onopen: ((event: never) => void) | null;
-  onmessage: ((event: { data: unknown }) => void) | null;
-  onclose: ((event: never) => void) | null;
-  onerror: ((event: never) => void) | null;
+  onopen: SocketHandler<unknown>;
+  onmessage: SocketHandler<{ data: unknown }>;
+  onclose: SocketHandler<unknown>;
+  onerror: SocketHandler<unknown>;
   readonly readyState: number;
   send(text: string): void;
   close(): void;

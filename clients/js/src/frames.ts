@@ -114,18 +114,22 @@ function isLike(value: unknown, example: unknown): boolean {
     return Array.isArray(value) && value.every((item) => isLike(item, 0));
   }
   // JSON has any number; what JavaScript cannot count exactly is no place and no time.
-  return typeof example === "number" ? Number.isSafeInteger(value) && (value as number) >= 0 : typeof value === typeof example;
+  return typeof example === "number"
+    ? Number.isSafeInteger(value) && (value as number) >= 0
+    : typeof value === typeof example;
 }
 
 /** Reads what a frame said; `undefined` where that is no JSON, or nothing that this version knows. */
 export function parse(text: string): Frame | undefined {
   try {
     const frame = JSON.parse(text) as Fields;
-    const kind = KINDS.get(frame["type"]);
+    const kind = KINDS.get(frame.type);
     // Both or none of them.
-    const place = (frame["epoch"] ?? frame["seq"]) === undefined ? {} : { epoch: 0, seq: 0 };
+    const place = (frame.epoch ?? frame.seq) === undefined ? {} : { epoch: 0, seq: 0 };
     const fields = Object.entries({ ...kind, ...place, deviceId: "" });
-    return kind && fields.every(([name, example]) => isLike(frame[name], example)) ? (frame as unknown as Frame) : undefined;
+    return kind && fields.every(([name, example]) => isLike(frame[name], example))
+      ? (frame as unknown as Frame)
+      : undefined;
   } catch {
     return undefined;
   }

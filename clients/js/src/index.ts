@@ -15,7 +15,15 @@
 
 export type { AppState } from "./actions.js";
 export type { Gap, State, StateChange } from "./connection.js";
-export { Device, type DeviceEvents, type DeviceOptions, type Handler, type InboxMessage, type InboxPage, type Unread } from "./device.js";
+export {
+  Device,
+  type DeviceEvents,
+  type DeviceOptions,
+  type Handler,
+  type InboxMessage,
+  type InboxPage,
+  type Unread,
+} from "./device.js";
 export type { Environment, Socket, SocketClass } from "./environment.js";
 export { type ErrorCode, TidingsError } from "./errors.js";
 export type { Announcement, Json, Message } from "./frames.js";

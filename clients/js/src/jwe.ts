@@ -11,10 +11,13 @@ export type ContentKeys = Pick<Identity, "contentKid" | "mac" | "cipher">;
 /** The header's `kid`, where the frame asks for what frames have, and for nothing else. Unauthenticated. */
 export function keyIdOf(sealed: string): string | undefined {
   try {
-    const header = JSON.parse(text(decode(sealed.split(".", 1)[0] as string) as BufferSource)) as Record<string, unknown>;
+    const header = JSON.parse(text(decode(sealed.split(".", 1)[0] as string) as BufferSource)) as Record<
+      string,
+      unknown
+    >;
     // No `zip`, no `crit`: what is not understood must not be ignored.
-    return header["alg"] === "dir" && header["enc"] === "A256CBC-HS512" && Object.keys(header).length === 3
-      ? String(header["kid"])
+    return header.alg === "dir" && header.enc === "A256CBC-HS512" && Object.keys(header).length === 3
+      ? String(header.kid)
       : undefined;
   } catch {
     return undefined;

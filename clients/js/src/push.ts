@@ -20,6 +20,9 @@ import { indexedDbStore, type SharedStore } from "./store.js";
 
 export { type ErrorCode, TidingsError } from "./errors.js";
 export type { Json, Message } from "./frames.js";
+export type { Identity } from "./identity.js";
+export type { Position } from "./position.js";
+export type { CursorStore, SharedStore, ShownBy } from "./store.js";
 
 /**
  * Opens the sealed frame that a push brought, with the keys that a page of this origin has kept in IndexedDB when its

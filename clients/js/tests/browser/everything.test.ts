@@ -8,7 +8,7 @@ import { Random } from "../random.js";
 import { app, browse, range, serve, shown, Twin, until } from "./harness.js";
 
 const MESSAGES = 1_000;
-const SEED = Number(process.env["SEED"] ?? 4);
+const SEED = Number(process.env.SEED ?? 4);
 /** So many are sent at the same time, at most: an app's backend has more than one hand. */
 const HANDS = 2;
 /** So far the page may be behind, where the network is on: a page that is busy is the one that is disturbed. */
@@ -17,7 +17,10 @@ const BEHIND = 40;
 /** What went wrong on a page: only `refused` may, while the network is off. */
 async function checkErrors(page: Page): Promise<void> {
   const errors = await page.evaluate(() => (globalThis as unknown as { errors: string[] }).errors);
-  assert.deepEqual(errors.filter((error) => !error.startsWith("refused")), []);
+  assert.deepEqual(
+    errors.filter((error) => !error.startsWith("refused")),
+    [],
+  );
 }
 
 test("every message is shown once and in order, whatever happens", async (t) => {
@@ -45,11 +48,15 @@ test("every message is shown once and in order, whatever happens", async (t) => 
     }
   };
   const sending = Promise.all(range(1, HANDS).map(hand));
-  const watching = until(async () => {
-    // A page that is being reloaded has nothing to say.
-    seen = (await shown(page).catch(() => [])).at(-1) ?? seen;
-    return seen >= MESSAGES;
-  }, "the last message", 170);
+  const watching = until(
+    async () => {
+      // A page that is being reloaded has nothing to say.
+      seen = (await shown(page).catch(() => [])).at(-1) ?? seen;
+      return seen >= MESSAGES;
+    },
+    "the last message",
+    170,
+  );
 
   let over = false;
   const cutting = (async () => {

@@ -57,7 +57,7 @@ export class Twin {
 
   /** `TIDINGS` says which program; otherwise it is built from this repository. */
   static async start(t: TestContext, ...options: string[]): Promise<Twin> {
-    const [program = "", ...rest] = (process.env["TIDINGS"] ?? "cargo run --quiet --locked --").split(" ");
+    const [program = "", ...rest] = (process.env.TIDINGS ?? "cargo run --quiet --locked --").split(" ");
     const ports = ["--http-port", "0", "--socket-port", "0", "--aws-port", "0"];
     const child = spawn(program, [...rest, "up", ...ports, "--log", "error", ...options], {
       cwd: REPOSITORY,
@@ -94,13 +94,13 @@ export class Twin {
   /** Sends a message; answers with its id. */
   async send(alias: string, alert: string): Promise<string> {
     const sent = await this.#ask("POST", `${this.http}/v1/messages`, { audiences: [alias], alert });
-    return sent["requestId"] as string;
+    return sent.requestId as string;
   }
 
   /** What became of a message of one recipient. */
   async trail(id: string): Promise<{ state: string; epoch: number; seq: number }> {
     const trail = await this.#ask("GET", `${this.http}/v1/messages/${id}`);
-    return (trail["recipients"] as { state: string; epoch: number; seq: number }[])[0] as never;
+    return (trail.recipients as { state: string; epoch: number; seq: number }[])[0] as never;
   }
 
   /** Cuts the socket that the next frame travels on after so many have passed, in either direction. */
@@ -111,13 +111,13 @@ export class Twin {
   /** How many sockets were cut. */
   async cuts(): Promise<number> {
     const told = await this.#ask("GET", `${this.aws}/_tidings/faults`);
-    return (told["injected"] as Record<string, number>)["drop-socket"] ?? 0;
+    return (told.injected as Record<string, number>)["drop-socket"] ?? 0;
   }
 }
 
 /** Every folder of PATH is looked through. */
 function find(program: string): string {
-  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
+  for (const folder of (process.env.PATH ?? "").split(delimiter)) {
     const path = join(folder, program);
     try {
       accessSync(path, constants.X_OK);
@@ -143,7 +143,10 @@ export async function serve(t: TestContext, files: Record<string, string>): Prom
   const server = createServer((request, response) => {
     const file = all[new URL(request.url ?? "/", "http://x").pathname];
     const type = request.url?.includes(".js") ? "text/javascript" : "text/html";
-    response.writeHead(file === undefined ? 404 : 200, { "content-type": `${type}; charset=utf-8`, "cache-control": "no-store" });
+    response.writeHead(file === undefined ? 404 : 200, {
+      "content-type": `${type}; charset=utf-8`,
+      "cache-control": "no-store",
+    });
     response.end(file);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

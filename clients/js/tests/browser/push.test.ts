@@ -56,7 +56,10 @@ test("socket and push never show the same message", async (t) => {
   await context.grantPermissions(["notifications"], { origin });
   const page = await context.newPage();
   await page.goto(origin);
-  await until(async () => page.evaluate(() => (globalThis as never as { device: { state: string } }).device.state === "online"), "the page");
+  await until(
+    async () => page.evaluate(() => (globalThis as never as { device: { state: string } }).device.state === "online"),
+    "the page",
+  );
   await page.goto(`${origin}/away`);
   const session = await context.newCDPSession(page);
   const id = await registrationId(session);

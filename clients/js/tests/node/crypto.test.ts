@@ -73,7 +73,11 @@ test("a registration that makes no device is refused", async () => {
     { id: DEVICE, keys: { content: { ...content, kid: "x" }, token } },
   ];
   for (const registration of wrong) {
-    await assert.rejects(identify(registration as Registration), { code: "bad_registration" }, JSON.stringify(registration));
+    await assert.rejects(
+      identify(registration as Registration),
+      { code: "bad_registration" },
+      JSON.stringify(registration),
+    );
   }
 });
 
@@ -120,19 +124,42 @@ test("frames are what they should be, or nothing", () => {
     assert.equal(parse(JSON.stringify(frame)), undefined, "without a device");
   }
   const wrong: unknown[] = [
-    null, 1, "text", [], {}, { type: "dance" }, { type: "toString" }, { type: "__proto__" }, { type: ["message"], id: "m" },
-    { type: "message" }, { type: "message", id: 1 }, { type: "message", id: "m", seq: 1 }, { type: "message", id: "m", epoch: 1 },
-    { type: "message", id: "m", epoch: -1, seq: 1 }, { type: "message", id: "m", epoch: 1.5, seq: 1 },
-    { type: "message", id: "m", epoch: 2 ** 53, seq: 1 }, { type: "message", id: "m", epoch: "1", seq: "1" },
-    { type: "synced", epoch: 1, seq: 1, recovered: true, more: false }, { type: "synced", epoch: 1, seq: 1, recovered: 1, more: 0, posted: [] },
-    { type: "synced", epoch: 1, seq: 1, recovered: true, more: false, posted: ["1"] }, { type: "synced", recovered: true, more: false, posted: [] },
-    { type: "pong", epoch: 1, seq: 1, serverTime: 1 }, { type: "pong", epoch: 1, seq: 1, serverTime: 1, nextPing: null },
-    { type: "pong", serverTime: 1, nextPing: 1 }, { type: "error", code: 1, detail: "d" }, { type: "reconnect", code: "c", after: "soon" },
+    null,
+    1,
+    "text",
+    [],
+    {},
+    { type: "dance" },
+    { type: "toString" },
+    { type: "__proto__" },
+    { type: ["message"], id: "m" },
+    { type: "message" },
+    { type: "message", id: 1 },
+    { type: "message", id: "m", seq: 1 },
+    { type: "message", id: "m", epoch: 1 },
+    { type: "message", id: "m", epoch: -1, seq: 1 },
+    { type: "message", id: "m", epoch: 1.5, seq: 1 },
+    { type: "message", id: "m", epoch: 2 ** 53, seq: 1 },
+    { type: "message", id: "m", epoch: "1", seq: "1" },
+    { type: "synced", epoch: 1, seq: 1, recovered: true, more: false },
+    { type: "synced", epoch: 1, seq: 1, recovered: 1, more: 0, posted: [] },
+    { type: "synced", epoch: 1, seq: 1, recovered: true, more: false, posted: ["1"] },
+    { type: "synced", recovered: true, more: false, posted: [] },
+    { type: "pong", epoch: 1, seq: 1, serverTime: 1 },
+    { type: "pong", epoch: 1, seq: 1, serverTime: 1, nextPing: null },
+    { type: "pong", serverTime: 1, nextPing: 1 },
+    { type: "error", code: 1, detail: "d" },
+    { type: "reconnect", code: "c", after: "soon" },
   ];
   for (const frame of wrong) {
-    const text = JSON.stringify(typeof frame === "object" && frame && !Array.isArray(frame) ? { ...frame, deviceId: "d" } : frame);
+    const text = JSON.stringify(
+      typeof frame === "object" && frame && !Array.isArray(frame) ? { ...frame, deviceId: "d" } : frame,
+    );
     assert.equal(parse(text), undefined, text);
-    assert.throws(() => read(text, "d"), (error) => error instanceof TidingsError && error.code === "unexpected");
+    assert.throws(
+      () => read(text, "d"),
+      (error) => error instanceof TidingsError && error.code === "unexpected",
+    );
   }
   assert.equal(parse("not JSON"), undefined);
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { WebSocket } from "ws";
-import { Device, type DeviceOptions } from "../../src/device.js";
+import { Device } from "../../src/device.js";
 import type { Message } from "../../src/frames.js";
 import type { Position } from "../../src/position.js";
 import type { CursorStore } from "../../src/store.js";
@@ -41,7 +41,7 @@ test("asks for what it missed and acknowledges what the app was shown", async (t
   const store = new Kept(2);
   const device = service.start(t, { store });
   const peer = await service.accept();
-  assert.equal(peer.claims["sub"], DEVICE);
+  assert.equal(peer.claims.sub, DEVICE);
   assert.equal(peer.inQuery, false);
   assert.deepEqual(await peer.hear(), sync(2));
   peer.message(3);
@@ -49,7 +49,10 @@ test("asks for what it missed and acknowledges what the app was shown", async (t
   peer.synced(4, [3, 4]);
   // What it took in an earlier life, should the words be lost that it said of it then.
   const said = [await peer.hear(), await peer.hear(), await peer.hear()];
-  assert.deepEqual(said.filter((action) => "id" in action), [ack(3), ack(4)]);
+  assert.deepEqual(
+    said.filter((action) => "id" in action),
+    [ack(3), ack(4)],
+  );
   assert.equal(said.filter((action) => !("id" in action)).length, 1);
   // A redelivery is confirmed again and not shown.
   peer.message(4);
@@ -202,7 +205,13 @@ test("a handler that fails is told of, and breaks nothing", async (t) => {
   peer.message(2);
   assert.deepEqual(await peer.hear(), ack(2));
   await service.showed(1, 2);
-  assert.deepEqual(service.errors.map(({ code, cause }) => [code, cause]), [["handler_failed", oops], ["handler_failed", oops]]);
+  assert.deepEqual(
+    service.errors.map(({ code, cause }) => [code, cause]),
+    [
+      ["handler_failed", oops],
+      ["handler_failed", oops],
+    ],
+  );
 });
 
 test("a failed handler of errors is not told of itself for ever", async (t) => {
@@ -226,7 +235,11 @@ test("a failed handler of errors is not told of itself for ever", async (t) => {
 
 test("without anybody who listens to errors, a handler's is said aloud", async (t) => {
   const service = await Service.start(t);
-  const device = new Device({ url: service.url, registration: { id: DEVICE, keys: service.keys }, WebSocket } as DeviceOptions);
+  const device = new Device({
+    url: service.url,
+    registration: { id: DEVICE, keys: service.keys },
+    WebSocket,
+  });
   t.after(() => device.close());
   const complaints: unknown[] = [];
   t.mock.method(console, "error", (error: unknown) => complaints.push(error));
@@ -238,7 +251,7 @@ test("without anybody who listens to errors, a handler's is said aloud", async (
   await peer.upToDate(0);
   peer.message(1);
   await until(() => complaints.length === 1);
-  assert.equal(String(complaints[0]), "TidingsError: handler_failed: Error: oops");
+  assert.equal(String(complaints[0]), "Error: oops");
 });
 
 test("what is not sealed for it is never a message", async (t) => {
@@ -537,7 +550,7 @@ test("with tokenIn: query, the token is never anywhere else", async (t) => {
     service.always = undefined;
     await service.timeUntilCalled(device);
     const claims = await service.refuse();
-    assert.equal(claims["sub"], DEVICE);
+    assert.equal(claims.sub, DEVICE);
     await until(() => service.states.filter((state) => state === "waiting: unreachable").length === attempt + 1);
   }
   await service.timeUntilCalled(device);
@@ -561,7 +574,10 @@ test("keys that the service refuses are asked for anew, ever more rarely", async
     asks.push(asked);
   }
   assert.deepEqual(asks, [1, 1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4]);
-  assert.deepEqual(service.errors.map(({ code }) => code), ["refused", "refused", "refused"]);
+  assert.deepEqual(
+    service.errors.map(({ code }) => code),
+    ["refused", "refused", "refused"],
+  );
   await service.timeUntilCalled(device);
   await (await service.accept()).upToDate(0);
   await until(() => device.state === "online");
@@ -607,9 +623,16 @@ test("an app that cannot register is asked again, and a registration that is non
   await until(() => device.state === "waiting");
   await service.timeUntilCalled(device);
   await (await service.accept()).upToDate(0);
-  assert.deepEqual(service.errors.map(({ code }) => code), ["registration_failed", "registration_failed"]);
+  assert.deepEqual(
+    service.errors.map(({ code }) => code),
+    ["registration_failed", "registration_failed"],
+  );
 
-  const other = new Device({ url: service.url, registration: { id: "x", keys: service.keys }, WebSocket } as DeviceOptions);
+  const other = new Device({
+    url: service.url,
+    registration: { id: "x", keys: service.keys },
+    WebSocket,
+  });
   const states: unknown[] = [];
   other.on("state", (change) => void states.push(change));
   other.start();
@@ -632,7 +655,7 @@ test("a wrong clock is corrected by the backend and by pongs", async (t) => {
   const serverTime = Math.floor(Date.now() / 1_000);
   const device = service.start(t, { registration: { id: DEVICE, keys: service.keys, serverTime } });
   let peer = await service.accept();
-  const iat = peer.claims["iat"] as number;
+  const iat = peer.claims.iat as number;
   assert.ok(Math.abs(iat + 30 - serverTime) < 5, `${iat} for ${serverTime}`);
   await peer.upToDate(0);
   peer.pong(0, { serverTime: serverTime + 1_000 });
@@ -642,7 +665,7 @@ test("a wrong clock is corrected by the backend and by pongs", async (t) => {
   await until(() => device.state === "waiting");
   const later = await service.timeUntilCalled(device);
   peer = await service.accept();
-  assert.ok(Math.abs((peer.claims["iat"] as number) + 30 - serverTime - 1_000 - later / 1_000) < 5);
+  assert.ok(Math.abs((peer.claims.iat as number) + 30 - serverTime - 1_000 - later / 1_000) < 5);
 });
 
 test("a store that fails, or never answers, is told of once and done without", async (t) => {
@@ -672,15 +695,24 @@ test("a store that fails, or never answers, is told of once and done without", a
         await service.clock.advance(5_000);
       }
       await service.showed(1, 2, 3);
-      assert.deepEqual(service.errors.map(({ code }) => code), ["store_failed"]);
+      assert.deepEqual(
+        service.errors.map(({ code }) => code),
+        ["store_failed"],
+      );
     });
   }
 });
 
 test("options that never could work are refused at once", () => {
   const registration = { id: DEVICE, keys: keysOf(DEVICE, 1) };
-  for (const url of ["https://example.com", "wss://", "wss://example.com/prod?x=1", "wss://example.com#x", "example.com"]) {
-    assert.throws(() => new Device({ url, registration, WebSocket } as DeviceOptions), { code: "bad_options" }, url);
+  for (const url of [
+    "https://example.com",
+    "wss://",
+    "wss://example.com/prod?x=1",
+    "wss://example.com#x",
+    "example.com",
+  ]) {
+    assert.throws(() => new Device({ url, registration, WebSocket }), { code: "bad_options" }, url);
   }
   if (!globalThis.WebSocket) {
     assert.throws(() => new Device({ url: "wss://example.com/prod", registration }), { code: "bad_options" });
@@ -771,7 +803,7 @@ test("the old socket serves until the new one has synced", async (t) => {
   old.message(3);
   fresh.synced(3, [2, 3]);
   const said = [await fresh.hear(), await fresh.hear()];
-  assert.ok(said.some((action) => action["id"] === "3"));
+  assert.ok(said.some((action) => action.id === "3"));
   await old.hearsGoodbye();
   fresh.message(4);
   await service.showed(1, 2, 3, 4);
@@ -814,7 +846,7 @@ test("a successor that cannot be opened is tried again while the old one serves"
     await until(() => service.clock.advance(100).then(() => service.isCalled));
     await service.refuse("503 Service Unavailable");
     old.message(seq);
-    assert.equal((await old.hear())["seq"], seq);
+    assert.equal((await old.hear()).seq, seq);
   }
   await until(() => service.clock.advance(100).then(() => service.isCalled));
   const fresh = await service.accept();
@@ -843,7 +875,7 @@ test("a successor that breaks before it has synced leaves the old one in service
   old.pong(1);
   await until(() => service.clock.advance(100).then(() => service.isCalled));
   const fresh = await service.accept();
-  assert.equal((await fresh.hear())["action"], "sync");
+  assert.equal((await fresh.hear()).action, "sync");
   fresh.message(2);
   fresh.synced(2, [2]);
   await service.showed(1, 2);
@@ -864,10 +896,10 @@ test("fifty rollovers with traffic lose nothing and show nothing twice", async (
     // Lost on the old connection, so that the replay brings it: seq - 2.
     old.message(seq - 1);
     let heard = await fresh.hear();
-    while (heard["action"] !== "sync") {
+    while (heard.action !== "sync") {
       heard = await fresh.hear();
     }
-    const after = heard["seq"] as number;
+    const after = heard.seq as number;
     const missed = Array.from({ length: seq - 1 - after }, (_, index) => after + 1 + index);
     for (const place of missed) {
       fresh.message(place);

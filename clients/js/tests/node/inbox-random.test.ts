@@ -86,9 +86,7 @@ class World {
       if (cursor.epoch === 0) {
         recovered = !first || first.seq === 1;
       } else {
-        recovered = first
-          ? first.epoch === cursor.epoch && first.seq === cursor.seq + 1
-          : compare(cursor, head) === 0;
+        recovered = first ? first.epoch === cursor.epoch && first.seq === cursor.seq + 1 : compare(cursor, head) === 0;
       }
     }
     let end = page.length === 0 ? head : from;

@@ -22,20 +22,22 @@ function answer(end: Position, posted: number[], { recovered = true, more = fals
  * `=3` synced.
  */
 function told(steps: readonly Step[]): string[] {
-  return steps.map((step) => {
-    switch (step.do) {
-      case "deliver":
-        return step.received.message.id;
-      case "say":
-        return `${step.action.action === "sync" ? "?" : "!"}${"seq" in step.action ? step.action.seq : 0}`;
-      case "ackAgain":
-        return `~${step.receipt.seq}`;
-      case "synced":
-        return `=${step.synced.seq}${step.synced.recovered ? "" : " with a gap"}`;
-      case "giveUp":
-        return "give up";
-    }
-  });
+  return steps.map(tell);
+}
+
+function tell(step: Step): string {
+  switch (step.do) {
+    case "deliver":
+      return step.received.message.id;
+    case "say":
+      return `${step.action.action === "sync" ? "?" : "!"}${"seq" in step.action ? step.action.seq : 0}`;
+    case "ackAgain":
+      return `~${step.receipt.seq}`;
+    case "synced":
+      return `=${step.synced.seq}${step.synced.recovered ? "" : " with a gap"}`;
+    case "giveUp":
+      return "give up";
+  }
 }
 
 const hear = (inbox: Inbox, frame: Frame): string[] => told(inbox.frame(frame, ""));
@@ -298,6 +300,10 @@ test("any order of arrival is delivered in order and once", () => {
       steps.push(...synced(inbox, 5, [1, 2, 3, 4, 5]));
     }
     assert.equal(inbox.awaitsReplay, false);
-    assert.deepEqual(steps.filter((step) => /^\d$/.test(step)), ["1", "2", "3", "4", "5"], String(order));
+    assert.deepEqual(
+      steps.filter((step) => /^\d$/.test(step)),
+      ["1", "2", "3", "4", "5"],
+      String(order),
+    );
   }
 });

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { type Action, ack } from "../../src/actions.js";
 import { spread, windowOf } from "../../src/backoff.js";
 import { serviceClock } from "../../src/clock.js";
-import { confirmations, KEPT } from "../../src/on.js";
+import { confirmations, KEPT } from "../../src/confirmations.js";
 import { REAL } from "../../src/environment.js";
 import { compare, later } from "../../src/position.js";
 

@@ -79,7 +79,7 @@ for (const [name, misdeed] of Object.entries(MISDEEDS)) {
   });
 }
 
-test("however often it is woken, a second passes between two attempts", async (t) => {
+test("however often it is woken, it wakes once in a second", async (t) => {
   const service = await Service.start(t);
   service.always = ({ socket }) => socket.destroy();
   const device = service.start(t);
@@ -90,5 +90,5 @@ test("however often it is woken, a second passes between two attempts", async (t
     await until(() => device.state === "waiting");
   }
   t.diagnostic(`${service.begun} connections in ten seconds of waking`);
-  assert.ok(service.begun >= 6 && service.begun <= 11, String(service.begun));
+  assert.ok(service.begun >= 10 && service.begun <= 15, String(service.begun));
 });

@@ -24,7 +24,7 @@ interface Upgrade {
 type Action = Record<string, unknown>;
 
 /** What a token claims, once its signature holds. */
-function verified(token: string, keys: Keys): Record<string, unknown> {
+export function verified(token: string, keys: Keys): Record<string, unknown> {
   const [header = "", claims = "", signature] = token.split(".");
   const mac = createHmac("sha256", Buffer.from(keys.token.k, "base64url")).update(`${header}.${claims}`);
   assert.equal(signature, mac.digest("base64url"));
@@ -85,7 +85,7 @@ export class Peer {
 
   /** Answers the first `sync`: there is nothing more than that. */
   async upToDate(seq: number): Promise<void> {
-    assert.equal((await this.hear())["action"], "sync");
+    assert.equal((await this.hear()).action, "sync");
     this.synced(seq);
   }
 
@@ -101,7 +101,15 @@ export class Peer {
 
 /** Message n has the id `n`. */
 export function messageFrame(seq: number): Action {
-  return { type: "message", id: String(seq), epoch: EPOCH, seq, toUserName: "alice", createTime: 1, alert: `no. ${seq}` };
+  return {
+    type: "message",
+    id: String(seq),
+    epoch: EPOCH,
+    seq,
+    toUserName: "alice",
+    createTime: 1,
+    alert: `no. ${seq}`,
+  };
 }
 
 /** A service, a device of it, and what the device has told. */
@@ -110,7 +118,10 @@ export class Service {
   readonly keys = keysOf(DEVICE, 5);
   readonly #server: Server;
   readonly #upgrades: Upgrade[] = [];
-  readonly #sockets = new WebSocketServer({ noServer: true, handleProtocols: (offered) => (offered.has("tidings.v1") ? "tidings.v1" : false) });
+  readonly #sockets = new WebSocketServer({
+    noServer: true,
+    handleProtocols: (offered) => (offered.has("tidings.v1") ? "tidings.v1" : false),
+  });
   readonly #mute = new WebSocketServer({ noServer: true, handleProtocols: () => false });
   readonly shown: string[] = [];
   readonly errors: TidingsError[] = [];
@@ -158,7 +169,7 @@ export class Service {
   /** A device that has not started. What it tells is kept. */
   device(t: TestContext, options: Partial<DeviceOptions> = {}): Device {
     const registration = { id: DEVICE, keys: this.keys };
-    const device = new Device({ url: this.url, registration, WebSocket, ...options } as DeviceOptions, this.clock);
+    const device = new Device({ url: this.url, registration, WebSocket, ...options }, this.clock);
     device.on("error", (error) => this.errors.push(error));
     device.on("state", ({ state, reason, retryIn }) => {
       this.states.push(reason ? `${state}: ${reason}` : state);

@@ -40,10 +40,15 @@ function vectors(): Vectors {
     return parts.map((other, index) => (index === part ? bytes.toString("base64url") : other)).join(".");
   };
   const header = JSON.parse(headerFor(kid)) as Record<string, unknown>;
-  const withHeader = (changes: Record<string, unknown>): string => seal(k, JSON.stringify({ ...header, ...changes }), text, iv);
+  const withHeader = (changes: Record<string, unknown>): string =>
+    seal(k, JSON.stringify({ ...header, ...changes }), text, iv);
   const opens: [string, string, string][] = [
     ["a message", good, text],
-    ["a header whose members stand in another order", seal(k, JSON.stringify({ kid, enc: header["enc"], alg: "dir" }), text, iv), text],
+    [
+      "a header whose members stand in another order",
+      seal(k, JSON.stringify({ kid, enc: header.enc, alg: "dir" }), text, iv),
+      text,
+    ],
     ["a plaintext that fills its last block", seal(k, headerFor(kid), "sixteen bytes...", iv), "sixteen bytes..."],
     ["nothing", seal(k, headerFor(kid), "", iv), ""],
   ];
@@ -59,7 +64,10 @@ function vectors(): Vectors {
     ["an encrypted key, which `dir` has not", parts.map((part, index) => (index === 1 ? "AAAA" : part)).join(".")],
     ["a sixth part", `${good}.`],
     ["padding", `${good}=`],
-    ["unused bits that are not zero", good.slice(0, -1) + (good.endsWith("A") ? "B" : String.fromCharCode(good.charCodeAt(good.length - 1) + 1))],
+    [
+      "unused bits that are not zero",
+      good.slice(0, -1) + (good.endsWith("A") ? "B" : String.fromCharCode(good.charCodeAt(good.length - 1) + 1)),
+    ],
     ["another device's key and id", sealFrame(others, message, iv)],
     ["another device's key under this device's id", seal(others.content.k, headerFor(kid), text, iv)],
     ["this device's key under another device's id", withHeader({ kid: others.content.kid })],
@@ -70,7 +78,10 @@ function vectors(): Vectors {
     ["compressed", withHeader({ zip: "DEF" })],
     ["a critical member", withHeader({ crit: ["exp"], exp: 1 })],
     ["no kid", withHeader({ kid: undefined })],
-    ["an error of API Gateway, in clear", '{"message": "Internal server error", "connectionId": "x=", "requestId": "y"}'],
+    [
+      "an error of API Gateway, in clear",
+      '{"message": "Internal server error", "connectionId": "x=", "requestId": "y"}',
+    ],
     ["an empty text", ""],
   ];
   return {
@@ -89,7 +100,7 @@ function vectors(): Vectors {
 
 test("the file is what it is made from", () => {
   const text = `${JSON.stringify(vectors(), null, 2)}\n`;
-  if (process.env["UPDATE_VECTORS"]) {
+  if (process.env.UPDATE_VECTORS) {
     writeFileSync(FILE, text);
   }
   assert.equal(readFileSync(FILE, "utf8"), text);
@@ -105,7 +116,10 @@ test("frames open, or are refused with one and the same error", async () => {
     }
     await assert.rejects(open(identity, sealed), (error) => {
       assert.ok(error instanceof TidingsError, name);
-      assert.deepEqual([error.code, error.detail, error.cause], ["unreadable_frame", "not sealed for this device", undefined]);
+      assert.deepEqual(
+        [error.code, error.detail, error.cause],
+        ["unreadable_frame", "not sealed for this device", undefined],
+      );
       return true;
     });
   }
