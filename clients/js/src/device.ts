@@ -30,8 +30,9 @@ export interface DeviceOptions {
    */
   readonly registration: Registration | (() => Promise<Registration>);
   /**
-   * Under this name, id and keys stay in the store, and `registration` is not asked at the next start. It must name the
-   * person who is logged in: whoever starts a device under the same name gets this device. Default: not kept.
+   * Under this name, id and keys stay in IndexedDB, and the function `registration` is not asked at the next start. It
+   * must name the person who is logged in: whoever starts a device under the same name gets this device. Default: the
+   * function is asked at every start.
    */
   readonly remember?: string;
   /** Where the cursor is kept. Default: IndexedDB where there is one, else memory. */
@@ -130,6 +131,9 @@ export class Device {
     const { WebSocket = globalThis.WebSocket } = options;
     if (!WebSocket) {
       throw new TidingsError("bad_options", "no WebSocket class");
+    }
+    if (!globalThis.crypto?.subtle) {
+      throw new TidingsError("bad_options", "no secure context");
     }
     this.#options = options;
     this.#WebSocket = WebSocket;
@@ -300,7 +304,10 @@ export class Device {
 
   async #run(): Promise<void> {
     const { remember, registration } = this.#options;
-    let identity = remember && (await this.#keep((store) => store.identity?.(`name:${remember}`)));
+    let identity: Identity | undefined;
+    if (remember && typeof registration === "function") {
+      identity = await this.#keep((store) => store.identity?.(`name:${remember}`));
+    }
     for (let attempt = 0; !identity; attempt += 1) {
       try {
         identity = await this.#register();

@@ -352,6 +352,23 @@ test("what was said while nobody was there is said on the next connection", asyn
   assert.deepEqual(await peer.hear(), upTo(1));
 });
 
+test("what was said just before a loss is said again", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t, { ack: "manual" });
+  let peer = await service.accept();
+  await peer.upToDate(0);
+  peer.message(1);
+  await service.showed(1);
+  device.ack(messageFrame(1) as unknown as Message);
+  assert.deepEqual(await peer.hear(), ack(1));
+  peer.drop();
+  await until(() => device.state === "waiting");
+  await service.timeUntilCalled(device);
+  peer = await service.accept();
+  assert.deepEqual(await peer.hear(), sync(1));
+  assert.deepEqual(await peer.hear(), ack(1));
+});
+
 test("what is acknowledged up to a place is said again on every connection", async (t) => {
   const service = await Service.start(t);
   const device = service.start(t, { ack: "manual" });
@@ -780,6 +797,17 @@ async function connected(t: Parameters<typeof Service.start>[0]): Promise<[Servi
   return [service, device, peer];
 }
 
+/** Waits until another connection is begun. Time passes only while nothing else can happen. */
+async function untilCalled(service: Service, step = 0): Promise<void> {
+  await until(async () => {
+    // One timer is the line's, another one the attempt's.
+    if (service.clock.waiting < 2 && !service.isCalled) {
+      await service.clock.advance(step);
+    }
+    return service.isCalled;
+  }, "another connection");
+}
+
 /** In place of a pong, as the service says it when most of the connection's life is over. */
 function askToRollOver(peer: Peer): void {
   peer.say({ type: "reconnect", code: "rollover", after: 0 });
@@ -790,9 +818,8 @@ test("the old socket serves until the new one has synced", async (t) => {
   old.message(1);
   assert.deepEqual(await old.hear(), ack(1));
   askToRollOver(old);
-  const answered = service.accept();
-  await until(() => service.clock.advance(0).then(() => service.begun === 2));
-  const fresh = await answered;
+  await untilCalled(service);
+  const fresh = await service.accept();
   assert.deepEqual(await fresh.hear(), sync(1));
   old.message(2);
   assert.deepEqual(await fresh.hear(), ack(2));
@@ -810,15 +837,30 @@ test("the old socket serves until the new one has synced", async (t) => {
   assert.deepEqual(service.states, ["connecting", "online"], "nothing was interrupted");
 });
 
+test("an answer on the old socket does not prove the new one", async (t) => {
+  const [service, , old] = await connected(t);
+  askToRollOver(old);
+  await untilCalled(service);
+  const fresh = await service.accept();
+  assert.deepEqual(await fresh.hear(), sync(0));
+  old.synced(0);
+  old.message(1);
+  assert.deepEqual(await fresh.hear(), ack(1));
+  // A word on the way back would have been read by now.
+  old.message(2);
+  assert.deepEqual(await fresh.hear(), ack(2));
+  assert.equal(old.closed, false);
+  fresh.message(3);
+  assert.deepEqual(await fresh.hear(), ack(3));
+  await old.hearsGoodbye();
+  await service.showed(1, 2, 3);
+});
+
 test("moves to a new socket by itself before two hours", async (t) => {
   const [service, , old] = await connected(t);
   old.pong(0, { nextPing: 240 });
-  let accepted: Peer | undefined;
-  service.accept().then((peer) => {
-    accepted = peer;
-  });
   let pings = 0;
-  while (service.begun < 2) {
+  while (service.clock.waiting < 2) {
     await service.clock.advance(5_000);
     if (old.heard > 0) {
       assert.deepEqual(await old.hear(), { action: "ping" });
@@ -832,7 +874,7 @@ test("moves to a new socket by itself before two hours", async (t) => {
   }
   assert.ok(service.clock.now() > 4_900_000, String(service.clock.now()));
   assert.ok(pings >= 20, String(pings));
-  const fresh = await until(() => accepted);
+  const fresh = await service.accept();
   await fresh.upToDate(0);
   await old.hearsGoodbye();
   fresh.message(1);
@@ -841,14 +883,15 @@ test("moves to a new socket by itself before two hours", async (t) => {
 
 test("a successor that cannot be opened is tried again while the old one serves", async (t) => {
   const [service, , old] = await connected(t);
+  old.pong(0, { nextPing: 500 });
   askToRollOver(old);
   for (let seq = 1; seq <= 3; seq += 1) {
-    await until(() => service.clock.advance(100).then(() => service.isCalled));
+    await untilCalled(service, 10);
     await service.refuse("503 Service Unavailable");
     old.message(seq);
     assert.equal((await old.hear()).seq, seq);
   }
-  await until(() => service.clock.advance(100).then(() => service.isCalled));
+  await untilCalled(service, 10);
   const fresh = await service.accept();
   assert.deepEqual(await fresh.hear(), sync(3));
   fresh.synced(3);
@@ -860,7 +903,7 @@ test("a successor that cannot be opened is tried again while the old one serves"
 test("a successor that breaks before it has synced leaves the old one in service", async (t) => {
   const [service, , old] = await connected(t);
   askToRollOver(old);
-  await until(() => service.clock.advance(0).then(() => service.isCalled));
+  await untilCalled(service);
   const broken = await service.accept();
   assert.deepEqual(await broken.hear(), sync(0));
   old.message(1);
@@ -873,7 +916,7 @@ test("a successor that breaks before it has synced leaves the old one in service
   const said = [await old.hear(), await old.hear()].map(({ action }) => action).sort();
   assert.deepEqual(said, ["ack", "ping"]);
   old.pong(1);
-  await until(() => service.clock.advance(100).then(() => service.isCalled));
+  await untilCalled(service, 10);
   const fresh = await service.accept();
   assert.equal((await fresh.hear()).action, "sync");
   fresh.message(2);
@@ -891,7 +934,7 @@ test("fifty rollovers with traffic lose nothing and show nothing twice", async (
     const seq = 4 * round;
     old.message(seq - 3);
     askToRollOver(old);
-    await until(() => service.clock.advance(0).then(() => service.isCalled));
+    await untilCalled(service);
     const fresh = await service.accept();
     // Lost on the old connection, so that the replay brings it: seq - 2.
     old.message(seq - 1);
