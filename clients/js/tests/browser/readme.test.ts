@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -47,11 +47,9 @@ test("the lines for Node", async (t) => {
   symlinkSync(join(PACKAGE, "node_modules/ws"), join(folder, "node_modules/ws"));
   writeFileSync(join(folder, "app.mjs"), blockWith('from "ws"'));
   writeFileSync(join(folder, "device.json"), JSON.stringify(await twin.register("alice")));
-  await twin.send("alice", "one");
-  for (const [alert, next] of [
-    ["one", "two"],
-    ["two", "three"],
-  ] as const) {
+  const cursor = join(folder, "cursor.json");
+  for (const [index, alert] of ["one", "two"].entries()) {
+    await twin.send("alice", alert);
     const env = { ...process.env, TIDINGS_SOCKET: twin.socket };
     const child = spawn(process.execPath, ["app.mjs"], { cwd: folder, env, stdio: ["ignore", "pipe", "inherit"] });
     t.after(() => child.kill());
@@ -59,13 +57,9 @@ test("the lines for Node", async (t) => {
     child.stdout.on("data", (data) => {
       said += data;
     });
-    await until(async () => said.includes(`${alert}\n`), `${alert}; ${said}`);
-    assert.equal(said, `${alert}\n`, "nothing of an earlier life");
-    await until(
-      async () => readFileSync(join(folder, "cursor.json"), "utf8").includes(alert === "one" ? '"seq":1' : '"seq":2'),
-      "the cursor",
-    );
+    const kept = (): boolean => existsSync(cursor) && readFileSync(cursor, "utf8").includes(`"seq":${index + 1}}`);
+    await until(async () => said !== "" && kept(), `${alert}; ${said}`);
+    assert.equal(said, `${alert}\n`, "and nothing of an earlier life");
     child.kill("SIGKILL");
-    await twin.send("alice", next);
   }
 });

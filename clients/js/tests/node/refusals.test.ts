@@ -3,52 +3,72 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
+import type { WebSocket } from "ws";
 import type { Device } from "../../src/device.js";
 import { until } from "./clock.js";
 import { Service } from "./service.js";
 
-type Misdeed = (service: Service, ...upgrade: Parameters<NonNullable<Service["always"]>>) => void;
+type Upgrade = Parameters<NonNullable<Service["always"]>>[0];
 
-/** Each answers every connection in its own way. */
+interface Misdeed {
+  /** How it answers a connection. */
+  readonly act: (service: Service, upgrade: Upgrade, spoken: () => void) => void;
+  /** What the device does of it: it waits, or speaks, or knows nothing yet. Time goes on when it has. */
+  readonly leadsTo: "waiting" | "speaking" | "nothing";
+}
+
+const answering = (text: string): Misdeed => ({ act: (_, { socket }) => socket.end(text), leadsTo: "waiting" });
+const opening = (leadsTo: Misdeed["leadsTo"], say: (socket: WebSocket) => void): Misdeed => ({
+  act: (service, upgrade, spoken) =>
+    service.open(upgrade, (socket) => {
+      socket.once("message", spoken);
+      say(socket);
+    }),
+  leadsTo,
+});
+
 const MISDEEDS: Record<string, Misdeed> = {
-  "refuses with 401": (_, { socket }) => socket.end("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"),
-  "refuses with 429": (_, { socket }) => socket.end("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n"),
-  "cuts the line": (_, { socket }) => socket.destroy(),
-  "never answers": () => {},
-  "answers nonsense": (_, { socket }) => socket.end("These are not the headers that you are looking for.\r\n\r\n"),
-  "opens and closes at once": (service, upgrade) => service.open(upgrade, (socket) => socket.close()),
-  "says that it does not know the connection": (service, upgrade) =>
-    service.open(upgrade, (socket) =>
-      socket.send('{"type":"reconnect","deviceId":"","code":"unknown_connection","after":0}'),
-    ),
-  "answers every word with an error": (service, upgrade) =>
-    service.open(upgrade, (socket) => {
-      socket.on("message", () => socket.send('{"message": "Internal server error"}'));
-    }),
-  "sends nonsense": (service, upgrade) =>
-    service.open(upgrade, (socket) => {
-      socket.send("nonsense");
-      socket.send(Buffer.from("nonsense"));
-      socket.send('{"type":"message","id":"1","epoch":1,"seq":1,"deviceId":"device-1"}');
-    }),
-  "opens and never says a word": (service, upgrade) => service.open(upgrade, () => {}),
+  "refuses with 401": answering("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"),
+  "refuses with 429": answering("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n"),
+  "cuts the line": { act: (_, { socket }) => socket.destroy(), leadsTo: "waiting" },
+  "never answers": { act: () => {}, leadsTo: "nothing" },
+  "answers nonsense": answering("These are not the headers that you are looking for.\r\n\r\n"),
+  "opens and closes at once": opening("waiting", (socket) => socket.close()),
+  "says that it does not know the connection": opening("waiting", (socket) =>
+    socket.send('{"type":"reconnect","deviceId":"","code":"unknown_connection","after":0}'),
+  ),
+  "answers every word with an error": opening("speaking", (socket) =>
+    socket.on("message", () => socket.send('{"message": "Internal server error"}')),
+  ),
+  "sends nonsense": opening("speaking", (socket) => {
+    socket.send("nonsense");
+    socket.send(Buffer.from("nonsense"));
+    socket.send('{"type":"message","id":"1","epoch":1,"seq":1,"deviceId":"device-1"}');
+  }),
+  "opens and never says a word": opening("speaking", () => {}),
 };
 
 /** How many connections are begun in five minutes. */
-async function countFor(t: TestContext, misdeed: Misdeed): Promise<[number, Service, Device]> {
+async function countFor(t: TestContext, { act, leadsTo }: Misdeed): Promise<[number, Service, Device]> {
   const service = await Service.start(t);
-  service.always = (upgrade) => misdeed(service, upgrade);
+  let spoken = 0;
+  service.always = (upgrade) =>
+    act(service, upgrade, () => {
+      spoken += 1;
+    });
   const device = service.start(t);
+  const count = (state: string): number => service.states.filter((other) => other.startsWith(state)).length;
   const settled = async (): Promise<void> => {
-    // What travels is given time to arrive before time goes on.
-    for (let turn = 0, events = -1; turn < 5; turn += 1) {
-      const now = service.begun + service.states.length + service.errors.length;
-      turn = now === events ? turn : 0;
-      events = now;
-      await setImmediate();
+    const attempts = count("connecting");
+    await until(() => service.begun >= attempts, "a connection");
+    if (leadsTo === "waiting") {
+      await until(() => count("waiting") >= attempts, "a pause");
+    } else if (leadsTo === "speaking") {
+      await until(() => spoken >= attempts, "a word");
     }
-    await until(() => device.state !== "connecting" || service.begun > 0);
+    await setImmediate();
   };
+  await until(() => device.state === "connecting" && service.begun > 0);
   while (service.clock.now() < 300_000) {
     await service.clock.advance(250, settled);
   }
