@@ -1,0 +1,54 @@
+import type { Environment, Socket, SocketClass } from "./environment.js";
+
+/** Where a socket is opened, and how. */
+export interface Target {
+  readonly url: string;
+  readonly protocols: string[];
+}
+
+/**
+ * Opens one socket. `done` is called once: with the socket when it is open, and without where it is not open within so
+ * many milliseconds. The answer gives the attempt up; `done` is not called any more then.
+ */
+export function dial(
+  { after }: Environment,
+  WebSocket: SocketClass,
+  target: Promise<Target>,
+  within: number,
+  done: (socket?: Socket) => void,
+): () => void {
+  let socket: Socket | undefined;
+  let pending = true;
+  const settle = (opened: Socket | undefined, tell: typeof done): void => {
+    if (pending) {
+      pending = false;
+      cancel();
+      if (!opened) {
+        leave(socket);
+      }
+      tell(opened);
+    }
+  };
+  const fail = (): void => settle(undefined, done);
+  const cancel = after(within, fail);
+  target
+    .then(({ url, protocols }) => {
+      if (pending) {
+        const opening = new WebSocket(url, protocols);
+        socket = opening;
+        opening.onopen = () => settle(opening, done);
+        opening.onclose = opening.onerror = fail;
+      }
+    })
+    .catch(fail);
+  return () => settle(undefined, () => {});
+}
+
+/** Closes a socket of which nothing is to be heard any more. */
+export function leave(socket: Socket | undefined): void {
+  if (socket) {
+    // Not `null`: closing a socket before it is open is an error, which in Node has to be heard by somebody.
+    socket.onopen = socket.onmessage = socket.onclose = socket.onerror = () => {};
+    socket.close();
+  }
+}

@@ -1,0 +1,39 @@
+/** As a method, so that handlers of narrower events will do: those of `ws` are not those of browsers. */
+type SocketHandler<Event> = { handle(event: Event): void }["handle"] | null;
+
+/** What a device needs of a WebSocket: the class of browsers, of Node 22, or of the package `ws`. */
+export interface Socket {
+  onopen: SocketHandler<unknown>;
+  onmessage: SocketHandler<{ data: unknown }>;
+  onclose: SocketHandler<unknown>;
+  onerror: SocketHandler<unknown>;
+  readonly readyState: number;
+  send(text: string): void;
+  close(): void;
+}
+
+/** Makes a {@link Socket}. */
+export type SocketClass = new (url: string, protocols?: string[]) => Socket;
+
+/** Time and chance. A test brings its own. */
+export interface Environment {
+  /** A clock that never goes back, in milliseconds. */
+  now(this: void): number;
+  /** Unix time in milliseconds. */
+  wallClock(this: void): number;
+  /** Calls back after so many milliseconds, unless the answer is called before. */
+  after(this: void, delay: number, callback: () => void): () => void;
+  /** From 0 to 1, without 1. */
+  random(this: void): number;
+}
+
+/** The real one. */
+export const REAL: Environment = {
+  now: () => performance.now(),
+  wallClock: Date.now,
+  after: (delay, callback) => {
+    const timer = setTimeout(callback, delay);
+    return () => clearTimeout(timer);
+  },
+  random: Math.random,
+};

@@ -1,0 +1,406 @@
+/**
+ * What to do with each frame: order, gaps, duplicates. Decides and does no I/O.
+ *
+ * The mailbox is dense: after place *n* comes *n + 1*. So the inbox knows a gap when it sees one, holds back what came
+ * too early, and asks for the rest. Each message is shown once and in order, because
+ *
+ * - a message is shown when everything before it was, or was passed over by the service: never else;
+ * - what stands at or before the cursor is never shown again, whoever sends it: an earlier life of the app showed it,
+ *   or the service said that there is nothing to show;
+ * - the cursor never passes a message that the service has sent and that did not come, and never goes back, unless it
+ *   turns out to be the cursor of another mailbox.
+ *
+ * A replay passes over entries that are not for this device: of another platform, expired, cancelled, confirmed. So a
+ * hole may be nothing. `posted` names the places that the replay sent, and it is complete when they are here. An answer
+ * to an earlier question may come late, even after messages that it names were shown. It then names more than is missing,
+ * never less: what the service wants to give us at a place can only be withdrawn.
+ *
+ * The same as `clients/rust/src/inbox.rs`, which a model checks, but for services that do not name what they replayed.
+ */
+
+import { type Action, ack, type Receipt, sync } from "./actions.js";
+import { type Frame, type Message, placeOf, type Received, type Synced } from "./frames.js";
+import { compare, later, type Position } from "./position.js";
+
+/** How many ids are remembered to refuse duplicates. The service looks back a few dozen; this is generous. */
+export const REMEMBERED = 4_096;
+/**
+ * How many places are remembered with whether the app confirmed them. An app that lets more than these wait may have one
+ * confirmed that it has not taken.
+ */
+export const KNOWN = 16_384;
+/**
+ * How many messages wait for their turn at most, 24 KB each. Beyond that the newest are dropped: a replay brings them
+ * again. More than a page of a replay, so that the ones that are due always have room.
+ */
+export const HELD = 4_096;
+/** How many redeliveries wait until it is known whether the cursor belongs to this mailbox. Dropped ones come again. */
+const REPEATS = 128;
+/** How often a replay is asked for on one connection before another one is tried. */
+export const REPLAY_ATTEMPTS = 3;
+
+/** What follows from a frame. */
+export type Step =
+  /** Say this to the service. */
+  | { readonly do: "say"; readonly action: Action }
+  /**
+   * An earlier life of the app was shown this, and its acknowledgement seems to be lost. Acknowledge it again if it is
+   * the client that acknowledges; an app that does it itself has decided about it then.
+   */
+  | { readonly do: "ackAgain"; readonly receipt: Receipt }
+  /** Hand this message to the app. Each id comes once. */
+  | { readonly do: "deliver"; readonly received: Received }
+  /** The replay ended here; it began after `after`. */
+  | { readonly do: "synced"; readonly synced: Synced; readonly after: Position | undefined }
+  /** The service does not answer, or its messages do not come: give this connection up. */
+  | { readonly do: "giveUp" };
+
+interface Replay {
+  attempt: number;
+  /** Where the cursor was when it was asked for. */
+  after: Position | undefined;
+  /** No answer on this connection has told yet whether the cursor belongs to this mailbox. */
+  first: boolean;
+  /** The cursor turned out to be of another log, so that something may be missing. */
+  anew: boolean;
+  /** The answer came, but not all the messages that it names: they travel on another way and may come later. */
+  short: Synced | undefined;
+}
+
+/** The message at a place. */
+interface Held extends Received {
+  readonly place: Position;
+}
+
+interface Delivered {
+  readonly place: Position;
+  confirmed: boolean;
+}
+
+const keyOf = ({ epoch, seq }: Position): string => `${epoch}.${seq}`;
+
+/** The state of one device's mailbox on this side. */
+export class Inbox {
+  /** Everything up to here was delivered or passed over. */
+  #cursor: Position | undefined;
+  /** Everything up to here was shown before anything that `#delivered` remembers. */
+  #earlier: Position | undefined;
+  /** The furthest place that was heard of on this connection. */
+  #head: Position | undefined;
+  #replay: Replay | undefined;
+  /** What came before its turn, by place. */
+  #held: Held[] = [];
+  /** Messages without a place that came during a replay. */
+  #transient: Received[] = [];
+  /** What was shown in this life, oldest first. */
+  readonly #delivered = new Map<string, Delivered>();
+  /**
+   * The last ids. Places alone would do for what has one; this also covers what has none, and a service that stores
+   * twice.
+   */
+  readonly #seen = new Set<string>();
+  /** What follows from what is being dealt with. */
+  #steps: Step[] = [];
+
+  /** An inbox that has everything up to `cursor`. */
+  constructor(cursor?: Position) {
+    this.#cursor = this.#earlier = cursor;
+  }
+
+  /** Everything up to here was delivered: keep it, and begin with it next time. */
+  get cursor(): Position | undefined {
+    return this.#cursor;
+  }
+
+  /** Whether a replay was asked for and has not ended: an answer is due. */
+  get awaitsReplay(): boolean {
+    return !!this.#replay;
+  }
+
+  /** A new connection is there: ask for what was missed. */
+  connected(): Step[] {
+    // What was held comes again with the replay.
+    this.#held = [];
+    this.#head = undefined;
+    this.#ask(0, true);
+    return this.#taken();
+  }
+
+  /** A new connection is there beside one that is still read: ask for what neither may bring. */
+  rolledOver(): Step[] {
+    this.#ask(0, this.#replay?.first);
+    return this.#taken();
+  }
+
+  /** The app confirmed the message at this place; should it come again, it is confirmed again without being shown. */
+  acknowledged(place: Position): void {
+    const delivered = this.#delivered.get(keyOf(place));
+    if (delivered) {
+      delivered.confirmed = true;
+    }
+  }
+
+  /**
+   * No answer to the replay, or not all of it, within the time for it. What did not come by several replays may come by
+   * another connection; passing over it would lose it for good.
+   */
+  replayOverdue(): Step[] {
+    if (this.#replay) {
+      this.#askAgain(this.#replay);
+    }
+    return this.#taken();
+  }
+
+  /** A frame came. `sealed` is its text on the wire. */
+  frame(frame: Frame, sealed: string): Step[] {
+    if (frame.type === "message") {
+      this.#message(frame, sealed);
+    } else if (frame.type === "synced") {
+      this.#synced(frame);
+    } else if (frame.type === "pong") {
+      this.#heardOf(frame);
+      this.#askIfBehind();
+    }
+    // Others are about the connection, or about something that was said, not about the mailbox.
+    return this.#taken();
+  }
+
+  #taken(): Step[] {
+    return this.#steps.splice(0);
+  }
+
+  #say(action: Action): void {
+    this.#steps.push({ do: "say", action });
+  }
+
+  #ask(attempt: number, first = false, anew = false): void {
+    this.#replay = { attempt, after: this.#cursor, first, anew, short: undefined };
+    this.#say(sync(this.#cursor));
+  }
+
+  #askAgain({ attempt, first, anew }: Replay): void {
+    if (attempt + 1 < REPLAY_ATTEMPTS) {
+      this.#ask(attempt + 1, first, anew);
+    } else {
+      this.#replay = undefined;
+      this.#steps.push({ do: "giveUp" });
+    }
+  }
+
+  #message(message: Message, sealed: string): void {
+    const place = placeOf(message);
+    const received = { message, sealed };
+    if (!place) {
+      if (!this.#replay) {
+        this.#show(received);
+      } else if (this.#transient.length < HELD) {
+        this.#transient.push(received);
+      }
+      return;
+    }
+    this.#heardOf(place);
+    if (this.#has(place)) {
+      if (!this.#replay?.first) {
+        this.#again(message);
+      } else if (this.#held.length < REPEATS) {
+        // If the cursor is of another mailbox, this may be new.
+        this.#hold({ place, ...received });
+      }
+      return;
+    }
+    if (this.#isNext(place)) {
+      // Whatever else is missing comes after it. This is what makes progress where messages are lost often.
+      this.#pass({ place, ...received });
+      this.#cursorIsOfThisLog();
+      this.#advance();
+    } else {
+      this.#hold({ place, ...received });
+    }
+    if (this.#replay?.short) {
+      this.#synced(this.#replay.short);
+    } else {
+      this.#askIfBehind();
+    }
+  }
+
+  #synced(synced: Synced): void {
+    this.#heardOf(synced);
+    const replay = this.#replay;
+    if (!replay) {
+      // An answer that we no longer wait for.
+      this.#askIfBehind();
+      return;
+    }
+    if (replay.first && !synced.recovered && compare(synced, this.#cursor) < 0) {
+      this.#beginAnew();
+      return;
+    }
+    this.#cursorIsOfThisLog();
+    const past = compare(synced, replay.after);
+    if (past < 0 || (synced.more && past === 0)) {
+      // The answer to an earlier question, or the service could not even send the first one. Asked again when the time
+      // for an answer is over, not at once.
+    } else if (this.#isComplete(synced)) {
+      this.#finish(replay, synced);
+    } else {
+      replay.short = synced;
+    }
+  }
+
+  /**
+   * The service's log does not reach to the cursor: it is that of another user, or was set back. Everything in it is
+   * new. Only believed of the first answer on a connection, which cannot be late.
+   */
+  #beginAnew(): void {
+    this.#cursor = { epoch: 0, seq: 0 };
+    this.#earlier = this.#head = undefined;
+    this.#held = [];
+    this.#delivered.clear();
+    this.#ask(0, false, true);
+  }
+
+  /** The cursor belongs to this mailbox: what waited for knowing that has been shown before. */
+  #cursorIsOfThisLog(): void {
+    if (this.#replay?.first) {
+      this.#replay.first = false;
+      for (const { message } of this.#upTo(this.#cursor)) {
+        this.#again(message);
+      }
+    }
+  }
+
+  /** Whether all is here that an answer names. */
+  #isComplete({ epoch, posted }: Synced): boolean {
+    const held = new Set(this.#held.map(({ place }) => keyOf(place)));
+    return posted.every((seq) => this.#has({ epoch, seq }) || held.has(keyOf({ epoch, seq })));
+  }
+
+  /** The replay is complete: first what it brought, then what came live meanwhile. */
+  #finish(replay: Replay, synced: Synced): void {
+    const { after } = replay;
+    this.#replay = undefined;
+    for (const held of this.#upTo(synced)) {
+      this.#pass(held);
+    }
+    if (!after) {
+      // The service remembers for a client that keeps no cursor: what it passes over was shown.
+      this.#earlier = synced;
+    }
+    // What came live meanwhile may be beyond the end by now; whoever keeps this must not go back.
+    const { epoch, seq } = later(this.#cursor, synced) as Position;
+    this.#cursor = { epoch, seq };
+    const recovered = synced.recovered && !replay.anew;
+    this.#steps.push({ do: "synced", synced: { ...synced, epoch, seq, recovered }, after });
+    this.#advance();
+    if (compare(this.#cursor, after) > 0 && (synced.more || this.#isBehind())) {
+      this.#ask(0);
+    } else if (this.#isBehind()) {
+      this.#askAgain(replay);
+    } else {
+      for (const received of this.#transient.splice(0)) {
+        this.#show(received);
+      }
+    }
+  }
+
+  /** Hands on what was held and has its turn now. */
+  #advance(): void {
+    while (this.#held[0] && this.#isNext(this.#held[0].place)) {
+      this.#pass(this.#held[0]);
+      this.#held.shift();
+    }
+  }
+
+  /** Shows the message that has its turn. */
+  #pass(held: Held): void {
+    const { place } = held;
+    this.#cursor = place;
+    if (this.#show(held)) {
+      this.#delivered.set(keyOf(place), { place, confirmed: false });
+      // The first that a map gives is the first that it was given, and they come in order.
+      for (const [key, oldest] of this.#delivered) {
+        if (this.#delivered.size > KNOWN) {
+          this.#delivered.delete(key);
+          this.#earlier = later(this.#earlier, oldest.place);
+        }
+        break;
+      }
+    }
+  }
+
+  #show({ message, sealed }: Received): boolean {
+    const known = this.#seen.size;
+    const isFirst = this.#seen.add(message.id).size > known;
+    if (isFirst) {
+      this.#steps.push({ do: "deliver", received: { message, sealed } });
+      for (const oldest of this.#seen) {
+        if (known === REMEMBERED) {
+          this.#seen.delete(oldest);
+        }
+        break;
+      }
+    }
+    return isFirst;
+  }
+
+  /**
+   * What comes again: its acknowledgement may have been lost. A message that the app holds unconfirmed is confirmed by
+   * the app only: a crash would lose it otherwise, because what is confirmed is not replayed. And one that was passed
+   * over was not shown to anybody.
+   */
+  #again(message: Message): void {
+    const receipt = receiptOf(message) as Receipt;
+    const delivered = this.#delivered.get(keyOf(receipt));
+    if (delivered?.confirmed) {
+      this.#say(ack(receipt));
+    } else if (!delivered && compare(receipt, this.#earlier) <= 0) {
+      this.#steps.push({ do: "ackAgain", receipt });
+    }
+  }
+
+  #hold(held: Held): void {
+    // Mostly what comes is the newest, so it is looked for from the end.
+    const before = this.#held.findLastIndex(({ place }) => compare(place, held.place) <= 0);
+    if (compare(this.#held[before]?.place, held.place) !== 0) {
+      this.#held.splice(before + 1, 0, held);
+      this.#held.length = Math.min(this.#held.length, HELD);
+    }
+  }
+
+  /** Takes what is held up to a place. */
+  #upTo(end: Position | undefined): Held[] {
+    return this.#held.splice(0, this.#held.findLastIndex(({ place }) => compare(place, end) <= 0) + 1);
+  }
+
+  #heardOf(place: Position): void {
+    this.#head = later(this.#head, place);
+  }
+
+  #askIfBehind(): void {
+    if (!this.#replay && this.#isBehind()) {
+      this.#ask(0);
+    }
+  }
+
+  /** Whether something is known to be beyond everything that is here. */
+  #isBehind(): boolean {
+    return compare(this.#head, this.#cursor) > 0;
+  }
+
+  /** Whether this place has been delivered or passed over. Of an older epoch, which began earlier, everything has. */
+  #has(place: Position): boolean {
+    return compare(place, this.#cursor) <= 0;
+  }
+
+  #isNext(place: Position): boolean {
+    const at = this.#cursor;
+    // Nothing comes before the first entry of any epoch, so an empty mailbox knows its first message.
+    return !!at && (at.seq === 0 ? place.seq === 1 : at.epoch === place.epoch && place.seq === at.seq + 1);
+  }
+}
+
+/** How a message is confirmed; `undefined` for one without a place in the mailbox, which nobody waits for. */
+export function receiptOf(message: Message): Receipt | undefined {
+  const place = placeOf(message);
+  return place && { id: message.id, ...place };
+}

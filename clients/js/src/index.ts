@@ -1,0 +1,32 @@
+/**
+ * A device of Tidings in a browser or in Node: keeps a socket open, asks for what it missed, opens sealed frames, puts
+ * messages in order, shows each once, acknowledges, and comes back after every loss.
+ *
+ * ```js
+ * import { Device } from "@tidings/client";
+ * const registration = () => fetch("/my-backend/register", { method: "POST" }).then((answer) => answer.json());
+ * const device = new Device({ url: "wss://…/prod", registration });
+ * device.on("message", (message) => console.log(message.alert));
+ * device.start();
+ * ```
+ *
+ * @module
+ */
+
+export type { AppState } from "./actions.js";
+export type { Gap, State, StateChange } from "./connection.js";
+export {
+  Device,
+  type DeviceEvents,
+  type DeviceOptions,
+  type Handler,
+  type InboxMessage,
+  type InboxPage,
+  type Unread,
+} from "./device.js";
+export type { Environment, Socket, SocketClass } from "./environment.js";
+export { type ErrorCode, TidingsError } from "./errors.js";
+export type { Announcement, Json, Message } from "./frames.js";
+export type { Jwk, Registration } from "./identity.js";
+export type { Position } from "./position.js";
+export type { CursorStore } from "./store.js";

@@ -1,0 +1,20 @@
+/** A place in a user's mailbox. `seq` is dense within an `epoch` and begins at 1; 0 is before the first entry. */
+export interface Position {
+  /** Life of the mailbox, in milliseconds of Unix time. A later one is greater. */
+  readonly epoch: number;
+  /** Place within it. */
+  readonly seq: number;
+}
+
+/** Negative where `a` comes before `b`, 0 where they are the same. No place at all comes before every place. */
+export function compare(a: Position | undefined, b: Position | undefined): number {
+  if (!a || !b) {
+    return (a ? 1 : 0) - (b ? 1 : 0);
+  }
+  return a.epoch - b.epoch || a.seq - b.seq;
+}
+
+/** The later one of two. */
+export function later(a: Position | undefined, b: Position | undefined): Position | undefined {
+  return compare(a, b) < 0 ? b : a;
+}

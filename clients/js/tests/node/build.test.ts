@@ -1,0 +1,117 @@
+// What is handed out: its size, its types, and that it works as it is built.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { gzipSync } from "node:zlib";
+import { WebSocket } from "ws";
+import type { Device as DeviceClass } from "../../src/device.js";
+import { until } from "./clock.js";
+import { DEVICE, Service } from "./service.js";
+
+const DIST = new URL("../../dist/", import.meta.url);
+const API = new URL("../../tests/api.txt", import.meta.url);
+
+test("the client has less than 8 KB, gzipped", (t) => {
+  const sizes = ["tidings.js", "push.js"].map(
+    (name) => gzipSync(readFileSync(new URL(name, DIST)), { level: 9 }).length,
+  );
+  t.diagnostic(`${sizes[0]} bytes, and ${sizes[1]} for service workers`);
+  assert.ok((sizes[0] as number) < 8 * 1_024, `${sizes[0]} bytes`);
+  assert.ok((sizes[1] as number) < 3 * 1_024, `${sizes[1]} bytes`);
+});
+
+test("a bundle imports nothing", () => {
+  for (const name of ["tidings.js", "push.js"]) {
+    assert.doesNotMatch(readFileSync(new URL(name, DIST), "utf8"), /\bimport\b|\brequire\b/, name);
+  }
+});
+
+/** The declarations of every module that the two entries show, without comments. */
+function declarations(): string {
+  const of = (entry: string, seen: Set<string>): void => {
+    if (!seen.has(entry)) {
+      seen.add(entry);
+      for (const [, next] of readFileSync(new URL(entry, DIST), "utf8").matchAll(/from "\.\/(.+?)\.js"/g)) {
+        of(`${next}.d.ts`, seen);
+      }
+    }
+  };
+  const entries = new Set<string>();
+  of("index.d.ts", entries);
+  of("push.d.ts", entries);
+  const shown = new Set([...entries].flatMap((entry) => exportsOf(entry)));
+  return ["index.d.ts", "push.d.ts"]
+    .map((entry) => `// ${entry}\n${readFileSync(new URL(entry, DIST), "utf8")}`)
+    .concat([...shown].sort())
+    .map((text) =>
+      text
+        .replaceAll(/\/\*\*[\s\S]*?\*\//g, "")
+        .replaceAll(/\n\s*\n/g, "\n")
+        .trim(),
+    )
+    .join("\n\n")
+    .concat("\n");
+}
+
+/** The declarations in a module that one of the entries exports by name. */
+function exportsOf(entry: string): string[] {
+  if (entry === "index.d.ts") {
+    return [];
+  }
+  const names = ["index.d.ts", "push.d.ts"]
+    .map((name) => readFileSync(new URL(name, DIST), "utf8"))
+    .join("\n")
+    .matchAll(/export (?:type )?\{([^}]+)\} from "\.\/(.+?)\.js"/g);
+  const wanted = [...names]
+    .filter(([, , module]) => `${module}.d.ts` === entry)
+    .flatMap(([, list]) => (list as string).split(",").map((name) => name.replace("type ", "").trim()));
+  const text = readFileSync(new URL(entry, DIST), "utf8");
+  return wanted.map((name) => {
+    const begin = text.search(
+      new RegExp(`^export (?:declare )?(?:class|interface|type|const|function) ${name}\\b`, "m"),
+    );
+    assert.ok(begin >= 0, `${name} in ${entry}`);
+    // To the brace that closes it, or to the end of its only line.
+    return (/^.*?(?:;$|\{$[\s\S]*?^\}.*$)/m.exec(text.slice(begin)) as RegExpExecArray)[0];
+  });
+}
+
+test("the exported types are those that are written down", () => {
+  // `UPDATE_API=1` writes them down anew: then say in the change log what changed.
+  const now = declarations();
+  if (process.env.UPDATE_API) {
+    writeFileSync(API, now);
+  }
+  assert.equal(now, readFileSync(API, "utf8"));
+});
+
+test("the exported values are these", async () => {
+  const [main, push] = await Promise.all(["tidings.js", "push.js"].map((name) => import(new URL(name, DIST).href)));
+  assert.deepEqual(Object.keys(main), ["Device", "TidingsError"]);
+  assert.deepEqual(Object.keys(push), ["TidingsError", "receivePush"]);
+});
+
+test("what is built works, and needs nothing beside it", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "tidings-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, "client.mjs"), readFileSync(new URL("tidings.js", DIST)));
+  assert.deepEqual(readdirSync(folder), ["client.mjs"]);
+  const { Device } = (await import(pathToFileURL(join(folder, "client.mjs")).href)) as { Device: typeof DeviceClass };
+  const service = await Service.start(t);
+  const registration = { id: DEVICE, keys: service.keys };
+  const device = new Device({ url: service.url, registration, WebSocket });
+  t.after(() => device.close());
+  const shown: unknown[] = [];
+  device.on("message", ({ alert }) => void shown.push(alert));
+  device.start();
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  peer.message(1);
+  assert.equal((await peer.hear()).action, "ack");
+  await until(() => shown.length === 1);
+  await Promise.all([device.close(), peer.hearsGoodbye()]);
+});

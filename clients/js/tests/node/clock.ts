@@ -1,0 +1,71 @@
+import { setImmediate } from "node:timers/promises";
+import type { Environment } from "../../src/environment.js";
+import { Random } from "../random.js";
+
+/** A clock that goes when it is told to, and chance that repeats itself. */
+export class FakeClock implements Environment {
+  #now = 0;
+  #timers: { readonly at: number; readonly callback: () => void }[] = [];
+  readonly #random: Random;
+  /** What `random` answers, where it is not left to chance. */
+  draws: number | undefined;
+  /** How far the wall clock is off, in milliseconds. */
+  off = 0;
+
+  constructor(seed = 1) {
+    this.#random = new Random(seed);
+  }
+
+  now = (): number => this.#now;
+
+  wallClock = (): number => Date.now() + this.#now + this.off;
+
+  random = (): number => this.draws ?? this.#random.below(1_000_000) / 1_000_000;
+
+  after = (delay: number, callback: () => void): (() => void) => {
+    const timer = { at: this.#now + delay, callback };
+    this.#timers.push(timer);
+    return () => {
+      this.#timers = this.#timers.filter((other) => other !== timer);
+    };
+  };
+
+  /** How many timers wait. */
+  get waiting(): number {
+    return this.#timers.length;
+  }
+
+  /** Lets time pass, and what is due happen at its time; `between` waits for what happens outside of time. */
+  async advance(time: number, between: () => Promise<unknown> = () => setImmediate()): Promise<void> {
+    const end = this.#now + time;
+    await between();
+    for (;;) {
+      const [next] = this.#timers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at);
+      if (!next) {
+        break;
+      }
+      this.#timers = this.#timers.filter((timer) => timer !== next);
+      this.#now = Math.max(this.#now, next.at);
+      next.callback();
+      await between();
+    }
+    this.#now = end;
+  }
+}
+
+type Awaitable<T> = T | Promise<T>;
+
+/** Waits until something is so. */
+export async function until<T>(find: () => Awaitable<T | undefined | false>, what = "it"): Promise<T> {
+  const deadline = Date.now() + 10_000;
+  for (;;) {
+    const found = await find();
+    if (found !== undefined && found !== false) {
+      return found;
+    }
+    if (Date.now() > deadline) {
+      throw new Error(`${what} did not happen within ten seconds`);
+    }
+    await setImmediate();
+  }
+}

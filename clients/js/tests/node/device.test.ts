@@ -1,0 +1,957 @@
+// A device against a real WebSocket server. Time is the test's: nothing sleeps.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
+import { WebSocket } from "ws";
+import { Device } from "../../src/device.js";
+import type { Message } from "../../src/frames.js";
+import type { Position } from "../../src/position.js";
+import type { CursorStore } from "../../src/store.js";
+import { keysOf } from "../sealing.js";
+import { until } from "./clock.js";
+import { DEVICE, EPOCH, messageFrame, type Peer, Service } from "./service.js";
+
+const at = (seq: number): Position => ({ epoch: EPOCH, seq });
+const ack = (seq: number): unknown => ({ action: "ack", id: String(seq), ...at(seq) });
+const upTo = (seq: number): unknown => ({ action: "ack", ...at(seq) });
+const sync = (seq: number): unknown => ({ action: "sync", ...at(seq) });
+
+/** A store that begins there, and counts. */
+class Kept implements CursorStore {
+  cursor: Position | undefined;
+  saves: Position[] = [];
+
+  constructor(seq?: number) {
+    this.cursor = seq === undefined ? undefined : at(seq);
+  }
+
+  load(): Position | undefined {
+    return this.cursor;
+  }
+
+  save(_: string, cursor: Position): void {
+    this.cursor = cursor;
+    this.saves.push(cursor);
+  }
+}
+
+test("asks for what it missed and acknowledges what the app was shown", async (t) => {
+  const service = await Service.start(t);
+  const store = new Kept(2);
+  const device = service.start(t, { store });
+  const peer = await service.accept();
+  assert.equal(peer.claims.sub, DEVICE);
+  assert.equal(peer.inQuery, false);
+  assert.deepEqual(await peer.hear(), sync(2));
+  peer.message(3);
+  peer.message(4);
+  peer.synced(4, [3, 4]);
+  // What it took in an earlier life, should the words be lost that it said of it then.
+  const said = [await peer.hear(), await peer.hear(), await peer.hear()];
+  assert.deepEqual(
+    said.filter((action) => "id" in action),
+    [ack(3), ack(4)],
+  );
+  assert.equal(said.filter((action) => !("id" in action)).length, 1);
+  // A redelivery is confirmed again and not shown.
+  peer.message(4);
+  assert.deepEqual(await peer.hear(), ack(4));
+  peer.message(5);
+  assert.deepEqual(await peer.hear(), ack(5));
+  await service.showed(3, 4, 5);
+  assert.deepEqual(store.cursor, at(5));
+  await Promise.all([device.close(), peer.hearsGoodbye()]);
+  assert.deepEqual(service.states, ["connecting", "online", "closed: asked"]);
+  assert.deepEqual(service.errors, []);
+  assert.equal(service.clock.waiting, 0, "nothing is left behind");
+});
+
+test("the cursor is kept before the acknowledgement is said", async (t) => {
+  const service = await Service.start(t);
+  const order: string[] = [];
+  let keep = (): void => {};
+  const store = {
+    load: () => at(0),
+    save: (_: string, { seq }: Position) => {
+      order.push(`keep ${seq}`);
+      return new Promise<void>((resolve) => {
+        keep = resolve;
+      });
+    },
+  };
+  const device = service.device(t, { store });
+  let done = (): void => {};
+  device.on("message", ({ id }) => {
+    order.push(`show ${id}`);
+    return new Promise<void>((resolve) => {
+      done = resolve;
+    });
+  });
+  device.start();
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  await until(() => order.length === 1);
+  keep();
+  peer.message(1);
+  peer.message(2);
+  await until(() => order.includes("show 1"));
+  await setImmediate();
+  assert.deepEqual(order, ["keep 0", "show 1"]);
+  done();
+  await until(() => order.includes("keep 1"));
+  await setImmediate();
+  assert.equal(peer.heard, 0, "nothing is acknowledged that might be forgotten");
+  keep();
+  assert.deepEqual(await peer.hear(), ack(1));
+  await until(() => order.includes("show 2"));
+  assert.deepEqual(order, ["keep 0", "show 1", "keep 1", "show 2"]);
+});
+
+test("a handler that does something at once is followed by the cursor in the same task", async (t) => {
+  const service = await Service.start(t);
+  const tasks: number[] = [];
+  let task = 0;
+  const count = (): void => {
+    task += 1;
+    if (tasks.length < 2) {
+      globalThis.setImmediate(count);
+    }
+  };
+  const store = { load: () => at(0), save: (_: string, { seq }: Position) => void (seq > 0 && tasks.push(task)) };
+  const device = service.device(t, { store });
+  device.on("message", () => void tasks.push(task));
+  device.start();
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  count();
+  peer.message(1);
+  assert.deepEqual(await peer.hear(), ack(1));
+  assert.equal(tasks.length, 2);
+  assert.equal(tasks[0], tasks[1]);
+});
+
+test("acknowledges by hand and says read", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t, { ack: "manual" });
+  const messages: Message[] = [];
+  device.on("message", (message) => void messages.push(message));
+  const peer = await service.accept();
+  assert.deepEqual(await peer.hear(), { action: "sync" });
+  peer.message(1);
+  peer.synced(1, [1]);
+  const message = await until(() => messages[0]);
+  device.read(message);
+  assert.deepEqual(await peer.hear(), { action: "read", id: "1", ...at(1) }, "nothing was acknowledged before");
+  device.ack(message);
+  assert.deepEqual(await peer.hear(), ack(1));
+  // Nobody waits for the acknowledgement of a message that is not kept.
+  device.ack({ ...message, epoch: undefined, seq: undefined } as unknown as Message);
+  device.setState("background");
+  assert.deepEqual(await peer.hear(), { action: "state", state: "background" });
+});
+
+test("messages wait until somebody listens, and for each other", async (t) => {
+  const service = await Service.start(t);
+  const device = service.device(t);
+  device.start();
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  for (let seq = 1; seq <= 3; seq += 1) {
+    peer.message(seq);
+  }
+  peer.pong(3);
+  const taken: string[] = [];
+  for await (const { id } of device.messages()) {
+    taken.push(id);
+    assert.equal(peer.heard, 0, "a message is taken when the next one is asked for");
+    if (id === "2") {
+      break;
+    }
+    await setImmediate();
+    assert.deepEqual(await Promise.race([peer.hear().then(() => "acknowledged"), setImmediate("not yet")]), "not yet");
+  }
+  assert.deepEqual(taken, ["1", "2"]);
+  const off = device.on("message", ({ id }) => void taken.push(id));
+  await until(() => taken.length === 3);
+  off();
+  peer.message(4);
+  peer.pong(4);
+  const loop = (async () => {
+    for await (const { id } of device.messages()) {
+      taken.push(id);
+    }
+  })();
+  await until(() => taken.length === 4);
+  await device.close();
+  await loop;
+  assert.deepEqual(taken, ["1", "2", "3", "4"]);
+});
+
+test("a handler that fails is told of, and breaks nothing", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t);
+  const oops = new Error("oops");
+  device.on("message", ({ id }) => {
+    if (id === "1") {
+      throw oops;
+    }
+    return Promise.reject(oops);
+  });
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  peer.message(1);
+  assert.deepEqual(await peer.hear(), ack(1));
+  peer.message(2);
+  assert.deepEqual(await peer.hear(), ack(2));
+  await service.showed(1, 2);
+  assert.deepEqual(
+    service.errors.map(({ code, cause }) => [code, cause]),
+    [
+      ["handler_failed", oops],
+      ["handler_failed", oops],
+    ],
+  );
+});
+
+test("a failed handler of errors is not told of itself for ever", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t);
+  const complaints: unknown[] = [];
+  t.mock.method(console, "error", (error: unknown) => complaints.push(error));
+  let calls = 0;
+  device.on("error", () => {
+    calls += 1;
+    throw new Error("again");
+  });
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  peer.sayInClear("nonsense");
+  peer.message(1);
+  await service.showed(1);
+  assert.equal(calls, 1);
+  assert.deepEqual(complaints.map(String), ["Error: again"]);
+});
+
+test("without anybody who listens to errors, a handler's is said aloud", async (t) => {
+  const service = await Service.start(t);
+  const device = new Device({
+    url: service.url,
+    registration: { id: DEVICE, keys: service.keys },
+    WebSocket,
+  });
+  t.after(() => device.close());
+  const complaints: unknown[] = [];
+  t.mock.method(console, "error", (error: unknown) => complaints.push(error));
+  device.on("message", () => {
+    throw new Error("oops");
+  });
+  device.start();
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  peer.message(1);
+  await until(() => complaints.length === 1);
+  assert.equal(String(complaints[0]), "Error: oops");
+});
+
+test("what is not sealed for it is never a message", async (t) => {
+  const service = await Service.start(t);
+  service.start(t);
+  const peer = await service.accept();
+  await peer.hear();
+  peer.sayInClear('{"message": "Internal server error", "connectionId": "x=", "requestId": "y"}');
+  const codes = (): string[] => service.errors.map(({ code, detail }) => `${code}: ${detail}`);
+  await until(() => service.errors.length === 1);
+  assert.equal(peer.heard, 0);
+  // It stood in place of the replay: the device asks again, long before the deadline.
+  await service.clock.advance(1_000);
+  assert.deepEqual(await peer.hear(), { action: "sync" });
+  peer.synced(0);
+
+  peer.sayInClear(JSON.stringify({ ...messageFrame(1), deviceId: DEVICE }));
+  peer.sayInClear(Buffer.from("binary"));
+  peer.say({ type: "dance" });
+  peer.say({ ...messageFrame(1), deviceId: "device-2" });
+  peer.say({ type: "error", code: "unknown_message", detail: "d" });
+  peer.message(1);
+  await service.showed(1);
+  const notForUs = "unreadable_frame: not sealed for this device";
+  assert.deepEqual(codes(), [
+    ...[notForUs, notForUs, notForUs],
+    ...["unexpected: unknown kind", "unexpected: names another device", "unknown_message: d"],
+  ]);
+});
+
+test("announcements are handed on", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t);
+  const heard: unknown[] = [];
+  device.on("announcement", (announcement) => void heard.push(announcement));
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  peer.say({ type: "announcement", text: "Hello, all" });
+  assert.deepEqual(await until(() => heard[0]), { type: "announcement", deviceId: DEVICE, text: "Hello, all" });
+});
+
+test("a gap is told of, behind what the replay brought", async (t) => {
+  const service = await Service.start(t);
+  const told: unknown[] = [];
+  const device = service.device(t, { store: new Kept(2) });
+  device.on("message", ({ id }) => void told.push(id));
+  device.on("gap", (gap) => void told.push(gap));
+  device.start();
+  const peer = await service.accept();
+  await peer.hear();
+  peer.message(9);
+  peer.synced(9, [9], { recovered: false });
+  peer.message(10);
+  await until(() => told.length === 3);
+  assert.deepEqual(told, ["9", { from: at(2), to: at(9) }, "10"]);
+});
+
+test("comes back after a loss with its cursor and its confirmations", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t);
+  let peer = await service.accept();
+  await peer.upToDate(0);
+  peer.message(1);
+  await service.showed(1);
+  assert.deepEqual(await peer.hear(), ack(1));
+  // Vanishes without a goodbye: nobody knows whether the acknowledgement was heard.
+  peer.drop();
+  await until(() => device.state === "waiting");
+  await service.timeUntilCalled(device);
+  peer = await service.accept();
+  assert.deepEqual(await peer.hear(), sync(1));
+  peer.synced(1);
+  assert.deepEqual(await peer.hear(), upTo(1));
+  peer.message(2);
+  await service.showed(1, 2);
+});
+
+test("what was said while nobody was there is said on the next connection", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t, { ack: "manual" });
+  device.setState("foreground");
+  let peer = await service.accept();
+  assert.deepEqual(await peer.hear(), { action: "sync" });
+  assert.deepEqual(await peer.hear(), { action: "state", state: "foreground" });
+  peer.synced(0);
+  peer.message(1);
+  await service.showed(1);
+  peer.drop();
+  await until(() => device.state === "waiting");
+  const first = messageFrame(1) as unknown as Message;
+  device.read(first);
+  device.ackUpTo(at(1));
+  await service.timeUntilCalled(device);
+  peer = await service.accept();
+  assert.deepEqual(await peer.hear(), sync(1));
+  assert.deepEqual(await peer.hear(), { action: "state", state: "foreground" });
+  assert.deepEqual(await peer.hear(), { action: "read", id: "1", ...at(1) });
+  assert.deepEqual(await peer.hear(), upTo(1));
+});
+
+test("what was said just before a loss is said again", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t, { ack: "manual" });
+  let peer = await service.accept();
+  await peer.upToDate(0);
+  peer.message(1);
+  await service.showed(1);
+  device.ack(messageFrame(1) as unknown as Message);
+  assert.deepEqual(await peer.hear(), ack(1));
+  peer.drop();
+  await until(() => device.state === "waiting");
+  await service.timeUntilCalled(device);
+  peer = await service.accept();
+  assert.deepEqual(await peer.hear(), sync(1));
+  assert.deepEqual(await peer.hear(), ack(1));
+});
+
+test("what is acknowledged up to a place is said again on every connection", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t, { ack: "manual" });
+  let peer = await service.accept();
+  await peer.hear();
+  peer.message(1);
+  peer.message(2);
+  peer.synced(2, [1, 2]);
+  await service.showed(1, 2);
+  device.ackUpTo(at(2));
+  assert.deepEqual(await peer.hear(), upTo(2));
+  peer.drop();
+  await until(() => device.state === "waiting");
+  await service.timeUntilCalled(device);
+  peer = await service.accept();
+  assert.deepEqual(await peer.hear(), sync(2));
+  peer.synced(2);
+  assert.deepEqual(await peer.hear(), upTo(2));
+});
+
+test("what an earlier life was shown is acknowledged again by the client only", async (t) => {
+  for (const how of ["automatic", "manual"] as const) {
+    await t.test(how, async (t) => {
+      const service = await Service.start(t);
+      service.start(t, { ack: how, store: new Kept(2) });
+      const peer = await service.accept();
+      await peer.upToDate(2);
+      peer.message(1);
+      peer.message(3);
+      await service.showed(3);
+      if (how === "automatic") {
+        assert.deepEqual([await peer.hear(), await peer.hear(), await peer.hear()], [upTo(2), ack(1), ack(3)]);
+      }
+      await service.clock.advance(5_000);
+      assert.deepEqual(await peer.hear(), { action: "ping" });
+    });
+  }
+});
+
+test("reconnects when it is asked to, sealed or in clear", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t);
+  let peer = await service.accept();
+  await peer.upToDate(0);
+  peer.say({ type: "reconnect", code: "going_away", after: 20 });
+  await until(() => device.state === "waiting");
+  await service.timeUntilCalled(device);
+  peer = await service.accept();
+  await peer.hear();
+  peer.sayInClear('{"type": "reconnect", "deviceId": "", "code": "unknown_connection", "after": 0}');
+  await until(() => device.state === "waiting");
+  await service.timeUntilCalled(device);
+  await (await service.accept()).upToDate(0);
+  await until(() => device.state === "online");
+  const lost = service.states.filter((state) => state.startsWith("waiting"));
+  assert.deepEqual(lost, ["waiting: going_away", "waiting: unknown_connection"]);
+  assert.ok((service.waits[0] ?? 0) <= 20_000 && (service.waits[1] ?? 0) <= 2_000, String(service.waits));
+});
+
+test("a heartbeat comes when the service wants it; without an answer it is a loss", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t);
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  await until(() => device.state === "online");
+  await service.clock.advance(5_000);
+  assert.deepEqual(await peer.hear(), { action: "ping" });
+  peer.pong(0, { nextPing: 100 });
+  // The answer counts when it is read, which takes no time of this clock.
+  peer.message(1);
+  assert.deepEqual(await peer.hear(), ack(1));
+  await service.clock.advance(99_999);
+  assert.equal(peer.heard, 0);
+  await service.clock.advance(1);
+  assert.deepEqual(await peer.hear(), { action: "ping" });
+  await service.clock.advance(14_999);
+  assert.equal(device.state, "online");
+  await service.clock.advance(1);
+  await until(() => service.states.at(-1) === "waiting: silent");
+  await service.timeUntilCalled(device);
+  await (await service.accept()).upToDate(1);
+});
+
+test("a pong that asks for no heartbeat ever, or for one all the time, is not obeyed", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t);
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  await until(() => device.state === "online");
+  peer.pong(0, { nextPing: 10 ** 12 });
+  peer.message(1);
+  assert.deepEqual(await peer.hear(), ack(1));
+  await service.clock.advance(540_000);
+  assert.deepEqual(await peer.hear(), { action: "ping" });
+  peer.pong(1, { nextPing: 0 });
+  peer.message(2);
+  const said = [await peer.hear(), await peer.hear()];
+  assert.deepEqual(said, [upTo(1), ack(2)]);
+  await service.clock.advance(999);
+  assert.equal(peer.heard, 0);
+  await service.clock.advance(1);
+  assert.deepEqual(await peer.hear(), { action: "ping" });
+});
+
+test("acknowledgements are summed up with each heartbeat, where there are new ones", async (t) => {
+  const service = await Service.start(t);
+  service.start(t);
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  for (const seq of [1, 2]) {
+    peer.message(seq);
+    assert.deepEqual(await peer.hear(), ack(seq));
+  }
+  peer.pong(2);
+  assert.deepEqual(await peer.hear(), upTo(2));
+  peer.pong(2);
+  peer.message(3);
+  assert.deepEqual(await peer.hear(), ack(3));
+});
+
+test("an error of the gateway in place of an answer: what is in doubt is said again, each time later", async (t) => {
+  const service = await Service.start(t);
+  service.start(t);
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  peer.message(1);
+  assert.deepEqual(await peer.hear(), ack(1));
+  for (const pause of [1_000, 2_000]) {
+    peer.sayInClear('{"message": "Internal server error"}');
+    peer.pong(1);
+    assert.deepEqual(await peer.hear(), upTo(1), "with the heartbeat, or because it is in doubt");
+    await service.clock.advance(pause - 1);
+    assert.equal(peer.heard, 0);
+    await service.clock.advance(1);
+    assert.deepEqual(await peer.hear(), upTo(1));
+    peer.message(1);
+    assert.deepEqual(await peer.hear(), ack(1));
+    peer.say({ type: "error", code: "x", detail: "y" });
+    await until(() => service.errors.at(-1)?.code === "x");
+    service.errors.length = 0;
+    if (pause === 1_000) {
+      peer.message(2);
+      assert.deepEqual(await peer.hear(), ack(2));
+      peer.pong(2);
+      assert.deepEqual(await peer.hear(), upTo(2));
+      break;
+    }
+  }
+});
+
+test("what was sent and does not come is asked for again, and then on another connection", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t);
+  let peer = await service.accept();
+  peer.pong(0);
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    assert.deepEqual(await peer.hear(), { action: "sync" });
+    peer.message(2);
+    peer.synced(2, [1, 2]);
+    // Whatever comes next comes when the answer has been dealt with.
+    peer.say({ type: "error", code: String(attempt), detail: "" });
+    await until(() => service.errors.at(-1)?.code === String(attempt));
+    await service.clock.advance(3_000);
+  }
+  await until(() => device.state === "waiting");
+  await service.timeUntilCalled(device);
+  peer = await service.accept();
+  assert.deepEqual(await peer.hear(), { action: "sync" });
+  peer.message(1);
+  peer.message(2);
+  peer.synced(2, [1, 2]);
+  await service.showed(1, 2);
+});
+
+test("a gateway that drops the subprotocol gets the token in the URL, from then on", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t);
+  service.accept({ mute: true });
+  await until(() => device.state === "waiting");
+  await service.timeUntilCalled(device);
+  let peer = await service.accept({ mute: true });
+  assert.equal(peer.inQuery, true);
+  await peer.upToDate(0);
+  await until(() => device.state === "online");
+  peer.drop();
+  await until(() => device.state === "waiting");
+  await service.timeUntilCalled(device);
+  peer = await service.accept({ mute: true });
+  assert.equal(peer.inQuery, true);
+});
+
+test("with tokenIn: query, the token is never anywhere else", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t, { tokenIn: "query" });
+  for (let attempt = 0; attempt < 4; attempt += 1) {
+    service.always = undefined;
+    await service.timeUntilCalled(device);
+    const claims = await service.refuse();
+    assert.equal(claims.sub, DEVICE);
+    await until(() => service.states.filter((state) => state === "waiting: unreachable").length === attempt + 1);
+  }
+  await service.timeUntilCalled(device);
+  assert.equal((await service.accept()).inQuery, true);
+});
+
+test("keys that the service refuses are asked for anew, ever more rarely", async (t) => {
+  const service = await Service.start(t);
+  let asked = 0;
+  const asks: number[] = [];
+  const registration = async () => {
+    asked += 1;
+    return { id: DEVICE, keys: service.keys };
+  };
+  const device = service.start(t, { registration });
+  for (let refused = 1; refused <= 13; refused += 1) {
+    await service.timeUntilCalled(device);
+    await service.refuse(refused % 2 ? "401 Unauthorized" : "403 Forbidden");
+    await until(() => service.states.filter((state) => state === "waiting: unreachable").length === refused);
+    await setImmediate();
+    asks.push(asked);
+  }
+  assert.deepEqual(asks, [1, 1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4]);
+  assert.deepEqual(
+    service.errors.map(({ code }) => code),
+    ["refused", "refused", "refused"],
+  );
+  await service.timeUntilCalled(device);
+  await (await service.accept()).upToDate(0);
+  await until(() => device.state === "online");
+});
+
+test("a device that changed hands begins anew, with the cursor of its new mailbox", async (t) => {
+  const service = await Service.start(t);
+  const loaded: string[] = [];
+  const store = { load: (owner: string) => void loaded.push(owner), save: () => {} };
+  const former = keysOf(DEVICE, 99, 0);
+  const keys = keysOf(DEVICE, 5, 1);
+  Object.assign(service.keys, keys);
+  let answer = former;
+  const device = service.start(t, { store, registration: async () => ({ id: DEVICE, keys: answer }) });
+  answer = keys;
+  service.always = ({ socket }) => socket.end("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+  await until(() => device.state === "waiting");
+  while (loaded.length < 2) {
+    await service.clock.advance(500);
+    service.always = loaded.length === 2 ? undefined : service.always;
+  }
+  service.always = undefined;
+  await service.timeUntilCalled(device);
+  const peer = await service.accept();
+  assert.deepEqual(await peer.hear(), { action: "sync" });
+  peer.message(1);
+  peer.synced(1, [1]);
+  await service.showed(1);
+  assert.deepEqual(loaded, [`${DEVICE}.0`, `${DEVICE}.1`]);
+});
+
+test("an app that cannot register is asked again, and a registration that is none ends the device", async (t) => {
+  const service = await Service.start(t);
+  let failures = 2;
+  const device = service.start(t, {
+    registration: async () => {
+      if (failures-- > 0) {
+        throw new Error("offline");
+      }
+      return { id: DEVICE, keys: service.keys };
+    },
+  });
+  await until(() => device.state === "waiting");
+  await service.timeUntilCalled(device);
+  await (await service.accept()).upToDate(0);
+  assert.deepEqual(
+    service.errors.map(({ code }) => code),
+    ["registration_failed", "registration_failed"],
+  );
+
+  const other = new Device({
+    url: service.url,
+    registration: { id: "x", keys: service.keys },
+    WebSocket,
+  });
+  const states: unknown[] = [];
+  other.on("state", (change) => void states.push(change));
+  other.start();
+  await until(() => states.length === 2);
+  assert.deepEqual(states, [{ state: "connecting" }, { state: "closed", reason: "bad_registration" }]);
+});
+
+test("a registration that never answers is given up", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t, { registration: () => new Promise(() => {}) });
+  await setImmediate();
+  await service.clock.advance(30_000);
+  await until(() => device.state === "waiting");
+  assert.equal(service.errors[0]?.code, "registration_failed");
+});
+
+test("a wrong clock is corrected by the backend and by pongs", async (t) => {
+  const service = await Service.start(t);
+  service.clock.off = -86_400_000;
+  const serverTime = Math.floor(Date.now() / 1_000);
+  const device = service.start(t, { registration: { id: DEVICE, keys: service.keys, serverTime } });
+  let peer = await service.accept();
+  const iat = peer.claims.iat as number;
+  assert.ok(Math.abs(iat + 30 - serverTime) < 5, `${iat} for ${serverTime}`);
+  await peer.upToDate(0);
+  peer.pong(0, { serverTime: serverTime + 1_000 });
+  peer.message(1);
+  await service.showed(1);
+  peer.drop();
+  await until(() => device.state === "waiting");
+  const later = await service.timeUntilCalled(device);
+  peer = await service.accept();
+  assert.ok(Math.abs((peer.claims.iat as number) + 30 - serverTime - 1_000 - later / 1_000) < 5);
+});
+
+test("a store that fails, or never answers, is told of once and done without", async (t) => {
+  const broken: CursorStore[] = [
+    { load: () => Promise.reject(new Error("blocked")), save: () => {} },
+    {
+      load: () => at(0),
+      save: () => {
+        throw new Error("full");
+      },
+    },
+    { load: () => at(0), save: () => new Promise(() => {}) },
+  ];
+  for (const [index, store] of broken.entries()) {
+    await t.test(String(index), async (t) => {
+      const service = await Service.start(t);
+      const device = service.start(t, { store });
+      const peer = await service.accept();
+      await peer.hear();
+      peer.synced(0);
+      for (let seq = 1; seq <= 3; seq += 1) {
+        peer.message(seq);
+      }
+      if (index === 2) {
+        // The next heartbeat, and the store.
+        await until(() => device.state === "online" && service.clock.waiting === 2);
+        await service.clock.advance(5_000);
+      }
+      await service.showed(1, 2, 3);
+      assert.deepEqual(
+        service.errors.map(({ code }) => code),
+        ["store_failed"],
+      );
+    });
+  }
+});
+
+test("options that never could work are refused at once", () => {
+  const registration = { id: DEVICE, keys: keysOf(DEVICE, 1) };
+  for (const url of [
+    "https://example.com",
+    "wss://",
+    "wss://example.com/prod?x=1",
+    "wss://example.com#x",
+    "example.com",
+  ]) {
+    assert.throws(() => new Device({ url, registration, WebSocket }), { code: "bad_options" }, url);
+  }
+  if (!globalThis.WebSocket) {
+    assert.throws(() => new Device({ url: "wss://example.com/prod", registration }), { code: "bad_options" });
+  }
+});
+
+test("a device that is closed before anything came of it leaves nothing behind", async (t) => {
+  const service = await Service.start(t);
+  for (const wait of [0, 1, 5, 50]) {
+    const device = service.device(t);
+    device.start();
+    device.start();
+    for (let turn = 0; turn < wait; turn += 1) {
+      await setImmediate();
+    }
+    await device.close();
+    await device.close();
+    assert.equal(device.state, "closed");
+    device.start();
+    await setImmediate();
+    assert.equal(device.state, "closed");
+    assert.equal(service.clock.waiting, 0);
+  }
+});
+
+test("a handler may close its device", async (t) => {
+  const service = await Service.start(t);
+  const device = service.device(t);
+  let closed = false;
+  device.on("message", async () => {
+    await device.close();
+    closed = true;
+  });
+  device.start();
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  peer.message(1);
+  peer.message(2);
+  await peer.hearsGoodbye();
+  await until(() => closed);
+});
+
+test("what the app was shown is acknowledged before the end", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t);
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  for (let seq = 1; seq <= 20; seq += 1) {
+    peer.message(seq);
+  }
+  await until(() => service.shown.length === 20);
+  await setImmediate();
+  await Promise.all([device.close(), peer.hearsGoodbye()]);
+  for (let seq = 1; seq <= 20; seq += 1) {
+    assert.deepEqual(await peer.hear(), ack(seq));
+  }
+});
+
+async function connected(t: Parameters<typeof Service.start>[0]): Promise<[Service, Device, Peer]> {
+  const service = await Service.start(t);
+  const device = service.start(t, { store: new Kept(0) });
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  await until(() => device.state === "online");
+  return [service, device, peer];
+}
+
+/** Waits until another connection is begun. Time passes only while nothing else can happen. */
+async function untilCalled(service: Service, step = 0): Promise<void> {
+  await until(async () => {
+    // One timer is the line's, another one the attempt's.
+    if (service.clock.waiting < 2 && !service.isCalled) {
+      await service.clock.advance(step);
+    }
+    return service.isCalled;
+  }, "another connection");
+}
+
+/** In place of a pong, as the service says it when most of the connection's life is over. */
+function askToRollOver(peer: Peer): void {
+  peer.say({ type: "reconnect", code: "rollover", after: 0 });
+}
+
+test("the old socket serves until the new one has synced", async (t) => {
+  const [service, , old] = await connected(t);
+  old.message(1);
+  assert.deepEqual(await old.hear(), ack(1));
+  askToRollOver(old);
+  await untilCalled(service);
+  const fresh = await service.accept();
+  assert.deepEqual(await fresh.hear(), sync(1));
+  old.message(2);
+  assert.deepEqual(await fresh.hear(), ack(2));
+  // The replay has 2 as well, and 3, which the old connection brings too.
+  fresh.message(2);
+  assert.deepEqual(await fresh.hear(), ack(2));
+  fresh.message(3);
+  old.message(3);
+  fresh.synced(3, [2, 3]);
+  const said = [await fresh.hear(), await fresh.hear()];
+  assert.ok(said.some((action) => action.id === "3"));
+  await old.hearsGoodbye();
+  fresh.message(4);
+  await service.showed(1, 2, 3, 4);
+  assert.deepEqual(service.states, ["connecting", "online"], "nothing was interrupted");
+});
+
+test("an answer on the old socket does not prove the new one", async (t) => {
+  const [service, , old] = await connected(t);
+  askToRollOver(old);
+  await untilCalled(service);
+  const fresh = await service.accept();
+  assert.deepEqual(await fresh.hear(), sync(0));
+  old.synced(0);
+  old.message(1);
+  assert.deepEqual(await fresh.hear(), ack(1));
+  // A word on the way back would have been read by now.
+  old.message(2);
+  assert.deepEqual(await fresh.hear(), ack(2));
+  assert.equal(old.closed, false);
+  fresh.message(3);
+  assert.deepEqual(await fresh.hear(), ack(3));
+  await old.hearsGoodbye();
+  await service.showed(1, 2, 3);
+});
+
+test("moves to a new socket by itself before two hours", async (t) => {
+  const [service, , old] = await connected(t);
+  old.pong(0, { nextPing: 240 });
+  let pings = 0;
+  while (service.clock.waiting < 2) {
+    await service.clock.advance(5_000);
+    if (old.heard > 0) {
+      assert.deepEqual(await old.hear(), { action: "ping" });
+      pings += 1;
+      old.pong(0, { nextPing: 240 });
+      await until(() => service.errors.length === 0);
+      old.say({ type: "error", code: "read", detail: "" });
+      await until(() => service.errors.pop());
+    }
+    assert.ok(service.clock.now() < 7_200_000);
+  }
+  assert.ok(service.clock.now() > 4_900_000, String(service.clock.now()));
+  assert.ok(pings >= 20, String(pings));
+  const fresh = await service.accept();
+  await fresh.upToDate(0);
+  await old.hearsGoodbye();
+  fresh.message(1);
+  await service.showed(1);
+});
+
+test("a successor that cannot be opened is tried again while the old one serves", async (t) => {
+  const [service, , old] = await connected(t);
+  old.pong(0, { nextPing: 500 });
+  askToRollOver(old);
+  for (let seq = 1; seq <= 3; seq += 1) {
+    await untilCalled(service, 10);
+    await service.refuse("503 Service Unavailable");
+    old.message(seq);
+    assert.equal((await old.hear()).seq, seq);
+  }
+  await untilCalled(service, 10);
+  const fresh = await service.accept();
+  assert.deepEqual(await fresh.hear(), sync(3));
+  fresh.synced(3);
+  await old.hearsGoodbye();
+  await service.showed(1, 2, 3);
+  assert.deepEqual(service.states, ["connecting", "online"]);
+});
+
+test("a successor that breaks before it has synced leaves the old one in service", async (t) => {
+  const [service, , old] = await connected(t);
+  askToRollOver(old);
+  await untilCalled(service);
+  const broken = await service.accept();
+  assert.deepEqual(await broken.hear(), sync(0));
+  old.message(1);
+  assert.deepEqual(await broken.hear(), ack(1));
+  broken.drop();
+  assert.deepEqual(await old.hear(), sync(1));
+  old.synced(1);
+  // It asks at once whether the old one is still there.
+  await service.clock.advance(0);
+  const said = [await old.hear(), await old.hear()].map(({ action }) => action).sort();
+  assert.deepEqual(said, ["ack", "ping"]);
+  old.pong(1);
+  await untilCalled(service, 10);
+  const fresh = await service.accept();
+  assert.equal((await fresh.hear()).action, "sync");
+  fresh.message(2);
+  fresh.synced(2, [2]);
+  await service.showed(1, 2);
+  await old.hearsGoodbye();
+  assert.deepEqual(service.states, ["connecting", "online"]);
+});
+
+test("fifty rollovers with traffic lose nothing and show nothing twice", async (t) => {
+  const ROLLOVERS = 50;
+  const [service, , first] = await connected(t);
+  let old = first;
+  for (let round = 1; round <= ROLLOVERS; round += 1) {
+    const seq = 4 * round;
+    old.message(seq - 3);
+    askToRollOver(old);
+    await untilCalled(service);
+    const fresh = await service.accept();
+    // Lost on the old connection, so that the replay brings it: seq - 2.
+    old.message(seq - 1);
+    let heard = await fresh.hear();
+    while (heard.action !== "sync") {
+      heard = await fresh.hear();
+    }
+    const after = heard.seq as number;
+    const missed = Array.from({ length: seq - 1 - after }, (_, index) => after + 1 + index);
+    for (const place of missed) {
+      fresh.message(place);
+    }
+    fresh.synced(seq - 1, missed);
+    fresh.message(seq);
+    await old.hearsGoodbye();
+    old = fresh;
+  }
+  await service.showed(...Array.from({ length: 4 * ROLLOVERS }, (_, index) => index + 1));
+  assert.deepEqual(service.states, ["connecting", "online"]);
+});

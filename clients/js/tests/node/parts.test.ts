@@ -1,0 +1,97 @@
+// Backoff, clock and confirmations.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Action, ack } from "../../src/actions.js";
+import { spread, windowOf } from "../../src/backoff.js";
+import { serviceClock } from "../../src/clock.js";
+import { confirmations, KEPT } from "../../src/confirmations.js";
+import { REAL } from "../../src/environment.js";
+import { compare, later } from "../../src/position.js";
+
+test("the window starts gently and ends at five minutes", () => {
+  const seconds = Array.from({ length: 11 }, (_, attempt) => windowOf(attempt) / 1_000);
+  assert.deepEqual(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+  assert.equal(windowOf(5_000), 300_000);
+});
+
+test("pauses cover the whole window and nothing else", () => {
+  assert.equal(spread(8_000, 0), 0);
+  assert.equal(spread(8_000, 0.5), 4_000);
+  assert.ok(spread(8_000, 1 - Number.EPSILON) < 8_000);
+});
+
+test("places come in order, and none at all comes first", () => {
+  const places = [undefined, { epoch: 0, seq: 0 }, { epoch: 1, seq: 9 }, { epoch: 2, seq: 1 }, { epoch: 2, seq: 2 }];
+  places.forEach((a, i) => {
+    places.forEach((b, j) => {
+      assert.equal(Math.sign(compare(a, b)), Math.sign(i - j));
+      assert.equal(later(a, b), places[Math.max(i, j)]);
+    });
+  });
+});
+
+test("a clock is corrected when it is wrong, and not for a moment on the way", () => {
+  const clock = serviceClock({ ...REAL, wallClock: () => 1_000_000 });
+  clock.heard(1_001);
+  assert.equal(clock.now(), 1_000_000);
+  clock.heard(2_000);
+  assert.equal(clock.now(), 2_000_000);
+  clock.heard(1_000);
+  assert.equal(clock.now(), 1_000_000);
+});
+
+const of = (seq: number): Action => ack({ id: String(seq), epoch: 7, seq });
+const upTo = (seq: number): Action => ack({ epoch: 7, seq });
+
+test("only confirmations are kept", () => {
+  const on = confirmations();
+  on.keep({ action: "ping" });
+  on.keep({ action: "sync", epoch: 7, seq: 1 });
+  on.keep({ action: "state", state: "foreground" });
+  on.keep(of(1));
+  assert.deepEqual(on.takeUnsaid(), [of(1)]);
+  assert.deepEqual(on.takeUnsaid(), []);
+});
+
+test("what was said is in doubt until a later ping is answered and some seconds more", () => {
+  const on = confirmations();
+  on.said(of(1), 0);
+  on.said(of(2), 20_000);
+  on.said(of(3), 30_000);
+  on.said(of(4), 31_000);
+  on.arrivedBefore(31_000);
+  on.doubt(35_000, undefined);
+  // 3 has arrived, but a moment ago; of 4 nothing is known.
+  assert.deepEqual(on.takeUnsaid(), [of(3), of(4)]);
+});
+
+test("a silent connection leaves everything in doubt, oldest first", () => {
+  const on = confirmations();
+  on.said(of(1), 0);
+  on.keep(of(2));
+  on.doubt(300_000, undefined);
+  assert.deepEqual(on.takeUnsaid(), [of(1), of(2)]);
+});
+
+test("what one word sums up is not said again, but for what was read", () => {
+  const on = confirmations();
+  const read: Action = { action: "read", id: "1", epoch: 7, seq: 1 };
+  for (const action of [of(1), read, of(2), upTo(2), of(3)]) {
+    on.said(action, 0);
+  }
+  on.doubt(0, { epoch: 7, seq: 2 });
+  assert.deepEqual(on.takeUnsaid(), [read, of(3)]);
+});
+
+test("neither kind grows without bound", () => {
+  const on = confirmations();
+  for (let seq = 0; seq <= KEPT; seq += 1) {
+    on.said(of(seq), 0);
+    on.keep(of(seq));
+  }
+  on.doubt(0, undefined);
+  const unsaid = on.takeUnsaid();
+  assert.equal(unsaid.length, KEPT);
+  assert.deepEqual(unsaid.at(-1), of(KEPT));
+});
