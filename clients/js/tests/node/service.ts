@@ -225,6 +225,11 @@ export class Service {
     return verified(token, this.keys);
   }
 
+  /** How often the device has tried, as it says itself. */
+  get attempts(): number {
+    return this.states.filter((state) => state === "connecting").length;
+  }
+
   /** Whether a connection waits to be answered. */
   get isCalled(): boolean {
     return this.#upgrades.length > 0;
