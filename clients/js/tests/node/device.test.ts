@@ -8,7 +8,7 @@ import { Device } from "../../src/device.js";
 import type { Message } from "../../src/frames.js";
 import type { Position } from "../../src/position.js";
 import type { CursorStore } from "../../src/store.js";
-import { keysOf } from "../sealing.js";
+import { keysOf, sealFrame } from "../sealing.js";
 import { until } from "./clock.js";
 import { DEVICE, EPOCH, messageFrame, type Peer, Service } from "./service.js";
 
@@ -160,7 +160,8 @@ test("messages wait until somebody listens, and for each other", async (t) => {
   for (let seq = 1; seq <= 3; seq += 1) {
     peer.message(seq);
   }
-  peer.pong(3);
+  await service.read(peer);
+  await setImmediate();
   const taken: string[] = [];
   for await (const { id } of device.messages()) {
     taken.push(id);
@@ -186,6 +187,27 @@ test("messages wait until somebody listens, and for each other", async (t) => {
   await device.close();
   await loop;
   assert.deepEqual(taken, ["1", "2", "3", "4"]);
+});
+
+test("a message that is handed to a loop is shown by it, even if the device is closed in that moment", async (t) => {
+  const service = await Service.start(t);
+  const store = new Kept(0);
+  const device = service.device(t, { store });
+  device.on("message", () => void device.close());
+  const taken: string[] = [];
+  const loop = (async () => {
+    for await (const { id } of device.messages()) {
+      taken.push(id);
+    }
+  })();
+  device.start();
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  peer.message(1);
+  peer.message(2);
+  await loop;
+  assert.deepEqual(taken, ["1"]);
+  await until(() => store.cursor?.seq === 1, "the cursor");
 });
 
 test("a handler that fails is told of, and breaks nothing", async (t) => {
@@ -720,9 +742,11 @@ test("options that never could work are refused at once", () => {
   ]) {
     assert.throws(() => new Device({ url, registration, WebSocket }), { code: "bad_options" }, url);
   }
+  const url = "wss://example.com/prod";
   if (!globalThis.WebSocket) {
-    assert.throws(() => new Device({ url: "wss://example.com/prod", registration }), { code: "bad_options" });
+    assert.throws(() => new Device({ url, registration }), { code: "bad_options", detail: "no WebSocket class" });
   }
+  assert.ok(new Device({ url, registration, WebSocket }));
 });
 
 test("a device that is closed before anything came of it leaves nothing behind", async (t) => {
@@ -744,11 +768,17 @@ test("a device that is closed before anything came of it leaves nothing behind",
   }
 });
 
-test("a handler may close its device", async (t) => {
+test("a handler may close its device; nothing is shown after it", async (t) => {
   const service = await Service.start(t);
-  const device = service.device(t);
+  const store = new Kept(0);
+  const device = service.device(t, { store });
+  const taken: string[] = [];
   let closed = false;
-  device.on("message", async () => {
+  device.on("message", async ({ id }) => {
+    taken.push(id);
+    // Both have come by now.
+    await until(() => store.saves.length > 0);
+    await service.read(peer);
     await device.close();
     closed = true;
   });
@@ -759,6 +789,33 @@ test("a handler may close its device", async (t) => {
   peer.message(2);
   await peer.hearsGoodbye();
   await until(() => closed);
+  await until(() => store.cursor?.seq === 1, "the cursor");
+  await setImmediate();
+  assert.deepEqual(taken, ["1"]);
+});
+
+test("what another page has confirmed and kept is shown where the service passes over it", async (t) => {
+  const service = await Service.start(t);
+  const sealed = (seq: number, keys = service.keys): string =>
+    sealFrame(keys, { ...messageFrame(seq), deviceId: DEVICE }, Buffer.alloc(16, seq));
+  const asked: unknown[] = [];
+  const store = {
+    load: () => at(2),
+    save: () => {},
+    kept: (_: string, after: Position, end: Position) => {
+      asked.push([after.seq, end.seq]);
+      return [sealed(1), sealed(3), sealed(4, keysOf(DEVICE, 77)), "nonsense", sealed(5)];
+    },
+  };
+  service.start(t, { store });
+  const peer = await service.accept();
+  assert.deepEqual(await peer.hear(), sync(2));
+  peer.message(7);
+  peer.message(6);
+  peer.synced(7, [6, 7]);
+  await service.showed(3, 5, 6, 7);
+  assert.deepEqual(asked, [[2, 7]]);
+  assert.deepEqual(service.errors, []);
 });
 
 test("what the app was shown is acknowledged before the end", async (t) => {
@@ -833,6 +890,9 @@ test("an answer on the old socket does not prove the new one", async (t) => {
   const fresh = await service.accept();
   assert.deepEqual(await fresh.hear(), sync(0));
   old.synced(0);
+  // What it says of itself no longer matters.
+  old.say({ type: "reconnect", code: "going_away", after: 0 });
+  old.sayInClear('{"type": "reconnect", "deviceId": "", "code": "unknown_connection", "after": 0}');
   old.message(1);
   assert.deepEqual(await fresh.hear(), ack(1));
   // A word on the way back would have been read by now.
