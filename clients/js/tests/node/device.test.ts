@@ -351,6 +351,32 @@ test("comes back after a loss with its cursor and its confirmations", async (t) 
   await service.showed(1, 2);
 });
 
+test("pauses grow until a connection has brought an answer, and not only opened", async (t) => {
+  const service = await Service.start(t);
+  service.clock.draws = 0.9;
+  const device = service.start(t);
+  const waits: number[] = [];
+  device.on("state", ({ retryIn }) => void (retryIn !== undefined && waits.push(retryIn)));
+  const lost = async (count: number): Promise<void> => {
+    await until(() => waits.length === count, `pause no. ${count}`);
+    await service.timeUntilCalled(device);
+  };
+  await service.refuse();
+  await lost(1);
+  await service.refuse();
+  await lost(2);
+  const silent = await service.accept();
+  assert.equal((await silent.hear()).action, "sync");
+  silent.drop();
+  await lost(3);
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  await until(() => device.state === "online");
+  peer.drop();
+  await lost(4);
+  assert.deepEqual(waits, [900, 1_800, 3_600, 900]);
+});
+
 test("what was said while nobody was there is said on the next connection", async (t) => {
   const service = await Service.start(t);
   const device = service.start(t, { ack: "manual" });
@@ -881,6 +907,22 @@ test("the old socket serves until the new one has synced", async (t) => {
   fresh.message(4);
   await service.showed(1, 2, 3, 4);
   assert.deepEqual(service.states, ["connecting", "online"], "nothing was interrupted");
+});
+
+test("what was said on the old socket is said again on the new one", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t, { ack: "manual", store: new Kept(0) });
+  const old = await service.accept();
+  await old.upToDate(0);
+  old.message(1);
+  await service.showed(1);
+  device.ack(messageFrame(1) as unknown as Message);
+  assert.deepEqual(await old.hear(), ack(1));
+  askToRollOver(old);
+  await untilCalled(service);
+  const fresh = await service.accept();
+  assert.deepEqual(await fresh.hear(), sync(1));
+  assert.deepEqual(await fresh.hear(), ack(1));
 });
 
 test("an answer on the old socket does not prove the new one", async (t) => {
