@@ -180,7 +180,8 @@ export class Device {
       });
     });
     try {
-      while (!signal.aborted) {
+      // What was handed over is shown, even where the device is closed in the same moment.
+      while (ready || !signal.aborted) {
         if (ready) {
           yield ready;
           ready = undefined;
@@ -504,12 +505,16 @@ export class Device {
 
   /** Asks the HTTP API. Throws the service's own error (RFC 9457), or `unreachable`. */
   async #get(path: string): Promise<Fields> {
+    const { apiUrl } = this.#options;
+    if (!apiUrl) {
+      throw new TidingsError("bad_options", "no apiUrl");
+    }
     let response: Response;
     let answer: Fields;
     try {
       const token = await connectToken(this.#identity as Identity, this.#clock.now());
       const headers = { authorization: `Bearer ${token}` };
-      response = await fetch(`${this.#options.apiUrl}/v1/inbox${path}`, { headers });
+      response = await fetch(`${apiUrl}/v1/inbox${path}`, { headers });
       answer = await response.json();
     } catch (cause) {
       throw new TidingsError("unreachable", String(cause), cause);

@@ -23,7 +23,8 @@ export class FakeClock implements Environment {
   random = (): number => this.draws ?? this.#random.below(1_000_000) / 1_000_000;
 
   after = (delay: number, callback: () => void): (() => void) => {
-    const timer = { at: this.#now + delay, callback };
+    // In whole milliseconds, as real timers: never a rounding error too early.
+    const timer = { at: Math.ceil(this.#now + delay), callback };
     this.#timers.push(timer);
     return () => {
       this.#timers = this.#timers.filter((other) => other !== timer);

@@ -8,7 +8,7 @@ import { Device } from "../../src/device.js";
 import type { Message } from "../../src/frames.js";
 import type { Position } from "../../src/position.js";
 import type { CursorStore } from "../../src/store.js";
-import { keysOf } from "../sealing.js";
+import { keysOf, sealFrame } from "../sealing.js";
 import { until } from "./clock.js";
 import { DEVICE, EPOCH, messageFrame, type Peer, Service } from "./service.js";
 
@@ -160,7 +160,8 @@ test("messages wait until somebody listens, and for each other", async (t) => {
   for (let seq = 1; seq <= 3; seq += 1) {
     peer.message(seq);
   }
-  peer.pong(3);
+  await service.read(peer);
+  await setImmediate();
   const taken: string[] = [];
   for await (const { id } of device.messages()) {
     taken.push(id);
@@ -186,6 +187,27 @@ test("messages wait until somebody listens, and for each other", async (t) => {
   await device.close();
   await loop;
   assert.deepEqual(taken, ["1", "2", "3", "4"]);
+});
+
+test("a message that is handed to a loop is shown by it, even if the device is closed in that moment", async (t) => {
+  const service = await Service.start(t);
+  const store = new Kept(0);
+  const device = service.device(t, { store });
+  device.on("message", () => void device.close());
+  const taken: string[] = [];
+  const loop = (async () => {
+    for await (const { id } of device.messages()) {
+      taken.push(id);
+    }
+  })();
+  device.start();
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  peer.message(1);
+  peer.message(2);
+  await loop;
+  assert.deepEqual(taken, ["1"]);
+  await until(() => store.cursor?.seq === 1, "the cursor");
 });
 
 test("a handler that fails is told of, and breaks nothing", async (t) => {
@@ -327,6 +349,32 @@ test("comes back after a loss with its cursor and its confirmations", async (t) 
   assert.deepEqual(await peer.hear(), upTo(1));
   peer.message(2);
   await service.showed(1, 2);
+});
+
+test("pauses grow until a connection has brought an answer, and not only opened", async (t) => {
+  const service = await Service.start(t);
+  service.clock.draws = 0.9;
+  const device = service.start(t);
+  const waits: number[] = [];
+  device.on("state", ({ retryIn }) => void (retryIn !== undefined && waits.push(retryIn)));
+  const lost = async (count: number): Promise<void> => {
+    await until(() => waits.length === count, `pause no. ${count}`);
+    await service.timeUntilCalled(device);
+  };
+  await service.refuse();
+  await lost(1);
+  await service.refuse();
+  await lost(2);
+  const silent = await service.accept();
+  assert.equal((await silent.hear()).action, "sync");
+  silent.drop();
+  await lost(3);
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  await until(() => device.state === "online");
+  peer.drop();
+  await lost(4);
+  assert.deepEqual(waits, [900, 1_800, 3_600, 900]);
 });
 
 test("what was said while nobody was there is said on the next connection", async (t) => {
@@ -498,25 +546,16 @@ test("an error of the gateway in place of an answer: what is in doubt is said ag
   assert.deepEqual(await peer.hear(), ack(1));
   for (const pause of [1_000, 2_000]) {
     peer.sayInClear('{"message": "Internal server error"}');
-    peer.pong(1);
-    assert.deepEqual(await peer.hear(), upTo(1), "with the heartbeat, or because it is in doubt");
+    await service.read(peer);
     await service.clock.advance(pause - 1);
     assert.equal(peer.heard, 0);
     await service.clock.advance(1);
     assert.deepEqual(await peer.hear(), upTo(1));
-    peer.message(1);
-    assert.deepEqual(await peer.hear(), ack(1));
-    peer.say({ type: "error", code: "x", detail: "y" });
-    await until(() => service.errors.at(-1)?.code === "x");
-    service.errors.length = 0;
-    if (pause === 1_000) {
-      peer.message(2);
-      assert.deepEqual(await peer.hear(), ack(2));
-      peer.pong(2);
-      assert.deepEqual(await peer.hear(), upTo(2));
-      break;
-    }
   }
+  assert.deepEqual(
+    service.errors.map(({ code }) => code),
+    ["unreadable_frame", "unreadable_frame"],
+  );
 });
 
 test("what was sent and does not come is asked for again, and then on another connection", async (t) => {
@@ -528,9 +567,7 @@ test("what was sent and does not come is asked for again, and then on another co
     assert.deepEqual(await peer.hear(), { action: "sync" });
     peer.message(2);
     peer.synced(2, [1, 2]);
-    // Whatever comes next comes when the answer has been dealt with.
-    peer.say({ type: "error", code: String(attempt), detail: "" });
-    await until(() => service.errors.at(-1)?.code === String(attempt));
+    await service.read(peer);
     await service.clock.advance(3_000);
   }
   await until(() => device.state === "waiting");
@@ -731,9 +768,11 @@ test("options that never could work are refused at once", () => {
   ]) {
     assert.throws(() => new Device({ url, registration, WebSocket }), { code: "bad_options" }, url);
   }
+  const url = "wss://example.com/prod";
   if (!globalThis.WebSocket) {
-    assert.throws(() => new Device({ url: "wss://example.com/prod", registration }), { code: "bad_options" });
+    assert.throws(() => new Device({ url, registration }), { code: "bad_options", detail: "no WebSocket class" });
   }
+  assert.ok(new Device({ url, registration, WebSocket }));
 });
 
 test("a device that is closed before anything came of it leaves nothing behind", async (t) => {
@@ -755,11 +794,17 @@ test("a device that is closed before anything came of it leaves nothing behind",
   }
 });
 
-test("a handler may close its device", async (t) => {
+test("a handler may close its device; nothing is shown after it", async (t) => {
   const service = await Service.start(t);
-  const device = service.device(t);
+  const store = new Kept(0);
+  const device = service.device(t, { store });
+  const taken: string[] = [];
   let closed = false;
-  device.on("message", async () => {
+  device.on("message", async ({ id }) => {
+    taken.push(id);
+    // Both have come by now.
+    await until(() => store.saves.length > 0);
+    await service.read(peer);
     await device.close();
     closed = true;
   });
@@ -770,6 +815,33 @@ test("a handler may close its device", async (t) => {
   peer.message(2);
   await peer.hearsGoodbye();
   await until(() => closed);
+  await until(() => store.cursor?.seq === 1, "the cursor");
+  await setImmediate();
+  assert.deepEqual(taken, ["1"]);
+});
+
+test("what another page has confirmed and kept is shown where the service passes over it", async (t) => {
+  const service = await Service.start(t);
+  const sealed = (seq: number, keys = service.keys): string =>
+    sealFrame(keys, { ...messageFrame(seq), deviceId: DEVICE }, Buffer.alloc(16, seq));
+  const asked: unknown[] = [];
+  const store = {
+    load: () => at(2),
+    save: () => {},
+    kept: (_: string, after: Position, end: Position) => {
+      asked.push([after.seq, end.seq]);
+      return [sealed(1), sealed(3), sealed(4, keysOf(DEVICE, 77)), "nonsense", sealed(5)];
+    },
+  };
+  service.start(t, { store });
+  const peer = await service.accept();
+  assert.deepEqual(await peer.hear(), sync(2));
+  peer.message(7);
+  peer.message(6);
+  peer.synced(7, [6, 7]);
+  await service.showed(3, 5, 6, 7);
+  assert.deepEqual(asked, [[2, 7]]);
+  assert.deepEqual(service.errors, []);
 });
 
 test("what the app was shown is acknowledged before the end", async (t) => {
@@ -837,6 +909,22 @@ test("the old socket serves until the new one has synced", async (t) => {
   assert.deepEqual(service.states, ["connecting", "online"], "nothing was interrupted");
 });
 
+test("what was said on the old socket is said again on the new one", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t, { ack: "manual", store: new Kept(0) });
+  const old = await service.accept();
+  await old.upToDate(0);
+  old.message(1);
+  await service.showed(1);
+  device.ack(messageFrame(1) as unknown as Message);
+  assert.deepEqual(await old.hear(), ack(1));
+  askToRollOver(old);
+  await untilCalled(service);
+  const fresh = await service.accept();
+  assert.deepEqual(await fresh.hear(), sync(1));
+  assert.deepEqual(await fresh.hear(), ack(1));
+});
+
 test("an answer on the old socket does not prove the new one", async (t) => {
   const [service, , old] = await connected(t);
   askToRollOver(old);
@@ -844,6 +932,9 @@ test("an answer on the old socket does not prove the new one", async (t) => {
   const fresh = await service.accept();
   assert.deepEqual(await fresh.hear(), sync(0));
   old.synced(0);
+  // What it says of itself no longer matters.
+  old.say({ type: "reconnect", code: "going_away", after: 0 });
+  old.sayInClear('{"type": "reconnect", "deviceId": "", "code": "unknown_connection", "after": 0}');
   old.message(1);
   assert.deepEqual(await fresh.hear(), ack(1));
   // A word on the way back would have been read by now.
@@ -866,9 +957,7 @@ test("moves to a new socket by itself before two hours", async (t) => {
       assert.deepEqual(await old.hear(), { action: "ping" });
       pings += 1;
       old.pong(0, { nextPing: 240 });
-      await until(() => service.errors.length === 0);
-      old.say({ type: "error", code: "read", detail: "" });
-      await until(() => service.errors.pop());
+      await service.read(old);
     }
     assert.ok(service.clock.now() < 7_200_000);
   }
@@ -885,6 +974,7 @@ test("a successor that cannot be opened is tried again while the old one serves"
   const [service, , old] = await connected(t);
   old.pong(0, { nextPing: 500 });
   askToRollOver(old);
+  await service.read(old);
   for (let seq = 1; seq <= 3; seq += 1) {
     await untilCalled(service, 10);
     await service.refuse("503 Service Unavailable");

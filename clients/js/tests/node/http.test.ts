@@ -108,7 +108,8 @@ test("problems are typed errors", async (t) => {
   await assert.rejects(device.inbox(), { code: "unexpected" });
 });
 
-test("before the device is registered, there is nothing to ask with", async (t) => {
+test("without an API, or before the device is registered, there is nothing to ask", async (t) => {
   const service = await Service.start(t);
-  await assert.rejects(service.device(t).unread(), { code: "unreachable" });
+  await assert.rejects(service.device(t).unread(), { code: "bad_options" });
+  await assert.rejects(service.device(t, { apiUrl: "http://127.0.0.1:1" }).unread(), { code: "unreachable" });
 });

@@ -191,6 +191,9 @@ test("a redelivery before the first answer waits for it", () => {
   inbox.connected();
   assert.deepEqual(live(inbox, 4), [], "the cursor may be of another mailbox");
   assert.deepEqual(live(inbox, 6), ["6", "~4"]);
+  // From here on it is this mailbox's, whatever comes late.
+  assert.deepEqual(live(inbox, 5), ["~5"]);
+  assert.deepEqual(hear(inbox, answer(at(3), [1, 2, 3], { recovered: false })), []);
   assert.deepEqual(synced(inbox, 6, [6]), ["=6"]);
 });
 

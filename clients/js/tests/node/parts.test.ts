@@ -6,7 +6,8 @@ import { type Action, ack } from "../../src/actions.js";
 import { spread, windowOf } from "../../src/backoff.js";
 import { serviceClock } from "../../src/clock.js";
 import { confirmations, KEPT } from "../../src/confirmations.js";
-import { REAL } from "../../src/environment.js";
+import { dial, type Target } from "../../src/dial.js";
+import { REAL, type SocketClass } from "../../src/environment.js";
 import { compare, later } from "../../src/position.js";
 
 test("the window starts gently and ends at five minutes", () => {
@@ -94,4 +95,24 @@ test("neither kind grows without bound", () => {
   const unsaid = on.takeUnsaid();
   assert.equal(unsaid.length, KEPT);
   assert.deepEqual(unsaid.at(-1), of(KEPT));
+});
+
+test("an attempt that is given up opens no socket, and tells nobody", async () => {
+  let opened = 0;
+  const told: unknown[] = [];
+  class Unwanted {
+    constructor() {
+      opened += 1;
+    }
+  }
+  let make = (_: Target): void => {};
+  const target = new Promise<Target>((resolve) => {
+    make = resolve;
+  });
+  const giveUp = dial(REAL, Unwanted as unknown as SocketClass, target, 60_000, (socket) => told.push(socket));
+  giveUp();
+  make({ url: "ws://127.0.0.1:1", protocols: [] });
+  await target;
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([opened, told], [0, []]);
 });

@@ -129,6 +129,7 @@ export class Service {
   readonly waits: number[] = [];
   /** Connections that were begun, whatever became of them. */
   begun = 0;
+  #marks = 0;
   /** Answers for every connection from now on, by itself. */
   always: ((upgrade: Upgrade) => void) | undefined;
 
@@ -224,6 +225,11 @@ export class Service {
     return verified(token, this.keys);
   }
 
+  /** How often the device has tried, as it says itself. */
+  get attempts(): number {
+    return this.states.filter((state) => state === "connecting").length;
+  }
+
   /** Whether a connection waits to be answered. */
   get isCalled(): boolean {
     return this.#upgrades.length > 0;
@@ -240,6 +246,15 @@ export class Service {
       }
     }
     return this.clock.now() - begin;
+  }
+
+  /** Waits until the device has read everything that this peer has sent. */
+  async read(peer: Peer): Promise<void> {
+    this.#marks += 1;
+    const code = `mark ${this.#marks}`;
+    peer.say({ type: "error", code, detail: "" });
+    await until(() => this.errors.at(-1)?.code === code, "the end of what was sent");
+    this.errors.pop();
   }
 
   /** Waits until these messages were shown, in this order, and no others. */
