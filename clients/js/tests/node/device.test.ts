@@ -694,6 +694,23 @@ test("an app that cannot register is asked again, and a registration that is non
   assert.deepEqual(states, [{ state: "connecting" }, { state: "closed", reason: "bad_registration" }]);
 });
 
+test("a device that is closed between two attempts to register asks no more", async (t) => {
+  const service = await Service.start(t);
+  let asked = 0;
+  const device = service.start(t, {
+    registration: () => {
+      asked += 1;
+      return Promise.reject(new Error("offline"));
+    },
+  });
+  await until(() => device.state === "waiting");
+  await device.close();
+  await service.clock.advance(600_000);
+  assert.equal(asked, 1);
+  assert.equal(service.states.at(-1), "closed: asked");
+  assert.equal(service.clock.waiting, 0);
+});
+
 test("a registration that never answers is given up", async (t) => {
   const service = await Service.start(t);
   const device = service.start(t, { registration: () => new Promise(() => {}) });
@@ -818,6 +835,31 @@ test("a handler may close its device; nothing is shown after it", async (t) => {
   await until(() => store.cursor?.seq === 1, "the cursor");
   await setImmediate();
   assert.deepEqual(taken, ["1"]);
+});
+
+test("nothing is shown that was claimed while the device was closed", async (t) => {
+  const service = await Service.start(t);
+  let claim = (_: boolean): void => {};
+  let claims = 0;
+  const store = {
+    load: () => at(0),
+    save: () => {},
+    claim: () => {
+      claims += 1;
+      return new Promise<boolean>((resolve) => {
+        claim = resolve;
+      });
+    },
+  };
+  const device = service.start(t, { store });
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  peer.message(1);
+  await until(() => claims === 1);
+  await Promise.all([device.close(), peer.hearsGoodbye()]);
+  claim(true);
+  await setImmediate();
+  assert.deepEqual(service.shown, []);
 });
 
 test("what another page has confirmed and kept is shown where the service passes over it", async (t) => {
