@@ -1,7 +1,5 @@
 //! The test vectors that every client is held to: docs/vectors.json.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
-
 use serde::Deserialize;
 use tidings_client::Identity;
 use tidings_wire::RegisterAnswer;
