@@ -252,13 +252,13 @@ impl Ledger {
         }
     }
 
-    /// Lets a trace be found by another id, such as that of a message.
+    /// Lets a trace be found by another id, such as that of a message. The first one keeps it: a message's is that of its
+    /// sending, not of a question about it.
     pub fn alias(&self, trace: &TraceId, alias: &str) {
         let mut book = self.book();
-        let entry = book.entry(trace, "");
-        if !entry.aliases.iter().any(|known| known == alias) {
-            entry.aliases.push(alias.to_owned());
+        if !book.aliases.contains_key(alias) {
             book.aliases.insert(alias.to_owned(), trace.clone());
+            book.entry(trace, "").aliases.push(alias.to_owned());
         }
     }
 
@@ -494,6 +494,7 @@ mod tests {
         let message = ledger.hold(std::slice::from_ref(&trace));
         ledger.outcome(&trace, "202");
         ledger.alias(&trace, "message-1");
+        ledger.alias(&ledger.begin("GET /v1/messages/message-1"), "message-1");
         for (service, operation) in [
             (Service::DynamoDb, "Query"),
             (Service::DynamoDb, "PutItem"),

@@ -6,6 +6,7 @@
 //! - [`functions`] runs Lambda functions as real processes on the Runtime API;
 //! - [`gateway`] is the HTTP API, the WebSocket API and its `@connections`, with the events, limits and errors of AWS;
 //! - [`aws`] is what functions call: DynamoDB, SQS, SES, SNS and `@connections` behind one endpoint;
+//! - [`console`] is a page that shows what the twin has;
 //! - [`event_source`] feeds queues to functions;
 //! - [`faults`] decides what goes wrong, by chance or on purpose;
 //! - [`schedule`] fires `rate(…)` and `cron(…)` rules;
@@ -15,6 +16,7 @@
 
 pub mod aws;
 pub mod cli;
+pub mod console;
 pub mod event_source;
 pub mod faults;
 pub mod functions;

@@ -12,12 +12,13 @@ type Running = Pin<Box<dyn Future<Output = Result<(), tidings_runtime::Error>>>>
 type Function = (&'static str, fn() -> Running);
 
 /// The functions in this program.
-const FUNCTIONS: [Function; 9] = [
+const FUNCTIONS: [Function; 10] = [
     ("connect", || Box::pin(tidings_connect::run())),
     ("deliver", || Box::pin(tidings_deliver::run())),
     ("disconnect", || Box::pin(tidings_disconnect::run())),
     ("fallback", || Box::pin(tidings_fallback::run())),
     ("heartbeat", || Box::pin(tidings_heartbeat::run())),
+    ("inbox", || Box::pin(tidings_inbox::run())),
     ("register", || Box::pin(tidings_register::run())),
     ("send", || Box::pin(tidings_send::run())),
     ("sync", || Box::pin(tidings_sync::run())),

@@ -243,6 +243,11 @@ impl Schedules {
 }
 
 impl Rules {
+    /// The schedules.
+    pub fn list(&self) -> impl Iterator<Item = &Schedule> {
+        self.0.iter().map(|rule| &rule.schedule)
+    }
+
     /// Fires every schedule now, whether or not it is enabled, and waits for their functions; with the name of each.
     pub async fn fire_all(&self) -> Vec<(&str, Result<(), InvokeError>)> {
         let now = OffsetDateTime::now_utc();

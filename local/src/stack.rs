@@ -1,9 +1,10 @@
-//! The whole twin: a template on three loopback listeners.
+//! The whole twin: a template on three loopback listeners, and a console on a fourth.
 //!
 //! ```text
 //! backend ─ HTTP ─> gateway::http ──┐                     ┌─> aws (DynamoDB, SQS, SES, SNS, @connections)
 //! device ─ socket ─> gateway::websocket ─> functions (processes)
 //!                    schedule ──────┘        └── event_source <── aws::sqs
+//! person ─ HTTP ─> console: a page, which asks gateway::http and aws
 //! ```
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::aws::dynamodb::{DynamoDb, DynamoDbError};
 use crate::aws::outbox::Outbox;
 use crate::aws::sqs::Sqs;
 use crate::aws::{self, Services};
+use crate::console::{Console, Records};
 use crate::event_source::{EventSourceOptions, EventSources, Invocation};
 use crate::faults::{Faults, Plan};
 use crate::functions::{Functions, FunctionsOptions, Source};
@@ -56,6 +58,8 @@ pub struct TwinOptions {
     pub socket_port: u16,
     /// The port of the AWS endpoint; 0 takes a free one.
     pub aws_port: u16,
+    /// The port of the console; 0 takes a free one, and without one there is no console.
+    pub console_port: Option<u16>,
     /// The most processes of one function.
     pub process_limit: usize,
     /// The limits of the HTTP API.
@@ -81,6 +85,7 @@ impl TwinOptions {
             api_port: 0,
             socket_port: 0,
             aws_port: 0,
+            console_port: None,
             process_limit: 16,
             http_limits: HttpLimits::default(),
             socket_limits: SocketLimits::default(),
@@ -128,6 +133,7 @@ pub struct Twin {
     api_url: String,
     socket_url: String,
     aws_url: String,
+    console: Option<(Console, String)>,
     functions: Functions,
     sockets: Option<SocketApi>,
     schedules: Schedules,
@@ -146,6 +152,10 @@ impl Twin {
         let (api, api_url) = listen("HTTP API", "http", options.address, options.api_port).await?;
         let (socket, socket_url) = listen("WebSocket API", "ws", options.address, options.socket_port).await?;
         let (aws, aws_url) = listen("AWS endpoint", "http", options.address, options.aws_port).await?;
+        let page = match options.console_port {
+            Some(port) => Some(listen("console", "http", options.address, port).await?),
+            None => None,
+        };
 
         let kept = Kept::open(options.data.as_deref())?;
         let mut settings = Settings::new(&api_url, &socket_url, &aws_url);
@@ -190,6 +200,7 @@ impl Twin {
         let event_sources = EventSources::start(&template, &sqs, &ledger, options.event_sources, &faults, invoke);
         let schedules = template.schedules.clone();
         let schedules = Schedules::start(schedules, &settings.region, &functions, &ledger);
+        let records = Records::of(&template, &dynamodb, &aws_url, &settings.region);
         let services = Services {
             dynamodb,
             sqs,
@@ -197,6 +208,7 @@ impl Twin {
             ledger,
             event_sources,
             outputs: template.outputs.clone(),
+            records,
             functions: functions.clone(),
             schedules: schedules.rules().clone(),
             faults,
@@ -206,16 +218,40 @@ impl Twin {
         endpoint.serve(aws, aws::router(services.clone(), management));
         endpoint.tasks.spawn(sweep(services.dynamodb.clone(), endpoint.stop.clone()));
         let mut gateways = Servers::default();
-        gateways.serve(api, http.as_ref().map(HttpApi::router).unwrap_or_default());
+        let api_router = http.as_ref().map(HttpApi::router).unwrap_or_default();
         gateways.serve(socket, sockets.as_ref().map(SocketApi::router).unwrap_or_default());
-        Ok(Self { template, api_url, socket_url, aws_url, functions, sockets, schedules, services, gateways, endpoint })
+        let mut twin = Self {
+            template,
+            api_url,
+            socket_url,
+            aws_url,
+            console: None,
+            functions,
+            sockets,
+            schedules,
+            services,
+            gateways,
+            endpoint,
+        };
+        if let Some((listener, url)) = page {
+            let console = Console::new(options.address, &twin.socket_url(), twin.api_stage());
+            let control = aws::control_router(twin.services.clone());
+            twin.gateways.serve(listener, console.router(control, api_router.clone()));
+            twin.console = Some((console, url));
+        }
+        twin.gateways.serve(api, api_router);
+        Ok(twin)
     }
 
     /// Where the HTTP API is served, `http://127.0.0.1:7400`; with the stage, if it has one of its own.
     #[must_use]
     pub fn api_url(&self) -> String {
-        let stage = self.template.http_api.as_ref().map(|api| api.stage.as_str()).filter(|stage| *stage != "$default");
-        stage.map_or_else(|| self.api_url.clone(), |stage| format!("{}/{stage}", self.api_url))
+        self.api_stage().map_or_else(|| self.api_url.clone(), |stage| format!("{}/{stage}", self.api_url))
+    }
+
+    /// The stage of the HTTP API, where it stands in its paths.
+    fn api_stage(&self) -> Option<&str> {
+        self.template.http_api.as_ref().map(|api| api.stage.as_str()).filter(|stage| *stage != "$default")
     }
 
     /// Where the WebSocket API is served, with its stage: `ws://127.0.0.1:7401/prod`.
@@ -229,6 +265,19 @@ impl Twin {
     #[must_use]
     pub fn aws_url(&self) -> &str {
         &self.aws_url
+    }
+
+    /// Where the console is served, `http://127.0.0.1:7403`, if there is one.
+    #[must_use]
+    pub fn console_url(&self) -> Option<&str> {
+        self.console.as_ref().map(|(_, url)| url.as_str())
+    }
+
+    /// Lets the console act as an app, if there is one: register its devices and send as it.
+    pub fn introduce(&self, app_id: &str, app_key: &str) {
+        if let Some((console, _)) = &self.console {
+            console.introduce(app_id, app_key);
+        }
     }
 
     /// The template's outputs, resolved to what the twin serves.

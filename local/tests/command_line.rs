@@ -53,7 +53,9 @@ impl Folder {
     /// A twin that is up, on free ports.
     async fn up(&self, more: &[&str]) -> Terminal {
         let mut arguments = vec!["up", "--template", TEMPLATE, "--log", "error"];
-        for port in ["--http-port", "--socket-port", "--aws-port"].iter().filter(|port| !more.contains(port)) {
+        for port in
+            ["--http-port", "--socket-port", "--aws-port", "--console-port"].iter().filter(|port| !more.contains(port))
+        {
             arguments.extend([port, "0"]);
         }
         arguments.extend(more);
@@ -212,6 +214,7 @@ async fn a_twin_on_a_bad_day_says_how_to_have_it_again() {
     let flags = ["--faults", "throttle=0.01,conflict=0.02", "--fault-seed", "7", "--retry-after", "1", "--life", "60"];
     let mut arguments = vec!["up", "--template", TEMPLATE, "--log", "error"];
     arguments.extend(["--http-port", "0", "--socket-port", "0", "--aws-port", "0"]);
+    arguments.extend(["--console-port", "0"]);
     arguments.extend(flags);
     let mut twin = folder.start(&arguments);
     let line = twin.until("faults").await;

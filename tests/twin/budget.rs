@@ -1,11 +1,15 @@
 //! The AWS requests that each thing costs, counted by the twin.
 
 use serde_json::json;
+use tidings_client::Reader;
 use tidings_domain::{Timer, Timestamp, delivery::Again};
 use tidings_local::ledger::{Service, TraceSummary};
-use tidings_wire::{Frame, SendRequest};
+use tidings_wire::{Frame, Platform, SendRequest};
 
-use crate::world::{World, eventually};
+use crate::{
+    inbox::fill,
+    world::{World, eventually},
+};
 
 const READS: &[&str] = &["GetItem", "Query", "BatchGetItem"];
 const WRITES: &[&str] = &["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"];
@@ -170,11 +174,11 @@ async fn a_cumulative_acknowledgement_costs_a_write_for_each_message_and_one_for
         place = alice.message().await.position;
     }
     let place = place.unwrap();
-    // Who the connection is, what is known of the user, and one page of the log. The second time, nothing is new.
-    for (time, writes) in [(1, 6_000), (2, 1_000)] {
+    // Who the connection is, what is known of the user, and one page of the log. The second time, nothing is left to read.
+    for (time, reads, writes) in [(1, 3_000, 6_000), (2, 2_000, 0)] {
         alice.say(json!({"action": "ack", "epoch": place.epoch, "seq": place.seq})).await;
         let ack = newest(&world, "ack", time).await;
-        assert_eq!(counts(&ack), [3_000, writes, 0, 0], "{}", ack.cost);
+        assert_eq!(counts(&ack), [reads, writes, 0, 0], "{}", ack.cost);
     }
     world.end().await;
 }
@@ -206,6 +210,39 @@ async fn a_redelivery_costs_three_reads_a_write_and_two_sends() {
         world.idle().await;
         let cost = world.twin.ledger().find(trace.as_str()).unwrap();
         assert_eq!(counts(&cost), [3_000, 1_000, sends, 1_000], "{}", cost.cost);
+    }
+    world.end().await;
+}
+
+/// A first request reads the app; it is warm after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_inbox_costs_two_reads_and_never_more_than_five() {
+    let world = World::start().await;
+    let ios = |request: &mut SendRequest| request.platform = Some(Platform::Ios);
+    // One user has three messages above many that are only kept for their trails; the other's are for another platform.
+    let days_ago = Timestamp(Timestamp::now().0 - 4 * 86_400_000);
+    fill(&world, "alice", 150, days_ago, |_| {}).await;
+    fill(&world, "alice", 3, Timestamp::now(), |_| {}).await;
+    fill(&world, "bob", 450, Timestamp::now(), ios).await;
+    let [alice, bob] = [world.device("alice", "a").await, world.device("bob", "b").await];
+    let [alice, bob] = [alice, bob].map(|identity| Reader::new(&world.twin.api_url(), identity).unwrap());
+    assert_eq!(alice.page(None, None).await.unwrap().messages.len(), 3);
+    bob.unread().await.unwrap();
+
+    let (mut pages, mut counts_asked) = (1, 1);
+    for (reader, reads, found) in [(&alice, 2_000, 3), (&bob, 5_000, 0)] {
+        let page = reader.page(None, None).await.unwrap();
+        assert_eq!((page.messages.len(), page.next.is_some()), (found, found == 0));
+        pages += 1;
+        let listing = newest(&world, "GET /v1/inbox", pages).await;
+        assert_eq!(counts(&listing), [reads, 0, 0, 0], "{}", listing.cost);
+        println!("a page of {found}: {}", listing.cost);
+
+        assert_eq!(reader.unread().await.unwrap().count, found as u64);
+        counts_asked += 1;
+        let counting = newest(&world, "GET /v1/inbox/unread", counts_asked).await;
+        assert_eq!(counts(&counting), [reads, 0, 0, 0], "{}", counting.cost);
+        println!("{found} unread: {}", counting.cost);
     }
     world.end().await;
 }

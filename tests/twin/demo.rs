@@ -4,8 +4,8 @@ use std::{os::unix::fs::PermissionsExt, path::Path};
 
 use crate::world::tidings;
 
-const FUNCTIONS: [&str; 9] =
-    ["connect", "disconnect", "heartbeat", "sync", "register", "send", "deliver", "timer", "fallback"];
+const FUNCTIONS: [&str; 10] =
+    ["connect", "disconnect", "heartbeat", "sync", "register", "inbox", "send", "deliver", "timer", "fallback"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_passes() {

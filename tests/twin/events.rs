@@ -14,6 +14,8 @@ const EVENTS: &[(&str, &str, Answer)] = &[
     ("http-send", "SendFunction", Answer::Status(202)),
     ("http-trail", "SendFunction", Answer::Status(200)),
     ("http-cancel", "SendFunction", Answer::Status(200)),
+    ("http-inbox", "InboxFunction", Answer::Signed(200)),
+    ("http-inbox-unread", "InboxFunction", Answer::Signed(200)),
     ("http-unknown-route", "SendFunction", Answer::Status(404)),
     // Its token was good for one minute of one day.
     ("ws-connect", "ConnectFunction", Answer::Status(401)),
@@ -35,6 +37,8 @@ const EVENTS: &[(&str, &str, Answer)] = &[
 #[derive(Clone, Copy, Debug)]
 enum Answer {
     Status(u64),
+    /// This status with a token of today; with its own, which was good for one minute of one day, 401.
+    Signed(u64),
     /// A frame of this type, sealed for the device.
     Frame(&'static str),
     NoFailures,
@@ -68,11 +72,18 @@ async fn every_event_is_understood_by_its_function() {
 
     let mut identity = None;
     for (name, function, expected) in EVENTS {
-        let event = read(name);
-        let answer = world.twin.functions().invoke(function, Bytes::from(event.to_string()), &[]).await;
-        let answer: Value = serde_json::from_slice(&answer.unwrap_or_else(|error| panic!("{name}: {error}"))).unwrap();
+        let mut event = read(name);
+        let mut answer = invoke(&world, function, &event).await;
         match expected {
             Answer::Status(status) => assert_eq!(answer["statusCode"], *status, "{name}: {answer}"),
+            Answer::Signed(status) => {
+                assert_eq!(answer["statusCode"], 401, "{name}: {answer}");
+                let identity: &tidings_client::Identity = identity.as_ref().unwrap();
+                let token = identity.connect_token(crate::world::seconds()).unwrap();
+                event["headers"]["authorization"] = format!("Bearer {token}").into();
+                answer = invoke(&world, function, &event).await;
+                assert_eq!(answer["statusCode"], *status, "{name}: {answer}");
+            }
             Answer::NoFailures => assert_eq!(answer, serde_json::json!({"batchItemFailures": []}), "{name}"),
             Answer::Frame(kind) => {
                 let identity: &tidings_client::Identity = identity.as_ref().unwrap();
@@ -91,6 +102,11 @@ async fn every_event_is_understood_by_its_function() {
         }
     }
     world.end().await;
+}
+
+async fn invoke(world: &World, function: &str, event: &Value) -> Value {
+    let answer = world.twin.functions().invoke(function, Bytes::from(event.to_string()), &[]).await;
+    serde_json::from_slice(&answer.unwrap_or_else(|error| panic!("{function}: {error}"))).unwrap()
 }
 
 /// What the connect event would have recorded in its minute.

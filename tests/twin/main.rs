@@ -5,11 +5,14 @@
 //! - [`delivery`]: what happens to a message, whatever happens around it
 //! - [`scheduled`], [`withdrawn`], [`redelivery`], [`cursors`], [`lanes`], [`rollover`]: one option of a message, or
 //!   one part of the protocol each
+//! - [`inbox`]: what a device reads over HTTP, and from which pages
 //! - [`races`]: what overtakes what; [`repeats`]: what comes twice, or is left half done
 //! - [`soak`]: every promise, checked from outside, while everything goes wrong
 //! - [`budget`]: the AWS requests that each thing costs
+//! - [`console`]: the console's listener, and what it tells of users and messages
 //! - [`demo`]: the command line's demo, and that it misses every function
 //! - [`interop`]: a frame off the wire in other people's libraries
+//! - [`contract`]: the documents for machines against the code's own types
 //! - [`matrix`]: every request to AWS times every fault that it can have
 //! - [`rights`]: what every function may do in DynamoDB
 //! - [`house`]: who may import whom, and that the template gives every function what it reads
@@ -17,11 +20,14 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in its helpers")]
 
 mod budget;
+mod console;
+mod contract;
 mod cursors;
 mod delivery;
 mod demo;
 mod events;
 mod house;
+mod inbox;
 mod interop;
 mod lanes;
 mod matrix;

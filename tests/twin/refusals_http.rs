@@ -233,6 +233,8 @@ fn rows(key: &AppKey) -> Vec<Row> {
             ..row("cancelling without a key", Method::DELETE, "/v1/messages/1", String::new(), 401, "no_app_key", &[])
         },
         row("malformed message id", Method::GET, "/v1/messages/1", String::new(), 404, "not_found", &[]),
+        row("a message id that is no text", Method::GET, "/v1/messages/%FF", String::new(), 404, "not_found", &[]),
+        row("a device id that is no text", Method::DELETE, "/v1/devices/%FF", String::new(), 404, "not_found", &[]),
         row("unknown device", Method::GET, "/v1/devices/nobody", String::new(), 404, "not_found", &[]),
         row("unknown device", Method::DELETE, "/v1/devices/nobody", String::new(), 404, "not_found", &[]),
         row("unknown route", Method::GET, "/v1/nowhere", String::new(), 404, "no_route", &[]),

@@ -15,6 +15,8 @@ const TAKES: &[(&str, &[&str])] = &[
     ("users.find(", &["UsersTable/index Query"]),
     ("users.entries_of(", &["UsersTable/index Query", "UsersTable BatchGetItem"]),
     ("users.after(", &["UsersTable Query"]),
+    ("users.before(", &["UsersTable Query"]),
+    ("users.headers_before(", &["UsersTable Query"]),
     ("users.confirm(", &["UsersTable UpdateItem"]),
     ("users.note_offline(", &["UsersTable UpdateItem"]),
     ("users.close(", &["UsersTable UpdateItem"]),
@@ -31,6 +33,7 @@ const TAKES: &[(&str, &[&str])] = &[
     ("users.renew(", &["LookupsTable ConditionCheckItem", "UsersTable UpdateItem"]),
     ("users.device(", &["LookupsTable GetItem"]),
     ("users.last_known(", &["LookupsTable GetItem"]),
+    ("signed_by(", &["LookupsTable GetItem"]),
     (
         "users.register(",
         &["LookupsTable PutItem", "LookupsTable UpdateItem", "UsersTable UpdateItem", "UsersTable DeleteItem"],
@@ -119,5 +122,5 @@ fn every_function_may_do_exactly_what_it_does() {
         let takes: BTreeSet<String> = takes.map(|right| (*right).to_owned()).collect();
         assert_eq!(rights, takes, "{binary}: what template.yaml grants, and what the code takes");
     }
-    assert_eq!(functions, 9);
+    assert_eq!(functions, 10);
 }

@@ -104,10 +104,14 @@ impl Backend {
         if !is_http {
             return Err(ApiError::BadUrl { url: base_url.to_owned() });
         }
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {app_key}")).map_err(|_| ApiError::BadKey)?;
-        authorization.set_sensitive(true);
+        let authorization = bearer(app_key)?;
         let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
         Ok(Self { base, authorization, client: Client::builder(TokioExecutor::new()).build(connector) })
+    }
+
+    /// The same connections for somebody else: whoever has this token.
+    pub(crate) fn bearing(&self, token: &str) -> Result<Self, ApiError> {
+        Ok(Self { authorization: bearer(token)?, ..self.clone() })
     }
 
     /// Registers a device (`POST /v1/devices`).
@@ -160,7 +164,7 @@ impl Backend {
         self.ask(Method::GET, &format!("/v1/messages/{}", encode(request_id)), None::<&()>, None).await
     }
 
-    async fn ask<A: DeserializeOwned>(
+    pub(crate) async fn ask<A: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -215,7 +219,13 @@ impl Backend {
     }
 }
 
-/// Percent-encodes one segment of a path.
+fn bearer(key: &str) -> Result<HeaderValue, ApiError> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| ApiError::BadKey)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Percent-encodes one segment of a path, or one value of a query.
 pub(crate) fn encode(segment: &str) -> String {
     let mut encoded = String::with_capacity(segment.len());
     for byte in segment.bytes() {

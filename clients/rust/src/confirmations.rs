@@ -75,9 +75,10 @@ impl Confirmations {
     pub(crate) fn doubt(&mut self, now: Instant, taken: Option<Position>) {
         self.forget(now);
         let summed_up = |action: &Action| matches!(action, Action::Ack(receipt) if Some(receipt.position) <= taken);
-        for said in std::mem::take(&mut self.said).into_iter().rev().filter(|said| !summed_up(&said.action)) {
+        for said in std::mem::take(&mut self.said).into_iter().rev() {
             self.unsaid.push_front(said.action);
         }
+        self.unsaid.retain(|action| !summed_up(action));
         shorten(&mut self.unsaid);
     }
 

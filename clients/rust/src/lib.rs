@@ -4,6 +4,7 @@
 //! - [`Device`] is one device: it holds the socket and hands you [`Event`]s. It signs its own connect token, asks for what
 //!   it missed, opens sealed frames, puts them in order, shows each message once, acknowledges, sends heartbeats, comes
 //!   back after every loss with a growing, jittered pause, and moves to a new socket before the old one's two hours end.
+//! - [`Reader`] lists what a device's user has been sent, and counts what is unread, over HTTPS with tokens of the device.
 //!
 //! ```no_run
 //! use tidings_client::{Backend, Device, Event, Identity, Options};
@@ -43,6 +44,7 @@ mod device;
 mod dial;
 mod identity;
 mod inbox;
+mod reader;
 mod socket;
 mod worker;
 
@@ -52,4 +54,5 @@ pub use device::{Ack, Device, DeviceGone, Event, Events, Options, Received, Toke
 pub use dial::ConnectError;
 pub use identity::{Identity, IdentityError};
 pub use inbox::{Inbox, Step};
+pub use reader::Reader;
 pub use worker::{CloseReason, Loss};

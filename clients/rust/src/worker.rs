@@ -1,4 +1,8 @@
-//! The task behind a device: keeps a socket open and carries out what the [`Inbox`] decides.
+//! The task behind a device: keeps a socket open and carries out what the [`Inbox`] decides. Here connections come and go;
+//! what comes on them is in `hear`.
+
+mod hear;
+mod line;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,33 +10,27 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tidings_crypto::random;
+use tidings_wire::Action;
 use tidings_wire::action::{Position, Receipt};
-use tidings_wire::frame::Reconnect;
-use tidings_wire::{Action, Frame};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite;
 
 use crate::backoff;
 use crate::confirmations::Confirmations;
-use crate::device::{Ack, Command, Event, Options, TokenIn, Unreadable};
+use crate::device::{Ack, Command, Event, Options, TokenIn};
 use crate::dial::{ConnectError, Dial, Socket};
 use crate::identity::Identity;
-use crate::inbox::{Inbox, Step};
-use crate::socket::{CLOSE_WITHIN, Incoming, close, goodbye, in_clear, received, say};
+use crate::inbox::Inbox;
+use crate::socket::{CLOSE_WITHIN, close, goodbye, received, say};
+use line::{Line, Old, next_of};
 
 /// A clock that differs by more than this from the service's is corrected after a refusal, in seconds.
 const CLOCK_TOLERANCE: i64 = 2;
-/// Pause before asking again when a replay's answer was an error of the gateway.
-const REPLAY_RETRY: Duration = Duration::from_secs(1);
-/// How long messages may stay behind the answer that counts them, before they are asked for again.
-const STRAGGLE: Duration = Duration::from_secs(3);
-
+/// Acknowledgements that come closer together than this are said in one word.
+const ACK_PAUSE: Duration = Duration::from_millis(200);
 /// The pause before the next heartbeat until a pong says otherwise.
 const NEXT_PING: Duration = Duration::from_secs(60);
-
-/// The code of a `reconnect` by which the service asks for a new connection before the gateway ends the old one.
-const ROLLOVER: &str = "rollover";
 
 /// How a connection ended, or why there was none.
 #[derive(Debug, thiserror::Error)]
@@ -92,43 +90,6 @@ pub(crate) struct Worker {
 enum End {
     Lost(Loss),
     Close(Option<oneshot::Sender<()>>),
-}
-
-/// The connection that everything is said on.
-struct Line {
-    socket: Socket,
-    /// Something came on it that was for us.
-    heard: bool,
-    /// Up to where it was told that the app has taken everything.
-    summed_up: Option<Position>,
-    ping: Instant,
-    /// When the oldest ping that has no answer was said.
-    pinged: Option<Instant>,
-    pong: Option<Instant>,
-    replay: Option<Instant>,
-    /// When what is in doubt is said again, and how often it was.
-    repeat: Option<Instant>,
-    repeats: u32,
-    rollover: Option<Instant>,
-}
-
-impl Line {
-    fn next_deadline(&self) -> Instant {
-        [self.pong, self.replay, self.repeat, self.rollover].into_iter().flatten().fold(self.ping, Instant::min)
-    }
-
-    /// A ping is about to be said. The first unanswered one counts, however many follow it.
-    fn pings(&mut self, now: Instant, answer_within: Duration) {
-        self.pinged.get_or_insert(now);
-        self.pong.get_or_insert(now + answer_within);
-    }
-}
-
-/// A connection whose successor is there. It is read until the successor has proved itself, and then until its end.
-struct Old {
-    line: Line,
-    /// Goodbye was said; its answer is waited for until then.
-    leaves: Option<Instant>,
 }
 
 impl Worker {
@@ -237,7 +198,9 @@ impl Worker {
             match command {
                 Some(Command::Say(action)) => {
                     self.confirmed(&action);
-                    self.confirmations.keep(action);
+                    if !self.is_summed_up(&action) {
+                        self.confirmations.keep(action);
+                    }
                 }
                 Some(Command::Close(done)) => return Some(done),
                 None => return None,
@@ -352,6 +315,8 @@ impl Worker {
             socket,
             heard: false,
             summed_up: None,
+            acked: None,
+            sum: None,
             repeat: None,
             repeats: 0,
             ping: now + first_ping.saturating_sub(backoff::spread(first_ping / 4, draw())),
@@ -431,6 +396,10 @@ impl Worker {
                 break;
             }
         }
+        if line.sum.take().is_some() {
+            // Whoever is left anyway cannot be told that it failed.
+            let _ = self.say_sum(&mut line).await;
+        }
         let close_old = async {
             if let Some(Old { line, leaves: None }) = old {
                 close(line.socket).await;
@@ -441,10 +410,41 @@ impl Worker {
 
     async fn say_for_app(&mut self, line: &mut Line, action: Action) -> Result<(), Loss> {
         self.confirmed(&action);
+        if self.is_summed_up(&action) {
+            return self.ack(line, action).await;
+        }
         if action == Action::Ping {
             line.pings(Instant::now(), self.options.answer_within);
         }
         self.say_or_keep(line, action).await
+    }
+
+    /// Whether saying up to where the app has taken everything says this too.
+    fn is_summed_up(&self, action: &Action) -> bool {
+        let Action::Ack(Receipt { id: Some(_), position }) = action else { return false };
+        let mailbox = self.inbox.cursor().map(|cursor| cursor.epoch);
+        self.options.ack == Ack::Automatic && Some(*position) <= self.taken && Some(position.epoch) == mailbox
+    }
+
+    /// Acknowledges what the sum covers. The first one is said at once, and what comes with it as a sum: a hundred messages
+    /// of a replay are one word, not a hundred requests to a service that may be overloaded already.
+    async fn ack(&mut self, line: &mut Line, action: Action) -> Result<(), Loss> {
+        let now = Instant::now();
+        let crowd = line.sum.is_some() || line.acked.is_some_and(|at| now < at + ACK_PAUSE);
+        if crowd || self.inbox.awaits_replay() {
+            line.sum.get_or_insert(now + ACK_PAUSE);
+            return Ok(());
+        }
+        line.acked = Some(now);
+        self.say_or_keep(line, action).await
+    }
+
+    /// Says up to where the app has taken everything, unless that was said here before.
+    async fn say_sum(&mut self, line: &mut Line) -> Result<(), Loss> {
+        match self.inbox.cursor().and_then(|cursor| self.sum(line, cursor)) {
+            Some(sum) => self.say_or_keep(line, sum).await,
+            None => Ok(()),
+        }
     }
 
     async fn say_or_keep(&mut self, line: &mut Line, action: Action) -> Result<(), Loss> {
@@ -472,9 +472,11 @@ impl Worker {
             self.confirmations.doubt(now, self.taken);
             self.say_unsaid(line).await?;
             line.summed_up = None;
-            if let Some(sum) = self.taken.and_then(|taken| self.sum(line, taken)) {
-                self.say_or_keep(line, sum).await?;
-            }
+            line.sum = Some(now);
+        }
+        if line.sum.is_some_and(|at| at <= now) {
+            (line.sum, line.acked) = (None, Some(now));
+            self.say_sum(line).await?;
         }
         if line.ping <= now {
             line.ping = now + self.options.ping_every.unwrap_or(NEXT_PING);
@@ -483,162 +485,11 @@ impl Worker {
         }
         Ok(())
     }
-
-    async fn receive(&mut self, line: &mut Line, incoming: Incoming) -> Result<(), Loss> {
-        if let Some(Reconnect { code, after, .. }) = in_clear(&incoming) {
-            return Err(Loss::Asked { code, after: Duration::from_secs(after) });
-        }
-        let Some((frame, sealed)) = self.read(incoming) else {
-            if let Some(replay) = line.replay.as_mut() {
-                // Probably the gateway's own error in place of the replay: ask again soon, not at the deadline.
-                *replay = (*replay).min(Instant::now() + REPLAY_RETRY);
-            }
-            // Or in place of the silence that an acknowledgement is answered with.
-            let pause = REPLAY_RETRY * 2_u32.saturating_pow(line.repeats.min(6));
-            line.repeat.get_or_insert(Instant::now() + pause);
-            return Ok(());
-        };
-        line.heard = true;
-        line.pong = None;
-        match &frame {
-            Frame::Pong(pong) => {
-                self.ping_was_answered(line);
-                line.ping =
-                    Instant::now() + self.options.ping_every.unwrap_or(Duration::from_secs(pong.next_ping.max(1)));
-            }
-            Frame::Reconnect(Reconnect { code, after, .. }) => {
-                let after = Duration::from_secs(*after);
-                if code != ROLLOVER {
-                    return Err(Loss::Asked { code: code.clone(), after });
-                }
-                // In place of a pong, and no loss: this connection serves until its successor does.
-                self.ping_was_answered(line);
-                let at = Instant::now() + backoff::spread(after, draw());
-                line.rollover = Some(line.rollover.map_or(at, |planned| planned.min(at)));
-            }
-            Frame::Error(_) | Frame::Message(_) | Frame::Synced(_) => {}
-        }
-        let (answered, deadline) = (matches!(frame, Frame::Synced(_)), line.replay);
-        let head = if let Frame::Pong(pong) = &frame { Some(pong.position) } else { None };
-        self.take(line, frame, sealed).await?;
-        if answered && line.replay == deadline {
-            // It was no new question, so the answer was not enough.
-            line.replay = deadline.map(|at| at.min(Instant::now() + STRAGGLE));
-        }
-        match head.and_then(|head| self.sum(line, head)) {
-            Some(sum) => self.say_or_keep(line, sum).await,
-            None => Ok(()),
-        }
-    }
-
-    /// What says up to where the app has taken everything, where that has moved on: once on each connection, and with each
-    /// heartbeat. A single acknowledgement may be lost without a word, in the service too.
-    fn sum(&self, line: &mut Line, mailbox: Position) -> Option<Action> {
-        let taken = self.taken.filter(|at| at.epoch == mailbox.epoch && Some(*at) > line.summed_up)?;
-        line.summed_up = Some(taken);
-        Some(Action::Ack(Receipt { id: None, position: taken }))
-    }
-
-    /// What comes on a connection whose successor is there: messages as ever; what it says of itself no longer matters.
-    async fn receive_late(&mut self, line: &mut Line, incoming: Incoming) -> Result<(), Loss> {
-        if in_clear(&incoming).is_some() {
-            return Ok(());
-        }
-        match self.read(incoming) {
-            Some((frame, sealed)) => self.take(line, frame, sealed).await,
-            None => Ok(()),
-        }
-    }
-
-    fn ping_was_answered(&mut self, line: &mut Line) {
-        if let Some(pinged) = line.pinged.take() {
-            self.confirmations.arrived_before(pinged);
-        }
-    }
-
-    async fn take(&mut self, line: &mut Line, frame: Frame, sealed: String) -> Result<(), Loss> {
-        match &frame {
-            Frame::Pong(pong) => self.tell(Event::Pong(pong.clone())),
-            Frame::Error(error) => self.tell(Event::Refused(error.clone())),
-            Frame::Message(_) | Frame::Synced(_) | Frame::Reconnect(_) => {}
-        }
-        let steps = self.inbox.frame(frame, sealed);
-        self.carry_out(line, steps).await
-    }
-
-    /// Opens a frame and holds it to this device.
-    fn read(&self, incoming: Incoming) -> Option<(Frame, String)> {
-        let opened = match incoming {
-            Incoming::Text(sealed) => self.open(&sealed).map(|frame| (frame, sealed)),
-            Incoming::Binary => Err(Unreadable::NotSealedForUs),
-        };
-        opened
-            .inspect_err(|unreadable| {
-                tracing::warn!(device = self.identity.id(), %unreadable, "ignored");
-                self.tell(Event::Unreadable(*unreadable));
-            })
-            .ok()
-    }
-
-    fn open(&self, sealed: &str) -> Result<Frame, Unreadable> {
-        let plaintext = self.identity.open(sealed).map_err(|_| Unreadable::NotSealedForUs)?;
-        let frame: Frame = serde_json::from_slice(&plaintext).map_err(|_| Unreadable::UnknownKind)?;
-        if frame.device_id() != self.identity.id() {
-            return Err(Unreadable::NamesAnotherDevice);
-        }
-        Ok(frame)
-    }
-
-    /// All that is for the app is handed on, whatever becomes of the connection: the inbox has passed it.
-    async fn carry_out(&mut self, line: &mut Line, steps: Vec<Step>) -> Result<(), Loss> {
-        let mut result = Ok(());
-        for step in steps {
-            match step {
-                Step::Say(action) => {
-                    if let Action::Sync { .. } = action {
-                        line.replay = Some(Instant::now() + self.options.answer_within);
-                    }
-                    result = self.say_while(result, line, action).await;
-                }
-                Step::AckAgain(receipt) => {
-                    if self.options.ack == Ack::Automatic {
-                        result = self.say_while(result, line, Action::Ack(receipt)).await;
-                    }
-                }
-                Step::Deliver(received) => self.tell(Event::Message(received)),
-                Step::Synced(synced) => {
-                    // Only now the connection has proved its worth.
-                    (self.attempt, self.refusals) = (0, 0);
-                    let sum = if synced.recovered { self.sum(line, synced.position) } else { None };
-                    self.tell(Event::Synced(synced));
-                    if let Some(sum) = sum {
-                        result = self.say_while(result, line, sum).await;
-                    }
-                }
-                Step::GiveUp => result = result.and(Err(Loss::Silent)),
-            }
-        }
-        if !self.inbox.awaits_replay() {
-            line.replay = None;
-        }
-        result
-    }
-
-    /// Says it while nothing has failed, and keeps it otherwise.
-    async fn say_while(&mut self, so_far: Result<(), Loss>, line: &mut Line, action: Action) -> Result<(), Loss> {
-        if so_far.is_err() {
-            self.confirmations.keep(action);
-            return so_far;
-        }
-        self.say_or_keep(line, action).await
-    }
 }
 
-async fn next_of(old: &mut Option<Old>) -> Option<Result<tungstenite::Message, tungstenite::Error>> {
-    match old {
-        Some(old) => old.line.socket.next().await,
-        None => std::future::pending().await,
-    }
+/// A random number for a jittered pause. Without randomness the middle of the window, which is still a pause.
+fn draw() -> u64 {
+    random::bytes().map_or(u64::MAX / 2, u64::from_be_bytes)
 }
 
 async fn open_of(opening: &mut Option<Opening>) -> Result<Socket, ConnectError> {
@@ -646,9 +497,4 @@ async fn open_of(opening: &mut Option<Opening>) -> Result<Socket, ConnectError> 
         Some(opening) => opening.await,
         None => std::future::pending().await,
     }
-}
-
-/// A random number for a jittered pause. Without randomness the middle of the window, which is still a pause.
-fn draw() -> u64 {
-    random::bytes().map_or(u64::MAX / 2, u64::from_be_bytes)
 }

@@ -6,11 +6,13 @@
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_crypto::{keys::RootKeys, token::Token};
-use tidings_domain::{Connection, DeviceId, Timestamp, presence::LEASE_SECONDS};
+use tidings_domain::{Connection, Timestamp, presence::LEASE_SECONDS};
 use tidings_runtime::{
     Error, Sdk,
     apps::Apps,
-    config, logs,
+    config,
+    device_token::{NotSigned, Signed, signed_by},
+    logs,
     socket::{self, Reply},
 };
 use tidings_store::{Connected, Users};
@@ -38,25 +40,24 @@ pub async fn run() -> Result<(), Error> {
 }
 
 /// Why an upgrade is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Refused {
     /// No token, or none that is worth anything: 401.
+    #[error("{0}")]
     Token(&'static str),
+    /// A token that does not prove who signed it: 401.
+    #[error(transparent)]
+    NotSigned(NotSigned),
     /// A token that may not be used here: 403.
+    #[error("{0}")]
     Forbidden(&'static str),
 }
 
 impl Refused {
     fn status(self) -> u16 {
         match self {
-            Self::Token(_) => 401,
+            Self::Token(_) | Self::NotSigned(_) => 401,
             Self::Forbidden(_) => 403,
-        }
-    }
-
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Token(reason) | Self::Forbidden(reason) => reason,
         }
     }
 }
@@ -73,7 +74,7 @@ pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Ti
             Ok(reply)
         }
         Err(refused) => {
-            tracing::info!(connection = %id, status = refused.status(), reason = refused.reason(), "connection refused");
+            tracing::info!(connection = %id, status = refused.status(), reason = %refused, "connection refused");
             Ok(Reply::refused(refused.status()))
         }
     }
@@ -87,24 +88,12 @@ async fn accept(
     let offered = Offered::of(event);
     let Some(token) = offered.token else { return Ok(Err(Refused::Token("no token"))) };
     let Ok(token) = Token::parse(token) else { return Ok(Err(Refused::Token("malformed token"))) };
-    let key = token.key_id().clone();
-    if offered.device.is_some_and(|device| device != key.device) {
+    if offered.device.is_some_and(|device| device != token.key_id().device) {
         return Ok(Err(Refused::Forbidden("another device's token")));
     }
-    let Ok(device) = key.device.parse::<DeviceId>() else { return Ok(Err(Refused::Token("malformed device id"))) };
-    let Some(device) = deps.users.device(&device).await? else { return Ok(Err(Refused::Token("unknown device"))) };
-    if key.generation != device.generation {
-        return Ok(Err(Refused::Token("a key of an earlier registration")));
-    }
-    let Ok(keys) = deps.roots.device_keys(key.version, device.id.as_str(), device.generation) else {
-        return Ok(Err(Refused::Token("a root key that was withdrawn")));
-    };
-    let claims = match token.verify(&keys.token, u64::try_from(now.seconds()).unwrap_or(0)) {
-        Ok(claims) => claims,
-        Err(error) => {
-            tracing::info!(device = %device.id, %error, "token refused");
-            return Ok(Err(Refused::Token("token")));
-        }
+    let Signed { device, key_version, claims } = match signed_by(&deps.users, &deps.roots, token, now).await? {
+        Ok(signed) => signed,
+        Err(why) => return Ok(Err(Refused::NotSigned(why))),
     };
     let Some(app) = deps.apps.get(&device.user.app, now).await? else { return Ok(Err(Refused::Token("unknown app"))) };
     if let Some(origin) = offered.origin
@@ -117,7 +106,7 @@ async fn accept(
         id: socket::connection_id(event)?,
         device: device.id,
         generation: device.generation,
-        key_version: key.version,
+        key_version,
         connected: now,
         lease: now.plus_seconds(LEASE_SECONDS),
     };

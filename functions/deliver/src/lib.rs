@@ -230,7 +230,7 @@ async fn planned(
     let mut plan = delivery::plan(delivery, view, now);
     let late = delivery.is_late(now);
     let remembered = match &plan {
-        Plan::Repost { position, .. } => Some(*position),
+        Plan::Repost { position } => Some(*position),
         Plan::Append { .. } if late || receives > 1 => deps.users.find(&delivery.user, &delivery.id).await?,
         Plan::Append { .. } | Plan::Transient { .. } | Plan::Expired => None,
     };

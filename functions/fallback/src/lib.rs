@@ -67,11 +67,10 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
             tracing::info!(message_id = %due.id, step = due.step, reason, "chain ended");
             return Ok(());
         }
-        Decision::Postpone(later) => {
-            tracing::info!(message_id = %due.id, step = due.step, "a device is back; the step waits for it once");
+        Decision::Postpone(later, reason) => {
+            tracing::info!(message_id = %due.id, step = due.step, reason, "step postponed");
             return deps.steps.schedule(later, now, trace).await;
         }
-        Decision::Wait => return Err("another worker is calling the provider".into()),
         Decision::Next => ended(entry.as_ref(), &due),
         Decision::RecordUnknown => Some(record_outcome(deps, &due, Outcome::Unknown).await?),
         Decision::Skip(reason) => Some(record_outcome(deps, &due, Outcome::Skipped(reason.to_owned())).await?),

@@ -3,7 +3,7 @@
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -18,7 +18,7 @@ use tidings_runtime::{
     Error, Sdk,
     apps::Apps,
     config,
-    http::{self, ApiError},
+    http::{self, ApiError, PathId},
     logs,
 };
 use tidings_store::{App, Users};
@@ -133,7 +133,7 @@ async fn find(deps: &Deps, app: &App, id: &str) -> Result<(Device, UserView), Ap
 /// What is known of a device.
 async fn show(
     State(deps): State<Arc<Deps>>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
 ) -> Result<Json<DeviceAnswer>, ApiError> {
     let app = authenticate(&deps, &headers, Timestamp::now()).await?;
@@ -152,7 +152,7 @@ async fn show(
 /// Forgets a device: its connections receive nothing more, and its keys open nothing new.
 async fn unregister(
     State(deps): State<Arc<Deps>>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     let now = Timestamp::now();

@@ -2,13 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::HeaderMap,
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use tidings_domain::{MessageId, Timestamp};
-use tidings_runtime::http::{self, ApiError, Invocation};
+use tidings_runtime::http::{self, ApiError, Invocation, PathId};
 use tidings_store::{Cancelled, Stored};
 use tidings_wire::send::CancelAnswer;
 
@@ -18,7 +14,7 @@ use crate::Deps;
 /// replay begins after this. What devices have shown stays shown.
 pub(crate) async fn cancel(
     State(deps): State<Arc<Deps>>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     invocation: Invocation,
     headers: HeaderMap,
 ) -> Result<Json<CancelAnswer>, ApiError> {

@@ -2,23 +2,19 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::HeaderMap,
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use tidings_domain::{
     Entry, MessageId, Timestamp,
     trail::{self, About},
 };
-use tidings_runtime::http::{self, ApiError};
+use tidings_runtime::http::{self, ApiError, PathId};
 use tidings_wire::Trail;
 
 use crate::Deps;
 
 pub(crate) async fn show(
     State(deps): State<Arc<Deps>>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
 ) -> Result<Json<Trail>, ApiError> {
     const UNKNOWN: ApiError = ApiError::NotFound("no such message, or its trail is no longer kept");

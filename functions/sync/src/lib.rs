@@ -130,10 +130,10 @@ async fn confirm_up_to(
         // What was acknowledged before may be read now.
         Confirmation::Read => None,
     };
-    loop {
-        let (entries, more) = deps.users.after(&record.user, from, PAGE, now).await?;
-        from = entries.last().map(|last| last.position);
-        let due = entries.iter().filter(|entry| entry.position <= place).filter(|entry| match what {
+    while from < Some(place) {
+        let (entries, more) = deps.users.after(&record.user, from, Some(place), PAGE, now).await?;
+        from = entries.last().filter(|_| more).map_or(Some(place), |last| Some(last.position));
+        let due = entries.iter().filter(|entry| match what {
             Confirmation::Acknowledged => entry.is_wanted(&device.id, platform, now),
             Confirmation::Read => {
                 entry.is_meant_for(platform, now) && !entry.reads.iter().any(|(by, _)| *by == device.id)
@@ -144,15 +144,12 @@ async fn confirm_up_to(
                 deps.users.confirm(&record.user, entry.position, &entry.id, &device.id, what, now).await.map(|_| ())
             })
             .await?;
-        let done = from.filter(|from| more && *from < place);
-        if what == Confirmation::Acknowledged {
+        if let (Confirmation::Acknowledged, Some(done)) = (what, from) {
             // Page by page, so that a worker that runs out of time has not worked in vain.
-            deps.users.move_cursor(device, done.unwrap_or(place)).await?;
-        }
-        if done.is_none() {
-            return Ok(Told::Nothing);
+            deps.users.move_cursor(device, done).await?;
         }
     }
+    Ok(Told::Nothing)
 }
 
 /// Posts what the device has missed, oldest first, and says how far it got. A client that keeps no cursor begins at the one that
@@ -169,7 +166,7 @@ async fn replay(
     let cursor = asked.or(device.cursor);
     let from = mailbox::replay_from(cursor, head);
     let (entries, more) = match head {
-        Some(_) => deps.users.after(&record.user, from, PAGE, now).await?,
+        Some(_) => deps.users.after(&record.user, from, None, PAGE, now).await?,
         None => (Vec::new(), false),
     };
     if asked.is_none()

@@ -1,5 +1,5 @@
-//! The twin's own API, under `/_tidings/`: what was sent, what it cost, what waits; switches for the mappings and for
-//! faults; and what brings dead letters back and lets schedules fire.
+//! The twin's own API, under `/_tidings/`: what was sent, what it cost, what waits, who is there and what became of
+//! messages; switches for the mappings and for faults; and what brings dead letters back and lets schedules fire.
 
 use std::time::Duration;
 
@@ -13,12 +13,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Services;
-use super::sqs::Code;
-use crate::faults::{Plan, Rule, RuleId};
+use super::sqs::{Code, Message};
+use crate::console::RecordsError;
+use crate::faults::{Fault, Plan, Rule, RuleId};
 use crate::functions::InvokeError;
+use crate::template::Schedule;
 
 /// The longest that a request waits for something to happen.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// The most messages of a queue that are looked at together.
+const MOST: usize = 100;
 
 pub(super) fn router() -> Router<Services> {
     Router::new()
@@ -26,9 +31,15 @@ pub(super) fn router() -> Router<Services> {
         .route("/_tidings/traces", get(traces))
         .route("/_tidings/traces/{id}", get(trace))
         .route("/_tidings/queues", get(queues))
+        .route("/_tidings/queues/{queue}/messages", get(peek))
         .route("/_tidings/queues/{queue}/redrive", post(redrive))
+        .route("/_tidings/devices", get(devices))
+        .route("/_tidings/messages", get(messages))
+        .route("/_tidings/messages/{id}", get(message))
+        .route("/_tidings/schedules", get(schedules))
         .route("/_tidings/schedules/fire", post(fire))
         .route("/_tidings/faults", get(faults).put(plan_faults).delete(clear_faults))
+        .route("/_tidings/faults/kinds", get(kinds))
         .route("/_tidings/faults/rules", post(add_rule))
         .route("/_tidings/faults/rules/{id}", delete(remove_rule))
         .route("/_tidings/event-sources", get(event_sources))
@@ -44,11 +55,15 @@ struct OutboxQuery {
     /// For how many seconds to wait where there is nothing.
     #[serde(default)]
     wait: u64,
+    /// Only so many, the newest of them.
+    limit: Option<usize>,
 }
 
 async fn outbox(State(services): State<Services>, Query(query): Query<OutboxQuery>) -> Response {
     let arrives = services.outbox.wait_after(query.after);
-    answer(&tokio::time::timeout(limited(query.wait), arrives).await.unwrap_or_default())
+    let items = tokio::time::timeout(limited(query.wait), arrives).await.unwrap_or_default();
+    let skipped = query.limit.map_or(0, |limit| items.len().saturating_sub(limit));
+    answer(&&items[skipped..])
 }
 
 #[derive(Deserialize)]
@@ -85,6 +100,75 @@ async fn queues(State(services): State<Services>) -> Response {
     answer(&services.sqs.counts())
 }
 
+#[derive(Deserialize)]
+struct PeekQuery {
+    #[serde(default = "some")]
+    limit: usize,
+}
+
+/// The oldest messages of a queue, which stay where they are.
+async fn peek(State(services): State<Services>, Path(queue): Path<String>, Query(query): Query<PeekQuery>) -> Response {
+    match services.sqs.peek(&queue, query.limit.min(MOST)) {
+        Ok(messages) => {
+            let told = |it: &Message| json!({"id": it.id, "sentAt": it.sent_at, "group": it.group, "receives": it.receives, "body": it.body});
+            answer(&messages.iter().map(told).collect::<Vec<_>>())
+        }
+        Err(error) => refuse(StatusCode::NOT_FOUND, &error.message),
+    }
+}
+
+#[derive(Deserialize)]
+struct DevicesQuery {
+    #[serde(default = "some")]
+    limit: usize,
+    /// What the page before named as `next`.
+    after: Option<String>,
+}
+
+/// Every user, with devices and connections.
+async fn devices(State(services): State<Services>, Query(query): Query<DevicesQuery>) -> Response {
+    let Some(records) = &services.records else { return no_records() };
+    told(records.users(query.limit, query.after.as_deref()).await)
+}
+
+#[derive(Deserialize)]
+struct MessagesQuery {
+    #[serde(default = "some")]
+    limit: usize,
+    /// What the page before named as `next`.
+    before: Option<String>,
+}
+
+/// The messages, newest first, with what became of them.
+async fn messages(State(services): State<Services>, Query(query): Query<MessagesQuery>) -> Response {
+    let Some(records) = &services.records else { return no_records() };
+    told(records.messages(query.limit, query.before.as_deref()).await)
+}
+
+/// One message of any app, and what became of it.
+async fn message(State(services): State<Services>, Path(id): Path<String>) -> Response {
+    let Some(records) = &services.records else { return no_records() };
+    let Ok(id) = id.parse() else { return refuse(StatusCode::NOT_FOUND, "no message has such an id") };
+    match records.message(&id).await {
+        Ok(None) => refuse(StatusCode::NOT_FOUND, "no such message, or it is no longer kept"),
+        found => told(found),
+    }
+}
+
+fn no_records() -> Response {
+    refuse(StatusCode::NOT_FOUND, "the template has none of Tidings' tables")
+}
+
+fn told(records: Result<impl Serialize, RecordsError>) -> Response {
+    match records {
+        Ok(records) => answer(&records),
+        Err(error) => {
+            tracing::error!(%error, "records cannot be told");
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
+        }
+    }
+}
+
 /// Moves what a dead-letter queue has back to where it came from.
 async fn redrive(State(services): State<Services>, Path(queue): Path<String>) -> Response {
     match services.sqs.redrive(&queue).await {
@@ -92,6 +176,14 @@ async fn redrive(State(services): State<Services>, Path(queue): Path<String>) ->
         Err(error) if error.code == Code::QueueDoesNotExist => refuse(StatusCode::NOT_FOUND, &error.message),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.message),
     }
+}
+
+async fn schedules(State(services): State<Services>) -> Response {
+    let told = |schedule: &Schedule| {
+        let Schedule { name, function, expression, enabled, .. } = schedule;
+        json!({"name": name, "function": function, "expression": expression, "enabled": enabled})
+    };
+    answer(&services.schedules.list().map(told).collect::<Vec<_>>())
 }
 
 /// Fires every schedule now, and tells how its function fared.
@@ -120,6 +212,12 @@ async fn plan_faults(State(services): State<Services>, body: Bytes) -> Response 
 async fn clear_faults(State(services): State<Services>) -> Response {
     services.faults.clear();
     answer(&services.faults.told())
+}
+
+/// What can be made to go wrong, how often `all` lets it, and whose calls a rule can name.
+async fn kinds(State(services): State<Services>) -> Response {
+    let kinds = Fault::ALL.map(|fault| json!({"fault": fault, "usualRate": fault.usual_rate()}));
+    answer(&json!({"kinds": kinds, "functions": services.functions.names().collect::<Vec<_>>()}))
 }
 
 /// `{"fault": "kill-after", "function": "DeliverFunction", "operation": "PutItem"}`; answers with the rule's id.

@@ -133,6 +133,20 @@ impl DynamoDb {
         }
     }
 
+    /// Scans a table: request and answer as DynamoDB has them. For the twin itself, past its listener.
+    ///
+    /// # Errors
+    /// There is no such request, or the database failed.
+    pub async fn scan(&self, request: Value) -> Result<Value, DynoxideError> {
+        let database = self.0.database.clone();
+        let failed = |error: String| DynoxideError::InternalServerError(error);
+        let scanned = tokio::task::spawn_blocking(move || {
+            let request = serde_json::from_value(request).map_err(|error| failed(error.to_string()))?;
+            serde_json::to_value(database.scan(request)?).map_err(|error| failed(error.to_string()))
+        });
+        scanned.await.unwrap_or_else(|error| Err(DynoxideError::InternalServerError(error.to_string())))
+    }
+
     /// Deletes the items that have expired; says how many there were.
     ///
     /// # Errors

@@ -31,6 +31,7 @@ use serde_json::json;
 use self::dynamodb::DynamoDb;
 use self::outbox::{Outbox, form_error};
 use self::sqs::Sqs;
+use crate::console::Records;
 use crate::event_source::EventSources;
 use crate::faults::Faults;
 use crate::functions::{Caller, Functions};
@@ -58,6 +59,8 @@ pub struct Services {
     pub event_sources: EventSources,
     /// The template's outputs, for the control API to tell.
     pub outputs: BTreeMap<String, String>,
+    /// Tidings' own records, for the control API to tell, where the template has them.
+    pub records: Option<Records>,
     /// The functions, by whose access keys it is known who asks.
     pub functions: Functions,
     /// The schedules, for the control API to fire.
@@ -87,6 +90,11 @@ pub fn router(services: Services, management: Router) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(services)
         .merge(management.layer(counted).layer(struck))
+}
+
+/// Serves the control API alone.
+pub(crate) fn control_router(services: Services) -> Router {
+    control::router().with_state(services)
 }
 
 /// DynamoDB, SQS and SNS, which all answer at the root; SQS also at the URL of a queue.

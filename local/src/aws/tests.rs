@@ -81,6 +81,7 @@ impl Bench {
             outbox: Outbox::default(),
             ledger,
             outputs: template.outputs,
+            records: None,
             functions,
             schedules: Rules::default(),
             faults,

@@ -28,6 +28,10 @@ pub(crate) struct Args {
     /// Port of what plays DynamoDB, SQS, SES, SNS and @connections; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 7402)]
     aws_port: u16,
+    /// Port of the console, a page that shows what the twin has; 0 takes a free one [default: 7403, or a free one where the
+    /// HTTP API takes one]
+    #[arg(long, value_name = "PORT")]
+    console_port: Option<u16>,
     /// Address to listen at; anything but loopback lets others in, and the twin checks no AWS signatures
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     address: IpAddr,
@@ -45,7 +49,7 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  tidings up                                on ports 7400, 7401 and 7402, in memory
+  tidings up                                on ports 7400 to 7403, in memory; open the console in a browser
   tidings up --data .tidings/data           keep everything; `kill -9` loses nothing that was accepted
   tidings up --http-port 0 --socket-port 0 --aws-port 0
   cargo lambda build --release && tidings up --artefacts target/lambda
@@ -53,6 +57,9 @@ Examples:
 
 Other programs reach what plays AWS with AWS_ENDPOINT_URL=http://127.0.0.1:7402 and any credentials. What the functions
 sent by SMS and email is at http://127.0.0.1:7402/_tidings/outbox.";
+
+/// Where the console is, unless the arguments say otherwise.
+const CONSOLE_PORT: u16 = 7403;
 
 /// The demo app's id.
 const DEMO: &str = "demo";
@@ -65,6 +72,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         api_port: args.http_port,
         socket_port: args.socket_port,
         aws_port: args.aws_port,
+        console_port: Some(args.console_port.unwrap_or(if args.http_port == 0 { 0 } else { CONSOLE_PORT })),
         data: args.data,
         ..args.twin.options()?
     };
@@ -72,7 +80,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let twin = Twin::start(options).await.map_err(|error| {
         let failure = Failure::from(error);
         if failure.reason().contains("in use") {
-            failure.hint("another twin? --http-port 0 takes a free port")
+            failure.hint("another twin? --http-port 0 takes a free port, and so do the others")
         } else {
             failure
         }
@@ -112,6 +120,7 @@ async fn prepare(twin: &Twin, data: Option<&Path>, directory_table: String) -> R
         app_key: key.expose().to_owned(),
     };
     session.write()?;
+    twin.introduce(&session.app_id, &session.app_key);
     Ok(session)
 }
 
@@ -148,6 +157,9 @@ fn row(name: &str, value: &str) -> String {
 
 fn urls(twin: &Twin, style: Style) -> String {
     let mut text = format!("\n{}\n\n", style.bold("The twin is up."));
+    if let Some(url) = twin.console_url() {
+        text += &row("console", &style.bold(url));
+    }
     text += &row("HTTP API", &twin.api_url());
     text += &row("WebSocket", &twin.socket_url());
     text += &row("AWS", twin.aws_url());
@@ -162,7 +174,7 @@ fn urls(twin: &Twin, style: Style) -> String {
 fn first_steps(session: &Session, style: Style) -> String {
     let mut text = row("demo app", &session.app_id);
     text += &row("its key", &session.app_key);
-    text += "\nNext, in other terminals in this folder:\n\n";
+    text += "\nOpen the console in a browser, or go on in other terminals in this folder:\n\n";
     text += &format!("  {}\n", style.bold("tidings listen --alias alice"));
     text += &format!("  {}\n", style.bold("tidings send --to alice --alert 'Hello'"));
     text += "\nIf `tidings` is not on your path: cargo run -q -- listen --alias alice\n";

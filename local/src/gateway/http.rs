@@ -220,24 +220,43 @@ async fn serve(
     let preflight = parts.method == Method::OPTIONS
         && origin.is_some()
         && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    // A preflight is answered here, whether or not a route would take it: no function hears of it.
     let mut response = match preflight {
         true => StatusCode::NO_CONTENT.into_response(),
         false => api.answer(peer, parts, body).await,
     };
+    let headers = response.headers_mut();
+    match preflight {
+        true => insert(headers, "apigw-requestid", &gateway_id()),
+        false => ignore_own_rules(headers),
+    }
     if let Some(origin) = origin {
-        allow(cors, &origin, preflight, response.headers_mut());
+        allow(cors, &origin, preflight, headers);
     }
     response
 }
 
-/// Writes the headers by which a browser lets a page of this origin in. Those of the function are replaced, as in AWS.
+/// Where an API has CORS rules, those that a function answers are ignored, whoever asks.
+fn ignore_own_rules(headers: &mut HeaderMap) {
+    let own = |name: &&HeaderName| name.as_str().starts_with("access-control-");
+    let own: Vec<HeaderName> = headers.keys().filter(own).cloned().collect();
+    own.iter().for_each(|name| drop(headers.remove(name)));
+}
+
+/// What a page of this origin is told of it: an origin that is listed, by itself or as one of all that begin with
+/// `https://` or `http://`, is named; where everyone is let in, it is not.
+fn allowed(cors: &Cors, origin: &HeaderValue) -> Option<HeaderValue> {
+    let named = cors.allow_origins.iter().any(|listed| match listed.as_str() {
+        "https://*" | "http://*" => origin.as_bytes().starts_with(listed.trim_end_matches('*').as_bytes()),
+        listed => listed.as_bytes() == origin.as_bytes(),
+    });
+    let any = || cors.allow_origins.iter().any(|listed| listed == "*");
+    named.then(|| origin.clone()).or_else(|| any().then(|| HeaderValue::from_static("*")))
+}
+
+/// Writes the headers by which a browser lets a page of this origin in.
 fn allow(cors: &Cors, origin: &HeaderValue, preflight: bool, headers: &mut HeaderMap) {
-    let any = cors.allow_origins.iter().any(|allowed| allowed == "*");
-    let named = cors.allow_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes());
-    if !any && !named {
-        return;
-    }
-    let allowed = if named { origin.clone() } else { HeaderValue::from_static("*") };
+    let Some(allowed) = allowed(cors, origin) else { return };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
     if cors.allow_credentials {

@@ -202,8 +202,18 @@ fn the_template_of_this_project_is_served_whole() {
     let template = Template::read(&path, &settings, &mut Secrets::in_memory()).unwrap();
     assert_eq!(template.warnings, [""; 0]);
     let binaries: Vec<&str> = template.functions.values().filter_map(|it| it.binary.as_deref()).collect();
-    let expected = ["connect", "deliver", "disconnect", "fallback", "heartbeat", "register", "send", "sync", "timer"];
+    let expected =
+        ["connect", "deliver", "disconnect", "fallback", "heartbeat", "inbox", "register", "send", "sync", "timer"];
     assert_eq!(binaries, expected);
+    let http = template.http_api.as_ref().unwrap();
+    let inbox: Vec<&str> =
+        http.routes.iter().filter(|it| it.function == "InboxFunction").map(|it| it.path.as_str()).collect();
+    assert_eq!(inbox, ["/v1/inbox", "/v1/inbox/unread"]);
+    let cors = http.cors.as_ref().unwrap();
+    assert_eq!((cors.allow_origins.as_slice(), cors.allow_credentials), (["*".to_owned()].as_slice(), false));
+    for route in http.routes.iter().filter(|it| it.method != "ANY") {
+        assert!(cors.allow_methods.contains(&route.method), "{} {}", route.method, route.path);
+    }
     let sockets = template.websocket_api.as_ref().unwrap();
     let expected = ["$connect", "$default", "$disconnect", "ack", "ping", "read", "state", "sync"];
     assert_eq!(sockets.routes.keys().collect::<Vec<_>>(), expected);

@@ -173,20 +173,79 @@ async fn a_named_stage_is_part_of_the_path() {
 async fn browsers_are_let_in_by_the_cors_rules() {
     let cors = Cors {
         allow_origins: vec!["https://app.example".to_owned()],
-        allow_methods: vec!["POST".to_owned()],
+        allow_methods: vec!["GET".to_owned(), "POST".to_owned()],
         allow_headers: vec!["authorization".to_owned()],
+        expose_headers: vec!["date".to_owned(), "retry-after".to_owned()],
         max_age: Some(Duration::from_secs(600)),
         ..Cors::default()
     };
     let api = api_with("$default", &["POST /known"], Some(cors), HttpLimits::default()).await;
     let url = format!("{}/known", api.url);
     let ask = [("origin", "https://app.example"), ("access-control-request-method", "POST")];
-    let (status, headers, _) = request(&url, "OPTIONS", &ask, Bytes::new()).await;
-    assert_eq!(status, 204);
-    assert_eq!(headers["access-control-allow-origin"], "https://app.example");
-    assert_eq!(headers["access-control-allow-methods"], "POST");
-    assert_eq!(headers["access-control-max-age"], "600");
-    let (status, headers, _) = request(&url, "POST", &[("origin", "https://evil.example")], Bytes::new()).await;
+    for path in ["/known", "/unknown"] {
+        let (status, headers, body) = request(&format!("{}{path}", api.url), "OPTIONS", &ask, Bytes::new()).await;
+        assert_eq!((status, body.len()), (204, 0), "{path}");
+        assert_eq!(headers["access-control-allow-origin"], "https://app.example");
+        assert_eq!(headers["access-control-allow-methods"], "GET,POST");
+        assert_eq!(headers["access-control-allow-headers"], "authorization");
+        assert_eq!(headers["access-control-max-age"], "600");
+        assert!(headers.contains_key("apigw-requestid"));
+    }
+    let (status, headers, _) =
+        request(&url, "OPTIONS", &[("origin", "https://evil.example"), ask[1]], Bytes::new()).await;
+    assert_eq!((status, rules(&headers)), (204, vec![]));
+    assert_eq!(api.ledger.recent(10).len(), 0, "no function has heard of it");
+    // Without both headers it is no preflight, but a request like another.
+    for headers in [&ask[..1], &ask[1..]] {
+        assert_eq!(request(&url, "OPTIONS", headers, Bytes::new()).await.0, 404);
+    }
+
+    // What the function itself says of CORS is ignored, for whomever.
+    let loose = format!("{url}?do=cors");
+    let (status, headers, _) = request(&loose, "POST", &ask[..1], Bytes::new()).await;
     assert_eq!(status, 200);
-    assert!(!headers.contains_key("access-control-allow-origin"));
+    assert_eq!(rules(&headers), ["allow-origin: https://app.example", "expose-headers: date,retry-after"]);
+    for others in [&[("origin", "https://evil.example")][..], &[]] {
+        let (status, headers, _) = request(&loose, "POST", others, Bytes::new()).await;
+        assert_eq!((status, rules(&headers)), (200, vec![]), "{others:?}");
+    }
+}
+
+/// What an answer says of CORS.
+fn rules(headers: &http::HeaderMap) -> Vec<String> {
+    let rules = headers.iter().filter_map(|(name, value)| {
+        Some(format!("{}: {}", name.as_str().strip_prefix("access-control-")?, value.to_str().unwrap()))
+    });
+    let mut rules: Vec<_> = rules.collect();
+    rules.sort();
+    rules
+}
+
+#[tokio::test]
+async fn origins_are_listed_by_name_by_scheme_or_all_at_once() {
+    for (listed, origin, told) in [
+        ("*", "https://app.example", Some("*")),
+        ("*", "null", Some("*")),
+        ("https://*", "https://app.example", Some("https://app.example")),
+        ("https://*", "http://app.example", None),
+        ("http://*", "http://localhost:5173", Some("http://localhost:5173")),
+        ("https://app.example", "https://app.example:8443", None),
+    ] {
+        let cors = Cors { allow_origins: vec![listed.to_owned()], ..Cors::default() };
+        let api = api_with("$default", &["GET /known"], Some(cors), HttpLimits::default()).await;
+        let (_, headers, _) = request(&format!("{}/known", api.url), "GET", &[("origin", origin)], Bytes::new()).await;
+        let allowed = headers.get("access-control-allow-origin").map(|value| value.to_str().unwrap());
+        assert_eq!(allowed, told, "{listed} {origin}");
+    }
+}
+
+#[tokio::test]
+async fn without_rules_cors_is_the_functions_own_affair() {
+    let api = api(&["GET /known"]).await;
+    let ask = [("origin", "https://app.example"), ("access-control-request-method", "GET")];
+    let url = format!("{}/known?do=cors", api.url);
+    let (status, headers, _) = request(&url, "OPTIONS", &ask, Bytes::new()).await;
+    assert_eq!((status, rules(&headers)), (404, vec![]));
+    let (status, headers, _) = request(&url, "GET", &ask[..1], Bytes::new()).await;
+    assert_eq!((status, rules(&headers)), (200, vec!["allow-origin: https://function.example".to_owned()]));
 }

@@ -93,6 +93,10 @@ async fn http(event: LambdaEvent<Value>) -> Result<Value, Error> {
             "isBase64Encoded": true,
         })),
         Some("garbage") => Ok(json!({"statusCode": "nine"})),
+        Some("cors") => Ok(json!({
+            "statusCode": 200,
+            "headers": {"access-control-allow-origin": "https://function.example"},
+        })),
         _ => Ok(json!({
             "statusCode": 200,
             "headers": {"content-type": "application/json"},

@@ -140,8 +140,6 @@ pub enum Plan {
     Repost {
         /// Where it stands.
         position: Position,
-        /// Where it is posted.
-        targets: Vec<Connection>,
     },
 }
 
@@ -166,7 +164,7 @@ pub fn plan_anew(delivery: &Delivery, view: &UserView, now: Timestamp) -> Plan {
 
 fn place(delivery: &Delivery, append: Append, targets: Vec<Connection>, now: Timestamp) -> Plan {
     match append {
-        Append::Duplicate(position) => Plan::Repost { position, targets },
+        Append::Duplicate(position) => Plan::Repost { position },
         Append::New { .. } if now > delivery.deadline => Plan::Expired,
         Append::New { position, window, collapsed, replaces, is_replaced, keep_until } => {
             let targets = if is_replaced { Vec::new() } else { targets };
@@ -396,9 +394,7 @@ pub(crate) mod tests {
         let mut view = view(&[Platform::Web]);
         let position = Position { epoch: 7, seq: 3 };
         view.tail = Some(entry(1, position));
-        assert!(
-            matches!(plan(&delivery(1), &view, Timestamp(2_000)), Plan::Repost { position: at, .. } if at == position)
-        );
+        assert!(matches!(plan(&delivery(1), &view, Timestamp(2_000)), Plan::Repost { position: at } if at == position));
         // Even after its deadline: a step that was lost with the worker must still be scheduled.
         assert!(matches!(plan(&delivery(1), &view, Timestamp(99_000)), Plan::Repost { .. }));
     }

@@ -107,10 +107,9 @@ pub enum Call {
 pub enum Decision {
     /// Nothing more: the message is confirmed, closed, expired, or gone.
     Stop(&'static str),
-    /// A device has come back since nobody was reached: it is given a little time to confirm.
-    Postpone(StepDue),
-    /// Another worker may be calling the provider just now: look again later.
-    Wait,
+    /// Looked at again later, for this reason: another worker may be calling the provider just now, or a device has come back
+    /// since nobody was reached and is given a little time to confirm.
+    Postpone(StepDue, &'static str),
     /// The step began and its worker died: recorded as unknown, then on to the next.
     RecordUnknown,
     /// The step has ended: on to the next.
@@ -139,14 +138,18 @@ pub fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, now: Timest
     };
     match (&record.outcome, record.claimed) {
         (Some(_), _) => Decision::Next,
-        (None, Some(claimed)) if claimed.plus_seconds(CLAIM_SECONDS) > now => Decision::Wait,
+        (None, Some(claimed)) if claimed.plus_seconds(CLAIM_SECONDS) > now => {
+            let later = StepDue { due: claimed.plus_seconds(CLAIM_SECONDS), ..due.clone() };
+            Decision::Postpone(later, "another worker may be calling the provider")
+        }
         (None, Some(_)) => Decision::RecordUnknown,
         (None, None) => match entry.closed {
             Some((Closed::Cancelled, _)) => Decision::Stop("cancelled"),
             Some((Closed::Replaced, _)) => Decision::Stop("replaced"),
             None if now > entry.deadline => Decision::Stop("expired"),
             None if is_back(due, entry, view, now) => {
-                Decision::Postpone(StepDue { due: now.plus_seconds(COMEBACK_SECONDS), waited: true, ..due.clone() })
+                let later = StepDue { due: now.plus_seconds(COMEBACK_SECONDS), waited: true, ..due.clone() };
+                Decision::Postpone(later, "a device is back")
             }
             None => call(record.channel, entry, view.profile.as_ref()).map_or_else(Decision::Skip, Decision::Claim),
         },
@@ -256,7 +259,8 @@ mod tests {
         let (due, mut entry, view) = chained();
         entry.steps[0].claimed = Some(Timestamp(2_000));
         let at = |now| decide(&due, Some(&entry), &view, now);
-        assert!(at(Timestamp(2_000 + 59_000)) == Decision::Wait);
+        let Decision::Postpone(later, _) = at(Timestamp(2_000 + 59_000)) else { panic!("postpone") };
+        assert!(later == StepDue { due: Timestamp(2_000 + 60_000), ..due.clone() });
         assert!(at(Timestamp(2_000 + 60_000)) == Decision::RecordUnknown);
     }
 
@@ -301,7 +305,9 @@ mod tests {
         view.connections = connections;
         assert!(claims(&due, &entry, &view, 2_000), "it was connected when the message came");
         entry.offline = Some(Timestamp(1_800));
-        let Decision::Postpone(later) = decide(&due, Some(&entry), &view, Timestamp(2_000)) else { panic!("postpone") };
+        let Decision::Postpone(later, _) = decide(&due, Some(&entry), &view, Timestamp(2_000)) else {
+            panic!("postpone")
+        };
         assert_eq!((later.due, later.waited), (Timestamp(12_000), true));
         assert!(claims(&later, &entry, &view, 12_000));
         assert!(claims(&due, &entry, &view, 51_001), "no time is left to wait");

@@ -10,11 +10,12 @@
 //! 5. [`fallback::decide`]: given the mailbox entry, whether a step that is due calls its provider.
 //! 6. [`trail::recipient`]: the entry told as a story.
 //!
-//! What waits for its time is a [`Timer`].
+//! What waits for its time is a [`Timer`]. What of a mailbox a person is listed, [`inbox`] decides.
 
 pub mod delivery;
 pub mod fallback;
 mod id;
+pub mod inbox;
 pub mod mailbox;
 pub mod message;
 pub mod presence;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tidings_wire::{Frame, MessageFrame, Platform, Timestamp, action::Position, send::Content};
 
-use crate::{Delivery, DeviceId, MessageId, UserKey, digest, fallback::StepRecord};
+use crate::{Delivery, DeviceId, MessageId, UserKey, digest, fallback::StepRecord, inbox::Header};
 
 /// Ids that an entry remembers. A redelivered queue message holds its user's group back, so that only the last few can
 /// come again; what comes later than [`LATE_SECONDS`] is looked up by id.
@@ -16,6 +16,10 @@ const WINDOW_CHARS: usize = 12;
 /// A delivery that arrives later than this after its acceptance is looked for by id before it is appended: it may have
 /// been redriven from a dead-letter queue, or be a repeated request. In seconds; below SQS FIFO's 5-minute deduplication.
 pub const LATE_SECONDS: u64 = 240;
+
+/// A worker that has held a delivery against the record of its message stores it within so many seconds: twice as long as
+/// `deliver` may run.
+pub const STORING_SECONDS: u64 = 60;
 
 /// How long an entry is kept after its message's deadline, so that its trail can be read: 7 days, in seconds.
 pub const RETENTION_SECONDS: u64 = 7 * 86_400;
@@ -108,8 +112,7 @@ impl Entry {
     /// Whether it is there for devices of this platform: meant for it, and neither closed nor expired.
     #[must_use]
     pub fn is_meant_for(&self, platform: Option<Platform>, now: Timestamp) -> bool {
-        let meant = self.platform == Platform::All || Some(self.platform) == platform;
-        meant && self.closed.is_none() && now <= self.deadline
+        Header::from(self).is_meant_for(platform, now)
     }
 
     /// Whether a device of this platform still wants it: it is there for it, and the device has not confirmed it. What another

@@ -10,7 +10,7 @@ use tidings_wire::{
 use crate::{
     DeviceId, Entry,
     fallback::Outcome,
-    mailbox::{Closed, LATE_SECONDS},
+    mailbox::{Closed, LATE_SECONDS, STORING_SECONDS},
 };
 
 /// What is known of a message beside its recipients' mailboxes.
@@ -29,11 +29,15 @@ pub struct About {
 }
 
 impl About {
-    /// Whether the message is cancelled and no delivery of it can be stored any more: it had not begun to be sent, or it was so
-    /// long ago that a delivery which comes now is held against the record.
+    /// Whether the message is cancelled and no delivery of it can be stored any more: it had not begun to be sent, or what
+    /// comes now is held against its record. Every delivery of a scheduled message is, and of others those that come late.
     fn is_withdrawn(&self, now: Timestamp) -> bool {
-        let had_begun = self.send_at.is_none() || self.begun.is_some();
-        self.cancelled.is_some_and(|at| !had_begun || now > at.plus_seconds(LATE_SECONDS))
+        let Some(at) = self.cancelled else { return false };
+        match (self.send_at, self.begun) {
+            (Some(_), None) => true,
+            (Some(_), Some(_)) => now > at.plus_seconds(STORING_SECONDS),
+            (None, _) => now > at.plus_seconds(LATE_SECONDS),
+        }
     }
 }
 
@@ -192,7 +196,10 @@ mod tests {
         // A delivery may still be on its way, in front of its withdrawal.
         let begun = About { begun: Some(Timestamp(11)), deadline: Timestamp(999_999), ..cancelled };
         assert_eq!(told(begun, 21).0, State::Accepted);
-        assert_eq!(told(begun, 240_016), (State::Suppressed, Some(Event::Cancelled)));
+        assert_eq!(told(begun, 60_016), (State::Suppressed, Some(Event::Cancelled)));
+        let at_once = About { send_at: None, begun: None, ..begun };
+        assert_eq!(told(at_once, 240_015).0, State::Accepted);
+        assert_eq!(told(at_once, 240_016), (State::Suppressed, Some(Event::Cancelled)));
     }
 
     #[test]

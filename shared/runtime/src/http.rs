@@ -3,7 +3,7 @@
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{FromRequestParts, MatchedPath, Request},
+    extract::{FromRequestParts, MatchedPath, Path, Request},
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -30,6 +30,12 @@ pub enum ApiError {
     /// The key is not one of the app's.
     #[error("the app key is not valid")]
     WrongAppKey,
+    /// No `Authorization: Bearer` header, where a device asks.
+    #[error("send a token that the device has signed as `Authorization: Bearer …`")]
+    NoToken,
+    /// The token proves nothing: one answer, whatever is wrong with it.
+    #[error("the token is not valid, or no longer: sign a new one, and check the clock")]
+    WrongToken,
     /// The request names another app than the key's.
     #[error("`appId` is not the app that the key belongs to")]
     UnknownApp,
@@ -72,7 +78,7 @@ impl ApiError {
             Self::Body(json::JsonError::TooDeep | json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::NoAppKey | Self::WrongAppKey => StatusCode::UNAUTHORIZED,
+            Self::NoAppKey | Self::WrongAppKey | Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
             Self::UnknownApp => StatusCode::FORBIDDEN,
             Self::NotFound(_) | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -93,6 +99,8 @@ impl ApiError {
             Self::Body(json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => "not_json",
             Self::NoAppKey => "no_app_key",
             Self::WrongAppKey => "wrong_app_key",
+            Self::NoToken => "no_token",
+            Self::WrongToken => "wrong_token",
             Self::UnknownApp => "unknown_app",
             Self::NotFound(_) => "not_found",
             Self::NoRoute => "no_route",
@@ -114,6 +122,8 @@ impl ApiError {
             | Self::Body(_)
             | Self::NoAppKey
             | Self::WrongAppKey
+            | Self::NoToken
+            | Self::WrongToken
             | Self::UnknownApp
             | Self::NotFound(_)
             | Self::NoRoute
@@ -206,6 +216,19 @@ impl<S: Sync> FromRequestParts<S> for Invocation {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
+
+/// The id in a request's path. One that is not even UTF-8 is empty, and so nobody's.
+#[derive(Clone, Debug)]
+pub struct PathId(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let id = Path::<String>::from_request_parts(parts, state).await;
+        Ok(id.map_or_else(|_| Self(String::new()), |Path(id)| Self(id)))
     }
 }
 

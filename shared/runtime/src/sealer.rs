@@ -5,8 +5,10 @@ use tidings_crypto::{
     keys::{KeyUse, RootKeys, UnknownVersion},
     random::RandomError,
 };
-use tidings_domain::Connection;
+use tidings_domain::{Connection, DeviceId};
 use tidings_wire::Frame;
+
+use crate::device_token::Signed;
 
 /// Seals frames. Device keys are derived from the root key each time and stored nowhere.
 #[derive(Debug)]
@@ -17,7 +19,7 @@ pub struct Sealer {
 /// A frame that could not be sealed.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// The connection was opened under a root key that has been withdrawn.
+    /// The device uses a root key that has been withdrawn.
     #[error("derive the device's key")]
     Key(#[from] UnknownVersion),
     /// The operating system gave no randomness.
@@ -46,10 +48,27 @@ impl Sealer {
     /// # Errors
     /// [`SealError`].
     pub fn seal(&self, frame: &Frame, to: &Connection) -> Result<String, SealError> {
-        let device = to.device.as_str();
-        let keys = self.roots.device_keys(to.key_version, device, to.generation)?;
-        let kid = self.roots.key_id(device, to.generation, KeyUse::Content);
-        let kid = tidings_crypto::keys::KeyId { version: to.key_version, ..kid }.to_string();
+        self.seal_under(frame, &to.device, to.generation, to.key_version)
+    }
+
+    /// Seals a frame for a device that asks over HTTP, under the root key that it has signed its token with.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal_for(&self, frame: &Frame, to: &Signed) -> Result<String, SealError> {
+        self.seal_under(frame, &to.device.id, to.device.generation, to.key_version)
+    }
+
+    fn seal_under(
+        &self,
+        frame: &Frame,
+        device: &DeviceId,
+        generation: u32,
+        key_version: u32,
+    ) -> Result<String, SealError> {
+        let keys = self.roots.device_keys(key_version, device.as_str(), generation)?;
+        let kid = self.roots.key_id(device.as_str(), generation, KeyUse::Content);
+        let kid = tidings_crypto::keys::KeyId { version: key_version, ..kid }.to_string();
         Ok(frame::seal_random(&keys.content, &kid, &serde_json::to_vec(frame)?)?)
     }
 }

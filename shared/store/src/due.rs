@@ -73,31 +73,24 @@ impl Due {
     /// [`StoreError`].
     pub async fn minute(&self, minute: i64) -> Result<Kept, StoreError> {
         let mut kept = Kept::default();
-        let mut start = None;
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", keys::text(bucket(minute)))
-                .consistent_read(true)
-                .set_exclusive_start_key(start.take())
-                .send()
-                .await
-                .map_err(|error| StoreError::request("read timers", error))?;
-            for item in page.items.unwrap_or_default() {
-                let timer = item.get("timer").and_then(|timer| serde_json::from_str(timer.as_s().ok()?).ok());
-                match timer {
-                    Some(timer) => kept.timers.push(timer),
-                    None => kept.unreadable += 1,
-                }
-            }
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                return Ok(kept);
+        let mut items = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", keys::text(bucket(minute)))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| StoreError::request("read timers", error))?;
+            match item.get("timer").and_then(|timer| serde_json::from_str(timer.as_s().ok()?).ok()) {
+                Some(timer) => kept.timers.push(timer),
+                None => kept.unreadable += 1,
             }
         }
+        Ok(kept)
     }
 
     /// The last minute that has been handed on, as the number of minutes since the Unix epoch.

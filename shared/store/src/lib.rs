@@ -13,6 +13,7 @@ mod devices;
 mod directory;
 mod due;
 mod error;
+mod inbox;
 mod item;
 mod keys;
 mod mailbox;

@@ -53,47 +53,41 @@ impl Users {
     pub async fn view(&self, user: &UserKey, now: Timestamp) -> Result<UserView, StoreError> {
         const OPERATION: &str = "read user";
         let mut view = UserView::default();
-        let mut start = None;
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", keys::text(user.encode()))
-                .scan_index_forward(false)
-                .consistent_read(true)
-                .limit(VIEW_ITEMS)
-                .set_exclusive_start_key(start.take())
-                .send()
-                .await
-                .map_err(|error| StoreError::request(OPERATION, error))?;
-            for item in page.items.unwrap_or_default() {
-                let sort_key = item.get(keys::SK).and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
-                if sort_key == keys::PROFILE {
-                    view.profile = Some(item::read::<ProfileItem>(OPERATION, item)?.into());
-                } else if sort_key.starts_with(keys::DEVICE) {
-                    view.devices.push(item::read::<DeviceItem>(OPERATION, item)?.device(OPERATION)?);
-                } else if sort_key.starts_with(keys::CONNECTION) {
-                    let connection = item::read::<ConnectionItem>(OPERATION, item)?;
-                    if connection.expires_at > now.seconds() {
-                        view.connections.push(connection.into());
-                    }
-                } else if sort_key.starts_with(keys::ENTRY) {
-                    // The newest entry: everything below it is older. Where it has expired, so has the log.
+        let mut items = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", keys::text(user.encode()))
+            .scan_index_forward(false)
+            .consistent_read(true)
+            .limit(VIEW_ITEMS)
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| StoreError::request(OPERATION, error))?;
+            let sort_key = item.get(keys::SK).and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
+            if sort_key == keys::PROFILE {
+                view.profile = Some(item::read::<ProfileItem>(OPERATION, item)?.into());
+            } else if sort_key.starts_with(keys::DEVICE) {
+                view.devices.push(item::read::<DeviceItem>(OPERATION, item)?.device(OPERATION)?);
+            } else if sort_key.starts_with(keys::CONNECTION) {
+                let connection = item::read::<ConnectionItem>(OPERATION, item)?;
+                if connection.expires_at > now.seconds() {
+                    view.connections.push(connection.into());
+                }
+            } else {
+                // The newest entry, and everything below it is older; or the log's own item, and there are no entries. Where
+                // the newest has expired, so has the log.
+                if sort_key.starts_with(keys::ENTRY) {
                     let entry = item::read::<EntryItem>(OPERATION, item)?.entry()?;
                     view.tail = (entry.keep_until > now).then_some(entry);
-                    return Ok(view);
-                } else {
-                    // The log's own item, below all entries: there are none.
-                    return Ok(view);
                 }
-            }
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                return Ok(view);
+                break;
             }
         }
+        Ok(view)
     }
 
     /// Writes an entry at its place, if nothing stands there. The first entry of a log has its epoch from the clock of its
@@ -184,27 +178,20 @@ impl Users {
     pub async fn entries_of(&self, id: &MessageId) -> Result<Vec<(UserKey, Entry)>, StoreError> {
         const OPERATION: &str = "read trail";
         let mut keys_found = Vec::new();
-        let mut start = None;
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .index_name(keys::BY_MESSAGE)
-                .key_condition_expression("message = :id")
-                .expression_attribute_values(":id", keys::text(id.as_str()))
-                .set_exclusive_start_key(start.take())
-                .send()
-                .await
-                .map_err(|error| StoreError::request(OPERATION, error))?;
-            for mut key in page.items.unwrap_or_default() {
-                key.retain(|name, _| name == keys::PK || name == keys::SK);
-                keys_found.push(key);
-            }
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                break;
-            }
+        let mut items = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(keys::BY_MESSAGE)
+            .key_condition_expression("message = :id")
+            .expression_attribute_values(":id", keys::text(id.as_str()))
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(item) = items.next().await {
+            let mut key = item.map_err(|error| StoreError::request(OPERATION, error))?;
+            key.retain(|name, _| name == keys::PK || name == keys::SK);
+            keys_found.push(key);
         }
         let mut entries = Vec::with_capacity(keys_found.len());
         for batch in keys_found.chunks(BATCH_KEYS) {
@@ -240,8 +227,8 @@ impl Users {
         Ok(items)
     }
 
-    /// Up to `limit` entries after a place, oldest first, whether or not their deadline has passed; strongly consistent.
-    /// `true` beside them where there are more.
+    /// Up to `limit` entries after a place, and up to another one where that is given, oldest first, whether or not their
+    /// deadline has passed; strongly consistent. `true` beside them where there may be more.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -249,41 +236,41 @@ impl Users {
         &self,
         user: &UserKey,
         place: Option<Position>,
+        up_to: Option<Position>,
         limit: usize,
         now: Timestamp,
     ) -> Result<(Vec<Entry>, bool), StoreError> {
         const OPERATION: &str = "replay mailbox";
         // A key of its own sorts after the place itself and before the next: `BETWEEN` includes both its ends.
         let from = place.map_or_else(|| keys::ENTRY.to_owned(), |place| format!("{}+", keys::entry(place)));
-        let mut entries = Vec::new();
-        let mut start = None;
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
-                .expression_attribute_values(":pk", keys::text(user.encode()))
-                .expression_attribute_values(":from", keys::text(&from))
-                .expression_attribute_values(":to", keys::text(format!("{}~", keys::ENTRY)))
-                .consistent_read(true)
-                .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-                .set_exclusive_start_key(start.take())
-                .send()
-                .await
-                .map_err(|error| StoreError::request(OPERATION, error))?;
+        let to = up_to.map_or_else(|| format!("{}~", keys::ENTRY), keys::entry);
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+            .expression_attribute_values(":pk", keys::text(user.encode()))
+            .expression_attribute_values(":from", keys::text(&from))
+            .expression_attribute_values(":to", keys::text(to))
+            .consistent_read(true)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| StoreError::request(OPERATION, error))?;
+            let mut entries = Vec::new();
             for item in page.items.unwrap_or_default() {
                 let entry = item::read::<EntryItem>(OPERATION, item)?.entry()?;
                 if entry.keep_until > now {
                     entries.push(entry);
                 }
             }
-            start = page.last_evaluated_key;
             // A page of nothing but expired entries says nothing of what comes after them.
-            if start.is_none() || !entries.is_empty() {
-                return Ok((entries, start.is_some()));
+            if !entries.is_empty() {
+                return Ok((entries, page.last_evaluated_key.is_some()));
             }
         }
+        Ok((Vec::new(), false))
     }
 
     /// Records that a device has received or read an entry. The first time counts; `false` where there is no such entry.

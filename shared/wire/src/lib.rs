@@ -7,6 +7,7 @@
 //! - [`send`]: `POST /v1/messages` and its answer
 //! - [`device`]: `POST /v1/devices` and its answer
 //! - [`trail`]: `GET /v1/messages/{id}`
+//! - [`inbox`]: `GET /v1/inbox`, `GET /v1/inbox/unread`
 //! - [`frame`]: what a device receives, once decrypted
 //! - [`action`]: what a device says
 //! - [`problem`]: errors on HTTP (RFC 9457)
@@ -17,6 +18,7 @@ mod choice;
 pub mod device;
 pub mod fields;
 pub mod frame;
+pub mod inbox;
 pub mod json;
 pub mod limits;
 pub mod problem;
@@ -29,6 +31,7 @@ pub use choice::Choice;
 pub use device::{DeviceAnswer, Platform, RegisterAnswer, RegisterRequest};
 pub use fields::FieldProblem;
 pub use frame::{Frame, MessageFrame};
+pub use inbox::{InboxAnswer, InboxMessage, InboxRequest, UnreadAnswer};
 pub use problem::Problem;
 pub use send::{Content, SendAnswer, SendRequest};
 pub use timestamp::Timestamp;

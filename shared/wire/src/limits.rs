@@ -62,3 +62,13 @@ pub const BADGE: std::ops::RangeInclusive<u64> = 0..=99_999;
 
 /// Entries that one `sync` replays at most; `more` tells the client to ask again.
 pub const SYNC_PAGE: usize = 100;
+
+/// Messages that one page of the inbox lists at most, as the device asks for. A hundred of the largest, sealed, stay below
+/// what Lambda may answer (6 MB).
+pub const INBOX_PAGE: std::ops::RangeInclusive<u64> = 1..=100;
+
+/// Messages of a page of the inbox where the device does not say.
+pub const INBOX_PAGE_DEFAULT: u64 = 50;
+
+/// Unread messages that are counted; beyond, `more` stands beside the number.
+pub const UNREAD_COUNTED: u64 = 100;

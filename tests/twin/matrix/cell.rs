@@ -375,7 +375,7 @@ impl Cell {
 
     /// Alice's mailbox, which is dense.
     pub(super) async fn entries(&self) -> Vec<Entry> {
-        let (entries, more) = self.lane.users.after(&self.user(), None, 100, Timestamp::now()).await.unwrap();
+        let (entries, more) = self.lane.users.after(&self.user(), None, None, 100, Timestamp::now()).await.unwrap();
         assert!(!more);
         for (entry, seq) in entries.iter().zip(1..) {
             assert_eq!((entry.position.epoch, entry.position.seq), (entries[0].position.epoch, seq), "dense");

@@ -102,8 +102,8 @@ const ENTRY: &[&str] = &["{alice}", "m#"];
 
 pub(super) const ROWS: &[Row] = &[
     row("connect: accept > apps.get > directory.app > GetItem", &["app#{app}"], &[Connect]),
+    row("connect: accept > signed_by > users.device > self.last_known > GetItem", &["d#{device}"], &[Connect]),
     row("connect: accept > users.connect > TransactWriteItems", &["{alice}"], &[Connect, EndedBefore]),
-    row("connect: accept > users.device > self.last_known > GetItem", &["d#{device}"], &[Connect]),
     row("deliver: close > users.close > self.update_entry > UpdateItem", &["{alice}", "SET closed"], &[Withdraw]),
     row("deliver: close > users.find > Query", &["{alice}", "by_message"], &[WithdrawOld]),
     row("deliver: close > users.view > Query", &["{alice}"], &[Withdraw]),
@@ -183,6 +183,10 @@ pub(super) const ROWS: &[Row] = &[
     row("heartbeat: handle > users.connection > self.last_words > GetItem", &["c#"], &[Ping]),
     row("heartbeat: pong > users.renew > TransactWriteItems", &["{alice}"], &[Ping]),
     row("heartbeat: pong > users.view > Query", &["{alice}"], &[Ping]),
+    row("inbox: authenticate > apps.get > directory.app > GetItem", &["app#{app}"], &[Inbox]),
+    row("inbox: authenticate > signed_by > users.device > self.last_known > GetItem", &["d#{device}"], &[Inbox]),
+    row("inbox: list > users.before > self.backwards > Query", &["{alice}", "BETWEEN"], &[Inbox]),
+    row("inbox: unread > users.headers_before > self.backwards > Query", &["{alice}", "BETWEEN"], &[Unread]),
     row("register: authenticate > apps.authenticate > self.get > directory.app > GetItem", &["app#{app}"], &[Register]),
     row("register: find > users.device > self.last_known > GetItem", &["d#{device}"], &[Unregister]),
     row("register: find > users.view > Query", &["{bob}"], &[Unregister]),

@@ -44,6 +44,10 @@ pub(super) enum Scenario {
     AckUpTo,
     /// A device says that it is in use.
     State,
+    /// A device lists its inbox.
+    Inbox,
+    /// A device asks how much of it is unread.
+    Unread,
 
     /// A message is sent to a device that is there, and acknowledged.
     Online,
@@ -143,6 +147,8 @@ impl Scenario {
             Self::AckOfNothing => sockets::confirm_nothing(cell).await,
             Self::AckUpTo => sockets::confirm_up_to(cell).await,
             Self::State => sockets::state(cell).await,
+            Self::Inbox => devices::list(cell).await,
+            Self::Unread => devices::count(cell).await,
             Self::Online => messages::online(cell, 0).await,
             Self::OnlineNext => messages::online(cell, 1).await,
             Self::TwoLanes => messages::two_lanes(cell, 1).await,

@@ -58,13 +58,13 @@ impl Tidings {
                 let view = self.view(state);
                 match (fallback::decide(&due, entry.as_deref(), &view, now), entry) {
                     (Decision::Stop(_), _) | (_, None) => StepAt::Delete,
-                    (Decision::Postpone(later), _) => {
-                        self.meet("a step that waits for a device that came back");
+                    (Decision::Postpone(later, _), _) => {
+                        self.meet(if later.waited == due.waited {
+                            "a step that another worker has claimed just now"
+                        } else {
+                            "a step that waits for a device that came back"
+                        });
                         StepAt::Schedule(Real::new(later))
-                    }
-                    (Decision::Wait, _) => {
-                        self.meet("a step that another worker has claimed just now");
-                        return self.give_step_back(state, worker);
                     }
                     (Decision::RecordUnknown, Some(entry)) => {
                         self.meet("a crash between claim and outcome");

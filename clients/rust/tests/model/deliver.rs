@@ -90,7 +90,10 @@ impl Tidings {
                 match delivery::plan(delivery, &view, now) {
                     Plan::Expired => DeliverAt::Delete,
                     Plan::Transient { .. } => unreachable!("every message is kept"),
-                    Plan::Repost { position, targets } => DeliverAt::Reposted(position, numbers(&targets)),
+                    Plan::Repost { position } => {
+                        let targets: Vec<_> = view.reachable(delivery.platform).cloned().collect();
+                        DeliverAt::Reposted(position, numbers(&targets))
+                    }
                     Plan::Append { entry, targets } => {
                         let (entry, targets) = (Real::new(*entry), numbers(&targets));
                         if receives > 1 || delivery.is_late(now) {

@@ -73,6 +73,9 @@ pub struct Sent {
 pub struct QueueCounts {
     /// The queue's name.
     pub name: String,
+    /// The queue that takes what this one gives up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_letter_queue: Option<String>,
     /// How many messages are where.
     #[serde(flatten)]
     pub counts: Counts,
@@ -326,9 +329,20 @@ impl Sqs {
     /// How many messages are in each queue.
     #[must_use]
     pub fn counts(&self) -> Vec<QueueCounts> {
-        let count =
-            |(name, line): (&String, &Line)| QueueCounts { name: name.clone(), counts: line.lock().counts(now()) };
+        let count = |(name, line): (&String, &Line)| {
+            let state = line.lock();
+            let dead_letter_queue = state.config().redrive.as_ref().map(|redrive| redrive.dead_letter_queue.clone());
+            QueueCounts { name: name.clone(), dead_letter_queue, counts: state.counts(now()) }
+        };
         self.0.queues.iter().map(count).collect()
+    }
+
+    /// The oldest messages of a queue, as they wait or are worked on. To look at them is not to receive them.
+    ///
+    /// # Errors
+    /// There is no such queue.
+    pub fn peek(&self, queue: &str, limit: usize) -> Result<Vec<Message>, SqsError> {
+        Ok(self.line(queue)?.lock().oldest(limit))
     }
 
     /// Waits until what was accepted so far is on the disk.

@@ -272,6 +272,11 @@ impl QueueState {
         visible.map(|(sequence, entry)| (*sequence, entry.message.dead_letter_source.clone())).collect()
     }
 
+    /// The oldest messages, wherever they are.
+    pub(super) fn oldest(&self, limit: usize) -> Vec<Message> {
+        self.entries.values().take(limit).map(|entry| entry.message.clone()).collect()
+    }
+
     /// Takes a message out, unless somebody has it in hand.
     pub(super) fn take_visible(&mut self, sequence: u64, now: u64) -> Option<Message> {
         let visible = self.entries.get(&sequence).is_some_and(|entry| entry.visible_at <= now);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tidings_client::{Ack, Backend, Device, Event, Identity, Options, Received};
+use tidings_client::{Ack, Backend, Device, Event, Identity, Options, Reader, Received};
 use tidings_crypto::app_key::AppKey;
 use tidings_crypto::{frame, random};
 use tidings_wire::action::Position;
@@ -94,7 +94,13 @@ impl Story {
         let missed = self.fall_back(stage, &backend).await?;
 
         self.chapter("The device comes back");
-        self.come_back(stage, &backend, identity, &registered.id, cursor, &missed).await?;
+        // The device serves for as long as somebody listens.
+        let (device, _watched, received) =
+            self.come_back(stage, &backend, identity.clone(), &registered.id, cursor, &missed).await?;
+
+        self.chapter("And looks into its inbox");
+        self.look_back(&Reader::new(&stage.api_url, identity.clone())?, &identity, &device, &received, &id).await?;
+        device.close().await;
         Ok(Told { steps: self.steps, took: self.began.elapsed() })
     }
 
@@ -334,7 +340,7 @@ impl Story {
         device_id: &str,
         cursor: Position,
         missed: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<(Device, Watched, Received), Failure> {
         let (device, mut watched) = open(stage, identity, Some(cursor));
         let received = self
             .step("it connects again and the missed message comes by sync", async |seen| {
@@ -369,8 +375,50 @@ impl Story {
             Ok(((), String::new()))
         })
         .await?;
-        device.close().await;
-        Ok(())
+        Ok((device, watched, received))
+    }
+
+    async fn look_back(
+        &mut self,
+        reader: &Reader,
+        identity: &Identity,
+        device: &Device,
+        newest: &Received,
+        older: &str,
+    ) -> Result<(), Failure> {
+        let ids = [newest.message.id.as_str(), older];
+        self.step("over HTTP, the inbox lists both messages, newest first and sealed", async |seen| {
+            let page = reader.page(None, None).await.map_err(target::told)?;
+            let listed: Vec<&str> = page.messages.iter().map(|message| message.id.as_str()).collect();
+            seen.note(listed.join(", "));
+            if listed != ids || page.next.is_some() {
+                return Err(Failure::new(format!("the inbox lists {listed:?}")));
+            }
+            if page.messages.iter().any(|message| identity.open(&message.frame).is_err()) {
+                return Err(Failure::new("a frame is not a JWE for this device"));
+            }
+            let unread = reader.unread().await.map_err(target::told)?;
+            if (unread.count, unread.more) != (2, false) {
+                return Err(Failure::new(format!("{} messages are unread", unread.count)));
+            }
+            Ok(((), format!("{} unread", unread.count)))
+        })
+        .await?;
+        self.step("one of them is read, and the other is left", async |seen| {
+            device.read(&newest.message)?;
+            until(async || {
+                let left = reader.unread().await.map_err(target::told)?.count;
+                seen.note(format!("{left} unread"));
+                Ok((left == 1).then_some(()))
+            })
+            .await?;
+            let page = reader.page(Some(1), None).await.map_err(target::told)?;
+            if !page.messages.iter().any(|message| message.id == ids[0] && message.read) {
+                return Err(Failure::new("the inbox does not say which one"));
+            }
+            Ok(((), "1 unread".to_owned()))
+        })
+        .await
     }
 }
 

@@ -93,6 +93,7 @@ async fn spawn(folder: &Path, options: &TwinOptions, ports: &[&str]) -> Result<(
     for (flag, port) in ["--http-port", "--socket-port", "--aws-port"].iter().zip(ports) {
         command.args([flag, port]);
     }
+    command.args(["--console-port", "0"]);
     if let Some(artefacts) = &options.artefacts {
         command.arg("--artefacts").arg(artefacts);
     }

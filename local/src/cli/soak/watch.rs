@@ -105,7 +105,7 @@ pub(super) async fn tell_progress(world: Arc<World>) {
         let settled = world.progress.settled.load(Ordering::Relaxed);
         let (total, seconds) = (world.plan.messages.len(), began.elapsed().as_secs());
         let pace = (accepted - last).checked_div(usize::try_from(every).unwrap_or(1)).unwrap_or(0);
-        let told = format!("{seconds:>5} s  {accepted} of {total} accepted ({pace}/s), {settled} settled");
+        let told = format!("{seconds:>5} s  {accepted} of {total} accepted ({pace}/s), {settled} seen settled");
         if is_watched {
             eprint!("\r{told}   ");
         } else {

@@ -1,8 +1,12 @@
-//! Devices: registered, moved, unregistered, each exactly once.
+//! Devices: registered, moved, unregistered, each exactly once; and what they read over HTTP.
+
+use std::time::Duration;
 
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
+use tidings_client::Identity;
 use tidings_domain::Timestamp;
+use tidings_store::Confirmation;
 
 use crate::matrix::cell::Cell;
 
@@ -56,4 +60,50 @@ async fn nothing_of_bob(cell: &Cell) {
     let now = Timestamp::now();
     let view = cell.lane.users.view(&cell.other(), now).await.unwrap();
     assert!(view.devices.is_empty() && view.connections.is_empty(), "{view:?}");
+}
+
+/// Of three messages the second one is read.
+async fn three_messages(cell: &Cell) -> Identity {
+    let identity = cell.register(&cell.user()).await;
+    for key in ["0", "1", "2"] {
+        cell.seed(key, |_| {}).await;
+    }
+    let second = cell.entry("1").await.unwrap();
+    let (users, user, now) = (&cell.lane.users, cell.user(), Timestamp::now());
+    users.confirm(&user, second.position, &second.id, &cell.device_id(), Confirmation::Read, now).await.unwrap();
+    identity
+}
+
+pub(super) async fn list(cell: &Cell) {
+    let identity = three_messages(cell).await;
+    cell.arm().await;
+    let page = ask(cell, &identity, "/v1/inbox").await;
+    let listed: Vec<_> = page["messages"].as_array().unwrap().iter().map(|it| (&it["id"], &it["read"])).collect();
+    let ids = ["2", "1", "0"].map(|key| json!(cell.message_id(key)));
+    assert_eq!(listed, [(&ids[0], &json!(false)), (&ids[1], &json!(true)), (&ids[2], &json!(false))]);
+    assert_eq!(page["next"], Value::Null);
+    for message in page["messages"].as_array().unwrap() {
+        identity.open(message["frame"].as_str().unwrap()).unwrap();
+    }
+}
+
+pub(super) async fn count(cell: &Cell) {
+    let identity = three_messages(cell).await;
+    cell.arm().await;
+    assert_eq!(ask(cell, &identity, "/v1/inbox/unread").await, json!({"count": 2, "more": false}));
+}
+
+/// Asks as a device does: again, with a new token, until the answer is no error of the service.
+async fn ask(cell: &Cell, identity: &Identity, path: &str) -> Value {
+    let url = format!("{}{path}", cell.lane.world.twin.api_url());
+    for _ in 0..10 {
+        let token = format!("Bearer {}", identity.connect_token(crate::world::seconds()).unwrap());
+        let answer = cell.lane.world.request(Method::GET, &url, &[("authorization", &token)], "").await;
+        if !answer.status.is_server_error() {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            return answer.json();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{path} fails for good");
 }

@@ -24,7 +24,7 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
         assert_eq!(entry.steps.len(), steps);
         let begun = entry.steps.iter().position(|step| step.claimed.is_some() && step.outcome.is_none());
         match begun.filter(|_| cell.is_over()) {
-            // Nobody waits for a minute here: the claim is made as old as that.
+            // Nobody waits for a minute here: the claim is made as old as that, and looked at again.
             Some(step) if dead_since.is_some_and(|since| since.elapsed().as_millis() > 700) => {
                 let (user, place) = (cell.user().encode(), entry.position);
                 let sort_key = format!("m#{:020}#{:020}", place.epoch, place.seq);
@@ -32,6 +32,8 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
                 let ago = Timestamp::now().0 - LONG_AGO_MILLIS;
                 cell.overwrite(&users, [("pk", &user), ("sk", &sort_key)], &format!("steps[{step}].claimed"), ago)
                     .await;
+                let (id, due) = (entry.id.clone(), Timestamp::now());
+                cell.put_step(&StepDue { user: cell.user(), position: place, id, step, due, waited: false }).await;
                 dead_since = None;
             }
             Some(_) => dead_since = dead_since.or_else(|| Some(tokio::time::Instant::now())),

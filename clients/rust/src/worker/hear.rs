@@ -1,0 +1,185 @@
+//! What comes on a connection, and what is said because of it.
+
+use std::time::Duration;
+
+use tidings_wire::action::{Position, Receipt};
+use tidings_wire::frame::Reconnect;
+use tidings_wire::{Action, Frame};
+use tokio::time::Instant;
+
+use super::line::Line;
+use super::{Loss, Worker, draw};
+use crate::backoff;
+use crate::device::{Ack, Event, Unreadable};
+use crate::inbox::Step;
+use crate::socket::{Incoming, in_clear};
+
+/// Pause before asking again when a replay's answer was an error of the gateway.
+const REPLAY_RETRY: Duration = Duration::from_secs(1);
+/// How long messages may stay behind the answer that counts them, before they are asked for again.
+const STRAGGLE: Duration = Duration::from_secs(3);
+
+/// The code of a `reconnect` by which the service asks for a new connection before the gateway ends the old one.
+const ROLLOVER: &str = "rollover";
+
+impl Worker {
+    pub(super) async fn receive(&mut self, line: &mut Line, incoming: Incoming) -> Result<(), Loss> {
+        if let Some(Reconnect { code, after, .. }) = in_clear(&incoming) {
+            return Err(Loss::Asked { code, after: Duration::from_secs(after) });
+        }
+        let Some((frame, sealed)) = self.read(incoming) else {
+            if let Some(replay) = line.replay.as_mut() {
+                // Probably the gateway's own error in place of the replay: ask again soon, not at the deadline.
+                *replay = (*replay).min(Instant::now() + REPLAY_RETRY);
+            }
+            // Or in place of the silence that an acknowledgement is answered with.
+            let pause = REPLAY_RETRY * 2_u32.saturating_pow(line.repeats.min(6));
+            line.repeat.get_or_insert(Instant::now() + pause);
+            return Ok(());
+        };
+        line.heard = true;
+        line.pong = None;
+        match &frame {
+            Frame::Pong(pong) => {
+                self.ping_was_answered(line);
+                line.ping =
+                    Instant::now() + self.options.ping_every.unwrap_or(Duration::from_secs(pong.next_ping.max(1)));
+            }
+            Frame::Reconnect(Reconnect { code, after, .. }) => {
+                let after = Duration::from_secs(*after);
+                if code != ROLLOVER {
+                    return Err(Loss::Asked { code: code.clone(), after });
+                }
+                // In place of a pong, and no loss: this connection serves until its successor does.
+                self.ping_was_answered(line);
+                let at = Instant::now() + backoff::spread(after, draw());
+                line.rollover = Some(line.rollover.map_or(at, |planned| planned.min(at)));
+            }
+            Frame::Error(_) | Frame::Message(_) | Frame::Synced(_) => {}
+        }
+        let (answered, deadline) = (matches!(frame, Frame::Synced(_)), line.replay);
+        let head = if let Frame::Pong(pong) = &frame { Some(pong.position) } else { None };
+        self.take(line, frame, sealed).await?;
+        if answered && line.replay == deadline {
+            // It was no new question, so the answer was not enough.
+            line.replay = deadline.map(|at| at.min(Instant::now() + STRAGGLE));
+        }
+        match head.and_then(|head| self.sum(line, head)) {
+            Some(sum) => self.say_or_keep(line, sum).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What says up to where the app has taken everything, where that has moved on: once on each connection, and with each
+    /// heartbeat. A single acknowledgement may be lost without a word, in the service too.
+    pub(super) fn sum(&self, line: &mut Line, mailbox: Position) -> Option<Action> {
+        let taken = self.taken.filter(|at| at.epoch == mailbox.epoch && Some(*at) > line.summed_up)?;
+        line.summed_up = Some(taken);
+        Some(Action::Ack(Receipt { id: None, position: taken }))
+    }
+
+    /// What comes on a connection whose successor is there: messages as ever; what it says of itself no longer matters.
+    pub(super) async fn receive_late(&mut self, line: &mut Line, incoming: Incoming) -> Result<(), Loss> {
+        if in_clear(&incoming).is_some() {
+            return Ok(());
+        }
+        match self.read(incoming) {
+            Some((frame, sealed)) => self.take(line, frame, sealed).await,
+            None => Ok(()),
+        }
+    }
+
+    fn ping_was_answered(&mut self, line: &mut Line) {
+        if let Some(pinged) = line.pinged.take() {
+            self.confirmations.arrived_before(pinged);
+        }
+    }
+
+    async fn take(&mut self, line: &mut Line, frame: Frame, sealed: String) -> Result<(), Loss> {
+        match &frame {
+            Frame::Pong(pong) => self.tell(Event::Pong(pong.clone())),
+            Frame::Error(error) => self.tell(Event::Refused(error.clone())),
+            Frame::Message(_) | Frame::Synced(_) | Frame::Reconnect(_) => {}
+        }
+        let steps = self.inbox.frame(frame, sealed);
+        self.carry_out(line, steps).await
+    }
+
+    /// Opens a frame and holds it to this device.
+    fn read(&self, incoming: Incoming) -> Option<(Frame, String)> {
+        let opened = match incoming {
+            Incoming::Text(sealed) => self.open(&sealed).map(|frame| (frame, sealed)),
+            Incoming::Binary => Err(Unreadable::NotSealedForUs),
+        };
+        opened
+            .inspect_err(|unreadable| {
+                tracing::warn!(device = self.identity.id(), %unreadable, "ignored");
+                self.tell(Event::Unreadable(*unreadable));
+            })
+            .ok()
+    }
+
+    fn open(&self, sealed: &str) -> Result<Frame, Unreadable> {
+        let plaintext = self.identity.open(sealed).map_err(|_| Unreadable::NotSealedForUs)?;
+        let frame: Frame = serde_json::from_slice(&plaintext).map_err(|_| Unreadable::UnknownKind)?;
+        if frame.device_id() != self.identity.id() {
+            return Err(Unreadable::NamesAnotherDevice);
+        }
+        Ok(frame)
+    }
+
+    /// All that is for the app is handed on, whatever becomes of the connection: the inbox has passed it.
+    pub(super) async fn carry_out(&mut self, line: &mut Line, steps: Vec<Step>) -> Result<(), Loss> {
+        let mut result = Ok(());
+        for step in steps {
+            match step {
+                Step::Say(action @ Action::Ack(_)) => result = self.ack_again(result, line, action).await,
+                Step::Say(action) => {
+                    if let Action::Sync { .. } = action {
+                        line.replay = Some(Instant::now() + self.options.answer_within);
+                    }
+                    result = self.say_while(result, line, action).await;
+                }
+                Step::AckAgain(receipt) => {
+                    if self.options.ack == Ack::Automatic {
+                        result = self.ack_again(result, line, Action::Ack(receipt)).await;
+                    }
+                }
+                Step::Deliver(received) => self.tell(Event::Message(received)),
+                Step::Synced(synced) => {
+                    // Only now the connection has proved its worth.
+                    (self.attempt, self.refusals) = (0, 0);
+                    let sum = if synced.recovered { self.sum(line, synced.position) } else { None };
+                    self.tell(Event::Synced(synced));
+                    if let Some(sum) = sum {
+                        result = self.say_while(result, line, sum).await;
+                    }
+                }
+                Step::GiveUp => result = result.and(Err(Loss::Silent)),
+            }
+        }
+        if !self.inbox.awaits_replay() {
+            line.replay = None;
+        }
+        result
+    }
+
+    /// Acknowledges what has come again.
+    async fn ack_again(&mut self, so_far: Result<(), Loss>, line: &mut Line, action: Action) -> Result<(), Loss> {
+        if so_far.is_err() || !self.is_summed_up(&action) {
+            return self.say_while(so_far, line, action).await;
+        }
+        // What the sum has told already seems to be lost.
+        line.summed_up = None;
+        self.ack(line, action).await
+    }
+
+    /// Says it while nothing has failed, and keeps it otherwise.
+    async fn say_while(&mut self, so_far: Result<(), Loss>, line: &mut Line, action: Action) -> Result<(), Loss> {
+        if so_far.is_err() {
+            self.confirmations.keep(action);
+            return so_far;
+        }
+        self.say_or_keep(line, action).await
+    }
+}

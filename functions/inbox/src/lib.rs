@@ -1,0 +1,147 @@
+//! `/v1/inbox`: lists the messages of a device's user, newest first, and counts the unread ones.
+//!
+//! It only reads, so that a token may serve as often as it likes within its minute: whoever got hold of one learns
+//! nothing with it but sealed frames, ids and how many there are.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{RawQuery, State},
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tidings_crypto::token::Token;
+use tidings_domain::{
+    Entry, Timestamp,
+    inbox::{Header, Walk, Wanted},
+};
+use tidings_runtime::{
+    Error, Sdk, Sealer,
+    apps::Apps,
+    config,
+    device_token::{Signed, signed_by},
+    http::{self, ApiError},
+    logs,
+};
+use tidings_store::Users;
+use tidings_wire::{InboxAnswer, InboxMessage, InboxRequest, UnreadAnswer, inbox::Cursor, limits};
+
+/// What the handlers need.
+#[derive(Debug)]
+pub struct Deps {
+    users: Users,
+    apps: Apps,
+    sealer: Sealer,
+}
+
+/// Runs the function until its process ends.
+///
+/// # Errors
+/// Where the environment lacks something, or the Runtime API cannot be reached.
+pub async fn run() -> Result<(), Error> {
+    logs::init();
+    let sdk = Sdk::from_env()?;
+    let deps =
+        Deps { users: sdk.users()?, apps: Apps::new(sdk.directory()?), sealer: Sealer::new(config::root_keys()?) };
+    http::serve(router(deps)).await
+}
+
+/// The routes.
+pub fn router(deps: Deps) -> Router {
+    Router::new().route("/v1/inbox", get(list)).route("/v1/inbox/unread", get(unread)).with_state(Arc::new(deps))
+}
+
+/// The device that asks. What opens no socket opens no inbox either; only the use of a token is not noted.
+async fn authenticate(deps: &Deps, headers: &HeaderMap, now: Timestamp) -> Result<Signed, ApiError> {
+    let refused = |reason: &dyn std::fmt::Display| {
+        tracing::info!(%reason, "device refused");
+        ApiError::WrongToken
+    };
+    let token = http::bearer(headers).ok_or(ApiError::NoToken)?;
+    let token = Token::parse(token).map_err(|error| refused(&error))?;
+    let signed = signed_by(&deps.users, deps.sealer.roots(), token, now).await?.map_err(|why| refused(&why))?;
+    match deps.apps.get(&signed.device.user.app, now).await? {
+        Some(_) => Ok(signed),
+        None => Err(refused(&"unknown app")),
+    }
+}
+
+/// A page of what is there for the device, whoever has confirmed or read it.
+async fn list(
+    State(deps): State<Arc<Deps>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let now = Timestamp::now();
+    let signed = authenticate(&deps, &headers, now).await?;
+    let request = InboxRequest::parse(pairs(query.as_deref().unwrap_or_default()))?;
+    let (user, platform) = (&signed.device.user, signed.device.platform);
+    let most = usize::try_from(request.limit).unwrap_or(usize::MAX);
+    let mut page = Walk::<Entry>::new(Wanted::All, platform, request.before.map(|cursor| cursor.0), most, now);
+    while let Some(read) = page.next_read() {
+        let (entries, more) = deps.users.before(user, read).await?;
+        page.take(entries, more);
+    }
+    let seal = |entry: &Entry| {
+        let frame = deps.sealer.seal_for(&entry.frame(user, &signed.device.id), &signed);
+        Ok(message(entry, frame.map_err(|error| ApiError::Internal(error.into()))?))
+    };
+    let messages = page.found().iter().map(seal).collect::<Result<Vec<_>, ApiError>>()?;
+    tracing::info!(device = %signed.device.id, count = messages.len(), "inbox listed");
+    Ok(personal(InboxAnswer { messages, next: page.rest().map(|place| Cursor(place).to_string()) }))
+}
+
+/// How much of it the user has read on no device.
+async fn unread(State(deps): State<Arc<Deps>>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let now = Timestamp::now();
+    let signed = authenticate(&deps, &headers, now).await?;
+    let most = usize::try_from(limits::UNREAD_COUNTED).unwrap_or(usize::MAX);
+    let mut unread = Walk::<Header>::new(Wanted::Unread, signed.device.platform, None, most, now);
+    while let Some(read) = unread.next_read() {
+        let (found, more) = deps.users.headers_before(&signed.device.user, read).await?;
+        unread.take(found, more);
+    }
+    let count = u64::try_from(unread.found().len()).unwrap_or(u64::MAX);
+    tracing::info!(device = %signed.device.id, count, "unread messages counted");
+    Ok(personal(UnreadAnswer { count, more: unread.rest().is_some() }))
+}
+
+/// The pairs of a query, decoded.
+fn pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
+    form_urlencoded::parse(query.as_bytes()).into_owned()
+}
+
+fn message(entry: &Entry, frame: String) -> InboxMessage {
+    InboxMessage { id: entry.id.to_string(), position: entry.position, read: Header::from(entry).is_read, frame }
+}
+
+/// An answer that no cache keeps: it is one person's, and old with the next message.
+fn personal<T>(answer: T) -> Response
+where
+    Json<T>: IntoResponse,
+{
+    ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(answer)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Result<InboxRequest, Vec<String>> {
+        InboxRequest::parse(pairs(query)).map_err(|wrong| wrong.into_iter().map(|problem| problem.field).collect())
+    }
+
+    #[test]
+    fn a_query_is_read_as_a_browser_writes_it() {
+        assert_eq!(parse("").unwrap().limit, limits::INBOX_PAGE_DEFAULT);
+        let place = tidings_domain::Position { epoch: 7, seq: 10 };
+        let before = Some(Cursor(place));
+        assert_eq!(parse("before=7-a&limit=3").unwrap(), InboxRequest { limit: 3, before });
+        assert_eq!(parse("before=7%2Da&&limit=%33").unwrap(), InboxRequest { limit: 3, before });
+        assert_eq!(parse("limit").unwrap_err(), ["limit"]);
+        assert_eq!(parse("limit=3+&before=7-+a").unwrap_err(), ["limit", "before"]);
+        assert_eq!(parse("limit=3&limit=3&Limit=4").unwrap_err(), ["limit", "Limit"]);
+    }
+}

@@ -1,0 +1,46 @@
+// The messages that there are: the twin knows all of them; elsewhere the page knows those that it has sent itself.
+
+import { api, place, twin } from "./api.js";
+
+const SENT = "tidings-console-sent";
+
+/** How many of its own messages the page remembers. */
+const REMEMBERED = 50;
+
+/** The newest messages, as `GET /v1/messages/{id}` tells them and with what the list needs besides. */
+export async function latest(limit, before) {
+  if (place.twin) return twin("GET", `messages?limit=${limit}${before ? `&before=${encodeURIComponent(before)}` : ""}`);
+  const trails = await Promise.all(
+    sent()
+      .slice(0, limit)
+      .map(async ({ id, alert }) => {
+        const trail = await api("GET", `/v1/messages/${id}`).catch((error) =>
+          error.status === 404 ? null : Promise.reject(error),
+        );
+        return trail && { ...counted(trail), alert };
+      }),
+  );
+  return { messages: trails.filter(Boolean) };
+}
+
+/** What became of one message. Where there is a twin, it is asked: what the service is asked counts as traffic. */
+export async function trail(id) {
+  if (place.twin) return twin("GET", `messages/${encodeURIComponent(id)}`);
+  return counted(await api("GET", `/v1/messages/${encodeURIComponent(id)}`));
+}
+
+/** Remembers a message that was sent from here. */
+export function remember(id, alert) {
+  sessionStorage.setItem(SENT, JSON.stringify([{ id, alert }, ...sent()].slice(0, REMEMBERED)));
+}
+
+function sent() {
+  return JSON.parse(sessionStorage.getItem(SENT) ?? "[]");
+}
+
+/** How many recipients are in which state. */
+function counted(trail) {
+  const states = {};
+  for (const { state } of trail.recipients) states[state] = (states[state] ?? 0) + 1;
+  return { ...trail, recipientCount: trail.recipients.length, states };
+}

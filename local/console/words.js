@@ -1,0 +1,76 @@
+// The service's words and numbers for people.
+
+/** One thing that happened to a message, as a sentence. */
+export function told({ event, deviceId, step, channel, code }) {
+  const device = short(deviceId ?? "a device");
+  const what = channel ? `${channel}${step === undefined ? "" : ` (step ${step + 1})`}` : "the step";
+  const said = {
+    accepted: "accepted: will be settled for every recipient",
+    scheduled: "its time to be sent",
+    stored: "stored in the mailbox",
+    posted: `posted to device ${device}`,
+    redelivered: `posted once more to device ${device}`,
+    offline: "no device was connected",
+    gone: `the connection of device ${device} turned out to be gone`,
+    confirmed: `confirmed by device ${device}`,
+    read: `read on device ${device}`,
+    "step-started": `${what} began`,
+    "step-accepted": `${what} accepted by the provider as ${code}`,
+    "step-refused": `${what} refused by the provider: ${code}`,
+    "step-skipped": `${what} skipped: ${code}`,
+    "step-unknown": `${what} began and nobody knows how it ended; it is not repeated`,
+    cancelled: "cancelled by its sender",
+    replaced: "replaced by a newer message under the same collapse key",
+    expired: "expired: nobody had confirmed it",
+  };
+  return said[event] ?? event;
+}
+
+/** The states of a recipient, in the order in which charts have them; the settled ones last. */
+export const STATES = [
+  "scheduled",
+  "accepted",
+  "pending",
+  "confirmed",
+  "fallback-delivered",
+  "expired",
+  "suppressed",
+  "failed",
+];
+
+export const isSettled = (state) => STATES.indexOf(state) > 2;
+
+/** A long id, short enough for a table and long enough to tell two apart. */
+export const short = (id) => (id.length > 12 ? `${id.slice(0, 8)}…` : id);
+
+/** The time of day, to the second. */
+export const clock = (time) => new Date(time).toLocaleTimeString([], { hour12: false });
+
+/** Day and time. */
+export const moment = (time) => new Date(time).toLocaleString([], { hour12: false });
+
+/** How long ago, or until when. */
+export function ago(time, now = Date.now()) {
+  const seconds = Math.round((now - new Date(time)) / 1_000);
+  const amount = Math.abs(seconds);
+  const told =
+    amount < 60
+      ? `${amount} s`
+      : amount < 3_600
+        ? `${Math.round(amount / 60)} min`
+        : amount < 172_800
+          ? `${Math.round(amount / 3_600)} h`
+          : `${Math.round(amount / 86_400)} d`;
+  return seconds < 0 ? `in ${told}` : `${told} ago`;
+}
+
+/** Milliseconds as people say them. */
+export const took = (millis) =>
+  millis < 1_000
+    ? `${Math.round(millis)} ms`
+    : millis < 60_000
+      ? `${Number((millis / 1_000).toFixed(1))} s`
+      : `${Number((millis / 60_000).toFixed(1))} min`;
+
+/** `1 message`, `2 messages`. */
+export const count = (number, one, many = `${one}s`) => `${number.toLocaleString()} ${number === 1 ? one : many}`;

@@ -1,0 +1,294 @@
+//! The inbox: what of a mailbox a person is listed, newest first, and how much of it is unread. Both walk down the mailbox
+//! from its newest entry, a few at a time, until there is enough or everything further down has expired.
+
+use tidings_wire::{Platform, Timestamp, action::Position};
+
+use crate::{Entry, mailbox::RETENTION_SECONDS};
+
+/// Reads of one walk at most: where much of a mailbox is not for the device, the answer is rather short than late.
+pub const READS: usize = 4;
+
+/// Entries of one read, but for the first of a walk, which asks for as many as are wanted.
+pub const READ_ENTRIES: usize = 100;
+
+/// An entry without its content: all that it takes to tell whether it is listed, and whether it is unread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Where it stands.
+    pub position: Position,
+    /// Only devices of this platform.
+    pub platform: Platform,
+    /// When it expires.
+    pub deadline: Timestamp,
+    /// When it may be deleted.
+    pub keep_until: Timestamp,
+    /// Whether it was cancelled or replaced.
+    pub is_closed: bool,
+    /// Whether a person has read it, on any device.
+    pub is_read: bool,
+}
+
+impl From<&Entry> for Header {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            position: entry.position,
+            platform: entry.platform,
+            deadline: entry.deadline,
+            keep_until: entry.keep_until,
+            is_closed: entry.closed.is_some(),
+            is_read: !entry.reads.is_empty(),
+        }
+    }
+}
+
+impl From<&Self> for Header {
+    fn from(header: &Self) -> Self {
+        *header
+    }
+}
+
+impl Header {
+    /// Whether it is there for devices of this platform: meant for it, and neither closed nor expired.
+    #[must_use]
+    pub fn is_meant_for(&self, platform: Option<Platform>, now: Timestamp) -> bool {
+        let meant = self.platform == Platform::All || Some(self.platform) == platform;
+        meant && !self.is_closed && now <= self.deadline
+    }
+
+    /// Whether it and everything before it has expired. An entry is kept for the time of retention after the latest
+    /// deadline up to its place, so that until when it is kept tells of all before it.
+    #[must_use]
+    pub fn is_past(&self, now: Timestamp) -> bool {
+        self.keep_until < now.plus_seconds(RETENTION_SECONDS)
+    }
+}
+
+/// What a walk looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Everything that is there for the device.
+    All,
+    /// What no person has read yet.
+    Unread,
+}
+
+/// What to read next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Only what came before this place; from the newest entry on where there is none.
+    pub before: Option<Position>,
+    /// Entries at most.
+    pub entries: usize,
+}
+
+/// A walk down the mailbox, over entries or over their headers.
+#[derive(Debug)]
+pub struct Walk<T> {
+    wanted: Wanted,
+    platform: Platform,
+    most: usize,
+    now: Timestamp,
+    found: Vec<T>,
+    reads: usize,
+    before: Option<Position>,
+    is_over: bool,
+}
+
+impl<T> Walk<T>
+where
+    for<'a> Header: From<&'a T>,
+{
+    /// For a device of this platform, from a place on, until so many are found.
+    #[must_use]
+    pub fn new(wanted: Wanted, platform: Platform, before: Option<Position>, most: usize, now: Timestamp) -> Self {
+        Self { wanted, platform, most, now, found: Vec::new(), reads: 0, before, is_over: false }
+    }
+
+    /// What to read next; `None` where there is enough, nothing more, or too much to look through for one request.
+    #[must_use]
+    pub fn next_read(&self) -> Option<Read> {
+        let goes_on = !self.is_over && self.found.len() < self.most && self.reads < READS;
+        let entries = if self.reads == 0 { self.most } else { READ_ENTRIES };
+        goes_on.then_some(Read { before: self.before, entries })
+    }
+
+    /// Takes what a read found, newest first; `more` where the mailbox goes on below.
+    pub fn take(&mut self, read: Vec<T>, more: bool) {
+        self.reads += 1;
+        self.is_over = self.follow(read).unwrap_or(!more);
+    }
+
+    /// Whether there is nothing further down; `None` where the read does not tell.
+    fn follow(&mut self, read: Vec<T>) -> Option<bool> {
+        for item in read {
+            let header = Header::from(&item);
+            if header.is_past(self.now) {
+                return Some(true);
+            }
+            if self.found.len() == self.most {
+                return Some(false);
+            }
+            self.before = Some(header.position);
+            let meant = header.is_meant_for(Some(self.platform), self.now);
+            if meant && (self.wanted == Wanted::All || !header.is_read) {
+                self.found.push(item);
+            }
+            if header.position.seq <= 1 {
+                return Some(true);
+            }
+        }
+        None
+    }
+
+    /// What was found, newest first.
+    #[must_use]
+    pub fn found(&self) -> &[T] {
+        &self.found
+    }
+
+    /// The place below which another walk would go on; `None` where this one has come to the end.
+    #[must_use]
+    pub fn rest(&self) -> Option<Position> {
+        self.before.filter(|_| !self.is_over)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        delivery::tests::{delivery, entry},
+        mailbox::{Append, Closed, anew},
+    };
+
+    const NOW: Timestamp = Timestamp(1_000_000_000_000);
+
+    /// A mailbox as it grows: the seconds for which each entry has still to live, oldest first; newest first.
+    fn mailbox(lives: &[i64]) -> Vec<Header> {
+        let mut entries: Vec<Entry> = Vec::new();
+        for life in lives {
+            let deadline = Timestamp(NOW.0 + life * 1_000);
+            let arrived = crate::Delivery { deadline, ..delivery(1) };
+            let Append::New { position, keep_until, .. } = anew(entries.last(), &arrived, Timestamp(7)) else {
+                panic!("new")
+            };
+            entries.push(Entry { deadline, keep_until, ..entry(1, position) });
+        }
+        entries.iter().rev().map(Header::from).collect()
+    }
+
+    fn seqs(walk: &Walk<Header>) -> Vec<u64> {
+        walk.found().iter().map(|header| header.position.seq).collect()
+    }
+
+    /// Walks down a mailbox; how many entries each read asked for.
+    fn walk(walk: &mut Walk<Header>, log: &[Header]) -> Vec<usize> {
+        let mut asked = Vec::new();
+        while let Some(read) = walk.next_read() {
+            let rest: Vec<_> =
+                log.iter().filter(|header| read.before.is_none_or(|place| header.position < place)).copied().collect();
+            let taken = rest.iter().take(read.entries).copied().collect();
+            walk.take(taken, rest.len() > read.entries);
+            asked.push(read.entries);
+        }
+        asked
+    }
+
+    fn listing(most: usize) -> Walk<Header> {
+        Walk::new(Wanted::All, Platform::Web, None, most, NOW)
+    }
+
+    #[test]
+    fn pages_follow_one_another_and_end() {
+        let log = mailbox(&[60; 25]);
+        let (mut before, mut seen, mut pages) = (None, Vec::new(), 0);
+        loop {
+            let mut page = Walk::new(Wanted::All, Platform::Web, before, 10, NOW);
+            assert_eq!(walk(&mut page, &log), [10]);
+            seen.extend(seqs(&page));
+            pages += 1;
+            before = page.rest();
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(pages, 3);
+        assert_eq!(seen, (1..=25).rev().collect::<Vec<_>>());
+        let mut all = listing(25);
+        walk(&mut all, &log);
+        assert_eq!(all.rest(), None, "the first entry of the log is the last of the page");
+        let mut none = listing(10);
+        assert_eq!(walk(&mut none, &[]), [10]);
+        assert_eq!((none.found().len(), none.rest()), (0, None));
+    }
+
+    #[test]
+    fn what_is_not_for_the_device_is_passed_over() {
+        let mut log = mailbox(&[60, 60, -1, 60, 60, 60]);
+        log[0].platform = Platform::Ios;
+        log[1].platform = Platform::Web;
+        log[2].is_closed = true;
+        log[4].is_read = true;
+        let mut page = listing(2);
+        assert_eq!(walk(&mut page, &log), [2, READ_ENTRIES]);
+        assert_eq!(seqs(&page), [5, 2]);
+        assert_eq!(page.rest().unwrap().seq, 2);
+        let mut unread = Walk::new(Wanted::Unread, Platform::Web, None, 10, NOW);
+        walk(&mut unread, &log);
+        assert_eq!((seqs(&unread), unread.rest()), (vec![5, 1], None));
+    }
+
+    #[test]
+    fn the_rule_for_a_device_is_that_of_the_socket() {
+        let place = Position { epoch: 7, seq: 2 };
+        for platform in [Platform::All, Platform::Web, Platform::Ios] {
+            for closed in [None, Some((Closed::Cancelled, NOW)), Some((Closed::Replaced, NOW))] {
+                for deadline in [Timestamp(NOW.0 - 1), NOW, Timestamp(NOW.0 + 1)] {
+                    let it = Entry { platform, closed, deadline, ..entry(1, place) };
+                    let there = platform != Platform::Ios && closed.is_none() && deadline >= NOW;
+                    assert_eq!(Header::from(&it).is_meant_for(Some(Platform::Web), NOW), there, "{it:?}");
+                    assert_eq!(it.is_meant_for(Some(Platform::Web), NOW), there, "{it:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_below_the_place_where_all_has_expired() {
+        // The third one outlives those after it: what stands above it does not end the walk.
+        let log = mailbox(&[-50, -40, 30, -20, -10, 5]);
+        let mut page = listing(4);
+        assert_eq!(walk(&mut page, &log), [4, READ_ENTRIES]);
+        assert_eq!((seqs(&page), page.rest()), (vec![6, 3], None));
+        let past: Vec<_> = log.iter().map(|header| header.is_past(NOW)).collect();
+        assert_eq!(past, [false, false, false, false, true, true]);
+        let at_its_deadline = mailbox(&[0]);
+        assert!(!at_its_deadline[0].is_past(NOW) && at_its_deadline[0].is_meant_for(None, NOW));
+    }
+
+    #[test]
+    fn a_walk_ends_where_a_request_has_looked_through_enough() {
+        let mut log = mailbox(&[60; 500]);
+        log.iter_mut().for_each(|header| header.platform = Platform::Ios);
+        let mut page = listing(7);
+        assert_eq!(walk(&mut page, &log), [7, 100, 100, 100]);
+        assert_eq!((page.found().len(), page.rest().unwrap().seq), (0, 500 - 307 + 1), "the next page goes on there");
+    }
+
+    #[test]
+    fn counting_stops_where_it_is_told_to() {
+        let log = mailbox(&[60; 101]);
+        let count = |log: &[Header]| {
+            let mut unread = Walk::new(Wanted::Unread, Platform::Web, None, 100, NOW);
+            walk(&mut unread, log);
+            (unread.found().len(), unread.rest().is_some())
+        };
+        assert_eq!(count(&log[1..]), (100, false));
+        assert_eq!(count(&log), (100, true));
+        // The hundredth unread one is the first of the log.
+        let mut read = log.clone();
+        read[0].is_read = true;
+        assert_eq!(count(&read), (100, false));
+        assert_eq!(count(&mailbox(&[60; 150])), (100, true));
+    }
+}

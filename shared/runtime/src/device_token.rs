@@ -1,0 +1,68 @@
+//! Which device asks: by the token that it signs itself, on the socket and over HTTP alike.
+
+use tidings_crypto::{
+    keys::RootKeys,
+    token::{Claims, Token, TokenError},
+};
+use tidings_domain::{Device, DeviceId, Timestamp};
+use tidings_store::{StoreError, Users};
+
+/// A device that has proved who it is.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// The device.
+    pub device: Device,
+    /// The version of the root key that its keys are derived from.
+    pub key_version: u32,
+    /// What its token says.
+    pub claims: Claims,
+}
+
+/// Why a token proves nothing. For logs: whoever presents one is told the same each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotSigned {
+    /// The id in the token is none of a device.
+    #[error("malformed device id")]
+    DeviceId,
+    /// Nobody has registered the device, or it was unregistered.
+    #[error("unknown device")]
+    UnknownDevice,
+    /// The device has changed hands since it was given the key.
+    #[error("a key of an earlier registration")]
+    EarlierKey,
+    /// The root key that the device's key was derived from is gone.
+    #[error("a root key that was withdrawn")]
+    WithdrawnRoot,
+    /// The signature, or what it covers.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+/// The device that has signed a token: the token names its key, the device is read, the key derived, and only then the
+/// signature believed. Whether the token was used before is for the caller to know.
+///
+/// # Errors
+/// [`StoreError`]; inside, why the token proves nothing.
+pub async fn signed_by(
+    users: &Users,
+    roots: &RootKeys,
+    token: Token<'_>,
+    now: Timestamp,
+) -> Result<Result<Signed, NotSigned>, StoreError> {
+    let key = token.key_id().clone();
+    let Ok(id) = key.device.parse::<DeviceId>() else { return Ok(Err(NotSigned::DeviceId)) };
+    let Some(device) = users.device(&id).await? else { return Ok(Err(NotSigned::UnknownDevice)) };
+    if key.generation != device.generation {
+        return Ok(Err(NotSigned::EarlierKey));
+    }
+    let Ok(keys) = roots.device_keys(key.version, device.id.as_str(), device.generation) else {
+        return Ok(Err(NotSigned::WithdrawnRoot));
+    };
+    Ok(match token.verify(&keys.token, u64::try_from(now.seconds()).unwrap_or(0)) {
+        Ok(claims) => Ok(Signed { device, key_version: key.version, claims }),
+        Err(error) => {
+            tracing::info!(device = %device.id, %error, "token refused");
+            Err(error.into())
+        }
+    })
+}

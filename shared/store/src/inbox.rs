@@ -1,0 +1,98 @@
+//! The mailbox read backwards, from its newest entry down: what a person is listed, and what is counted as unread.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use tidings_domain::{DeviceId, Entry, Timestamp, UserKey, inbox::Header, inbox::Read};
+use tidings_wire::Platform;
+
+use crate::{
+    StoreError, Users,
+    item::{self, ClosedItem, EntryItem, Item},
+    keys,
+};
+
+/// The attributes of an entry that its header is read from.
+const HEADER: &str = "sk, for_platform, deadline, expires_at, closed, read_by";
+
+#[derive(Debug, Deserialize)]
+struct HeaderItem {
+    sk: String,
+    #[serde(rename = "for_platform")]
+    platform: Platform,
+    deadline: i64,
+    expires_at: i64,
+    #[serde(default)]
+    closed: Option<ClosedItem>,
+    #[serde(rename = "read_by")]
+    reads: BTreeMap<DeviceId, i64>,
+}
+
+impl HeaderItem {
+    fn header(self, operation: &'static str) -> Result<Header, StoreError> {
+        Ok(Header {
+            position: keys::position(&self.sk).ok_or_else(|| StoreError::item(operation, "sort key"))?,
+            platform: self.platform,
+            deadline: Timestamp(self.deadline),
+            keep_until: Timestamp(self.expires_at.saturating_mul(1_000)),
+            is_closed: self.closed.is_some(),
+            is_read: !self.reads.is_empty(),
+        })
+    }
+}
+
+impl Users {
+    /// Entries before a place, newest first, expired ones among them; strongly consistent. `true` beside them where there
+    /// may be more below.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn before(&self, user: &UserKey, read: Read) -> Result<(Vec<Entry>, bool), StoreError> {
+        const OPERATION: &str = "list mailbox";
+        let (items, more) = self.backwards(OPERATION, user, read, None).await?;
+        let entries = items.into_iter().map(|item| item::read::<EntryItem>(OPERATION, item)?.entry());
+        Ok((entries.collect::<Result<_, _>>()?, more))
+    }
+
+    /// The headers of what [`Users::before`] would give. They cost as much to read, and far less to send and to parse.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn headers_before(&self, user: &UserKey, read: Read) -> Result<(Vec<Header>, bool), StoreError> {
+        const OPERATION: &str = "count mailbox";
+        let (items, more) = self.backwards(OPERATION, user, read, Some(HEADER)).await?;
+        let headers = items.into_iter().map(|item| item::read::<HeaderItem>(OPERATION, item)?.header(OPERATION));
+        Ok((headers.collect::<Result<_, _>>()?, more))
+    }
+
+    /// One page of one query: a megabyte at most, and no more requests than were asked for.
+    async fn backwards(
+        &self,
+        operation: &'static str,
+        user: &UserKey,
+        read: Read,
+        attributes: Option<&str>,
+    ) -> Result<(Vec<Item>, bool), StoreError> {
+        // `BETWEEN` includes both its ends, and within an epoch places have no holes.
+        let to = match read.before {
+            Some(place) => keys::entry(tidings_domain::Position { seq: place.seq.saturating_sub(1), ..place }),
+            None => format!("{}~", keys::ENTRY),
+        };
+        let page = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+            .expression_attribute_values(":pk", keys::text(user.encode()))
+            .expression_attribute_values(":from", keys::text(keys::ENTRY))
+            .expression_attribute_values(":to", keys::text(to))
+            .set_projection_expression(attributes.map(str::to_owned))
+            .scan_index_forward(false)
+            .consistent_read(true)
+            .limit(i32::try_from(read.entries).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map_err(|error| StoreError::request(operation, error))?;
+        Ok((page.items.unwrap_or_default(), page.last_evaluated_key.is_some()))
+    }
+}

@@ -1,0 +1,185 @@
+//! `GET /v1/inbox`, `GET /v1/inbox/unread`: what a device's user has, newest first, and how much of it is unread.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{FieldProblem, action::Position, fields::Fields, limits};
+
+/// What a device asks for in the query of `GET /v1/inbox`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InboxRequest {
+    /// Messages at most.
+    pub limit: u64,
+    /// Only what came before this place: where the page before ended.
+    pub before: Option<Cursor>,
+}
+
+impl InboxRequest {
+    /// Reads the pairs of a query and names every one that is wrong, given twice, or not known: a misspelt `before` would
+    /// begin anew with each page, for ever.
+    ///
+    /// # Errors
+    /// One [`FieldProblem`] for each.
+    pub fn parse(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, Vec<FieldProblem>> {
+        let mut object = Map::new();
+        let mut repeated = Vec::new();
+        for (name, text) in pairs {
+            // A query has texts only, and this one is a number.
+            let number = (name == "limit").then(|| text.parse::<u64>().ok()).flatten();
+            let value = number.map_or(Value::String(text), Value::from);
+            if object.insert(name.clone(), value).is_some() && !repeated.contains(&name) {
+                repeated.push(name);
+            }
+        }
+        let mut fields = Fields::new(object);
+        let limit = fields.integer("limit", &limits::INBOX_PAGE).unwrap_or(limits::INBOX_PAGE_DEFAULT);
+        let before = fields.text("before", CURSOR_CHARS).map(|text| text.parse::<Cursor>());
+        if let Some(Err(error)) = before {
+            fields.refuse("before", error.to_string());
+        }
+        for name in repeated.iter().filter(|name| ["limit", "before"].contains(&name.as_str())) {
+            fields.refuse(name, "is given twice");
+        }
+        let problems = fields.into_problems();
+        if problems.is_empty() { Ok(Self { limit, before: before.and_then(Result::ok) }) } else { Err(problems) }
+    }
+}
+
+/// Longest cursor, in characters: two numbers of 16 digits, and what stands between them.
+const CURSOR_CHARS: usize = 33;
+
+/// Where a page of the inbox ended. A client hands it back as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor(pub Position);
+
+/// A text that no page has ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CursorError;
+
+impl fmt::Display for CursorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("must be the `next` of a page, as it came")
+    }
+}
+
+impl std::error::Error for CursorError {}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{:x}", self.0.epoch, self.0.seq)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        let number = |digits: &str| u64::from_str_radix(digits, 16).map_err(|_| CursorError);
+        let (epoch, seq) = text.split_once('-').ok_or(CursorError)?;
+        let cursor = Self(Position { epoch: number(epoch)?, seq: number(seq)? });
+        // One spelling each: whoever writes cursors instead of keeping them finds out at once.
+        if cursor.to_string() == text { Ok(cursor) } else { Err(CursorError) }
+    }
+}
+
+/// A page of the inbox, newest message first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InboxAnswer {
+    /// The messages. A page may be shorter than its limit, and empty, though there are more.
+    pub messages: Vec<InboxMessage>,
+    /// The `before` of the next page; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<String>,
+}
+
+/// One message of the inbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InboxMessage {
+    /// The message's id.
+    pub id: String,
+    /// Where it stands in the user's mailbox.
+    #[serde(flatten)]
+    pub position: Position,
+    /// Whether the user has read it, on any device.
+    pub read: bool,
+    /// The `message` frame, sealed for the device that asks.
+    pub frame: String,
+}
+
+/// How much of the inbox is unread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadAnswer {
+    /// Messages that the user has read on no device; at most [`limits::UNREAD_COUNTED`].
+    pub count: u64,
+    /// Whether counting stopped before the end: there may be more.
+    pub more: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<InboxRequest, Vec<String>> {
+        InboxRequest::parse(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+            .map_err(|problems| problems.into_iter().map(|it| format!("{} {}", it.field, it.detail)).collect())
+    }
+
+    fn cursor(epoch: u64, seq: u64) -> Cursor {
+        Cursor(Position { epoch, seq })
+    }
+
+    #[test]
+    fn a_query_has_defaults_and_limits() {
+        assert_eq!(parse(&[]), Ok(InboxRequest { limit: 50, before: None }));
+        assert_eq!(parse(&[("limit", "1")]).unwrap().limit, 1);
+        assert_eq!(parse(&[("limit", "100")]).unwrap().limit, 100);
+        let before = cursor(1_795_334_400_000, 7);
+        assert_eq!(parse(&[("before", &before.to_string())]), Ok(InboxRequest { limit: 50, before: Some(before) }));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_named() {
+        for limit in ["0", "101", "-1", "1.5", "many", "", "18446744073709551616"] {
+            let wrong = parse(&[("limit", limit)]).unwrap_err();
+            assert_eq!(wrong, ["limit must be a whole number from 1 to 100"], "{limit:?}");
+        }
+        for before in ["7", "-", "7-", "07-1", "+7-1", "7-1-1", "G-1", "A-1", "10000000000000000-1"] {
+            let wrong = parse(&[("before", before)]).unwrap_err();
+            assert_eq!(wrong, ["before must be the `next` of a page, as it came"], "{before:?}");
+        }
+        assert_eq!(parse(&[("before", "")]).unwrap_err(), ["before must not be empty"]);
+        assert_eq!(parse(&[("limit", "1"), ("limit", "1")]).unwrap_err(), ["limit is given twice"]);
+        let unknown = "befor is not a field of this request; did you mean `before`?";
+        assert_eq!(parse(&[("befor", "7-1"), ("limit", "x")]).unwrap_err().last().unwrap(), unknown);
+    }
+
+    #[test]
+    fn a_cursor_reads_what_it_writes() {
+        for cursor in [cursor(0, 0), cursor(7, 1), cursor(u64::MAX, u64::MAX)] {
+            let text = cursor.to_string();
+            assert!(text.len() <= CURSOR_CHARS);
+            assert_eq!(text.parse(), Ok(cursor));
+        }
+    }
+
+    #[test]
+    fn the_largest_page_fits_an_answer_of_lambda() {
+        const LAMBDA_ANSWER_BYTES: u64 = 6 * 1024 * 1024;
+        // Base64 of the padded ciphertext; head, tag and what stands around the frame.
+        let frame = limits::FRAME_PLAINTEXT_BYTES.div_ceil(16) * 16 + 16;
+        let message = u64::try_from(frame.div_ceil(3) * 4 + 1_024).unwrap();
+        assert!(limits::INBOX_PAGE.end() * message < LAMBDA_ANSWER_BYTES);
+    }
+
+    #[test]
+    fn answers_are_flat() {
+        let message =
+            InboxMessage { id: "m".into(), position: Position { epoch: 7, seq: 3 }, read: true, frame: "f".into() };
+        let answer = InboxAnswer { messages: vec![message], next: None };
+        let json = serde_json::json!({"messages": [{"id": "m", "epoch": 7, "seq": 3, "read": true, "frame": "f"}]});
+        assert_eq!(serde_json::to_value(&answer).unwrap(), json);
+        assert_eq!(serde_json::from_value::<InboxAnswer>(json).unwrap(), answer);
+    }
+}

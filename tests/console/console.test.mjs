@@ -1,0 +1,388 @@
+// The console in a browser, as a person uses it: with the pointer, with the keyboard alone, on a narrow screen.
+
+import assert from "node:assert/strict";
+import { createReadStream, existsSync } from "node:fs";
+import { createServer } from "node:http";
+import { extname, join } from "node:path";
+import { after, before, test } from "node:test";
+import { PATIENCE, ROOT, faint, nameless, openPage, startBrowser, startTwin } from "./support.mjs";
+
+const PANELS = ["overview", "demo", "send", "messages", "devices", "outbox", "queues", "sources", "faults", "traces"];
+
+let twin;
+let browser;
+
+before(async () => {
+  browser = await startBrowser();
+  twin = await startTwin("--retry-after", "1");
+});
+
+after(async () => {
+  await browser?.close();
+  await twin?.stop();
+});
+
+/** Opens a demo device of this user, and waits until it is connected. */
+async function openDevice(page, slot, alias, acknowledges = "automatic") {
+  const device = page.getByRole("region", { name: `Device ${slot}` });
+  await device.getByLabel("User", { exact: true }).fill(alias);
+  await device.getByLabel("Acknowledges").selectOption(acknowledges);
+  await device.getByRole("button", { name: "Open the device" }).click();
+  await device.getByText("online", { exact: true }).waitFor();
+  return device;
+}
+
+const link = (page, name) => page.getByRole("navigation").getByRole("link", { name, exact: true });
+
+/** Asks until it is so: what the page shows comes by polling. */
+async function shows(locator, pattern) {
+  await locator.filter({ hasText: pattern }).first().waitFor({ timeout: PATIENCE });
+}
+
+test("a message goes from the form to a device in the page, and its trail to confirmed", async () => {
+  const { page, close } = await openPage(browser, `${twin.console}/#/demo`);
+  const device = await openDevice(page, "a", "alice");
+  await link(page, "Send").click();
+  const form = page.getByRole("region", { name: "Send" });
+  await form.getByLabel("Audiences").fill("alice");
+  await form.getByLabel("Alert").fill("Your <b>parcel</b> is here");
+  await form.getByLabel("Sender", { exact: true }).fill("Shop");
+  await form.getByLabel("Extra").fill('{"order": [7, null]}');
+  await form.getByRole("button", { name: "Send", exact: true }).click();
+  await form.getByRole("heading", { name: "Accepted" }).waitFor();
+
+  await link(page, "Try it").click();
+  const bubble = device.getByRole("listitem").filter({ hasText: "Your <b>parcel</b> is here" });
+  await bubble.waitFor();
+  await bubble.getByText("Shop", { exact: true }).waitFor();
+  await bubble.getByRole("button", { name: "Read" }).click();
+  await bubble.getByRole("link", { name: "Trail" }).click();
+  const trail = page.getByRole("region", { name: "Messages" }).getByRole("region", { name: "alice" });
+  await shows(trail, /read on device/);
+  const events = await trail.getByRole("listitem").evaluateAll((items) => items.map((item) => item.className));
+  assert.deepEqual(events, ["at-accepted", "at-stored", "at-posted", "at-confirmed", "at-read"]);
+  await shows(trail, /^alice confirmed/);
+  await shows(page.getByRole("definition"), /DynamoDB \d+ reads? \d+ writes? .*posts 1/);
+
+  await link(page, "Overview").click();
+  await shows(page.getByRole("figure"), /accepted → confirmed: half within \d/);
+  await shows(page.getByRole("figure"), /1 of 1 recipient settled/);
+  await shows(page.getByRole("link", { name: /^Connected/ }), "1");
+  await link(page, "Devices").click();
+  await shows(page.getByRole("region", { name: "alice" }).getByRole("row"), /WEB console.*connected/);
+  await close();
+});
+
+test("a device that was closed is given what it missed; one that acknowledges by hand confirms when told", async () => {
+  const { page, close } = await openPage(browser, `${twin.console}/#/demo`);
+  const device = await openDevice(page, "b", "bob", "manual");
+  const say = async (text) => {
+    await device.getByLabel("A message to this user").fill(text);
+    await page.keyboard.press("Enter");
+    await shows(device.getByRole("listitem"), text);
+  };
+  await say("live");
+  await device.getByRole("button", { name: "Close" }).click();
+  await link(page, "Send").click();
+  await page.getByLabel("Audiences").fill("bob");
+  await page.getByLabel("Alert").fill("missed");
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+  await page.getByRole("link", { name: "Follow it" }).click();
+  const trail = page.getByRole("region", { name: "bob" });
+  await shows(trail, /no device was connected/);
+  await link(page, "Try it").click();
+  await device.getByRole("button", { name: "Open the device" }).click();
+  await shows(device.getByRole("listitem"), "missed");
+  await page.goBack();
+  await shows(trail, /^bob pending/);
+  await page.goForward();
+  await device.getByRole("listitem").filter({ hasText: "missed" }).getByRole("button", { name: "Ack" }).click();
+  await page.goBack();
+  await shows(trail, /^bob confirmed/);
+  await close();
+});
+
+test("what the service refuses is said at the field that it names", async () => {
+  const { page, close } = await openPage(browser, `${twin.console}/#/send`, { expected: [/status of 400/] });
+  const form = page.getByRole("region", { name: "Send" });
+  const send = form.getByRole("button", { name: "Send", exact: true });
+  const wrong = async (label) => {
+    const control = form.getByLabel(label, { exact: true });
+    await page.waitForFunction((it) => it.getAttribute("aria-invalid") === "true", await control.elementHandle());
+    return control.evaluate((it) =>
+      it
+        .getAttribute("aria-describedby")
+        .split(" ")
+        .map((id) => document.getElementById(id).textContent)
+        .join(" "),
+    );
+  };
+  await send.click();
+  assert.match(await wrong("Audiences, one per line"), /must/);
+  assert.match(await wrong("Alert"), /must|required|missing/);
+  assert.equal(await page.evaluate(() => document.activeElement.name), "audiences", "the first one has the focus");
+
+  await form.getByLabel("Audiences, one per line").fill("alice");
+  await form.getByLabel("Alert", { exact: true }).fill("x");
+  await form.getByRole("heading", { name: "Delivery" }).click();
+  await form.getByLabel("Time to live, seconds").fill("soon");
+  await form.getByRole("heading", { name: "Delivery" }).click();
+  await form.getByRole("heading", { name: "Around the socket" }).click();
+  await form.getByRole("button", { name: "Add a step" }).click();
+  await form.getByLabel("After, seconds").fill("-1");
+  await send.click();
+  assert.match(await wrong("Time to live, seconds"), /whole number/);
+  assert.match(await wrong("After, seconds"), /whole number/);
+  assert.ok(await form.getByLabel("Time to live, seconds").isVisible(), "its group is open again");
+  assert.equal(
+    await form.getByLabel("Alert", { exact: true }).getAttribute("aria-invalid"),
+    null,
+    "what is right now is not wrong any more",
+  );
+
+  await form.getByLabel("Extra").fill("{");
+  await send.click();
+  assert.match(await wrong("Extra"), /is not JSON/);
+  await close();
+});
+
+test("a fault fells a delivery, its dead letter goes back, and the message arrives", async () => {
+  const { page, close } = await openPage(browser, `${twin.console}/#/faults`);
+  const rule = page.getByRole("form", { name: "By rule" });
+  await rule.getByLabel("Fault", { exact: true }).selectOption("fail-invoke");
+  await rule.getByLabel("Function").selectOption("DeliverFunction");
+  await rule.getByLabel("Times").fill("1000");
+  await rule.getByRole("button", { name: "Add the rule" }).click();
+  const set = page.getByRole("region", { name: "What is set" });
+  await shows(set, /fail-invoke.*DeliverFunction/);
+  await link(page, "Send").click();
+  await page.getByLabel("Audiences").fill("dave");
+  await page.getByLabel("Alert").fill("Given up");
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+  await page.getByRole("heading", { name: "Accepted" }).waitFor();
+
+  await link(page, "Queues").click();
+  const letters = page.getByRole("region", { name: /DeliverDeadLetters/ });
+  await shows(letters.locator("summary"), /^sent \d+ s ago$/);
+  await letters.locator("summary").click();
+  await shows(letters, /"Given up"/);
+  await link(page, "Faults").click();
+  await set.getByRole("button", { name: "Remove fail-invoke" }).click();
+  await set.getByRole("button", { name: "Remove fail-invoke" }).waitFor({ state: "detached" });
+  await link(page, "Queues").click();
+  await letters.getByRole("button", { name: "Redrive" }).click();
+  await shows(page.getByRole("status"), "1 dead letter moved back.");
+  await letters.waitFor({ state: "detached" });
+  await link(page, "Messages").click();
+  await page.getByRole("link", { name: "Given up" }).click();
+  await shows(page.getByRole("region", { name: "dave" }), /stored in the mailbox/);
+
+  await link(page, "Faults").click();
+  await shows(set, /Struck since the twin started: fail-invoke \d+/);
+  const chance = page.getByRole("form", { name: "By chance" });
+  await chance.getByLabel("Seed").fill("7");
+  await chance.getByLabel("throttle").fill("0.25");
+  await chance.getByRole("button", { name: "Apply" }).click();
+  await shows(set, "By chance, with seed 7: throttle 0.25.");
+  await page.getByRole("button", { name: "Clear all" }).click();
+  await shows(set, "Nothing by chance.");
+  await close();
+});
+
+test("functions are switched off and on, schedules fire, the outbox fills, a message is cancelled", async () => {
+  const { page, close } = await openPage(browser, `${twin.console}/#/sources`);
+  const feed = page.getByRole("switch", { name: /Feed FallbackFunction/ });
+  await feed.click();
+  await page.waitForFunction((it) => !it.isConnected || it.ariaChecked === "false", await feed.elementHandle());
+  assert.equal(await feed.getAttribute("aria-checked"), "false");
+  assert.equal(await feed.evaluate((it) => it === document.activeElement), true, "the switch keeps the focus");
+  await feed.press("Enter");
+  await page.locator('[role=switch][aria-label^="Feed FallbackFunction"][aria-checked=true]').waitFor();
+  await page.getByRole("button", { name: "Fire all now" }).click();
+  await shows(page.getByRole("listitem"), /: ran/);
+
+  await link(page, "Try it").click();
+  const device = page.getByRole("region", { name: "Device a" });
+  await device.getByText("Where else to reach the user").click();
+  await device.getByLabel("Phone number").fill("+8613800138009");
+  await device.getByLabel("Email").fill("erin@example.com");
+  await openDevice(page, "a", "erin");
+  await device.getByRole("button", { name: "Close" }).click();
+  await link(page, "Send").click();
+  await page.getByLabel("Audiences").fill("erin");
+  await page.getByLabel("Alert").fill("Your table is ready");
+  await page.getByRole("heading", { name: "Around the socket" }).click();
+  for (const channel of ["sms", "email"]) {
+    await page.getByRole("button", { name: "Add a step" }).click();
+    await page.getByLabel("Channel").last().selectOption(channel);
+    await page.getByLabel("After, seconds").last().fill("0");
+  }
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+  await page.getByRole("heading", { name: "Accepted" }).waitFor();
+  await link(page, "Outbox").click();
+  await shows(page.getByRole("article", { name: "SMS to +8613800138009" }), "Your table is ready");
+
+  await link(page, "Send").click();
+  await page.getByRole("button", { name: "Start over" }).click();
+  await page.getByLabel("Audiences").fill("erin");
+  await page.getByLabel("Alert").fill("Never mind");
+  await page.getByRole("heading", { name: "Delivery" }).click();
+  await page.getByLabel("Send at").fill(new Date(Date.now() + 7 * 86_400_000).toISOString().slice(0, 19));
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+  await link(page, "Messages").click();
+  await page.getByRole("link", { name: "Never mind" }).click();
+  const cancel = page.getByRole("button", { name: "Cancel the message" });
+  await cancel.click();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  assert.equal(await cancel.evaluate((it) => it === document.activeElement), true, "Escape leads back to the button");
+  await cancel.press("Enter");
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel it" }).click();
+  await shows(page.getByRole("region", { name: "erin" }), /suppressed.*cancelled by its sender/s);
+  await close();
+});
+
+test("the keyboard alone goes everywhere", async () => {
+  const { page, close } = await openPage(browser, twin.console);
+  await shows(page.getByRole("heading", { level: 1 }), "Overview");
+  const focused = () => page.evaluate(() => document.activeElement.textContent.trim());
+  await page.keyboard.press("Tab");
+  assert.equal(await focused(), "Skip to content");
+  await page.keyboard.press("Enter");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+  await page.reload();
+  await link(page, "Overview").waitFor();
+  const order = [];
+  for (const _ of Array(15)) {
+    await page.keyboard.press("Tab");
+    order.push(await focused());
+    // What has the focus shows it, and nothing covers it.
+    const seen = await page.evaluate(() => {
+      const it = document.activeElement;
+      const box = it.getBoundingClientRect();
+      return {
+        outline: getComputedStyle(it).outlineStyle,
+        top: it.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2)),
+      };
+    });
+    assert.deepEqual(seen, { outline: seen.outline === "auto" ? "auto" : "solid", top: true }, order.at(-1));
+  }
+  assert.deepEqual(order, [
+    "Skip to content",
+    "Tidings",
+    "Theme: auto",
+    "Overview",
+    "Try it",
+    "Send",
+    "Messages",
+    "Devices",
+    "Outbox",
+    "Queues",
+    "Sources",
+    "Faults",
+    "Cost",
+    "openapi.yaml",
+    "asyncapi.yaml",
+  ]);
+  await link(page, "Send").focus();
+  await page.keyboard.press("Enter");
+  await shows(page.getByRole("heading", { level: 1 }), "Send");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "main", "reading goes on where the link leads");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.name), "audiences");
+  await close();
+});
+
+for (const mode of ["light", "dark"]) {
+  test(`every panel can be read in ${mode} colours, has names for its controls, and fits a narrow screen`, async () => {
+    const { page, close } = await openPage(browser, twin.console, { colorScheme: mode });
+    for (const panel of PANELS) {
+      await page.goto(`${twin.console}/#/${panel}`);
+      const shown = page.locator(`main > section[data-panel=${panel}]`);
+      await shown.getByRole("heading", { level: 1 }).waitFor();
+      await shown.locator("details").evaluateAll((groups) => {
+        for (const group of groups) group.open = true;
+      });
+      assert.deepEqual(await page.evaluate(faint), [], `${panel}, ${mode}`);
+      assert.deepEqual(await page.evaluate(nameless), [], panel);
+      for (const width of [1280, 390, 360]) {
+        await page.setViewportSize({ width, height: 800 });
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+        assert.equal(wide, width, `${panel} scrolls sideways at ${width} pixels`);
+      }
+      await page.setViewportSize({ width: 1280, height: 800 });
+    }
+    await close();
+  });
+}
+
+test("the theme is chosen by hand and stays", async () => {
+  const { page, close } = await openPage(browser, twin.console, { colorScheme: "light" });
+  const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const light = await background();
+  await page.getByRole("button", { name: "Theme: auto" }).click();
+  assert.equal(await background(), light);
+  await page.getByRole("button", { name: "Theme: light" }).click();
+  const dark = await background();
+  assert.notEqual(dark, light);
+  await page.reload();
+  await page.getByRole("button", { name: "Theme: dark" }).waitFor();
+  assert.equal(await background(), dark);
+  await close();
+});
+
+test("a twin that is gone is said, and its return too", async () => {
+  const { page, close } = await openPage(browser, twin.console, { expected: [/ERR_CONNECTION_REFUSED|ERR_FAILED/] });
+  await page.route("**/_tidings/**", (route) => route.abort());
+  await shows(page.getByRole("alert"), "The twin does not answer.");
+  await page.unroute("**/_tidings/**");
+  await page.getByRole("alert").waitFor({ state: "hidden" });
+  await close();
+});
+
+test("as static files on another host it asks for a deployment, and shows what needs no twin", async () => {
+  const files = createServer((request, response) => {
+    const path = join(
+      ROOT,
+      "local/console",
+      request.url === "/" ? "index.html" : new URL(request.url, "http://x").pathname,
+    );
+    const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+    if (!existsSync(path)) return response.writeHead(404).end();
+    response.writeHead(200, { "content-type": types[extname(path)] });
+    createReadStream(path).pipe(response);
+  });
+  await new Promise((resolve) => files.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${files.address().port}/`;
+  try {
+    const { page, close } = await openPage(browser, url, { expected: [/status of (401|404)/] });
+    await page.getByLabel("HTTP API").fill(`${twin.api}/`);
+    await page.getByLabel("WebSocket API").fill(twin.socket);
+    await page.getByLabel("App key").fill("td_demo.wrong");
+    await page.getByRole("button", { name: "Connect" }).click();
+    await shows(page.locator(".wrong"), "is not a key of an app there");
+    assert.deepEqual(await page.evaluate(faint), []);
+    await page.getByLabel("App key").fill(twin.key);
+    await page.getByRole("button", { name: "Connect" }).click();
+    await link(page, "Send").waitFor();
+    const panels = await page.getByRole("navigation").getByRole("link").allTextContents();
+    assert.deepEqual(panels, ["Overview", "Try it", "Send", "Messages", "Devices"]);
+
+    await link(page, "Try it").click();
+    const device = await openDevice(page, "a", "frank");
+    await device.getByLabel("A message to this user").fill("from afar");
+    await page.keyboard.press("Enter");
+    await shows(device.getByRole("listitem"), "from afar");
+    await link(page, "Messages").click();
+    await page.getByRole("link", { name: "from afar" }).click();
+    await shows(page.getByRole("region", { name: "frank" }), /^frank confirmed/);
+    await page.reload();
+    await shows(page.getByRole("region", { name: "frank" }), /^frank confirmed/);
+    await page.getByRole("button", { name: "Disconnect" }).click();
+    await page.getByRole("heading", { name: "Which deployment?" }).waitFor();
+    await close();
+  } finally {
+    files.close();
+  }
+});

@@ -1,0 +1,509 @@
+"""Every answer of openapi.yaml, brought about at the local twin and held against the document.
+
+Each row brings one of them about. A documented answer without a row fails, and so does an answer that is not
+documented, wherever it turns up.
+"""
+
+import datetime
+import functools
+import re
+import secrets
+import time
+import unittest
+
+from api import APP, Answer, Api, Socket
+from documents import ASYNCAPI, ELSEWHERE, OPENAPI, REPOSITORY
+from twin import Twin, eventually
+
+# 43 characters behind the app's id; the key of no app.
+SECRET = "A" * 43
+
+UNKNOWN_MESSAGE = "3087bacc-b601-808f-950b-edbf79e06a73"
+
+FUNCTIONS = {"devices": "RegisterFunction", "messages": "SendFunction", "inbox": "InboxFunction"}
+
+
+def starved() -> str:
+    """The template with functions that get no process and have little time, so that API Gateway gives up on them."""
+    text = (REPOSITORY / "template.yaml").read_text(encoding="utf-8")
+    for resource, line in (("Function", "ReservedConcurrentExecutions: 0"), ("Integration", "TimeoutInMillis: 50")):
+        head = rf"(?m)^(  (?:Register|Send|Inbox){resource}:\n(?:    .*\n)*?    Properties:\n)"
+        text, changed = re.subn(head, rf"\g<1>      {line}\n", text)
+        assert changed == len(FUNCTIONS), f"{resource}: {changed}"
+    return text
+
+
+class World:
+    """A twin with an app and a device, an app that cannot be read, and a twin whose functions never come to work."""
+
+    def __init__(self):
+        self.twin = Twin()
+        try:
+            self.starved = Twin(template=starved())
+        except BaseException:
+            self.twin.stop()
+            raise
+        self.api = Api(self.twin)
+        self.breaks_app("broken")
+
+    def stop(self):
+        self.twin.stop()
+        self.starved.stop()
+
+    def breaks_app(self, name: str):
+        """Writes an app into the table whose keys are no list, as no version has ever written one."""
+        table, client = self.twin.outputs["DirectoryTableName"], self.twin.dynamodb()
+        item = client.get_item(TableName=table, Key={"pk": {"S": f"app#{APP}"}, "sk": {"S": "app"}})["Item"]
+        item |= {"pk": {"S": f"app#{name}"}, "id": {"S": name}, "key_hashes": {"S": "none"}}
+        client.put_item(TableName=table, Item=item)
+
+    def moving_device(self, alias: str) -> str:
+        """The native token of a device that is another one's whenever somebody looks again: a write that expects what
+        was read never finds it, as if another request had come in between each time."""
+        device = self.api.register(alias, nativeToken=f"token of {alias}")
+        # `%41` stands for nothing in a user's key: it is read as it is, and would be written as `%2541`.
+        self.change_device(device.id, f"{APP}||%41")
+        return device.id
+
+    def change_device(self, device: str, user: str):
+        """Writes another user into the item of a device."""
+        self.twin.dynamodb().update_item(
+            TableName=self.twin.table("LookupsTable"),
+            Key={"pk": {"S": f"d#{device}"}},
+            UpdateExpression="SET user_key = :user",
+            ExpressionAttributeValues={":user": {"S": user}},
+        )
+
+
+# -- Rows: the name of an answer, and what brings it about -------------------------------------------------------------
+
+ROWS: dict[str, object] = {}
+
+
+def brings(name: str):
+    def note(row):
+        assert name not in ROWS, name
+        ROWS[name] = row
+        return row
+
+    return note
+
+
+def good_body(operation: str, alias: str = "alice"):
+    bodies = {
+        "POST /v1/devices": {"appId": APP, "alias": alias, "platform": "WEB", "nativeToken": f"token of {alias}"},
+        "POST /v1/messages": {"audiences": [alias], "alert": "Hello"},
+    }
+    return bodies.get(operation)
+
+
+def ask(world: World, operation: str, body=None, *, api: Api | None = None, **more) -> Answer:
+    """Asks for an operation, of nothing that is there."""
+    method, template = operation.split(" ", 1)
+    if OPENAPI.is_of_a_device(operation) and "bearer" not in more:
+        more["bearer"] = world.api.register("reader").token()
+    path = template.replace("{deviceId}", "nobody").replace("{messageId}", UNKNOWN_MESSAGE)
+    return (api or world.api).call(method, path, body if body is not None else good_body(operation), **more)
+
+
+def without_a_key(world: World, operation: str) -> Answer:
+    return ask(world, operation, bearer=None)
+
+
+def with_a_wrong_key(world: World, operation: str) -> Answer:
+    return ask(world, operation, bearer=f"td_{APP}.{SECRET}")
+
+
+def of_an_app_that_cannot_be_read(world: World, operation: str) -> Answer:
+    return ask(world, operation, bearer=f"td_broken.{SECRET}")
+
+
+def while_the_store_is_down(world: World, operation: str) -> Answer:
+    with world.twin.fault(fault="server-error", service="dynamodb", contains=["app#outage"]):
+        return ask(world, operation, bearer=f"td_outage.{SECRET}")
+
+
+def while_the_function_fails(world: World, operation: str) -> Answer:
+    function = next(name for part, name in FUNCTIONS.items() if f"/{part}" in operation)
+    with world.twin.fault(fault="fail-invoke", function=function):
+        return ask(world, operation)
+
+
+def while_the_function_has_no_process(world: World, operation: str) -> Answer:
+    return ask(world, operation, api=Api(world.starved))
+
+
+def with_headers_over_the_limit(world: World, operation: str) -> Answer:
+    return ask(world, operation, headers={"X-Filler": "x" * 10_240})
+
+
+def with_a_wrong_token(world: World, operation: str) -> Answer:
+    ask(world, operation, bearer="nonsense")
+    ask(world, operation, bearer=world.twin.key)
+    device, now = world.api.register("reader"), int(time.time())
+    return ask(world, operation, bearer=device.token(iat=now - 120, exp=now - 60))
+
+
+def of_a_device_that_cannot_be_read(world: World, operation: str) -> Answer:
+    device = world.api.register("unreadable")
+    world.change_device(device.id, "none")
+    return ask(world, operation, bearer=device.token())
+
+
+def while_devices_cannot_be_looked_up(world: World, operation: str) -> Answer:
+    device = world.api.register("reader")
+    with world.twin.fault(fault="server-error", service="dynamodb", contains=[f"d#{device.id}"]):
+        return ask(world, operation, bearer=device.token())
+
+
+def with_a_field_too_many(world: World, operation: str) -> Answer:
+    return ask(world, operation, good_body(operation) | {"colour": "red"})
+
+
+def with_no_json(world: World, operation: str) -> Answer:
+    return ask(world, operation, '{"alias":')
+
+
+def too_deep(world: World, operation: str) -> Answer:
+    return ask(world, operation, '{"extra":' + "[" * 64 + "]" * 64 + "}")
+
+
+def over_256_kilobytes(world: World, operation: str) -> Answer:
+    return ask(world, operation, '{"alert":"' + "x" * 262_144 + '"}')
+
+
+def over_6_megabytes(world: World, operation: str) -> Answer:
+    return ask(world, operation, '{"alert":"' + "x" * (7 * 1024 * 1024) + '"}')
+
+
+def of_another_app(world: World, operation: str) -> Answer:
+    return ask(world, operation, good_body(operation) | {"appId": "other"})
+
+
+EVERYWHERE = {
+    "500 gateway": while_the_function_fails,
+    "503 gateway": while_the_function_has_no_process,
+    "default gateway": with_headers_over_the_limit,
+}
+OF_A_BACKEND = {
+    "401 no_app_key": without_a_key,
+    "401 wrong_app_key": with_a_wrong_key,
+    "500 internal": of_an_app_that_cannot_be_read,
+    "503 unavailable": while_the_store_is_down,
+}
+OF_A_DEVICE = {
+    "401 no_token": without_a_key,
+    "401 wrong_token": with_a_wrong_token,
+    "500 internal": of_a_device_that_cannot_be_read,
+    "503 unavailable": while_devices_cannot_be_looked_up,
+}
+WITH_A_BODY = {
+    "400 invalid_fields": with_a_field_too_many,
+    "400 not_json": with_no_json,
+    "400 body_too_deep": too_deep,
+    "403 unknown_app": of_another_app,
+    "413 body_too_large": over_256_kilobytes,
+    "413 gateway": over_6_megabytes,
+}
+OF_ONE = {"404 not_found": ask}
+
+for operation, described in OPENAPI.operations().items():
+    kinds = EVERYWHERE | (OF_A_DEVICE if OPENAPI.is_of_a_device(operation) else OF_A_BACKEND)
+    kinds |= (WITH_A_BODY if "requestBody" in described else {}) | (OF_ONE if "{" in operation else {})
+    for kind, row in kinds.items():
+        ROWS[f"{operation} {kind}"] = functools.partial(row, operation=operation)
+
+
+@brings("POST /v1/devices 201")
+def a_new_device(world: World) -> Answer:
+    body = good_body("POST /v1/devices") | {"nativeToken": secrets.token_hex(8)}
+    return world.api.call("POST", "/v1/devices", body)
+
+
+@brings("POST /v1/devices 200")
+def a_known_device(world: World) -> Answer:
+    body = good_body("POST /v1/devices", "known") | {
+        "tenantCode": "north",
+        "mobile": "+8613800138000",
+        "email": "known@example.com",
+        "tag": "staff",
+        "locale": "zh-CN",
+        "timeZone": "Asia/Shanghai",
+        "clientVersion": "2.4.1",
+    }
+    first = world.api.call("POST", "/v1/devices", body)
+    second = world.api.call("POST", "/v1/devices", body)
+    assert second.value == first.value, "the same keys"
+    return second
+
+
+@brings("POST /v1/devices 409 conflict")
+def registered_by_others_meanwhile(world: World) -> Answer:
+    world.moving_device("mover")
+    return world.api.call("POST", "/v1/devices", good_body("POST /v1/devices", "mover"))
+
+
+@brings("GET /v1/devices/{deviceId} 200")
+def a_device(world: World) -> Answer:
+    device = world.api.register("shown", tenantCode="north", clientVersion="2.4.1")
+    return world.api.call("GET", f"/v1/devices/{device.id}")
+
+
+@brings("DELETE /v1/devices/{deviceId} 204")
+def a_device_that_leaves(world: World) -> Answer:
+    return world.api.call("DELETE", f"/v1/devices/{world.api.register('leaves').id}")
+
+
+@brings("DELETE /v1/devices/{deviceId} 409 conflict")
+def a_device_that_moves_meanwhile(world: World) -> Answer:
+    return world.api.call("DELETE", f"/v1/devices/{world.moving_device('runner')}")
+
+
+@brings("POST /v1/messages 202")
+def a_message_with_everything(world: World) -> Answer:
+    later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
+    body = {
+        "appId": APP,
+        "tenantCode": "north",
+        "platform": "WEB",
+        "audienceType": "ALIAS",
+        "audiences": ["known"],
+        "pushMsgType": "MSG",
+        "msgType": "event",
+        "alert": "Hello",
+        "extra": {"a": [1, None]},
+        "event": "order.paid",
+        "sound": "ping",
+        "badge": 3,
+        "sender": "Shop",
+        "sendDevice": "till",
+        "source": {"platform": "pc", "product": "shop"},
+        "category": "orders",
+        "tag": "vip",
+        "needConfirm": True,
+        "smsMessage": "Hi",
+        "duration": 60,
+        "ttl": 3600,
+        "priority": "high",
+        "collapseKey": "k",
+        "sendAt": later.isoformat(),
+        "persist": True,
+        "fallback": [{"channel": "sms", "after": 0}, {"channel": "email"}],
+    }
+    answer = world.api.call("POST", "/v1/messages", body)
+    assert answer.value["duration"] == 300 and answer.value["downgrades"][0]["field"] == "duration"
+    return answer
+
+
+@brings("POST /v1/messages 422 idempotency_key_reused")
+def another_body_under_the_same_key(world: World) -> Answer:
+    key = {"Idempotency-Key": "used twice"}
+    world.api.send("alice", headers=key)
+    return world.api.call("POST", "/v1/messages", {"audiences": ["bob"], "alert": "Hello"}, headers=key)
+
+
+@brings("GET /v1/messages/{messageId} 200")
+def a_trail(world: World) -> Answer:
+    return world.api.call("GET", f"/v1/messages/{world.api.send('alice', 'bob')}")
+
+
+@brings("DELETE /v1/messages/{messageId} 200")
+def cancelled(world: World) -> Answer:
+    return world.api.call("DELETE", f"/v1/messages/{world.api.send('alice')}")
+
+
+@brings("DELETE /v1/messages/{messageId} 409 already_cancelled")
+def cancelled_twice(world: World) -> Answer:
+    message = world.api.send("alice")
+    world.api.call("DELETE", f"/v1/messages/{message}")
+    return world.api.call("DELETE", f"/v1/messages/{message}")
+
+
+@brings("DELETE /v1/messages/{messageId} 409 message_settled")
+def cancelled_too_late(world: World) -> Answer:
+    message = world.api.send("alice", ttl=1)
+    eventually("it expires", lambda: world.api.trail(message)["recipients"][0]["state"] == "expired")
+    return world.api.call("DELETE", f"/v1/messages/{message}")
+
+
+@brings("GET /v1/inbox 200")
+def a_page_of_the_inbox(world: World) -> Answer:
+    alias = secrets.token_hex(8)
+    device = world.api.register(alias)
+    sent = [world.api.send(alias) for _ in range(3)]
+    eventually("they are in the mailbox", lambda: all("seq" in world.api.trail(it)["recipients"][0] for it in sent))
+    token = device.token()
+    page = world.api.call("GET", "/v1/inbox?limit=2", bearer=token)
+    rest = world.api.call("GET", f"/v1/inbox?limit=100&before={page.value['next']}", bearer=token)
+    messages = page.value["messages"] + rest.value["messages"]
+    assert [message["id"] for message in messages] == sent[::-1] and "next" not in rest.value
+    for message in messages:
+        # What stands in it is a frame of the socket.
+        assert ASYNCAPI.which({"sealed"}, message["frame"])
+        opened = device.open(message["frame"])
+        assert ASYNCAPI.which(ASYNCAPI.opened(), opened) == "message"
+        assert all(opened[name] == message[name] for name in ("id", "epoch", "seq")) and not message["read"]
+    return page
+
+
+@brings("GET /v1/inbox 400 invalid_fields")
+def a_wrong_query(world: World) -> Answer:
+    token, limit = world.api.register("reader").token(), OPENAPI.at("/components/parameters/limit")["schema"]
+    for value in (limit["minimum"], limit["maximum"]):
+        assert world.api.call("GET", f"/v1/inbox?limit={value}", bearer=token).status == 200
+    for value in (limit["minimum"] - 1, limit["maximum"] + 1, "1.5", "many"):
+        assert world.api.call("GET", f"/v1/inbox?limit={value}", bearer=token).status == 400
+    return world.api.call("GET", "/v1/inbox?befor=7-1", bearer=token)
+
+
+@brings("GET /v1/inbox/unread 200")
+def a_count(world: World) -> Answer:
+    return world.api.call("GET", "/v1/inbox/unread", bearer=world.api.register("reader").token())
+
+
+@brings(f"{ELSEWHERE} 404 no_route")
+def nowhere(world: World) -> Answer:
+    return world.api.call("GET", "/v1/nowhere")
+
+
+@brings(f"{ELSEWHERE} 405 method_not_allowed")
+def with_another_method(world: World) -> Answer:
+    return world.api.call("PUT", "/v1/messages", {})
+
+
+# -- What is refused, by the document and by the service ---------------------------------------------------------------
+
+TEXTS = {"appId": 64, "tenantCode": 64, "alert": 24576, "event": 64, "sound": 128, "sender": 128, "sendDevice": 128,
+         "category": 64, "tag": 64, "collapseKey": 64, "smsMessage": 1600}
+MESSAGE, DEVICE = "POST /v1/messages", "POST /v1/devices"
+WRONG = [
+    *((MESSAGE, name, value, name) for name, most in TEXTS.items() for value in ("", " \t", 7, "x" * (most + 1))),
+    (MESSAGE, "audiences", [], "audiences"),
+    (MESSAGE, "audiences", "alice", "audiences"),
+    (MESSAGE, "audiences", [""], "audiences[0]"),
+    (MESSAGE, "audiences", ["x" * 129], "audiences[0]"),
+    (MESSAGE, "audiences", [f"u{n}" for n in range(1001)], "audiences"),
+    (MESSAGE, "audienceType", "TAG", "audienceType"),
+    (MESSAGE, "platform", "TOASTER", "platform"),
+    (MESSAGE, "pushMsgType", "msg", "pushMsgType"),
+    (MESSAGE, "msgType", "smell", "msgType"),
+    (MESSAGE, "priority", "low", "priority"),
+    (MESSAGE, "badge", -1, "badge"),
+    (MESSAGE, "badge", 1.5, "badge"),
+    (MESSAGE, "badge", 100_000, "badge"),
+    (MESSAGE, "ttl", -1, "ttl"),
+    (MESSAGE, "ttl", 2_419_201, "ttl"),
+    (MESSAGE, "duration", -1, "duration"),
+    (MESSAGE, "duration", "300", "duration"),
+    (MESSAGE, "persist", "yes", "persist"),
+    (MESSAGE, "needConfirm", 1, "needConfirm"),
+    (MESSAGE, "sendAt", "tomorrow", "sendAt"),
+    (MESSAGE, "sendAt", 1_795_324_231, "sendAt"),
+    (MESSAGE, "sendAt", "2099-01-01T00:00:00", "sendAt"),
+    (MESSAGE, "source", "shop", "source"),
+    (MESSAGE, "source", {"platform": ""}, "source.platform"),
+    (MESSAGE, "source", {"shop": "x"}, "source.shop"),
+    (MESSAGE, "fallback", [{"channel": "fcm"}], "fallback[0].channel"),
+    (MESSAGE, "fallback", [{}], "fallback[0].channel"),
+    (MESSAGE, "fallback", [{"channel": "sms", "after": 259_201}], "fallback[0].after"),
+    (MESSAGE, "fallback", [{"channel": "sms", "afterwards": 1}], "fallback[0].afterwards"),
+    (MESSAGE, "fallback", [{"channel": "sms"}] * 9, "fallback"),
+    *((DEVICE, name, value, name) for name, most in (
+        ("appId", 64), ("alias", 128), ("nativeToken", 4096), ("tenantCode", 64), ("tag", 64), ("locale", 64),
+        ("timeZone", 64), ("clientVersion", 64),
+    ) for value in ("", "\n", False, "x" * (most + 1))),
+    (DEVICE, "platform", "ALL", "platform"),
+    (DEVICE, "mobile", "13800138000", "mobile"),
+    (DEVICE, "mobile", "+0123456789", "mobile"),
+    (DEVICE, "mobile", "+123456", "mobile"),
+    (DEVICE, "mobile", "+1234567890123456", "mobile"),
+    (DEVICE, "email", "alice", "email"),
+    (DEVICE, "email", "alice@example", "email"),
+    (DEVICE, "email", "a@b@c.cn", "email"),
+    (DEVICE, "email", "A <a@b.cn>", "email"),
+    (DEVICE, "email", "a@c..cn", "email"),
+    (DEVICE, "email", f"{'x' * 245}@example.cn", "email"),
+]
+# Left out of a good body.
+MISSING = [(MESSAGE, "audiences"), (MESSAGE, "alert"), (DEVICE, "appId"), (DEVICE, "alias"), (DEVICE, "platform"),
+           (DEVICE, "nativeToken")]
+
+
+class Http(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World()
+        cls.addClassCleanup(cls.world.stop)
+
+    def test_every_answer_of_the_document_has_a_row(self):
+        self.assertEqual(OPENAPI.answers() - set(ROWS), set(), "documented, and never seen")
+        self.assertEqual(set(ROWS) - OPENAPI.answers(), set(), "seen, and not documented")
+
+    def test_a_repeated_send_says_so(self):
+        key, body = {"Idempotency-Key": "a" * 255}, {"audiences": ["alice"], "alert": "Hello"}
+        first, second = (self.world.api.call("POST", "/v1/messages", body, headers=key) for _ in range(2))
+        self.assertEqual(first.value, second.value)
+        told = [answer.headers.get("idempotency-replay") for answer in (first, second)]
+        self.assertEqual(told, [None, "true"])
+
+    def test_a_bad_idempotency_key_is_refused_by_the_document_too(self):
+        schema = OPENAPI.at("/components/parameters/idempotencyKey")["schema"]
+        for key, accepted in (("k", True), ("k" * 255, True), ("k" * 256, False), ("kö", False)):
+            with self.subTest(key):
+                header = {"Idempotency-Key": key.encode()}
+                answer = self.world.api.call("POST", "/v1/messages", good_body(MESSAGE), headers=header)
+                self.assertEqual(answer.status == 202, accepted)
+                self.assertEqual(OPENAPI.errors(schema, key) == [], accepted)
+
+    def test_what_the_service_refuses_the_document_refuses_too(self):
+        for operation, field, value, named in WRONG:
+            with self.subTest(operation, field=field, value=str(value)[:40]):
+                self.refused(operation, good_body(operation) | {field: value}, named)
+        for operation, field in MISSING:
+            with self.subTest(operation, missing=field):
+                body = good_body(operation)
+                del body[field]
+                self.refused(operation, body, field)
+
+    def refused(self, operation: str, body: dict, field: str):
+        answer = ask(self.world, operation, body)
+        self.assertEqual((answer.status, answer.value["code"]), (400, "invalid_fields"))
+        self.assertIn(field, [error["field"] for error in answer.value["errors"]])
+        self.assertNotEqual(OPENAPI.request_errors(operation, body), [], f"the document allows {body}")
+
+    def test_every_field_of_every_answer_is_seen(self):
+        for row in ("POST /v1/devices 201", "GET /v1/devices/{deviceId} 200", "POST /v1/messages 202",
+                    "DELETE /v1/messages/{messageId} 200", "GET /v1/inbox 200", "GET /v1/inbox/unread 200"):
+            ROWS[row](self.world)
+        api = self.world.api
+        # Nobody can be reached by this chain: both steps are passed over.
+        chain = api.send("nobody", fallback=[{"channel": "sms"}, {"channel": "email", "after": 0}])
+        eventually("the chain ends", lambda: api.trail(chain)["recipients"][0]["state"] == "suppressed")
+        later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
+        message = api.send("alice", sendAt=later.isoformat(), needConfirm=True, duration=1)
+        api.call("DELETE", f"/v1/messages/{message}")
+        api.trail(message)
+        with Socket(api.register("connected")) as socket:
+            message = api.send("connected")
+            socket.expect("message")
+            api.trail(message)
+        self.assertEqual(OPENAPI.fields_of_answers() - api.fields, set())
+
+
+def slug(name: str) -> str:
+    return re.sub(r"\W+", "_", name).strip("_").lower()
+
+
+def test_of(name: str, row):
+    def test(self):
+        self.assertEqual(row(self.world).name, name)
+
+    test.__doc__ = name
+    return test
+
+
+for name, row in ROWS.items():
+    setattr(Http, f"test_{slug(name)}", test_of(name, row))
+
+if __name__ == "__main__":
+    unittest.main()

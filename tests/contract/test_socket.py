@@ -1,0 +1,321 @@
+"""Everything that asyncapi.yaml has, said and received on real sockets at the local twin.
+
+Each row brings about one thing that can be received. What is documented and has no row fails, and so does what comes
+and is not documented, wherever it turns up.
+"""
+
+import secrets
+import time
+import unittest
+
+from api import Api, Device, Refused, Socket
+from documents import ASYNCAPI
+from twin import DEADLINE, Twin
+
+# What the service says to frames that API Gateway lets nobody send: it ends the connection at them, which is seen here.
+# tests/twin/contract.rs brings both about, behind a gateway that lets them pass.
+BEHIND_THE_GATEWAY = {"error binary_frame", "error body_too_large"}
+
+# The shortest life that a connection may be given, in seconds.
+LIFE = 10
+
+
+class World:
+    """A twin, and an API that has seen nothing yet."""
+
+    def __init__(self, twin: Twin):
+        self.twin, self.api = twin, Api(twin)
+
+    def online(self, **registration) -> Socket:
+        """A device of a new user, connected."""
+        return Socket(self.api.register(secrets.token_hex(8), **registration))
+
+    def with_a_message(self) -> tuple[Socket, dict]:
+        """A device that has received a message, and the message."""
+        alias = secrets.token_hex(8)
+        socket = Socket(self.api.register(alias))
+        self.api.send(alias)
+        return socket, socket.expect("message")
+
+
+def place(message: dict) -> dict:
+    return {"epoch": message["epoch"], "seq": message["seq"]}
+
+
+def documented() -> set[str]:
+    """Everything that a device can receive: frames, errors by their code, upgrades, ends."""
+    frames = (ASYNCAPI.opened() | ASYNCAPI.in_clear() | {"sealed"}) - {"error"}
+    errors = {f"error {code}" for code in ASYNCAPI.codes()}
+    upgrades = {f"upgrade {status}" for status in ASYNCAPI.upgrade}
+    return (frames | errors | upgrades | {f"close {code}" for code in ASYNCAPI.close}) - BEHIND_THE_GATEWAY
+
+
+# -- Rows: what is received, and what brings it about ------------------------------------------------------------------
+
+ROWS: dict[str, object] = {}
+
+
+def brings(name: str):
+    def note(row):
+        assert name not in ROWS, name
+        ROWS[name] = row
+        return row
+
+    return note
+
+
+@brings("upgrade 101")
+def welcome(world: World):
+    with world.online():
+        pass
+    # The token in the URL, without a subprotocol.
+    device = world.api.register("alice")
+    with Socket(device, beside=False, query=f"&token={device.token()}"):
+        pass
+
+
+@brings("upgrade 401")
+def without_a_good_token(world: World):
+    device = world.api.register("alice")
+    used, now = device.token(), int(time.time())
+    with Socket(device, token=used):
+        pass
+    for token in (None, used, "nonsense", device.token(iat=now - 120, exp=now - 60), device.token(aud="tidings")[:-2]):
+        refused(device, 401, token=token)
+
+
+@brings("upgrade 403")
+def with_the_token_of_another_device(world: World):
+    refused(world.api.register("alice"), 403, token=world.api.register("bob").token())
+
+
+@brings("upgrade 500")
+def while_connect_fails(world: World):
+    device = world.api.register("alice")
+    with world.twin.fault(fault="fail-invoke", function="ConnectFunction"):
+        refused(device, 500)
+
+
+def refused(device: Device, status: int, **more):
+    try:
+        Socket(device, **more)
+    except Refused as refused:
+        assert refused.status == status, f"{refused}, not {status}: {more}"
+    else:
+        raise AssertionError(f"welcome: {more}")
+
+
+@brings("message")
+def a_message_with_everything(world: World):
+    alias = secrets.token_hex(8)
+    with Socket(world.api.register(alias)) as socket:
+        content = {
+            "pushMsgType": "CMD",
+            "msgType": "event",
+            "alert": "Hello",
+            "extra": {"a": [1, None]},
+            "event": "order.paid",
+            "sound": "ping",
+            "badge": 3,
+            "sender": "Shop",
+            "sendDevice": "till",
+            "source": {"platform": "pc", "product": "shop"},
+            "category": "orders",
+            "tag": "vip",
+            "needConfirm": True,
+        }
+        world.api.send(alias, **content)
+        message = socket.expect("message")
+        assert {name: message[name] for name in content} == content
+        assert message["fromUserName"] == "Shop" and message["toUserName"] == alias and message["seq"] == 1
+        world.api.send(alias, persist=False)
+        assert "seq" not in socket.expect("message"), "it is not kept"
+
+
+@brings("sealed")
+def a_sealed_frame(world: World):
+    with world.online() as socket:
+        socket.say(action="ping")
+        socket.expect("pong")
+
+
+@brings("pong")
+def a_ping(world: World):
+    socket, message = world.with_a_message()
+    with socket:
+        socket.say(action="ping")
+        pong = socket.expect("pong")
+        assert place(pong) == place(message) and abs(pong["serverTime"] - time.time()) < DEADLINE
+
+
+@brings("synced")
+def a_replay(world: World):
+    socket, message = world.with_a_message()
+    with socket:
+        socket.say(action="state", state="foreground")
+        socket.say(action="state", state="background")
+        socket.say(action="sync", epoch=0, seq=0)
+        assert socket.expect("message") == message
+        assert socket.expect("synced")["posted"] == [1]
+        socket.say(action="read", id=message["id"], **place(message))
+        socket.say(action="ack", id=message["id"], **place(message))
+        socket.say(action="read", **place(message))
+        socket.say(action="ack", **place(message))
+        # Behind the last receipt: none of them was answered.
+        socket.say(action="sync")
+        synced = socket.expect("synced")
+        assert place(synced) == place(message) and synced["posted"] == [] and synced["recovered"]
+
+
+@brings("reconnect")
+def in_the_last_part_of_its_life(world: World):
+    with world.online() as socket:
+        socket.say(action="ping")
+        # The service says when to ask again, so that the device asks in time.
+        time.sleep(socket.expect("pong")["nextPing"])
+        socket.say(action="ping")
+        socket.expect("reconnect")
+
+
+@brings("close 1001")
+def at_the_end_of_its_life(world: World):
+    with world.online() as socket:
+        assert socket.end() == 1001
+
+
+@brings("close 1003")
+def after_a_binary_frame(world: World):
+    with world.online() as socket:
+        socket.socket.send(b"\x01\x02\x03")
+        assert socket.end() == 1003
+
+
+@brings("close 1009")
+def after_a_frame_that_is_too_large(world: World):
+    with world.online() as socket:
+        socket.socket.send("x" * (32 * 1024 + 1))
+        assert socket.end() == 1009
+
+
+@brings("unknownConnection")
+def after_the_device_was_unregistered(world: World):
+    socket = world.online()
+    with socket:
+        world.api.call("DELETE", f"/v1/devices/{socket.device.id}")
+        for action in ({"action": "ping"}, {"action": "sync"}, {"action": "state", "state": "foreground"}):
+            socket.say(**action)
+            socket.expect("unknownConnection")
+
+
+@brings("gatewayError")
+def while_a_function_fails(world: World):
+    with world.online() as socket, world.twin.fault(fault="fail-invoke", function="HeartbeatFunction"):
+        socket.say(action="ping")
+        socket.expect("gatewayError")
+
+
+def error(world: World, code: str, *wrong: str):
+    with world.online() as socket:
+        for text in wrong:
+            socket.say_wrong(text)
+            came = socket.expect("error")
+            assert came["code"] == code, f"{text[:100]}: {came}"
+
+
+@brings("error unknown_action")
+def unknown_action(world: World):
+    error(world, "unknown_action", "{}", '{"action": "dance"}', '{"action": 7}', '{"action": ["ping"]}')
+
+
+@brings("error not_json")
+def not_json(world: World):
+    error(world, "not_json", "hello", "[]", '{"action": "ping"', '"ping"')
+
+
+@brings("error body_too_deep")
+def too_deep(world: World):
+    error(world, "body_too_deep", '{"action": "ping", "x": ' + "[" * 64 + "]" * 64 + "}")
+
+
+@brings("error invalid_fields")
+def invalid_fields(world: World):
+    error(
+        world,
+        "invalid_fields",
+        '{"action": "ping", "x": 1}',
+        '{"action": "sync", "epoch": 1}',
+        '{"action": "sync", "seq": 1}',
+        '{"action": "sync", "epoch": 1, "seq": -1}',
+        '{"action": "sync", "epoch": "1", "seq": 1}',
+        '{"action": "sync", "cursor": 1}',
+        '{"action": "ack"}',
+        '{"action": "ack", "id": "x"}',
+        '{"action": "ack", "id": null, "epoch": 1, "seq": 1}',
+        '{"action": "ack", "id": "", "epoch": 1, "seq": 1}',
+        '{"action": "ack", "id": "' + "x" * 65 + '", "epoch": 1, "seq": 1}',
+        '{"action": "ack", "epoch": 1, "seq": 1.5}',
+        '{"action": "read", "epoch": 1}',
+        '{"action": "read", "seq": 1}',
+        '{"action": "state"}',
+        '{"action": "state", "state": "asleep"}',
+        '{"action": "state", "state": "foreground", "since": 1}',
+    )
+
+
+@brings("error unknown_message")
+def unknown_message(world: World):
+    receipt(world, "unknown_message", id="none")
+
+
+@brings("error unknown_epoch")
+def unknown_epoch(world: World):
+    receipt(world, "unknown_epoch", epoch=1)
+
+
+@brings("error future_seq")
+def future_seq(world: World):
+    receipt(world, "future_seq", seq=99)
+
+
+def receipt(world: World, code: str, **change):
+    socket, message = world.with_a_message()
+    with socket:
+        for action in ("ack", "read"):
+            socket.say(action=action, **(place(message) | change))
+            assert socket.expect("error")["code"] == code
+
+
+class OverTheSocket(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.twin = Twin("--life", str(LIFE))
+        cls.addClassCleanup(cls.twin.stop)
+
+    def test_everything_of_the_document_has_a_row(self):
+        self.assertEqual(documented() - set(ROWS), set(), "documented, and never seen")
+        self.assertEqual(set(ROWS) - documented(), set(), "seen, and not documented")
+
+    def test_every_action_and_every_field_is_seen(self):
+        world = World(self.twin)
+        for name in ("message", "synced", "pong", "reconnect", "unknownConnection", "gatewayError", "error future_seq"):
+            ROWS[name](world)
+        self.assertEqual(ASYNCAPI.said() - world.api.seen, set())
+        named = set().union(*(ASYNCAPI.named_fields(ASYNCAPI.schema(name)) for name in ASYNCAPI.messages))
+        self.assertEqual(named - world.api.fields, set())
+
+
+def test_of(name: str, row):
+    def test(self):
+        world = World(self.twin)
+        row(world)
+        self.assertIn(name, world.api.seen)
+
+    test.__doc__ = name
+    return test
+
+
+for name, row in ROWS.items():
+    setattr(OverTheSocket, "test_" + name.replace(" ", "_").lower(), test_of(name, row))
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,249 @@
+//! The console's listener: the page and its origin, and what it tells of users and messages. What the page does with it is
+//! tested in a browser, in `tests/console`.
+
+use http::{Method, header};
+use serde_json::{Value, json};
+use tidings_wire::{Timestamp, trail::State};
+
+use crate::world::{Answer, World, eventually};
+
+async fn world() -> World {
+    World::with(|options| options.console_port = Some(0)).await
+}
+
+impl World {
+    /// Asks the console's listener.
+    async fn page(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.request(method, &format!("{}{path}", self.twin.console_url().unwrap()), headers, body).await
+    }
+
+    async fn told(&self, path: &str) -> Value {
+        self.control(Method::GET, path, None).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_has_one_origin_and_knows_the_app_that_was_introduced() {
+    let world = world().await;
+    let get = async |path: &str| world.page(Method::GET, path, &[], &Value::Null).await;
+    assert_eq!(get("/config.json").await.json()["appKey"], Value::Null);
+    world.twin.introduce(world.key.app_id(), world.key.expose());
+    let config = get("/config.json").await;
+    let told = json!({
+        "apiUrl": "", "socketUrl": world.twin.socket_url(), "appId": "demo", "appKey": world.key.expose(), "twin": true,
+    });
+    assert_eq!((config.json(), &config.headers[header::CACHE_CONTROL]), (told, &"no-store".parse().unwrap()));
+
+    for (path, kind) in [
+        ("/", "text/html"),
+        ("/app.js", "text/javascript"),
+        ("/panels/send.js", "text/javascript"),
+        ("/openapi.yaml", "text/plain"),
+    ] {
+        let file = get(path).await;
+        assert_eq!(file.status, 200, "{path}");
+        assert!(file.headers[header::CONTENT_TYPE].to_str().unwrap().starts_with(kind), "{path}");
+        assert!(file.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap().starts_with("default-src 'none'; "));
+        assert_eq!(file.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+    }
+    // Everything else is the two APIs', in their own words.
+    assert_eq!(get("/_tidings/queues").await.json().as_array().unwrap().len(), 8);
+    assert_eq!(get("/nothing").await.json()["code"], "no_route");
+    let body = json!({"audiences": ["alice"]});
+    assert_eq!(world.page(Method::POST, "/v1/messages", &[], &body).await.json()["code"], "no_app_key");
+    let bearer = format!("Bearer {}", world.key.expose());
+    let refused = world.page(Method::POST, "/v1/messages", &[("authorization", &bearer)], &body).await;
+    assert_eq!(refused.json()["errors"][0]["field"], "alert");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_pages_ask_in_vain() {
+    let world = world().await;
+    let own = world.twin.console_url().unwrap().to_owned();
+    let port = own.rsplit(':').next().unwrap();
+    let rebound = format!("evil.example:{port}");
+    let fire = async |headers: &[(&str, &str)]| {
+        world.page(Method::POST, "/_tidings/schedules/fire", headers, &Value::Null).await.status.as_u16()
+    };
+    assert_eq!(fire(&[]).await, 200, "no page at all: curl");
+    assert_eq!(fire(&[("origin", &own)]).await, 200);
+    assert_eq!(fire(&[("origin", "http://evil.example")]).await, 403);
+    assert_eq!(fire(&[("origin", "http://127.0.0.1:1")]).await, 403, "another server on this machine");
+    assert_eq!(fire(&[("origin", "null")]).await, 403);
+    assert_eq!(fire(&[("host", &rebound), ("origin", &format!("http://{rebound}"))]).await, 403);
+    for path in ["/config.json", "/", "/_tidings/outbox", "/v1/devices/x"] {
+        assert_eq!(world.page(Method::GET, path, &[("host", &rebound)], &Value::Null).await.status, 403, "{path}");
+        // Another origin's page may ask, but its browser does not let it read the answer.
+        let answer = world.page(Method::GET, path, &[("origin", "http://evil.example")], &Value::Null).await;
+        assert!(!answer.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), "{path}: {answer:?}");
+        assert_eq!(answer.headers["cross-origin-resource-policy"], "same-origin", "{path}");
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_told_newest_first_as_the_service_tells_them() {
+    let world = World::start().await;
+    let mut alice = world.online("alice", "a").await;
+    let first = world.send(&["alice"], "first").await;
+    let message = alice.message().await;
+    alice.ack(&message).await;
+    world.until(&first, State::Confirmed).await;
+    let many: Vec<String> = (0..30).map(|n| format!("user-{n}")).collect();
+    let names: Vec<&str> = many.iter().map(String::as_str).collect();
+    let second = world.send(&names, "second").await;
+    eventually("it is stored for all", async || {
+        world.trail(&second).await.recipients.iter().all(|recipient| recipient.state == State::Pending)
+    })
+    .await;
+    let third = world.send_with(&["bob"], "third", |request| request.send_at = Some(after(3_600))).await;
+
+    let page = world.told("/_tidings/messages").await;
+    let of = |page: &Value, what: &str| -> Vec<Value> {
+        page["messages"].as_array().unwrap().iter().map(|message| message[what].clone()).collect()
+    };
+    assert_eq!(of(&page, "requestId"), [third.as_str(), second.as_str(), first.as_str()]);
+    assert_eq!(of(&page, "alert"), ["third", "second", "first"]);
+    assert_eq!(of(&page, "recipientCount"), [1, 30, 1]);
+    assert_eq!(of(&page, "states"), [json!({"scheduled": 1}), json!({"pending": 30}), json!({"confirmed": 1})]);
+    assert_eq!(of(&page, "priority"), ["high", "normal", "high"]);
+    assert_eq!((page["total"].as_u64(), page.get("next")), (Some(3), None));
+    let counts = page["perSecond"]["counts"].as_array().unwrap();
+    assert_eq!((counts.len(), counts.iter().filter_map(Value::as_u64).sum::<u64>()), (120, 3));
+    // A list tells some of the recipients, a message all of them.
+    assert_eq!(page["messages"][1]["recipients"].as_array().unwrap().len(), 20);
+    for id in [&first, &second, &third] {
+        let told = world.told(&format!("/_tidings/messages/{id}")).await;
+        let trail = serde_json::to_value(world.trail(id).await).unwrap();
+        for (name, value) in trail.as_object().unwrap() {
+            assert_eq!(&told[name], value, "{name} of {id}");
+        }
+    }
+
+    // Page by page it is the same.
+    let mut place = String::new();
+    let mut paged = Vec::new();
+    loop {
+        let page = world.told(&format!("/_tidings/messages?limit=1{place}")).await;
+        paged.extend(of(&page, "requestId"));
+        let Some(next) = page["next"].as_str() else { break };
+        place = format!("&before={next}");
+    }
+    assert_eq!(paged, of(&page, "requestId"));
+    for unknown in ["no-id", "0193a2b4-6c7d-7e8f-9a0b-1c2d3e4f5061"] {
+        let url = format!("{}/_tidings/messages/{unknown}", world.twin.aws_url());
+        assert_eq!(world.request(Method::GET, &url, &[], "").await.status, 404, "{unknown}");
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_are_told_with_their_devices_and_connections() {
+    let world = World::start().await;
+    let mut registration = World::registration("alice", "a");
+    registration.mobile = Some("+8613800138000".to_owned());
+    world.backend().register(&registration).await.unwrap();
+    let mut alice = world.online("alice", "a").await;
+    let away = world.device("alice", "b").await;
+    // Somebody who has a mailbox and no device, and nobody else between the two.
+    let id = world.send(&["carol", "alice"], "hello").await;
+    let message = alice.message().await;
+    alice.ack(&message).await;
+    eventually("it is in both mailboxes", async || {
+        world.trail(&id).await.recipients.iter().all(|recipient| recipient.position.is_some())
+    })
+    .await;
+
+    let page = world.told("/_tidings/devices").await;
+    assert_eq!(page.get("next"), None);
+    let [user, carol] = page["users"].as_array().unwrap().as_slice() else { panic!("{page}") };
+    assert_eq!((&user["appId"], &user["alias"], &user["head"]["seq"]), (&json!("demo"), &json!("alice"), &json!(1)));
+    assert_eq!(user["profile"], json!({"mobile": "+8613800138000"}));
+    assert_eq!((&carol["alias"], &carol["devices"], &carol["head"]["seq"]), (&json!("carol"), &json!([]), &json!(1)));
+    let devices = user["devices"].as_array().unwrap();
+    assert_eq!(devices.len(), 2);
+    for device in devices {
+        let connections = device["connections"].as_array().unwrap();
+        let expected = usize::from(device["id"] == alice.identity.id());
+        assert_eq!(connections.len(), expected, "{device}");
+        assert!(expected == 1 || device["id"] == away.id());
+    }
+
+    let first = world.told("/_tidings/devices?limit=1").await;
+    assert_eq!(first["users"].as_array().unwrap(), std::slice::from_ref(user));
+    let next = first["next"].as_str().unwrap().replace('|', "%7C");
+    let second = world.told(&format!("/_tidings/devices?limit=1&after={next}")).await;
+    assert_eq!(
+        (second["users"].as_array().unwrap().as_slice(), second.get("next")),
+        ([carol.clone()].as_slice(), None)
+    );
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_look_changes_nothing_and_costs_nobody_anything() {
+    let world = World::start().await;
+    world.set_event_source("DeliverFunction", false).await;
+    let id = world.send(&["alice"], "waits").await;
+    eventually("it waits", async || world.waiting("DeliverQueue").await[0] == 1).await;
+    let (items, traces) = (world.items().await, world.told("/_tidings/traces").await);
+    let queue = &world.twin.template().queues.iter().find(|queue| queue.logical_id == "DeliverQueue").unwrap().name;
+    let waiting = world.told(&format!("/_tidings/queues/{queue}/messages")).await;
+    assert_eq!(waiting.as_array().unwrap().len(), 1);
+    assert!(waiting[0]["body"].as_str().unwrap().contains(&id) && waiting[0]["receives"] == 0, "{waiting}");
+    assert!(waiting[0]["sentAt"].as_i64().unwrap() > Timestamp::now().0 - 60_000, "{waiting}");
+    for path in ["messages", "devices", "schedules", "faults/kinds", "outbox?limit=1", &format!("messages/{id}")] {
+        world.told(&format!("/_tidings/{path}")).await;
+    }
+    assert_eq!(world.waiting("DeliverQueue").await, [1, 0, 0]);
+    assert_eq!((world.items().await, world.told("/_tidings/traces").await), (items, traces));
+
+    let dead_letters = world.told("/_tidings/queues").await;
+    let of = |queue: &Value| Some((queue["name"].as_str()?.to_owned(), queue["deadLetterQueue"].as_str()?.to_owned()));
+    let led: Vec<_> = dead_letters.as_array().unwrap().iter().filter_map(of).collect();
+    assert_eq!(led.len(), 4, "every queue has dead letters, and no dead letters have");
+    assert!(led.contains(&(queue.clone(), queue.replace("Queue", "DeadLetters"))), "{led:?}");
+    let schedules = world.told("/_tidings/schedules").await;
+    assert_eq!((&schedules[0]["function"], &schedules[0]["enabled"]), (&json!("TimerFunction"), &json!(true)));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_of_the_outbox_come_last() {
+    let world = World::start().await;
+    let mut registration = World::registration("alice", "a");
+    registration.mobile = Some("+8613800138000".to_owned());
+    world.backend().register(&registration).await.unwrap();
+    for text in ["one", "two", "three"] {
+        let id = world.send_with(&["alice"], text, |request| request.sms_message = Some(text.to_owned())).await;
+        world.until(&id, State::FallbackDelivered).await;
+    }
+    let texts = async |query: &str| {
+        let items = world.told(&format!("/_tidings/outbox{query}")).await;
+        items.as_array().unwrap().iter().map(|item| item["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(texts("?limit=2").await, ["two", "three"]);
+    assert_eq!(texts("?after=1&limit=1").await, ["three"]);
+    assert_eq!(texts("?limit=9").await, ["one", "two", "three"]);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_without_tidings_tables_has_no_records() {
+    let world = World::changed(&[("TIDINGS_LOOKUPS_TABLE:", "ANOTHER_TABLE:")]).await;
+    for path in ["messages", "messages/0193a2b4-6c7d-7e8f-9a0b-1c2d3e4f5061", "devices"] {
+        let answer = world.request(Method::GET, &format!("{}/_tidings/{path}", world.twin.aws_url()), &[], "").await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json()["message"]),
+            (404, &json!("the template has none of Tidings' tables"))
+        );
+    }
+    assert!(!world.told("/_tidings/queues").await.as_array().unwrap().is_empty());
+    world.end().await;
+}
+
+fn after(seconds: u64) -> Timestamp {
+    Timestamp::now().plus_seconds(seconds)
+}
