@@ -71,11 +71,13 @@ test("every message is shown once and in order, whatever happens", async (t) => 
     until(async () => sent >= Math.min(place, MESSAGES), `sending no. ${place}`, 60);
 
   let second: Page | undefined;
-  const rounds = 12;
+  const rounds = 15;
   for (let round = 1; round <= rounds; round += 1) {
     await reached((round * MESSAGES) / (rounds + 1));
-    switch (round % 4) {
+    switch (round % 5) {
       case 1:
+      case 4:
+        // The second time, another tab shows what comes meanwhile.
         await checkErrors(page);
         await page.reload();
         counts.reloads += 1;
