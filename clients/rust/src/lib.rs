@@ -17,7 +17,7 @@
 //! }))?;
 //! let registered = backend.register(&registration).await?;
 //!
-//! let (_device, mut events) = Device::open(Identity::from_answer(&registered)?, Options::new("ws://127.0.0.1:7401/local"));
+//! let (_device, mut events) = Device::open(Identity::from_answer(&registered)?, Options::new("ws://127.0.0.1:7401/prod"));
 //!
 //! let hello = SendRequest {
 //!     audiences: vec!["alice".to_owned()],
