@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tidings_domain::{Entry, MessageId, Timestamp, UserKey, UserView, trail};
+use tidings_domain::{MessageId, Timestamp, UserKey, UserView};
 use tidings_runtime::config;
 use tidings_store::{Messages, StoreError, Users};
 use tidings_wire::action::Position;
@@ -212,42 +212,22 @@ impl Records {
     pub async fn message(&self, id: &MessageId) -> Result<Option<MessageRecord>, RecordsError> {
         let now = Timestamp::now();
         let Some(stored) = self.messages.get(id, now).await? else { return Ok(None) };
-        // As `send` tells it: entries of an earlier message under the same id are another story.
-        let begins = stored.send_at.unwrap_or(stored.accepted);
-        let entries = self.users.entries_of(id).await?.into_iter();
-        let entries: HashMap<String, Entry> =
-            entries.filter(|(_, entry)| entry.accepted == begins).map(|(user, entry)| (user.alias, entry)).collect();
-        let about = trail::About {
-            accepted: stored.accepted,
-            send_at: stored.send_at,
-            deadline: stored.deadline,
-            cancelled: stored.cancelled,
-            begun: stored.begun,
-        };
-        let told = |alias: &String| trail::recipient(alias, entries.get(alias), &about, now);
-        let recipients: Vec<_> = stored.aliases.iter().map(told).collect();
+        let entries = self.users.entries_of(&stored).await?;
+        let trail = stored.trail(&entries, now);
         let mut states = BTreeMap::new();
-        for recipient in &recipients {
+        for recipient in &trail.recipients {
             *states.entry(recipient.state.as_str()).or_default() += 1;
         }
-        let content = entries.values().next().map(|entry| &entry.content);
+        let content = entries.first().map(|(_, entry)| &entry.content);
         let content = content.or(stored.message.as_ref().map(|message| &message.content));
         Ok(Some(MessageRecord {
             app_id: stored.app.to_string(),
             tenant_code: stored.tenant,
             alert: content.and_then(|content| content.alert.clone()),
             priority: stored.priority,
-            recipient_count: recipients.len(),
+            recipient_count: trail.recipients.len(),
             states,
-            trail: Trail {
-                request_id: id.to_string(),
-                accepted_at: stored.accepted,
-                send_at: stored.send_at,
-                expires_at: stored.deadline,
-                cancelled_at: stored.cancelled,
-                downgrades: stored.downgrades,
-                recipients,
-            },
+            trail,
         }))
     }
 

@@ -9,7 +9,7 @@ use tidings_domain::{
 };
 
 use crate::{
-    StoreError, Users,
+    StoreError, Stored, Users,
     error::took_place,
     item::{self, ClosedItem, ConnectionItem, DeviceItem, EntryItem, Item, ProfileItem, RedeliveredItem},
     keys,
@@ -171,11 +171,12 @@ impl Users {
         Ok(key.and_then(|key| key.get(keys::SK)?.as_s().ok().and_then(|sk| keys::position(sk))))
     }
 
-    /// Every mailbox entry of a message, with its user: the index gives the keys, a consistent read the entries.
+    /// Every mailbox entry of a message, with its user: the index gives the keys, a consistent read the entries. An
+    /// idempotency key that was forgotten and used again has given its id to two messages; those of the other one are left out.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn entries_of(&self, id: &MessageId) -> Result<Vec<(UserKey, Entry)>, StoreError> {
+    pub async fn entries_of(&self, stored: &Stored) -> Result<Vec<(UserKey, Entry)>, StoreError> {
         const OPERATION: &str = "read trail";
         let mut keys_found = Vec::new();
         let mut items = self
@@ -184,7 +185,7 @@ impl Users {
             .table_name(&self.table)
             .index_name(keys::BY_MESSAGE)
             .key_condition_expression("message = :id")
-            .expression_attribute_values(":id", keys::text(id.as_str()))
+            .expression_attribute_values(":id", keys::text(stored.id.as_str()))
             .into_paginator()
             .items()
             .send();
@@ -197,7 +198,10 @@ impl Users {
         for batch in keys_found.chunks(BATCH_KEYS) {
             for item in self.get_all(OPERATION, batch.to_vec()).await? {
                 let item = item::read::<EntryItem>(OPERATION, item)?;
-                entries.push((item::user(OPERATION, &item.pk)?, item.entry()?));
+                let (user, entry) = (item::user(OPERATION, &item.pk)?, item.entry()?);
+                if entry.accepted == stored.send_at.unwrap_or(stored.accepted) {
+                    entries.push((user, entry));
+                }
             }
         }
         Ok(entries)

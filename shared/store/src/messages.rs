@@ -1,10 +1,20 @@
 //! One record per send. It is the idempotency record too: an idempotency key gives the message its id, so that writing the
 //! record is the check.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::{Deserialize, Serialize};
-use tidings_domain::{AppId, Message, MessageId, Timestamp, mailbox::RETENTION_SECONDS, message::Audience};
-use tidings_wire::send::{Downgrade, Priority};
+use tidings_domain::{
+    AppId, Entry, Message, MessageId, Timestamp, UserKey,
+    mailbox::RETENTION_SECONDS,
+    message::Audience,
+    trail::{self, About},
+};
+use tidings_wire::{
+    Trail,
+    send::{Downgrade, Priority},
+};
 
 use crate::{StoreError, error::took_place, item, item::Item, keys};
 
@@ -48,6 +58,31 @@ pub struct Stored {
     pub message: Option<Message>,
     /// What took effect differently from what the request said.
     pub downgrades: Vec<Downgrade>,
+}
+
+impl Stored {
+    /// What has become of the message, given its entries.
+    #[must_use]
+    pub fn trail(&self, entries: &[(UserKey, Entry)], now: Timestamp) -> Trail {
+        let entries: HashMap<&str, &Entry> = entries.iter().map(|(user, entry)| (user.alias.as_str(), entry)).collect();
+        let about = About {
+            accepted: self.accepted,
+            send_at: self.send_at,
+            deadline: self.deadline,
+            cancelled: self.cancelled,
+            begun: self.begun,
+        };
+        let told = |alias: &String| trail::recipient(alias, entries.get(alias.as_str()).copied(), &about, now);
+        Trail {
+            request_id: self.id.to_string(),
+            accepted_at: self.accepted,
+            send_at: self.send_at,
+            expires_at: self.deadline,
+            cancelled_at: self.cancelled,
+            downgrades: self.downgrades.clone(),
+            recipients: self.aliases.iter().map(told).collect(),
+        }
+    }
 }
 
 /// What became of cancelling a message: its record.
