@@ -7,6 +7,13 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { minify } from "terser";
 
+// Properties of the client's own objects, which nobody else sees: not the app, the wire, or a store. They get short names.
+const INTERNAL = [
+  ...["ackAgain", "acked", "acknowledged", "anew", "appState", "arrivedBefore", "awaitsReplay", "confirmed", "doubt"],
+  ...["due", "giveUp", "listens", "pinged", "received", "receipt", "renew", "repeat", "repeats", "replay"],
+  ...["replayOverdue", "rolledOver", "rollover", "summedUp", "takeUnsaid"],
+];
+
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
 rmSync(at("dist"), { recursive: true, force: true });
@@ -16,7 +23,8 @@ for (const [name, entry] of Object.entries(bundles)) {
   const options = { bundle: true, format: "esm", target: "es2022", platform: "neutral", write: false };
   const { outputFiles } = await build({ entryPoints: [at(entry)], ...options });
   // Terser's output is 300 bytes smaller than what esbuild makes of it by itself, gzipped.
-  const { code } = await minify(outputFiles[0].text, { module: true, ecma: 2020, compress: { passes: 3 } });
+  const mangle = { properties: { regex: new RegExp(`^(${INTERNAL.join("|")})$`) } };
+  const { code } = await minify(outputFiles[0].text, { module: true, ecma: 2020, compress: { passes: 3 }, mangle });
   writeFileSync(at(`dist/${name}`), `${code}\n`);
 }
 const tsc = at("node_modules/typescript/bin/tsc");

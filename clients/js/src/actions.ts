@@ -11,14 +11,10 @@ export interface Receipt extends Position {
 /** What a device says on its socket. */
 export type Action =
   | { readonly action: "ping" }
+  /** Asks for what came after a place; without one, after the place that the service keeps for this device. */
   | ({ readonly action: "sync" } & Partial<Position>)
   | ({ readonly action: "ack" | "read" } & Receipt)
   | { readonly action: "state"; readonly state: AppState };
-
-/** Asks for what came after a place; without one, after the place that the service keeps for this device. */
-export function sync(after: Position | undefined): Action {
-  return { action: "sync", ...after };
-}
 
 /** Confirms one message, or everything up to a place. */
 export function ack(receipt: Receipt): Action {

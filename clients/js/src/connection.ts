@@ -1,14 +1,16 @@
-import { type Action, type AppState, ack } from "./actions.js";
+import { type Action, type AppState, ack, type Receipt } from "./actions.js";
 import { LONGEST, spread, windowOf } from "./backoff.js";
 import type { ServiceClock } from "./clock.js";
 import { confirmations } from "./confirmations.js";
+import type { Item } from "./delivery.js";
 import { dial, leave, type Target } from "./dial.js";
 import type { Environment, Socket, SocketClass } from "./environment.js";
 import { TidingsError } from "./errors.js";
-import { type Announcement, type Frame, parse, placeOf, type Received, type Reconnect, read } from "./frames.js";
+import { type Announcement, type Frame, parse, placeOf, type Reconnect, read } from "./frames.js";
 import type { Identity } from "./identity.js";
 import { Inbox, type Step } from "./inbox.js";
 import { open } from "./jwe.js";
+import { type Line, lineOf, NEVER } from "./line.js";
 import { compare, later, type Position } from "./position.js";
 import { connectToken } from "./tokens.js";
 
@@ -22,22 +24,16 @@ const PROTOCOL = "tidings.v1";
 
 /** How long to wait for a handshake, a pong or a replay. */
 const ANSWER_WITHIN = 15_000;
-/**
- * When the first heartbeat of a connection comes at the latest; up to a quarter of it is taken off at random, because
- * many devices may have come back together. It comes soon: what was stored between our connection and our first words
- * about the mailbox was posted to nobody, and the head in the pong tells of it.
- */
-const FIRST_PING = 5_000;
 /** The pause before the next heartbeat until a pong says otherwise. */
 const NEXT_PING = 60_000;
 /** No heartbeat comes later than this, whatever a pong says: API Gateway closes a connection after 10 silent minutes. */
 const LAST_PING = 540_000;
-/** When to move to a new socket where the service has not asked for it. API Gateway ends every connection after two hours. */
-const ROLLOVER_AFTER = 6_600_000;
 /** Pause before asking again when a replay's answer was an error of the gateway. */
 const REPLAY_RETRY = 1_000;
 /** How long messages may stay behind the answer that counts them, before they are asked for again. */
 const STRAGGLE = 3_000;
+/** Acknowledgements that come closer together than this are said in one word. */
+const ACK_PAUSE = 200;
 /** How long a socket may take to close. */
 const CLOSE_WITHIN = 2_000;
 /** A connection that was heard so recently needs no proof that it lives. */
@@ -55,15 +51,6 @@ export interface StateChange {
   readonly reason?: string;
   /** Of `waiting`: when the next attempt begins, in milliseconds. */
   readonly retryIn?: number;
-}
-
-/** What is for the app. */
-export type Item = Received | { readonly place: Position; readonly gap: Gap | undefined };
-
-/** Something after `from` and up to `to` may be missing: the mailbox no longer reached back to where this device was. */
-export interface Gap {
-  readonly from: Position | undefined;
-  readonly to: Position;
 }
 
 /** What happens to a connection. */
@@ -92,39 +79,6 @@ export interface ConnectionOptions {
   readonly WebSocket: SocketClass;
   readonly automatic: boolean;
   readonly tokenIn?: "subprotocol" | "query";
-}
-
-/** When something is due that is not. */
-const NEVER = Infinity;
-
-/** When what is due on a line. */
-interface Due {
-  /** The next heartbeat. */
-  ping: number;
-  /** Its answer. */
-  pong: number;
-  /** The answer to a replay, or what is missing of it. */
-  replay: number;
-  /** What is in doubt is said again. */
-  repeat: number;
-  /** A successor is opened. */
-  rollover: number;
-}
-
-/** One socket, and what is due on it. */
-interface Line {
-  readonly socket: Socket;
-  readonly due: Due;
-  /** What came is dealt with one by one. */
-  work: Promise<unknown>;
-  /** When something came on it that was for us. */
-  heard: number;
-  /** Up to where it was told that the app has taken everything. */
-  summedUp: Position | undefined;
-  /** When the oldest ping that has no answer was said. */
-  pinged: number;
-  /** How often what is in doubt was said again. */
-  repeats: number;
 }
 
 /** Keeps a socket open and carries out what the inbox decides. */
@@ -212,22 +166,7 @@ export function connect(
 
   /** The first words on a connection; everything is said on it from now on. */
   function greet(socket: Socket, first: Step[]): void {
-    const line: Line = {
-      socket,
-      due: {
-        ping: now() + FIRST_PING - spread(FIRST_PING / 4, random()),
-        pong: NEVER,
-        replay: NEVER,
-        repeat: NEVER,
-        // Half an hour at most is spread, so that devices that came together do not leave together.
-        rollover: now() + ROLLOVER_AFTER - spread(ROLLOVER_AFTER / 4, random()),
-      },
-      work: Promise.resolve(),
-      heard: NEVER,
-      summedUp: undefined,
-      pinged: NEVER,
-      repeats: 0,
-    };
+    const line = lineOf(socket, environment);
     current = line;
     socket.onmessage = ({ data }) => queue(line, () => receive(line, data));
     // What came before the end is dealt with before it.
@@ -260,6 +199,25 @@ export function connect(
       confirmed.said(action, now());
     } else {
       confirmed.keep(action);
+    }
+  }
+
+  /**
+   * Acknowledges. What the sum covers is said at once if it comes alone, and as a sum if it comes with others: a hundred
+   * messages of a replay are one word, not a hundred requests to a service that may be overloaded already.
+   */
+  function acknowledge(receipt: Receipt): void {
+    const line = current;
+    if (!automatic || compare(receipt, taken) > 0 || receipt.epoch !== inbox.cursor?.epoch) {
+      say(ack(receipt));
+    } else if (line) {
+      const at = now();
+      if (inbox.awaitsReplay || at < line.acked + ACK_PAUSE) {
+        line.due.sum = Math.min(line.due.sum, at + ACK_PAUSE);
+      } else {
+        line.acked = at;
+        say(ack(receipt));
+      }
     }
   }
 
@@ -387,7 +345,12 @@ export function connect(
       line.repeats += 1;
       confirmed.doubt(at, taken);
       sayUnsaid();
-      sumUp(line, taken);
+      due.sum = at;
+    }
+    if (due.sum <= at) {
+      due.sum = NEVER;
+      line.acked = at;
+      sumUp(line, inbox.cursor);
     }
     if (due.ping <= at) {
       due.ping = at + NEXT_PING;
@@ -540,24 +503,29 @@ export function connect(
   function carryOut(steps: readonly Step[]): void {
     for (const step of steps) {
       switch (step.do) {
-        case "say":
-          if (current && step.action.action === "sync") {
+        case "sync":
+          if (current) {
             current.due.replay = now() + ANSWER_WITHIN;
           }
-          say(step.action);
+          say({ action: "sync", ...step.after });
           break;
         case "ackAgain":
-          if (automatic) {
-            say(ack(step.receipt));
+          if (current) {
+            // What the sum has told already seems to be lost.
+            current.summedUp = undefined;
+          }
+          if (automatic || step.confirmed) {
+            acknowledge(step.receipt);
           }
           break;
         case "deliver":
+          // There is progress, even on lines that are cut before a page has come.
+          attempt = 0;
           add(step.received);
           break;
         case "synced": {
           const { synced } = step;
           const to = { epoch: synced.epoch, seq: synced.seq };
-          // Only now the connection has proved its worth.
           attempt = 0;
           emit("state", { state: "online" });
           add({ place: to, gap: synced.recovered ? undefined : { from: step.after, to } });
@@ -581,12 +549,16 @@ export function connect(
     say(action) {
       if (action.action === "ack" || action.action === "read") {
         inbox.acknowledged(action);
-        if (action.action === "ack" && (automatic || action.id === undefined)) {
-          const { epoch, seq } = action;
+      }
+      if (action.action === "ack") {
+        const { id, epoch, seq } = action;
+        if (automatic || id === undefined) {
           taken = later(taken, { epoch, seq });
         }
+        acknowledge(action);
+      } else {
+        say(action);
       }
-      say(action);
       arm();
     },
     wake() {
@@ -604,6 +576,9 @@ export function connect(
     close() {
       const socket = current?.socket;
       closed = true;
+      if (current && current.due.sum < NEVER) {
+        sumUp(current, inbox.cursor);
+      }
       leaveAll();
       return new Promise((resolve) => {
         if (socket && socket.readyState !== CLOSED) {
@@ -631,5 +606,5 @@ function inClear(data: unknown): Reconnect | undefined {
 
 /** Whatever was thrown, as an error of ours. */
 export function failure(cause: unknown): TidingsError {
-  return cause instanceof TidingsError ? cause : new TidingsError("unexpected", String(cause), { cause });
+  return cause instanceof TidingsError ? cause : new TidingsError("unexpected", String(cause), cause);
 }

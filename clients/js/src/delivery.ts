@@ -1,6 +1,14 @@
-import type { Gap, Item } from "./connection.js";
-import { type Message, placeOf } from "./frames.js";
+import { type Message, placeOf, type Received } from "./frames.js";
 import type { Position } from "./position.js";
+
+/** What is for the app. */
+export type Item = Received | { readonly place: Position; readonly gap: Gap | undefined };
+
+/** Something after `from` and up to `to` may be missing: the mailbox no longer reached back to where this device was. */
+export interface Gap {
+  readonly from: Position | undefined;
+  readonly to: Position;
+}
 
 /** What a delivery needs of its device. */
 export interface Recipient {

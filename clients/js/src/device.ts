@@ -1,8 +1,8 @@
 import type { AppState, Receipt } from "./actions.js";
 import { spread, windowOf } from "./backoff.js";
 import { type ServiceClock, serviceClock } from "./clock.js";
-import { type Connection, connect, failure, type Gap, type State, type StateChange } from "./connection.js";
-import { type Delivery, deliver } from "./delivery.js";
+import { type Connection, connect, failure, type State, type StateChange } from "./connection.js";
+import { type Delivery, deliver, type Gap } from "./delivery.js";
 import { type Environment, REAL, type SocketClass } from "./environment.js";
 import { TidingsError } from "./errors.js";
 import { type Announcement, type Message, read } from "./frames.js";

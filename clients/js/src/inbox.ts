@@ -18,7 +18,7 @@
  * The same as `clients/rust/src/inbox.rs`, which a model checks, but for services that do not name what they replayed.
  */
 
-import { type Action, ack, type Receipt, sync } from "./actions.js";
+import type { Receipt } from "./actions.js";
 import { type Frame, type Message, placeOf, type Received, type Synced } from "./frames.js";
 import { compare, later, type Position } from "./position.js";
 
@@ -41,13 +41,14 @@ export const REPLAY_ATTEMPTS = 3;
 
 /** What follows from a frame. */
 export type Step =
-  /** Say this to the service. */
-  | { readonly do: "say"; readonly action: Action }
+  /** Ask the service for what comes after this. */
+  | { readonly do: "sync"; readonly after: Position | undefined }
   /**
-   * An earlier life of the app was shown this, and its acknowledgement seems to be lost. Acknowledge it again if it is
-   * the client that acknowledges; an app that does it itself has decided about it then.
+   * The app was shown this, and its acknowledgement seems to be lost. What it confirmed in this life is acknowledged again.
+   * What an earlier life was shown, only if it is the client that acknowledges; an app that does it itself has decided
+   * about it then.
    */
-  | { readonly do: "ackAgain"; readonly receipt: Receipt }
+  | { readonly do: "ackAgain"; readonly receipt: Receipt; readonly confirmed: boolean }
   /** Hand this message to the app. Each id comes once. */
   | { readonly do: "deliver"; readonly received: Received }
   /** The replay ended here; it began after `after`. */
@@ -79,6 +80,12 @@ interface Delivered {
 
 const keyOf = ({ epoch, seq }: Position): string => `${epoch}.${seq}`;
 
+/** Takes what a map was given first, where it has become too large. */
+function shorten<Value>(map: Map<string, Value>, length: number): Value | undefined {
+  const [oldest] = map;
+  return oldest && map.size > length && map.delete(oldest[0]) ? oldest[1] : undefined;
+}
+
 /** The state of one device's mailbox on this side. */
 export class Inbox {
   /** Everything up to here was delivered or passed over. */
@@ -98,7 +105,7 @@ export class Inbox {
    * The last ids. Places alone would do for what has one; this also covers what has none, and a service that stores
    * twice.
    */
-  readonly #seen = new Set<string>();
+  readonly #seen = new Map<string, true>();
   /** What follows from what is being dealt with. */
   #steps: Step[] = [];
 
@@ -169,13 +176,9 @@ export class Inbox {
     return this.#steps.splice(0);
   }
 
-  #say(action: Action): void {
-    this.#steps.push({ do: "say", action });
-  }
-
   #ask(attempt: number, first = false, anew = false): void {
     this.#replay = { attempt, after: this.#cursor, first, anew, short: undefined };
-    this.#say(sync(this.#cursor));
+    this.#steps.push({ do: "sync", after: this.#cursor });
   }
 
   #askAgain({ attempt, first, anew }: Replay): void {
@@ -317,28 +320,16 @@ export class Inbox {
     this.#cursor = place;
     if (this.#show(held)) {
       this.#delivered.set(keyOf(place), { place, confirmed: false });
-      // The first that a map gives is the first that it was given, and they come in order.
-      for (const [key, oldest] of this.#delivered) {
-        if (this.#delivered.size > KNOWN) {
-          this.#delivered.delete(key);
-          this.#earlier = later(this.#earlier, oldest.place);
-        }
-        break;
-      }
+      this.#earlier = later(this.#earlier, shorten(this.#delivered, KNOWN)?.place);
     }
   }
 
   #show({ message, sealed }: Received): boolean {
-    const known = this.#seen.size;
-    const isFirst = this.#seen.add(message.id).size > known;
+    const isFirst = !this.#seen.has(message.id);
     if (isFirst) {
+      this.#seen.set(message.id, true);
+      shorten(this.#seen, REMEMBERED);
       this.#steps.push({ do: "deliver", received: { message, sealed } });
-      for (const oldest of this.#seen) {
-        if (known === REMEMBERED) {
-          this.#seen.delete(oldest);
-        }
-        break;
-      }
     }
     return isFirst;
   }
@@ -351,10 +342,9 @@ export class Inbox {
   #again(message: Message): void {
     const receipt = receiptOf(message) as Receipt;
     const delivered = this.#delivered.get(keyOf(receipt));
-    if (delivered?.confirmed) {
-      this.#say(ack(receipt));
-    } else if (!delivered && compare(receipt, this.#earlier) <= 0) {
-      this.#steps.push({ do: "ackAgain", receipt });
+    const confirmed = !!delivered?.confirmed;
+    if (confirmed || (!delivered && compare(receipt, this.#earlier) <= 0)) {
+      this.#steps.push({ do: "ackAgain", receipt, confirmed });
     }
   }
 

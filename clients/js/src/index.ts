@@ -14,7 +14,8 @@
  */
 
 export type { AppState } from "./actions.js";
-export type { Gap, State, StateChange } from "./connection.js";
+export type { State, StateChange } from "./connection.js";
+export type { Gap } from "./delivery.js";
 export {
   Device,
   type DeviceEvents,

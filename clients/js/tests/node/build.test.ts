@@ -24,6 +24,20 @@ test("the client has less than 8 KB, gzipped", (t) => {
   assert.ok((sizes[1] as number) < 3 * 1_024, `${sizes[1]} bytes`);
 });
 
+test("no name that others use is shortened", () => {
+  const script = readFileSync(new URL("../../scripts/build.mjs", import.meta.url), "utf8");
+  const [, list = ""] = /const INTERNAL = \[(.+?)\];/s.exec(script) ?? [];
+  const names = [...list.matchAll(/"(\w+)"/g)].map(([, name]) => name);
+  assert.ok(names.length > 20, "the list was found");
+  const others = ["../../tests/api.txt", "../../src/frames.ts", "../../src/identity.ts", "../../src/store.ts"];
+  for (const path of [...others, "../../../../docs/asyncapi.yaml"]) {
+    const text = readFileSync(new URL(path, import.meta.url), "utf8");
+    for (const name of names) {
+      assert.doesNotMatch(text, new RegExp(`\\b${name}["']?\\??:`), `${name} is a field in ${path}`);
+    }
+  }
+});
+
 test("a bundle imports nothing", () => {
   for (const name of ["tidings.js", "push.js"]) {
     assert.doesNotMatch(readFileSync(new URL(name, DIST), "utf8"), /\bimport\b|\brequire\b/, name);

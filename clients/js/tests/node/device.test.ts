@@ -10,31 +10,8 @@ import type { Position } from "../../src/position.js";
 import type { CursorStore } from "../../src/store.js";
 import { keysOf, sealFrame } from "../sealing.js";
 import { until } from "./clock.js";
-import { DEVICE, EPOCH, messageFrame, type Peer, Service } from "./service.js";
-
-const at = (seq: number): Position => ({ epoch: EPOCH, seq });
-const ack = (seq: number): unknown => ({ action: "ack", id: String(seq), ...at(seq) });
-const upTo = (seq: number): unknown => ({ action: "ack", ...at(seq) });
-const sync = (seq: number): unknown => ({ action: "sync", ...at(seq) });
-
-/** A store that begins there, and counts. */
-class Kept implements CursorStore {
-  cursor: Position | undefined;
-  saves: Position[] = [];
-
-  constructor(seq?: number) {
-    this.cursor = seq === undefined ? undefined : at(seq);
-  }
-
-  load(): Position | undefined {
-    return this.cursor;
-  }
-
-  save(_: string, cursor: Position): void {
-    this.cursor = cursor;
-    this.saves.push(cursor);
-  }
-}
+import { DEVICE, messageFrame, Service } from "./service.js";
+import { ack, at, Kept, sync, upTo } from "./words.js";
 
 test("asks for what it missed and acknowledges what the app was shown", async (t) => {
   const service = await Service.start(t);
@@ -47,16 +24,15 @@ test("asks for what it missed and acknowledges what the app was shown", async (t
   peer.message(3);
   peer.message(4);
   peer.synced(4, [3, 4]);
-  // What it took in an earlier life, should the words be lost that it said of it then.
-  const said = [await peer.hear(), await peer.hear(), await peer.hear()];
-  assert.deepEqual(
-    said.filter((action) => "id" in action),
-    [ack(3), ack(4)],
-  );
-  assert.equal(said.filter((action) => !("id" in action)).length, 1);
+  await service.showed(3, 4);
+  await service.clock.advance(200);
+  await peer.hearUpTo(4);
   // A redelivery is confirmed again and not shown.
   peer.message(4);
-  assert.deepEqual(await peer.hear(), ack(4));
+  await service.read(peer);
+  await service.clock.advance(200);
+  assert.deepEqual(await peer.hear(), upTo(4));
+  await service.clock.advance(200);
   peer.message(5);
   assert.deepEqual(await peer.hear(), ack(5));
   await service.showed(3, 4, 5);
@@ -224,6 +200,7 @@ test("a handler that fails is told of, and breaks nothing", async (t) => {
   await peer.upToDate(0);
   peer.message(1);
   assert.deepEqual(await peer.hear(), ack(1));
+  await service.clock.advance(200);
   peer.message(2);
   assert.deepEqual(await peer.hear(), ack(2));
   await service.showed(1, 2);
@@ -377,6 +354,22 @@ test("pauses grow until a connection has brought an answer, and not only opened"
   assert.deepEqual(waits, [900, 1_800, 3_600, 900]);
 });
 
+test("a message is progress, even where no connection lasts as long as a replay", async (t) => {
+  const service = await Service.start(t);
+  service.clock.draws = 0.9;
+  const device = service.start(t, { store: new Kept(0) });
+  for (let seq = 1; seq <= 5; seq += 1) {
+    const peer = await service.accept();
+    assert.deepEqual(await peer.hear(), sync(seq - 1));
+    peer.message(seq);
+    await until(() => service.shown.length === seq);
+    peer.drop();
+    await until(() => device.state === "waiting");
+    await service.timeUntilCalled(device);
+  }
+  assert.deepEqual(service.waits, Array(5).fill(900));
+});
+
 test("what was said while nobody was there is said on the next connection", async (t) => {
   const service = await Service.start(t);
   const device = service.start(t, { ack: "manual" });
@@ -447,10 +440,11 @@ test("what an earlier life was shown is acknowledged again by the client only", 
       peer.message(1);
       peer.message(3);
       await service.showed(3);
+      await service.clock.advance(200);
       if (how === "automatic") {
-        assert.deepEqual([await peer.hear(), await peer.hear(), await peer.hear()], [upTo(2), ack(1), ack(3)]);
+        assert.deepEqual([await peer.hear(), await peer.hear(), await peer.hear()], [upTo(2), ack(1), upTo(3)]);
       }
-      await service.clock.advance(5_000);
+      await service.clock.advance(4_800);
       assert.deepEqual(await peer.hear(), { action: "ping" });
     });
   }
@@ -521,6 +515,93 @@ test("a pong that asks for no heartbeat ever, or for one all the time, is not ob
   assert.deepEqual(await peer.hear(), { action: "ping" });
 });
 
+test("acknowledgements that come together are one at once, and one word for the rest", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t);
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  await until(() => device.state === "online");
+  for (let seq = 1; seq <= 50; seq += 1) {
+    peer.message(seq);
+  }
+  assert.deepEqual(await peer.hear(), ack(1));
+  await until(() => service.shown.length === 50);
+  await service.clock.advance(199);
+  assert.equal(peer.heard, 0);
+  await service.clock.advance(1);
+  assert.deepEqual(await peer.hear(), upTo(50));
+  // The pause begins anew with each word.
+  peer.message(51);
+  await service.showed(...Array.from({ length: 51 }, (_, index) => index + 1));
+  await service.clock.advance(199);
+  assert.equal(peer.heard, 0);
+  await service.clock.advance(1);
+  assert.deepEqual(await peer.hear(), upTo(51));
+  await service.clock.advance(200);
+  peer.message(52);
+  assert.deepEqual(await peer.hear(), ack(52));
+});
+
+test("what came again is acknowledged again with one word, though the sum was said before", async (t) => {
+  const service = await Service.start(t);
+  service.start(t);
+  const peer = await service.accept();
+  await peer.hear();
+  const seqs = Array.from({ length: 40 }, (_, index) => index + 1);
+  for (const round of [1, 2]) {
+    for (const seq of seqs) {
+      peer.message(seq);
+    }
+    peer.synced(40, round === 1 ? seqs : []);
+    await service.read(peer);
+    await service.showed(...seqs);
+    await service.clock.advance(200);
+    assert.ok((await peer.hearUpTo(40)) <= 2);
+    await service.clock.advance(200);
+    assert.equal(peer.heard, 0);
+  }
+});
+
+test("what was not summed up when the connection ended is summed up on the next one", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t);
+  let peer = await service.accept();
+  await peer.upToDate(0);
+  await until(() => device.state === "online");
+  for (const seq of [1, 2, 3]) {
+    peer.message(seq);
+  }
+  await service.showed(1, 2, 3);
+  assert.deepEqual(await peer.hear(), ack(1));
+  peer.drop();
+  await until(() => device.state === "waiting");
+  assert.equal(peer.heard, 0);
+  await service.timeUntilCalled(device);
+  peer = await service.accept();
+  assert.deepEqual(await peer.hear(), sync(3));
+  peer.synced(3);
+  assert.deepEqual(await peer.hear(), upTo(3));
+});
+
+test("an app that acknowledges by hand is not summed up", async (t) => {
+  const service = await Service.start(t);
+  const device = service.start(t, { ack: "manual" });
+  const peer = await service.accept();
+  await peer.upToDate(0);
+  await until(() => device.state === "online");
+  for (const seq of [1, 2, 3]) {
+    peer.message(seq);
+  }
+  await service.showed(1, 2, 3);
+  for (const seq of [1, 3]) {
+    device.ack(messageFrame(seq) as unknown as Message);
+    assert.deepEqual(await peer.hear(), ack(seq));
+  }
+  await service.clock.advance(4_999);
+  assert.deepEqual(await peer.hear(), { action: "ping" });
+  assert.equal(peer.heard, 0);
+});
+
 test("acknowledgements are summed up with each heartbeat, where there are new ones", async (t) => {
   const service = await Service.start(t);
   service.start(t);
@@ -529,6 +610,7 @@ test("acknowledgements are summed up with each heartbeat, where there are new on
   for (const seq of [1, 2]) {
     peer.message(seq);
     assert.deepEqual(await peer.hear(), ack(seq));
+    await service.clock.advance(200);
   }
   peer.pong(2);
   assert.deepEqual(await peer.hear(), upTo(2));
@@ -897,193 +979,5 @@ test("what the app was shown is acknowledged before the end", async (t) => {
   await until(() => service.shown.length === 20);
   await setImmediate();
   await Promise.all([device.close(), peer.hearsGoodbye()]);
-  for (let seq = 1; seq <= 20; seq += 1) {
-    assert.deepEqual(await peer.hear(), ack(seq));
-  }
-});
-
-async function connected(t: Parameters<typeof Service.start>[0]): Promise<[Service, Device, Peer]> {
-  const service = await Service.start(t);
-  const device = service.start(t, { store: new Kept(0) });
-  const peer = await service.accept();
-  await peer.upToDate(0);
-  await until(() => device.state === "online");
-  return [service, device, peer];
-}
-
-/** Waits until another connection is begun. Time passes only while nothing else can happen. */
-async function untilCalled(service: Service, step = 0): Promise<void> {
-  await until(async () => {
-    // One timer is the line's, another one the attempt's.
-    if (service.clock.waiting < 2 && !service.isCalled) {
-      await service.clock.advance(step);
-    }
-    return service.isCalled;
-  }, "another connection");
-}
-
-/** In place of a pong, as the service says it when most of the connection's life is over. */
-function askToRollOver(peer: Peer): void {
-  peer.say({ type: "reconnect", code: "rollover", after: 0 });
-}
-
-test("the old socket serves until the new one has synced", async (t) => {
-  const [service, , old] = await connected(t);
-  old.message(1);
-  assert.deepEqual(await old.hear(), ack(1));
-  askToRollOver(old);
-  await untilCalled(service);
-  const fresh = await service.accept();
-  assert.deepEqual(await fresh.hear(), sync(1));
-  old.message(2);
-  assert.deepEqual(await fresh.hear(), ack(2));
-  // The replay has 2 as well, and 3, which the old connection brings too.
-  fresh.message(2);
-  assert.deepEqual(await fresh.hear(), ack(2));
-  fresh.message(3);
-  old.message(3);
-  fresh.synced(3, [2, 3]);
-  const said = [await fresh.hear(), await fresh.hear()];
-  assert.ok(said.some((action) => action.id === "3"));
-  await old.hearsGoodbye();
-  fresh.message(4);
-  await service.showed(1, 2, 3, 4);
-  assert.deepEqual(service.states, ["connecting", "online"], "nothing was interrupted");
-});
-
-test("what was said on the old socket is said again on the new one", async (t) => {
-  const service = await Service.start(t);
-  const device = service.start(t, { ack: "manual", store: new Kept(0) });
-  const old = await service.accept();
-  await old.upToDate(0);
-  old.message(1);
-  await service.showed(1);
-  device.ack(messageFrame(1) as unknown as Message);
-  assert.deepEqual(await old.hear(), ack(1));
-  askToRollOver(old);
-  await untilCalled(service);
-  const fresh = await service.accept();
-  assert.deepEqual(await fresh.hear(), sync(1));
-  assert.deepEqual(await fresh.hear(), ack(1));
-});
-
-test("an answer on the old socket does not prove the new one", async (t) => {
-  const [service, , old] = await connected(t);
-  askToRollOver(old);
-  await untilCalled(service);
-  const fresh = await service.accept();
-  assert.deepEqual(await fresh.hear(), sync(0));
-  old.synced(0);
-  // What it says of itself no longer matters.
-  old.say({ type: "reconnect", code: "going_away", after: 0 });
-  old.sayInClear('{"type": "reconnect", "deviceId": "", "code": "unknown_connection", "after": 0}');
-  old.message(1);
-  assert.deepEqual(await fresh.hear(), ack(1));
-  // A word on the way back would have been read by now.
-  old.message(2);
-  assert.deepEqual(await fresh.hear(), ack(2));
-  assert.equal(old.closed, false);
-  fresh.message(3);
-  assert.deepEqual(await fresh.hear(), ack(3));
-  await old.hearsGoodbye();
-  await service.showed(1, 2, 3);
-});
-
-test("moves to a new socket by itself before two hours", async (t) => {
-  const [service, , old] = await connected(t);
-  old.pong(0, { nextPing: 240 });
-  let pings = 0;
-  while (service.clock.waiting < 2) {
-    await service.clock.advance(5_000);
-    if (old.heard > 0) {
-      assert.deepEqual(await old.hear(), { action: "ping" });
-      pings += 1;
-      old.pong(0, { nextPing: 240 });
-      await service.read(old);
-    }
-    assert.ok(service.clock.now() < 7_200_000);
-  }
-  assert.ok(service.clock.now() > 4_900_000, String(service.clock.now()));
-  assert.ok(pings >= 20, String(pings));
-  const fresh = await service.accept();
-  await fresh.upToDate(0);
-  await old.hearsGoodbye();
-  fresh.message(1);
-  await service.showed(1);
-});
-
-test("a successor that cannot be opened is tried again while the old one serves", async (t) => {
-  const [service, , old] = await connected(t);
-  old.pong(0, { nextPing: 500 });
-  askToRollOver(old);
-  await service.read(old);
-  for (let seq = 1; seq <= 3; seq += 1) {
-    await untilCalled(service, 10);
-    await service.refuse("503 Service Unavailable");
-    old.message(seq);
-    assert.equal((await old.hear()).seq, seq);
-  }
-  await untilCalled(service, 10);
-  const fresh = await service.accept();
-  assert.deepEqual(await fresh.hear(), sync(3));
-  fresh.synced(3);
-  await old.hearsGoodbye();
-  await service.showed(1, 2, 3);
-  assert.deepEqual(service.states, ["connecting", "online"]);
-});
-
-test("a successor that breaks before it has synced leaves the old one in service", async (t) => {
-  const [service, , old] = await connected(t);
-  askToRollOver(old);
-  await untilCalled(service);
-  const broken = await service.accept();
-  assert.deepEqual(await broken.hear(), sync(0));
-  old.message(1);
-  assert.deepEqual(await broken.hear(), ack(1));
-  broken.drop();
-  assert.deepEqual(await old.hear(), sync(1));
-  old.synced(1);
-  // It asks at once whether the old one is still there.
-  await service.clock.advance(0);
-  const said = [await old.hear(), await old.hear()].map(({ action }) => action).sort();
-  assert.deepEqual(said, ["ack", "ping"]);
-  old.pong(1);
-  await untilCalled(service, 10);
-  const fresh = await service.accept();
-  assert.equal((await fresh.hear()).action, "sync");
-  fresh.message(2);
-  fresh.synced(2, [2]);
-  await service.showed(1, 2);
-  await old.hearsGoodbye();
-  assert.deepEqual(service.states, ["connecting", "online"]);
-});
-
-test("fifty rollovers with traffic lose nothing and show nothing twice", async (t) => {
-  const ROLLOVERS = 50;
-  const [service, , first] = await connected(t);
-  let old = first;
-  for (let round = 1; round <= ROLLOVERS; round += 1) {
-    const seq = 4 * round;
-    old.message(seq - 3);
-    askToRollOver(old);
-    await untilCalled(service);
-    const fresh = await service.accept();
-    // Lost on the old connection, so that the replay brings it: seq - 2.
-    old.message(seq - 1);
-    let heard = await fresh.hear();
-    while (heard.action !== "sync") {
-      heard = await fresh.hear();
-    }
-    const after = heard.seq as number;
-    const missed = Array.from({ length: seq - 1 - after }, (_, index) => after + 1 + index);
-    for (const place of missed) {
-      fresh.message(place);
-    }
-    fresh.synced(seq - 1, missed);
-    fresh.message(seq);
-    await old.hearsGoodbye();
-    old = fresh;
-  }
-  await service.showed(...Array.from({ length: 4 * ROLLOVERS }, (_, index) => index + 1));
-  assert.deepEqual(service.states, ["connecting", "online"]);
+  assert.deepEqual([await peer.hear(), await peer.hear()], [ack(1), upTo(20)]);
 });

@@ -120,13 +120,8 @@ class World {
   carryOut(steps: readonly Step[]): void {
     for (const step of steps) {
       switch (step.do) {
-        case "say":
-          if (step.action.action === "sync") {
-            this.hearSync(step.action);
-          } else {
-            assert.equal(step.action.action, "ack");
-            this.acknowledge(step.action as Position & typeof step.action);
-          }
+        case "sync":
+          this.hearSync(step.after);
           break;
         case "ackAgain":
           this.acknowledge(step.receipt);
@@ -151,9 +146,9 @@ class World {
     }
   }
 
-  hearSync({ epoch, seq }: { epoch?: number; seq?: number }): void {
+  hearSync(after: Position | undefined): void {
     if (!this.loses()) {
-      this.sync(epoch === undefined || seq === undefined ? undefined : { epoch, seq });
+      this.sync(after);
     }
   }
 

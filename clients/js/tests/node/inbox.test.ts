@@ -29,10 +29,10 @@ function tell(step: Step): string {
   switch (step.do) {
     case "deliver":
       return step.received.message.id;
-    case "say":
-      return `${step.action.action === "sync" ? "?" : "!"}${"seq" in step.action ? step.action.seq : 0}`;
+    case "sync":
+      return `?${step.after?.seq ?? 0}`;
     case "ackAgain":
-      return `~${step.receipt.seq}`;
+      return `${step.confirmed ? "!" : "~"}${step.receipt.seq}`;
     case "synced":
       return `=${step.synced.seq}${step.synced.recovered ? "" : " with a gap"}`;
     case "giveUp":
@@ -203,7 +203,7 @@ test("a cursor of another mailbox is forgotten", () => {
   const other = (seq: number): Position => ({ epoch: EPOCH - 1, seq });
   assert.deepEqual(hear(inbox, message(other(1), "a")), []);
   assert.deepEqual(inbox.frame(answer(other(2), [1, 2], { recovered: false }), ""), [
-    { do: "say", action: { action: "sync", epoch: 0, seq: 0 } },
+    { do: "sync", after: { epoch: 0, seq: 0 } },
   ]);
   assert.deepEqual(hear(inbox, message(other(1), "a")), ["a"]);
   assert.deepEqual(hear(inbox, message(other(2), "b")), ["b"]);

@@ -56,6 +56,17 @@ export class Peer {
     return until(() => this.#heard.shift(), "a word of the device");
   }
 
+  /** Listens until the device has acknowledged everything up to a place, and says how many words of it there were. */
+  async hearUpTo(seq: number): Promise<number> {
+    for (let words = 1; ; words += 1) {
+      const { action, id, seq: upTo } = await this.hear();
+      assert.equal(action, "ack");
+      if (id === undefined && upTo === seq) {
+        return words;
+      }
+    }
+  }
+
   /** What the device has said that nobody has asked for. */
   get heard(): number {
     return this.#heard.length;
