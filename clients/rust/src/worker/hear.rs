@@ -145,9 +145,12 @@ impl Worker {
                         result = self.ack_again(result, line, Action::Ack(receipt)).await;
                     }
                 }
-                Step::Deliver(received) => self.tell(Event::Message(received)),
+                Step::Deliver(received) => {
+                    // There is progress, even on lines that are cut before a page has come.
+                    self.attempt = 0;
+                    self.tell(Event::Message(received));
+                }
                 Step::Synced(synced) => {
-                    // Only now the connection has proved its worth.
                     (self.attempt, self.refusals) = (0, 0);
                     let sum = if synced.recovered { self.sum(line, synced.position) } else { None };
                     self.tell(Event::Synced(synced));
