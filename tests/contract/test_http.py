@@ -20,7 +20,8 @@ SECRET = "A" * 43
 
 UNKNOWN_MESSAGE = "3087bacc-b601-808f-950b-edbf79e06a73"
 
-FUNCTIONS = {"devices": "RegisterFunction", "messages": "SendFunction", "inbox": "InboxFunction"}
+FUNCTIONS = {"devices": "RegisterFunction", "messages": "SendFunction", "inbox": "InboxFunction",
+             "preferences": "RegisterFunction"}
 
 
 def starved() -> str:
@@ -29,7 +30,7 @@ def starved() -> str:
     for resource, line in (("Function", "ReservedConcurrentExecutions: 0"), ("Integration", "TimeoutInMillis: 50")):
         head = rf"(?m)^(  (?:Register|Send|Inbox){resource}:\n(?:    .*\n)*?    Properties:\n)"
         text, changed = re.subn(head, rf"\g<1>      {line}\n", text)
-        assert changed == len(FUNCTIONS), f"{resource}: {changed}"
+        assert changed == len(set(FUNCTIONS.values())), f"{resource}: {changed}"
     return text
 
 
@@ -93,6 +94,8 @@ def good_body(operation: str, alias: str = "alice"):
     bodies = {
         "POST /v1/devices": {"appId": APP, "alias": alias, "platform": "WEB", "nativeToken": f"token of {alias}"},
         "POST /v1/messages": {"audiences": [alias], "alert": "Hello"},
+        "PUT /v1/users/{alias}/preferences": {"channels": {"sms": False}},
+        "PUT /v1/preferences": {"channels": {"sms": False}},
     }
     return bodies.get(operation)
 
@@ -102,7 +105,7 @@ def ask(world: World, operation: str, body=None, *, api: Api | None = None, **mo
     method, template = operation.split(" ", 1)
     if OPENAPI.is_of_a_device(operation) and "bearer" not in more:
         more["bearer"] = world.api.register("reader").token()
-    path = template.replace("{deviceId}", "nobody").replace("{messageId}", UNKNOWN_MESSAGE)
+    path = template.replace("{deviceId}", "nobody").replace("{messageId}", UNKNOWN_MESSAGE).replace("{alias}", "alice")
     return (api or world.api).call(method, path, body if body is not None else good_body(operation), **more)
 
 
@@ -201,15 +204,16 @@ WITH_A_BODY = {
     "400 invalid_fields": with_a_field_too_many,
     "400 not_json": with_no_json,
     "400 body_too_deep": too_deep,
-    "403 unknown_app": of_another_app,
     "413 body_too_large": over_256_kilobytes,
     "413 gateway": over_6_megabytes,
 }
+WITH_AN_APP = {"403 unknown_app": of_another_app}
 OF_ONE = {"404 not_found": ask}
 
 for operation, described in OPENAPI.operations().items():
     kinds = EVERYWHERE | (OF_A_DEVICE if OPENAPI.is_of_a_device(operation) else OF_A_BACKEND)
-    kinds |= (WITH_A_BODY if "requestBody" in described else {}) | (OF_ONE if "{" in operation else {})
+    kinds |= (WITH_A_BODY if "requestBody" in described else {}) | (OF_ONE if "Id}" in operation else {})
+    kinds |= WITH_AN_APP if operation.startswith("POST") else {}
     for kind, row in kinds.items():
         ROWS[f"{operation} {kind}"] = functools.partial(row, operation=operation)
 
@@ -361,6 +365,54 @@ def a_count(world: World) -> Answer:
     return world.api.call("GET", "/v1/inbox/unread", bearer=world.api.register("reader").token())
 
 
+PREFERENCES = {
+    "muted": False,
+    "channels": {name: name != "sms" for name in ("apns", "fcm", "webpush", "mipush", "sms", "email", "webhook")},
+    "categories": {"news": {"muted": True}, "orders": {"channels": {"sms": True}}},
+    "quietHours": {"from": "22:00", "to": "07:00", "except": ["alerts"]},
+    "timeZone": "Asia/Shanghai",
+    "language": "zh-CN",
+}
+# What it is answered with: what is as for everybody is left out.
+PREFERRED = {name: value for name, value in PREFERENCES.items() if name != "muted"}
+
+
+@brings("PUT /v1/users/{alias}/preferences 200")
+def preferences_of_a_user(world: World) -> Answer:
+    answer = world.api.call("PUT", "/v1/users/choosy/preferences?tenantCode=north", PREFERENCES)
+    assert answer.value == PREFERRED, answer.value
+    return answer
+
+
+@brings("GET /v1/users/{alias}/preferences 200")
+def what_a_user_prefers(world: World) -> Answer:
+    assert world.api.call("GET", "/v1/users/nobody/preferences").value == {}
+    preferences_of_a_user(world)
+    answer = world.api.call("GET", "/v1/users/choosy/preferences?tenantCode=north")
+    assert answer.value == PREFERRED
+    return answer
+
+
+@brings("GET /v1/users/{alias}/preferences 400 invalid_fields")
+def preferences_with_a_wrong_query(world: World) -> Answer:
+    assert world.api.call("GET", f"/v1/users/{'x' * 129}/preferences").status == 400
+    assert world.api.call("GET", f"/v1/users/alice/preferences?tenantCode={'x' * 65}").status == 400
+    return world.api.call("GET", "/v1/users/alice/preferences?tenant=north")
+
+
+@brings("PUT /v1/preferences 200")
+def preferences_of_ones_own(world: World) -> Answer:
+    return world.api.call("PUT", "/v1/preferences", {"muted": True}, bearer=world.api.register("chooser").token())
+
+
+@brings("GET /v1/preferences 200")
+def what_one_prefers(world: World) -> Answer:
+    preferences_of_ones_own(world)
+    answer = world.api.call("GET", "/v1/preferences", bearer=world.api.register("chooser").token())
+    assert answer.value == {"muted": True}
+    return answer
+
+
 @brings(f"{ELSEWHERE} 404 no_route")
 def nowhere(world: World) -> Answer:
     return world.api.call("GET", "/v1/nowhere")
@@ -376,6 +428,7 @@ def with_another_method(world: World) -> Answer:
 TEXTS = {"appId": 64, "tenantCode": 64, "alert": 24576, "event": 64, "sound": 128, "sender": 128, "sendDevice": 128,
          "category": 64, "tag": 64, "collapseKey": 64, "smsMessage": 1600}
 MESSAGE, DEVICE = "POST /v1/messages", "POST /v1/devices"
+CHOICE = "PUT /v1/users/{alias}/preferences"
 WRONG = [
     *((MESSAGE, name, value, name) for name, most in TEXTS.items() for value in ("", " \t", 7, "x" * (most + 1))),
     (MESSAGE, "audiences", [], "audiences"),
@@ -423,6 +476,19 @@ WRONG = [
     (DEVICE, "email", "A <a@b.cn>", "email"),
     (DEVICE, "email", "a@c..cn", "email"),
     (DEVICE, "email", f"{'x' * 245}@example.cn", "email"),
+    *((CHOICE, name, value, name) for name in ("timeZone", "language") for value in ("", " ", 7, "x" * 65)),
+    (CHOICE, "timeZone", "../etc", "timeZone"),
+    (CHOICE, "muted", "yes", "muted"),
+    (CHOICE, "channels", {"pigeon": True}, "channels.pigeon"),
+    (CHOICE, "channels", {"sms": 1}, "channels.sms"),
+    (CHOICE, "categories", {"": {}}, "categories"),
+    (CHOICE, "categories", {"x" * 65: {}}, "categories"),
+    (CHOICE, "categories", {f"c{n}": {} for n in range(51)}, "categories"),
+    (CHOICE, "categories", {"news": {"sms": False}}, "categories.news.sms"),
+    (CHOICE, "quietHours", {"from": "22:00"}, "quietHours.to"),
+    (CHOICE, "quietHours", {"from": "24:00", "to": "07:00"}, "quietHours.from"),
+    (CHOICE, "quietHours", {"from": "22:00", "to": "7:00"}, "quietHours.to"),
+    (CHOICE, "quietHours", {"from": "22:00", "to": "07:00", "except": [""]}, "quietHours.except[0]"),
 ]
 # Left out of a good body.
 MISSING = [(MESSAGE, "audiences"), (MESSAGE, "alert"), (DEVICE, "appId"), (DEVICE, "alias"), (DEVICE, "platform"),
@@ -473,7 +539,8 @@ class Http(unittest.TestCase):
 
     def test_every_field_of_every_answer_is_seen(self):
         for row in ("POST /v1/devices 201", "GET /v1/devices/{deviceId} 200", "POST /v1/messages 202",
-                    "DELETE /v1/messages/{messageId} 200", "GET /v1/inbox 200", "GET /v1/inbox/unread 200"):
+                    "DELETE /v1/messages/{messageId} 200", "GET /v1/inbox 200", "GET /v1/inbox/unread 200",
+                    "GET /v1/users/{alias}/preferences 200", "PUT /v1/preferences 200"):
             ROWS[row](self.world)
         api = self.world.api
         # Nobody can be reached by this chain: both steps are passed over.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tidings_wire::{Timestamp, limits, send::Channel};
 
-use crate::{Entry, MessageId, Position, Profile, UserKey, UserView, mailbox::Closed};
+use crate::{Entry, MessageId, Position, Profile, UserKey, UserView, mailbox::Closed, preferences};
 
 /// A step that was claimed this long ago and has no outcome died with its worker, in seconds; the function's own timeout is
 /// shorter.
@@ -151,7 +151,17 @@ pub fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, now: Timest
                 let later = StepDue { due: now.plus_seconds(COMEBACK_SECONDS), waited: true, ..due.clone() };
                 Decision::Postpone(later, "a device is back")
             }
-            None => call(record.channel, entry, view.profile.as_ref()).map_or_else(Decision::Skip, Decision::Claim),
+            None => {
+                let held_back = view.profile.as_ref().and_then(|profile| {
+                    preferences::held_back(profile, record.channel, entry.content.category.as_deref(), now)
+                });
+                match held_back {
+                    Some(reason) => Decision::Skip(reason),
+                    None => {
+                        call(record.channel, entry, view.profile.as_ref()).map_or_else(Decision::Skip, Decision::Claim)
+                    }
+                }
+            }
         },
     }
 }
@@ -313,6 +323,18 @@ mod tests {
         assert!(claims(&due, &entry, &view, 51_001), "no time is left to wait");
         view.connections[0].connected = Timestamp(1_700);
         assert!(claims(&due, &entry, &view, 2_000), "that connection is older than the message's loneliness");
+    }
+
+    #[test]
+    fn what_a_person_does_not_want_is_held_back_just_before_it_would_be_sent() {
+        let (due, mut entry, mut view) = chained();
+        entry.content.category = Some("news".into());
+        let preferences = serde_json::json!({"categories": {"news": {"channels": {"sms": false}}}});
+        let profile = view.profile.get_or_insert_default();
+        profile.preferences = serde_json::from_value(preferences).unwrap();
+        assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Skip("channel_off"));
+        let email = StepDue { step: 1, ..due };
+        assert!(matches!(decide(&email, Some(&entry), &view, Timestamp(2_000)), Decision::Claim(Call::Email { .. })));
     }
 
     #[test]
