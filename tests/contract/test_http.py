@@ -4,6 +4,7 @@ Each row brings one of them about. A documented answer without a row fails, and 
 documented, wherever it turns up.
 """
 
+import contextlib
 import datetime
 import functools
 import re
@@ -21,7 +22,7 @@ SECRET = "A" * 43
 UNKNOWN_MESSAGE = "3087bacc-b601-808f-950b-edbf79e06a73"
 
 FUNCTIONS = {"devices": "RegisterFunction", "messages": "SendFunction", "inbox": "InboxFunction",
-             "preferences": "RegisterFunction"}
+             "preferences": "RegisterFunction", "unsubscribe": "RegisterFunction"}
 
 
 def starved() -> str:
@@ -66,6 +67,18 @@ class World:
         self.change_device(device.id, f"{APP}||%41")
         return device.id
 
+    @contextlib.contextmanager
+    def unreadable_profile(self, alias: str):
+        """While it lasts, a user's preferences are no JSON, as no version has ever written them."""
+        client, key = self.twin.dynamodb(), {"pk": {"S": f"{APP}||{alias}"}, "sk": {"S": "z"}}
+        table = self.twin.table("UsersTable")
+        before = client.get_item(TableName=table, Key=key)["Item"]
+        client.put_item(TableName=table, Item=before | {"preferences": {"S": "none"}})
+        try:
+            yield
+        finally:
+            client.put_item(TableName=table, Item=before)
+
     def change_device(self, device: str, user: str):
         """Writes another user into the item of a device."""
         self.twin.dynamodb().update_item(
@@ -105,7 +118,8 @@ def ask(world: World, operation: str, body=None, *, api: Api | None = None, **mo
     method, template = operation.split(" ", 1)
     if OPENAPI.is_of_a_device(operation) and "bearer" not in more:
         more["bearer"] = world.api.register("reader").token()
-    path = template.replace("{deviceId}", "nobody").replace("{messageId}", UNKNOWN_MESSAGE).replace("{alias}", "alice")
+    path = template.replace("{deviceId}", "nobody").replace("{messageId}", UNKNOWN_MESSAGE)
+    path = path.replace("{alias}", "alice").replace("{link}", "nothing")
     return (api or world.api).call(method, path, body if body is not None else good_body(operation), **more)
 
 
@@ -211,9 +225,11 @@ WITH_AN_APP = {"403 unknown_app": of_another_app}
 OF_ONE = {"404 not_found": ask}
 
 for operation, described in OPENAPI.operations().items():
-    kinds = EVERYWHERE | (OF_A_DEVICE if OPENAPI.is_of_a_device(operation) else OF_A_BACKEND)
-    kinds |= (WITH_A_BODY if "requestBody" in described else {}) | (OF_ONE if "Id}" in operation else {})
-    kinds |= WITH_AN_APP if operation.startswith("POST") else {}
+    kinds = dict(EVERYWHERE)
+    if not OPENAPI.is_for_anybody(operation):
+        kinds |= OF_A_DEVICE if OPENAPI.is_of_a_device(operation) else OF_A_BACKEND
+    kinds |= (WITH_A_BODY if "requestBody" in described else {}) | (OF_ONE if "Id}" in operation or "{link}" in operation else {})
+    kinds |= WITH_AN_APP if operation in ("POST /v1/devices", "POST /v1/messages") else {}
     for kind, row in kinds.items():
         ROWS[f"{operation} {kind}"] = functools.partial(row, operation=operation)
 
@@ -411,6 +427,43 @@ def what_one_prefers(world: World) -> Answer:
     answer = world.api.call("GET", "/v1/preferences", bearer=world.api.register("chooser").token())
     assert answer.value == {"muted": True}
     return answer
+
+
+@functools.cache
+def link_to_unsubscribe(world: World) -> str:
+    """The path of a link in an email to a reader of news."""
+    world.api.register("subscriber", email="subscriber@example.com")
+    message = world.api.send("subscriber", category="news", fallback=[{"channel": "email"}])
+    eventually("it is sent", lambda: world.api.trail(message)["recipients"][0]["state"] == "fallback-delivered")
+    sent = next(it for it in world.twin.outbox() if it["to"] == ["subscriber@example.com"])
+    return sent["headers"]["List-Unsubscribe"].strip("<>").removeprefix(world.twin.api_url)
+
+
+@brings("GET /v1/unsubscribe/{link} 200")
+def a_page_with_a_button(world: World) -> Answer:
+    return world.api.call("GET", link_to_unsubscribe(world), bearer=None)
+
+
+@brings("POST /v1/unsubscribe/{link} 200")
+def unsubscribed(world: World) -> Answer:
+    answer = world.api.call("POST", link_to_unsubscribe(world), "List-Unsubscribe=One-Click", bearer=None)
+    preferences = world.api.call("GET", "/v1/users/subscriber/preferences").value
+    assert preferences == {"categories": {"news": {"channels": {"email": False}}}}, preferences
+    return answer
+
+
+@brings("POST /v1/unsubscribe/{link} 500 internal")
+def unsubscribed_from_what_cannot_be_read(world: World) -> Answer:
+    path = link_to_unsubscribe(world)
+    with world.unreadable_profile("subscriber"):
+        return world.api.call("POST", path, bearer=None)
+
+
+@brings("POST /v1/unsubscribe/{link} 503 unavailable")
+def unsubscribed_while_the_store_is_down(world: World) -> Answer:
+    path = link_to_unsubscribe(world)
+    with world.twin.fault(fault="server-error", service="dynamodb", contains=["subscriber"]):
+        return world.api.call("POST", path, bearer=None)
 
 
 @brings(f"{ELSEWHERE} 404 no_route")

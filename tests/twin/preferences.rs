@@ -186,6 +186,63 @@ async fn what_counts_is_what_holds_when_a_step_is_due() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_post_to_the_link_of_an_email_stops_emails_like_it() {
+    let world = World::start().await;
+    world.reachable("alice").await;
+    let send = async |category: Option<&str>| {
+        world
+            .send_with(&["alice"], "Hello", |request| {
+                request.fallback = chain(&[Channel::Email]);
+                request.content.category = category.map(str::to_owned);
+            })
+            .await
+    };
+    world.until(&send(Some("news")).await, State::FallbackDelivered).await;
+    let outbox = world.outbox().await;
+    let headers = &outbox[0]["headers"];
+    assert_eq!(headers["List-Unsubscribe-Post"], "List-Unsubscribe=One-Click");
+    let url = headers["List-Unsubscribe"].as_str().unwrap().trim_matches(['<', '>']).to_owned();
+    assert!(url.starts_with(&format!("{}/v1/unsubscribe/1.", world.twin.api_url())), "{url}");
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let ask = async |method: Method, url: &str| world.request(method, url, &form, "List-Unsubscribe=One-Click").await;
+
+    // Looking at it changes nothing, and offers the button that does.
+    let page = ask(Method::GET, &url).await;
+    let text = String::from_utf8_lossy(&page.body);
+    assert!(
+        page.status == 200 && text.contains(r#"<form method="post"><button>Unsubscribe</button></form>"#),
+        "{text}"
+    );
+    assert!(page.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    assert_eq!(world.backend().preferences("alice", None).await.unwrap(), Preferences::default());
+
+    for _ in 0..2 {
+        assert_eq!(ask(Method::POST, &url).await.status, 200);
+    }
+    let wanted = json!({"categories": {"news": {"channels": {"email": false}}}});
+    assert_eq!(world.backend().preferences("alice", None).await.unwrap(), preferences(wanted));
+    let trail = world.until(&send(Some("news")).await, State::Suppressed).await;
+    assert_eq!(steps(&trail), [("email".to_owned(), Some("channel_off".to_owned()))]);
+    world.until(&send(Some("orders")).await, State::FallbackDelivered).await;
+
+    // Nobody makes a link of their own, or another one out of this one.
+    let (rest, last) = url.split_at(url.len() - 1);
+    let other = if last == "A" { "B" } else { "A" };
+    for wrong in
+        [format!("{rest}{other}"), url.replace("/1.", "/2."), format!("{}/v1/unsubscribe/alice", world.twin.api_url())]
+    {
+        assert_eq!(ask(Method::POST, &wrong).await.json()["code"], "not_found", "{wrong}");
+    }
+
+    // A message without a category stands for all of them.
+    world.until(&send(None).await, State::FallbackDelivered).await;
+    let url = world.outbox().await.last().unwrap()["headers"]["List-Unsubscribe"].as_str().unwrap().to_owned();
+    assert_eq!(ask(Method::POST, url.trim_matches(['<', '>'])).await.status, 200);
+    world.until(&send(Some("orders")).await, State::Suppressed).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_muted_still_comes_to_an_open_page() {
     let world = World::start().await;
     world.prefer("alice", json!({"muted": true})).await;

@@ -2,6 +2,7 @@
 //! person wants to be told of.
 
 mod preferences;
+mod unsubscribe;
 
 use axum::{
     Json, Router,
@@ -55,6 +56,7 @@ pub fn router(deps: Deps) -> Router {
         .route("/v1/devices", post(register))
         .route("/v1/devices/{device}", get(show).delete(unregister))
         .route("/v1/users/{alias}/preferences", get(preferences::of_user).put(preferences::set_for_user))
+        .route("/v1/unsubscribe/{link}", get(unsubscribe::ask).post(unsubscribe::follow))
         .route("/v1/preferences", get(preferences::own).put(preferences::set_own))
         .with_state(Arc::new(deps))
 }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use tidings_wire::{Timestamp, limits, send::Channel};
 
-use crate::{Entry, MessageId, Position, Profile, UserKey, UserView, mailbox::Closed, preferences};
+use crate::{
+    Entry, MessageId, Position, Profile, UserKey, UserView, mailbox::Closed, preferences, preferences::Unsubscribe,
+};
 
 /// A step that was claimed this long ago and has no outcome died with its worker, in seconds; the function's own timeout is
 /// shorter.
@@ -99,6 +101,8 @@ pub enum Call {
         subject: String,
         /// Text.
         text: String,
+        /// What its reader may do about emails like it.
+        unsubscribe: Unsubscribe,
     },
 }
 
@@ -157,9 +161,8 @@ pub fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, now: Timest
                 });
                 match held_back {
                     Some(reason) => Decision::Skip(reason),
-                    None => {
-                        call(record.channel, entry, view.profile.as_ref()).map_or_else(Decision::Skip, Decision::Claim)
-                    }
+                    None => call(record.channel, due, entry, view.profile.as_ref())
+                        .map_or_else(Decision::Skip, Decision::Claim),
                 }
             }
         },
@@ -174,7 +177,7 @@ fn is_back(due: &StepDue, entry: &Entry, view: &UserView, now: Timestamp) -> boo
 }
 
 /// The call that a step makes, or why it makes none.
-fn call(channel: Channel, entry: &Entry, profile: Option<&Profile>) -> Result<Call, &'static str> {
+fn call(channel: Channel, due: &StepDue, entry: &Entry, profile: Option<&Profile>) -> Result<Call, &'static str> {
     let alert = entry.content.alert.as_deref();
     let sender = entry.content.sender.as_deref();
     match channel {
@@ -187,7 +190,8 @@ fn call(channel: Channel, entry: &Entry, profile: Option<&Profile>) -> Result<Ca
             let to = profile.and_then(|profile| profile.email.clone()).ok_or("no_email")?;
             let text = alert.or(entry.sms.as_deref()).ok_or("no_text")?;
             let subject = subject(sender, text);
-            Ok(Call::Email { to, subject, text: text.to_owned() })
+            let unsubscribe = Unsubscribe { user: due.user.clone(), channel, category: entry.content.category.clone() };
+            Ok(Call::Email { to, subject, text: text.to_owned(), unsubscribe })
         }
         Channel::Apns | Channel::Fcm | Channel::Webpush | Channel::Mipush | Channel::Webhook => Err("not_served"),
     }

@@ -1,13 +1,14 @@
 //! Whether a person wants to be told, by this channel and just now.
 
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 use tidings_wire::{
-    FieldProblem, Preferences, Timestamp,
+    FieldProblem, Preferences, Timestamp, limits,
     preferences::{CategoryPreferences, WallTime},
     send::Channel,
 };
 
-use crate::Profile;
+use crate::{Profile, UserKey};
 
 /// Why nothing is sent by a channel now, as it stands on the trail; `None` where it may be sent.
 ///
@@ -69,6 +70,35 @@ pub fn check_time_zone(name: Option<&str>) -> Result<(), Vec<FieldProblem>> {
 pub fn accept(preferences: Preferences) -> Result<Preferences, Vec<FieldProblem>> {
     check_time_zone(preferences.time_zone.as_deref())?;
     Ok(preferences)
+}
+
+/// What the link in an email does: it switches a channel off for its reader, for messages of one category or for all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsubscribe {
+    /// The reader.
+    pub user: UserKey,
+    /// The channel.
+    pub channel: Channel,
+    /// The category of the message; all where it had none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub category: Option<String>,
+}
+
+impl Unsubscribe {
+    /// The preferences of somebody who has followed the link.
+    #[must_use]
+    pub fn apply(&self, mut preferences: Preferences) -> Preferences {
+        let categories = &mut preferences.categories;
+        let channels = match &self.category {
+            Some(name) if categories.contains_key(name) || categories.len() < limits::PREFERRED_CATEGORIES => {
+                &mut categories.entry(name.clone()).or_default().channels
+            }
+            // Too many differ already: rather too little is sent than what nobody wants.
+            Some(_) | None => &mut preferences.channels,
+        };
+        channels.insert(self.channel, false);
+        preferences
+    }
 }
 
 #[cfg(test)]
@@ -234,6 +264,37 @@ mod tests {
         profile.time_zone = Some("Nowhere/Land".into());
         profile.preferences.time_zone = None;
         assert_eq!(held_back(&profile, Channel::Sms, None, night), None, "an unknown zone is UTC");
+    }
+
+    #[test]
+    fn a_link_switches_off_one_thing() {
+        let user = UserKey { app: "demo".parse().unwrap(), tenant: String::new(), alias: "alice".into() };
+        let link = |category: Option<&str>| Unsubscribe {
+            user: user.clone(),
+            channel: Channel::Email,
+            category: category.map(str::to_owned),
+        };
+        let before = profile(serde_json::json!({"channels": {"sms": false}})).preferences;
+        let told = |preferences: &Preferences, category| {
+            let profile = Profile { preferences: preferences.clone(), ..Profile::default() };
+            held_back(&profile, Channel::Email, category, Timestamp(0))
+        };
+        let news = link(Some("news")).apply(before.clone());
+        assert_eq!(
+            (told(&news, Some("news")), told(&news, Some("orders")), told(&news, None)),
+            (Some("channel_off"), None, None)
+        );
+        assert_eq!(link(Some("news")).apply(news.clone()), news, "twice is once");
+        let all = link(None).apply(news);
+        assert_eq!((told(&all, Some("orders")), all.channels.len()), (Some("channel_off"), 2));
+
+        let mut full = Preferences::default();
+        for n in 0..limits::PREFERRED_CATEGORIES {
+            full = link(Some(&n.to_string())).apply(full);
+        }
+        let more = link(Some("one more")).apply(full.clone());
+        assert_eq!(more.categories.len(), limits::PREFERRED_CATEGORIES);
+        assert_eq!(told(&more, Some("one more")), Some("channel_off"));
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub(super) enum Scenario {
     Unread,
     /// A device sets what its user wants to be told of, and reads it again.
     Preferences,
+    /// A person follows the link in an email.
+    Unsubscribe,
 
     /// A message is sent to a device that is there, and acknowledged.
     Online,
@@ -152,6 +154,7 @@ impl Scenario {
             Self::Inbox => devices::list(cell).await,
             Self::Unread => devices::count(cell).await,
             Self::Preferences => devices::prefer(cell).await,
+            Self::Unsubscribe => devices::unsubscribe(cell).await,
             Self::Online => messages::online(cell, 0).await,
             Self::OnlineNext => messages::online(cell, 1).await,
             Self::TwoLanes => messages::two_lanes(cell, 1).await,

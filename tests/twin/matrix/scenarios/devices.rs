@@ -103,6 +103,16 @@ pub(super) async fn prefer(cell: &Cell) {
     assert_eq!(ask(cell, &identity, Method::GET, PATH, &Value::Null).await, wanted);
 }
 
+pub(super) async fn unsubscribe(cell: &Cell) {
+    cell.register(&cell.user()).await;
+    cell.arm().await;
+    let answer = cell.ask(Method::POST, &format!("/v1/unsubscribe/{}", cell.link()), None, None).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let profile = cell.view().await.profile.unwrap();
+    let wanted = json!({"categories": {"news": {"channels": {"email": false}}}});
+    assert_eq!(serde_json::to_value(&profile.preferences).unwrap(), wanted);
+}
+
 /// Asks as a device does: again, with a new token, until the answer is no error of the service.
 async fn ask(cell: &Cell, identity: &Identity, method: Method, path: &str, body: &Value) -> Value {
     let body = if body.is_null() { String::new() } else { body.to_string() };
