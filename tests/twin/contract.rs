@@ -526,7 +526,18 @@ fn what_refuses_unknown_fields_says_so() {
     // Requests and actions, whose reader is `Fields`; and the heads of what is signed or sealed.
     assert_eq!(
         closed(&openapi()),
-        ["FallbackStep", "RegisterRequest", "SendRequest", "Source"].map(str::to_owned).into()
+        [
+            "CategoryPreferences",
+            "FallbackStep",
+            "Preferences",
+            "QuietHours",
+            "RegisterRequest",
+            "SendRequest",
+            "Source",
+            "WelcomeChannels",
+        ]
+        .map(str::to_owned)
+        .into()
     );
     let mut said: BTreeSet<String> = actions().into_iter().map(|(schema, _)| schema.to_owned()).collect();
     said.extend(["ConnectTokenHeader".to_owned(), "SealedHeader".to_owned()]);

@@ -467,7 +467,7 @@ async fn a_page_of_another_origin_may_read_the_inbox() {
     assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
     let expected = [
         "allow-headers: authorization,content-type,idempotency-key",
-        "allow-methods: DELETE,GET,OPTIONS,POST",
+        "allow-methods: DELETE,GET,OPTIONS,POST,PUT",
         "allow-origin: *",
         "max-age: 3600",
     ];
