@@ -21,6 +21,7 @@ pub mod event_source;
 pub mod faults;
 pub mod functions;
 pub mod gateway;
+pub mod guard;
 pub mod ledger;
 pub mod schedule;
 pub mod stack;

@@ -29,6 +29,7 @@ use crate::functions::{Functions, FunctionsOptions, Source};
 use crate::gateway::http::{HttpApi, HttpLimits};
 use crate::gateway::management;
 use crate::gateway::websocket::{SocketApi, SocketLimits};
+use crate::guard::{Guard, Pages};
 use crate::ledger::Ledger;
 use crate::schedule::Schedules;
 use crate::template::{Secrets, Settings, Template, TemplateError};
@@ -215,7 +216,8 @@ impl Twin {
         };
         let management = sockets.clone().map(management::router).unwrap_or_default();
         let mut endpoint = Servers::default();
-        endpoint.serve(aws, aws::router(services.clone(), management));
+        let programs = Guard::new(options.address, Pages::None);
+        endpoint.serve(aws, programs.protect(aws::router(services.clone(), management)));
         endpoint.tasks.spawn(sweep(services.dynamodb.clone(), endpoint.stop.clone()));
         let mut gateways = Servers::default();
         let api_router = http.as_ref().map(HttpApi::router).unwrap_or_default();

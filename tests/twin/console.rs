@@ -84,6 +84,22 @@ async fn other_pages_ask_in_vain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_endpoint_of_aws_serves_programs_and_no_page() {
+    let world = world().await;
+    let url = |path: &str| format!("{}{path}", world.twin.aws_url());
+    let fire = async |headers: &[(&str, &str)]| {
+        world.request(Method::POST, &url("/_tidings/schedules/fire"), headers, "null").await.status.as_u16()
+    };
+    assert_eq!(fire(&[]).await, 200, "no page at all: curl");
+    for origin in [world.twin.aws_url(), world.twin.console_url().unwrap(), "http://evil.example", "null"] {
+        assert_eq!(fire(&[("origin", origin)]).await, 403, "{origin}");
+    }
+    let rebound = [("host", "evil.example:7402")];
+    assert_eq!(world.request(Method::GET, &url("/_tidings/outbox"), &rebound, "").await.status, 403);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn messages_are_told_newest_first_as_the_service_tells_them() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;

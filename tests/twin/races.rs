@@ -134,6 +134,19 @@ async fn a_post_that_arrives_though_the_gateway_says_gone_is_no_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_ping_does_not_bring_back_what_has_ended_since_it_looked() {
+    let world = World::start().await;
+    let identity = world.device("alice", "a").await;
+    assert_eq!(connect(&world, &identity, "Ended=").await, 200);
+    let (users, id, now) = (world.users(), "Ended=".parse().unwrap(), Timestamp::now());
+    let seen = users.connection(&id, now).await.unwrap().unwrap();
+    disconnect(&world, "Ended=").await;
+    assert!(!users.renew(&seen.user, &seen.connection).await.unwrap(), "its tombstone wins");
+    assert_eq!(connections(&world, "alice").await, [""; 0]);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_connects_during_a_send_learns_of_it_from_its_first_pong() {
     let world = World::start().await;
     let identity = world.device("alice", "a").await;

@@ -14,13 +14,14 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
 use self::files::{DOCUMENTS, FILES};
+use crate::guard::{Guard, Pages};
 
 /// What the page is told. A clone tells the same.
 #[derive(Debug, Clone)]
@@ -68,7 +69,8 @@ impl Console {
             let path = if *name == "index.html" { "/".to_owned() } else { format!("/{name}") };
             page = page.route(&path, get(move || async move { ([(header::CONTENT_TYPE, *kind)], *body) }));
         }
-        page.merge(control).merge(api).layer(middleware::from_fn_with_state(self.clone(), guard))
+        let all = page.merge(control).merge(api).layer(middleware::from_fn_with_state(self.clone(), on_one_origin));
+        Guard::new(self.0.address, Pages::Own).protect(all)
     }
 
     fn config(&self) -> Value {
@@ -92,39 +94,13 @@ impl Console {
              trusted-types 'none'"
         )
     }
-
-    /// Whether a request names this listener. A page of another name that resolves to this address (DNS rebinding) does not.
-    /// Its port may be another one: ports are forwarded.
-    fn is_named(&self, host: &str) -> bool {
-        let name = match host.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or_default(),
-            None => host.split(':').next().unwrap_or_default(),
-        };
-        let own = self.0.address;
-        let is_own = |ip: IpAddr| ip.is_loopback() || own.is_unspecified() || ip == own;
-        name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_own)
-    }
-
-    /// Whether a request may come in: it names this listener, and where it changes anything, this page has sent it or no page
-    /// at all.
-    fn admits(&self, method: &Method, headers: &HeaderMap) -> bool {
-        let text = |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-        let Some(host) = text(header::HOST) else { return false };
-        let is_ours = text(header::ORIGIN).is_none_or(|origin| origin.strip_prefix("http://") == Some(host));
-        self.is_named(host) && (method.is_safe() || is_ours)
-    }
 }
 
 async fn config(State(console): State<Console>) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], axum::Json(console.config())).into_response()
 }
 
-async fn guard(State(console): State<Console>, mut request: Request, next: Next) -> Response {
-    if !console.admits(request.method(), request.headers()) {
-        let refused =
-            axum::Json(json!({"message": "the console is asked by its own page only, under its own address"}));
-        return (StatusCode::FORBIDDEN, refused).into_response();
-    }
+async fn on_one_origin(State(console): State<Console>, mut request: Request, next: Next) -> Response {
     // Without it the HTTP API lets no other origin read what it answers here.
     request.headers_mut().remove(header::ORIGIN);
     let mut response = next.run(request).await;
@@ -145,45 +121,9 @@ async fn guard(State(console): State<Console>, mut request: Request, next: Next)
 mod tests {
     use super::*;
 
-    fn console(address: &str) -> Console {
-        Console::new(address.parse().unwrap(), "ws://127.0.0.1:7401/prod", None)
-    }
-
-    #[test]
-    fn a_name_that_is_not_its_own_is_refused() {
-        let local = console("127.0.0.1");
-        for host in ["127.0.0.1:7403", "localhost:7403", "LOCALHOST", "[::1]:7403", "127.0.0.2", "localhost:80"] {
-            assert!(local.is_named(host), "{host}");
-        }
-        for host in
-            ["", "evil.example", "localhost.evil.example:7403", "192.168.0.7:7403", "127.0.0.1.evil.example", "[::2]"]
-        {
-            assert!(!local.is_named(host), "{host}");
-        }
-        assert!(console("192.168.0.7").is_named("192.168.0.7:7403"));
-        assert!(console("0.0.0.0").is_named("192.168.0.7:7403"));
-        assert!(!console("0.0.0.0").is_named("evil.example"));
-    }
-
-    #[test]
-    fn what_changes_something_comes_from_its_own_page_or_from_none() {
-        let admits = |method: Method, origin: Option<&'static str>| {
-            let mut headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("localhost:7403"))]);
-            headers.extend(origin.map(|origin| (header::ORIGIN, HeaderValue::from_static(origin))));
-            console("127.0.0.1").admits(&method, &headers)
-        };
-        assert!(admits(Method::POST, None) && admits(Method::POST, Some("http://localhost:7403")));
-        for origin in ["http://localhost:3000", "https://localhost:7403", "http://evil.example", "null", ""] {
-            assert!(!admits(Method::POST, Some(origin)) && !admits(Method::DELETE, Some(origin)), "{origin}");
-            // What it would read, its browser keeps from it.
-            assert!(admits(Method::GET, Some(origin)), "{origin}");
-        }
-        assert!(!console("127.0.0.1").admits(&Method::GET, &HeaderMap::new()), "a request without a host");
-    }
-
     #[test]
     fn the_policy_names_the_one_socket() {
-        let policy = console("127.0.0.1").policy();
+        let policy = Console::new([127, 0, 0, 1].into(), "ws://127.0.0.1:7401/prod", None).policy();
         assert!(policy.contains("connect-src 'self' ws://127.0.0.1:7401; "), "{policy}");
         assert!(!policy.contains("unsafe") && !policy.contains('*'), "{policy}");
     }
