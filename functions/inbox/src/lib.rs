@@ -20,7 +20,7 @@ use tidings_runtime::{
     Error, Sdk, Sealer,
     apps::Apps,
     config,
-    device_token::{self, Signed},
+    device_token::{Signed, signed_request},
     http::{self, ApiError, pairs, personal},
     logs,
 };
@@ -53,7 +53,7 @@ pub fn router(deps: Deps) -> Router {
 }
 
 async fn authenticate(deps: &Deps, headers: &HeaderMap, now: Timestamp) -> Result<Signed, ApiError> {
-    device_token::signed_request(&deps.users, &deps.apps, deps.sealer.roots(), headers, now).await
+    signed_request(&deps.users, &deps.apps, deps.sealer.roots(), headers, now).await
 }
 
 /// A page of what is there for the device, whoever has confirmed or read it.

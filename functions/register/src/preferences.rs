@@ -11,7 +11,7 @@ use axum::{
 use serde_json::{Map, Value};
 use tidings_domain::{Timestamp, UserKey, preferences};
 use tidings_runtime::{
-    device_token,
+    device_token::signed_request,
     http::{self, ApiError, PathId, personal},
 };
 use tidings_wire::{Preferences, fields::Fields, limits};
@@ -78,7 +78,7 @@ async fn named_user(
 }
 
 async fn own_user(deps: &Deps, headers: &HeaderMap) -> Result<UserKey, ApiError> {
-    let signed = device_token::signed_request(&deps.users, &deps.apps, &deps.roots, headers, Timestamp::now()).await?;
+    let signed = signed_request(&deps.users, &deps.apps, &deps.roots, headers, Timestamp::now()).await?;
     Ok(signed.device.user)
 }
 
