@@ -113,11 +113,16 @@ def good_body(operation: str, alias: str = "alice"):
     return bodies.get(operation)
 
 
+def who_asks(world: World, operation: str) -> dict:
+    """A device, where one is to ask; else the demo app."""
+    return {"bearer": world.api.register("reader").token()} if OPENAPI.is_of_a_device(operation) else {}
+
+
 def ask(world: World, operation: str, body=None, *, api: Api | None = None, **more) -> Answer:
     """Asks for an operation, of nothing that is there."""
     method, template = operation.split(" ", 1)
-    if OPENAPI.is_of_a_device(operation) and "bearer" not in more:
-        more["bearer"] = world.api.register("reader").token()
+    if "bearer" not in more:
+        more |= who_asks(world, operation)
     path = template.replace("{deviceId}", "nobody").replace("{messageId}", UNKNOWN_MESSAGE)
     path = path.replace("{alias}", "alice").replace("{link}", "nothing")
     return (api or world.api).call(method, path, body if body is not None else good_body(operation), **more)
@@ -142,8 +147,10 @@ def while_the_store_is_down(world: World, operation: str) -> Answer:
 
 def while_the_function_fails(world: World, operation: str) -> Answer:
     function = next(name for part, name in FUNCTIONS.items() if f"/{part}" in operation)
+    # Registering is the same function's.
+    who = who_asks(world, operation)
     with world.twin.fault(fault="fail-invoke", function=function):
-        return ask(world, operation)
+        return ask(world, operation, **who)
 
 
 def while_the_function_has_no_process(world: World, operation: str) -> Answer:
