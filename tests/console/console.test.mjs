@@ -256,7 +256,7 @@ test("the keyboard alone goes everywhere", async () => {
   await page.reload();
   await link(page, "Overview").waitFor();
   const order = [];
-  for (const _ of Array(15)) {
+  for (const _ of Array(16)) {
     await page.keyboard.press("Tab");
     order.push(await focused());
     // What has the focus shows it, and nothing covers it.
@@ -322,7 +322,9 @@ for (const mode of ["light", "dark"]) {
 }
 
 test("what a user wants to be told of is set, and what is wrong is said at its field", async () => {
-  const { page, close } = await openPage(browser, `${twin.console}/#/preferences/choosy`);
+  const { page, close } = await openPage(browser, `${twin.console}/#/preferences/choosy`, {
+    expected: [/status of 400/],
+  });
   const editor = page.getByRole("form", { name: "What holds for this user" });
   await editor.getByLabel("sms").selectOption("not wanted");
   await editor.getByLabel("From").fill("22:00");
@@ -407,7 +409,7 @@ test("as static files on another host it asks for a deployment, and shows what n
     await page.getByRole("button", { name: "Connect" }).click();
     await link(page, "Send").waitFor();
     const panels = await page.getByRole("navigation").getByRole("link").allTextContents();
-    assert.deepEqual(panels, ["Overview", "Try it", "Send", "Messages", "Devices"]);
+    assert.deepEqual(panels, ["Overview", "Try it", "Send", "Messages", "Devices", "Preferences"]);
 
     await link(page, "Try it").click();
     const device = await openDevice(page, "a", "frank");
