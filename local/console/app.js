@@ -8,6 +8,7 @@ import faults from "./panels/faults.js";
 import messages from "./panels/messages.js";
 import outbox from "./panels/outbox.js";
 import overview from "./panels/overview.js";
+import preferences from "./panels/preferences.js";
 import queues from "./panels/queues.js";
 import send from "./panels/send.js";
 import sources from "./panels/sources.js";
@@ -16,7 +17,7 @@ import traces from "./panels/traces.js";
 // A panel is `{id, title, needs, build}`. `needs` is what has to be there for it: "app" (an app's key), "twin" or both.
 // `build()` gives `{node, refresh, every}`: what is shown; what asks again, with the rest of the address ("1" at
 // `#/messages/1`); and how often, in milliseconds.
-const PANELS = [overview, demo, send, messages, devices, outbox, queues, sources, faults, traces];
+const PANELS = [overview, demo, send, messages, devices, preferences, outbox, queues, sources, faults, traces];
 
 const main = document.getElementById("main");
 const trouble = document.getElementById("trouble");

@@ -7,7 +7,10 @@ import { extname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { PATIENCE, ROOT, faint, nameless, openPage, startBrowser, startTwin } from "./support.mjs";
 
-const PANELS = ["overview", "demo", "send", "messages", "devices", "outbox", "queues", "sources", "faults", "traces"];
+const PANELS = [
+  ...["overview", "demo", "send", "messages", "devices", "preferences", "outbox", "queues", "sources", "faults"],
+  "traces",
+];
 
 let twin;
 let browser;
@@ -253,7 +256,7 @@ test("the keyboard alone goes everywhere", async () => {
   await page.reload();
   await link(page, "Overview").waitFor();
   const order = [];
-  for (const _ of Array(15)) {
+  for (const _ of Array(16)) {
     await page.keyboard.press("Tab");
     order.push(await focused());
     // What has the focus shows it, and nothing covers it.
@@ -276,6 +279,7 @@ test("the keyboard alone goes everywhere", async () => {
     "Send",
     "Messages",
     "Devices",
+    "Preferences",
     "Outbox",
     "Queues",
     "Sources",
@@ -316,6 +320,44 @@ for (const mode of ["light", "dark"]) {
     await close();
   });
 }
+
+test("what a user wants to be told of is set, and what is wrong is said at its field", async () => {
+  const { page, close } = await openPage(browser, `${twin.console}/#/preferences/choosy`, {
+    expected: [/status of 400/],
+  });
+  const editor = page.getByRole("form", { name: "What holds for this user" });
+  await editor.getByLabel("sms").selectOption("not wanted");
+  await editor.getByLabel("From").fill("22:00");
+  await editor.getByLabel("Until before").fill("7 o'clock");
+  await editor.getByLabel("Time zone").fill("Mars/Olympus");
+  await editor.getByRole("button", { name: "Save" }).click();
+  await shows(editor.getByText("must be a time as HH:MM"), "HH:MM");
+  assert.equal(await page.evaluate(() => document.activeElement.name), "quietHours.to");
+  await editor.getByLabel("Until before").fill("07:00");
+  await editor.getByRole("button", { name: "Save" }).click();
+  await shows(editor.getByText("must be a time zone"), "Asia/Shanghai");
+  await editor.getByLabel("Time zone").fill("Asia/Shanghai");
+  await editor.getByLabel("Another category").fill("orders");
+  await editor.getByRole("button", { name: "Add it" }).click();
+  const orders = editor.getByRole("group").filter({ hasText: "Category orders" });
+  await orders.getByLabel("sms").selectOption("welcome");
+  await editor.getByRole("button", { name: "Save" }).click();
+  await shows(page.locator("#said"), "They hold from now on.");
+  await page.reload();
+  await shows(page.getByRole("heading", { level: 2 }), "Category orders");
+  const kept = await page.evaluate(() =>
+    [...document.querySelectorAll("[data-named]")].map((it) => [it.dataset.named, it.value]),
+  );
+  const set = Object.fromEntries(kept.filter(([name, value]) => value && name !== "alias"));
+  assert.deepEqual(set, {
+    "channels.sms": "false",
+    "categories.orders.channels.sms": "true",
+    "quietHours.from": "22:00",
+    "quietHours.to": "07:00",
+    timeZone: "Asia/Shanghai",
+  });
+  await close();
+});
 
 test("the theme is chosen by hand and stays", async () => {
   const { page, close } = await openPage(browser, twin.console, { colorScheme: "light" });
@@ -367,7 +409,7 @@ test("as static files on another host it asks for a deployment, and shows what n
     await page.getByRole("button", { name: "Connect" }).click();
     await link(page, "Send").waitFor();
     const panels = await page.getByRole("navigation").getByRole("link").allTextContents();
-    assert.deepEqual(panels, ["Overview", "Try it", "Send", "Messages", "Devices"]);
+    assert.deepEqual(panels, ["Overview", "Try it", "Send", "Messages", "Devices", "Preferences"]);
 
     await link(page, "Try it").click();
     const device = await openDevice(page, "a", "frank");

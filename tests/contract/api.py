@@ -49,7 +49,7 @@ class Api:
         operation = OPENAPI.operation(method, path)
         name = OPENAPI.check(operation, response.status_code, response.headers, response.content)
         self.seen.add(name)
-        value = response.json() if response.content else None
+        value = response.json() if "json" in response.headers.get("content-type", "") else None
         if response.ok and operation != ELSEWHERE:
             if isinstance(body, dict):
                 errors = OPENAPI.request_errors(operation, body)

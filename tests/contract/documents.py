@@ -170,7 +170,7 @@ class OpenApi(Document):
             name = f"{operation} {key}"
         else:
             assert media in response["content"], f"a type that is not in the document: {told}"
-            value = json.loads(body)
+            value = json.loads(body) if media.endswith("json") else body.decode()
             errors = self.errors(response["content"][media]["schema"], value, strict=True)
             assert not errors, f"not as in the document: {told}: {errors}"
             gateway = self.is_gateway(response, media)
@@ -193,6 +193,10 @@ class OpenApi(Document):
         """Whether a device asks for it, with a token of its own, and not a backend."""
         return self.operations()[operation].get("security") == [{"deviceToken": []}]
 
+    def is_for_anybody(self, operation: str) -> bool:
+        """Whether it asks for nothing but what is in the URL."""
+        return self.operations()[operation].get("security") == []
+
     def request_errors(self, operation: str, body) -> list[str]:
         return self.errors(self.operations()[operation]["requestBody"]["content"][JSON]["schema"], body)
 
@@ -204,7 +208,7 @@ class OpenApi(Document):
         names = set()
         for operation in self.operations():
             for status, response in self.responses(operation).items():
-                if status.startswith("2") and "content" in response:
+                if status.startswith("2") and JSON in response.get("content", {}):
                     names |= self.named_fields(response["content"][JSON]["schema"])
         return names
 

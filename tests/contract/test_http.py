@@ -4,6 +4,7 @@ Each row brings one of them about. A documented answer without a row fails, and 
 documented, wherever it turns up.
 """
 
+import contextlib
 import datetime
 import functools
 import re
@@ -20,7 +21,8 @@ SECRET = "A" * 43
 
 UNKNOWN_MESSAGE = "3087bacc-b601-808f-950b-edbf79e06a73"
 
-FUNCTIONS = {"devices": "RegisterFunction", "messages": "SendFunction", "inbox": "InboxFunction"}
+FUNCTIONS = {"devices": "RegisterFunction", "messages": "SendFunction", "inbox": "InboxFunction",
+             "preferences": "RegisterFunction", "unsubscribe": "RegisterFunction"}
 
 
 def starved() -> str:
@@ -29,7 +31,7 @@ def starved() -> str:
     for resource, line in (("Function", "ReservedConcurrentExecutions: 0"), ("Integration", "TimeoutInMillis: 50")):
         head = rf"(?m)^(  (?:Register|Send|Inbox){resource}:\n(?:    .*\n)*?    Properties:\n)"
         text, changed = re.subn(head, rf"\g<1>      {line}\n", text)
-        assert changed == len(FUNCTIONS), f"{resource}: {changed}"
+        assert changed == len(set(FUNCTIONS.values())), f"{resource}: {changed}"
     return text
 
 
@@ -65,6 +67,18 @@ class World:
         self.change_device(device.id, f"{APP}||%41")
         return device.id
 
+    @contextlib.contextmanager
+    def unreadable_profile(self, alias: str):
+        """While it lasts, a user's preferences are no JSON, as no version has ever written them."""
+        client, key = self.twin.dynamodb(), {"pk": {"S": f"{APP}||{alias}"}, "sk": {"S": "z"}}
+        table = self.twin.table("UsersTable")
+        before = client.get_item(TableName=table, Key=key)["Item"]
+        client.put_item(TableName=table, Item=before | {"preferences": {"S": "none"}})
+        try:
+            yield
+        finally:
+            client.put_item(TableName=table, Item=before)
+
     def change_device(self, device: str, user: str):
         """Writes another user into the item of a device."""
         self.twin.dynamodb().update_item(
@@ -93,16 +107,24 @@ def good_body(operation: str, alias: str = "alice"):
     bodies = {
         "POST /v1/devices": {"appId": APP, "alias": alias, "platform": "WEB", "nativeToken": f"token of {alias}"},
         "POST /v1/messages": {"audiences": [alias], "alert": "Hello"},
+        "PUT /v1/users/{alias}/preferences": {"channels": {"sms": False}},
+        "PUT /v1/preferences": {"channels": {"sms": False}},
     }
     return bodies.get(operation)
+
+
+def who_asks(world: World, operation: str) -> dict:
+    """A device, where one is to ask; else the demo app."""
+    return {"bearer": world.api.register("reader").token()} if OPENAPI.is_of_a_device(operation) else {}
 
 
 def ask(world: World, operation: str, body=None, *, api: Api | None = None, **more) -> Answer:
     """Asks for an operation, of nothing that is there."""
     method, template = operation.split(" ", 1)
-    if OPENAPI.is_of_a_device(operation) and "bearer" not in more:
-        more["bearer"] = world.api.register("reader").token()
+    if "bearer" not in more:
+        more |= who_asks(world, operation)
     path = template.replace("{deviceId}", "nobody").replace("{messageId}", UNKNOWN_MESSAGE)
+    path = path.replace("{alias}", "alice").replace("{link}", "nothing")
     return (api or world.api).call(method, path, body if body is not None else good_body(operation), **more)
 
 
@@ -125,8 +147,10 @@ def while_the_store_is_down(world: World, operation: str) -> Answer:
 
 def while_the_function_fails(world: World, operation: str) -> Answer:
     function = next(name for part, name in FUNCTIONS.items() if f"/{part}" in operation)
+    # Registering is the same function's.
+    who = who_asks(world, operation)
     with world.twin.fault(fault="fail-invoke", function=function):
-        return ask(world, operation)
+        return ask(world, operation, **who)
 
 
 def while_the_function_has_no_process(world: World, operation: str) -> Answer:
@@ -201,15 +225,18 @@ WITH_A_BODY = {
     "400 invalid_fields": with_a_field_too_many,
     "400 not_json": with_no_json,
     "400 body_too_deep": too_deep,
-    "403 unknown_app": of_another_app,
     "413 body_too_large": over_256_kilobytes,
     "413 gateway": over_6_megabytes,
 }
+WITH_AN_APP = {"403 unknown_app": of_another_app}
 OF_ONE = {"404 not_found": ask}
 
 for operation, described in OPENAPI.operations().items():
-    kinds = EVERYWHERE | (OF_A_DEVICE if OPENAPI.is_of_a_device(operation) else OF_A_BACKEND)
-    kinds |= (WITH_A_BODY if "requestBody" in described else {}) | (OF_ONE if "{" in operation else {})
+    kinds = dict(EVERYWHERE)
+    if not OPENAPI.is_for_anybody(operation):
+        kinds |= OF_A_DEVICE if OPENAPI.is_of_a_device(operation) else OF_A_BACKEND
+    kinds |= (WITH_A_BODY if "requestBody" in described else {}) | (OF_ONE if "Id}" in operation or "{link}" in operation else {})
+    kinds |= WITH_AN_APP if operation in ("POST /v1/devices", "POST /v1/messages") else {}
     for kind, row in kinds.items():
         ROWS[f"{operation} {kind}"] = functools.partial(row, operation=operation)
 
@@ -361,6 +388,91 @@ def a_count(world: World) -> Answer:
     return world.api.call("GET", "/v1/inbox/unread", bearer=world.api.register("reader").token())
 
 
+PREFERENCES = {
+    "muted": False,
+    "channels": {name: name != "sms" for name in ("apns", "fcm", "webpush", "mipush", "sms", "email", "webhook")},
+    "categories": {"news": {"muted": True}, "orders": {"channels": {"sms": True}}},
+    "quietHours": {"from": "22:00", "to": "07:00", "except": ["alerts"]},
+    "timeZone": "Asia/Shanghai",
+    "language": "zh-CN",
+}
+# What it is answered with: what is as for everybody is left out.
+PREFERRED = {name: value for name, value in PREFERENCES.items() if name != "muted"}
+
+
+@brings("PUT /v1/users/{alias}/preferences 200")
+def preferences_of_a_user(world: World) -> Answer:
+    answer = world.api.call("PUT", "/v1/users/choosy/preferences?tenantCode=north", PREFERENCES)
+    assert answer.value == PREFERRED, answer.value
+    return answer
+
+
+@brings("GET /v1/users/{alias}/preferences 200")
+def what_a_user_prefers(world: World) -> Answer:
+    assert world.api.call("GET", "/v1/users/nobody/preferences").value == {}
+    preferences_of_a_user(world)
+    answer = world.api.call("GET", "/v1/users/choosy/preferences?tenantCode=north")
+    assert answer.value == PREFERRED
+    return answer
+
+
+@brings("GET /v1/users/{alias}/preferences 400 invalid_fields")
+def preferences_with_a_wrong_query(world: World) -> Answer:
+    assert world.api.call("GET", f"/v1/users/{'x' * 129}/preferences").status == 400
+    assert world.api.call("GET", f"/v1/users/alice/preferences?tenantCode={'x' * 65}").status == 400
+    return world.api.call("GET", "/v1/users/alice/preferences?tenant=north")
+
+
+@brings("PUT /v1/preferences 200")
+def preferences_of_ones_own(world: World) -> Answer:
+    return world.api.call("PUT", "/v1/preferences", {"muted": True}, bearer=world.api.register("chooser").token())
+
+
+@brings("GET /v1/preferences 200")
+def what_one_prefers(world: World) -> Answer:
+    preferences_of_ones_own(world)
+    answer = world.api.call("GET", "/v1/preferences", bearer=world.api.register("chooser").token())
+    assert answer.value == {"muted": True}
+    return answer
+
+
+@functools.cache
+def link_to_unsubscribe(world: World) -> str:
+    """The path of a link in an email to a reader of news."""
+    world.api.register("subscriber", email="subscriber@example.com")
+    message = world.api.send("subscriber", category="news", fallback=[{"channel": "email"}])
+    eventually("it is sent", lambda: world.api.trail(message)["recipients"][0]["state"] == "fallback-delivered")
+    sent = next(it for it in world.twin.outbox() if it["to"] == ["subscriber@example.com"])
+    return sent["headers"]["List-Unsubscribe"].strip("<>").removeprefix(world.twin.api_url)
+
+
+@brings("GET /v1/unsubscribe/{link} 200")
+def a_page_with_a_button(world: World) -> Answer:
+    return world.api.call("GET", link_to_unsubscribe(world), bearer=None)
+
+
+@brings("POST /v1/unsubscribe/{link} 200")
+def unsubscribed(world: World) -> Answer:
+    answer = world.api.call("POST", link_to_unsubscribe(world), "List-Unsubscribe=One-Click", bearer=None)
+    preferences = world.api.call("GET", "/v1/users/subscriber/preferences").value
+    assert preferences == {"categories": {"news": {"channels": {"email": False}}}}, preferences
+    return answer
+
+
+@brings("POST /v1/unsubscribe/{link} 500 internal")
+def unsubscribed_from_what_cannot_be_read(world: World) -> Answer:
+    path = link_to_unsubscribe(world)
+    with world.unreadable_profile("subscriber"):
+        return world.api.call("POST", path, bearer=None)
+
+
+@brings("POST /v1/unsubscribe/{link} 503 unavailable")
+def unsubscribed_while_the_store_is_down(world: World) -> Answer:
+    path = link_to_unsubscribe(world)
+    with world.twin.fault(fault="server-error", service="dynamodb", contains=["subscriber"]):
+        return world.api.call("POST", path, bearer=None)
+
+
 @brings(f"{ELSEWHERE} 404 no_route")
 def nowhere(world: World) -> Answer:
     return world.api.call("GET", "/v1/nowhere")
@@ -376,6 +488,7 @@ def with_another_method(world: World) -> Answer:
 TEXTS = {"appId": 64, "tenantCode": 64, "alert": 24576, "event": 64, "sound": 128, "sender": 128, "sendDevice": 128,
          "category": 64, "tag": 64, "collapseKey": 64, "smsMessage": 1600}
 MESSAGE, DEVICE = "POST /v1/messages", "POST /v1/devices"
+CHOICE = "PUT /v1/users/{alias}/preferences"
 WRONG = [
     *((MESSAGE, name, value, name) for name, most in TEXTS.items() for value in ("", " \t", 7, "x" * (most + 1))),
     (MESSAGE, "audiences", [], "audiences"),
@@ -423,6 +536,19 @@ WRONG = [
     (DEVICE, "email", "A <a@b.cn>", "email"),
     (DEVICE, "email", "a@c..cn", "email"),
     (DEVICE, "email", f"{'x' * 245}@example.cn", "email"),
+    *((CHOICE, name, value, name) for name in ("timeZone", "language") for value in ("", " ", 7, "x" * 65)),
+    (CHOICE, "timeZone", "../etc", "timeZone"),
+    (CHOICE, "muted", "yes", "muted"),
+    (CHOICE, "channels", {"pigeon": True}, "channels.pigeon"),
+    (CHOICE, "channels", {"sms": 1}, "channels.sms"),
+    (CHOICE, "categories", {"": {}}, "categories"),
+    (CHOICE, "categories", {"x" * 65: {}}, "categories"),
+    (CHOICE, "categories", {f"c{n}": {} for n in range(51)}, "categories"),
+    (CHOICE, "categories", {"news": {"sms": False}}, "categories.news.sms"),
+    (CHOICE, "quietHours", {"from": "22:00"}, "quietHours.to"),
+    (CHOICE, "quietHours", {"from": "24:00", "to": "07:00"}, "quietHours.from"),
+    (CHOICE, "quietHours", {"from": "22:00", "to": "7:00"}, "quietHours.to"),
+    (CHOICE, "quietHours", {"from": "22:00", "to": "07:00", "except": [""]}, "quietHours.except[0]"),
 ]
 # Left out of a good body.
 MISSING = [(MESSAGE, "audiences"), (MESSAGE, "alert"), (DEVICE, "appId"), (DEVICE, "alias"), (DEVICE, "platform"),
@@ -473,7 +599,8 @@ class Http(unittest.TestCase):
 
     def test_every_field_of_every_answer_is_seen(self):
         for row in ("POST /v1/devices 201", "GET /v1/devices/{deviceId} 200", "POST /v1/messages 202",
-                    "DELETE /v1/messages/{messageId} 200", "GET /v1/inbox 200", "GET /v1/inbox/unread 200"):
+                    "DELETE /v1/messages/{messageId} 200", "GET /v1/inbox 200", "GET /v1/inbox/unread 200",
+                    "GET /v1/users/{alias}/preferences 200", "PUT /v1/preferences 200"):
             ROWS[row](self.world)
         api = self.world.api
         # Nobody can be reached by this chain: both steps are passed over.

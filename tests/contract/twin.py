@@ -98,6 +98,10 @@ class Twin:
         finally:
             self.control("DELETE", f"/_tidings/faults/rules/{added}")
 
+    def outbox(self) -> list[dict]:
+        """What providers were asked to send."""
+        return self.control("GET", "/_tidings/outbox")
+
     def dynamodb(self):
         return boto3.client(
             "dynamodb",

@@ -1,7 +1,7 @@
 //! The AWS requests that each thing costs, counted by the twin.
 
 use serde_json::json;
-use tidings_client::Reader;
+use tidings_client::DeviceApi;
 use tidings_domain::{Timer, Timestamp, delivery::Again};
 use tidings_local::ledger::{Service, TraceSummary};
 use tidings_wire::{Frame, Platform, SendRequest};
@@ -225,7 +225,7 @@ async fn the_inbox_costs_two_reads_and_never_more_than_five() {
     fill(&world, "alice", 3, Timestamp::now(), |_| {}).await;
     fill(&world, "bob", 450, Timestamp::now(), ios).await;
     let [alice, bob] = [world.device("alice", "a").await, world.device("bob", "b").await];
-    let [alice, bob] = [alice, bob].map(|identity| Reader::new(&world.twin.api_url(), identity).unwrap());
+    let [alice, bob] = [alice, bob].map(|identity| DeviceApi::new(&world.twin.api_url(), identity).unwrap());
     assert_eq!(alice.page(None, None).await.unwrap().messages.len(), 3);
     bob.unread().await.unwrap();
 

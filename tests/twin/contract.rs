@@ -25,12 +25,14 @@ use tidings_local::{
 use tidings_runtime::{http::ApiError, socket::Refusal};
 use tidings_wire::{
     Action, Choice, Content, DeviceAnswer, FieldProblem, Frame, InboxAnswer, InboxMessage, InboxRequest, MessageFrame,
-    Platform, Problem, RegisterAnswer, RegisterRequest, SendAnswer, SendRequest, Timestamp, Trail, UnreadAnswer,
+    Platform, Preferences, Problem, RegisterAnswer, RegisterRequest, SendAnswer, SendRequest, Timestamp, Trail,
+    UnreadAnswer,
     action::{AppState, Position, Receipt},
     device::DeviceKeys,
     frame::{ErrorFrame, Pong, Reconnect, Synced},
     json::JsonError,
     limits,
+    preferences::{CategoryPreferences, QuietHours, WallTime},
     send::{AudienceType, CancelAnswer, Channel, Downgrade, FallbackStep, MsgType, Priority, PushMsgType, Source},
     trail::{DeviceState, DeviceTrail, Event, RecipientTrail, State, Transition},
 };
@@ -292,6 +294,30 @@ fn recipient_trail() -> RecipientTrail {
     }
 }
 
+fn every_channel() -> BTreeMap<Channel, bool> {
+    Channel::ALL.iter().map(|(_, channel)| (*channel, true)).collect()
+}
+
+fn category_preferences() -> CategoryPreferences {
+    CategoryPreferences { muted: true, channels: every_channel() }
+}
+
+fn quiet_hours() -> QuietHours {
+    let (from, to) = (WallTime::new(22, 0).unwrap(), WallTime::new(7, 0).unwrap());
+    QuietHours { from, to, except: vec!["alerts".to_owned()] }
+}
+
+fn preferences() -> Preferences {
+    Preferences {
+        muted: true,
+        channels: every_channel(),
+        categories: BTreeMap::from([("news".to_owned(), category_preferences())]),
+        quiet_hours: Some(quiet_hours()),
+        time_zone: some("Asia/Shanghai"),
+        language: some("zh-CN"),
+    }
+}
+
 fn field_problem() -> FieldProblem {
     FieldProblem { field: "ttl".to_owned(), detail: "must be a whole number".to_owned() }
 }
@@ -336,6 +362,7 @@ fn http_rows() -> Vec<Row> {
         request_id: some("8f5c"),
         errors: vec![field_problem()],
     };
+    let preferences = serde_json::to_value(preferences()).unwrap();
     let message = || InboxMessage { id: id(), position: PLACE, read: true, frame: "a..b.c.d".to_owned() };
     let DeviceKeys { content, token } = device_keys();
     vec![
@@ -359,6 +386,10 @@ fn http_rows() -> Vec<Row> {
         row("InboxAnswer", &InboxAnswer { messages: vec![message()], next: some("7-1") }),
         row("InboxMessage", &message()),
         row("UnreadAnswer", &UnreadAnswer { count: 7, more: false }),
+        read_by("Preferences", preferences, |object| Preferences::parse(object).is_ok()),
+        row("WelcomeChannels", &every_channel()),
+        row("CategoryPreferences", &category_preferences()),
+        row("QuietHours", &quiet_hours()),
         row("Problem", &problem),
         row("FieldProblem", &field_problem()),
     ]
@@ -495,7 +526,18 @@ fn what_refuses_unknown_fields_says_so() {
     // Requests and actions, whose reader is `Fields`; and the heads of what is signed or sealed.
     assert_eq!(
         closed(&openapi()),
-        ["FallbackStep", "RegisterRequest", "SendRequest", "Source"].map(str::to_owned).into()
+        [
+            "CategoryPreferences",
+            "FallbackStep",
+            "Preferences",
+            "QuietHours",
+            "RegisterRequest",
+            "SendRequest",
+            "Source",
+            "WelcomeChannels",
+        ]
+        .map(str::to_owned)
+        .into()
     );
     let mut said: BTreeSet<String> = actions().into_iter().map(|(schema, _)| schema.to_owned()).collect();
     said.extend(["ConnectTokenHeader".to_owned(), "SealedHeader".to_owned()]);
@@ -697,7 +739,8 @@ fn every_route_is_in_the_document_and_in_the_template() {
 }
 
 /// What limits a value, but for what every text, number and list has: at least one character, none below zero.
-const LIMITING: &[&str] = &["minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "default"];
+const LIMITING: &[&str] =
+    &["minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "maxProperties", "default"];
 
 fn limits_of(document: &Document) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
@@ -735,6 +778,9 @@ fn every_limit_over_http_is_in_the_document_and_in_the_code() {
         "SendRequest.category",
         "SendRequest.tag",
         "SendRequest.collapseKey",
+        "Preferences.timeZone",
+        "Preferences.language",
+        "QuietHours.except[]",
     ];
     let names: &[&str] =
         &["SendRequest.sound", "SendRequest.sender", "SendRequest.sendDevice", "Source.platform", "Source.product"];
@@ -765,6 +811,8 @@ fn every_limit_over_http_is_in_the_document_and_in_the_code() {
         ("maximum", (limits::FALLBACK_STEPS - 1).into(), &["Transition.step"]),
         ("maxItems", (*limits::INBOX_PAGE.end()).into(), &["InboxAnswer.messages"]),
         ("maximum", limits::UNREAD_COUNTED.into(), &["UnreadAnswer.count"]),
+        ("maxProperties", limits::PREFERRED_CATEGORIES.into(), &["Preferences.categories"]),
+        ("maxItems", limits::PREFERRED_CATEGORIES.into(), &["QuietHours.except"]),
         ("default", AudienceType::Alias.as_str().into(), &["SendRequest.audienceType"]),
         ("default", defaults.platform.as_str().into(), &["SendRequest.platform"]),
         ("default", defaults.content.push_msg_type.unwrap().as_str().into(), &["SendRequest.pushMsgType"]),

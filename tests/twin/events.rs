@@ -16,6 +16,12 @@ const EVENTS: &[(&str, &str, Answer)] = &[
     ("http-cancel", "SendFunction", Answer::Status(200)),
     ("http-inbox", "InboxFunction", Answer::Signed(200)),
     ("http-inbox-unread", "InboxFunction", Answer::Signed(200)),
+    ("http-user-preferences-put", "RegisterFunction", Answer::Status(200)),
+    ("http-user-preferences-get", "RegisterFunction", Answer::Status(200)),
+    ("http-preferences-put", "RegisterFunction", Answer::Signed(200)),
+    ("http-preferences-get", "RegisterFunction", Answer::Signed(200)),
+    // Signed by another deployment.
+    ("http-unsubscribe", "RegisterFunction", Answer::Status(404)),
     ("http-unknown-route", "SendFunction", Answer::Status(404)),
     // Its token was good for one minute of one day.
     ("ws-connect", "ConnectFunction", Answer::Status(401)),

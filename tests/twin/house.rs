@@ -62,6 +62,7 @@ fn variables(source: &str) -> BTreeSet<&'static str> {
         ("config::CONNECTION_LIFE", &["TIDINGS_CONNECTION_LIFE_SECONDS"]),
         (".gateway()?", &["TIDINGS_CONNECTIONS_ENDPOINT"]),
         ("config::root_keys()?", &["TIDINGS_ROOT_KEYS"]),
+        ("config::API_URL", &["TIDINGS_API_URL"]),
         ("config::EMAIL_FROM", &["TIDINGS_EMAIL_FROM"]),
         ("Steps::from_env", &["TIDINGS_FALLBACK_QUEUE_URL", "TIDINGS_LATER_QUEUE_URL", "TIDINGS_DUE_TABLE"]),
     ];

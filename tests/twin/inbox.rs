@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde_json::json;
-use tidings_client::{ApiError, Identity, Reader};
+use tidings_client::{ApiError, DeviceApi, Identity};
 use tidings_crypto::{
     keys::KeyId,
     token::{self, Claims},
@@ -42,8 +42,8 @@ pub(crate) async fn fill(
     ids
 }
 
-fn reader(world: &World, identity: &Identity) -> Reader {
-    Reader::new(&world.twin.api_url(), identity.clone()).unwrap()
+fn reader(world: &World, identity: &Identity) -> DeviceApi {
+    DeviceApi::new(&world.twin.api_url(), identity.clone()).unwrap()
 }
 
 /// A device of this platform.
@@ -325,7 +325,7 @@ async fn whoever_proves_nothing_is_told_one_and_the_same() {
 
     // Each sees their own, and a device that has gone sees nothing.
     let [of_alice, of_bob] = [&alice_id, &bob_id].map(|identity| reader(&world, identity));
-    let alert = async |inbox: &Reader, identity: &Identity| {
+    let alert = async |inbox: &DeviceApi, identity: &Identity| {
         let page = inbox.page(None, None).await.unwrap();
         assert_eq!(page.messages.len(), 1);
         open(identity, &page.messages[0].frame).content.alert.unwrap()
@@ -467,7 +467,7 @@ async fn a_page_of_another_origin_may_read_the_inbox() {
     assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
     let expected = [
         "allow-headers: authorization,content-type,idempotency-key",
-        "allow-methods: DELETE,GET,OPTIONS,POST",
+        "allow-methods: DELETE,GET,OPTIONS,POST,PUT",
         "allow-origin: *",
         "max-age: 3600",
     ];

@@ -6,6 +6,7 @@
 //! - [`scheduled`], [`withdrawn`], [`redelivery`], [`cursors`], [`lanes`], [`rollover`]: one option of a message, or
 //!   one part of the protocol each
 //! - [`inbox`]: what a device reads over HTTP, and from which pages
+//! - [`preferences`]: what a person wants to be told of, and that nothing else is sent
 //! - [`races`]: what overtakes what; [`repeats`]: what comes twice, or is left half done
 //! - [`soak`]: every promise, checked from outside, while everything goes wrong
 //! - [`budget`]: the AWS requests that each thing costs
@@ -31,6 +32,7 @@ mod inbox;
 mod interop;
 mod lanes;
 mod matrix;
+mod preferences;
 mod races;
 mod redelivery;
 mod refusals_http;

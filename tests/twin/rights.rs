@@ -34,10 +34,12 @@ const TAKES: &[(&str, &[&str])] = &[
     ("users.device(", &["LookupsTable GetItem"]),
     ("users.last_known(", &["LookupsTable GetItem"]),
     ("signed_by(", &["LookupsTable GetItem"]),
+    ("signed_request(", &["LookupsTable GetItem"]),
     (
         "users.register(",
         &["LookupsTable PutItem", "LookupsTable UpdateItem", "UsersTable UpdateItem", "UsersTable DeleteItem"],
     ),
+    ("users.set_preferences(", &["UsersTable UpdateItem"]),
     ("users.unregister(", &["LookupsTable UpdateItem", "UsersTable DeleteItem"]),
     ("messages.store(", &["MessagesTable PutItem", "MessagesTable GetItem"]),
     ("messages.get(", &["MessagesTable GetItem"]),

@@ -15,7 +15,9 @@ use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidings_wire::send::CancelAnswer;
-use tidings_wire::{DeviceAnswer, Problem, RegisterAnswer, RegisterRequest, SendAnswer, SendRequest, Trail};
+use tidings_wire::{
+    DeviceAnswer, Preferences, Problem, RegisterAnswer, RegisterRequest, SendAnswer, SendRequest, Trail,
+};
 
 /// API Gateway ends a request after 30 seconds; waiting longer cannot bring an answer.
 const TIMEOUT: Duration = Duration::from_secs(31);
@@ -139,6 +141,27 @@ impl Backend {
         self.exchange(Method::DELETE, &path, None::<&()>, None).await.map(drop)
     }
 
+    /// What a user wants to be told of (`GET /v1/users/{alias}/preferences`).
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn preferences(&self, alias: &str, tenant: Option<&str>) -> Result<Preferences, ApiError> {
+        self.ask(Method::GET, &preferences(alias, tenant), None::<&()>, None).await
+    }
+
+    /// Sets what a user wants to be told of, in place of what was set before (`PUT /v1/users/{alias}/preferences`).
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn set_preferences(
+        &self,
+        alias: &str,
+        tenant: Option<&str>,
+        wanted: &Preferences,
+    ) -> Result<Preferences, ApiError> {
+        self.ask(Method::PUT, &preferences(alias, tenant), Some(wanted), None).await
+    }
+
     /// Sends a message (`POST /v1/messages`). With the same idempotency key it is sent once, however often it is asked.
     ///
     /// # Errors
@@ -217,6 +240,11 @@ impl Backend {
         let excerpt = String::from_utf8_lossy(body).chars().take(200).collect();
         ApiError::Unexpected { url: format!("{}{path}", self.base), status, excerpt }
     }
+}
+
+fn preferences(alias: &str, tenant: Option<&str>) -> String {
+    let query = tenant.map(|tenant| format!("?tenantCode={}", encode(tenant))).unwrap_or_default();
+    format!("/v1/users/{}/preferences{query}", encode(alias))
 }
 
 fn bearer(key: &str) -> Result<HeaderValue, ApiError> {

@@ -4,7 +4,8 @@
 //! - [`Device`] is one device: it holds the socket and hands you [`Event`]s. It signs its own connect token, asks for what
 //!   it missed, opens sealed frames, puts them in order, shows each message once, acknowledges, sends heartbeats, comes
 //!   back after every loss with a growing, jittered pause, and moves to a new socket before the old one's two hours end.
-//! - [`Reader`] lists what a device's user has been sent, and counts what is unread, over HTTPS with tokens of the device.
+//! - [`DeviceApi`] lists what a device's user has been sent, counts what is unread, and sets what the user wants to be told of,
+//!   over HTTPS with tokens of the device.
 //!
 //! ```no_run
 //! use tidings_client::{Backend, Device, Event, Identity, Options};
@@ -41,18 +42,18 @@ mod backend;
 mod backoff;
 mod confirmations;
 mod device;
+mod device_api;
 mod dial;
 mod identity;
 mod inbox;
-mod reader;
 mod socket;
 mod worker;
 
 pub use backend::{ApiError, Backend};
 pub use backoff::Backoff;
 pub use device::{Ack, Device, DeviceGone, Event, Events, Options, Received, TokenIn, Unreadable};
+pub use device_api::DeviceApi;
 pub use dial::ConnectError;
 pub use identity::{Identity, IdentityError};
 pub use inbox::{Inbox, Step};
-pub use reader::Reader;
 pub use worker::{CloseReason, Loss};

@@ -1,8 +1,12 @@
 //! The providers: Amazon SNS for text messages, Amazon SES v2 for e-mail.
 
-use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message};
+use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader};
 use aws_sdk_sns::types::MessageAttributeValue;
-use tidings_domain::fallback::{Call, Outcome};
+use tidings_crypto::{keys::RootKeys, link};
+use tidings_domain::{
+    fallback::{Call, Outcome},
+    preferences::Unsubscribe,
+};
 use tidings_runtime::{
     Sdk,
     config::{self, ConfigError},
@@ -15,6 +19,8 @@ pub(crate) struct Providers {
     sns: aws_sdk_sns::Client,
     ses: aws_sdk_sesv2::Client,
     from: String,
+    roots: RootKeys,
+    api_url: String,
 }
 
 impl Providers {
@@ -30,6 +36,8 @@ impl Providers {
             sns: aws_sdk_sns::Client::from_conf(sns),
             ses: aws_sdk_sesv2::Client::from_conf(ses),
             from: config::text(config::EMAIL_FROM)?,
+            roots: config::root_keys()?,
+            api_url: config::text(config::API_URL)?,
         })
     }
 
@@ -37,7 +45,7 @@ impl Providers {
     pub(crate) async fn call(&self, call: &Call) -> Outcome {
         match call {
             Call::Sms { to, text } => self.sms(to, text).await,
-            Call::Email { to, subject, text } => self.email(to, subject, text).await,
+            Call::Email { to, subject, text, unsubscribe } => self.email(to, subject, text, unsubscribe).await,
         }
     }
 
@@ -58,12 +66,16 @@ impl Providers {
         }
     }
 
-    async fn email(&self, to: &str, subject: &str, text: &str) -> Outcome {
+    async fn email(&self, to: &str, subject: &str, text: &str, unsubscribe: &Unsubscribe) -> Outcome {
         let utf8 = |data: &str| Content::builder().data(data).charset("UTF-8").build();
         let (Ok(subject), Ok(text)) = (utf8(subject), utf8(text)) else {
             return Outcome::Refused("request".to_owned());
         };
-        let message = Message::builder().subject(subject).body(Body::builder().text(text).build()).build();
+        let Some(headers) = self.unsubscribe_headers(unsubscribe) else {
+            return Outcome::Refused("request".to_owned());
+        };
+        let body = Body::builder().text(text).build();
+        let message = Message::builder().subject(subject).body(body).set_headers(Some(headers)).build();
         let sent = self
             .ses
             .send_email()
@@ -76,6 +88,19 @@ impl Providers {
             Ok(answer) => Outcome::Accepted(answer.message_id.unwrap_or_default()),
             Err(error) => refusal(aws_sdk_sesv2::error::ProvideErrorMetadata::code(&error)),
         }
+    }
+}
+
+impl Providers {
+    /// What lets a mail program offer to stop emails like this, by one POST (RFC 8058 §3.1).
+    fn unsubscribe_headers(&self, unsubscribe: &Unsubscribe) -> Option<Vec<MessageHeader>> {
+        let says = serde_json::to_vec(unsubscribe).ok()?;
+        let url = format!("<{}/v1/unsubscribe/{}>", self.api_url, link::sign(&self.roots, &says));
+        let header = |name: &str, value: String| MessageHeader::builder().name(name).value(value).build().ok();
+        Some(vec![
+            header("List-Unsubscribe", url)?,
+            header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned())?,
+        ])
     }
 }
 

@@ -6,13 +6,12 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Router,
     extract::{RawQuery, State},
-    http::{HeaderMap, HeaderValue, header},
-    response::{IntoResponse, Response},
+    http::HeaderMap,
+    response::Response,
     routing::get,
 };
-use tidings_crypto::token::Token;
 use tidings_domain::{
     Entry, Timestamp,
     inbox::{Header, Walk, Wanted},
@@ -21,8 +20,8 @@ use tidings_runtime::{
     Error, Sdk, Sealer,
     apps::Apps,
     config,
-    device_token::{Signed, signed_by},
-    http::{self, ApiError},
+    device_token::{Signed, signed_request},
+    http::{self, ApiError, pairs, personal},
     logs,
 };
 use tidings_store::Users;
@@ -53,19 +52,8 @@ pub fn router(deps: Deps) -> Router {
     Router::new().route("/v1/inbox", get(list)).route("/v1/inbox/unread", get(unread)).with_state(Arc::new(deps))
 }
 
-/// The device that asks. What opens no socket opens no inbox either; only the use of a token is not noted.
 async fn authenticate(deps: &Deps, headers: &HeaderMap, now: Timestamp) -> Result<Signed, ApiError> {
-    let refused = |reason: &dyn std::fmt::Display| {
-        tracing::info!(%reason, "device refused");
-        ApiError::WrongToken
-    };
-    let token = http::bearer(headers).ok_or(ApiError::NoToken)?;
-    let token = Token::parse(token).map_err(|error| refused(&error))?;
-    let signed = signed_by(&deps.users, deps.sealer.roots(), token, now).await?.map_err(|why| refused(&why))?;
-    match deps.apps.get(&signed.device.user.app, now).await? {
-        Some(_) => Ok(signed),
-        None => Err(refused(&"unknown app")),
-    }
+    signed_request(&deps.users, &deps.apps, deps.sealer.roots(), headers, now).await
 }
 
 /// A page of what is there for the device, whoever has confirmed or read it.
@@ -108,21 +96,8 @@ async fn unread(State(deps): State<Arc<Deps>>, headers: HeaderMap) -> Result<Res
     Ok(personal(UnreadAnswer { count, more: unread.rest().is_some() }))
 }
 
-/// The pairs of a query, decoded.
-fn pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
-    form_urlencoded::parse(query.as_bytes()).into_owned()
-}
-
 fn message(entry: &Entry, frame: String) -> InboxMessage {
     InboxMessage { id: entry.id.to_string(), position: entry.position, read: Header::from(entry).is_read, frame }
-}
-
-/// An answer that no cache keeps: it is one person's, and old with the next message.
-fn personal<T>(answer: T) -> Response
-where
-    Json<T>: IntoResponse,
-{
-    ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(answer)).into_response()
 }
 
 #[cfg(test)]

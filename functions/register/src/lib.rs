@@ -1,4 +1,8 @@
-//! `/v1/devices`: registers devices and hands out their keys.
+//! `/v1/devices`: registers devices and hands out their keys. `/v1/users/{alias}/preferences` and `/v1/preferences`: what a
+//! person wants to be told of.
+
+mod preferences;
+mod unsubscribe;
 
 use axum::{
     Json, Router,
@@ -13,7 +17,7 @@ use tidings_crypto::{
     jwk::Jwk,
     keys::{KeyUse, RootKeys},
 };
-use tidings_domain::{Device, DeviceId, Profile, Timestamp, UserKey, UserView};
+use tidings_domain::{Device, DeviceId, Profile, Timestamp, UserKey, UserView, preferences::check_time_zone};
 use tidings_runtime::{
     Error, Sdk,
     apps::Apps,
@@ -51,6 +55,9 @@ pub fn router(deps: Deps) -> Router {
     Router::new()
         .route("/v1/devices", post(register))
         .route("/v1/devices/{device}", get(show).delete(unregister))
+        .route("/v1/users/{alias}/preferences", get(preferences::of_user).put(preferences::set_for_user))
+        .route("/v1/unsubscribe/{link}", get(unsubscribe::ask).post(unsubscribe::follow))
+        .route("/v1/preferences", get(preferences::own).put(preferences::set_own))
         .with_state(Arc::new(deps))
 }
 
@@ -66,6 +73,7 @@ async fn register(State(deps): State<Arc<Deps>>, headers: HeaderMap, body: Bytes
     if request.app_id != app.id.as_str() {
         return Err(ApiError::UnknownApp);
     }
+    check_time_zone(request.time_zone.as_deref())?;
     let id = DeviceId::derive(&app.id, &request.native_token);
     let user =
         UserKey { app: app.id, tenant: request.tenant_code.clone().unwrap_or_default(), alias: request.alias.clone() };
@@ -75,6 +83,7 @@ async fn register(State(deps): State<Arc<Deps>>, headers: HeaderMap, body: Bytes
         tag: request.tag.clone(),
         locale: request.locale.clone(),
         time_zone: request.time_zone.clone(),
+        ..Profile::default()
     };
     for _ in 0..ATTEMPTS {
         let before = deps.users.last_known(&id).await?;

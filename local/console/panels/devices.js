@@ -51,6 +51,11 @@ function card({ appId, tenantCode, alias, profile = {}, head, devices }, again) 
       h(
         "div.beside",
         {},
+        h(
+          "a",
+          { href: `#/preferences/${encodeURIComponent(alias)}`, "aria-label": `Preferences of ${alias}` },
+          "Preferences",
+        ),
         h("a", { href: `#/send/${encodeURIComponent(alias)}`, "aria-label": `Send to ${alias}` }, "Send"),
       ),
     ),

@@ -6,6 +6,8 @@ import { clock, moment } from "../words.js";
 
 /** How many of the newest are shown. */
 const SHOWN = 100;
+/** How many of each kind without asking for more. */
+const OPEN = 10;
 
 export default { id: "outbox", title: "Outbox", needs: ["twin"], build };
 
@@ -17,8 +19,8 @@ function build() {
     const news = await twin("GET", `outbox?after=${all[0]?.number ?? 0}&limit=${SHOWN}`);
     all = [...news.reverse(), ...all].slice(0, SHOWN);
     const [mail, rest] = [true, false].map((isMail) => all.filter(({ channel }) => (channel === "email") === isMail));
-    show(texts, rest, (shown) => (shown.length ? shown.map(text) : none("SMS")));
-    show(emails, mail, (shown) => (shown.length ? shown.map(email) : none("email")));
+    show(texts, rest, (shown) => (shown.length ? folded(shown, text) : none("SMS")));
+    show(emails, mail, (shown) => (shown.length ? folded(shown, email) : none("email")));
   }
   return {
     node: h(
@@ -31,6 +33,15 @@ function build() {
     refresh,
     every: 1_500,
   };
+}
+
+/** The newest; the rest is there for whoever wants it, and does not push away what comes below. */
+function folded(items, render) {
+  const rest = items.slice(OPEN);
+  return [
+    items.slice(0, OPEN).map(render),
+    rest.length > 0 && h("details", { "data-key": "rest" }, h("summary", {}, `${rest.length} older`), rest.map(render)),
+  ];
 }
 
 const none = (what) =>
@@ -46,7 +57,8 @@ function text({ to, text, sentAt, channel }) {
   );
 }
 
-function email({ from, to, subject, text, html, sentAt }) {
+function email({ from, to, subject, text, html, headers = {}, sentAt }) {
+  const unsubscribe = headers["List-Unsubscribe"]?.replace(/^<(.+)>$/, "$1");
   return h(
     "article.email",
     { "aria-label": `Email to ${to.join(", ")}` },
@@ -62,6 +74,7 @@ function email({ from, to, subject, text, html, sentAt }) {
     h("p.body", {}, text ?? ""),
     // As it was written: what it would look like is not worth letting strange HTML into the page.
     html && h("details", {}, h("summary", {}, "HTML"), h("pre", {}, html)),
+    unsubscribe && h("p.hint", {}, h("a", { href: unsubscribe, target: "_blank", rel: "noreferrer" }, "Unsubscribe")),
     when(sentAt),
   );
 }

@@ -2,7 +2,7 @@
 //!
 //! With a journal the outbox survives a kill: a sender is answered, and an item shown, only once it is on the disk.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,6 +56,9 @@ pub struct Item {
     pub text: Option<String>,
     /// The HTML of an email.
     pub html: Option<String>,
+    /// Further headers of an email.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub headers: BTreeMap<String, String>,
     /// Whose messages these were.
     pub traces: Vec<TraceId>,
 }
@@ -97,6 +100,7 @@ struct Draft {
     subject: Option<String>,
     text: Option<String>,
     html: Option<String>,
+    headers: BTreeMap<String, String>,
 }
 
 impl Outbox {
@@ -140,7 +144,7 @@ impl Outbox {
     async fn put(&self, draft: Draft, traces: &[TraceId]) -> Result<String, Failure> {
         let message_id = new_id().map_err(|error| Failure::Kept(error.message))?;
         let sent_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let Draft { channel, from, to, subject, text, html } = draft;
+        let Draft { channel, from, to, subject, text, html, headers } = draft;
         let number = self.add(|number| Item {
             number,
             message_id: message_id.clone(),
@@ -151,6 +155,7 @@ impl Outbox {
             subject,
             text,
             html,
+            headers,
             traces: traces.to_vec(),
         });
         if let Some(journal) = &self.0.journal {
@@ -260,6 +265,8 @@ fn email(body: &[u8]) -> Result<Draft, Failure> {
         // The address itself is nobody's business but the sender's, who is the one that reads this.
         return Err(Failure::Refused(format!("Invalid email address: {wrong}")));
     }
+    let headers = simple["Headers"].as_array().into_iter().flatten();
+    let named = |it: &Value| Some((it["Name"].as_str()?.to_owned(), it["Value"].as_str()?.to_owned()));
     Ok(Draft {
         channel: Channel::Email,
         from,
@@ -269,6 +276,7 @@ fn email(body: &[u8]) -> Result<Draft, Failure> {
             .or_else(|| text(raw))
             .or_else(|| template["TemplateData"].as_str().map(str::to_owned)),
         html: text(&simple["Body"]["Html"]),
+        headers: headers.filter_map(named).collect(),
     })
 }
 
@@ -296,7 +304,8 @@ fn publication(field: impl Fn(&str) -> Option<String>) -> Result<Draft, Failure>
             ));
         }
     };
-    Ok(Draft { channel, from: None, to: vec![to], subject: field("Subject"), text: Some(text), html: None })
+    let (subject, text) = (field("Subject"), Some(text));
+    Ok(Draft { channel, from: None, to: vec![to], subject, text, html: None, headers: BTreeMap::new() })
 }
 
 /// E.164: a plus and up to fifteen digits.

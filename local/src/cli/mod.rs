@@ -20,6 +20,7 @@ mod failure;
 mod faults;
 mod fetch;
 mod listen;
+mod preferences;
 mod private_file;
 mod register;
 mod send;
@@ -86,6 +87,8 @@ enum Command {
     Cancel(cancel::Args),
     /// Tell what became of a message
     Trail(trail::Args),
+    /// Show or set what a user wants to be told of
+    Preferences(preferences::Args),
 }
 
 /// Runs the command line and says how it ended.
@@ -102,6 +105,7 @@ pub async fn run() -> ExitCode {
         Command::Send(args) => send::run(*args).await,
         Command::Cancel(args) => cancel::run(args).await,
         Command::Trail(args) => trail::run(args).await,
+        Command::Preferences(args) => preferences::run(args).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -29,6 +29,7 @@ pub(super) const FILES: &[(&str, &str, &[u8])] = files![
     "panels/messages.js" SCRIPT,
     "panels/outbox.js" SCRIPT,
     "panels/overview.js" SCRIPT,
+    "panels/preferences.js" SCRIPT,
     "panels/queues.js" SCRIPT,
     "panels/send.js" SCRIPT,
     "panels/sources.js" SCRIPT,

@@ -94,7 +94,7 @@ impl FromStr for KeyId {
 }
 
 /// Decimal with one spelling: no sign, no leading zero.
-fn number(text: &str) -> Option<u32> {
+pub(crate) fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number: &u32| number.to_string() == text)
 }
 
@@ -197,16 +197,21 @@ impl RootKeys {
     /// If there is no root key of that version.
     pub fn device_keys(&self, version: u32, device: &str, generation: u32) -> Result<DeviceKeys, UnknownVersion> {
         let root = self.extracted.get(&version).ok_or(UnknownVersion { version })?;
+        // The device comes last and alone has free length, so no two triples share an info.
+        let info = |key_use: KeyUse| format!("tidings/1/{}/{generation}/{device}", key_use.as_str());
         Ok(DeviceKeys {
-            content: ContentKey::from_bytes(expand(root, KeyUse::Content, device, generation)),
-            token: TokenKey::from_bytes(expand(root, KeyUse::Token, device, generation)),
+            content: ContentKey::from_bytes(expand(root, &info(KeyUse::Content))),
+            token: TokenKey::from_bytes(expand(root, &info(KeyUse::Token))),
         })
+    }
+
+    /// The key that signs links of a deployment.
+    pub(crate) fn link_key(&self, version: u32) -> Option<Zeroizing<[u8; 32]>> {
+        Some(Zeroizing::new(expand(self.extracted.get(&version)?, "tidings/1/link")))
     }
 }
 
-fn expand<const N: usize>(root: &[u8; 64], key_use: KeyUse, device: &str, generation: u32) -> [u8; N] {
-    // The device comes last and alone has free length, so no two triples share an info.
-    let info = format!("tidings/1/{}/{generation}/{device}", key_use.as_str());
+fn expand<const N: usize>(root: &[u8; 64], info: &str) -> [u8; N] {
     let mut key = [0; N];
     let expanded = Hkdf::<Sha512>::from_prk(root).is_ok_and(|hkdf| hkdf.expand(info.as_bytes(), &mut key).is_ok());
     // from_prk wants one hash length, expand at most 255 of them; both are constants here.

@@ -6,6 +6,7 @@
 //! | [`keys`] | the root keys of a deployment and the two keys of every device |
 //! | [`token`] | the connect token that a device signs for itself |
 //! | [`app_key`] | the key with which a backend sends |
+//! | [`link`] | links that a person may follow without logging in |
 //! | [`jwk`] | a device's key as it travels once, in the answer to registration |
 //! | [`random`] | the only source of randomness; everything else takes it as an argument |
 //!
@@ -29,5 +30,6 @@ mod encoding;
 pub mod frame;
 pub mod jwk;
 pub mod keys;
+pub mod link;
 pub mod random;
 pub mod token;

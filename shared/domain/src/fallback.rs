@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use tidings_wire::{Timestamp, limits, send::Channel};
 
-use crate::{Entry, MessageId, Position, Profile, UserKey, UserView, mailbox::Closed};
+use crate::{
+    Entry, MessageId, Position, Profile, UserKey, UserView, mailbox::Closed, preferences, preferences::Unsubscribe,
+};
 
 /// A step that was claimed this long ago and has no outcome died with its worker, in seconds; the function's own timeout is
 /// shorter.
@@ -99,6 +101,8 @@ pub enum Call {
         subject: String,
         /// Text.
         text: String,
+        /// What its reader may do about emails like it.
+        unsubscribe: Unsubscribe,
     },
 }
 
@@ -151,7 +155,16 @@ pub fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, now: Timest
                 let later = StepDue { due: now.plus_seconds(COMEBACK_SECONDS), waited: true, ..due.clone() };
                 Decision::Postpone(later, "a device is back")
             }
-            None => call(record.channel, entry, view.profile.as_ref()).map_or_else(Decision::Skip, Decision::Claim),
+            None => {
+                let held_back = view.profile.as_ref().and_then(|profile| {
+                    preferences::held_back(profile, record.channel, entry.content.category.as_deref(), now)
+                });
+                match held_back {
+                    Some(reason) => Decision::Skip(reason),
+                    None => call(record.channel, due, entry, view.profile.as_ref())
+                        .map_or_else(Decision::Skip, Decision::Claim),
+                }
+            }
         },
     }
 }
@@ -164,7 +177,7 @@ fn is_back(due: &StepDue, entry: &Entry, view: &UserView, now: Timestamp) -> boo
 }
 
 /// The call that a step makes, or why it makes none.
-fn call(channel: Channel, entry: &Entry, profile: Option<&Profile>) -> Result<Call, &'static str> {
+fn call(channel: Channel, due: &StepDue, entry: &Entry, profile: Option<&Profile>) -> Result<Call, &'static str> {
     let alert = entry.content.alert.as_deref();
     let sender = entry.content.sender.as_deref();
     match channel {
@@ -177,7 +190,8 @@ fn call(channel: Channel, entry: &Entry, profile: Option<&Profile>) -> Result<Ca
             let to = profile.and_then(|profile| profile.email.clone()).ok_or("no_email")?;
             let text = alert.or(entry.sms.as_deref()).ok_or("no_text")?;
             let subject = subject(sender, text);
-            Ok(Call::Email { to, subject, text: text.to_owned() })
+            let unsubscribe = Unsubscribe { user: due.user.clone(), channel, category: entry.content.category.clone() };
+            Ok(Call::Email { to, subject, text: text.to_owned(), unsubscribe })
         }
         Channel::Apns | Channel::Fcm | Channel::Webpush | Channel::Mipush | Channel::Webhook => Err("not_served"),
     }
@@ -313,6 +327,18 @@ mod tests {
         assert!(claims(&due, &entry, &view, 51_001), "no time is left to wait");
         view.connections[0].connected = Timestamp(1_700);
         assert!(claims(&due, &entry, &view, 2_000), "that connection is older than the message's loneliness");
+    }
+
+    #[test]
+    fn what_a_person_does_not_want_is_held_back_just_before_it_would_be_sent() {
+        let (due, mut entry, mut view) = chained();
+        entry.content.category = Some("news".into());
+        let preferences = serde_json::json!({"categories": {"news": {"channels": {"sms": false}}}});
+        let profile = view.profile.get_or_insert_default();
+        profile.preferences = serde_json::from_value(preferences).unwrap();
+        assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Skip("channel_off"));
+        let email = StepDue { step: 1, ..due };
+        assert!(matches!(decide(&email, Some(&entry), &view, Timestamp(2_000)), Decision::Claim(Call::Email { .. })));
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //! 5. [`fallback::decide`]: given the mailbox entry, whether a step that is due calls its provider.
 //! 6. [`trail::recipient`]: the entry told as a story.
 //!
-//! What waits for its time is a [`Timer`]. What of a mailbox a person is listed, [`inbox`] decides.
+//! What waits for its time is a [`Timer`]. What of a mailbox a person is listed, [`inbox`] decides; whether a
+//! person wants to be told, [`preferences`].
 
 pub mod delivery;
 pub mod fallback;
@@ -18,6 +19,7 @@ mod id;
 pub mod inbox;
 pub mod mailbox;
 pub mod message;
+pub mod preferences;
 pub mod presence;
 pub mod timer;
 pub mod trail;

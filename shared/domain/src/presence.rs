@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tidings_wire::{Platform, Timestamp};
+use tidings_wire::{Platform, Preferences, Timestamp};
 
 use crate::{ConnectionId, DeviceId, Entry, Position, UserKey};
 
@@ -39,7 +39,7 @@ pub fn life(connected: Timestamp, life_seconds: u64, now: Timestamp) -> Life {
     }
 }
 
-/// How to reach a person around the socket.
+/// How to reach a person around the socket, and when.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Profile {
     /// Phone number, E.164.
@@ -52,6 +52,8 @@ pub struct Profile {
     pub locale: Option<String>,
     /// Time zone (IANA name).
     pub time_zone: Option<String>,
+    /// What the person wants to be told of.
+    pub preferences: Preferences,
 }
 
 impl fmt::Debug for Profile {

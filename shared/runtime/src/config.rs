@@ -42,6 +42,8 @@ pub const CONNECTIONS_ENDPOINT: &str = "TIDINGS_CONNECTIONS_ENDPOINT";
 pub const ROOT_KEYS: &str = "TIDINGS_ROOT_KEYS";
 /// Seconds that API Gateway lets a connection live.
 pub const CONNECTION_LIFE: &str = "TIDINGS_CONNECTION_LIFE_SECONDS";
+/// Where the HTTP API is, without a slash at its end.
+pub const API_URL: &str = "TIDINGS_API_URL";
 /// Sender of e-mail.
 pub const EMAIL_FROM: &str = "TIDINGS_EMAIL_FROM";
 /// Least severe level that is logged; `info` where it is not set.

@@ -1,11 +1,17 @@
 //! Which device asks: by the token that it signs itself, on the socket and over HTTP alike.
 
+use axum::http::HeaderMap;
 use tidings_crypto::{
     keys::RootKeys,
     token::{Claims, Token, TokenError},
 };
 use tidings_domain::{Device, DeviceId, Timestamp};
 use tidings_store::{StoreError, Users};
+
+use crate::{
+    apps::Apps,
+    http::{ApiError, bearer},
+};
 
 /// A device that has proved who it is.
 #[derive(Clone, Debug)]
@@ -65,4 +71,29 @@ pub async fn signed_by(
             Err(error.into())
         }
     })
+}
+
+/// The device that asks over HTTP, by the token that it sends as `Authorization: Bearer`. What opens no socket opens nothing
+/// here either; only the use of a token is not noted, so that one may serve as often as it likes within its minute.
+///
+/// # Errors
+/// [`ApiError::NoToken`]; [`ApiError::WrongToken`], whatever is wrong with it; or that of the store.
+pub async fn signed_request(
+    users: &Users,
+    apps: &Apps,
+    roots: &RootKeys,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Signed, ApiError> {
+    let refused = |reason: &dyn std::fmt::Display| {
+        tracing::info!(%reason, "device refused");
+        ApiError::WrongToken
+    };
+    let token = bearer(headers).ok_or(ApiError::NoToken)?;
+    let token = Token::parse(token).map_err(|error| refused(&error))?;
+    let signed = signed_by(users, roots, token, now).await?.map_err(|why| refused(&why))?;
+    match apps.get(&signed.device.user.app, now).await? {
+        Some(_) => Ok(signed),
+        None => Err(refused(&"unknown app")),
+    }
 }

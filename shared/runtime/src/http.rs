@@ -232,6 +232,19 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     }
 }
 
+/// The pairs of a query, decoded (`application/x-www-form-urlencoded`).
+pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
+    form_urlencoded::parse(query.as_bytes()).into_owned()
+}
+
+/// An answer that no cache keeps: it is one person's, and old soon.
+pub fn personal<T>(answer: T) -> Response
+where
+    Json<T>: IntoResponse,
+{
+    ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(answer)).into_response()
+}
+
 /// The token of an `Authorization: Bearer` header.
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -3,6 +3,7 @@
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 use serde::Serialize;
 use tidings_domain::{Connection, Device, DeviceId, Profile, Timestamp, UserKey, UserView};
+use tidings_wire::Preferences;
 
 use crate::{
     StoreError, Users,
@@ -198,6 +199,25 @@ impl Users {
         }
         let update = update.build().map_err(|error| StoreError::item("write profile", error))?;
         Ok(Some(TransactWriteItem::builder().update(update).build()))
+    }
+
+    /// Writes a user's preferences in place of those before. The user need not have a device yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_preferences(&self, user: &UserKey, preferences: &Preferences) -> Result<(), StoreError> {
+        const OPERATION: &str = "write preferences";
+        let text = serde_json::to_string(preferences).map_err(|source| StoreError::item(OPERATION, source))?;
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(keys::of_user(user, keys::PROFILE)))
+            .update_expression("SET preferences = :preferences")
+            .expression_attribute_values(":preferences", keys::text(text))
+            .send()
+            .await
+            .map_err(|error| StoreError::request(OPERATION, error))?;
+        Ok(())
     }
 
     /// Carries a transaction out: `false` where its first condition did not hold.

@@ -40,12 +40,16 @@ pub(crate) struct ProfileItem {
     pub(crate) tag: Option<String>,
     pub(crate) locale: Option<String>,
     pub(crate) time_zone: Option<String>,
+    /// One JSON text, as a mailbox entry's content.
+    pub(crate) preferences: Option<String>,
 }
 
-impl From<ProfileItem> for Profile {
-    fn from(item: ProfileItem) -> Self {
-        let ProfileItem { mobile, email, tag, locale, time_zone } = item;
-        Self { mobile, email, tag, locale, time_zone }
+impl ProfileItem {
+    pub(crate) fn profile(self, operation: &'static str) -> Result<Profile, StoreError> {
+        let Self { mobile, email, tag, locale, time_zone, preferences } = self;
+        let preferences = preferences.map(|text| serde_json::from_str(&text)).transpose();
+        let preferences = preferences.map_err(|_| StoreError::item(operation, "the preferences cannot be read"))?;
+        Ok(Profile { mobile, email, tag, locale, time_zone, preferences: preferences.unwrap_or_default() })
     }
 }
 

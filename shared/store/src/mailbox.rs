@@ -69,7 +69,7 @@ impl Users {
             let item = item.map_err(|error| StoreError::request(OPERATION, error))?;
             let sort_key = item.get(keys::SK).and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
             if sort_key == keys::PROFILE {
-                view.profile = Some(item::read::<ProfileItem>(OPERATION, item)?.into());
+                view.profile = Some(item::read::<ProfileItem>(OPERATION, item)?.profile(OPERATION)?);
             } else if sort_key.starts_with(keys::DEVICE) {
                 view.devices.push(item::read::<DeviceItem>(OPERATION, item)?.device(OPERATION)?);
             } else if sort_key.starts_with(keys::CONNECTION) {

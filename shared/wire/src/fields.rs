@@ -156,6 +156,39 @@ impl Fields {
         self.object_at(name, value, &read)
     }
 
+    /// An object whose names are the sender's own, each of 1 to `max` characters, at most `most` of them; each value is an
+    /// object, read by `read`.
+    pub fn entries<T>(
+        &mut self,
+        name: &'static str,
+        most: usize,
+        max: usize,
+        read: impl Fn(&mut Self) -> Option<T>,
+    ) -> Option<Vec<(String, T)>> {
+        let Value::Object(object) = self.value(name)? else {
+            self.refuse(name, "must be an object");
+            return None;
+        };
+        if object.len() > most {
+            self.refuse(name, format!("has {} items; the limit is {most}", object.len()));
+            return None;
+        }
+        let mut entries = Vec::with_capacity(object.len());
+        for (key, value) in object {
+            match key.chars().count() {
+                0 => self.refuse(name, "has an empty name"),
+                long if long > max => {
+                    self.refuse(name, format!("has a name of {long} characters; the limit is {max}"));
+                }
+                _ => {
+                    let entry = self.object_at(&format!("{name}.{key}"), value, &read);
+                    entries.extend(entry.map(|entry| (key, entry)));
+                }
+            }
+        }
+        Some(entries)
+    }
+
     fn object_at<T>(&mut self, path: &str, value: Value, read: &impl Fn(&mut Self) -> Option<T>) -> Option<T> {
         let Value::Object(object) = value else {
             self.refuse(path, "must be an object");

@@ -6,6 +6,7 @@
 //!
 //! - [`send`]: `POST /v1/messages` and its answer
 //! - [`device`]: `POST /v1/devices` and its answer
+//! - [`preferences`]: `GET` and `PUT /v1/users/{alias}/preferences`, `/v1/preferences`
 //! - [`trail`]: `GET /v1/messages/{id}`
 //! - [`inbox`]: `GET /v1/inbox`, `GET /v1/inbox/unread`
 //! - [`frame`]: what a device receives, once decrypted
@@ -21,6 +22,7 @@ pub mod frame;
 pub mod inbox;
 pub mod json;
 pub mod limits;
+pub mod preferences;
 pub mod problem;
 pub mod send;
 mod timestamp;
@@ -32,6 +34,7 @@ pub use device::{DeviceAnswer, Platform, RegisterAnswer, RegisterRequest};
 pub use fields::FieldProblem;
 pub use frame::{Frame, MessageFrame};
 pub use inbox::{InboxAnswer, InboxMessage, InboxRequest, UnreadAnswer};
+pub use preferences::Preferences;
 pub use problem::Problem;
 pub use send::{Content, SendAnswer, SendRequest};
 pub use timestamp::Timestamp;

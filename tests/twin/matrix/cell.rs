@@ -14,6 +14,7 @@ use tidings_crypto::{
     app_key::AppKey,
     jwk::Jwk,
     keys::{KeyUse, RootKeys},
+    link,
 };
 use tidings_domain::{
     AppId, Connection, ConnectionId, Delivery, Device, DeviceId, Entry, Message, MessageId, Profile, Timestamp,
@@ -200,6 +201,12 @@ impl Cell {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("{method} {path} fails for good");
+    }
+
+    /// The link in an email to alice.
+    pub(super) fn link(&self) -> String {
+        let says = json!({"user": self.user(), "channel": "email", "category": "news"});
+        link::sign(&self.lane.roots, says.to_string().as_bytes())
     }
 
     /// Sends a message to alice under the key `k`, until it is accepted.

@@ -48,6 +48,10 @@ pub(super) enum Scenario {
     Inbox,
     /// A device asks how much of it is unread.
     Unread,
+    /// A device sets what its user wants to be told of, and reads it again.
+    Preferences,
+    /// A person follows the link in an email.
+    Unsubscribe,
 
     /// A message is sent to a device that is there, and acknowledged.
     Online,
@@ -149,6 +153,8 @@ impl Scenario {
             Self::State => sockets::state(cell).await,
             Self::Inbox => devices::list(cell).await,
             Self::Unread => devices::count(cell).await,
+            Self::Preferences => devices::prefer(cell).await,
+            Self::Unsubscribe => devices::unsubscribe(cell).await,
             Self::Online => messages::online(cell, 0).await,
             Self::OnlineNext => messages::online(cell, 1).await,
             Self::TwoLanes => messages::two_lanes(cell, 1).await,

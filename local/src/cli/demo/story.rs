@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tidings_client::{Ack, Backend, Device, Event, Identity, Options, Reader, Received};
+use tidings_client::{Ack, Backend, Device, DeviceApi, Event, Identity, Options, Received};
 use tidings_crypto::app_key::AppKey;
 use tidings_crypto::{frame, random};
 use tidings_wire::action::Position;
@@ -99,7 +99,7 @@ impl Story {
             self.come_back(stage, &backend, identity.clone(), &registered.id, cursor, &missed).await?;
 
         self.chapter("And looks into its inbox");
-        self.look_back(&Reader::new(&stage.api_url, identity.clone())?, &identity, &device, &received, &id).await?;
+        self.look_back(&DeviceApi::new(&stage.api_url, identity.clone())?, &identity, &device, &received, &id).await?;
         device.close().await;
         Ok(Told { steps: self.steps, took: self.began.elapsed() })
     }
@@ -380,7 +380,7 @@ impl Story {
 
     async fn look_back(
         &mut self,
-        reader: &Reader,
+        reader: &DeviceApi,
         identity: &Identity,
         device: &Device,
         newest: &Received,

@@ -77,7 +77,7 @@ async fn three_messages(cell: &Cell) -> Identity {
 pub(super) async fn list(cell: &Cell) {
     let identity = three_messages(cell).await;
     cell.arm().await;
-    let page = ask(cell, &identity, "/v1/inbox").await;
+    let page = ask(cell, &identity, Method::GET, "/v1/inbox", &Value::Null).await;
     let listed: Vec<_> = page["messages"].as_array().unwrap().iter().map(|it| (&it["id"], &it["read"])).collect();
     let ids = ["2", "1", "0"].map(|key| json!(cell.message_id(key)));
     assert_eq!(listed, [(&ids[0], &json!(false)), (&ids[1], &json!(true)), (&ids[2], &json!(false))]);
@@ -90,15 +90,36 @@ pub(super) async fn list(cell: &Cell) {
 pub(super) async fn count(cell: &Cell) {
     let identity = three_messages(cell).await;
     cell.arm().await;
-    assert_eq!(ask(cell, &identity, "/v1/inbox/unread").await, json!({"count": 2, "more": false}));
+    let counted = ask(cell, &identity, Method::GET, "/v1/inbox/unread", &Value::Null).await;
+    assert_eq!(counted, json!({"count": 2, "more": false}));
+}
+
+pub(super) async fn prefer(cell: &Cell) {
+    const PATH: &str = "/v1/preferences";
+    let identity = cell.register(&cell.user()).await;
+    cell.arm().await;
+    let wanted = json!({"categories": {"news": {"muted": true}}, "channels": {"sms": false}});
+    assert_eq!(ask(cell, &identity, Method::PUT, PATH, &wanted).await, wanted);
+    assert_eq!(ask(cell, &identity, Method::GET, PATH, &Value::Null).await, wanted);
+}
+
+pub(super) async fn unsubscribe(cell: &Cell) {
+    cell.register(&cell.user()).await;
+    cell.arm().await;
+    let answer = cell.ask(Method::POST, &format!("/v1/unsubscribe/{}", cell.link()), None, None).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let profile = cell.view().await.profile.unwrap();
+    let wanted = json!({"categories": {"news": {"channels": {"email": false}}}});
+    assert_eq!(serde_json::to_value(&profile.preferences).unwrap(), wanted);
 }
 
 /// Asks as a device does: again, with a new token, until the answer is no error of the service.
-async fn ask(cell: &Cell, identity: &Identity, path: &str) -> Value {
+async fn ask(cell: &Cell, identity: &Identity, method: Method, path: &str, body: &Value) -> Value {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
     let url = format!("{}{path}", cell.lane.world.twin.api_url());
     for _ in 0..10 {
         let token = format!("Bearer {}", identity.connect_token(crate::world::seconds()).unwrap());
-        let answer = cell.lane.world.request(Method::GET, &url, &[("authorization", &token)], "").await;
+        let answer = cell.lane.world.request(method.clone(), &url, &[("authorization", &token)], body.clone()).await;
         if !answer.status.is_server_error() {
             assert_eq!(answer.status, 200, "{answer:?}");
             return answer.json();

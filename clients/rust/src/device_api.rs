@@ -1,22 +1,26 @@
-//! The HTTP side of a device: what its user has been sent, page by page, and how much of it is unread.
+//! The HTTP side of a device: what its user has been sent, page by page, how much of it is unread, and what the user wants
+//! to be told of.
 
 use std::time::SystemTime;
 
 use http::Method;
-use tidings_wire::{InboxAnswer, UnreadAnswer};
+use serde::{Serialize, de::DeserializeOwned};
+use tidings_wire::{InboxAnswer, Preferences, UnreadAnswer};
 
 use crate::backend::{ApiError, Backend, encode};
 use crate::identity::Identity;
 
-/// Reads the inbox of a device's user, with a new token for each request. Cheap to clone; clones share connections.
+const PREFERENCES: &str = "/v1/preferences";
+
+/// Asks for a device's user, with a new token for each request. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
-pub struct Reader {
+pub struct DeviceApi {
     http: Backend,
     identity: Identity,
 }
 
-impl Reader {
-    /// A reader for a device, over the API at `base_url`. Nothing is asked yet.
+impl DeviceApi {
+    /// Of a device, over the API at `base_url`. Nothing is asked yet.
     ///
     /// # Errors
     /// If the URL cannot be one.
@@ -45,10 +49,35 @@ impl Reader {
         self.get("/v1/inbox/unread").await
     }
 
-    async fn get<A: serde::de::DeserializeOwned>(&self, path: &str) -> Result<A, ApiError> {
+    /// What the user wants to be told of (`GET /v1/preferences`).
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn preferences(&self) -> Result<Preferences, ApiError> {
+        self.get(PREFERENCES).await
+    }
+
+    /// Sets what the user wants to be told of, in place of what was set before (`PUT /v1/preferences`).
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn set_preferences(&self, preferences: &Preferences) -> Result<Preferences, ApiError> {
+        self.ask(Method::PUT, PREFERENCES, Some(preferences)).await
+    }
+
+    async fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, ApiError> {
+        self.ask(Method::GET, path, None::<&()>).await
+    }
+
+    async fn ask<A: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<A, ApiError> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let token = self.identity.connect_token(now);
         let token = token.map_err(|error| ApiError::Unreachable { url: path.to_owned(), source: Box::new(error) })?;
-        self.http.bearing(&token)?.ask(Method::GET, path, None::<&()>, None).await
+        self.http.bearing(&token)?.ask(method, path, body, None).await
     }
 }

@@ -1,0 +1,94 @@
+//! What a person wants to be told of: set by the app's backend, or by a device of the person's own.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{RawQuery, State},
+    http::HeaderMap,
+    response::Response,
+};
+use serde_json::{Map, Value};
+use tidings_domain::{Timestamp, UserKey, preferences};
+use tidings_runtime::{
+    device_token::signed_request,
+    http::{self, ApiError, PathId, personal},
+};
+use tidings_wire::{Preferences, fields::Fields, limits};
+
+use crate::{Deps, authenticate};
+
+/// A user's, for the backend.
+pub(crate) async fn of_user(
+    State(deps): State<Arc<Deps>>,
+    PathId(alias): PathId,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let user = named_user(&deps, alias, query, &headers).await?;
+    told(&deps, &user).await
+}
+
+/// Sets a user's in place of those before. The user need not have a device yet.
+pub(crate) async fn set_for_user(
+    State(deps): State<Arc<Deps>>,
+    PathId(alias): PathId,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let user = named_user(&deps, alias, query, &headers).await?;
+    set(&deps, &user, &body).await
+}
+
+/// Those of the device's user.
+pub(crate) async fn own(State(deps): State<Arc<Deps>>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let user = own_user(&deps, &headers).await?;
+    told(&deps, &user).await
+}
+
+/// Sets those of the device's user in place of those before.
+pub(crate) async fn set_own(
+    State(deps): State<Arc<Deps>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let user = own_user(&deps, &headers).await?;
+    set(&deps, &user, &body).await
+}
+
+/// The user of a path and its query, within the app whose key it is.
+async fn named_user(
+    deps: &Deps,
+    alias: String,
+    query: Option<String>,
+    headers: &HeaderMap,
+) -> Result<UserKey, ApiError> {
+    let app = authenticate(deps, headers, Timestamp::now()).await?;
+    let mut object: Map<String, Value> = Map::new();
+    for (name, value) in http::pairs(query.as_deref().unwrap_or_default()) {
+        object.insert(name, Value::String(value));
+    }
+    object.insert("alias".to_owned(), Value::String(alias));
+    let mut fields = Fields::new(object);
+    let alias = fields.required_text("alias", limits::ALIAS_CHARS);
+    let tenant = fields.text("tenantCode", limits::IDENTIFIER_CHARS).unwrap_or_default();
+    let problems = fields.into_problems();
+    if problems.is_empty() { Ok(UserKey { app: app.id, tenant, alias }) } else { Err(problems.into()) }
+}
+
+async fn own_user(deps: &Deps, headers: &HeaderMap) -> Result<UserKey, ApiError> {
+    let signed = signed_request(&deps.users, &deps.apps, &deps.roots, headers, Timestamp::now()).await?;
+    Ok(signed.device.user)
+}
+
+async fn told(deps: &Deps, user: &UserKey) -> Result<Response, ApiError> {
+    let profile = deps.users.view(user, Timestamp::now()).await?.profile.unwrap_or_default();
+    Ok(personal(&profile.preferences))
+}
+
+async fn set(deps: &Deps, user: &UserKey, body: &Bytes) -> Result<Response, ApiError> {
+    let preferences = preferences::accept(Preferences::parse(http::object(body)?)?)?;
+    deps.users.set_preferences(user, &preferences).await?;
+    Ok(personal(&preferences))
+}

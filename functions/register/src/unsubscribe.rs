@@ -1,0 +1,53 @@
+//! The link in an email: switches emails like it off for its reader, by one POST of a mail program (RFC 8058), or by a button for
+//! whoever opens it in a browser. Opening alone changes nothing: programs look at links before people do.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::{HeaderName, header},
+    response::{Html, IntoResponse, Response},
+};
+use tidings_crypto::link;
+use tidings_domain::{Timestamp, preferences::Unsubscribe};
+use tidings_runtime::http::{ApiError, PathId};
+
+use crate::Deps;
+
+/// Asks whoever opens the link.
+pub(crate) async fn ask(State(deps): State<Arc<Deps>>, PathId(link): PathId) -> Result<Response, ApiError> {
+    open(&deps, &link)?;
+    Ok(page(r#"<h1>No more emails like this?</h1><form method="post"><button>Unsubscribe</button></form>"#))
+}
+
+/// Does what the link says; once more changes nothing.
+pub(crate) async fn follow(State(deps): State<Arc<Deps>>, PathId(link): PathId) -> Result<Response, ApiError> {
+    let asked = open(&deps, &link)?;
+    let profile = deps.users.view(&asked.user, Timestamp::now()).await?.profile.unwrap_or_default();
+    let wanted = asked.apply(profile.preferences.clone());
+    if wanted != profile.preferences {
+        deps.users.set_preferences(&asked.user, &wanted).await?;
+    }
+    Ok(page("<h1>Done</h1><p>You will receive no more emails like that one.</p>"))
+}
+
+fn open(deps: &Deps, link: &str) -> Result<Unsubscribe, ApiError> {
+    let says = link::open(&deps.roots, link);
+    says.and_then(|says| serde_json::from_slice(&says).ok()).ok_or(ApiError::NotFound("no such link"))
+}
+
+fn page(content: &str) -> Response {
+    const STYLE: &str = "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem;color-scheme:light dark}\
+        button{font:inherit;padding:.6rem 1.2rem}";
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width\"><title>Unsubscribe</title><style>{STYLE}</style>{content}</html>"
+    );
+    let headers = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("x-robots-tag"), "noindex"),
+    ];
+    (headers, Html(html)).into_response()
+}

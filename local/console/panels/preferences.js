@@ -1,0 +1,193 @@
+// What a user wants to be told of. `#/preferences/alice` shows those of alice.
+
+import { api } from "../api.js";
+import { choice, complain, field, form, h, heading, say } from "../dom.js";
+
+export default { id: "preferences", title: "Preferences", needs: ["app"], build };
+
+const CHANNELS = ["apns", "fcm", "webpush", "mipush", "sms", "email", "webhook"];
+
+const text = (props) => h("input", { type: "text", autocomplete: "off", ...props });
+const mute = () =>
+  choice([
+    ["", "no"],
+    ["true", "yes"],
+  ]);
+const welcome = (otherwise) =>
+  choice([
+    ["", otherwise],
+    ["true", "welcome"],
+    ["false", "not wanted"],
+  ]);
+
+function build() {
+  const alias = text({ required: true, "data-named": "alias" });
+  const tenant = text({ "data-named": "tenantCode" });
+  const summary = h("p.wrong", { role: "alert" });
+  const shown = h("div");
+  const user = () => {
+    const query = tenant.value ? `?tenantCode=${encodeURIComponent(tenant.value)}` : "";
+    return `/v1/users/${encodeURIComponent(alias.value)}/preferences${query}`;
+  };
+
+  async function look() {
+    summary.textContent = "";
+    for (const control of [alias, tenant]) complain(control, null);
+    try {
+      shown.replaceChildren(editor(await api("GET", user()), user, summary));
+    } catch (error) {
+      shown.replaceChildren();
+      refuse(error, [alias, tenant], summary);
+    }
+  }
+
+  const asked = form(
+    "form.card",
+    {},
+    look,
+    h("div.fields", {}, field("alias", "User", alias), field("tenantCode", "Tenant", tenant, "where there is one")),
+    h("div.buttons", {}, h("button", { type: "submit" }, "Show")),
+  );
+  const refresh = async (to) => {
+    if (!to || to === refresh.to) return;
+    refresh.to = to;
+    alias.value = decodeURIComponent(to);
+    await look();
+  };
+  const hint = "They hold for every step of a fallback chain when it is due, and not for the socket.";
+  const node = h("div", {}, heading("Preferences"), h("p.hint", {}, hint), asked, summary, shown);
+  return { node, refresh, every: 3_600_000 };
+}
+
+/** The preferences of one user, to be changed. */
+function editor(preferences, user, summary) {
+  const controls = {};
+  const named = (name, control) => {
+    control.dataset.named = name;
+    controls[name] = control;
+    return control;
+  };
+  const switches = (path, { muted, channels = {} }, otherwise) => [
+    field(`${path}muted`, "Muted", set(named(`${path}muted`, mute()), muted)),
+    CHANNELS.map((channel) => {
+      const control = named(`${path}channels.${channel}`, welcome(otherwise));
+      return field(`${path}${channel}`, channel, set(control, channels[channel]));
+    }),
+  ];
+  const group = (title, fields) => h("details.card", { open: true }, h("summary", {}, h("h2", {}, title)), fields);
+  const fields = (...of) => h("div.fields", {}, of);
+
+  const categories = h("div");
+  const ofCategory = new Map();
+  const addCategory = (name, of = {}) => {
+    if (!name || ofCategory.has(name)) return;
+    const path = `categories.${name}.`;
+    const remove = () => {
+      ofCategory.delete(name);
+      part.remove();
+      for (const known of Object.keys(controls)) if (known.startsWith(path)) delete controls[known];
+    };
+    const button = h("button", { type: "button", onclick: remove }, `Remove ${name}`);
+    const part = group(`Category ${name}`, [fields(switches(path, of, "as above")), h("div.buttons", {}, button)]);
+    ofCategory.set(name, path);
+    categories.append(part);
+  };
+
+  const { quietHours = {} } = preferences;
+  const quiet = {
+    "quietHours.from": ["From", text({ placeholder: "22:00" }), quietHours.from, "HH:MM, by the clock on the wall"],
+    "quietHours.to": ["Until before", text({ placeholder: "07:00" }), quietHours.to],
+    "quietHours.except": ["But for categories", text(), quietHours.except?.join(", "), "separated by commas"],
+    timeZone: ["Time zone", text({ placeholder: "Asia/Shanghai" }), preferences.timeZone, "else the device's"],
+    language: ["Language", text({ placeholder: "zh-CN" }), preferences.language],
+  };
+  const newCategory = text();
+  const add = () => {
+    addCategory(newCategory.value.trim());
+    newCategory.value = "";
+  };
+
+  async function save() {
+    summary.textContent = "";
+    for (const control of Object.values(controls)) complain(control, null);
+    try {
+      await api("PUT", user(), wanted(controls, ofCategory));
+      say("They hold from now on.");
+    } catch (error) {
+      refuse(error, Object.values(controls), summary);
+    }
+  }
+
+  const node = form(
+    "form",
+    { "aria-label": "What holds for this user" },
+    save,
+    group("Everything", fields(switches("", preferences, "welcome"))),
+    categories,
+    h(
+      "div.card",
+      {},
+      field("category", "Another category", newCategory),
+      h("div.buttons", {}, h("button", { type: "button", onclick: add }, "Add it")),
+    ),
+    group(
+      "Quiet hours",
+      fields(
+        Object.entries(quiet).map(([name, [label, control, value, hint]]) => {
+          control.value = value ?? "";
+          return field(name, label, named(name, control), hint);
+        }),
+      ),
+    ),
+    h("div.buttons", {}, h("button.primary", { type: "submit" }, "Save")),
+  );
+  for (const [name, of] of Object.entries(preferences.categories ?? {})) addCategory(name, of);
+  return node;
+}
+
+function set(control, value) {
+  control.value = value === undefined ? "" : String(value);
+  return control;
+}
+
+/** The preferences that the controls say; what is empty is left out. */
+function wanted(controls, ofCategory) {
+  const value = (name) => controls[name].value.trim();
+  const switches = (path) => {
+    const channels = CHANNELS.map((channel) => [channel, value(`${path}channels.${channel}`)]).filter(([, it]) => it);
+    return {
+      muted: value(`${path}muted`) === "true" || undefined,
+      channels: channels.length ? Object.fromEntries(channels.map(([name, it]) => [name, it === "true"])) : undefined,
+    };
+  };
+  const categories = [...ofCategory].map(([name, path]) => [name, switches(path)]);
+  const except = value("quietHours.except")
+    .split(",")
+    .map((name) => name.trim())
+    .filter(Boolean);
+  const quietHours = {
+    from: value("quietHours.from") || undefined,
+    to: value("quietHours.to") || undefined,
+    except: except.length ? except : undefined,
+  };
+  return {
+    ...switches(""),
+    categories: categories.length ? Object.fromEntries(categories) : undefined,
+    quietHours: Object.values(quietHours).some(Boolean) ? quietHours : undefined,
+    timeZone: value("timeZone") || undefined,
+    language: value("language") || undefined,
+  };
+}
+
+/** Says what is wrong at the control that it is about, and the rest above. */
+function refuse(error, controls, summary) {
+  const homeless = [];
+  for (const { field: name, detail } of error.errors ?? []) {
+    const control = controls.find((it) => it.dataset.named === name || name.startsWith(`${it.dataset.named}[`));
+    if (control) complain(control, detail);
+    else homeless.push(`${name} ${detail}`);
+  }
+  const first = controls.find((control) => control.getAttribute("aria-invalid"));
+  summary.textContent = [first ? null : error.message, ...homeless].filter(Boolean).join("; ");
+  first?.focus();
+}

@@ -1,0 +1,83 @@
+//! Links that do one thing for a person who has not logged in, such as those in an email. What they do stands in them,
+//! signed: nothing is stored for them, and nobody else can make one.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use crate::encoding;
+use crate::keys::{RootKeys, number};
+
+/// No link is longer than this, in characters; mail programs cut longer ones.
+pub const MAX_CHARS: usize = 1_800;
+
+/// Signs what a link says under the current root key: `{version}.{what it says}.{HMAC-SHA-256}`, the latter two in base64url
+/// (RFC 4648 §5). It serves as long as the root key does.
+#[must_use]
+pub fn sign(root: &RootKeys, says: &[u8]) -> String {
+    let input = format!("{}.{}", root.current(), encoding::encode(says));
+    let mac = mac(root, root.current(), &input).unwrap_or_default();
+    format!("{input}.{}", encoding::encode(&mac))
+}
+
+/// What a link says; `None` for whatever [`sign`] has not made, or under a root key that was withdrawn.
+#[must_use]
+pub fn open(root: &RootKeys, link: &str) -> Option<Vec<u8>> {
+    if link.len() > MAX_CHARS {
+        return None;
+    }
+    let (input, signature) = link.rsplit_once('.')?;
+    let (version, says) = input.split_once('.')?;
+    let mac = mac(root, number(version)?, input)?;
+    let is_ours: bool = encoding::decode(signature)?.ct_eq(&mac).into();
+    if is_ours { encoding::decode(says) } else { None }
+}
+
+fn mac(root: &RootKeys, version: u32, input: &str) -> Option<Vec<u8>> {
+    let key = root.link_key(version)?;
+    let mac = Hmac::<Sha256>::new_from_slice(key.as_slice()).ok()?;
+    Some(mac.chain_update(input).finalize().into_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = r#"{"1":"first-secret-of-at-least-thirty-two-chars"}"#;
+    const BOTH: &str =
+        r#"{"1":"first-secret-of-at-least-thirty-two-chars","2":"second-secret-of-at-least-thirty-two-chars"}"#;
+    const NEW: &str = r#"{"2":"second-secret-of-at-least-thirty-two-chars"}"#;
+
+    #[test]
+    fn a_link_says_what_it_was_made_to_say_while_its_root_key_serves() {
+        let [old, both, new] = [OLD, BOTH, NEW].map(|keys| RootKeys::parse(keys).unwrap());
+        let link = sign(&old, b"unsubscribe alice");
+        assert_eq!(open(&old, &link).unwrap(), b"unsubscribe alice");
+        assert_eq!(open(&both, &link).unwrap(), b"unsubscribe alice");
+        assert_eq!(open(&new, &link), None);
+        assert!(sign(&both, b"x").starts_with("2."));
+    }
+
+    /// A link in an email may be followed years later, so that the derivation must not change. The value was computed by another
+    /// implementation (Python's hmac and hashlib).
+    #[test]
+    fn links_are_pinned() {
+        let root = RootKeys::parse(OLD).unwrap();
+        assert_eq!(sign(&root, b"a"), "1.YQ.1Eez_QPsbXoFPn4PXAR83oOj4EmVwCSr8Sx5gmJtMgo");
+    }
+
+    #[test]
+    fn every_character_counts() {
+        let root = RootKeys::parse(OLD).unwrap();
+        let link = sign(&root, br#"{"user":"alice"}"#);
+        for index in 0..link.len() {
+            for other in ["A", "b", "-", "_", ".", "=", ""] {
+                let changed = format!("{}{other}{}", &link[..index], &link[index + 1..]);
+                assert!(changed == link || open(&root, &changed).is_none(), "{changed}");
+            }
+        }
+        for none in ["", ".", "..", "1..", "1.YQ", "1.YQ.", "01.YQ.AA", &"1.".repeat(2_000)] {
+            assert_eq!(open(&root, none), None, "{none}");
+        }
+    }
+}

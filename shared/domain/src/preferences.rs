@@ -1,0 +1,309 @@
+//! Whether a person wants to be told, by this channel and just now.
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use tidings_wire::{
+    FieldProblem, Preferences, Timestamp, limits,
+    preferences::{CategoryPreferences, WallTime},
+    send::Channel,
+};
+
+use crate::{Profile, UserKey};
+
+/// Why nothing is sent by a channel now, as it stands on the trail; `None` where it may be sent.
+///
+/// The most particular word counts: what is said of a category's channel, then of the channel. Quiet hours and muting come on
+/// top of both.
+#[must_use]
+pub fn held_back(profile: &Profile, channel: Channel, category: Option<&str>, now: Timestamp) -> Option<&'static str> {
+    let preferences = &profile.preferences;
+    let of_category = category.and_then(|category| preferences.categories.get(category));
+    let welcome = of_category
+        .and_then(|category| category.channels.get(&channel))
+        .or_else(|| preferences.channels.get(&channel))
+        .is_none_or(|welcome| *welcome);
+    if preferences.muted {
+        Some("muted")
+    } else if of_category.is_some_and(|category: &CategoryPreferences| category.muted) {
+        Some("category_muted")
+    } else if !welcome {
+        Some("channel_off")
+    } else if is_quiet(profile, category, now) {
+        Some("quiet_hours")
+    } else {
+        None
+    }
+}
+
+fn is_quiet(profile: &Profile, category: Option<&str>, now: Timestamp) -> bool {
+    let Some(quiet) = &profile.preferences.quiet_hours else { return false };
+    let is_excepted = category.is_some_and(|category| quiet.except.iter().any(|name| name == category));
+    let zone = profile.preferences.time_zone.as_ref().or(profile.time_zone.as_ref());
+    !is_excepted && wall_time(zone.map(String::as_str), now).is_some_and(|time| quiet.contains(time))
+}
+
+/// What a clock on a wall shows there; in UTC where the zone is not known (any more).
+fn wall_time(zone: Option<&str>, now: Timestamp) -> Option<WallTime> {
+    let zone = zone.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC);
+    let time = jiff::Timestamp::from_millisecond(now.0).ok()?.to_zoned(zone).time();
+    WallTime::new(u8::try_from(time.hour()).ok()?, u8::try_from(time.minute()).ok()?)
+}
+
+/// Refuses a time zone that the IANA database does not have.
+///
+/// # Errors
+/// The [`FieldProblem`] of `timeZone`.
+pub fn check_time_zone(name: Option<&str>) -> Result<(), Vec<FieldProblem>> {
+    match name {
+        Some(name) if TimeZone::get(name).is_err() => Err(vec![FieldProblem::new(
+            "timeZone",
+            "must be a time zone of the IANA database, for example Asia/Shanghai",
+        )]),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What holds from now on for a person who has set these.
+///
+/// # Errors
+/// As [`check_time_zone`].
+pub fn accept(preferences: Preferences) -> Result<Preferences, Vec<FieldProblem>> {
+    check_time_zone(preferences.time_zone.as_deref())?;
+    Ok(preferences)
+}
+
+/// What the link in an email does: it switches a channel off for its reader, for messages of one category or for all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsubscribe {
+    /// The reader.
+    pub user: UserKey,
+    /// The channel.
+    pub channel: Channel,
+    /// The category of the message; all where it had none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub category: Option<String>,
+}
+
+impl Unsubscribe {
+    /// The preferences of somebody who has followed the link.
+    #[must_use]
+    pub fn apply(&self, mut preferences: Preferences) -> Preferences {
+        let categories = &mut preferences.categories;
+        let channels = match &self.category {
+            Some(name) if categories.contains_key(name) || categories.len() < limits::PREFERRED_CATEGORIES => {
+                &mut categories.entry(name.clone()).or_default().channels
+            }
+            // Too many differ already: rather too little is sent than what nobody wants.
+            Some(_) | None => &mut preferences.channels,
+        };
+        channels.insert(self.channel, false);
+        preferences
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(preferences: serde_json::Value) -> Profile {
+        let preferences = Preferences::parse(preferences.as_object().unwrap().clone()).unwrap();
+        Profile { preferences, ..Profile::default() }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        serde_json::from_value(text.into()).unwrap()
+    }
+
+    /// Moments in UTC, and whether it is quiet then.
+    type Moments = &'static [(&'static str, bool)];
+
+    #[test]
+    fn the_most_particular_word_counts() {
+        let profile = profile(serde_json::json!({
+            "channels": {"sms": false},
+            "categories": {
+                "orders": {"channels": {"sms": true, "email": false}},
+                "news": {"muted": true, "channels": {"email": true}},
+            },
+        }));
+        let told = |channel, category| held_back(&profile, channel, category, Timestamp(0));
+        assert_eq!(told(Channel::Sms, None), Some("channel_off"));
+        assert_eq!(told(Channel::Email, None), None);
+        assert_eq!(told(Channel::Sms, Some("other")), Some("channel_off"));
+        assert_eq!(told(Channel::Sms, Some("orders")), None);
+        assert_eq!(told(Channel::Email, Some("orders")), Some("channel_off"));
+        assert_eq!(told(Channel::Email, Some("news")), Some("category_muted"));
+        assert_eq!(told(Channel::Apns, Some("orders")), None);
+        let muted = Preferences { muted: true, ..profile.preferences.clone() };
+        let profile = Profile { preferences: muted, ..profile };
+        assert_eq!(held_back(&profile, Channel::Sms, Some("orders"), Timestamp(0)), Some("muted"));
+    }
+
+    #[test]
+    fn quiet_hours_go_by_the_clock_on_the_wall_also_on_the_day_that_it_is_changed() {
+        // Zone, quiet hours, then moments (UTC) and whether it is quiet then.
+        let table: &[(&str, &str, &str, Moments)] = &[
+            // 2026-03-29: 02:00 becomes 03:00, so that 01:59:59 is followed by 03:00. 2026-10-25: 03:00 becomes 02:00 again.
+            (
+                "Europe/Berlin",
+                "22:00",
+                "07:00",
+                &[
+                    ("2026-03-28T20:59:59Z", false),
+                    ("2026-03-28T21:00:00Z", true),
+                    ("2026-03-29T04:59:59Z", true),
+                    ("2026-03-29T05:00:00Z", false),
+                    ("2026-03-29T20:00:00Z", true),
+                    ("2026-10-25T05:59:59Z", true),
+                    ("2026-10-25T06:00:00Z", false),
+                    ("2026-10-25T20:59:59Z", false),
+                    ("2026-10-25T21:00:00Z", true),
+                ],
+            ),
+            // The whole of it falls into the hour that does not exist: on that day nothing is quiet.
+            (
+                "Europe/Berlin",
+                "02:00",
+                "03:00",
+                &[
+                    ("2026-03-28T01:30:00Z", true),
+                    ("2026-03-29T00:59:59Z", false),
+                    ("2026-03-29T01:00:00Z", false),
+                    // And twice where the hour comes twice.
+                    ("2026-10-25T00:00:00Z", true),
+                    ("2026-10-25T01:30:00Z", true),
+                    ("2026-10-25T02:00:00Z", false),
+                ],
+            ),
+            // 2026-03-08: 02:00 becomes 03:00. 2026-11-01: 02:00 becomes 01:00 again.
+            (
+                "America/New_York",
+                "23:30",
+                "06:15",
+                &[
+                    ("2026-03-08T04:29:59Z", false),
+                    ("2026-03-08T04:30:00Z", true),
+                    ("2026-03-08T10:14:59Z", true),
+                    ("2026-03-08T10:15:00Z", false),
+                    ("2026-03-09T03:30:00Z", true),
+                    ("2026-11-01T11:14:59Z", true),
+                    ("2026-11-01T11:15:00Z", false),
+                ],
+            ),
+            // Half an hour: 2026-04-05 02:00 becomes 01:30 again; 2026-10-04 02:00 becomes 02:30.
+            (
+                "Australia/Lord_Howe",
+                "22:00",
+                "02:00",
+                &[
+                    ("2026-04-04T10:59:59Z", false),
+                    ("2026-04-04T11:00:00Z", true),
+                    ("2026-04-04T15:15:00Z", true),
+                    ("2026-04-04T15:29:59Z", true),
+                    ("2026-04-04T15:30:00Z", false),
+                    ("2026-10-03T15:29:59Z", true),
+                    ("2026-10-03T15:30:00Z", false),
+                ],
+            ),
+            // The clock changes at midnight: 2026-04-05 00:00 becomes 23:00 again; 2026-09-06 00:00 becomes 01:00.
+            (
+                "America/Santiago",
+                "23:00",
+                "06:00",
+                &[
+                    ("2026-04-05T01:59:59Z", false),
+                    ("2026-04-05T02:30:00Z", true),
+                    ("2026-04-05T03:30:00Z", true),
+                    ("2026-04-05T09:59:59Z", true),
+                    ("2026-04-05T10:00:00Z", false),
+                    ("2026-09-06T03:00:00Z", true),
+                    ("2026-09-06T08:59:59Z", true),
+                    ("2026-09-06T09:00:00Z", false),
+                ],
+            ),
+            // Clocks go back for Ramadan: 2026-02-15 03:00 becomes 02:00; 2026-03-22 02:00 becomes 03:00.
+            (
+                "Africa/Casablanca",
+                "21:00",
+                "05:00",
+                &[
+                    ("2026-02-14T20:00:00Z", true),
+                    ("2026-02-14T19:59:59Z", false),
+                    ("2026-02-15T04:59:59Z", true),
+                    ("2026-02-15T05:00:00Z", false),
+                    ("2026-03-22T03:59:59Z", true),
+                    ("2026-03-22T04:00:00Z", false),
+                ],
+            ),
+        ];
+        for (zone, from, to, moments) in table {
+            let profile = profile(serde_json::json!({"quietHours": {"from": from, "to": to}, "timeZone": zone}));
+            for (moment, quiet) in *moments {
+                let told = held_back(&profile, Channel::Sms, None, at(moment));
+                assert_eq!(told, quiet.then_some("quiet_hours"), "{zone} {from} to {to}, {moment}");
+            }
+        }
+    }
+
+    #[test]
+    fn quiet_hours_are_those_of_the_persons_zone_and_have_exceptions() {
+        let night = at("2026-11-21T17:00:00Z");
+        let quiet = serde_json::json!({"quietHours": {"from": "22:00", "to": "07:00", "except": ["alerts"]}});
+        let mut profile = profile(quiet);
+        assert_eq!(held_back(&profile, Channel::Sms, None, night), None, "UTC");
+        profile.time_zone = Some("Asia/Shanghai".into());
+        assert_eq!(held_back(&profile, Channel::Sms, None, night), Some("quiet_hours"));
+        assert_eq!(held_back(&profile, Channel::Sms, Some("news"), night), Some("quiet_hours"));
+        assert_eq!(held_back(&profile, Channel::Sms, Some("alerts"), night), None);
+        profile.preferences.time_zone = Some("Europe/Berlin".into());
+        assert_eq!(
+            held_back(&profile, Channel::Sms, None, night),
+            None,
+            "what was set counts before what was registered"
+        );
+        profile.time_zone = Some("Nowhere/Land".into());
+        profile.preferences.time_zone = None;
+        assert_eq!(held_back(&profile, Channel::Sms, None, night), None, "an unknown zone is UTC");
+    }
+
+    #[test]
+    fn a_link_switches_off_one_thing() {
+        let user = UserKey { app: "demo".parse().unwrap(), tenant: String::new(), alias: "alice".into() };
+        let link = |category: Option<&str>| Unsubscribe {
+            user: user.clone(),
+            channel: Channel::Email,
+            category: category.map(str::to_owned),
+        };
+        let before = profile(serde_json::json!({"channels": {"sms": false}})).preferences;
+        let told = |preferences: &Preferences, category| {
+            let profile = Profile { preferences: preferences.clone(), ..Profile::default() };
+            held_back(&profile, Channel::Email, category, Timestamp(0))
+        };
+        let news = link(Some("news")).apply(before.clone());
+        assert_eq!(
+            (told(&news, Some("news")), told(&news, Some("orders")), told(&news, None)),
+            (Some("channel_off"), None, None)
+        );
+        assert_eq!(link(Some("news")).apply(news.clone()), news, "twice is once");
+        let all = link(None).apply(news);
+        assert_eq!((told(&all, Some("orders")), all.channels.len()), (Some("channel_off"), 2));
+
+        let mut full = Preferences::default();
+        for n in 0..limits::PREFERRED_CATEGORIES {
+            full = link(Some(&n.to_string())).apply(full);
+        }
+        let more = link(Some("one more")).apply(full.clone());
+        assert_eq!(more.categories.len(), limits::PREFERRED_CATEGORIES);
+        assert_eq!(told(&more, Some("one more")), Some("channel_off"));
+    }
+
+    #[test]
+    fn a_time_zone_is_one_of_the_database() {
+        for good in ["Asia/Shanghai", "America/Argentina/Buenos_Aires", "UTC", "Europe/Berlin"] {
+            assert_eq!(check_time_zone(Some(good)), Ok(()), "{good}");
+        }
+        for bad in ["", "Berlin", "+08:00", "../../etc/passwd", "Asia/Shanghai\0"] {
+            assert_eq!(check_time_zone(Some(bad)).unwrap_err()[0].field, "timeZone", "{bad}");
+        }
+    }
+}
