@@ -17,7 +17,7 @@ use tidings_crypto::{
     keys::{KeyId, KeyUse},
     token::{self, Claims, TokenKey},
 };
-use tidings_domain::{MessageId, mailbox::Misplaced, message, presence};
+use tidings_domain::{MessageId, fallback::Chains, mailbox::Misplaced, message, presence};
 use tidings_local::{
     gateway::websocket::{BinaryFrames, SocketLimits},
     template::{Secrets, Settings, Template},
@@ -553,7 +553,9 @@ fn served<T: Choice>(field: &str, request: impl Fn(&str) -> Value) -> BTreeSet<&
     let accepted = |word: &&str| {
         let request = SendRequest::parse(request(word).as_object().unwrap().clone()).unwrap();
         let id = MessageId::new(Timestamp(0), [0; 10]);
-        let problems = message::accept(request, "demo".parse().unwrap(), id, Timestamp(0)).err().unwrap_or_default();
+        let problems = message::accept(request, "demo".parse().unwrap(), &Chains::default(), id, Timestamp(0))
+            .err()
+            .unwrap_or_default();
         !problems.iter().any(|problem| problem.field.starts_with(field))
     };
     all::<T>().into_iter().filter(accepted).collect()
@@ -787,6 +789,7 @@ fn every_limit_over_http_is_in_the_document_and_in_the_code() {
     let defaults = message::accept(
         SendRequest::parse(json!({"audiences": ["a"], "alert": "x"}).as_object().unwrap().clone()).unwrap(),
         "demo".parse().unwrap(),
+        &Chains::default(),
         MessageId::new(Timestamp(0), [0; 10]),
         Timestamp(0),
     )

@@ -24,6 +24,7 @@ use tidings_crypto::app_key::AppKey;
 use tidings_domain::{
     AppId, Message as Accepted, MessageId, Timer, Timestamp, UserKey,
     delivery::{self, Job, Plan},
+    fallback::Chains,
     message,
 };
 use tidings_local::{
@@ -359,7 +360,7 @@ impl World {
     /// A request as `send` would accept it at this time; nothing is sent.
     pub(crate) fn accepted(request: SendRequest, at: Timestamp) -> Accepted {
         let id = MessageId::new(at, tidings_crypto::random::bytes().unwrap());
-        message::accept(request, APP.parse().unwrap(), id, at).unwrap()
+        message::accept(request, APP.parse().unwrap(), &Chains::default(), id, at).unwrap()
     }
 
     /// A delivery to one user as `send` would queue it.

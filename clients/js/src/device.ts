@@ -49,7 +49,7 @@ export interface DeviceOptions {
    * with the subprotocol, every second one has it in the URL. Default: `subprotocol`.
    */
   readonly tokenIn?: "subprotocol" | "query";
-  /** The HTTP API, for {@link Device.inbox} and {@link Device.unread}: `https://…`, without `/v1`. */
+  /** The HTTP API, for the inbox and preferences: `https://…`, without `/v1`. */
   readonly apiUrl?: string;
   /** The class of sockets. Default: the global one. Node 20 has none: give it that of the package `ws`. */
   readonly WebSocket?: SocketClass;
@@ -81,6 +81,24 @@ export interface Unread {
   readonly count: number;
   /** There are more than `count`. */
   readonly more: boolean;
+}
+
+/** Which channels around the socket are welcome; those that are not named are. */
+export type Channels = Partial<Record<"apns" | "fcm" | "webpush" | "mipush" | "sms" | "email" | "webhook", boolean>>;
+
+/** What a user wants to be told of around the socket. Empty where everything is welcome. */
+export interface Preferences {
+  /** No channel is used at all. */
+  readonly muted?: boolean;
+  readonly channels?: Channels;
+  /** What differs for messages of a category, by its name. */
+  readonly categories?: Readonly<Record<string, { readonly muted?: boolean; readonly channels?: Channels }>>;
+  /** From a minute until before another, `HH:MM` by the clock on the wall; but for some categories. */
+  readonly quietHours?: { readonly from: string; readonly to: string; readonly except?: readonly string[] };
+  /** IANA name. */
+  readonly timeZone?: string;
+  /** BCP 47. */
+  readonly language?: string;
 }
 
 /** A page of the inbox. */
@@ -271,7 +289,7 @@ export class Device {
 
   /** A page of the user's inbox, newest first. `limit` is the number of messages. Throws a {@link TidingsError}. */
   async inbox(query: { limit?: number; before?: string } = {}): Promise<InboxPage> {
-    const page = await this.#get(`?${new URLSearchParams(query as Record<string, string>)}`);
+    const page = await this.#ask(`inbox?${new URLSearchParams(query as Record<string, string>)}`);
     const messages: InboxMessage[] = [];
     try {
       for (const { frame, read } of page.messages as { frame: string; read: boolean }[]) {
@@ -290,7 +308,17 @@ export class Device {
 
   /** How many messages nobody has read; counted up to 100, and `more` beyond. Throws a {@link TidingsError}. */
   unread(): Promise<Unread> {
-    return this.#get("/unread") as Promise<unknown> as Promise<Unread>;
+    return this.#ask("inbox/unread");
+  }
+
+  /** What the user wants to be told of around the socket. Throws a {@link TidingsError}. */
+  preferences(): Promise<Preferences> {
+    return this.#ask("preferences");
+  }
+
+  /** Sets what the user wants to be told of, in place of what was set before. Throws a {@link TidingsError}. */
+  setPreferences(wanted: Preferences): Promise<Preferences> {
+    return this.#ask("preferences", wanted);
   }
 
   /** Ends the device, and forgets its keys, its cursor and what was shown: for when a person logs out. */
@@ -504,7 +532,7 @@ export class Device {
   }
 
   /** Asks the HTTP API. Throws the service's own error (RFC 9457), or `unreachable`. */
-  async #get(path: string): Promise<Fields> {
+  async #ask<Answer = Fields>(path: string, wanted?: Preferences): Promise<Answer> {
     const { apiUrl } = this.#options;
     if (!apiUrl) {
       throw new TidingsError("bad_options", "no apiUrl");
@@ -514,7 +542,8 @@ export class Device {
     try {
       const token = await connectToken(this.#identity as Identity, this.#clock.now());
       const headers = { authorization: `Bearer ${token}` };
-      response = await fetch(`${apiUrl}/v1/inbox${path}`, { headers });
+      const more = wanted && { method: "PUT", body: JSON.stringify(wanted) };
+      response = await fetch(`${apiUrl}/v1/${path}`, { headers, ...more });
       answer = await response.json();
     } catch (cause) {
       throw new TidingsError("unreachable", String(cause), cause);
@@ -524,7 +553,7 @@ export class Device {
       const { code = "unexpected", detail = response.status, requestId } = answer;
       throw new TidingsError(String(code), String(detail), undefined, requestId as string | undefined);
     }
-    return answer;
+    return answer as Answer;
   }
 }
 

@@ -17,12 +17,14 @@ export type { AppState } from "./actions.js";
 export type { State, StateChange } from "./connection.js";
 export type { Gap } from "./delivery.js";
 export {
+  type Channels,
   Device,
   type DeviceEvents,
   type DeviceOptions,
   type Handler,
   type InboxMessage,
   type InboxPage,
+  type Preferences,
   type Unread,
 } from "./device.js";
 export type { Environment, Socket, SocketClass } from "./environment.js";

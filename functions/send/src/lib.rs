@@ -126,7 +126,7 @@ async fn prepare(
     body_hash: &str,
     now: Timestamp,
 ) -> Result<(Message, Stored), ApiError> {
-    let message = message::accept(request, app.id.clone(), id.clone(), now)?;
+    let message = message::accept(request, app.id.clone(), &app.chains, id.clone(), now)?;
     let aliases = recipients(deps, app, &message).await?;
     let stored = Stored::new(&message, aliases, body_hash.to_owned());
     Ok((message, stored))

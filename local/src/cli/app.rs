@@ -2,6 +2,11 @@
 
 use clap::Subcommand;
 use tidings_crypto::random;
+use tidings_domain::AppId;
+use tidings_domain::fallback::{Step, is_served};
+use tidings_store::Directory;
+use tidings_wire::limits;
+use tidings_wire::send::FallbackStep;
 
 use super::aws;
 use super::failure::Failure;
@@ -12,6 +17,35 @@ use super::session::Session;
 pub(crate) enum Command {
     /// Create an app and show its key, once
     Create(Create),
+    /// Show or set what happens while nobody confirms a message that says nothing of it
+    Chain(Chain),
+}
+
+/// Where the apps are.
+#[derive(Debug, clap::Args)]
+struct Deployment {
+    /// The deployment's table of apps (output DirectoryTableName) [default: the twin's]
+    #[arg(long, env = "TIDINGS_DIRECTORY_TABLE", value_name = "TABLE", help_heading = "Deployment")]
+    directory_table: Option<String>,
+    /// Where AWS is played [default: the twin's, or AWS itself where --directory-table is given]
+    #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", help_heading = "Deployment")]
+    aws_endpoint: Option<String>,
+}
+
+impl Deployment {
+    async fn directory(self) -> Result<Directory, Failure> {
+        let (endpoint, table) = match (self.aws_endpoint, self.directory_table) {
+            (endpoint, Some(table)) => (endpoint, table),
+            (endpoint, None) => {
+                let session = Session::read()?.ok_or_else(|| {
+                    Failure::new("no deployment to find apps in")
+                        .hint("run `tidings up` in this folder, or give --directory-table")
+                })?;
+                (Some(endpoint.unwrap_or(session.aws_url)), session.directory_table)
+            }
+        };
+        Ok(aws::directory(endpoint.as_deref(), &table).await)
+    }
 }
 
 /// An app to be.
@@ -27,12 +61,8 @@ pub(crate) struct Create {
     /// Origin whose pages may connect, e.g. https://shop.example.com; repeatable [default: any]
     #[arg(long = "origin", value_name = "URL")]
     origins: Vec<String>,
-    /// The deployment's table of apps (output DirectoryTableName) [default: the twin's]
-    #[arg(long, env = "TIDINGS_DIRECTORY_TABLE", value_name = "TABLE", help_heading = "Deployment")]
-    directory_table: Option<String>,
-    /// Where AWS is played [default: the twin's, or AWS itself where --directory-table is given]
-    #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", help_heading = "Deployment")]
-    aws_endpoint: Option<String>,
+    #[command(flatten)]
+    deployment: Deployment,
 }
 
 const EXAMPLES: &str = "\
@@ -46,6 +76,7 @@ The key is on standard output and nowhere else: Tidings keeps only its hash.";
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Create(create) => create.run().await,
+        Command::Chain(chain) => chain.run().await,
     }
 }
 
@@ -55,20 +86,73 @@ impl Create {
             Some(id) => id,
             None => derive_id(&self.name, random::bytes()?),
         };
-        let (endpoint, table) = match (self.aws_endpoint, self.directory_table) {
-            (endpoint, Some(table)) => (endpoint, table),
-            (endpoint, None) => {
-                let session = Session::read()?.ok_or_else(|| {
-                    Failure::new("no deployment to create the app in")
-                        .hint("run `tidings up` in this folder, or give --directory-table")
-                })?;
-                (Some(endpoint.unwrap_or(session.aws_url)), session.directory_table)
-            }
-        };
-        let directory = aws::directory(endpoint.as_deref(), &table).await;
+        let directory = self.deployment.directory().await?;
         let key = aws::create_app(&directory, &id, &self.name, self.origins).await?;
         eprintln!("created the app {id}; this is its key, shown once:");
         println!("{}", key.expose());
+        Ok(())
+    }
+}
+
+/// A chain of an app.
+#[derive(Debug, clap::Args)]
+#[command(after_help = CHAIN_EXAMPLES)]
+pub(crate) struct Chain {
+    /// Id of the app
+    #[arg(long)]
+    id: String,
+    /// Only for messages of this category [default: for those that have none of their own]
+    #[arg(long)]
+    category: Option<String>,
+    /// The steps: channels, each with its pause in seconds; without them and --none the chains are shown
+    #[arg(long, value_delimiter = ',', value_name = "CHANNEL[:SECONDS]", value_parser = super::send::step)]
+    steps: Vec<FallbackStep>,
+    /// No steps: for a category, that the general chain ends there
+    #[arg(long, conflicts_with = "steps")]
+    none: bool,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+const CHAIN_EXAMPLES: &str = "\
+Examples:
+  tidings app chain --id demo --steps sms:60,email:300
+  tidings app chain --id demo --category news --none
+  tidings app chain --id demo
+
+A message with `fallback` or `smsMessage` has its own chain, and one that is not to be shown (CMD) or not kept has none. A change
+takes up to a minute to be seen everywhere.";
+
+impl Chain {
+    async fn run(self) -> Result<(), Failure> {
+        if let Some(step) = self.steps.iter().find(|step| !is_served(step.channel)) {
+            return Err(
+                Failure::new(format!("`{}` is not served by this version", step.channel)).hint("use sms or email")
+            );
+        }
+        if self.steps.len() > limits::FALLBACK_STEPS {
+            let (many, most) = (self.steps.len(), limits::FALLBACK_STEPS);
+            return Err(Failure::new(format!("--steps has {many} of them; the limit is {most}")));
+        }
+        let longest = *limits::FALLBACK_AFTER_SECONDS.end();
+        if self.steps.iter().any(|step| step.after > Some(longest)) {
+            return Err(Failure::new(format!("--steps has a pause of more than {longest} seconds")));
+        }
+        let id: AppId = self.id.parse()?;
+        let unknown = || Failure::new(format!("there is no app {:?}", id.as_str()));
+        let directory = self.deployment.directory().await?;
+        let mut chains = directory.app(&id).await?.ok_or_else(unknown)?.chains;
+        if self.none || !self.steps.is_empty() {
+            let steps = self.steps.iter().map(|step| Step { channel: step.channel, after: step.after }).collect();
+            match self.category {
+                Some(category) => drop(chains.categories.insert(category, steps)),
+                None => chains.general = steps,
+            }
+            if !directory.set_chains(&id, &chains).await? {
+                return Err(unknown());
+            }
+        }
+        println!("{}", serde_json::to_string_pretty(&chains)?);
         Ok(())
     }
 }

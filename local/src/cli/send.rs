@@ -114,7 +114,7 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 }
 
 /// `sms`, `sms:0`, `email:30`.
-fn step(text: &str) -> Result<FallbackStep, String> {
+pub(super) fn step(text: &str) -> Result<FallbackStep, String> {
     let (channel, after) = match text.split_once(':') {
         Some((channel, seconds)) => {
             let after = seconds.parse().map_err(|_| format!("{seconds:?} is not a number of seconds"))?;

@@ -1,5 +1,7 @@
 //! The fallback chain: which step is due, and whether it still applies.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tidings_wire::{Timestamp, limits, send::Channel};
 
@@ -24,6 +26,34 @@ pub struct Step {
 impl Step {
     /// Pause before a step where the sender does not say, in seconds.
     pub const DEFAULT_AFTER_SECONDS: u64 = 60;
+}
+
+/// The chains of an app: what happens while nobody confirms a message that says nothing of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chains {
+    /// Of messages whose category has none of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub general: Vec<Step>,
+    /// By category; one without steps ends the general chain there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub categories: BTreeMap<String, Vec<Step>>,
+}
+
+impl Chains {
+    /// The chain of a message of this category.
+    #[must_use]
+    pub fn of(&self, category: Option<&str>) -> &[Step] {
+        category.and_then(|category| self.categories.get(category)).unwrap_or(&self.general)
+    }
+}
+
+/// Whether this version delivers by a channel.
+#[must_use]
+pub fn is_served(channel: Channel) -> bool {
+    match channel {
+        Channel::Sms | Channel::Email => true,
+        Channel::Apns | Channel::Fcm | Channel::Webpush | Channel::Mipush | Channel::Webhook => false,
+    }
 }
 
 /// A step of a stored chain, and how far it has come.

@@ -8,7 +8,11 @@ use tidings_wire::{
     send::{AudienceType, Channel, Content, Downgrade, Priority, PushMsgType},
 };
 
-use crate::{AppId, Delivery, MessageId, UserKey, fallback::Step, mailbox};
+use crate::{
+    AppId, Delivery, MessageId, UserKey,
+    fallback::{Chains, Step, is_served},
+    mailbox,
+};
 
 /// A message that has been accepted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,11 +102,17 @@ impl Message {
 /// # Errors
 /// One [`FieldProblem`] for each field that cannot be honoured: a frame over [`limits::FRAME_PLAINTEXT_BYTES`], an
 /// audience or a channel that this deployment does not serve.
-pub fn accept(request: SendRequest, app: AppId, id: MessageId, now: Timestamp) -> Result<Message, Vec<FieldProblem>> {
+pub fn accept(
+    request: SendRequest,
+    app: AppId,
+    chains: &Chains,
+    id: MessageId,
+    now: Timestamp,
+) -> Result<Message, Vec<FieldProblem>> {
     let mut problems = Vec::new();
     let mut downgrades = Vec::new();
     let (persist, ttl) = life(&request, &mut downgrades);
-    let steps = chain(&request, persist, &mut problems, &mut downgrades);
+    let steps = chain(&request, chains, persist, &mut problems, &mut downgrades);
     let duration = redelivery(&request, persist, ttl, &mut downgrades);
     let send_at = send_at(&request, now, &mut problems);
     let platform = request.platform.unwrap_or(Platform::All);
@@ -215,26 +225,26 @@ fn lane(request: &SendRequest, downgrades: &mut Vec<Downgrade>) -> Priority {
     if many { Priority::Normal } else { request.priority.unwrap_or(Priority::High) }
 }
 
-/// The chain that the request asks for, or the one that its SMS text implies.
+/// The chain that the request asks for, or the one that its SMS text implies; else the app's own. Nobody is told by the app's
+/// own of what is not to be shown, or not kept.
 fn chain(
     request: &SendRequest,
+    chains: &Chains,
     persist: bool,
     problems: &mut Vec<FieldProblem>,
     downgrades: &mut Vec<Downgrade>,
 ) -> Vec<Step> {
-    let implied = request.sms_message.as_ref().map(|_| Step { channel: Channel::Sms, after: None });
-    let steps: Vec<Step> = match &request.fallback {
-        Some(asked) => asked.iter().map(|step| Step { channel: step.channel, after: step.after }).collect(),
-        None => implied.into_iter().collect(),
-    };
-    for (index, step) in steps.iter().enumerate() {
-        match step.channel {
-            Channel::Sms | Channel::Email => {}
-            Channel::Apns | Channel::Fcm | Channel::Webpush | Channel::Mipush | Channel::Webhook => {
-                let detail = format!("`{}` is not served by this deployment; use sms or email", step.channel);
-                problems.push(FieldProblem::new(format!("fallback[{index}].channel"), detail));
-            }
+    let steps: Vec<Step> = match (&request.fallback, &request.sms_message) {
+        (Some(asked), _) => asked.iter().map(|step| Step { channel: step.channel, after: step.after }).collect(),
+        (None, Some(_)) => vec![Step { channel: Channel::Sms, after: None }],
+        (None, None) if persist && request.content.push_msg_type != Some(PushMsgType::Cmd) => {
+            return chains.of(request.content.category.as_deref()).to_vec();
         }
+        (None, None) => Vec::new(),
+    };
+    for (index, step) in steps.iter().enumerate().filter(|(_, step)| !is_served(step.channel)) {
+        let detail = format!("`{}` is not served by this deployment; use sms or email", step.channel);
+        problems.push(FieldProblem::new(format!("fallback[{index}].channel"), detail));
     }
     if !persist && !steps.is_empty() {
         downgrade(downgrades, "fallback", "none: a message that is not kept cannot be known to be unconfirmed");
@@ -279,7 +289,7 @@ mod tests {
 
     fn accepted(value: serde_json::Value) -> Result<Message, Vec<FieldProblem>> {
         let id = MessageId::new(Timestamp(1), [0; 10]);
-        accept(request(value), "demo".parse().unwrap(), id, Timestamp(1_000))
+        accept(request(value), "demo".parse().unwrap(), &Chains::default(), id, Timestamp(1_000))
     }
 
     fn refused(value: serde_json::Value) -> Vec<String> {
@@ -293,6 +303,31 @@ mod tests {
         assert_eq!(message.audience, Audience::Aliases(vec!["b".into(), "a".into()]));
         assert_eq!(message.deadline(), Timestamp(1_000 + 259_200_000));
         assert!(message.persist && message.steps.is_empty() && message.downgrades.is_empty());
+    }
+
+    #[test]
+    fn the_apps_chain_is_for_what_says_nothing_of_it() {
+        let step = |channel| Step { channel, after: Some(60) };
+        let chains = Chains {
+            general: vec![step(Channel::Sms), step(Channel::Email)],
+            categories: [("news".to_owned(), vec![]), ("orders".to_owned(), vec![step(Channel::Email)])].into(),
+        };
+        let steps = |more: serde_json::Value| {
+            let mut value = serde_json::json!({"alert": "x", "audiences": ["a"]});
+            value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let id = MessageId::new(Timestamp(1), [0; 10]);
+            let message = accept(request(value), "demo".parse().unwrap(), &chains, id, Timestamp(1_000)).unwrap();
+            assert_eq!(message.downgrades, [], "what nobody asked for is no downgrade");
+            message.steps
+        };
+        assert_eq!(steps(serde_json::json!({})), chains.general);
+        assert_eq!(steps(serde_json::json!({"category": "unknown"})), chains.general);
+        assert_eq!(steps(serde_json::json!({"category": "orders"})), [step(Channel::Email)]);
+        assert_eq!(steps(serde_json::json!({"category": "news"})), []);
+        assert_eq!(steps(serde_json::json!({"fallback": []})), []);
+        assert_eq!(steps(serde_json::json!({"category": "news", "smsMessage": "y"})).len(), 1);
+        assert_eq!(steps(serde_json::json!({"pushMsgType": "CMD"})), [], "nobody is to see it");
+        assert_eq!(steps(serde_json::json!({"persist": false})), [], "nobody can confirm it");
     }
 
     #[test]

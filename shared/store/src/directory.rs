@@ -1,7 +1,7 @@
 //! Apps and their keys.
 
 use serde::{Deserialize, Serialize};
-use tidings_domain::{AppId, Timestamp};
+use tidings_domain::{AppId, Timestamp, fallback::Chains};
 
 use crate::{StoreError, error::took_place, item, keys};
 
@@ -25,6 +25,9 @@ pub struct App {
     pub origins: Vec<String>,
     /// When it was created, in milliseconds since the Unix epoch.
     pub created: i64,
+    /// What happens while nobody confirms a message that says nothing of it.
+    #[serde(default)]
+    pub chains: Chains,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,7 +42,7 @@ impl App {
     /// A new app with one key.
     #[must_use]
     pub fn new(id: AppId, name: String, key_hash: String, origins: Vec<String>, now: Timestamp) -> Self {
-        Self { id, name, key_hashes: vec![key_hash], origins, created: now.0 }
+        Self { id, name, key_hashes: vec![key_hash], origins, created: now.0, chains: Chains::default() }
     }
 }
 
@@ -66,6 +69,27 @@ impl Directory {
             .send()
             .await;
         took_place(OPERATION, put)
+    }
+
+    /// Writes an app's chains in place of those before; `false` where there is no such app.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_chains(&self, id: &AppId, chains: &Chains) -> Result<bool, StoreError> {
+        const OPERATION: &str = "write chains";
+        let value = serde_dynamo::to_attribute_value(chains).map_err(|source| StoreError::item(OPERATION, source))?;
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(keys::PK, keys::text(keys::directory_app(id)))
+            .key(keys::SK, keys::text(keys::APP))
+            .update_expression("SET chains = :chains")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":chains", value)
+            .send()
+            .await;
+        took_place(OPERATION, update)
     }
 
     /// An app.

@@ -20,6 +20,7 @@ use tidings_domain::{
     AppId, Connection, ConnectionId, Delivery, Device, DeviceId, Entry, Message, MessageId, Profile, Timestamp,
     UserKey, UserView,
     delivery::{self, Job, Plan},
+    fallback::Chains,
     message,
 };
 use tidings_local::{
@@ -299,7 +300,7 @@ impl Cell {
             ..SendRequest::default()
         };
         change(&mut request);
-        message::accept(request, self.app(), self.message_id(key), at).unwrap()
+        message::accept(request, self.app(), &Chains::default(), self.message_id(key), at).unwrap()
     }
 
     /// A message to alice as far as `send` takes it.

@@ -97,6 +97,11 @@ export class Twin {
     return sent.requestId as string;
   }
 
+  /** What a user wants to be told of, as a backend is told. */
+  preferences(alias: string): Promise<Record<string, unknown>> {
+    return this.#ask("GET", `${this.http}/v1/users/${alias}/preferences`);
+  }
+
   /** What became of a message of one recipient. */
   async trail(id: string): Promise<{ state: string; epoch: number; seq: number }> {
     const trail = await this.#ask("GET", `${this.http}/v1/messages/${id}`);

@@ -1,4 +1,4 @@
-// The inbox over HTTP: a page of another origin asks the service itself.
+// The inbox and preferences over HTTP: a page of another origin asks the service itself.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -59,5 +59,14 @@ test("a page lists its inbox, and counts what nobody has read", async (t) => {
   assert.deepEqual([refused.name, refused.code], ["TidingsError", "invalid_fields"]);
   assert.match(refused.detail, /limit/);
   assert.ok(refused.requestId);
+
+  // What its user wants to be told of is set by one page, and known to the backend.
+  const wanted = { channels: { sms: false }, quietHours: { from: "22:00", to: "07:00" }, timeZone: "Asia/Shanghai" };
+  assert.deepEqual(await page.evaluate(() => device.preferences()), {});
+  assert.deepEqual(await page.evaluate((wanted) => device.setPreferences(wanted), wanted), wanted);
+  assert.deepEqual(await page.evaluate(() => device.preferences()), wanted);
+  assert.deepEqual(await twin.preferences("alice"), wanted);
+  const wrong = await page.evaluate(() => device.setPreferences({ timeZone: "Mars" }).catch(({ detail }) => detail));
+  assert.match(String(wrong), /timeZone/);
   assert.deepEqual(await page.evaluate(() => (globalThis as unknown as { errors: string[] }).errors), []);
 });

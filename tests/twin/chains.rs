@@ -1,0 +1,79 @@
+//! The chains of an app: what happens while nobody confirms a message that says nothing of it.
+
+use serde_json::json;
+use tidings_wire::{
+    RegisterRequest,
+    send::{Channel, FallbackStep, PushMsgType},
+    trail::State,
+};
+
+use crate::world::{APP, World, tidings};
+
+/// Sets a chain as an operator does, by the command line.
+async fn chain(world: &World, id: &str, more: &[&str]) -> (bool, String) {
+    let (table, url) = (world.twin.outputs()["DirectoryTableName"].clone(), world.twin.aws_url());
+    let mut arguments = vec!["app", "chain", "--id", id, "--directory-table", &table, "--aws-endpoint", url];
+    arguments.extend(more);
+    tidings(&arguments).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_has_a_chain_and_categories_have_theirs() {
+    let world = World::start().await;
+    for more in
+        [&["--steps", "sms"][..], &["--category", "orders", "--steps", "email:0"], &["--category", "news", "--none"]]
+    {
+        let (done, told) = chain(&world, APP, more).await;
+        assert!(done, "{told}");
+    }
+    let (_, told) = chain(&world, APP, &[]).await;
+    let expected = json!({"general": [{"channel": "sms"}],
+        "categories": {"orders": [{"channel": "email", "after": 0}], "news": []}});
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&told).unwrap(), expected);
+
+    let person = World::registration("alice", "token");
+    let (mobile, email) = (Some("+8613800138000".to_owned()), Some("alice@example.com".to_owned()));
+    world.backend().register(&RegisterRequest { mobile, email, ..person }).await.unwrap();
+    let of = async |category: &str| {
+        world.send_with(&["alice"], category, |request| request.content.category = Some(category.to_owned())).await
+    };
+    let plain = world.send(&["alice"], "plain").await;
+    world.until(&plain, State::FallbackDelivered).await;
+    world.until(&of("orders").await, State::FallbackDelivered).await;
+    let silent = [
+        of("news").await,
+        world.send_with(&["alice"], "command", |it| it.content.push_msg_type = Some(PushMsgType::Cmd)).await,
+        world.send_with(&["alice"], "own", |request| request.fallback = Some(Vec::new())).await,
+    ];
+    let own = Some(vec![FallbackStep { channel: Channel::Email, after: None }]);
+    world.until(&world.send_with(&["alice"], "its own", |it| it.fallback = own).await, State::FallbackDelivered).await;
+    world.idle().await;
+    for id in silent {
+        assert_eq!(world.trail(&id).await.recipients[0].state, State::Pending);
+    }
+    let sent: Vec<_> = world.outbox().await.iter().map(|it| (it["channel"].clone(), it["text"].clone())).collect();
+    assert_eq!(
+        sent,
+        [("sms", "plain"), ("email", "orders"), ("email", "its own")].map(|(by, text)| (by.into(), text.into()))
+    );
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_chain_is_refused_before_anything_is_written() {
+    let world = World::start().await;
+    let before = world.items().await;
+    let nine = ["sms"; 9].join(",");
+    for (id, more, told) in [
+        (APP, &["--steps", "apns"][..], "`apns` is not served by this version"),
+        (APP, &["--steps", "pigeon"], "expected one of apns"),
+        (APP, &["--steps", &nine], "--steps has 9 of them; the limit is 8"),
+        (APP, &["--steps", "sms:259201"], "a pause of more than 259200 seconds"),
+        ("nobody", &["--steps", "sms"], "there is no app \"nobody\""),
+    ] {
+        let (done, said) = chain(&world, id, more).await;
+        assert!(!done && said.contains(told), "{id} {more:?}: {said}");
+    }
+    assert_eq!(world.items().await, before);
+    world.end().await;
+}
