@@ -102,6 +102,7 @@ async fn what_is_wrong_is_named_and_nothing_is_changed() {
         (of_alice, &key, json!({"timeZone": "Mars/Olympus"}), 400, "invalid_fields", "timeZone"),
         ("/v1/preferences", &token, json!({"timeZone": "Berlin"}), 400, "invalid_fields", "timeZone"),
         (long.as_str(), &key, json!({}), 400, "invalid_fields", "alias"),
+        ("/v1/users/alice/preferences?alias=bob", &key, json!({}), 400, "invalid_fields", "alias"),
         ("/v1/users/alice/preferences?tenant=x", &key, json!({}), 400, "invalid_fields", "tenant"),
         (of_alice, &key, json!([]), 400, "not_json", ""),
         (of_alice, &token, json!({}), 401, "wrong_app_key", ""),
@@ -239,6 +240,22 @@ async fn one_post_to_the_link_of_an_email_stops_emails_like_it() {
     let url = world.outbox().await.last().unwrap()["headers"]["List-Unsubscribe"].as_str().unwrap().to_owned();
     assert_eq!(ask(Method::POST, url.trim_matches(['<', '>'])).await.status, 200);
     world.until(&send(Some("orders")).await, State::Suppressed).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_email_goes_out_without_a_link_rather_than_with_one_that_is_too_long() {
+    let world = World::start().await;
+    let (alias, category) = ("长".repeat(128), "类".repeat(64));
+    world.reachable(&alias).await;
+    let id = world
+        .send_with(&[&alias], "Hello", |request| {
+            request.fallback = chain(&[Channel::Email]);
+            request.content.category = Some(category);
+        })
+        .await;
+    world.until(&id, State::FallbackDelivered).await;
+    assert_eq!(world.outbox().await[0]["headers"], Value::Null);
     world.end().await;
 }
 

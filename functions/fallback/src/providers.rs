@@ -13,6 +13,10 @@ use tidings_runtime::{
     sdk::timeouts,
 };
 
+/// Longest value of a header that SES v2 takes, in characters
+/// (<https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_MessageHeader.html>).
+const HEADER_CHARS: usize = 870;
+
 /// One client for each provider.
 #[derive(Clone, Debug)]
 pub(crate) struct Providers {
@@ -71,11 +75,9 @@ impl Providers {
         let (Ok(subject), Ok(text)) = (utf8(subject), utf8(text)) else {
             return Outcome::Refused("request".to_owned());
         };
-        let Some(headers) = self.unsubscribe_headers(unsubscribe) else {
-            return Outcome::Refused("request".to_owned());
-        };
         let body = Body::builder().text(text).build();
-        let message = Message::builder().subject(subject).body(body).set_headers(Some(headers)).build();
+        let headers = self.unsubscribe_headers(unsubscribe);
+        let message = Message::builder().subject(subject).body(body).set_headers(headers).build();
         let sent = self
             .ses
             .send_email()
@@ -89,18 +91,16 @@ impl Providers {
             Err(error) => refusal(aws_sdk_sesv2::error::ProvideErrorMetadata::code(&error)),
         }
     }
-}
 
-impl Providers {
-    /// What lets a mail program offer to stop emails like this, by one POST (RFC 8058 §3.1).
+    /// What lets a mail program offer to stop emails like this, by one POST (RFC 8058 §3.1). An email whose link would be longer
+    /// than SES takes goes out without one.
     fn unsubscribe_headers(&self, unsubscribe: &Unsubscribe) -> Option<Vec<MessageHeader>> {
         let says = serde_json::to_vec(unsubscribe).ok()?;
-        let url = format!("<{}/v1/unsubscribe/{}>", self.api_url, link::sign(&self.roots, &says));
-        let header = |name: &str, value: String| MessageHeader::builder().name(name).value(value).build().ok();
-        Some(vec![
-            header("List-Unsubscribe", url)?,
-            header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned())?,
-        ])
+        let link = format!("<{}/v1/unsubscribe/{}>", self.api_url, link::sign(&self.roots, &says));
+        let header = |name: &str, value: &str| MessageHeader::builder().name(name).value(value).build().ok();
+        let fits = link.len() <= HEADER_CHARS;
+        let headers = [("List-Unsubscribe", link.as_str()), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")];
+        if fits { headers.map(|(name, value)| header(name, value)).into_iter().collect() } else { None }
     }
 }
 

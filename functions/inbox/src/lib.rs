@@ -1,7 +1,6 @@
 //! `/v1/inbox`: lists the messages of a device's user, newest first, and counts the unread ones.
 //!
-//! It only reads, so that a token may serve as often as it likes within its minute: whoever got hold of one learns
-//! nothing with it but sealed frames, ids and how many there are.
+//! It only reads: whoever got hold of a token learns nothing with it but sealed frames, ids and how many there are.
 
 use std::sync::Arc;
 

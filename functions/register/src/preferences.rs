@@ -65,15 +65,13 @@ async fn named_user(
     headers: &HeaderMap,
 ) -> Result<UserKey, ApiError> {
     let app = authenticate(deps, headers, Timestamp::now()).await?;
-    let mut object: Map<String, Value> = Map::new();
-    for (name, value) in http::pairs(query.as_deref().unwrap_or_default()) {
-        object.insert(name, Value::String(value));
-    }
-    object.insert("alias".to_owned(), Value::String(alias));
-    let mut fields = Fields::new(object);
-    let alias = fields.required_text("alias", limits::ALIAS_CHARS);
-    let tenant = fields.text("tenantCode", limits::IDENTIFIER_CHARS).unwrap_or_default();
-    let problems = fields.into_problems();
+    let text = |(name, value)| (name, Value::String(value));
+    let mut path = Fields::new(Map::from_iter([text(("alias".to_owned(), alias))]));
+    let alias = path.required_text("alias", limits::ALIAS_CHARS);
+    let mut asked = Fields::new(http::pairs(query.as_deref().unwrap_or_default()).map(text).collect());
+    let tenant = asked.text("tenantCode", limits::IDENTIFIER_CHARS).unwrap_or_default();
+    let mut problems = path.into_problems();
+    problems.extend(asked.into_problems());
     if problems.is_empty() { Ok(UserKey { app: app.id, tenant, alias }) } else { Err(problems.into()) }
 }
 

@@ -22,6 +22,9 @@ use crate::ledger::TraceId;
 /// How many items are kept; the oldest go first.
 const KEPT: usize = 10_000;
 
+/// Longest value of an email's header that SES v2 takes.
+const HEADER_CHARS: usize = 870;
+
 /// By which way something was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -267,6 +270,10 @@ fn email(body: &[u8]) -> Result<Draft, Failure> {
     }
     let headers = simple["Headers"].as_array().into_iter().flatten();
     let named = |it: &Value| Some((it["Name"].as_str()?.to_owned(), it["Value"].as_str()?.to_owned()));
+    let headers: BTreeMap<String, String> = headers.filter_map(named).collect();
+    if headers.values().any(|value| value.len() > HEADER_CHARS) {
+        return Err(Failure::Refused(format!("Value of a header has more than {HEADER_CHARS} characters.")));
+    }
     Ok(Draft {
         channel: Channel::Email,
         from,
@@ -276,7 +283,7 @@ fn email(body: &[u8]) -> Result<Draft, Failure> {
             .or_else(|| text(raw))
             .or_else(|| template["TemplateData"].as_str().map(str::to_owned)),
         html: text(&simple["Body"]["Html"]),
-        headers: headers.filter_map(named).collect(),
+        headers,
     })
 }
 

@@ -185,16 +185,8 @@ pub fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, now: Timest
                 let later = StepDue { due: now.plus_seconds(COMEBACK_SECONDS), waited: true, ..due.clone() };
                 Decision::Postpone(later, "a device is back")
             }
-            None => {
-                let held_back = view.profile.as_ref().and_then(|profile| {
-                    preferences::held_back(profile, record.channel, entry.content.category.as_deref(), now)
-                });
-                match held_back {
-                    Some(reason) => Decision::Skip(reason),
-                    None => call(record.channel, due, entry, view.profile.as_ref())
-                        .map_or_else(Decision::Skip, Decision::Claim),
-                }
-            }
+            None => call(record.channel, due, entry, view.profile.as_ref(), now)
+                .map_or_else(Decision::Skip, Decision::Claim),
         },
     }
 }
@@ -207,7 +199,18 @@ fn is_back(due: &StepDue, entry: &Entry, view: &UserView, now: Timestamp) -> boo
 }
 
 /// The call that a step makes, or why it makes none.
-fn call(channel: Channel, due: &StepDue, entry: &Entry, profile: Option<&Profile>) -> Result<Call, &'static str> {
+fn call(
+    channel: Channel,
+    due: &StepDue,
+    entry: &Entry,
+    profile: Option<&Profile>,
+    now: Timestamp,
+) -> Result<Call, &'static str> {
+    let category = &entry.content.category;
+    let held_back = profile.and_then(|profile| preferences::held_back(profile, channel, category.as_deref(), now));
+    if let Some(reason) = held_back {
+        return Err(reason);
+    }
     let alert = entry.content.alert.as_deref();
     let sender = entry.content.sender.as_deref();
     match channel {
@@ -220,7 +223,7 @@ fn call(channel: Channel, due: &StepDue, entry: &Entry, profile: Option<&Profile
             let to = profile.and_then(|profile| profile.email.clone()).ok_or("no_email")?;
             let text = alert.or(entry.sms.as_deref()).ok_or("no_text")?;
             let subject = subject(sender, text);
-            let unsubscribe = Unsubscribe { user: due.user.clone(), channel, category: entry.content.category.clone() };
+            let unsubscribe = Unsubscribe { user: due.user.clone(), channel, category: category.clone() };
             Ok(Call::Email { to, subject, text: text.to_owned(), unsubscribe })
         }
         Channel::Apns | Channel::Fcm | Channel::Webpush | Channel::Mipush | Channel::Webhook => Err("not_served"),
