@@ -12,11 +12,12 @@ type Running = Pin<Box<dyn Future<Output = Result<(), tidings_runtime::Error>>>>
 type Function = (&'static str, fn() -> Running);
 
 /// The functions in this program.
-const FUNCTIONS: [Function; 10] = [
+const FUNCTIONS: [Function; 11] = [
     ("connect", || Box::pin(tidings_connect::run())),
     ("deliver", || Box::pin(tidings_deliver::run())),
     ("disconnect", || Box::pin(tidings_disconnect::run())),
     ("fallback", || Box::pin(tidings_fallback::run())),
+    ("fanout", || Box::pin(tidings_fanout::run())),
     ("heartbeat", || Box::pin(tidings_heartbeat::run())),
     ("inbox", || Box::pin(tidings_inbox::run())),
     ("register", || Box::pin(tidings_register::run())),

@@ -107,6 +107,7 @@ async fn accept(
         device: device.id,
         generation: device.generation,
         key_version,
+        platform: device.platform,
         connected: now,
         lease: now.plus_seconds(LEASE_SECONDS),
     };

@@ -1,8 +1,9 @@
-//! `/v1/messages`: validates a message, stores it, queues a delivery for each recipient; cancels it; and tells what became of it.
+//! `/v1/messages` and `/v1/announcements`: validates a message, stores it, queues a delivery for each recipient; cancels it; and tells what became of it.
 //!
 //! The order is the promise: the record is written before the queue is fed, and `202` is said after both. A repeat under the
 //! same idempotency key finds the record, feeds the queue again (which doubles nothing) and says the same.
 
+mod announcements;
 mod cancel;
 mod trail;
 
@@ -21,13 +22,14 @@ use tidings_crypto::random;
 use tidings_domain::{
     DeviceId, Message, MessageId, Timer, Timestamp, digest, message, message::Audience, timer::SendDue,
 };
+use tidings_queue::FanoutQueue;
 use tidings_runtime::{
     Error, Lanes, Sdk, Timers,
     apps::Apps,
     http::{self, ApiError, Invocation},
     logs,
 };
-use tidings_store::{App, Messages, Stored, Users};
+use tidings_store::{App, Directory, Messages, Stored, Users};
 use tidings_wire::{FieldProblem, SendAnswer, SendRequest};
 
 /// Devices that are looked up at the same time.
@@ -42,8 +44,10 @@ pub struct Deps {
     users: Users,
     messages: Messages,
     apps: Apps,
+    directory: Directory,
     lanes: Lanes,
     timers: Timers,
+    fanout: FanoutQueue,
 }
 
 /// Runs the function until its process ends.
@@ -57,8 +61,10 @@ pub async fn run() -> Result<(), Error> {
         users: sdk.users()?,
         messages: sdk.messages()?,
         apps: Apps::new(sdk.directory()?),
+        directory: sdk.directory()?,
         lanes: Lanes::from_env(&sdk)?,
         timers: Timers::from_env(&sdk)?,
+        fanout: sdk.fanout_queue()?,
     };
     http::serve(router(deps)).await
 }
@@ -68,6 +74,8 @@ pub fn router(deps: Deps) -> Router {
     Router::new()
         .route("/v1/messages", post(send))
         .route("/v1/messages/{message}", get(trail::show).delete(cancel::cancel))
+        .route("/v1/announcements", post(announcements::announce).get(announcements::list))
+        .route("/v1/announcements/{announcement}", get(announcements::show).delete(announcements::withdraw))
         .with_state(Arc::new(deps))
 }
 

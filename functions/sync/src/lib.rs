@@ -4,7 +4,7 @@ use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use futures_util::stream::{self, TryStreamExt};
 use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_domain::{
-    ConnectionId, Device, Entry, MessageId, Position, Timestamp,
+    ConnectionId, Device, Entry, MessageId, Position, Timestamp, announcement,
     delivery::PostOutcome,
     mailbox::{self, Misplaced},
 };
@@ -13,8 +13,13 @@ use tidings_runtime::{
     Error, Sdk, Sealer, config, logs,
     socket::{self, Refusal, Reply},
 };
-use tidings_store::{Confirmation, ConnectionRecord, Users};
-use tidings_wire::{Action, Frame, action::Receipt, frame::Synced, limits};
+use tidings_store::{Confirmation, ConnectionRecord, Directory, Users};
+use tidings_wire::{
+    Action, Frame,
+    action::Receipt,
+    frame::{Announced, Synced},
+    limits,
+};
 
 /// Entries that are read at once.
 const PAGE: usize = limits::SYNC_PAGE;
@@ -26,6 +31,7 @@ const CONFIRMED_AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
+    directory: Directory,
     gateway: Gateway,
     sealer: Sealer,
 }
@@ -37,7 +43,12 @@ pub struct Deps {
 pub async fn run() -> Result<(), Error> {
     logs::init();
     let sdk = Sdk::from_env()?;
-    let deps = Deps { users: sdk.users()?, gateway: sdk.gateway()?, sealer: Sealer::new(config::root_keys()?) };
+    let deps = Deps {
+        users: sdk.users()?,
+        directory: sdk.directory()?,
+        gateway: sdk.gateway()?,
+        sealer: Sealer::new(config::root_keys()?),
+    };
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&deps, event.payload, Timestamp::now()))).await
 }
 
@@ -66,7 +77,7 @@ pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Ti
         return socket::unknown_connection();
     }
     let told = match action {
-        Ok(Action::Sync { after }) => replay(deps, &record, after, now).await?,
+        Ok(Action::Sync { after, announced }) => replay(deps, &record, after, announced, now).await?,
         Ok(Action::Ack(receipt)) => confirm(deps, &record, receipt, Confirmation::Acknowledged, now).await?,
         Ok(Action::Read(receipt)) => confirm(deps, &record, receipt, Confirmation::Read, now).await?,
         Ok(Action::State { state }) => {
@@ -158,6 +169,7 @@ async fn replay(
     deps: &Deps,
     record: &ConnectionRecord,
     asked: Option<Position>,
+    announced: Option<u64>,
     now: Timestamp,
 ) -> Result<Told, Error> {
     let view = deps.users.view(&record.user, now).await?;
@@ -177,6 +189,12 @@ async fn replay(
     let recovered = mailbox::recovered(cursor, entries.first().map(|entry| entry.position), head);
     let replayed = post(deps, record, device, &entries, now).await?;
     tracing::info!(connection = %record.connection.id, count = replayed.posted.len(), more, recovered, "mailbox replayed");
+    let left = more || !replayed.complete;
+    // After the mailbox: an app that comes back after long is not to wait for what is its own behind what is for everyone.
+    let announced = match announced.filter(|_| !left) {
+        Some(from) => Some(announce(deps, record, from, now).await?),
+        None => None,
+    };
     let nothing_yet = Position { epoch: 0, seq: 0 };
     Ok(Told::Frame(Frame::Synced(Synced {
         device_id: device.id.to_string(),
@@ -186,10 +204,30 @@ async fn replay(
             replayed.last.or(from).unwrap_or(nothing_yet)
         },
         recovered,
-        more: more || !replayed.complete,
+        more: left,
         count: u64::try_from(replayed.posted.len()).unwrap_or(u64::MAX),
         posted: Some(replayed.posted),
+        announced,
     })))
+}
+
+/// Posts the announcements that the device has not come to, oldest first, and says how far it got.
+async fn announce(deps: &Deps, record: &ConnectionRecord, from: u64, now: Timestamp) -> Result<Announced, Error> {
+    const PAGE: usize = limits::ANNOUNCEMENT_PAGE;
+    let ConnectionRecord { user, connection, .. } = record;
+    let (page, more) = deps.directory.announcements_after(&user.tenant(), from, PAGE).await?;
+    let end = page.last().map_or(from, |last| last.number);
+    let mut after = from;
+    for (behind, announcement) in announcement::for_device(&page, from, connection.platform, now) {
+        let frame = announcement.frame(behind, user, &connection.device);
+        match deps.gateway.post(&connection.id, deps.sealer.seal(&frame, connection)?).await {
+            PostOutcome::Accepted => after = announcement.number,
+            PostOutcome::Gone | PostOutcome::Retry | PostOutcome::Fault => {
+                return Ok(Announced { after, number: after, more: true });
+            }
+        }
+    }
+    Ok(Announced { after, number: end, more })
 }
 
 /// How far a replay got.

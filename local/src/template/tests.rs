@@ -202,8 +202,19 @@ fn the_template_of_this_project_is_served_whole() {
     let template = Template::read(&path, &settings, &mut Secrets::in_memory()).unwrap();
     assert_eq!(template.warnings, [""; 0]);
     let binaries: Vec<&str> = template.functions.values().filter_map(|it| it.binary.as_deref()).collect();
-    let expected =
-        ["connect", "deliver", "disconnect", "fallback", "heartbeat", "inbox", "register", "send", "sync", "timer"];
+    let expected = [
+        "connect",
+        "deliver",
+        "disconnect",
+        "fallback",
+        "fanout",
+        "heartbeat",
+        "inbox",
+        "register",
+        "send",
+        "sync",
+        "timer",
+    ];
     assert_eq!(binaries, expected);
     let http = template.http_api.as_ref().unwrap();
     let inbox: Vec<&str> =

@@ -363,6 +363,7 @@ pub(crate) mod tests {
                 device,
                 generation: 1,
                 key_version: 1,
+                platform: *platform,
                 connected: Timestamp(0),
                 lease: Timestamp(0).plus_seconds(LEASE_SECONDS),
             });

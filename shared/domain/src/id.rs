@@ -136,6 +136,33 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// A tenant: the users of an app that are one customer's.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TenantKey {
+    /// The app.
+    pub app: AppId,
+    /// The tenant within the app; empty where the app has none.
+    pub tenant: String,
+}
+
+impl TenantKey {
+    /// The tenant as one text: `app|tenant`, the beginning of its users' keys.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        format!("{}|{}", self.app, encode_part(&self.tenant))
+    }
+}
+
+impl fmt::Debug for TenantKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.encode())
+    }
+}
+
+fn encode_part(text: &str) -> String {
+    text.replace('%', "%25").replace('|', "%7C")
+}
+
 /// A user: who receives messages. The alias is the app's own name for a person.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UserKey {
@@ -151,8 +178,13 @@ impl UserKey {
     /// The user as one text: `app|tenant|alias`, with `|` and `%` of the parts percent-encoded.
     #[must_use]
     pub fn encode(&self) -> String {
-        let part = |text: &str| text.replace('%', "%25").replace('|', "%7C");
-        format!("{}|{}|{}", self.app, part(&self.tenant), part(&self.alias))
+        format!("{}|{}|{}", self.app, encode_part(&self.tenant), encode_part(&self.alias))
+    }
+
+    /// The tenant that the user belongs to.
+    #[must_use]
+    pub fn tenant(&self) -> TenantKey {
+        TenantKey { app: self.app.clone(), tenant: self.tenant.clone() }
     }
 
     /// Reads what [`Self::encode`] wrote.
@@ -208,6 +240,7 @@ mod tests {
             let user = UserKey { app: "demo".parse().unwrap(), tenant: tenant.into(), alias: alias.into() };
             assert_eq!(UserKey::decode(&user.encode()), Ok(user.clone()));
             assert_eq!(user.encode().matches('|').count(), 2);
+            assert!(user.encode().starts_with(&format!("{}|", user.tenant().encode())));
         }
     }
 

@@ -10,9 +10,10 @@
 //! 5. [`fallback::decide`]: given the mailbox entry, whether a step that is due calls its provider.
 //! 6. [`trail::recipient`]: the entry told as a story.
 //!
-//! What waits for its time is a [`Timer`]. What of a mailbox a person is listed, [`inbox`] decides; whether a
+//! What is for everyone is an [`Announcement`]. What waits for its time is a [`Timer`]. What of a mailbox a person is listed, [`inbox`] decides; whether a
 //! person wants to be told, [`preferences`].
 
+pub mod announcement;
 pub mod delivery;
 pub mod fallback;
 mod id;
@@ -24,8 +25,9 @@ pub mod presence;
 pub mod timer;
 pub mod trail;
 
+pub use announcement::Announcement;
 pub use delivery::Delivery;
-pub use id::{AppId, ConnectionId, DeviceId, IdError, MessageId, UserKey, digest};
+pub use id::{AppId, ConnectionId, DeviceId, IdError, MessageId, TenantKey, UserKey, digest};
 pub use mailbox::Entry;
 pub use message::Message;
 pub use presence::{Connection, Device, Profile, UserView};

@@ -269,11 +269,11 @@ fn audience(request: &SendRequest, problems: &mut Vec<FieldProblem>) -> Option<A
 }
 
 /// The content as it stands in the frame, beside an envelope of identifiers, must fit the frame's plaintext.
-fn too_large(content: &Content) -> Option<FieldProblem> {
+pub(crate) fn too_large(content: &Content) -> Option<FieldProblem> {
     let room = limits::FRAME_PLAINTEXT_BYTES - limits::FRAME_ENVELOPE_BYTES;
     let bytes = serde_json::to_vec(content).map_or(usize::MAX, |json| json.len());
     (bytes > room).then(|| {
-        let detail = format!("the message takes {bytes} bytes as JSON with `alert` and `extra`; the limit is {room}");
+        let detail = format!("it takes {bytes} bytes as JSON with `alert` and `extra`; the limit is {room}");
         let field = if content.extra.is_some() { "extra" } else { "alert" };
         FieldProblem::new(field, detail)
     })

@@ -92,6 +92,8 @@ pub struct Connection {
     pub generation: u32,
     /// Version of the root key that the device's token was signed under.
     pub key_version: u32,
+    /// What the device runs.
+    pub platform: Platform,
     /// When it was opened.
     pub connected: Timestamp,
     /// When it counts as gone unless a ping renews it.

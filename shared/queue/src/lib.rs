@@ -1,9 +1,10 @@
-//! What Tidings puts on SQS. Three kinds of queues, each sender over one SDK client:
+//! What Tidings puts on SQS. Four kinds of queues, each sender over one SDK client:
 //!
 //! - [`DeliverQueue`]: FIFO, one message group per user, so that one user's messages stay in order and no user waits for
 //!   another; one for each lane
 //! - [`TimerQueue`]: what is due within fifteen minutes
 //! - [`StepQueue`]: fallback steps that are due
+//! - [`FanoutQueue`]: announcements on their way to whoever is connected
 //!
 //! Every message carries the trace of what caused it (`AWSTraceHeader`), so that X-Ray and the local twin can follow it.
 
@@ -16,7 +17,7 @@ use aws_sdk_sqs::{
     },
 };
 use serde::Serialize;
-use tidings_domain::{Timer, Timestamp, delivery::Job, fallback::StepDue};
+use tidings_domain::{Timer, Timestamp, announcement::Fanout, delivery::Job, fallback::StepDue};
 
 /// Messages of one batch request (AWS's limit). Ten deliveries of the largest frame stay well below SQS's 1 MB a request.
 pub const BATCH: usize = 10;
@@ -70,6 +71,13 @@ pub struct StepQueue {
     url: String,
 }
 
+/// The standard queue of announcements on their way.
+#[derive(Clone, Debug)]
+pub struct FanoutQueue {
+    client: Client,
+    url: String,
+}
+
 /// The standard queue of what will be due.
 #[derive(Clone, Debug)]
 pub struct TimerQueue {
@@ -105,17 +113,33 @@ impl DeliverQueue {
                     .map_err(QueueError::from)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
-        let answer = request.send().await.map_err(|error| request_error(OPERATION, error))?;
-        let sent: &[SendMessageBatchResultEntry] = answer.successful();
-        match answer.failed() {
-            [] if sent.len() == jobs.len() => Ok(()),
-            failed => Err(QueueError::Partial {
-                operation: OPERATION,
-                refused: jobs.len() - sent.len(),
-                code: failed.first().map_or("missing from the answer", |entry| entry.code()).to_owned(),
-            }),
-        }
+        send_batch(&self.client, &self.url, OPERATION, entries).await
+    }
+}
+
+impl FanoutQueue {
+    /// Over the queue with this URL.
+    #[must_use]
+    pub fn new(client: Client, url: String) -> Self {
+        Self { client, url }
+    }
+
+    /// Sends up to [`BATCH`] pieces in one request, to be received after so many seconds.
+    ///
+    /// # Errors
+    /// [`QueueError`]; of a partial one the rest is on the queue. Devices show an announcement once, however often it comes.
+    pub async fn send(&self, pieces: &[Fanout], delay: u64, trace: Option<&str>) -> Result<(), QueueError> {
+        let entry = |(index, piece): (usize, &Fanout)| {
+            SendMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_body(body(piece)?)
+                .delay_seconds(i32::try_from(delay.min(LONGEST_DELAY_SECONDS)).unwrap_or(i32::MAX))
+                .set_message_system_attributes(trace_attribute(trace)?)
+                .build()
+                .map_err(QueueError::from)
+        };
+        let entries = pieces.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>()?;
+        send_batch(&self.client, &self.url, "send announcement", entries).await
     }
 }
 
@@ -166,6 +190,26 @@ impl TimerQueue {
             .await
             .map_err(|error| request_error("send timer", error))?;
         Ok(())
+    }
+}
+
+async fn send_batch(
+    client: &Client,
+    url: &str,
+    operation: &'static str,
+    entries: Vec<SendMessageBatchRequestEntry>,
+) -> Result<(), QueueError> {
+    let count = entries.len();
+    let request = client.send_message_batch().queue_url(url).set_entries(Some(entries));
+    let answer = request.send().await.map_err(|error| request_error(operation, error))?;
+    let sent: &[SendMessageBatchResultEntry] = answer.successful();
+    match answer.failed() {
+        [] if sent.len() == count => Ok(()),
+        failed => Err(QueueError::Partial {
+            operation,
+            refused: count - sent.len(),
+            code: failed.first().map_or("missing from the answer", |entry| entry.code()).to_owned(),
+        }),
     }
 }
 

@@ -36,6 +36,8 @@ pub const BULK_QUEUE_URL: &str = "TIDINGS_BULK_QUEUE_URL";
 pub const FALLBACK_QUEUE_URL: &str = "TIDINGS_FALLBACK_QUEUE_URL";
 /// Queue of timers up to fifteen minutes ahead.
 pub const LATER_QUEUE_URL: &str = "TIDINGS_LATER_QUEUE_URL";
+/// Queue of announcements on their way.
+pub const FANOUT_QUEUE_URL: &str = "TIDINGS_FANOUT_QUEUE_URL";
 /// Endpoint of the WebSocket API's management API: `https://{api}.execute-api.{region}.amazonaws.com/{stage}`.
 pub const CONNECTIONS_ENDPOINT: &str = "TIDINGS_CONNECTIONS_ENDPOINT";
 /// Root keys: JSON, version to secret.

@@ -12,7 +12,7 @@ use aws_smithy_http_client::{
 };
 use aws_types::SdkConfig;
 use tidings_gateway::Gateway;
-use tidings_queue::{DeliverQueue, StepQueue, TimerQueue};
+use tidings_queue::{DeliverQueue, FanoutQueue, StepQueue, TimerQueue};
 use tidings_store::{Directory, Due, Messages, Users};
 
 use crate::{
@@ -142,6 +142,14 @@ impl Sdk {
     /// [`ConfigError`].
     pub fn fallback_queue(&self) -> Result<StepQueue, ConfigError> {
         Ok(StepQueue::new(aws_sdk_sqs::Client::new(&self.config), config::text(config::FALLBACK_QUEUE_URL)?))
+    }
+
+    /// The queue of announcements on their way.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn fanout_queue(&self) -> Result<FanoutQueue, ConfigError> {
+        Ok(FanoutQueue::new(aws_sdk_sqs::Client::new(&self.config), config::text(config::FANOUT_QUEUE_URL)?))
     }
 
     /// The queue of timers up to fifteen minutes ahead.

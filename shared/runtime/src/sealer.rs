@@ -5,7 +5,7 @@ use tidings_crypto::{
     keys::{KeyUse, RootKeys, UnknownVersion},
     random::RandomError,
 };
-use tidings_domain::{Connection, DeviceId};
+use tidings_domain::{Connection, DeviceId, announcement::Target};
 use tidings_wire::Frame;
 
 use crate::device_token::Signed;
@@ -57,6 +57,14 @@ impl Sealer {
     /// [`SealError`].
     pub fn seal_for(&self, frame: &Frame, to: &Signed) -> Result<String, SealError> {
         self.seal_under(frame, &to.device.id, to.device.generation, to.key_version)
+    }
+
+    /// Seals a frame for the device behind a connection of an index.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal_to(&self, frame: &Frame, to: &Target) -> Result<String, SealError> {
+        self.seal_under(frame, &to.device, to.generation, to.key_version)
     }
 
     fn seal_under(

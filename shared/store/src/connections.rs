@@ -2,9 +2,12 @@
 //! bringing a dead one back.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, TransactWriteItem, Update};
-use serde::Serialize;
-use tidings_domain::{Connection, ConnectionId, Timestamp, UserKey, presence::CONNECTION_LIFE_SECONDS};
-use tidings_wire::action::AppState;
+use serde::{Deserialize, Serialize};
+use tidings_domain::{
+    Connection, ConnectionId, DeviceId, TenantKey, Timestamp, UserKey, announcement::Target,
+    presence::CONNECTION_LIFE_SECONDS,
+};
+use tidings_wire::{Platform, action::AppState};
 
 use crate::{
     StoreError, Users,
@@ -55,6 +58,31 @@ struct UsedToken {
     expires_at: i64,
 }
 
+/// A connection in the index of its tenant's: its keys, and what does not change while it lives.
+#[derive(Debug, Deserialize)]
+struct TargetItem {
+    pk: String,
+    sk: String,
+    device: DeviceId,
+    generation: u32,
+    key_version: u32,
+    platform: Platform,
+}
+
+impl TargetItem {
+    fn target(self, operation: &'static str) -> Result<Target, StoreError> {
+        let connection = self.sk.strip_prefix(keys::CONNECTION).unwrap_or_default();
+        Ok(Target {
+            user: item::user(operation, &self.pk)?,
+            connection: connection.parse().map_err(|source| StoreError::item(operation, source))?,
+            device: self.device,
+            generation: self.generation,
+            key_version: self.key_version,
+            platform: self.platform,
+        })
+    }
+}
+
 /// An item with its key in front.
 #[derive(Debug, Serialize)]
 struct Keyed<T> {
@@ -92,7 +120,7 @@ impl Users {
         let presence = Keyed {
             pk: user.encode(),
             sk: Some(keys::connection(&connection.id)),
-            item: ConnectionItem::new(user, connection, connection.lease),
+            item: ConnectionItem::presence(user, connection),
         };
         const ABSENT: Option<&str> = Some("attribute_not_exists(pk)");
         let writes = [
@@ -211,7 +239,7 @@ impl Users {
             .table_name(&self.table)
             .set_key(Some(keys::of_user(user, keys::connection(&connection.id))));
         let mut sets = Vec::new();
-        for (name, value) in item::write(OPERATION, ConnectionItem::new(user, connection, connection.lease))? {
+        for (name, value) in item::write(OPERATION, ConnectionItem::presence(user, connection))? {
             sets.push(format!("{name} = :{name}"));
             presence = presence.expression_attribute_values(format!(":{name}"), value);
         }
@@ -227,6 +255,42 @@ impl Users {
             .send()
             .await;
         took_place(OPERATION, written)
+    }
+
+    /// A page of the connections of a tenant, from its index: without what is known of each, and a moment old. Nobody is offline
+    /// because he is missing here. `true` beside them where there are more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn connected(
+        &self,
+        tenant: &TenantKey,
+        shard: u8,
+        after: Option<&(UserKey, ConnectionId)>,
+        most: usize,
+    ) -> Result<(Vec<Target>, bool), StoreError> {
+        const OPERATION: &str = "list connections of tenant";
+        let partition = keys::tenant_shard(tenant, shard);
+        let start = after.map(|(user, id)| {
+            let mut key = keys::of_user(user, keys::connection(id));
+            key.insert(keys::TENANT_SHARD.to_owned(), keys::text(&partition));
+            key
+        });
+        let page = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(keys::BY_TENANT)
+            .key_condition_expression("tenant_shard = :shard")
+            .expression_attribute_values(":shard", keys::text(&partition))
+            .set_exclusive_start_key(start)
+            .limit(i32::try_from(most).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map_err(|error| StoreError::request(OPERATION, error))?;
+        let target = |item| item::read::<TargetItem>(OPERATION, item)?.target(OPERATION);
+        let targets = page.items.unwrap_or_default().into_iter().map(target).collect::<Result<_, _>>()?;
+        Ok((targets, page.last_evaluated_key.is_some()))
     }
 
     /// Records whether a person is looking at the app. A connection that is not there any more stays so.

@@ -1,4 +1,4 @@
-//! Apps and their keys.
+//! Apps and their keys. What apps announce stands beside them.
 
 use serde::{Deserialize, Serialize};
 use tidings_domain::{AppId, Timestamp, fallback::Chains};
@@ -8,8 +8,8 @@ use crate::{StoreError, error::took_place, item, keys};
 /// The `Directory` table.
 #[derive(Clone, Debug)]
 pub struct Directory {
-    client: aws_sdk_dynamodb::Client,
-    table: String,
+    pub(crate) client: aws_sdk_dynamodb::Client,
+    pub(crate) table: String,
 }
 
 /// An app.

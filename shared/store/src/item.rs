@@ -111,12 +111,16 @@ pub(crate) struct ConnectionItem {
     pub(crate) device: DeviceId,
     pub(crate) generation: u32,
     pub(crate) key_version: u32,
+    pub(crate) platform: Platform,
     pub(crate) connected: i64,
     pub(crate) expires_at: i64,
     #[serde(rename = "app_state", skip_serializing_if = "Option::is_none", default)]
     pub(crate) state: Option<AppState>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) buried: Option<i64>,
+    /// Only in the user's partition: where the connection stands in the index of its tenant's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) tenant_shard: Option<String>,
 }
 
 impl ConnectionItem {
@@ -127,11 +131,19 @@ impl ConnectionItem {
             device: connection.device.clone(),
             generation: connection.generation,
             key_version: connection.key_version,
+            platform: connection.platform,
             connected: connection.connected.0,
             expires_at: expiry(expires),
             state: None,
             buried: None,
+            tenant_shard: None,
         }
+    }
+
+    /// As it stands in the user's partition: with its lease, and in the index of its tenant's.
+    pub(crate) fn presence(user: &UserKey, connection: &Connection) -> Self {
+        let tenant_shard = Some(keys::shard_of(user, &connection.id));
+        Self { tenant_shard, ..Self::new(user, connection, connection.lease) }
     }
 }
 
@@ -142,6 +154,7 @@ impl From<ConnectionItem> for Connection {
             device: item.device,
             generation: item.generation,
             key_version: item.key_version,
+            platform: item.platform,
             connected: Timestamp(item.connected),
             lease: Timestamp(item.expires_at.saturating_mul(1_000)),
         }

@@ -4,13 +4,19 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use tidings_domain::{AppId, ConnectionId, DeviceId, Position, UserKey};
+use tidings_domain::{AppId, ConnectionId, DeviceId, MessageId, Position, TenantKey, UserKey, announcement};
 
 pub(crate) const PK: &str = "pk";
 pub(crate) const SK: &str = "sk";
 
 /// Index over mailbox entries by message id.
 pub(crate) const BY_MESSAGE: &str = "by_message";
+
+/// Index over the connections of a tenant, in shards.
+pub(crate) const BY_TENANT: &str = "by_tenant";
+
+/// The attribute that the index is over.
+pub(crate) const TENANT_SHARD: &str = "tenant_shard";
 
 /// Sort keys of a user's partition, from the top of a reverse query downwards.
 pub(crate) const PROFILE: &str = "z";
@@ -21,6 +27,12 @@ pub(crate) const LOG: &str = "l";
 
 /// Sort key of an app's own item in the directory.
 pub(crate) const APP: &str = "app";
+
+/// Sort key of the newest number in the log of a tenant's announcements.
+pub(crate) const HEAD: &str = "head";
+
+/// Sort key of what is kept under an announcement's id.
+pub(crate) const RECEIPT: &str = "receipt";
 
 pub(crate) fn device(id: &DeviceId) -> String {
     format!("{DEVICE}{id}")
@@ -55,6 +67,30 @@ pub(crate) fn lookup_token(device: &DeviceId, token: &str) -> String {
 
 pub(crate) fn directory_app(id: &AppId) -> String {
     format!("app#{id}")
+}
+
+/// The partition of a shard of a tenant's connections in their index.
+pub(crate) fn tenant_shard(tenant: &TenantKey, shard: u8) -> String {
+    format!("{}#{shard}", tenant.encode())
+}
+
+/// The shard that a connection stands in.
+pub(crate) fn shard_of(user: &UserKey, id: &ConnectionId) -> String {
+    tenant_shard(&user.tenant(), announcement::shard(id))
+}
+
+/// The log of a tenant's announcements.
+pub(crate) fn announcements(tenant: &TenantKey) -> String {
+    format!("announcements#{}", tenant.encode())
+}
+
+/// As 20 digits, so that text order is number order.
+pub(crate) fn announcement(number: u64) -> String {
+    format!("n#{number:020}")
+}
+
+pub(crate) fn announcement_id(id: &MessageId) -> String {
+    format!("announcement#{id}")
 }
 
 pub(crate) fn text(value: impl Into<String>) -> AttributeValue {

@@ -3,11 +3,12 @@
 //!
 //! - [`Users`]: a user's partition (profile, devices, connections, mailbox) and the look-ups that lead to it
 //! - [`Messages`]: one record per send, which is also the idempotency record
-//! - [`Directory`]: apps and their keys
+//! - [`Directory`]: apps and their keys; announcements
 //! - [`Due`]: timers that are further off than a queue's delay
 //!
 //! Every item that can go stale has `expires_at`, in seconds; DynamoDB deletes late, so every reader filters on it.
 
+mod announcements;
 mod connections;
 mod devices;
 mod directory;
@@ -20,6 +21,7 @@ mod mailbox;
 mod messages;
 mod retry;
 
+pub use announcements::Announced;
 pub use connections::{Connected, ConnectionRecord};
 pub use directory::{App, Directory};
 pub use due::{Due, Kept, minute_of};

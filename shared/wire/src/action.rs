@@ -47,6 +47,9 @@ pub enum Action {
         /// Last place that was received without a gap before it.
         #[serde(flatten, skip_serializing_if = "Option::is_none")]
         after: Option<Position>,
+        /// Announcements too, those after this number: 0 for everything that is kept. Without one, none.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        announced: Option<u64>,
     },
     /// I have received this.
     Ack(Receipt),
@@ -76,7 +79,8 @@ impl Action {
                     fields.refuse(if epoch.is_some() { "seq" } else { "epoch" }, "is required beside the other one");
                 }
                 let after = epoch.zip(seq).map(|(epoch, seq)| Position { epoch, seq });
-                Some(Self::Sync { after })
+                let announced = fields.integer("announced", &(0..=u64::MAX));
+                Some(Self::Sync { after, announced })
             }
             "ack" => receipt(&mut fields).map(Self::Ack),
             "read" => receipt(&mut fields).map(Self::Read),
@@ -120,8 +124,9 @@ mod tests {
         let receipt = Receipt { id: Some("m".into()), position };
         for action in [
             Action::Ping,
-            Action::Sync { after: None },
-            Action::Sync { after: Some(position) },
+            Action::Sync { after: None, announced: None },
+            Action::Sync { after: Some(position), announced: None },
+            Action::Sync { after: Some(position), announced: Some(7) },
             Action::Ack(receipt.clone()),
             Action::Read(receipt),
             Action::Ack(Receipt { id: None, position }),
@@ -137,6 +142,7 @@ mod tests {
         assert_eq!(wrong(serde_json::json!({})), ["action"]);
         assert_eq!(wrong(serde_json::json!({"action": "dance"})), ["action"]);
         assert_eq!(wrong(serde_json::json!({"action": "sync", "epoch": 1})), ["seq"]);
+        assert_eq!(wrong(serde_json::json!({"action": "sync", "announced": -1})), ["announced"]);
         assert_eq!(wrong(serde_json::json!({"action": "ack"})), ["epoch", "seq"]);
         assert_eq!(wrong(serde_json::json!({"action": "ack", "id": null, "epoch": 1, "seq": 1})), ["id"]);
         assert_eq!(wrong(serde_json::json!({"action": "state", "state": "asleep"})), ["state"]);

@@ -39,6 +39,21 @@ impl Fields {
         Self::nested(object, String::new())
     }
 
+    /// Begins to read the pairs of a query. It has texts only; `numbers` names those that stand for whole numbers. Whatever is
+    /// given twice is a problem.
+    #[must_use]
+    pub fn of_query(pairs: impl IntoIterator<Item = (String, String)>, numbers: &[&str]) -> Self {
+        let mut fields = Self::new(Map::new());
+        for (name, text) in pairs {
+            let number = numbers.contains(&name.as_str()).then(|| text.parse::<u64>().ok()).flatten();
+            let value = number.map_or(Value::String(text), Value::from);
+            if fields.rest.insert(name.clone(), value).is_some() {
+                fields.refuse(&name, "is given twice");
+            }
+        }
+        fields
+    }
+
     fn nested(object: Map<String, Value>, prefix: String) -> Self {
         Self { rest: object, known: Vec::new(), prefix, problems: Vec::new() }
     }

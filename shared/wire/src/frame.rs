@@ -10,6 +10,8 @@ use crate::{action::Position, send::Content};
 pub enum Frame {
     /// A message.
     Message(Box<MessageFrame>),
+    /// An announcement.
+    Announcement(Box<AnnouncementFrame>),
     /// The answer to `sync`, after the messages that it replayed.
     Synced(Synced),
     /// The answer to `ping`.
@@ -26,6 +28,7 @@ impl Frame {
     pub fn device_id(&self) -> &str {
         match self {
             Self::Message(frame) => &frame.device_id,
+            Self::Announcement(frame) => &frame.device_id,
             Self::Synced(frame) => &frame.device_id,
             Self::Pong(frame) => &frame.device_id,
             Self::Error(frame) => &frame.device_id,
@@ -57,6 +60,42 @@ pub struct MessageFrame {
     pub content: Content,
 }
 
+/// An announcement, as one device receives it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnnouncementFrame {
+    /// Its id; the same on every device.
+    pub id: String,
+    /// Its place among the announcements of the app and tenant. Numbers grow; they are not dense.
+    pub number: u64,
+    /// The number before it: what stands between the two is not for this device. 0 for the first.
+    pub after: u64,
+    /// The device.
+    pub device_id: String,
+    /// The user.
+    pub to_user_name: String,
+    /// The sender, where the request names one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from_user_name: Option<String>,
+    /// When it was accepted, in seconds since the Unix epoch.
+    pub create_time: i64,
+    /// What was announced.
+    #[serde(flatten)]
+    pub content: Content,
+}
+
+/// How far a replay came in the announcements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Announced {
+    /// The last one that this replay sent; where it sent none, the place that the client asked from.
+    pub after: u64,
+    /// The cursor to keep: nothing between `after` and it is for this device.
+    pub number: u64,
+    /// Whether there is more: ask again with the new cursor, at once where it has moved.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub more: bool,
+}
+
 /// The end of a replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,6 +115,9 @@ pub struct Synced {
     /// place, could stand in for one that is counted and missing.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub posted: Option<Vec<u64>>,
+    /// How far it came in the announcements, where the client asked for them and nothing of the mailbox is left.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub announced: Option<Announced>,
 }
 
 /// The server is there.

@@ -3,7 +3,6 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use crate::{FieldProblem, action::Position, fields::Fields, limits};
 
@@ -23,24 +22,11 @@ impl InboxRequest {
     /// # Errors
     /// One [`FieldProblem`] for each.
     pub fn parse(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, Vec<FieldProblem>> {
-        let mut object = Map::new();
-        let mut repeated = Vec::new();
-        for (name, text) in pairs {
-            // A query has texts only, and this one is a number.
-            let number = (name == "limit").then(|| text.parse::<u64>().ok()).flatten();
-            let value = number.map_or(Value::String(text), Value::from);
-            if object.insert(name.clone(), value).is_some() && !repeated.contains(&name) {
-                repeated.push(name);
-            }
-        }
-        let mut fields = Fields::new(object);
+        let mut fields = Fields::of_query(pairs, &["limit"]);
         let limit = fields.integer("limit", &limits::INBOX_PAGE).unwrap_or(limits::INBOX_PAGE_DEFAULT);
         let before = fields.text("before", CURSOR_CHARS).map(|text| text.parse::<Cursor>());
         if let Some(Err(error)) = before {
             fields.refuse("before", error.to_string());
-        }
-        for name in repeated.iter().filter(|name| ["limit", "before"].contains(&name.as_str())) {
-            fields.refuse(name, "is given twice");
         }
         let problems = fields.into_problems();
         if problems.is_empty() { Ok(Self { limit, before: before.and_then(Result::ok) }) } else { Err(problems) }

@@ -15,6 +15,7 @@
 //! - [`fields`], [`json`], [`limits`]: how requests are read
 
 pub mod action;
+pub mod announcement;
 mod choice;
 pub mod device;
 pub mod fields;
@@ -29,6 +30,7 @@ mod timestamp;
 pub mod trail;
 
 pub use action::Action;
+pub use announcement::{AnnounceAnswer, AnnounceRequest};
 pub use choice::Choice;
 pub use device::{DeviceAnswer, Platform, RegisterAnswer, RegisterRequest};
 pub use fields::FieldProblem;

@@ -66,6 +66,19 @@ pub const BADGE: std::ops::RangeInclusive<u64> = 0..=99_999;
 /// Entries that one `sync` replays at most; `more` tells the client to ask again.
 pub const SYNC_PAGE: usize = 100;
 
+/// Shortest and longest time that an announcement is kept, in seconds (1 minute to 28 days).
+pub const ANNOUNCEMENT_TTL_SECONDS: std::ops::RangeInclusive<u64> = 60..=2_419_200;
+
+/// Announcements that one `sync` replays at most.
+pub const ANNOUNCEMENT_PAGE: usize = 50;
+
+/// Announcements that one page of their list has at most, as the backend asks for. Fifty of the largest stay below what Lambda
+/// may answer (6 MB).
+pub const ANNOUNCEMENT_LIST: std::ops::RangeInclusive<u64> = 1..=50;
+
+/// Announcements of a page of their list where the backend does not say.
+pub const ANNOUNCEMENT_LIST_DEFAULT: u64 = 20;
+
 /// Messages that one page of the inbox lists at most, as the device asks for. A hundred of the largest, sealed, stay below
 /// what Lambda may answer (6 MB).
 pub const INBOX_PAGE: std::ops::RangeInclusive<u64> = 1..=100;

@@ -228,17 +228,19 @@ impl SendRequest {
         if listed.as_ref().is_none_or(Vec::is_empty) && !everyone && !named {
             problems.insert(0, FieldProblem::new("audiences", "must name at least one recipient"));
         }
-        if request.content.alert.is_none()
-            && request.content.extra.is_none()
-            && !problems.iter().any(|problem| problem.field == "alert")
-        {
-            problems.push(FieldProblem::new("alert", "is required where there is no `extra`"));
-        }
+        problems.extend(about_nothing(&request.content, &problems));
         if problems.is_empty() { Ok(Self { audiences: listed.unwrap_or_default(), ..request }) } else { Err(problems) }
     }
 }
 
-fn content(fields: &mut Fields) -> Content {
+/// What is wrong with content that says nothing, unless its text is named among the problems already.
+pub(crate) fn about_nothing(content: &Content, problems: &[FieldProblem]) -> Option<FieldProblem> {
+    let nothing = content.alert.is_none() && content.extra.is_none();
+    let named = problems.iter().any(|problem| problem.field == "alert");
+    (nothing && !named).then(|| FieldProblem::new("alert", "is required where there is no `extra`"))
+}
+
+pub(crate) fn content(fields: &mut Fields) -> Content {
     Content {
         push_msg_type: fields.choice("pushMsgType"),
         msg_type: fields.choice("msgType"),

@@ -1,0 +1,117 @@
+//! `/v1/announcements`: says something to everyone of a tenant; lists what was said, and withdraws it.
+//!
+//! The order is the promise here too: stored first, where every `sync` finds it; then pushed to whoever is connected.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{RawQuery, State},
+    http::{HeaderMap, HeaderValue, StatusCode},
+    response::{IntoResponse, Response},
+};
+use tidings_crypto::random;
+use tidings_domain::{
+    Announcement, MessageId, TenantKey, Timestamp,
+    announcement::{self, Receipt},
+    digest,
+};
+use tidings_runtime::http::{self, ApiError, Invocation, PathId, pairs};
+use tidings_store::{Announced, App};
+use tidings_wire::{
+    AnnounceRequest,
+    announcement::{AnnouncementAnswer, AnnouncementsAnswer, AnnouncementsRequest, WithdrawAnswer},
+};
+
+use crate::{Deps, idempotency_key};
+
+const UNKNOWN: ApiError = ApiError::NotFound("no such announcement, or it is no longer kept");
+
+/// Seconds until the push begins: the index over connections is a moment behind, and who connects later asks by himself.
+const INDEX_SECONDS: u64 = 1;
+
+pub(crate) async fn announce(
+    State(deps): State<Arc<Deps>>,
+    invocation: Invocation,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let now = Timestamp::now();
+    let app = deps.apps.authenticate(http::bearer(&headers), now).await?;
+    let request = AnnounceRequest::parse(http::object(&body)?)?;
+    if request.app_id.as_deref().is_some_and(|id| id != app.id.as_str()) {
+        return Err(ApiError::UnknownApp);
+    }
+    let id = match idempotency_key(&headers)? {
+        // Apart from the key's message: a device must be able to tell the two by their ids.
+        Some(key) => MessageId::of_key(&app.id, &format!("announcement {key}")),
+        None => MessageId::new(now, random::bytes().map_err(|error| ApiError::Internal(error.into()))?),
+    };
+    let body_hash = digest(&body);
+    let draft = announcement::accept(request, app.id, id, now)?;
+    let (receipt, replay) = match deps.directory.announce(&draft, &body_hash).await? {
+        Announced::Before(before) if before.body_hash != body_hash => return Err(ApiError::KeyReused),
+        Announced::Before(before) => (before, true),
+        Announced::Now(receipt) => (receipt, false),
+    };
+    // Also for a repeat: whoever was first may have died before this. Devices show an announcement once.
+    let pieces = announcement::begin(&receipt.tenant, receipt.number);
+    let sent = deps.fanout.send(&pieces, INDEX_SECONDS, invocation.trace.as_deref()).await;
+    sent.map_err(|error| ApiError::Unavailable(error.into()))?;
+    tracing::info!(announcement = %receipt.id, replay, "announcement accepted");
+    let mut response = (StatusCode::ACCEPTED, Json(receipt.answer())).into_response();
+    if replay {
+        response.headers_mut().insert("idempotency-replay", HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+pub(crate) async fn list(
+    State(deps): State<Arc<Deps>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Json<AnnouncementsAnswer>, ApiError> {
+    let now = Timestamp::now();
+    let app = deps.apps.authenticate(http::bearer(&headers), now).await?;
+    let request = AnnouncementsRequest::parse(pairs(query.as_deref().unwrap_or_default()))?;
+    let tenant = TenantKey { app: app.id, tenant: request.tenant_code.unwrap_or_default() };
+    let most = usize::try_from(request.limit).unwrap_or(usize::MAX);
+    let (found, more) = deps.directory.announcements_before(&tenant, request.before, most).await?;
+    // What has expired is swept away some time later, and not shown until then.
+    let kept = found.iter().filter(|it| now <= it.deadline).map(Announcement::shown).collect();
+    Ok(Json(AnnouncementsAnswer { announcements: kept, next: found.last().filter(|_| more).map(|it| it.number) }))
+}
+
+pub(crate) async fn show(
+    State(deps): State<Arc<Deps>>,
+    PathId(id): PathId,
+    headers: HeaderMap,
+) -> Result<Json<AnnouncementAnswer>, ApiError> {
+    let now = Timestamp::now();
+    let app = deps.apps.authenticate(http::bearer(&headers), now).await?;
+    let Receipt { tenant, number, .. } = find(&deps, &app, &id, now).await?;
+    let found = deps.directory.announcement(&tenant, number, now).await?.ok_or(UNKNOWN)?;
+    Ok(Json(found.shown()))
+}
+
+/// Withdraws an announcement: whoever was not told yet is not told any more. Twice is once.
+pub(crate) async fn withdraw(
+    State(deps): State<Arc<Deps>>,
+    PathId(id): PathId,
+    headers: HeaderMap,
+) -> Result<Json<WithdrawAnswer>, ApiError> {
+    let now = Timestamp::now();
+    let app = deps.apps.authenticate(http::bearer(&headers), now).await?;
+    let Receipt { id, tenant, number, .. } = find(&deps, &app, &id, now).await?;
+    let withdrawn_at = deps.directory.withdraw(&tenant, number, now).await?.ok_or(UNKNOWN)?;
+    tracing::info!(announcement = %id, "announcement withdrawn");
+    Ok(Json(WithdrawAnswer { request_id: id.to_string(), withdrawn_at }))
+}
+
+/// Where an announcement of the app stands.
+async fn find(deps: &Deps, app: &App, id: &str, now: Timestamp) -> Result<Receipt, ApiError> {
+    let id: MessageId = id.parse().map_err(|_| UNKNOWN)?;
+    let receipt = deps.directory.announcement_receipt(&id, now).await?;
+    receipt.filter(|receipt| receipt.tenant.app == app.id).ok_or(UNKNOWN)
+}

@@ -1,0 +1,345 @@
+//! Announcements: stored once for an app and tenant, read by everyone. Whoever is connected is pushed; everyone else finds them
+//! at `sync`. Nobody confirms one, and nothing follows where nobody saw it.
+//!
+//! Each has a number, and devices keep the number that they have come to. Numbers follow the clock, so that those of a table that
+//! was set back to an earlier day still go on above what devices have seen. They are not dense: what tells a device that one
+//! is missing is the number before it, which every frame names.
+
+use serde::{Deserialize, Serialize};
+use tidings_wire::{
+    AnnounceRequest, Content, FieldProblem, Frame, Platform, Timestamp,
+    announcement::{AnnounceAnswer, AnnouncementAnswer},
+    frame::AnnouncementFrame,
+    limits,
+    send::PushMsgType,
+};
+
+use crate::{AppId, ConnectionId, DeviceId, MessageId, TenantKey, UserKey, message::too_large};
+
+/// Parts that the connections of a tenant are indexed and pushed in: one part takes the writes of a few hundred connections a
+/// second, and parts are worked on side by side.
+pub const SHARDS: u8 = 8;
+
+/// What an app wants to announce, before it has a number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    /// Its id.
+    pub id: MessageId,
+    /// Whose users are told.
+    pub tenant: TenantKey,
+    /// Only devices of this platform.
+    pub platform: Platform,
+    /// What the devices are given.
+    pub content: Content,
+    /// When it was accepted.
+    pub accepted: Timestamp,
+    /// Seconds that it is kept.
+    pub ttl: u64,
+}
+
+/// An announcement as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Announcement {
+    /// Its id.
+    pub id: MessageId,
+    /// Whose users are told.
+    pub tenant: TenantKey,
+    /// Its place among the tenant's.
+    pub number: u64,
+    /// The number before it; 0 for the first.
+    pub after: u64,
+    /// Only devices of this platform.
+    pub platform: Platform,
+    /// What the devices are given.
+    pub content: Content,
+    /// When it was accepted.
+    pub accepted: Timestamp,
+    /// Until when it is kept.
+    pub deadline: Timestamp,
+    /// When it was withdrawn.
+    pub withdrawn: Option<Timestamp>,
+    /// Posts that the gateway has accepted while it was pushed.
+    pub posts: u64,
+}
+
+/// Accepts a request whose fields have been read.
+///
+/// # Errors
+/// Where the frame would be over [`limits::FRAME_PLAINTEXT_BYTES`].
+pub fn accept(request: AnnounceRequest, app: AppId, id: MessageId, now: Timestamp) -> Result<Draft, Vec<FieldProblem>> {
+    if let Some(problem) = too_large(&request.content) {
+        return Err(vec![problem]);
+    }
+    let mut content = request.content;
+    content.push_msg_type.get_or_insert(PushMsgType::Msg);
+    Ok(Draft {
+        id,
+        tenant: TenantKey { app, tenant: request.tenant_code.unwrap_or_default() },
+        platform: request.platform.unwrap_or(Platform::All),
+        content,
+        accepted: now,
+        ttl: request.ttl.unwrap_or(limits::TTL_DEFAULT_SECONDS),
+    })
+}
+
+impl Draft {
+    /// The draft in its place behind the newest one, whose number is `head`; 0 where there is none.
+    #[must_use]
+    pub fn behind(self, head: u64) -> Announcement {
+        let clock = u64::try_from(self.accepted.0).unwrap_or(0);
+        Announcement {
+            number: clock.max(head + 1),
+            after: head,
+            deadline: self.accepted.plus_seconds(self.ttl),
+            id: self.id,
+            tenant: self.tenant,
+            platform: self.platform,
+            content: self.content,
+            accepted: self.accepted,
+            withdrawn: None,
+            posts: 0,
+        }
+    }
+}
+
+impl Announcement {
+    /// Whether anybody is still told.
+    #[must_use]
+    pub fn is_alive(&self, now: Timestamp) -> bool {
+        self.withdrawn.is_none() && now <= self.deadline
+    }
+
+    /// Whether devices of a platform are told.
+    #[must_use]
+    pub fn is_for(&self, platform: Platform) -> bool {
+        self.platform == Platform::All || self.platform == platform
+    }
+
+    /// The frame for one device of a user, behind the number that it has come to.
+    #[must_use]
+    pub fn frame(&self, after: u64, user: &UserKey, device: &DeviceId) -> Frame {
+        Frame::Announcement(Box::new(AnnouncementFrame {
+            id: self.id.to_string(),
+            number: self.number,
+            after,
+            device_id: device.to_string(),
+            to_user_name: user.alias.clone(),
+            from_user_name: self.content.sender.clone(),
+            create_time: self.accepted.seconds(),
+            content: self.content.clone(),
+        }))
+    }
+
+    /// As its sender sees it.
+    #[must_use]
+    pub fn shown(&self) -> AnnouncementAnswer {
+        AnnouncementAnswer {
+            request_id: self.id.to_string(),
+            number: self.number,
+            platform: self.platform,
+            accepted_at: self.accepted,
+            expires_at: self.deadline,
+            withdrawn_at: self.withdrawn,
+            posts: self.posts,
+            content: self.content.clone(),
+        }
+    }
+}
+
+/// What is kept under an announcement's id: what a repeat of its request is answered with, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The announcement.
+    pub id: MessageId,
+    /// Whose users are told.
+    pub tenant: TenantKey,
+    /// Its place among the tenant's.
+    pub number: u64,
+    /// SHA-256 of the request's body, for repeats under the same key.
+    pub body_hash: String,
+    /// When it was accepted.
+    pub accepted: Timestamp,
+    /// Seconds that it is kept.
+    pub ttl: u64,
+}
+
+/// For how long a request's idempotency key is remembered at least, in seconds.
+pub const REMEMBERED_SECONDS: u64 = 86_400;
+
+impl Receipt {
+    /// Until when a repeat is known as one.
+    #[must_use]
+    pub fn keep_until(&self) -> Timestamp {
+        self.accepted.plus_seconds(self.ttl.max(REMEMBERED_SECONDS))
+    }
+
+    /// The answer to the request and its repeats.
+    #[must_use]
+    pub fn answer(&self) -> AnnounceAnswer {
+        AnnounceAnswer { request_id: self.id.to_string(), number: self.number, ttl: self.ttl }
+    }
+}
+
+/// What of a page a device of a platform is given, oldest first, each with the number that it comes behind. The device has come
+/// to `from`.
+pub fn for_device(
+    page: &[Announcement],
+    from: u64,
+    platform: Platform,
+    now: Timestamp,
+) -> impl Iterator<Item = (u64, &Announcement)> {
+    let wanted = page.iter().filter(move |it| it.is_alive(now) && it.is_for(platform));
+    wanted.scan(from, |after, it| Some((std::mem::replace(after, it.number), it)))
+}
+
+/// Which shard of its tenant's a connection belongs to.
+#[must_use]
+pub fn shard(connection: &ConnectionId) -> u8 {
+    // Gateways draw ids at random, and end them all alike; what is spread evenly is their sum, not their last character.
+    let sum = connection.as_str().bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    u8::try_from(sum % u32::from(SHARDS)).unwrap_or(0)
+}
+
+/// A connection as the index of a tenant knows it: enough to seal a frame for it and post it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// The user.
+    pub user: UserKey,
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The device behind it.
+    pub device: DeviceId,
+    /// Generation of the device's keys when it connected.
+    pub generation: u32,
+    /// Version of the root key that the device's token was signed under.
+    pub key_version: u32,
+    /// What the device runs.
+    pub platform: Platform,
+}
+
+/// One piece of pushing an announcement, as it travels on the `fanout` queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fanout {
+    /// Whose announcement.
+    pub tenant: TenantKey,
+    /// Which.
+    pub number: u64,
+    /// To whom.
+    pub part: Part,
+}
+
+/// Whom a piece is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Part {
+    /// A page of a shard.
+    Page {
+        /// The shard.
+        shard: u8,
+        /// The last connection of the page before.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        after: Option<(UserKey, ConnectionId)>,
+    },
+    /// Connections that could not be posted to just then.
+    Again {
+        /// The connections.
+        targets: Vec<Target>,
+        /// How often it was tried before.
+        attempt: u32,
+    },
+}
+
+/// How often a connection is tried that cannot be posted to just now. What it misses it finds at its next `sync`, or at the next
+/// announcement, which tells of the hole.
+const ATTEMPTS: u32 = 5;
+
+/// Seconds until connections are tried again; `None` where they have been tried enough.
+#[must_use]
+pub fn again_in(attempt: u32) -> Option<u64> {
+    (attempt < ATTEMPTS).then(|| 2 << attempt)
+}
+
+/// The pieces that pushing an announcement begins with.
+#[must_use]
+pub fn begin(tenant: &TenantKey, number: u64) -> Vec<Fanout> {
+    let part = |shard| Part::Page { shard, after: None };
+    (0..SHARDS).map(|shard| Fanout { tenant: tenant.clone(), number, part: part(shard) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_795_372_800_000);
+
+    fn draft() -> Draft {
+        let request = AnnounceRequest {
+            content: Content { alert: Some("Hello".into()), ..Content::default() },
+            ..AnnounceRequest::default()
+        };
+        accept(request, "demo".parse().unwrap(), MessageId::new(NOW, [0; 10]), NOW).unwrap()
+    }
+
+    fn announcements(count: usize) -> Vec<Announcement> {
+        let mut head = 0;
+        let next = |_| {
+            let announcement = draft().behind(head);
+            head = announcement.number;
+            announcement
+        };
+        (0..count).map(next).collect()
+    }
+
+    #[test]
+    fn numbers_follow_the_clock_and_never_repeat() {
+        let first = draft().behind(0);
+        assert_eq!((first.number, first.after), (1_795_372_800_000, 0));
+        let second = draft().behind(first.number);
+        assert_eq!((second.number, second.after), (first.number + 1, first.number));
+        let ahead = draft().behind(first.number + 5_000);
+        assert_eq!(ahead.number, first.number + 5_001);
+        // JavaScript counts so far exactly.
+        assert!(ahead.number < 1 << 53);
+    }
+
+    #[test]
+    fn a_device_is_given_what_is_for_it_and_told_what_it_comes_behind() {
+        let mut page = announcements(5);
+        page[1].withdrawn = Some(NOW);
+        page[2].platform = Platform::Ios;
+        page[3].deadline = Timestamp(NOW.0 - 1);
+        let given = |platform| for_device(&page, 7, platform, NOW).map(|(after, it)| (after, it.number)).collect();
+        let (first, third, fifth) = (page[0].number, page[2].number, page[4].number);
+        let web: Vec<_> = given(Platform::Web);
+        assert_eq!(web, [(7, first), (first, fifth)]);
+        let ios: Vec<_> = given(Platform::Ios);
+        assert_eq!(ios, [(7, first), (first, third), (third, fifth)]);
+    }
+
+    #[test]
+    fn every_shard_is_pushed_to_and_has_connections() {
+        let tenant = draft().tenant;
+        assert_eq!(begin(&tenant, 1).len(), usize::from(SHARDS));
+        let mut counts = [0; SHARDS as usize];
+        for n in 0..800 {
+            counts[usize::from(shard(&format!("L0SM9cOF{n}hcCIhw=").parse().unwrap()))] += 1;
+        }
+        assert!(counts.iter().all(|count| (50..200).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn a_connection_that_cannot_be_posted_to_is_tried_for_a_minute() {
+        let pauses: Vec<u64> = (0..).map_while(again_in).collect();
+        assert_eq!(pauses, [2, 4, 8, 16, 32]);
+    }
+
+    #[test]
+    fn what_does_not_fit_a_frame_is_refused() {
+        let content = Content { alert: Some("x".repeat(limits::FRAME_PLAINTEXT_BYTES)), ..Content::default() };
+        let request = AnnounceRequest { content, ..AnnounceRequest::default() };
+        let refused = accept(request, "demo".parse().unwrap(), MessageId::new(NOW, [0; 10]), NOW).unwrap_err();
+        assert_eq!(refused[0].field, "alert");
+    }
+}
