@@ -29,7 +29,7 @@ use tidings_wire::{
     UnreadAnswer,
     action::{AppState, Position, Receipt},
     device::DeviceKeys,
-    frame::{ErrorFrame, Pong, Reconnect, Synced},
+    frame::{Announced, AnnouncementFrame, ErrorFrame, Pong, Reconnect, Synced},
     json::JsonError,
     limits,
     preferences::{CategoryPreferences, QuietHours, WallTime},
@@ -284,6 +284,8 @@ fn device_trail() -> DeviceTrail {
 
 const PLACE: Position = Position { epoch: 7, seq: 3 };
 
+const NUMBER: u64 = 1_795_334_400_000;
+
 fn recipient_trail() -> RecipientTrail {
     RecipientTrail {
         alias: "alice".to_owned(),
@@ -400,14 +402,14 @@ fn actions() -> Vec<(&'static str, Action)> {
     let receipt = || Receipt { id: some("m"), position: PLACE };
     let all = [
         Action::Ping,
-        Action::Sync { after: Some(PLACE) },
+        Action::Sync { after: Some(PLACE), announced: Some(NUMBER) },
         Action::Ack(receipt()),
         Action::Read(receipt()),
         Action::State { state: AppState::Foreground },
     ];
     let schema = |action: &Action| match action {
         Action::Ping => "Ping",
-        Action::Sync { after: _ } => "Sync",
+        Action::Sync { after: _, announced: _ } => "Sync",
         Action::Ack(Receipt { id: _, position: _ }) => "Ack",
         Action::Read(Receipt { id: _, position: _ }) => "Read",
         Action::State { state: _ } => "StateChange",
@@ -434,10 +436,22 @@ fn frames() -> Vec<(&'static str, Frame)> {
         more: false,
         count: 1,
         posted: Some(vec![3]),
+        announced: Some(Announced { after: NUMBER - 1, number: NUMBER, more: true }),
+    };
+    let announcement = AnnouncementFrame {
+        id: "0193a2b4-6c7d-7e8f-9a0b-1c2d3e4f5062".to_owned(),
+        number: NUMBER,
+        after: NUMBER - 1,
+        device_id: device_id(),
+        to_user_name: "alice".to_owned(),
+        from_user_name: some("Shop"),
+        create_time: 1_795_334_400,
+        content: Content { need_confirm: None, ..content() },
     };
     let unknown = Reconnect { device_id: String::new(), code: "unknown_connection".to_owned(), after: 1 };
     let all = [
         Frame::Message(Box::new(message)),
+        Frame::Announcement(Box::new(announcement)),
         Frame::Synced(synced),
         Frame::Pong(Pong { device_id: device_id(), position: PLACE, server_time: 1_795_334_400, next_ping: 240 }),
         Frame::Error(ErrorFrame { device_id: device_id(), code: "not_json".to_owned(), detail: "…".to_owned() }),
@@ -446,6 +460,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
     ];
     let schema = |frame: &Frame| match frame {
         Frame::Message(_) => "Message",
+        Frame::Announcement(_) => "Announcement",
         Frame::Synced(_) => "Synced",
         Frame::Pong(_) => "Pong",
         Frame::Error(_) => "Error",

@@ -114,6 +114,7 @@ async fn a_connection_that_is_gone_is_pruned_and_the_fallback_takes_over() {
         device,
         generation: 1,
         key_version: 1,
+        platform: tidings_wire::Platform::Web,
         connected: now,
         lease: now.plus_seconds(600),
     };
@@ -308,6 +309,7 @@ async fn a_connection_that_ended_stays_ended_whatever_comes_late() {
         device: tidings_domain::DeviceId::clone(&device),
         generation: 1,
         key_version: 1,
+        platform: tidings_wire::Platform::Web,
         connected: now,
         lease: now.plus_seconds(600),
     };

@@ -4,8 +4,19 @@ use std::{os::unix::fs::PermissionsExt, path::Path};
 
 use crate::world::tidings;
 
-const FUNCTIONS: [&str; 10] =
-    ["connect", "disconnect", "heartbeat", "sync", "register", "inbox", "send", "deliver", "timer", "fallback"];
+const FUNCTIONS: [&str; 11] = [
+    "connect",
+    "disconnect",
+    "heartbeat",
+    "sync",
+    "register",
+    "inbox",
+    "send",
+    "deliver",
+    "fanout",
+    "timer",
+    "fallback",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_passes() {

@@ -12,8 +12,8 @@ const TAKES: &[(&str, &[&str])] = &[
     ("users.view(", &["UsersTable Query"]),
     ("users.append(", &["UsersTable PutItem"]),
     ("users.entry(", &["UsersTable GetItem"]),
-    ("users.find(", &["UsersTable/index Query"]),
-    ("users.entries_of(", &["UsersTable/index Query", "UsersTable BatchGetItem"]),
+    ("users.find(", &["UsersTable/index/by_message Query"]),
+    ("users.entries_of(", &["UsersTable/index/by_message Query", "UsersTable BatchGetItem"]),
     ("users.after(", &["UsersTable Query"]),
     ("users.before(", &["UsersTable Query"]),
     ("users.headers_before(", &["UsersTable Query"]),
@@ -41,6 +41,14 @@ const TAKES: &[(&str, &[&str])] = &[
     ),
     ("users.set_preferences(", &["UsersTable UpdateItem"]),
     ("users.unregister(", &["LookupsTable UpdateItem", "UsersTable DeleteItem"]),
+    ("users.connected(", &["UsersTable/index/by_tenant Query"]),
+    ("directory.announce(", &["DirectoryTable GetItem", "DirectoryTable PutItem", "DirectoryTable UpdateItem"]),
+    ("directory.announcement_receipt(", &["DirectoryTable GetItem"]),
+    ("directory.announcement(", &["DirectoryTable GetItem"]),
+    ("directory.announcements_after(", &["DirectoryTable Query"]),
+    ("directory.announcements_before(", &["DirectoryTable Query"]),
+    ("directory.withdraw(", &["DirectoryTable UpdateItem"]),
+    ("directory.count_posts(", &["DirectoryTable UpdateItem"]),
     ("messages.store(", &["MessagesTable PutItem", "MessagesTable GetItem"]),
     ("messages.get(", &["MessagesTable GetItem"]),
     ("messages.cancel(", &["MessagesTable UpdateItem", "MessagesTable GetItem"]),
@@ -65,10 +73,7 @@ fn name(resource: &Value) -> String {
 }
 
 fn table(resource: &str) -> String {
-    match resource.strip_suffix("/index/by_message") {
-        Some(table) => format!("{}/index", table.trim_start_matches("${").trim_end_matches(".Arn}")),
-        None => resource.trim_end_matches(".Arn").to_owned(),
-    }
+    resource.trim_start_matches("${").replace(".Arn", "").replace('}', "")
 }
 
 fn list(value: &Value) -> Vec<&Value> {
@@ -124,5 +129,5 @@ fn every_function_may_do_exactly_what_it_does() {
         let takes: BTreeSet<String> = takes.map(|right| (*right).to_owned()).collect();
         assert_eq!(rights, takes, "{binary}: what template.yaml grants, and what the code takes");
     }
-    assert_eq!(functions, 10);
+    assert_eq!(functions, 11);
 }

@@ -32,7 +32,7 @@ async fn a_device_moves_to_a_new_connection_when_the_service_asks_for_it() {
                 event @ (Event::Disconnected { .. } | Event::Closed(_) | Event::Unreadable(_) | Event::Refused(_)) => {
                     panic!("{event:?}")
                 }
-                Event::Connected | Event::Synced(_) | Event::Pong(_) => {}
+                Event::Announcement(_) | Event::Connected | Event::Synced(_) | Event::Pong(_) => {}
             },
         }
     }

@@ -14,9 +14,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tidings_wire::announcement::{AnnouncementAnswer, AnnouncementsAnswer, WithdrawAnswer};
 use tidings_wire::send::CancelAnswer;
 use tidings_wire::{
-    DeviceAnswer, Preferences, Problem, RegisterAnswer, RegisterRequest, SendAnswer, SendRequest, Trail,
+    AnnounceAnswer, AnnounceRequest, DeviceAnswer, Preferences, Problem, RegisterAnswer, RegisterRequest, SendAnswer,
+    SendRequest, Trail, limits,
 };
 
 /// API Gateway ends a request after 30 seconds; waiting longer cannot bring an answer.
@@ -185,6 +187,50 @@ impl Backend {
     /// See [`ApiError`].
     pub async fn trail(&self, request_id: &str) -> Result<Trail, ApiError> {
         self.ask(Method::GET, &format!("/v1/messages/{}", encode(request_id)), None::<&()>, None).await
+    }
+
+    /// Says something to everyone of a tenant (`POST /v1/announcements`). With the same idempotency key it is said once, however
+    /// often it is asked.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn announce(
+        &self,
+        request: &AnnounceRequest,
+        idempotency_key: Option<&str>,
+    ) -> Result<AnnounceAnswer, ApiError> {
+        self.ask(Method::POST, "/v1/announcements", Some(request), idempotency_key).await
+    }
+
+    /// The announcements that are kept, newest first (`GET /v1/announcements`). `before` is the `next` of the page before.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn announcements(
+        &self,
+        tenant: Option<&str>,
+        before: Option<u64>,
+    ) -> Result<AnnouncementsAnswer, ApiError> {
+        let tenant = tenant.map(|tenant| format!("&tenantCode={}", encode(tenant))).unwrap_or_default();
+        let before = before.map(|before| format!("&before={before}")).unwrap_or_default();
+        let limit = limits::ANNOUNCEMENT_LIST.end();
+        self.ask(Method::GET, &format!("/v1/announcements?limit={limit}{before}{tenant}"), None::<&()>, None).await
+    }
+
+    /// One announcement (`GET /v1/announcements/{requestId}`).
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn announcement(&self, request_id: &str) -> Result<AnnouncementAnswer, ApiError> {
+        self.ask(Method::GET, &format!("/v1/announcements/{}", encode(request_id)), None::<&()>, None).await
+    }
+
+    /// Withdraws an announcement (`DELETE /v1/announcements/{requestId}`): nobody is told any more who was not told before.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn withdraw(&self, request_id: &str) -> Result<WithdrawAnswer, ApiError> {
+        self.ask(Method::DELETE, &format!("/v1/announcements/{}", encode(request_id)), None::<&()>, None).await
     }
 
     pub(crate) async fn ask<A: DeserializeOwned>(

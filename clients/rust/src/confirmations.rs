@@ -118,7 +118,7 @@ mod tests {
     fn only_confirmations_are_kept() {
         let mut confirmations = Confirmations::default();
         confirmations.keep(Action::Ping);
-        confirmations.keep(Action::Sync { after: Some(Position { epoch: 7, seq: 1 }) });
+        confirmations.keep(Action::Sync { after: Some(Position { epoch: 7, seq: 1 }), announced: None });
         confirmations.keep(ack(1));
         assert_eq!(unsaid(&confirmations), [ack(1)]);
     }

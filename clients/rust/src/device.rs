@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use tidings_wire::action::{AppState, Position, Receipt};
-use tidings_wire::frame::{ErrorFrame, Pong, Synced};
+use tidings_wire::frame::{AnnouncementFrame, ErrorFrame, Pong, Synced};
 use tidings_wire::{Action, MessageFrame};
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,6 +26,9 @@ pub struct Options {
     /// again, so an app that acknowledges by itself keeps the place of what it is done with. Forget it when the
     /// device changes hands. `None`: everything that the service keeps for this device.
     pub cursor: Option<Position>,
+    /// The number of the last announcement that was shown, from [`Event::Announcement`]: nothing up to there is shown
+    /// again. 0: everything that is kept. Forget it when the device changes hands.
+    pub announced: u64,
     /// Who acknowledges.
     pub ack: Ack,
     /// Where the connect token travels.
@@ -54,6 +57,7 @@ impl Options {
         Self {
             socket_url: socket_url.into(),
             cursor: None,
+            announced: 0,
             ack: Ack::Automatic,
             token_in: TokenIn::Subprotocol,
             ping_every: None,
@@ -113,6 +117,8 @@ pub enum Event {
     Synced(Synced),
     /// A message: in order, and each id once.
     Message(Box<Received>),
+    /// What the app says to everyone: in order, and each once. Nobody acknowledges it.
+    Announcement(Box<AnnouncementFrame>),
     /// The device has moved to a new socket and leaves the old one. Nothing was interrupted.
     RolledOver,
     /// The service answered a heartbeat.

@@ -136,13 +136,19 @@ impl Inbox {
         self.ask(Replay { attempt: 0, after: None, first, anew: false, short: None })
     }
 
+    /// Asks for a replay for another reason than the mailbox, unless one is on its way.
+    #[must_use]
+    pub fn ask_if_idle(&mut self) -> Vec<Step> {
+        if self.replay.is_some() { Vec::new() } else { vec![Step::Say(self.ask_anew())] }
+    }
+
     fn ask_anew(&mut self) -> Action {
         self.ask(Replay { attempt: 0, after: None, first: false, anew: false, short: None })
     }
 
     fn ask(&mut self, replay: Replay) -> Action {
         self.replay = Some(Replay { after: self.cursor, short: None, ..replay });
-        Action::Sync { after: self.cursor }
+        Action::Sync { after: self.cursor, announced: None }
     }
 
     fn ask_again(&mut self, replay: Replay) -> Step {
@@ -176,7 +182,7 @@ impl Inbox {
                 self.ask_if_behind()
             }
             // About the connection or about something that was said, not about the mailbox.
-            Frame::Error(_) | Frame::Reconnect(_) => Vec::new(),
+            Frame::Announcement(_) | Frame::Error(_) | Frame::Reconnect(_) => Vec::new(),
         }
     }
 

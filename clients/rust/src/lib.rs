@@ -38,6 +38,7 @@
 //!
 //! Inside, [`Inbox`] decides and does no I/O; `worker` carries out what it says.
 
+mod announcements;
 mod backend;
 mod backoff;
 mod confirmations;

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite;
 
+use crate::announcements::Announcements;
 use crate::backoff;
 use crate::confirmations::Confirmations;
 use crate::device::{Ack, Command, Event, Options, TokenIn};
@@ -76,6 +77,7 @@ pub(crate) struct Worker {
     identity: Identity,
     options: Options,
     inbox: Inbox,
+    announcements: Announcements,
     events: mpsc::UnboundedSender<Event>,
     commands: mpsc::UnboundedReceiver<Command>,
     clock_ahead: i64,
@@ -100,6 +102,7 @@ impl Worker {
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
         let inbox = Inbox::new(options.cursor);
+        let announcements = Announcements::new(options.announced);
         let confirmations = Confirmations::default();
         // An app that acknowledges by itself has decided about what it took.
         let taken = options.cursor.filter(|at| options.ack == Ack::Automatic && at.seq > 0);
@@ -107,6 +110,7 @@ impl Worker {
             identity,
             options,
             inbox,
+            announcements,
             events,
             commands,
             clock_ahead: 0,
@@ -238,7 +242,7 @@ impl Worker {
     /// Serves a connection, and its successors at every rollover, until one is lost.
     async fn serve(&mut self, socket: Socket) -> End {
         let sync = self.inbox.connected();
-        let mut line = match self.greet(socket, &sync).await {
+        let mut line = match self.greet(socket, sync).await {
             Ok(line) => line,
             Err(loss) => return End::Lost(loss),
         };
@@ -306,7 +310,7 @@ impl Worker {
     }
 
     /// The first words on a connection.
-    async fn greet(&mut self, socket: Socket, sync: &Action) -> Result<Line, Loss> {
+    async fn greet(&mut self, socket: Socket, sync: Action) -> Result<Line, Loss> {
         let now = Instant::now();
         let first_ping = self.options.first_ping.min(self.options.ping_every.unwrap_or(Duration::MAX));
         // Half an hour at most is spread, in proportion, so that devices that came together do not leave together.
@@ -330,10 +334,17 @@ impl Worker {
     }
 
     /// Asks for what was missed, and says what could not be said before.
-    async fn begin(&mut self, line: &mut Line, sync: &Action) -> Result<(), Loss> {
-        line.replay = Some(Instant::now() + self.options.answer_within);
-        say(&mut line.socket, sync).await?;
+    async fn begin(&mut self, line: &mut Line, sync: Action) -> Result<(), Loss> {
+        let sync = self.asks(line, sync);
+        say(&mut line.socket, &sync).await?;
         self.say_unsaid(line).await
+    }
+
+    /// What asks for a replay, with how far the device has come in the announcements.
+    fn asks(&mut self, line: &mut Line, action: Action) -> Action {
+        let Action::Sync { after, .. } = action else { return action };
+        line.replay = Some(Instant::now() + self.options.answer_within);
+        Action::Sync { after, announced: Some(self.announcements.asked()) }
     }
 
     async fn say_unsaid(&mut self, line: &mut Line) -> Result<(), Loss> {
@@ -348,7 +359,7 @@ impl Worker {
     async fn roll_over(&mut self, line: &mut Line, old: &mut Option<Old>, socket: Socket) -> Result<(), Loss> {
         self.confirmations.doubt(Instant::now(), self.taken);
         let sync = self.inbox.rolled_over();
-        match self.greet(socket, &sync).await {
+        match self.greet(socket, sync).await {
             Ok(greeted) => {
                 *old = Some(Old { line: std::mem::replace(line, greeted), leaves: None });
                 Ok(())
@@ -363,7 +374,7 @@ impl Worker {
         (line.pinged, line.pong, line.ping) = (None, None, Instant::now());
         self.confirmations.doubt(Instant::now(), self.taken);
         let sync = self.inbox.rolled_over();
-        self.begin(line, &sync).await
+        self.begin(line, sync).await
     }
 
     fn retry_rollover(&mut self, line: &mut Line, loss: &Loss) {

@@ -26,6 +26,9 @@ pub(crate) struct DeviceFile {
     pub(crate) registered: RegisterAnswer,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cursor: Option<Position>,
+    /// The number of the last announcement that was printed.
+    #[serde(default)]
+    pub(crate) announced: u64,
 }
 
 /// What a person is reached by where no device is.
@@ -83,7 +86,8 @@ impl DeviceFile {
         };
         let registered = api.backend.register(&request).await.map_err(target::told)?;
         // The cursor belongs to the mailbox: another device, or a deployment that began anew, has another one.
-        let cursor = kept.filter(|kept| kept.registered.id == registered.id).and_then(|kept| kept.cursor);
+        let kept = kept.filter(|kept| kept.registered.id == registered.id);
+        let (cursor, announced) = kept.map_or((None, 0), |kept| (kept.cursor, kept.announced));
         let file = Self {
             api_url: api.url.clone(),
             app_id: api.app_id.clone(),
@@ -91,6 +95,7 @@ impl DeviceFile {
             native_token,
             registered,
             cursor,
+            announced,
         };
         file.write()?;
         Ok(file)

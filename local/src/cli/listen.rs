@@ -1,7 +1,8 @@
 //! `tidings listen`: a device in the terminal.
 
-use tidings_client::{CloseReason, Device, Event, Events, Identity, Options, Received};
-use tidings_wire::Platform;
+use tidings_client::{CloseReason, Device, Event, Events, Identity, Options};
+use tidings_wire::frame::AnnouncementFrame;
+use tidings_wire::{Content, MessageFrame, Platform};
 
 use super::device_file::{DeviceFile, Reach};
 use super::failure::Failure;
@@ -42,7 +43,7 @@ Examples:
   tidings listen --alias alice --mobile +8613800138000 --email alice@example.com
   tidings listen --alias alice --json --count 1 | jq .alert
 
-Each message is acknowledged when it is printed. What was sent while nobody listened comes first. Ctrl-C ends.";
+Each message is acknowledged when it is printed; announcements come too, and nobody waits for an acknowledgement of theirs. What was sent while nobody listened comes first. Ctrl-C ends.";
 
 /// How an open device ended.
 enum End {
@@ -84,7 +85,8 @@ async fn register(args: &Args, api: &Api) -> Result<DeviceFile, Failure> {
 
 async fn listen(args: &Args, socket_url: &str, file: &mut DeviceFile, patience: u32) -> Result<End, Failure> {
     let identity = Identity::from_answer(&file.registered)?;
-    let options = Options { cursor: file.cursor, give_up_after: patience, ..Options::new(socket_url) };
+    let (cursor, announced) = (file.cursor, file.announced);
+    let options = Options { cursor, announced, give_up_after: patience, ..Options::new(socket_url) };
     let (device, mut events) = Device::open(identity, options);
     tokio::select! {
         end = print(args, &mut events, file) => {
@@ -103,7 +105,7 @@ async fn print(args: &Args, events: &mut Events, file: &mut DeviceFile) -> Resul
     let style = Style::of_stdout();
     let mut left = args.count.unwrap_or(u64::MAX);
     let mut connected = false;
-    let told = |text: String| {
+    let note = |text: String| {
         if !args.json {
             println!("{} {}", style.faint(&clock()), style.faint(&text));
         }
@@ -113,30 +115,39 @@ async fn print(args: &Args, events: &mut Events, file: &mut DeviceFile) -> Resul
         match event {
             Event::Connected => {
                 connected = true;
-                told(format!("connected as device {}", file.registered.id));
+                note(format!("connected as device {}", file.registered.id));
             }
             Event::Message(received) => {
                 left -= 1;
                 if args.json {
                     println!("{}", serde_json::to_string(&received.message)?);
                 } else {
-                    println!("{} {}", style.faint(&clock()), one_line(&received, style));
+                    println!("{} {}", style.faint(&clock()), one_line(&received.message, style));
                 }
                 if let Some(position) = received.message.position {
                     file.advance(position)?;
                 }
             }
+            Event::Announcement(announcement) => {
+                if args.json {
+                    println!("{}", serde_json::to_string(&announcement)?);
+                } else {
+                    println!("{} {}", style.faint(&clock()), announced(&announcement, style));
+                }
+                file.announced = announcement.number;
+                file.write()?;
+            }
             Event::Synced(synced) => {
                 if !synced.recovered {
-                    told("some messages are no longer kept and were missed".to_owned());
+                    note("some messages are no longer kept and were missed".to_owned());
                 }
                 file.advance(synced.position)?;
             }
             Event::Pong(_) | Event::RolledOver => {}
-            Event::Refused(error) => told(format!("refused: {} ({})", error.detail, error.code)),
-            Event::Unreadable(unreadable) => told(format!("ignored: {unreadable}")),
+            Event::Refused(error) => note(format!("refused: {} ({})", error.detail, error.code)),
+            Event::Unreadable(unreadable) => note(format!("ignored: {unreadable}")),
             Event::Disconnected { loss, retry_in } => {
-                told(format!("{}; again in {:.1} s", Failure::from(loss).reason(), retry_in.as_secs_f64()));
+                note(format!("{}; again in {:.1} s", Failure::from(loss).reason(), retry_in.as_secs_f64()));
             }
             Event::Closed(CloseReason::Asked) => return Ok(End::Done),
             Event::Closed(CloseReason::CannotConnect(error)) => {
@@ -149,19 +160,28 @@ async fn print(args: &Args, events: &mut Events, file: &mut DeviceFile) -> Resul
 }
 
 /// A message for a person: sender, text, data, place.
-fn one_line(received: &Received, style: Style) -> String {
-    let message = &received.message;
-    let content = &message.content;
+fn one_line(message: &MessageFrame, style: Style) -> String {
+    let sender = message.content.sender.as_deref().or(message.from_user_name.as_deref());
+    let place = message.position.map_or_else(String::new, |at| format!(" #{}", at.seq));
+    format!("{}  {}", told(sender, &message.content, style), style.faint(&format!("({}{place})", message.id)))
+}
+
+/// An announcement for a person, told apart from what is only for him.
+fn announced(announcement: &AnnouncementFrame, style: Style) -> String {
+    let sender = announcement.from_user_name.as_deref();
+    let told = told(sender, &announcement.content, style);
+    format!("to everyone  {told}  {}", style.faint(&format!("({})", announcement.id)))
+}
+
+fn told(sender: Option<&str>, content: &Content, style: Style) -> String {
     let mut parts = Vec::new();
-    if let Some(sender) = content.sender.as_deref().or(message.from_user_name.as_deref()) {
-        parts.push(style.bold(&format!("{sender}:")));
+    if let Some(sender) = sender {
+        parts.push(style.bold(&format!("{}:", printable(sender))));
     }
     // What is sent may hold control characters that would command this terminal.
     parts.extend(content.alert.as_deref().map(printable).map(|alert| style.bold(&alert)));
     parts.extend(content.event.as_deref().map(|event| format!("[{}]", printable(event))));
     parts.extend(content.extra.as_ref().map(|extra| extra.to_string()));
-    let place = message.position.map_or_else(String::new, |at| format!(" #{}", at.seq));
-    parts.push(style.faint(&format!("({}{place})", message.id)));
     parts.join("  ")
 }
 
@@ -173,7 +193,6 @@ fn printable(text: &str) -> String {
 mod tests {
     use super::*;
     use tidings_wire::action::Position;
-    use tidings_wire::{Content, MessageFrame};
 
     #[test]
     fn a_message_cannot_command_the_terminal() {
@@ -190,7 +209,6 @@ mod tests {
                 ..Content::default()
             },
         };
-        let received = Received { message, sealed: String::new() };
-        assert_eq!(one_line(&received, Style::plain()), "shop:  Hello [2J you  {\"order\":7}  (m-1 #3)");
+        assert_eq!(one_line(&message, Style::plain()), "shop:  Hello [2J you  {\"order\":7}  (m-1 #3)");
     }
 }

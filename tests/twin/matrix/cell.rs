@@ -257,6 +257,7 @@ impl Cell {
             device: self.device_id(),
             generation: 1,
             key_version: 1,
+            platform: Platform::Web,
             connected: now,
             lease: now.plus_seconds(600),
         };

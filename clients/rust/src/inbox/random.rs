@@ -129,7 +129,15 @@ impl World {
         let position = end.unwrap_or(Position { epoch: 0, seq: 0 });
         let count = posted_here.len() as u64;
         let posted = self.names.then_some(posted_here);
-        self.send(Frame::Synced(Synced { device_id: "d".to_owned(), position, recovered, more, count, posted }));
+        self.send(Frame::Synced(Synced {
+            device_id: "d".to_owned(),
+            position,
+            recovered,
+            more,
+            count,
+            posted,
+            announced: None,
+        }));
     }
 
     fn acknowledge(&mut self, position: Position) {
@@ -145,7 +153,7 @@ impl World {
     fn carry_out(&mut self, steps: Vec<Step>) {
         for step in steps {
             match step {
-                Step::Say(Action::Sync { after }) => self.hear_sync(after),
+                Step::Say(Action::Sync { after, .. }) => self.hear_sync(after),
                 Step::Say(Action::Ack(receipt)) | Step::AckAgain(receipt) => self.acknowledge(receipt.position),
                 Step::Say(other) => panic!("{other:?} was not to be said"),
                 Step::Deliver(received) => self.show(received.message.position.unwrap()),
@@ -185,7 +193,7 @@ impl World {
     /// A new connection: what was under way on the old one is lost.
     fn connect(&mut self) {
         self.in_flight.clear();
-        let Action::Sync { after } = self.inbox.connected() else { panic!("a replay was to be asked for") };
+        let Action::Sync { after, .. } = self.inbox.connected() else { panic!("a replay was to be asked for") };
         self.hear_sync(after);
     }
 
@@ -256,7 +264,9 @@ impl World {
             980..=987 => self.restart(),
             988..=997 => {
                 // The old socket is still read.
-                let Action::Sync { after } = self.inbox.rolled_over() else { panic!("a replay was to be asked for") };
+                let Action::Sync { after, .. } = self.inbox.rolled_over() else {
+                    panic!("a replay was to be asked for")
+                };
                 self.hear_sync(after);
             }
             998.. if self.random.once_in(4) => self.expire(),

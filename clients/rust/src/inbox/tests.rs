@@ -27,7 +27,7 @@ fn live(inbox: &mut Inbox, seq: u64) -> Vec<String> {
 }
 
 fn answer(position: Position, recovered: bool, count: u64, more: bool) -> Frame {
-    Frame::Synced(Synced { device_id: "d".to_owned(), position, recovered, more, count, posted: None })
+    Frame::Synced(Synced { device_id: "d".to_owned(), position, recovered, more, count, posted: None, announced: None })
 }
 
 fn synced(inbox: &mut Inbox, seq: u64, count: u64, more: bool) -> Vec<String> {
@@ -46,7 +46,7 @@ fn told(steps: Vec<Step>) -> Vec<String> {
         .into_iter()
         .map(|step| match step {
             Step::Deliver(received) => received.message.id,
-            Step::Say(Action::Sync { after }) => format!("?{}", after.map_or(0, |at| at.seq)),
+            Step::Say(Action::Sync { after, .. }) => format!("?{}", after.map_or(0, |at| at.seq)),
             Step::Say(Action::Ack(receipt)) => format!("!{}", receipt.position.seq),
             Step::AckAgain(receipt) => format!("~{}", receipt.position.seq),
             Step::Synced(synced) if !synced.recovered => format!("={} with a gap", synced.position.seq),
@@ -59,7 +59,7 @@ fn told(steps: Vec<Step>) -> Vec<String> {
 
 fn ready(seq: u64) -> Inbox {
     let mut inbox = Inbox::new(Some(at(seq)));
-    assert_eq!(inbox.connected(), Action::Sync { after: Some(at(seq)) });
+    assert_eq!(inbox.connected(), Action::Sync { after: Some(at(seq)), announced: None });
     assert_eq!(synced(&mut inbox, seq, 0, false), [format!("={seq}")]);
     inbox
 }
@@ -86,7 +86,7 @@ fn a_gap_is_asked_for_and_comes_before_what_showed_it() {
 #[test]
 fn what_comes_live_waits_for_the_replay() {
     let mut inbox = Inbox::new(None);
-    assert_eq!(inbox.connected(), Action::Sync { after: None });
+    assert_eq!(inbox.connected(), Action::Sync { after: None, announced: None });
     assert!(live(&mut inbox, 3).is_empty());
     assert!(live(&mut inbox, 1).is_empty());
     assert!(told(inbox.frame(message(None, "typing"), String::new())).is_empty());
@@ -239,7 +239,7 @@ fn a_cursor_of_another_mailbox_is_forgotten() {
     let other = |seq| Position { epoch: EPOCH - 1, seq };
     assert!(told(inbox.frame(message(Some(other(1)), "a"), String::new())).is_empty());
     let foreign = inbox.frame(answer(other(2), false, 2, false), String::new());
-    assert_eq!(foreign, [Step::Say(Action::Sync { after: Some(Position { epoch: 0, seq: 0 }) })]);
+    assert_eq!(foreign, [Step::Say(Action::Sync { after: Some(Position { epoch: 0, seq: 0 }), announced: None })]);
     assert_eq!(told(inbox.frame(message(Some(other(1)), "a"), String::new())), ["a"]);
     assert_eq!(told(inbox.frame(message(Some(other(2)), "b"), String::new())), ["b"]);
     assert_eq!(told(inbox.frame(answer(other(2), true, 2, false), String::new())), ["=2 with a gap"]);
@@ -290,7 +290,7 @@ fn a_pong_that_is_ahead_shows_a_gap() {
 fn a_rollover_asks_again_and_keeps_what_is_held() {
     let mut inbox = ready(3);
     assert_eq!(live(&mut inbox, 5), ["?3"]);
-    assert_eq!(inbox.rolled_over(), Action::Sync { after: Some(at(3)) });
+    assert_eq!(inbox.rolled_over(), Action::Sync { after: Some(at(3)), announced: None });
     assert_eq!(live(&mut inbox, 4), ["4", "5"]);
     assert_eq!(synced(&mut inbox, 5, 2, false), ["=5"]);
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::line::Line;
 use super::{Loss, Worker, draw};
+use crate::announcements::Verdict;
 use crate::backoff;
 use crate::device::{Ack, Event, Unreadable};
 use crate::inbox::Step;
@@ -55,7 +56,7 @@ impl Worker {
                 let at = Instant::now() + backoff::spread(after, draw());
                 line.rollover = Some(line.rollover.map_or(at, |planned| planned.min(at)));
             }
-            Frame::Error(_) | Frame::Message(_) | Frame::Synced(_) => {}
+            Frame::Announcement(_) | Frame::Error(_) | Frame::Message(_) | Frame::Synced(_) => {}
         }
         let (answered, deadline) = (matches!(frame, Frame::Synced(_)), line.replay);
         let head = if let Frame::Pong(pong) = &frame { Some(pong.position) } else { None };
@@ -96,12 +97,30 @@ impl Worker {
     }
 
     async fn take(&mut self, line: &mut Line, frame: Frame, sealed: String) -> Result<(), Loss> {
-        match &frame {
-            Frame::Pong(pong) => self.tell(Event::Pong(pong.clone())),
-            Frame::Error(error) => self.tell(Event::Refused(error.clone())),
-            Frame::Message(_) | Frame::Synced(_) | Frame::Reconnect(_) => {}
+        let asks = match &frame {
+            Frame::Pong(pong) => {
+                self.tell(Event::Pong(pong.clone()));
+                self.announcements.is_behind()
+            }
+            Frame::Error(error) => {
+                self.tell(Event::Refused(error.clone()));
+                false
+            }
+            Frame::Announcement(announcement) => match self.announcements.came(announcement) {
+                Verdict::Show => {
+                    self.tell(Event::Announcement(announcement.clone()));
+                    false
+                }
+                Verdict::Known => false,
+                Verdict::Ask => true,
+            },
+            Frame::Synced(synced) => synced.announced.is_some_and(|it| self.announcements.replayed(it)),
+            Frame::Message(_) | Frame::Reconnect(_) => false,
+        };
+        let mut steps = self.inbox.frame(frame, sealed);
+        if asks {
+            steps.extend(self.inbox.ask_if_idle());
         }
-        let steps = self.inbox.frame(frame, sealed);
         self.carry_out(line, steps).await
     }
 
@@ -135,9 +154,7 @@ impl Worker {
             match step {
                 Step::Say(action @ Action::Ack(_)) => result = self.ack_again(result, line, action).await,
                 Step::Say(action) => {
-                    if let Action::Sync { .. } = action {
-                        line.replay = Some(Instant::now() + self.options.answer_within);
-                    }
+                    let action = self.asks(line, action);
                     result = self.say_while(result, line, action).await;
                 }
                 Step::AckAgain(receipt) => {

@@ -214,7 +214,7 @@ impl Tidings {
 
     fn say(&self, state: &mut State, socket: u8, action: &Action) {
         let word = match action {
-            Action::Sync { after } => Word::Sync(*after),
+            Action::Sync { after, .. } => Word::Sync(*after),
             Action::Ack(Receipt { id: Some(id), position }) => Word::Ack(self.message(&id.parse().unwrap()), *position),
             Action::Ack(_) | Action::Read(_) | Action::Ping | Action::State { .. } => {
                 unreachable!("the inbox says only what it asks for and what it confirms by id")
@@ -238,6 +238,7 @@ impl Tidings {
                 more: *more,
                 count: posted.len() as u64,
                 posted: Some(posted.clone()),
+                announced: None,
             }),
             Wire::Pong(position) => {
                 Frame::Pong(Pong { device_id: device.to_string(), position: *position, server_time: 0, next_ping: 240 })

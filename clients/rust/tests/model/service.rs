@@ -130,6 +130,7 @@ impl Tidings {
             device: self.device(it).clone(),
             generation: 1,
             key_version: 1,
+            platform: self.devices[usize::from(it.device)].platform,
             connected,
             lease: Timestamp(i64::MAX),
         }

@@ -8,7 +8,7 @@ use tidings_crypto::{frame, random};
 use tidings_wire::action::Position;
 use tidings_wire::send::{Channel, FallbackStep};
 use tidings_wire::trail::{self, State};
-use tidings_wire::{Content, Platform, RegisterAnswer, RegisterRequest, SendRequest, Trail};
+use tidings_wire::{AnnounceRequest, Content, Platform, RegisterAnswer, RegisterRequest, SendRequest, Trail};
 
 use super::Stage;
 use super::outbox::Sent;
@@ -19,6 +19,7 @@ use crate::cli::{aws, target};
 
 const ALIAS: &str = "alice";
 const HELLO: &str = "Hello from Tidings 👋";
+const NEWS: &str = "We are open on Sunday, too";
 const PARCEL: &str = "Your parcel is here";
 const PARCEL_SMS: &str = "Parcel here. Reply to no one.";
 /// Seconds between the SMS and the email.
@@ -94,12 +95,14 @@ impl Story {
         let missed = self.fall_back(stage, &backend).await?;
 
         self.chapter("The device comes back");
-        // The device serves for as long as somebody listens.
-        let (device, _watched, received) =
+        let (device, mut watched, received) =
             self.come_back(stage, &backend, identity.clone(), &registered.id, cursor, &missed).await?;
 
         self.chapter("And looks into its inbox");
         self.look_back(&DeviceApi::new(&stage.api_url, identity.clone())?, &identity, &device, &received, &id).await?;
+
+        self.chapter("Something is said to everyone");
+        self.announce(&backend, &mut watched).await?;
         device.close().await;
         Ok(Told { steps: self.steps, took: self.began.elapsed() })
     }
@@ -376,6 +379,37 @@ impl Story {
         })
         .await?;
         Ok((device, watched, received))
+    }
+
+    async fn announce(&mut self, backend: &Backend, watched: &mut Watched) -> Result<(), Failure> {
+        let content = Content { alert: Some(NEWS.to_owned()), ..Content::default() };
+        let request = AnnounceRequest { content, ..AnnounceRequest::default() };
+        let id = self
+            .step("the backend announces: 202, stored once", async |_| {
+                let answer = backend.announce(&request, None).await.map_err(target::told)?;
+                let detail = format!("request {}, kept {} h", answer.request_id, answer.ttl / 3600);
+                Ok((answer.request_id, detail))
+            })
+            .await?;
+        self.step("the device, being connected, is pushed", async |seen| {
+            let came = watched
+                .next(seen, |event| match event {
+                    Event::Announcement(announcement) if announcement.id == id => Some(announcement.clone()),
+                    _ => None,
+                })
+                .await?;
+            if came.content.alert.as_deref() != Some(NEWS) {
+                return Err(Failure::new("the frame is not what was announced"));
+            }
+            until(async || {
+                let posts = backend.announcement(&id).await.map_err(target::told)?.posts;
+                seen.note(format!("{posts} posts"));
+                Ok((posts == 1).then_some(()))
+            })
+            .await?;
+            Ok(((), "1 post".to_owned()))
+        })
+        .await
     }
 
     async fn look_back(

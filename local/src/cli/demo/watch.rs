@@ -73,6 +73,7 @@ fn told(event: &Event) -> String {
         Event::Connected => "the device connected".to_owned(),
         Event::Synced(synced) => format!("the replay ended at place {}", synced.position.seq),
         Event::Message(received) => format!("the message {}", received.message.id),
+        Event::Announcement(announcement) => format!("the announcement {}", announcement.id),
         Event::Pong(_) => "a pong".to_owned(),
         Event::RolledOver => "the device moved to a new socket".to_owned(),
         Event::Refused(error) => format!("the service refused: {} ({})", error.detail, error.code),

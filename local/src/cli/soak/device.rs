@@ -171,7 +171,11 @@ impl App<'_> {
             Event::Closed(CloseReason::CannotConnect(error)) => {
                 self.world.log().devices[self.device].ended = Some(error.to_string());
             }
-            Event::Connected | Event::Pong(_) | Event::Unreadable(_) | Event::Closed(CloseReason::Asked) => {}
+            Event::Announcement(_)
+            | Event::Connected
+            | Event::Pong(_)
+            | Event::Unreadable(_)
+            | Event::Closed(CloseReason::Asked) => {}
         }
     }
 
