@@ -246,3 +246,38 @@ async fn the_inbox_costs_two_reads_and_never_more_than_five() {
     }
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_announcement_is_stored_once_however_many_hear_of_it() {
+    const SHARDS: i64 = tidings_domain::announcement::SHARDS as i64;
+    let world = World::start().await;
+    world.send(&["warm-up"], "x").await;
+    let mut sockets = Vec::new();
+    for k in 0..3 {
+        let announced = world.announce("Hello", |_| {}).await;
+        for socket in &mut sockets {
+            let came: &mut crate::world::Socket = socket;
+            assert_eq!(came.announcement().await.number, announced.number);
+        }
+        let cost = newest(&world, "POST /v1/announcements", k + 1).await;
+        println!("{k} connections: {}", cost.cost);
+        // The head of the log; of each shard the announcement and its connections. What is written is one transaction, and
+        // how often it was posted for each page that was.
+        let posts = i64::try_from(k).unwrap();
+        let [reads, writes, sends, posted] = counts(&cost);
+        assert_eq!((reads, sends, posted), (1_000 + 2_000 * SHARDS, 1_000, 1_000 * posts), "{}", cost.cost);
+        let pages: std::collections::BTreeSet<_> =
+            world.connections(&["alice"]).await.iter().map(tidings_domain::announcement::shard).collect();
+        assert_eq!(writes, 1_000 + 1_000 * i64::try_from(pages.len()).unwrap(), "{}", cost.cost);
+        sockets.push(world.online("alice", &format!("device{k}")).await);
+    }
+    // A device that asks: who it is, its mailbox, and the log.
+    let alice = &mut sockets[0];
+    let number = alice.announcements(0).await.1.number;
+    let sync = newest(&world, "sync", 1).await;
+    assert_eq!(counts(&sync), [3_000, 0, 0, 3_000], "{}", sync.cost);
+    alice.announcements(number).await;
+    let sync = newest(&world, "sync", 2).await;
+    assert_eq!(counts(&sync), [3_000, 0, 0, 0], "{}", sync.cost);
+    world.end().await;
+}

@@ -48,7 +48,7 @@ async fn the_page_has_one_origin_and_knows_the_app_that_was_introduced() {
         assert_eq!(file.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
     }
     // Everything else is the two APIs', in their own words.
-    assert_eq!(get("/_tidings/queues").await.json().as_array().unwrap().len(), 8);
+    assert_eq!(get("/_tidings/queues").await.json().as_array().unwrap().len(), 10);
     assert_eq!(get("/nothing").await.json()["code"], "no_route");
     let body = json!({"audiences": ["alice"]});
     assert_eq!(world.page(Method::POST, "/v1/messages", &[], &body).await.json()["code"], "no_app_key");
@@ -219,7 +219,7 @@ async fn to_look_changes_nothing_and_costs_nobody_anything() {
     let dead_letters = world.told("/_tidings/queues").await;
     let of = |queue: &Value| Some((queue["name"].as_str()?.to_owned(), queue["deadLetterQueue"].as_str()?.to_owned()));
     let led: Vec<_> = dead_letters.as_array().unwrap().iter().filter_map(of).collect();
-    assert_eq!(led.len(), 4, "every queue has dead letters, and no dead letters have");
+    assert_eq!(led.len(), 5, "every queue has dead letters, and no dead letters have");
     assert!(led.contains(&(queue.clone(), queue.replace("Queue", "DeadLetters"))), "{led:?}");
     let schedules = world.told("/_tidings/schedules").await;
     assert_eq!((&schedules[0]["function"], &schedules[0]["enabled"]), (&json!("TimerFunction"), &json!(true)));

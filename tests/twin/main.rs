@@ -6,6 +6,7 @@
 //! - [`scheduled`], [`withdrawn`], [`redelivery`], [`cursors`], [`lanes`], [`rollover`]: one option of a message, or
 //!   one part of the protocol each
 //! - [`inbox`]: what a device reads over HTTP, and from which pages
+//! - [`announcements`]: what is said to everyone, and who hears of it
 //! - [`chains`]: what happens to a message that says nothing of it
 //! - [`preferences`]: what a person wants to be told of, and that nothing else is sent
 //! - [`races`]: what overtakes what; [`repeats`]: what comes twice, or is left half done
@@ -21,6 +22,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in its helpers")]
 
+mod announcements;
 mod budget;
 mod chains;
 mod console;

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tidings_client::{Backend, Identity};
 use tidings_crypto::app_key::AppKey;
 use tidings_domain::{
-    AppId, Message as Accepted, MessageId, Timer, Timestamp, UserKey,
+    AppId, ConnectionId, Message as Accepted, MessageId, Timer, Timestamp, UserKey,
     delivery::{self, Job, Plan},
     fallback::Chains,
     message,
@@ -34,9 +34,9 @@ use tidings_local::{
 };
 use tidings_store::{App, Appended, Directory, Messages, Users};
 use tidings_wire::{
-    Frame, MessageFrame, Platform, RegisterRequest, SendRequest, Trail,
+    AnnounceAnswer, AnnounceRequest, Frame, MessageFrame, Platform, RegisterRequest, SendRequest, Trail,
     action::Position,
-    frame::{Pong, Synced},
+    frame::{Announced, AnnouncementFrame, Pong, Synced},
     send::Content,
     trail::{Event, RecipientTrail, State},
 };
@@ -386,6 +386,24 @@ impl World {
         ids
     }
 
+    /// The connections of users, as the service knows them.
+    pub(crate) async fn connections(&self, aliases: &[&str]) -> Vec<ConnectionId> {
+        let mut found = Vec::new();
+        for alias in aliases {
+            let view = self.users().view(&Self::user(alias), Timestamp::now()).await.unwrap();
+            found.extend(view.connections.into_iter().map(|connection| connection.id));
+        }
+        found
+    }
+
+    /// Announces a text to everyone; its answer.
+    pub(crate) async fn announce(&self, alert: &str, change: impl FnOnce(&mut AnnounceRequest)) -> AnnounceAnswer {
+        let content = Content { alert: Some(alert.to_owned()), ..Content::default() };
+        let mut request = AnnounceRequest { content, ..AnnounceRequest::default() };
+        change(&mut request);
+        self.backend().announce(&request, None).await.unwrap()
+    }
+
     /// Sends a body as it is, under an idempotency key.
     pub(crate) async fn post(&self, body: &Value, key: &str) -> Answer {
         let authorization = format!("Bearer {}", self.key.expose());
@@ -519,6 +537,27 @@ impl Socket {
                 Frame::Synced(synced) => return (ids, synced),
                 other => panic!("{other:?}"),
             }
+        }
+    }
+
+    /// The announcements after a number, and how far the replay came.
+    pub(crate) async fn announcements(&mut self, after: u64) -> (Vec<AnnouncementFrame>, Announced) {
+        self.say(json!({"action": "sync", "announced": after})).await;
+        let mut found = Vec::new();
+        loop {
+            match self.frame().await {
+                Frame::Announcement(announcement) => found.push(*announcement),
+                Frame::Synced(synced) => return (found, synced.announced.expect("asked for")),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The next frame, which is an announcement.
+    pub(crate) async fn announcement(&mut self) -> AnnouncementFrame {
+        match self.frame().await {
+            Frame::Announcement(announcement) => *announcement,
+            other => panic!("{other:?}"),
         }
     }
 

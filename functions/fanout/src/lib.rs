@@ -33,7 +33,7 @@ const POSTS_AT_ONCE: usize = 16;
 pub struct Deps {
     users: Users,
     directory: Directory,
-    queue: FanoutQueue,
+    fanout: FanoutQueue,
     gateway: Gateway,
     sealer: Sealer,
 }
@@ -48,7 +48,7 @@ pub async fn run() -> Result<(), Error> {
     let deps = Deps {
         users: sdk.users()?,
         directory: sdk.directory()?,
-        queue: sdk.fanout_queue()?,
+        fanout: sdk.fanout_queue()?,
         gateway: sdk.gateway()?,
         sealer: Sealer::new(config::root_keys()?),
     };
@@ -86,7 +86,7 @@ async fn push(deps: &Deps, Record { payload, trace, .. }: Record<Fanout>) -> Res
     tracing::info!(announcement = %announcement.id, targets = targets.len(), accepted, again = again.len(), "page pushed");
     let trace = trace.as_deref();
     let send =
-        async |part, delay| deps.queue.send(&[Fanout { tenant: tenant.clone(), number, part }], delay, trace).await;
+        async |part, delay| deps.fanout.send(&[Fanout { tenant: tenant.clone(), number, part }], delay, trace).await;
     if let Some(next) = next {
         send(next, 0).await?;
     }

@@ -83,7 +83,7 @@ pub(crate) async fn list(
     Ok(Json(AnnouncementsAnswer { announcements: kept, next: found.last().filter(|_| more).map(|it| it.number) }))
 }
 
-pub(crate) async fn show(
+pub(crate) async fn one(
     State(deps): State<Arc<Deps>>,
     PathId(id): PathId,
     headers: HeaderMap,

@@ -75,7 +75,7 @@ pub fn router(deps: Deps) -> Router {
         .route("/v1/messages", post(send))
         .route("/v1/messages/{message}", get(trail::show).delete(cancel::cancel))
         .route("/v1/announcements", post(announcements::announce).get(announcements::list))
-        .route("/v1/announcements/{announcement}", get(announcements::show).delete(announcements::withdraw))
+        .route("/v1/announcements/{announcement}", get(announcements::one).delete(announcements::withdraw))
         .with_state(Arc::new(deps))
 }
 

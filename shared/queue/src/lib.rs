@@ -193,6 +193,8 @@ impl TimerQueue {
     }
 }
 
+/// Sends a batch. One of which some messages were refused is sent once more as a whole: what is on a queue twice is dropped there,
+/// or does no harm.
 async fn send_batch(
     client: &Client,
     url: &str,
@@ -201,15 +203,19 @@ async fn send_batch(
 ) -> Result<(), QueueError> {
     let count = entries.len();
     let request = client.send_message_batch().queue_url(url).set_entries(Some(entries));
-    let answer = request.send().await.map_err(|error| request_error(operation, error))?;
-    let sent: &[SendMessageBatchResultEntry] = answer.successful();
-    match answer.failed() {
-        [] if sent.len() == count => Ok(()),
-        failed => Err(QueueError::Partial {
-            operation,
-            refused: count - sent.len(),
-            code: failed.first().map_or("missing from the answer", |entry| entry.code()).to_owned(),
-        }),
+    let mut again = true;
+    loop {
+        let answer = request.clone().send().await.map_err(|error| request_error(operation, error))?;
+        let sent: &[SendMessageBatchResultEntry] = answer.successful();
+        let refused = count - sent.len();
+        let code = match answer.failed() {
+            [] if refused == 0 => return Ok(()),
+            failed => failed.first().map_or("missing from the answer", |entry| entry.code()).to_owned(),
+        };
+        if !std::mem::take(&mut again) {
+            return Err(QueueError::Partial { operation, refused, code });
+        }
+        tracing::warn!(operation, refused, code, "part of a batch was refused; sending it once more");
     }
 }
 

@@ -69,18 +69,9 @@ impl Lanes {
     }
 }
 
-/// Puts jobs on a queue, ten a request. A batch of which some were refused is sent once more as a whole: what is on the queue
-/// already is dropped there.
+/// Puts jobs on a queue, ten a request.
 async fn enqueue(queue: &DeliverQueue, jobs: &[Job], trace: Option<&str>) -> Result<(), QueueError> {
     stream::iter(jobs.chunks(BATCH).map(Ok))
-        .try_for_each_concurrent(BATCHES_AT_ONCE, |batch| async move {
-            match queue.send(batch, trace).await {
-                Err(QueueError::Partial { refused, code, .. }) => {
-                    tracing::warn!(refused, code, "part of a batch was refused; sending it once more");
-                    queue.send(batch, trace).await
-                }
-                sent => sent,
-            }
-        })
+        .try_for_each_concurrent(BATCHES_AT_ONCE, |batch| queue.send(batch, trace))
         .await
 }

@@ -27,7 +27,7 @@ use tidings_local::{
     aws::outbox::Channel,
     faults::{Fault, Rule, RuleId},
 };
-use tidings_store::{Appended, Connected, Due, Messages, Stored, Users};
+use tidings_store::{Appended, Connected, Directory, Due, Messages, Stored, Users};
 use tidings_wire::{Platform, RegisterAnswer, SendRequest, device::DeviceKeys, send::Content};
 
 use super::rows::Row;
@@ -45,6 +45,7 @@ pub(super) struct Lane {
     pub(super) world: Arc<World>,
     pub(super) users: Users,
     pub(super) messages: Messages,
+    pub(super) directory: Directory,
     pub(super) due: Due,
     dynamodb: aws_sdk_dynamodb::Client,
     sqs: aws_sdk_sqs::Client,
@@ -60,6 +61,7 @@ impl Lane {
         Self {
             users: world.users(),
             messages: Messages::new(world.dynamodb(), world.table("TIDINGS_MESSAGES_TABLE")),
+            directory: Directory::new(world.dynamodb(), world.table("TIDINGS_DIRECTORY_TABLE")),
             due: Due::new(world.dynamodb(), due),
             dynamodb: world.dynamodb(),
             sqs: world.sqs(),
@@ -119,6 +121,11 @@ impl Cell {
         MessageId::of_key(&self.app(), key)
     }
 
+    /// The announcement that is made with the idempotency key `k`.
+    pub(super) fn announcement_id(&self) -> MessageId {
+        self.message_id("announcement k")
+    }
+
     fn mobile(&self) -> String {
         format!("+86138{:08}", self.number)
     }
@@ -142,6 +149,7 @@ impl Cell {
                 .replace("{bob}", &self.other().encode())
                 .replace("{device}", self.device_id().as_str())
                 .replace("{message}", self.message_id("k").as_str())
+                .replace("{announcement}", self.announcement_id().as_str())
                 .replace("{connection}", &connection)
         };
         let rule = |fault, contains: &[&str]| {
@@ -481,7 +489,7 @@ impl Cell {
     pub(super) fn check(&self) {
         let counts = self.lane.world.twin.services().sqs.counts();
         let dead: Vec<_> = counts.iter().filter(|queue| queue.name.contains("DeadLetters")).collect();
-        assert_eq!(dead.len(), 4, "{counts:?}");
+        assert_eq!(dead.len(), 5, "{counts:?}");
         assert!(dead.iter().all(|queue| queue.counts.visible == 0), "given up: {dead:?}");
         assert!(self.hits() > 0, "the fault has met no request: the row is dead");
     }

@@ -10,7 +10,7 @@ pub(super) struct Row {
     /// As [`super::sites::found`] names it.
     pub(super) way: &'static str,
     /// Texts of the request that no other request of the function's scenario has. `{app}`, `{alice}`, `{bob}` (user
-    /// keys), `{device}`, `{message}` and `{connection}` stand for the cell's own.
+    /// keys), `{device}`, `{message}`, `{announcement}` and `{connection}` stand for the cell's own.
     pub(super) contains: &'static [&'static str],
     /// How many requests of the same looks the scenario makes before this one.
     pub(super) skip: u32,
@@ -72,8 +72,6 @@ impl Row {
         match (self.service(), fault) {
             (_, Fault::KillBefore | Fault::KillAfter) => 1,
             (_, Fault::GoneThoughDelivered | Fault::AcceptedThoughDead) => 1,
-            // The second of them is not sent a third time.
-            (_, Fault::Partial) if self.way.contains("#2 > SendMessageBatch") => 1,
             (_, Fault::Partial) => 2,
             (Service::Sns | Service::Ses, _) => 1,
             (Service::Connections, _) => 2,
@@ -88,11 +86,6 @@ const fn row(way: &'static str, contains: &'static [&'static str], scenarios: &'
 
 const fn never(way: &'static str, why: &'static str) -> Row {
     Row { way, contains: &[], skip: 0, before: None, scenarios: &[], never: why }
-}
-
-/// A batch that is sent once more, because part of it was refused.
-const fn again(way: &'static str, scenarios: &'static [Scenario]) -> Row {
-    row(way, &["{app}"], scenarios).skip(1).before(Fault::Partial, "SendMessageBatch", &["{app}"])
 }
 
 const FALLBACK: &[&str] = &["FallbackQueue", "{message}"];
@@ -148,6 +141,12 @@ pub(super) const ROWS: &[Row] = &[
     row("deliver: settle > users.prune > DeleteItem", &["{alice}", "x#"], &[Gone]),
     row("disconnect: handle > users.disconnect > UpdateItem", &["c#{connection}"], &[Disconnect]),
     row("disconnect: handle > users.disconnect > self.prune > DeleteItem", &["x#{connection}"], &[Disconnect]),
+    row("fanout: post > gateway.post > PostToConnection", &[], &[Push]),
+    row("fanout: post > users.prune > DeleteItem", &["{alice}", "x#"], &[PushToNobody]),
+    row("fanout: push > directory.announcement > self.item > GetItem", &["announcements#{app}|"], &[Push]),
+    row("fanout: push > directory.count_posts > UpdateItem", &["announcements#{app}|"], &[Push]),
+    row("fanout: push > fanout.send > send_batch > SendMessageBatch", &["{app}"], &[PushAgain]),
+    row("fanout: push > users.connected > Query", &["{app}|#"], &[Push]),
     row(
         "fallback: record_outcome > users.end_step > self.update_entry > UpdateItem",
         &["{alice}", "outcome ="],
@@ -218,16 +217,40 @@ pub(super) const ROWS: &[Row] = &[
         &[UnregisterMany],
     ),
     row("register: unregister > users.unregister > self.transact > TransactWriteItems", &["d#{device}"], &[Unregister]),
-    row("send: begin > lanes.deliver > enqueue > queue.send > SendMessageBatch", &["{app}"], &[Online, Many]),
-    again("send: begin > lanes.deliver > enqueue > queue.send#2 > SendMessageBatch", &[Online, Many]),
+    row("send: announce > apps.authenticate > self.get > directory.app > GetItem", &["app#{app}"], &[Announce]),
+    row("send: announce > directory.announce > TransactWriteItems", &["announcements#{app}|"], &[Announce]),
+    row(
+        "send: announce > directory.announce > self.announcement_receipt > self.item > GetItem",
+        &["{announcement}"],
+        &[AnnounceAgain],
+    ),
+    row(
+        "send: announce > directory.announce > self.head > self.item > GetItem",
+        &["announcements#{app}|", "head"],
+        &[Announce],
+    ),
+    row("send: announce > fanout.send > send_batch > SendMessageBatch", &["{app}"], &[Announce]),
+    row(
+        "send: begin > lanes.deliver > enqueue > queue.send > send_batch > SendMessageBatch",
+        &["{app}"],
+        &[Online, Many],
+    ),
     row("send: begin > timers.schedule > due.keep > PutItem", &["{message}#send"], &[SendFarLater]),
     row("send: begin > timers.schedule > later.send > SendMessage", &["LaterQueue", "{message}"], &[SendLater]),
     row("send: cancel > apps.authenticate > self.get > directory.app > GetItem", &["app#{app}"], &[Cancel]),
-    row("send: cancel > lanes.withdraw > enqueue > queue.send > SendMessageBatch", &["{app}"], &[Cancel]),
-    again("send: cancel > lanes.withdraw > enqueue > queue.send#2 > SendMessageBatch", &[Cancel]),
+    row("send: cancel > lanes.withdraw > enqueue > queue.send > send_batch > SendMessageBatch", &["{app}"], &[Cancel]),
     row("send: cancel > messages.cancel > self.get > GetItem", &["{message}"], &[CancelAgain]).skip(1),
     row("send: cancel > messages.cancel > self.mark > UpdateItem", &["{message}"], &[Cancel]),
     row("send: cancel > messages.get > GetItem", &["{message}"], &[Cancel]),
+    row("send: find > directory.announcement_receipt > self.item > GetItem", &["{announcement}"], &[Retract]),
+    row("send: list > apps.authenticate > self.get > directory.app > GetItem", &["app#{app}"], &[Announcements]),
+    row(
+        "send: list > directory.announcements_before > self.announcements > Query",
+        &["announcements#{app}|"],
+        &[Announcements],
+    ),
+    row("send: one > apps.authenticate > self.get > directory.app > GetItem", &["app#{app}"], &[Announced]),
+    row("send: one > directory.announcement > self.item > GetItem", &["announcements#{app}|"], &[Announced]),
     row("send: recipients > users.device > self.last_known > GetItem", &["d#{device}"], &[SendToDevice]),
     row("send: send > apps.authenticate > self.get > directory.app > GetItem", &["app#{app}"], &[Online]),
     row("send: send > messages.get > GetItem", &["{message}"], &[RepeatAfterItsTime]),
@@ -237,6 +260,14 @@ pub(super) const ROWS: &[Row] = &[
     row("send: show > messages.get > GetItem", &["{message}"], &[Trail]),
     row("send: show > users.entries_of > Query", &["{message}", "by_message"], &[Trail]),
     row("send: show > users.entries_of > self.get_all > BatchGetItem", &["{alice}"], &[Trail]),
+    row("send: withdraw > apps.authenticate > self.get > directory.app > GetItem", &["app#{app}"], &[Retract]),
+    row("send: withdraw > directory.withdraw > UpdateItem", &["announcements#{app}|"], &[Retract]),
+    row(
+        "sync: announce > directory.announcements_after > self.announcements > Query",
+        &["announcements#{app}|"],
+        &[SyncAnnounced],
+    ),
+    row("sync: announce > gateway.post > PostToConnection", &[], &[SyncAnnounced]),
     row("sync: confirm > users.confirm > self.update_entry > UpdateItem", &["{alice}", "_by.#device"], &[Ack, Read]),
     row("sync: confirm > users.view > Query", &["{alice}"], &[AckOfNothing]),
     row("sync: confirm_up_to > users.after > Query", &["{alice}", "BETWEEN"], &[AckUpTo]),
@@ -249,11 +280,9 @@ pub(super) const ROWS: &[Row] = &[
     row("sync: replay > users.after > Query", &["{alice}", "BETWEEN"], &[Sync]),
     row("sync: replay > users.move_cursor > UpdateItem", &["{alice}", "cursor_seq"], &[Sync]),
     row("sync: replay > users.view > Query", &["{alice}"], &[Sync]),
-    row("timer: begin > lanes.deliver > enqueue > queue.send > SendMessageBatch", &["{app}"], &[SendNow]),
-    again("timer: begin > lanes.deliver > enqueue > queue.send#2 > SendMessageBatch", &[SendNow]),
+    row("timer: begin > lanes.deliver > enqueue > queue.send > send_batch > SendMessageBatch", &["{app}"], &[SendNow]),
     row("timer: begin > messages.begin > self.mark > UpdateItem", &["{message}"], &[SendNow]),
-    row("timer: fire > lanes.again > enqueue > queue.send > SendMessageBatch", &["{app}"], &[Redelivery]),
-    again("timer: fire > lanes.again > enqueue > queue.send#2 > SendMessageBatch", &[Redelivery]),
+    row("timer: fire > lanes.again > enqueue > queue.send > send_batch > SendMessageBatch", &["{app}"], &[Redelivery]),
     row("timer: fire > steps.schedule > fallback.send > SendMessage", FALLBACK, &[DueStep]),
     never("timer: fire > steps.schedule > timers.schedule > due.keep > PutItem", "a step that is fired is due"),
     never("timer: fire > steps.schedule > timers.schedule > later.send > SendMessage", "a step that is fired is due"),

@@ -1,5 +1,6 @@
 //! What makes a function send a request, and what must be true when everything is over, whatever went wrong in between.
 
+mod announcements;
 mod devices;
 mod fallbacks;
 mod messages;
@@ -102,6 +103,25 @@ pub(super) enum Scenario {
     /// A trail is read.
     Trail,
 
+    /// Something is announced.
+    Announce,
+    /// It is announced once more under its key.
+    AnnounceAgain,
+    /// What was announced is listed.
+    Announcements,
+    /// One announcement is read.
+    Announced,
+    /// One is withdrawn.
+    Retract,
+    /// A device asks for announcements.
+    SyncAnnounced,
+    /// An announcement is pushed to a device that is there.
+    Push,
+    /// So is one to a device that cannot be posted to just then.
+    PushAgain,
+    /// So is one to a device that has gone.
+    PushToNobody,
+
     /// The only connection turns out to be gone.
     Gone,
     /// It has turned out to be gone, and its worker died before it said so.
@@ -179,6 +199,15 @@ impl Scenario {
             Self::Redelivery => messages::redelivery(cell).await,
             Self::FarRedelivery => messages::far_redelivery(cell).await,
             Self::Trail => messages::trail(cell).await,
+            Self::Announce => announcements::announce(cell, false).await,
+            Self::AnnounceAgain => announcements::announce(cell, true).await,
+            Self::Announcements => announcements::list(cell).await,
+            Self::Announced => announcements::one(cell).await,
+            Self::Retract => announcements::withdraw(cell).await,
+            Self::SyncAnnounced => announcements::sync(cell).await,
+            Self::Push => announcements::push(cell, false).await,
+            Self::PushAgain => announcements::push(cell, true).await,
+            Self::PushToNobody => announcements::push_to_nobody(cell).await,
             Self::Gone => fallbacks::gone(cell).await,
             Self::GoneMeanwhile => fallbacks::gone_meanwhile(cell).await,
             Self::Chain => fallbacks::chain(cell).await,

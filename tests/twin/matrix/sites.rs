@@ -19,6 +19,7 @@ const RECEIVERS: &[(&str, &str)] = &[
     ("due", "Due"),
     ("queue", "DeliverQueue"),
     ("fallback", "StepQueue"),
+    ("fanout", "FanoutQueue"),
     ("later", "TimerQueue"),
     ("gateway", "Gateway"),
     ("lanes", "Lanes"),
