@@ -7,7 +7,7 @@ use tidings_wire::{Content, MessageFrame, Platform};
 use super::device_file::{DeviceFile, Reach};
 use super::failure::Failure;
 use super::register;
-use super::style::{Style, clock};
+use super::style::{Style, clock, printable};
 use super::target::{Api, ApiArgs, SocketArgs};
 
 /// Who listens.
@@ -178,15 +178,10 @@ fn told(sender: Option<&str>, content: &Content, style: Style) -> String {
     if let Some(sender) = sender {
         parts.push(style.bold(&format!("{}:", printable(sender))));
     }
-    // What is sent may hold control characters that would command this terminal.
     parts.extend(content.alert.as_deref().map(printable).map(|alert| style.bold(&alert)));
     parts.extend(content.event.as_deref().map(|event| format!("[{}]", printable(event))));
     parts.extend(content.extra.as_ref().map(|extra| extra.to_string()));
     parts.join("  ")
-}
-
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

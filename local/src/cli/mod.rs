@@ -8,9 +8,10 @@
 //! | `soak` | every promise, held against what real clients see while things go wrong |
 //! | `app` | apps and their keys |
 //! | `register`, `listen` | a device in the terminal |
-//! | `send`, `cancel`, `trail` | a backend in the terminal |
+//! | `send`, `cancel`, `trail`, `announce`, `preferences` | a backend in the terminal |
 //! | `target`, `session` | which deployment is meant: flags, environment, or the twin that runs in this folder |
 
+mod announce;
 mod app;
 mod aws;
 mod cancel;
@@ -85,6 +86,9 @@ enum Command {
     Send(Box<send::Args>),
     /// Cancel a message: nothing of it begins any more
     Cancel(cancel::Args),
+    /// Say something to everyone, list what was said, or withdraw it
+    #[command(subcommand)]
+    Announce(announce::Command),
     /// Tell what became of a message
     Trail(trail::Args),
     /// Show or set what a user wants to be told of
@@ -104,6 +108,7 @@ pub async fn run() -> ExitCode {
         Command::Listen(args) => listen::run(args).await,
         Command::Send(args) => send::run(*args).await,
         Command::Cancel(args) => cancel::run(args).await,
+        Command::Announce(command) => announce::run(command).await,
         Command::Trail(args) => trail::run(args).await,
         Command::Preferences(args) => preferences::run(args).await,
     };

@@ -94,7 +94,7 @@ Examples:
 
 Standard output is the request id alone: tidings trail $(tidings send --to alice --alert Hi) --follow";
 
-fn json(text: &str) -> Result<Value, String> {
+pub(super) fn json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
 }
 

@@ -63,3 +63,8 @@ impl FormatTime for Clock {
         writer.write_str(&clock())
     }
 }
+
+/// A text in one line: what is sent may hold control characters that would command this terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
