@@ -70,6 +70,11 @@ class Api:
         assert answer.status == 202, answer
         return answer.value["requestId"]
 
+    def announce(self, headers=None, **fields) -> dict:
+        answer = self.call("POST", "/v1/announcements", {"alert": "Hello", **fields}, headers=headers)
+        assert answer.status == 202, answer
+        return answer.value
+
     def trail(self, message: str) -> dict:
         answer = self.call("GET", f"/v1/messages/{message}")
         assert answer.status == 200, answer

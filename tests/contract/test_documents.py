@@ -61,7 +61,7 @@ class Documents(unittest.TestCase):
         self.assertGreater(checked, 15)
 
     def test_the_examples_show_every_field_of_a_request(self):
-        for operation in ("POST /v1/devices", "POST /v1/messages"):
+        for operation in ("POST /v1/devices", "POST /v1/messages", "POST /v1/announcements"):
             media = OPENAPI.operations()[operation]["requestBody"]["content"]["application/json"]
             shown = set()
             for example in media["examples"].values():
@@ -103,15 +103,15 @@ class Documents(unittest.TestCase):
         self.assertEqual(sum(len(kind) for kind in kinds), len(ASYNCAPI.messages))
 
     def test_one_thing_is_described_alike_in_both(self):
-        """What a message carries has the same limits where it is sent and where it is received."""
-        sent, received = (document.at(f"/components/schemas/{name}/properties") for document, name in (
-            (OPENAPI, "SendRequest"), (ASYNCAPI, "Message"),
-        ))
-        both = set(sent) & set(received)
-        self.assertGreaterEqual(both, {"alert", "extra", "badge", "source", "sender"})
-        for field in both:
-            with self.subTest(field):
-                self.assertEqual(limits(OPENAPI, sent[field]), limits(ASYNCAPI, received[field]))
+        """What a message or an announcement carries has the same limits where it is sent and where it is received."""
+        for pair in (("SendRequest", "Message"), ("AnnounceRequest", "Announcement")):
+            places = [f"/components/schemas/{name}/properties" for name in pair]
+            sent, received = OPENAPI.at(places[0]), ASYNCAPI.at(places[1])
+            both = set(sent) & set(received)
+            self.assertGreaterEqual(both, {"alert", "extra", "badge", "source", "sender"})
+            for field in both:
+                with self.subTest(pair, field=field):
+                    self.assertEqual(limits(OPENAPI, sent[field]), limits(ASYNCAPI, received[field]))
 
 
 # Described for whoever makes a token or opens a frame; held against real ones by the tests of the socket.

@@ -19,10 +19,11 @@ from twin import Twin, eventually
 # 43 characters behind the app's id; the key of no app.
 SECRET = "A" * 43
 
-UNKNOWN_MESSAGE = "3087bacc-b601-808f-950b-edbf79e06a73"
+# A message and an announcement that nobody has sent.
+UNKNOWN = "3087bacc-b601-808f-950b-edbf79e06a73"
 
-FUNCTIONS = {"devices": "RegisterFunction", "messages": "SendFunction", "inbox": "InboxFunction",
-             "preferences": "RegisterFunction", "unsubscribe": "RegisterFunction"}
+FUNCTIONS = {"devices": "RegisterFunction", "messages": "SendFunction", "announcements": "SendFunction",
+             "inbox": "InboxFunction", "preferences": "RegisterFunction", "unsubscribe": "RegisterFunction"}
 
 
 def starved() -> str:
@@ -107,6 +108,8 @@ def good_body(operation: str, alias: str = "alice"):
     bodies = {
         "POST /v1/devices": {"appId": APP, "alias": alias, "platform": "WEB", "nativeToken": f"token of {alias}"},
         "POST /v1/messages": {"audiences": [alias], "alert": "Hello"},
+        # Of a tenant in which no test has a device online.
+        "POST /v1/announcements": {"tenantCode": "quiet", "alert": "Hello"},
         "PUT /v1/users/{alias}/preferences": {"channels": {"sms": False}},
         "PUT /v1/preferences": {"channels": {"sms": False}},
     }
@@ -123,7 +126,7 @@ def ask(world: World, operation: str, body=None, *, api: Api | None = None, **mo
     method, template = operation.split(" ", 1)
     if "bearer" not in more:
         more |= who_asks(world, operation)
-    path = template.replace("{deviceId}", "nobody").replace("{messageId}", UNKNOWN_MESSAGE)
+    path = template.replace("{deviceId}", "nobody").replace("{messageId}", UNKNOWN).replace("{announcementId}", UNKNOWN)
     path = path.replace("{alias}", "alice").replace("{link}", "nothing")
     return (api or world.api).call(method, path, body if body is not None else good_body(operation), **more)
 
@@ -236,7 +239,7 @@ for operation, described in OPENAPI.operations().items():
     if not OPENAPI.is_for_anybody(operation):
         kinds |= OF_A_DEVICE if OPENAPI.is_of_a_device(operation) else OF_A_BACKEND
     kinds |= (WITH_A_BODY if "requestBody" in described else {}) | (OF_ONE if "Id}" in operation or "{link}" in operation else {})
-    kinds |= WITH_AN_APP if operation in ("POST /v1/devices", "POST /v1/messages") else {}
+    kinds |= WITH_AN_APP if operation in ("POST /v1/devices", "POST /v1/messages", "POST /v1/announcements") else {}
     for kind, row in kinds.items():
         ROWS[f"{operation} {kind}"] = functools.partial(row, operation=operation)
 
@@ -351,6 +354,87 @@ def cancelled_too_late(world: World) -> Answer:
     message = world.api.send("alice", ttl=1)
     eventually("it expires", lambda: world.api.trail(message)["recipients"][0]["state"] == "expired")
     return world.api.call("DELETE", f"/v1/messages/{message}")
+
+
+# What an announcement may say to its devices.
+CONTENT = {
+    "pushMsgType": "CMD",
+    "msgType": "event",
+    "alert": "Hello",
+    "extra": {"a": [1, None]},
+    "event": "shop.closes",
+    "sound": "ping",
+    "badge": 3,
+    "sender": "Shop",
+    "sendDevice": "till",
+    "source": {"platform": "pc", "product": "shop"},
+    "category": "news",
+    "tag": "vip",
+}
+
+
+@brings("POST /v1/announcements 202")
+def an_announcement_with_everything(world: World) -> Answer:
+    body = {"appId": APP, "tenantCode": "quiet", "platform": "WEB", **CONTENT, "ttl": 60}
+    answer = world.api.call("POST", "/v1/announcements", body)
+    assert answer.value["ttl"] == 60
+    return answer
+
+
+@brings("POST /v1/announcements 422 idempotency_key_reused")
+def another_announcement_under_the_same_key(world: World) -> Answer:
+    key = {"Idempotency-Key": "announced twice"}
+    # A message under that key is another thing.
+    world.api.send("alice", headers=key)
+    world.api.announce(tenantCode="quiet", headers=key)
+    return world.api.call("POST", "/v1/announcements", {"tenantCode": "quiet", "alert": "Bye"}, headers=key)
+
+
+@brings("GET /v1/announcements 200")
+def a_page_of_announcements(world: World) -> Answer:
+    tenant = secrets.token_hex(8)
+    path = f"/v1/announcements?tenantCode={tenant}"
+    assert world.api.call("GET", path).value == {"announcements": []}
+    said = [world.api.announce(tenantCode=tenant) for _ in range(3)]
+    numbers = [it["number"] for it in said]
+    assert numbers == sorted(set(numbers)), "they grow"
+    page = world.api.call("GET", f"{path}&limit=2")
+    rest = world.api.call("GET", f"{path}&limit=50&before={page.value['next']}")
+    listed = page.value["announcements"] + rest.value["announcements"]
+    assert [it["requestId"] for it in listed] == [it["requestId"] for it in said][::-1]
+    assert page.value["next"] == numbers[1] and "next" not in rest.value
+    return page
+
+
+@brings("GET /v1/announcements 400 invalid_fields")
+def announcements_with_a_wrong_query(world: World) -> Answer:
+    limit = OPENAPI.at("/components/parameters/announcementLimit")["schema"]
+    for value in (limit["minimum"], limit["maximum"]):
+        assert world.api.call("GET", f"/v1/announcements?limit={value}").status == 200
+    for query in (f"limit={limit['minimum'] - 1}", f"limit={limit['maximum'] + 1}", "limit=1.5", "before=0",
+                  "before=-1", "before=7-1", "tenantCode=", f"tenantCode={'x' * 65}", "before=7&before=7"):
+        assert world.api.call("GET", f"/v1/announcements?{query}").status == 400, query
+    return world.api.call("GET", "/v1/announcements?tenant=north")
+
+
+@brings("GET /v1/announcements/{announcementId} 200")
+def an_announcement(world: World) -> Answer:
+    announced = an_announcement_with_everything(world).value
+    path = f"/v1/announcements/{announced['requestId']}"
+    answer = world.api.call("GET", path)
+    assert {name: answer.value[name] for name in CONTENT} == CONTENT and answer.value["platform"] == "WEB"
+    assert answer.value["number"] == announced["number"] and "withdrawnAt" not in answer.value
+    return answer
+
+
+@brings("DELETE /v1/announcements/{announcementId} 200")
+def withdrawn(world: World) -> Answer:
+    announced = world.api.announce(tenantCode="quiet")
+    path = f"/v1/announcements/{announced['requestId']}"
+    first, second = (world.api.call("DELETE", path) for _ in range(2))
+    assert first.value == second.value, "twice is as once"
+    assert world.api.call("GET", path).value["withdrawnAt"] == first.value["withdrawnAt"]
+    return first
 
 
 @brings("GET /v1/inbox 200")
@@ -487,7 +571,7 @@ def with_another_method(world: World) -> Answer:
 
 TEXTS = {"appId": 64, "tenantCode": 64, "alert": 24576, "event": 64, "sound": 128, "sender": 128, "sendDevice": 128,
          "category": 64, "tag": 64, "collapseKey": 64, "smsMessage": 1600}
-MESSAGE, DEVICE = "POST /v1/messages", "POST /v1/devices"
+MESSAGE, DEVICE, ANNOUNCEMENT = "POST /v1/messages", "POST /v1/devices", "POST /v1/announcements"
 CHOICE = "PUT /v1/users/{alias}/preferences"
 WRONG = [
     *((MESSAGE, name, value, name) for name, most in TEXTS.items() for value in ("", " \t", 7, "x" * (most + 1))),
@@ -525,6 +609,24 @@ WRONG = [
         ("appId", 64), ("alias", 128), ("nativeToken", 4096), ("tenantCode", 64), ("tag", 64), ("locale", 64),
         ("timeZone", 64), ("clientVersion", 64),
     ) for value in ("", "\n", False, "x" * (most + 1))),
+    *((ANNOUNCEMENT, name, value, name) for name, most in TEXTS.items() if name not in ("collapseKey", "smsMessage")
+      for value in ("", " \t", 7, "x" * (most + 1))),
+    (ANNOUNCEMENT, "platform", "TOASTER", "platform"),
+    (ANNOUNCEMENT, "pushMsgType", "msg", "pushMsgType"),
+    (ANNOUNCEMENT, "msgType", "smell", "msgType"),
+    (ANNOUNCEMENT, "badge", 100_000, "badge"),
+    (ANNOUNCEMENT, "badge", 1.5, "badge"),
+    (ANNOUNCEMENT, "ttl", 59, "ttl"),
+    (ANNOUNCEMENT, "ttl", 2_419_201, "ttl"),
+    (ANNOUNCEMENT, "ttl", "60", "ttl"),
+    (ANNOUNCEMENT, "source", {"shop": "x"}, "source.shop"),
+    # What a message has and an announcement has not.
+    (ANNOUNCEMENT, "audiences", ["alice"], "audiences"),
+    (ANNOUNCEMENT, "needConfirm", False, "needConfirm"),
+    (ANNOUNCEMENT, "fallback", [{"channel": "sms"}], "fallback"),
+    (ANNOUNCEMENT, "collapseKey", "k", "collapseKey"),
+    (ANNOUNCEMENT, "sendAt", "2099-01-01T00:00:00Z", "sendAt"),
+    (ANNOUNCEMENT, "persist", True, "persist"),
     (DEVICE, "platform", "ALL", "platform"),
     (DEVICE, "mobile", "13800138000", "mobile"),
     (DEVICE, "mobile", "+0123456789", "mobile"),
@@ -551,8 +653,8 @@ WRONG = [
     (CHOICE, "quietHours", {"from": "22:00", "to": "07:00", "except": [""]}, "quietHours.except[0]"),
 ]
 # Left out of a good body.
-MISSING = [(MESSAGE, "audiences"), (MESSAGE, "alert"), (DEVICE, "appId"), (DEVICE, "alias"), (DEVICE, "platform"),
-           (DEVICE, "nativeToken")]
+MISSING = [(MESSAGE, "audiences"), (MESSAGE, "alert"), (ANNOUNCEMENT, "alert"), (DEVICE, "appId"), (DEVICE, "alias"),
+           (DEVICE, "platform"), (DEVICE, "nativeToken")]
 
 
 class Http(unittest.TestCase):
@@ -565,20 +667,22 @@ class Http(unittest.TestCase):
         self.assertEqual(OPENAPI.answers() - set(ROWS), set(), "documented, and never seen")
         self.assertEqual(set(ROWS) - OPENAPI.answers(), set(), "seen, and not documented")
 
-    def test_a_repeated_send_says_so(self):
-        key, body = {"Idempotency-Key": "a" * 255}, {"audiences": ["alice"], "alert": "Hello"}
-        first, second = (self.world.api.call("POST", "/v1/messages", body, headers=key) for _ in range(2))
-        self.assertEqual(first.value, second.value)
-        told = [answer.headers.get("idempotency-replay") for answer in (first, second)]
-        self.assertEqual(told, [None, "true"])
+    def test_a_repeat_says_so(self):
+        key = {"Idempotency-Key": "a" * 255}
+        for operation in (MESSAGE, ANNOUNCEMENT):
+            with self.subTest(operation):
+                first, second = (ask(self.world, operation, headers=key) for _ in range(2))
+                self.assertEqual((first.status, first.value), (second.status, second.value))
+                told = [answer.headers.get("idempotency-replay") for answer in (first, second)]
+                self.assertEqual(told, [None, "true"])
 
     def test_a_bad_idempotency_key_is_refused_by_the_document_too(self):
         schema = OPENAPI.at("/components/parameters/idempotencyKey")["schema"]
         for key, accepted in (("k", True), ("k" * 255, True), ("k" * 256, False), ("kö", False)):
             with self.subTest(key):
                 header = {"Idempotency-Key": key.encode()}
-                answer = self.world.api.call("POST", "/v1/messages", good_body(MESSAGE), headers=header)
-                self.assertEqual(answer.status == 202, accepted)
+                for operation in (MESSAGE, ANNOUNCEMENT):
+                    self.assertEqual(ask(self.world, operation, headers=header).status == 202, accepted)
                 self.assertEqual(OPENAPI.errors(schema, key) == [], accepted)
 
     def test_what_the_service_refuses_the_document_refuses_too(self):
@@ -599,7 +703,9 @@ class Http(unittest.TestCase):
 
     def test_every_field_of_every_answer_is_seen(self):
         for row in ("POST /v1/devices 201", "GET /v1/devices/{deviceId} 200", "POST /v1/messages 202",
-                    "DELETE /v1/messages/{messageId} 200", "GET /v1/inbox 200", "GET /v1/inbox/unread 200",
+                    "DELETE /v1/messages/{messageId} 200", "POST /v1/announcements 202", "GET /v1/announcements 200",
+                    "GET /v1/announcements/{announcementId} 200", "DELETE /v1/announcements/{announcementId} 200",
+                    "GET /v1/inbox 200", "GET /v1/inbox/unread 200",
                     "GET /v1/users/{alias}/preferences 200", "PUT /v1/preferences 200"):
             ROWS[row](self.world)
         api = self.world.api

@@ -167,6 +167,55 @@ def a_replay(world: World):
         assert place(synced) == place(message) and synced["posted"] == [] and synced["recovered"]
 
 
+@brings("announcement")
+def an_announcement_with_everything(world: World):
+    tenant = secrets.token_hex(8)
+    with world.online(tenantCode=tenant) as socket:
+        content = {
+            "pushMsgType": "CMD",
+            "msgType": "event",
+            "alert": "Hello",
+            "extra": {"a": [1, None]},
+            "event": "shop.closes",
+            "sound": "ping",
+            "badge": 3,
+            "sender": "Shop",
+            "sendDevice": "till",
+            "source": {"platform": "pc", "product": "shop"},
+            "category": "news",
+            "tag": "vip",
+        }
+        first = world.api.announce(tenantCode=tenant, **content)
+        # To whoever is connected, and to whoever asks: the same, each behind the one before it.
+        pushed = socket.expect("announcement")
+        assert {name: pushed[name] for name in content} == content and pushed["fromUserName"] == "Shop"
+        assert (pushed["id"], pushed["number"], pushed["after"]) == (first["requestId"], first["number"], 0)
+        second = world.api.announce(tenantCode=tenant)
+        behind = socket.expect("announcement")
+        assert (behind["number"], behind["after"]) == (second["number"], first["number"])
+        socket.say(action="sync", announced=0)
+        assert [socket.expect("announcement") for _ in range(2)] == [pushed, behind]
+        number = second["number"]
+        assert socket.expect("synced")["announced"] == {"after": number, "number": number}
+        # Who does not ask is told nothing.
+        socket.say(action="sync")
+        assert "announced" not in socket.expect("synced")
+        world.api.call("DELETE", f"/v1/announcements/{second['requestId']}")
+        socket.say(action="sync", announced=first["number"])
+        assert socket.expect("synced")["announced"] == {"after": first["number"], "number": number}
+
+
+def more_announcements_than_one_replay_looks_at(world: World):
+    tenant = secrets.token_hex(8)
+    # For others: what is not for the device counts for the page all the same.
+    numbers = [world.api.announce(tenantCode=tenant, platform="IOS")["number"] for _ in range(51)]
+    with world.online(tenantCode=tenant) as socket:
+        socket.say(action="sync", announced=0)
+        assert socket.expect("synced")["announced"] == {"after": 0, "number": numbers[49], "more": True}
+        socket.say(action="sync", announced=numbers[49])
+        assert socket.expect("synced")["announced"] == {"after": numbers[49], "number": numbers[50]}
+
+
 @brings("reconnect")
 def in_the_last_part_of_its_life(world: World):
     with world.online() as socket:
@@ -248,6 +297,10 @@ def invalid_fields(world: World):
         '{"action": "sync", "epoch": 1, "seq": -1}',
         '{"action": "sync", "epoch": "1", "seq": 1}',
         '{"action": "sync", "cursor": 1}',
+        '{"action": "sync", "announced": -1}',
+        '{"action": "sync", "announced": "1"}',
+        '{"action": "sync", "announced": 1.5}',
+        '{"action": "sync", "epoch": 1, "announced": 1}',
         '{"action": "ack"}',
         '{"action": "ack", "id": "x"}',
         '{"action": "ack", "id": null, "epoch": 1, "seq": 1}',
@@ -297,8 +350,10 @@ class OverTheSocket(unittest.TestCase):
 
     def test_every_action_and_every_field_is_seen(self):
         world = World(self.twin)
-        for name in ("message", "synced", "pong", "reconnect", "unknownConnection", "gatewayError", "error future_seq"):
+        for name in ("message", "announcement", "synced", "pong", "reconnect", "unknownConnection", "gatewayError",
+                     "error future_seq"):
             ROWS[name](world)
+        more_announcements_than_one_replay_looks_at(world)
         self.assertEqual(ASYNCAPI.said() - world.api.seen, set())
         named = set().union(*(ASYNCAPI.named_fields(ASYNCAPI.schema(name)) for name in ASYNCAPI.messages))
         self.assertEqual(named - world.api.fields, set())

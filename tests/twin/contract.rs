@@ -17,17 +17,18 @@ use tidings_crypto::{
     keys::{KeyId, KeyUse},
     token::{self, Claims, TokenKey},
 };
-use tidings_domain::{MessageId, fallback::Chains, mailbox::Misplaced, message, presence};
+use tidings_domain::{MessageId, announcement, fallback::Chains, mailbox::Misplaced, message, presence};
 use tidings_local::{
     gateway::websocket::{BinaryFrames, SocketLimits},
     template::{Secrets, Settings, Template},
 };
 use tidings_runtime::{http::ApiError, socket::Refusal};
 use tidings_wire::{
-    Action, Choice, Content, DeviceAnswer, FieldProblem, Frame, InboxAnswer, InboxMessage, InboxRequest, MessageFrame,
-    Platform, Preferences, Problem, RegisterAnswer, RegisterRequest, SendAnswer, SendRequest, Timestamp, Trail,
-    UnreadAnswer,
+    Action, AnnounceAnswer, AnnounceRequest, Choice, Content, DeviceAnswer, FieldProblem, Frame, InboxAnswer,
+    InboxMessage, InboxRequest, MessageFrame, Platform, Preferences, Problem, RegisterAnswer, RegisterRequest,
+    SendAnswer, SendRequest, Timestamp, Trail, UnreadAnswer,
     action::{AppState, Position, Receipt},
+    announcement::{AnnouncementAnswer, AnnouncementsAnswer, AnnouncementsRequest, WithdrawAnswer},
     device::DeviceKeys,
     frame::{Announced, AnnouncementFrame, ErrorFrame, Pong, Reconnect, Synced},
     json::JsonError,
@@ -207,6 +208,11 @@ fn content() -> Content {
     }
 }
 
+/// Of what nobody confirms.
+fn announced_content() -> Content {
+    Content { need_confirm: None, ..content() }
+}
+
 fn fallback_step() -> FallbackStep {
     FallbackStep { channel: Channel::Sms, after: Some(60) }
 }
@@ -227,6 +233,29 @@ fn send_request() -> SendRequest {
         send_at: Some(Timestamp(1_795_334_400_000)),
         persist: Some(true),
         fallback: Some(vec![fallback_step()]),
+    }
+}
+
+fn announce_request() -> AnnounceRequest {
+    AnnounceRequest {
+        app_id: some("demo"),
+        tenant_code: some("north"),
+        platform: Some(Platform::All),
+        content: announced_content(),
+        ttl: Some(3_600),
+    }
+}
+
+fn announcement_answer() -> AnnouncementAnswer {
+    AnnouncementAnswer {
+        request_id: "0193a2b4-6c7d-7e8f-9a0b-1c2d3e4f5062".to_owned(),
+        number: NUMBER,
+        platform: Platform::All,
+        accepted_at: Timestamp(0),
+        expires_at: Timestamp(0),
+        withdrawn_at: Some(Timestamp(0)),
+        posts: 1,
+        content: announced_content(),
     }
 }
 
@@ -286,6 +315,10 @@ const PLACE: Position = Position { epoch: 7, seq: 3 };
 
 const NUMBER: u64 = 1_795_334_400_000;
 
+fn announced() -> Announced {
+    Announced { after: NUMBER - 1, number: NUMBER, more: true }
+}
+
 fn recipient_trail() -> RecipientTrail {
     RecipientTrail {
         alias: "alice".to_owned(),
@@ -328,6 +361,8 @@ fn field_problem() -> FieldProblem {
 fn http_rows() -> Vec<Row> {
     let sent = serde_json::to_value(send_request()).unwrap();
     let registered = serde_json::to_value(register_request()).unwrap();
+    let announced = serde_json::to_value(announce_request()).unwrap();
+    let announcements = AnnouncementsAnswer { announcements: vec![announcement_answer()], next: Some(NUMBER) };
     let id = || "0193a2b4-6c7d-7e8f-9a0b-1c2d3e4f5061".to_owned();
     let trail = Trail {
         request_id: id(),
@@ -371,6 +406,7 @@ fn http_rows() -> Vec<Row> {
         // The service reads requests by hand, to name every field that is wrong.
         read_by("SendRequest", sent, |object| SendRequest::parse(object).is_ok()),
         read_by("RegisterRequest", registered, |object| RegisterRequest::parse(object).is_ok()),
+        read_by("AnnounceRequest", announced, |object| AnnounceRequest::parse(object).is_ok()),
         row("Source", &source()),
         row("FallbackStep", &fallback_step()),
         row("RegisterAnswer", &RegisterAnswer { id: "device".to_owned(), keys: device_keys() }),
@@ -381,6 +417,10 @@ fn http_rows() -> Vec<Row> {
         row("SendAnswer", &answer),
         row("Downgrade", &downgrade()),
         row("CancelAnswer", &CancelAnswer { request_id: id(), cancelled_at: Timestamp(0) }),
+        row("AnnounceAnswer", &AnnounceAnswer { request_id: id(), number: NUMBER, ttl: 3_600 }),
+        row("AnnouncementAnswer", &announcement_answer()),
+        row("AnnouncementsAnswer", &announcements),
+        row("WithdrawAnswer", &WithdrawAnswer { request_id: id(), withdrawn_at: Timestamp(0) }),
         row("Trail", &trail),
         row("RecipientTrail", &recipient_trail()),
         row("DeviceTrail", &device_trail()),
@@ -436,7 +476,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         more: false,
         count: 1,
         posted: Some(vec![3]),
-        announced: Some(Announced { after: NUMBER - 1, number: NUMBER, more: true }),
+        announced: Some(announced()),
     };
     let announcement = AnnouncementFrame {
         id: "0193a2b4-6c7d-7e8f-9a0b-1c2d3e4f5062".to_owned(),
@@ -446,7 +486,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         to_user_name: "alice".to_owned(),
         from_user_name: some("Shop"),
         create_time: 1_795_334_400,
-        content: Content { need_confirm: None, ..content() },
+        content: announced_content(),
     };
     let unknown = Reconnect { device_id: String::new(), code: "unknown_connection".to_owned(), after: 1 };
     let all = [
@@ -477,6 +517,7 @@ fn socket_rows() -> Vec<Row> {
     let mut rows: Vec<Row> = actions().iter().map(|(schema, action)| row(schema, action)).collect();
     rows.extend(frames().iter().map(|(schema, frame)| row(schema, frame)));
     rows.push(row("Source", &source()));
+    rows.push(row("Announced", &announced()));
     rows.push(row("ConnectTokenClaims", &claims));
     let signed = |header: &Map<String, Value>| {
         let header = URL_SAFE_NO_PAD.encode(Value::Object(header.clone()).to_string());
@@ -542,6 +583,7 @@ fn what_refuses_unknown_fields_says_so() {
     assert_eq!(
         closed(&openapi()),
         [
+            "AnnounceRequest",
             "CategoryPreferences",
             "FallbackStep",
             "Preferences",
@@ -593,6 +635,12 @@ fn every_word_is_in_the_document_and_in_the_code() {
         ("SendRequest.pushMsgType", all::<PushMsgType>()),
         ("SendRequest.msgType", all::<MsgType>()),
         ("SendRequest.priority", all::<Priority>()),
+        ("AnnounceRequest.platform", all::<Platform>()),
+        ("AnnounceRequest.pushMsgType", all::<PushMsgType>()),
+        ("AnnounceRequest.msgType", all::<MsgType>()),
+        ("AnnouncementAnswer.platform", all::<Platform>()),
+        ("AnnouncementAnswer.pushMsgType", all::<PushMsgType>()),
+        ("AnnouncementAnswer.msgType", all::<MsgType>()),
         ("Priority", all::<Priority>()),
         ("FallbackStep.channel", channels.clone()),
         ("Transition.channel", channels),
@@ -605,6 +653,8 @@ fn every_word_is_in_the_document_and_in_the_code() {
         ("StateChange.state", all::<AppState>()),
         ("Message.pushMsgType", all::<PushMsgType>()),
         ("Message.msgType", all::<MsgType>()),
+        ("Announcement.pushMsgType", all::<PushMsgType>()),
+        ("Announcement.msgType", all::<MsgType>()),
         ("Error.code", every_refusal().iter().map(Refusal::code).collect()),
     ]);
     for (document, expected) in [(openapi(), http), (asyncapi(), socket)] {
@@ -795,12 +845,25 @@ fn every_limit_over_http_is_in_the_document_and_in_the_code() {
         "SendRequest.category",
         "SendRequest.tag",
         "SendRequest.collapseKey",
+        "AnnounceRequest.appId",
+        "AnnounceRequest.tenantCode",
+        "AnnounceRequest.event",
+        "AnnounceRequest.category",
+        "AnnounceRequest.tag",
         "Preferences.timeZone",
         "Preferences.language",
         "QuietHours.except[]",
     ];
-    let names: &[&str] =
-        &["SendRequest.sound", "SendRequest.sender", "SendRequest.sendDevice", "Source.platform", "Source.product"];
+    let names: &[&str] = &[
+        "SendRequest.sound",
+        "SendRequest.sender",
+        "SendRequest.sendDevice",
+        "AnnounceRequest.sound",
+        "AnnounceRequest.sender",
+        "AnnounceRequest.sendDevice",
+        "Source.platform",
+        "Source.product",
+    ];
     let defaults = message::accept(
         SendRequest::parse(json!({"audiences": ["a"], "alert": "x"}).as_object().unwrap().clone()).unwrap(),
         "demo".parse().unwrap(),
@@ -811,17 +874,32 @@ fn every_limit_over_http_is_in_the_document_and_in_the_code() {
     .unwrap();
     let is_of_aliases = matches!(defaults.audience, message::Audience::Aliases(_));
     assert!(is_of_aliases && defaults.duration.is_none(), "names of users, and no redelivery");
+    let announced = announcement::accept(
+        AnnounceRequest::parse(json!({"alert": "x"}).as_object().unwrap().clone()).unwrap(),
+        "demo".parse().unwrap(),
+        MessageId::new(Timestamp(0), [0; 10]),
+        Timestamp(0),
+    )
+    .unwrap();
+    let announced_for = limits::ANNOUNCEMENT_TTL_SECONDS;
     let table: &[(&str, Value, &[&str])] = &[
         ("maxLength", limits::IDENTIFIER_CHARS.into(), identifiers),
         ("maxLength", limits::NAME_CHARS.into(), names),
         ("maxLength", limits::ALIAS_CHARS.into(), &["RegisterRequest.alias", "SendRequest.audiences[]"]),
         ("maxLength", limits::NATIVE_TOKEN_CHARS.into(), &["RegisterRequest.nativeToken"]),
         ("maxLength", limits::EMAIL_CHARS.into(), &["RegisterRequest.email"]),
-        ("maxLength", limits::FRAME_PLAINTEXT_BYTES.into(), &["SendRequest.alert"]),
+        ("maxLength", limits::FRAME_PLAINTEXT_BYTES.into(), &["SendRequest.alert", "AnnounceRequest.alert"]),
         ("maxLength", limits::SMS_CHARS.into(), &["SendRequest.smsMessage"]),
         ("maxItems", limits::RECIPIENTS.into(), &["SendRequest.audiences"]),
         ("maxItems", limits::FALLBACK_STEPS.into(), &["SendRequest.fallback"]),
-        ("maximum", (*limits::BADGE.end()).into(), &["SendRequest.badge"]),
+        (
+            "maximum",
+            (*limits::BADGE.end()).into(),
+            &["SendRequest.badge", "AnnounceRequest.badge", "AnnouncementAnswer.badge"],
+        ),
+        ("minimum", (*announced_for.start()).into(), &["AnnounceRequest.ttl", "AnnounceAnswer.ttl"]),
+        ("maximum", (*announced_for.end()).into(), &["AnnounceRequest.ttl", "AnnounceAnswer.ttl"]),
+        ("maxItems", (*limits::ANNOUNCEMENT_LIST.end()).into(), &["AnnouncementsAnswer.announcements"]),
         ("maximum", (*limits::TTL_SECONDS.end()).into(), &["SendRequest.ttl", "SendAnswer.ttl"]),
         ("maximum", (*limits::FALLBACK_AFTER_SECONDS.end()).into(), &["FallbackStep.after"]),
         ("maximum", (*limits::DURATION_SECONDS.end()).into(), &["SendAnswer.duration"]),
@@ -837,17 +915,30 @@ fn every_limit_over_http_is_in_the_document_and_in_the_code() {
         ("default", false.into(), &["SendRequest.needConfirm"]),
         ("default", defaults.persist.into(), &["SendRequest.persist"]),
         ("default", defaults.ttl.into(), &["SendRequest.ttl"]),
+        ("default", announced.platform.as_str().into(), &["AnnounceRequest.platform"]),
+        ("default", announced.content.push_msg_type.unwrap().as_str().into(), &["AnnounceRequest.pushMsgType"]),
+        ("default", announced.ttl.into(), &["AnnounceRequest.ttl"]),
     ];
     let document = openapi();
     assert_eq!(limits_of(&document), expected(table));
     // What a query may say, with nothing else in it.
-    let parameters = &document.0["paths"]["/v1/inbox"]["get"]["parameters"];
-    let named = parameters.as_array().unwrap().iter().map(|it| document.follow(it)["name"].as_str().unwrap());
+    let named = |path: &str| -> Vec<&str> {
+        let parameters = document.0["paths"][path]["get"]["parameters"].as_array().unwrap().iter();
+        parameters.map(|it| document.follow(it)["name"].as_str().unwrap()).collect()
+    };
+    let paged = |parameter: &str| {
+        let said = &document.at(&format!("/components/parameters/{parameter}"))["schema"];
+        ["minimum", "maximum", "default"].map(|keyword| said[keyword].as_u64().unwrap())
+    };
     let InboxRequest { limit, before } = InboxRequest::parse([]).unwrap();
-    assert!(named.eq(["limit", "before"]) && before.is_none());
-    let page = [*limits::INBOX_PAGE.start(), *limits::INBOX_PAGE.end(), limit];
-    let said = &document.at("/components/parameters/limit")["schema"];
-    assert_eq!(["minimum", "maximum", "default"].map(|keyword| said[keyword].as_u64().unwrap()), page);
+    assert!(named("/v1/inbox") == ["limit", "before"] && before.is_none());
+    assert_eq!(paged("limit"), [*limits::INBOX_PAGE.start(), *limits::INBOX_PAGE.end(), limit]);
+    let AnnouncementsRequest { tenant_code, limit, before } = AnnouncementsRequest::parse([]).unwrap();
+    assert!(
+        named("/v1/announcements") == ["tenantCode", "limit", "before"] && tenant_code.is_none() && before.is_none()
+    );
+    let list = [*limits::ANNOUNCEMENT_LIST.start(), *limits::ANNOUNCEMENT_LIST.end(), limit];
+    assert_eq!(paged("announcementLimit"), list);
     // Those that no keyword of a schema can say.
     let duration = [*limits::DURATION_SECONDS.start(), *limits::DURATION_SECONDS.end()];
     let others = json!({
@@ -866,8 +957,21 @@ fn every_limit_over_http_is_in_the_document_and_in_the_code() {
 
 #[test]
 fn every_limit_on_the_socket_is_in_the_document_and_in_the_code() {
-    let identifiers: &[&str] = &["Ack.id", "Read.id", "Message.event", "Message.category", "Message.tag"];
+    let identifiers: &[&str] = &[
+        "Ack.id",
+        "Read.id",
+        "Message.event",
+        "Message.category",
+        "Message.tag",
+        "Announcement.event",
+        "Announcement.category",
+        "Announcement.tag",
+    ];
     let names: &[&str] = &[
+        "Announcement.fromUserName",
+        "Announcement.sound",
+        "Announcement.sender",
+        "Announcement.sendDevice",
         "Message.fromUserName",
         "Message.sound",
         "Message.sender",
@@ -878,10 +982,10 @@ fn every_limit_on_the_socket_is_in_the_document_and_in_the_code() {
     let table: &[(&str, Value, &[&str])] = &[
         ("maxLength", limits::IDENTIFIER_CHARS.into(), identifiers),
         ("maxLength", limits::NAME_CHARS.into(), names),
-        ("maxLength", limits::ALIAS_CHARS.into(), &["Message.toUserName"]),
-        ("maxLength", limits::FRAME_PLAINTEXT_BYTES.into(), &["Message.alert"]),
+        ("maxLength", limits::ALIAS_CHARS.into(), &["Message.toUserName", "Announcement.toUserName"]),
+        ("maxLength", limits::FRAME_PLAINTEXT_BYTES.into(), &["Message.alert", "Announcement.alert"]),
         ("maxLength", longest_token_id().into(), &["ConnectTokenClaims.jti"]),
-        ("maximum", (*limits::BADGE.end()).into(), &["Message.badge"]),
+        ("maximum", (*limits::BADGE.end()).into(), &["Message.badge", "Announcement.badge"]),
         ("maximum", limits::SYNC_PAGE.into(), &["Synced.count"]),
         ("maxItems", limits::SYNC_PAGE.into(), &["Synced.posted"]),
         ("maximum", presence::PING_SECONDS.into(), &["Pong.nextPing"]),
@@ -936,14 +1040,16 @@ fn edges(name: &str, schema: &Value) -> Vec<(Value, bool)> {
 #[test]
 fn the_service_reads_up_to_every_limit_and_no_further() {
     let document = openapi();
-    let send = |object| SendRequest::parse(object).err().unwrap_or_default();
-    let register = |object| RegisterRequest::parse(object).err().unwrap_or_default();
+    type Reader = fn(Map<String, Value>) -> Vec<FieldProblem>;
+    let send: Reader = |object| SendRequest::parse(object).err().unwrap_or_default();
+    let register: Reader = |object| RegisterRequest::parse(object).err().unwrap_or_default();
+    let announce: Reader = |object| AnnounceRequest::parse(object).err().unwrap_or_default();
     let mut probed = 0;
-    let mut probe = |schema: &str, path: &str, request: &dyn Fn(&str, Value) -> Value, of_a_device: bool| {
+    let mut probe = |schema: &str, path: &str, request: &dyn Fn(&str, Value) -> Value, read: Reader| {
         for (name, described) in document.at(&format!("/components/schemas/{schema}/properties")).as_object().unwrap() {
             for (value, is_within) in edges(name, document.follow(described)) {
                 let object = request(name, value.clone()).as_object().unwrap().clone();
-                let problems = if of_a_device { register(object) } else { send(object) };
+                let problems = read(object);
                 let field = format!("{path}{name}");
                 let is_read = !problems.iter().any(|problem| problem.field.starts_with(&field));
                 let shown: String = value.to_string().chars().take(40).collect();
@@ -957,13 +1063,14 @@ fn the_service_reads_up_to_every_limit_and_no_further() {
         base[name] = value;
         base
     };
-    probe("SendRequest", "", &|name, value| with(message(), name, value), false);
-    probe("Source", "source.", &|name, value| with(message(), "source", json!({name: value})), false);
+    probe("SendRequest", "", &|name, value| with(message(), name, value), send);
+    probe("Source", "source.", &|name, value| with(message(), "source", json!({name: value})), send);
     let step = |name: &str, value: Value| json!([with(json!({"channel": "sms"}), name, value)]);
-    probe("FallbackStep", "fallback[0].", &|name, value| with(message(), "fallback", step(name, value)), false);
+    probe("FallbackStep", "fallback[0].", &|name, value| with(message(), "fallback", step(name, value)), send);
     let device = || serde_json::to_value(register_request()).unwrap();
-    probe("RegisterRequest", "", &|name, value| with(device(), name, value), true);
-    assert!(probed > 90, "{probed}");
+    probe("RegisterRequest", "", &|name, value| with(device(), name, value), register);
+    probe("AnnounceRequest", "", &|name, value| with(json!({"alert": "x"}), name, value), announce);
+    assert!(probed > 130, "{probed}");
 }
 
 #[test]

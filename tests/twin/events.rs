@@ -14,6 +14,10 @@ const EVENTS: &[(&str, &str, Answer)] = &[
     ("http-send", "SendFunction", Answer::Status(202)),
     ("http-trail", "SendFunction", Answer::Status(200)),
     ("http-cancel", "SendFunction", Answer::Status(200)),
+    ("http-announce", "SendFunction", Answer::Status(202)),
+    ("http-announcements", "SendFunction", Answer::Status(200)),
+    ("http-announcement-get", "SendFunction", Answer::Status(200)),
+    ("http-announcement-withdraw", "SendFunction", Answer::Status(200)),
     ("http-inbox", "InboxFunction", Answer::Signed(200)),
     ("http-inbox-unread", "InboxFunction", Answer::Signed(200)),
     ("http-user-preferences-put", "RegisterFunction", Answer::Status(200)),
@@ -37,6 +41,8 @@ const EVENTS: &[(&str, &str, Answer)] = &[
     ("sqs-later", "TimerFunction", Answer::NoFailures),
     ("schedule-timer", "TimerFunction", Answer::NoFailures),
     ("sqs-fallback", "FallbackFunction", Answer::NoFailures),
+    // Of an announcement of another day: nobody is pushed.
+    ("sqs-fanout", "FanoutFunction", Answer::NoFailures),
     ("http-device-delete", "RegisterFunction", Answer::Status(204)),
 ];
 

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tidings_crypto::app_key::AppKey;
 use tidings_domain::Timestamp;
-use tidings_wire::limits;
+use tidings_wire::{AnnounceRequest, limits};
 
 use crate::world::{APP, World};
 
@@ -28,6 +28,10 @@ fn good_message() -> Value {
 
 fn good_device() -> Value {
     json!({"appId": APP, "alias": "alice", "platform": "WEB", "nativeToken": "token"})
+}
+
+fn good_announcement() -> Value {
+    json!({"appId": APP, "alert": "Hello"})
 }
 
 fn with(mut base: Value, field: &str, value: Value) -> Value {
@@ -64,6 +68,10 @@ fn rows(key: &AppKey) -> Vec<Row> {
     let register = |name, body: Value, fields| {
         row(name, Method::POST, "/v1/devices", body.to_string(), 400, "invalid_fields", fields)
     };
+    let announce = |name, body: Value, fields| {
+        row(name, Method::POST, "/v1/announcements", body.to_string(), 400, "invalid_fields", fields)
+    };
+    let list = |name, path, fields| row(name, Method::GET, path, String::new(), 400, "invalid_fields", fields);
     let as_key = |name, authorization, code| Row {
         authorization,
         ..row(name, Method::POST, "/v1/messages", good_message().to_string(), 401, code, &[])
@@ -199,6 +207,165 @@ fn rows(key: &AppKey) -> Vec<Row> {
         register("every platform", with(good_device(), "platform", json!("ALL")), &["platform"]),
         register("malformed phone number", with(good_device(), "mobile", json!("13800138000")), &["mobile"]),
         register("malformed address", with(good_device(), "email", json!("alice")), &["email"]),
+        announce("no announcement", json!({}), &["alert"]),
+        announce("announcement of blanks", with(good_announcement(), "alert", json!(" \t")), &["alert"]),
+        announce("announcement of the wrong type", with(good_announcement(), "alert", json!(["Hello"])), &["alert"]),
+        announce(
+            "announcement that cannot fit a frame",
+            with(good_announcement(), "alert", json!("x".repeat(24 * 1024))),
+            &["alert"],
+        ),
+        announce(
+            "announced extra that cannot fit a frame",
+            with(good_announcement(), "extra", json!("y".repeat(24 * 1024))),
+            &["extra"],
+        ),
+        announce("announcement to somebody", with(good_announcement(), "audiences", json!(["alice"])), &["audiences"]),
+        announce(
+            "announcement to an audience",
+            with(good_announcement(), "audienceType", json!("ALL")),
+            &["audienceType"],
+        ),
+        announce(
+            "announcement to be confirmed",
+            with(good_announcement(), "needConfirm", json!(true)),
+            &["needConfirm"],
+        ),
+        announce(
+            "announcement not to be confirmed",
+            with(good_announcement(), "needConfirm", json!(false)),
+            &["needConfirm"],
+        ),
+        announce(
+            "announcement with a fallback",
+            with(with(good_announcement(), "fallback", json!([{"channel": "sms"}])), "smsMessage", json!("Hi")),
+            &["fallback", "smsMessage"],
+        ),
+        announce(
+            "announcement that is not kept",
+            with(with(good_announcement(), "persist", json!(false)), "ttl", json!(0)),
+            &["persist", "ttl"],
+        ),
+        announce(
+            "announcement for later",
+            with(good_announcement(), "sendAt", json!("2099-01-01T00:00:00Z")),
+            &["sendAt"],
+        ),
+        announce("announcement kept for 59 seconds", with(good_announcement(), "ttl", json!(59)), &["ttl"]),
+        announce("announcement kept over 28 days", with(good_announcement(), "ttl", json!(2_419_201)), &["ttl"]),
+        announce("announcement kept for a text", with(good_announcement(), "ttl", json!("60")), &["ttl"]),
+        announce("announcement to no platform", with(good_announcement(), "platform", json!("web")), &["platform"]),
+        announce(
+            "announcement to an empty tenant",
+            with(good_announcement(), "tenantCode", json!("")),
+            &["tenantCode"],
+        ),
+        announce(
+            "announcement to an over-long tenant",
+            with(good_announcement(), "tenantCode", json!("x".repeat(65))),
+            &["tenantCode"],
+        ),
+        announce("announcement with a misspelt field", with(good_announcement(), "tenant", json!("7")), &["tenant"]),
+        announce(
+            "announcement with three wrong fields",
+            json!({"alert": 1, "ttl": 0, "badge": -1}),
+            &["alert", "badge", "ttl"],
+        ),
+        Row {
+            headers: vec![("idempotency-key", "x".repeat(256))],
+            ..announce("announcement under an over-long key", good_announcement(), &["Idempotency-Key"])
+        },
+        Row {
+            headers: vec![("idempotency-key", String::new())],
+            ..announce("announcement under an empty key", good_announcement(), &["Idempotency-Key"])
+        },
+        post(
+            "announcement of an unknown app",
+            "/v1/announcements",
+            with(good_announcement(), "appId", json!("other")).to_string(),
+            403,
+            "unknown_app",
+        ),
+        Row {
+            authorization: None,
+            ..post("announcing without a key", "/v1/announcements", good_announcement().to_string(), 401, "no_app_key")
+        },
+        Row {
+            authorization: bearer(other_secret.expose()),
+            ..post(
+                "announcing with a wrong key",
+                "/v1/announcements",
+                good_announcement().to_string(),
+                401,
+                "wrong_app_key",
+            )
+        },
+        post("announcing 65 deep", "/v1/announcements", nested(65), 400, "body_too_deep"),
+        post("announcing a text", "/v1/announcements", "\"Hello\"".to_owned(), 400, "not_json"),
+        post(
+            "announcing over 256 KB",
+            "/v1/announcements",
+            with(good_announcement(), "extra", json!("x".repeat(256 * 1024))).to_string(),
+            413,
+            "body_too_large",
+        ),
+        list("list of no announcements", "/v1/announcements?limit=0", &["limit"]),
+        list("list of 51 announcements", "/v1/announcements?limit=51", &["limit"]),
+        list("list of many announcements", "/v1/announcements?limit=many", &["limit"]),
+        list("announcements before nothing", "/v1/announcements?before=0", &["before"]),
+        list("announcements before a text", "/v1/announcements?before=7-1", &["before"]),
+        list("announcements of an empty tenant", "/v1/announcements?tenantCode=", &["tenantCode"]),
+        list("two lists at once", "/v1/announcements?limit=3&limit=3", &["limit"]),
+        list("list with a misspelt field", "/v1/announcements?tenant=7&Limit=3", &["Limit", "tenant"]),
+        Row {
+            authorization: None,
+            ..row(
+                "listing announcements without a key",
+                Method::GET,
+                "/v1/announcements",
+                String::new(),
+                401,
+                "no_app_key",
+                &[],
+            )
+        },
+        row(
+            "unknown announcement",
+            Method::GET,
+            "/v1/announcements/3087bacc-b601-808f-950b-edbf79e06a73",
+            String::new(),
+            404,
+            "not_found",
+            &[],
+        ),
+        row(
+            "withdrawing an unknown announcement",
+            Method::DELETE,
+            "/v1/announcements/3087bacc-b601-808f-950b-edbf79e06a73",
+            String::new(),
+            404,
+            "not_found",
+            &[],
+        ),
+        row("malformed announcement id", Method::GET, "/v1/announcements/1", String::new(), 404, "not_found", &[]),
+        row(
+            "an announcement id that is no text",
+            Method::DELETE,
+            "/v1/announcements/%FF",
+            String::new(),
+            404,
+            "not_found",
+            &[],
+        ),
+        row(
+            "withdrawing everything",
+            Method::DELETE,
+            "/v1/announcements",
+            String::new(),
+            405,
+            "method_not_allowed",
+            &[],
+        ),
         row(
             "unknown message",
             Method::GET,
@@ -273,9 +440,10 @@ async fn every_bad_request_is_a_problem_and_stores_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_apps_messages_and_devices_are_not_there() {
+async fn another_apps_messages_announcements_and_devices_are_not_there() {
     let world = World::start().await;
     let id = world.send(&["alice"], "Hello").await;
+    let announced = announce(&world).await;
     let device = world.device("alice", "token").await;
     let stranger = AppKey::generate("stranger", [9; 32]).unwrap();
     world.create_app(&stranger, Vec::new()).await;
@@ -283,6 +451,8 @@ async fn another_apps_messages_and_devices_are_not_there() {
     for (method, path) in [
         (Method::GET, format!("/v1/messages/{id}")),
         (Method::DELETE, format!("/v1/messages/{id}")),
+        (Method::GET, format!("/v1/announcements/{announced}")),
+        (Method::DELETE, format!("/v1/announcements/{announced}")),
         (Method::GET, format!("/v1/devices/{}", device.id())),
         (Method::DELETE, format!("/v1/devices/{}", device.id())),
     ] {
@@ -292,5 +462,14 @@ async fn another_apps_messages_and_devices_are_not_there() {
     }
     assert_eq!(world.backend().device(device.id()).await.unwrap().alias, "alice");
     assert_eq!(world.trail(&id).await.cancelled_at, None);
+    assert_eq!(world.backend().announcement(&announced).await.unwrap().withdrawn_at, None);
+    let url = format!("{}/v1/announcements", world.twin.api_url());
+    let answer = world.request(Method::GET, &url, &[("authorization", &authorization)], "").await;
+    assert_eq!(answer.json(), json!({"announcements": []}), "its own tenant of no name");
     world.end().await;
+}
+
+async fn announce(world: &World) -> String {
+    let request = AnnounceRequest::parse(good_announcement().as_object().unwrap().clone()).unwrap();
+    world.backend().announce(&request, None).await.unwrap().request_id
 }
