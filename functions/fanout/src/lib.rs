@@ -2,7 +2,7 @@
 //!
 //! A push is the fast way, not the sure one: devices ask for announcements with every `sync`, and each names the one before it,
 //! so that a device notices what it has missed. Pieces may therefore come twice, and what cannot be posted is given up after
-//! a minute.
+//! a minute. What is not about a post fails nothing.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::stream::{self, StreamExt};
@@ -82,19 +82,22 @@ async fn push(deps: &Deps, Record { payload, trace, .. }: Record<Fanout>) -> Res
         }
         Part::Again { targets, attempt } => (targets, None, attempt + 1),
     };
-    let Posted { accepted, again } = post(deps, &announcement, &targets).await?;
+    let Posted { accepted, again } = post(deps, &announcement, &targets).await;
     tracing::info!(announcement = %announcement.id, targets = targets.len(), accepted, again = again.len(), "page pushed");
-    let trace = trace.as_deref();
-    let send =
-        async |part, delay| deps.fanout.send(&[Fanout { tenant: tenant.clone(), number, part }], delay, trace).await;
-    if let Some(next) = next {
-        send(next, 0).await?;
-    }
-    if let (false, Some(pause)) = (again.is_empty(), announcement::again_in(attempt)) {
-        send(Part::Again { targets: again, attempt }, pause).await?;
-    }
     if accepted > 0 {
-        deps.directory.count_posts(&tenant, number, accepted).await?;
+        // It is a count for people: pushing the page once more for its sake would make it no better.
+        let counted = deps.directory.count_posts(&tenant, number, accepted).await;
+        counted.unwrap_or_else(|error| tracing::warn!(error = logs::chain(&error), "posts were not counted"));
+    }
+    // Last, and in one request: a piece that comes again after it has queued what follows makes that come twice, too.
+    let mut follow = Vec::from_iter(next.map(|next| (next, 0)));
+    if let (false, Some(pause)) = (again.is_empty(), announcement::again_in(attempt)) {
+        follow.push((Part::Again { targets: again, attempt }, pause));
+    }
+    let piece = |(part, delay)| (Fanout { tenant: tenant.clone(), number, part }, delay);
+    let follow: Vec<_> = follow.into_iter().map(piece).collect();
+    if !follow.is_empty() {
+        deps.fanout.send(&follow, trace.as_deref()).await?;
     }
     Ok(())
 }
@@ -107,32 +110,37 @@ struct Posted {
     again: Vec<Target>,
 }
 
-async fn post(deps: &Deps, announcement: &Announcement, targets: &[Target]) -> Result<Posted, Error> {
+async fn post(deps: &Deps, announcement: &Announcement, targets: &[Target]) -> Posted {
     let wanted = targets.iter().filter(|target| announcement.is_for(target.platform));
     let mut outcomes = stream::iter(wanted)
-        .map(|target| async move {
-            let frame = announcement.frame(announcement.after, &target.user, &target.device);
-            let outcome = match deps.sealer.seal_to(&frame, target) {
-                Ok(sealed) => deps.gateway.post(&target.connection, sealed).await,
-                // Under a root key that is gone: nobody could open it, and the others are not to wait for it.
-                Err(error) => {
-                    tracing::error!(error = logs::chain(&error), "an announcement could not be sealed");
-                    PostOutcome::Fault
-                }
-            };
-            if outcome == PostOutcome::Gone {
-                deps.users.prune(&target.user, &target.connection).await?;
-            }
-            Ok::<_, Error>((target, outcome))
-        })
+        .map(|target| async move { (target, post_to(deps, announcement, target).await) })
         .buffer_unordered(POSTS_AT_ONCE);
     let mut posted = Posted::default();
-    while let Some(done) = outcomes.next().await {
-        match done? {
-            (_, PostOutcome::Accepted) => posted.accepted += 1,
-            (target, PostOutcome::Retry) => posted.again.push(target.clone()),
-            (_, PostOutcome::Gone | PostOutcome::Fault) => {}
+    while let Some((target, outcome)) = outcomes.next().await {
+        match outcome {
+            PostOutcome::Accepted => posted.accepted += 1,
+            PostOutcome::Retry => posted.again.push(target.clone()),
+            PostOutcome::Gone | PostOutcome::Fault => {}
         }
     }
-    Ok(posted)
+    posted
+}
+
+async fn post_to(deps: &Deps, announcement: &Announcement, target: &Target) -> PostOutcome {
+    let frame = announcement.frame(announcement.after.of(target.platform), &target.user, &target.device);
+    let sealed = match deps.sealer.seal_to(&frame, target) {
+        Ok(sealed) => sealed,
+        // Under a root key that is gone: nobody could open it, and the others are not to wait for it.
+        Err(error) => {
+            tracing::error!(error = logs::chain(&error), "an announcement could not be sealed");
+            return PostOutcome::Fault;
+        }
+    };
+    let outcome = deps.gateway.post(&target.connection, sealed).await;
+    if outcome == PostOutcome::Gone {
+        // Whoever posts to it next finds it gone again: no reason to push the page once more.
+        let pruned = deps.users.prune(&target.user, &target.connection).await;
+        pruned.unwrap_or_else(|error| tracing::warn!(error = logs::chain(&error), "a connection was not pruned"));
+    }
+    outcome
 }

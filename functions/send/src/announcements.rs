@@ -44,8 +44,8 @@ pub(crate) async fn announce(
         return Err(ApiError::UnknownApp);
     }
     let id = match idempotency_key(&headers)? {
-        // Apart from the key's message: a device must be able to tell the two by their ids.
-        Some(key) => MessageId::of_key(&app.id, &format!("announcement {key}")),
+        // Apart from every message's: a device must be able to tell the two by their ids, and no key has a line break.
+        Some(key) => MessageId::of_key(&app.id, &format!("announcement\n{key}")),
         None => MessageId::new(now, random::bytes().map_err(|error| ApiError::Internal(error.into()))?),
     };
     let body_hash = digest(&body);
@@ -57,7 +57,8 @@ pub(crate) async fn announce(
     };
     // Also for a repeat: whoever was first may have died before this. Devices show an announcement once.
     let pieces = announcement::begin(&receipt.tenant, receipt.number);
-    let sent = deps.fanout.send(&pieces, INDEX_SECONDS, invocation.trace.as_deref()).await;
+    let pieces: Vec<_> = pieces.into_iter().map(|piece| (piece, INDEX_SECONDS)).collect();
+    let sent = deps.fanout.send(&pieces, invocation.trace.as_deref()).await;
     sent.map_err(|error| ApiError::Unavailable(error.into()))?;
     tracing::info!(announcement = %receipt.id, replay, "announcement accepted");
     let mut response = (StatusCode::ACCEPTED, Json(receipt.answer())).into_response();

@@ -1,4 +1,5 @@
-//! `/v1/messages` and `/v1/announcements`: validates a message, stores it, queues a delivery for each recipient; cancels it; and tells what became of it.
+//! `/v1/messages`: validates a message, stores it, queues a delivery for each recipient; cancels it; and tells what became
+//! of it. `/v1/announcements`: what is for everyone.
 //!
 //! The order is the promise: the record is written before the queue is fed, and `202` is said after both. A repeat under the
 //! same idempotency key finds the record, feeds the queue again (which doubles nothing) and says the same.

@@ -217,6 +217,7 @@ async fn announce(deps: &Deps, record: &ConnectionRecord, from: u64, now: Timest
     let ConnectionRecord { user, connection, .. } = record;
     let (page, more) = deps.directory.announcements_after(&user.tenant(), from, PAGE).await?;
     let end = page.last().map_or(from, |last| last.number);
+    let end = if more { end } else { announcement::come_to(end, now) };
     let mut after = from;
     for (behind, announcement) in announcement::for_device(&page, from, connection.platform, now) {
         let frame = announcement.frame(behind, user, &connection.device);

@@ -37,6 +37,48 @@ pub struct Draft {
     pub ttl: u64,
 }
 
+/// The newest number for each platform.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heads {
+    android: u64,
+    ios: u64,
+    pc: u64,
+    web: u64,
+}
+
+impl Heads {
+    /// The newest number for devices of a platform; 0 where there is none.
+    #[must_use]
+    pub fn of(&self, platform: Platform) -> u64 {
+        match platform {
+            Platform::Android => self.android,
+            Platform::Ios => self.ios,
+            Platform::Pc => self.pc,
+            Platform::Web => self.web,
+            Platform::All => self.newest(),
+        }
+    }
+
+    /// The newest number of all.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.android.max(self.ios).max(self.pc).max(self.web)
+    }
+
+    /// With a newer number, for devices of a platform.
+    #[must_use]
+    pub fn with(mut self, platform: Platform, number: u64) -> Self {
+        match platform {
+            Platform::Android => self.android = number,
+            Platform::Ios => self.ios = number,
+            Platform::Pc => self.pc = number,
+            Platform::Web => self.web = number,
+            Platform::All => return Self { android: number, ios: number, pc: number, web: number },
+        }
+        self
+    }
+}
+
 /// An announcement as it is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Announcement {
@@ -46,8 +88,8 @@ pub struct Announcement {
     pub tenant: TenantKey,
     /// Its place among the tenant's.
     pub number: u64,
-    /// The number before it; 0 for the first.
-    pub after: u64,
+    /// The numbers before it, so that a device is not told of a hole where something was for others.
+    pub after: Heads,
     /// Only devices of this platform.
     pub platform: Platform,
     /// What the devices are given.
@@ -83,13 +125,13 @@ pub fn accept(request: AnnounceRequest, app: AppId, id: MessageId, now: Timestam
 }
 
 impl Draft {
-    /// The draft in its place behind the newest one, whose number is `head`; 0 where there is none.
+    /// The draft in its place behind the newest ones.
     #[must_use]
-    pub fn behind(self, head: u64) -> Announcement {
+    pub fn behind(self, heads: Heads) -> Announcement {
         let clock = u64::try_from(self.accepted.0).unwrap_or(0);
         Announcement {
-            number: clock.max(head + 1),
-            after: head,
+            number: clock.max(heads.newest() + 1),
+            after: heads,
             deadline: self.accepted.plus_seconds(self.ttl),
             id: self.id,
             tenant: self.tenant,
@@ -128,6 +170,12 @@ impl Announcement {
             create_time: self.accepted.seconds(),
             content: self.content.clone(),
         }))
+    }
+
+    /// The numbers with this one among them.
+    #[must_use]
+    pub fn heads(&self) -> Heads {
+        self.after.with(self.platform, self.number)
     }
 
     /// As its sender sees it.
@@ -190,6 +238,19 @@ pub fn for_device(
 ) -> impl Iterator<Item = (u64, &Announcement)> {
     let wanted = page.iter().filter(move |it| it.is_alive(now) && it.is_for(platform));
     wanted.scan(from, |after, it| Some((std::mem::replace(after, it.number), it)))
+}
+
+/// For how long an announcement may be on its way into the log under a number that it has been given, in seconds: longer than any
+/// request lives, and clocks differ.
+const SETTLED_SECONDS: u64 = 60;
+
+/// The number that a device has come to which has been given everything up to `number`: of what is older than a request lives,
+/// nothing can come any more. Where the newest announcement is long gone, a device that has just asked is not to hear of a hole
+/// before the next one, and ask again with all the others.
+#[must_use]
+pub fn come_to(number: u64, now: Timestamp) -> u64 {
+    let settled = u64::try_from(now.0).unwrap_or(0).saturating_sub(SETTLED_SECONDS * 1_000);
+    number.max(settled)
 }
 
 /// Which shard of its tenant's a connection belongs to.
@@ -283,10 +344,10 @@ mod tests {
     }
 
     fn announcements(count: usize) -> Vec<Announcement> {
-        let mut head = 0;
+        let mut heads = Heads::default();
         let next = |_| {
-            let announcement = draft().behind(head);
-            head = announcement.number;
+            let announcement = draft().behind(heads);
+            heads = announcement.heads();
             announcement
         };
         (0..count).map(next).collect()
@@ -294,12 +355,13 @@ mod tests {
 
     #[test]
     fn numbers_follow_the_clock_and_never_repeat() {
-        let first = draft().behind(0);
-        assert_eq!((first.number, first.after), (1_795_372_800_000, 0));
-        let second = draft().behind(first.number);
-        assert_eq!((second.number, second.after), (first.number + 1, first.number));
-        let ahead = draft().behind(first.number + 5_000);
+        let first = draft().behind(Heads::default());
+        assert_eq!((first.number, first.after), (1_795_372_800_000, Heads::default()));
+        let second = draft().behind(first.heads());
+        assert_eq!((second.number, second.after.of(Platform::Web)), (first.number + 1, first.number));
+        let ahead = draft().behind(Heads::default().with(Platform::Ios, first.number + 5_000));
         assert_eq!(ahead.number, first.number + 5_001);
+        assert_eq!((ahead.after.of(Platform::Ios), ahead.after.of(Platform::Web)), (first.number + 5_000, 0));
         // JavaScript counts so far exactly.
         assert!(ahead.number < 1 << 53);
     }
@@ -316,6 +378,14 @@ mod tests {
         assert_eq!(web, [(7, first), (first, fifth)]);
         let ios: Vec<_> = given(Platform::Ios);
         assert_eq!(ios, [(7, first), (first, third), (third, fifth)]);
+    }
+
+    #[test]
+    fn a_device_has_come_past_what_is_over_and_never_past_what_may_still_come() {
+        let now = u64::try_from(NOW.0).unwrap();
+        assert_eq!(come_to(0, NOW), now - 60_000);
+        assert_eq!(come_to(now - 59_999, NOW), now - 59_999);
+        assert_eq!(come_to(now + 5, NOW), now + 5);
     }
 
     #[test]

@@ -124,16 +124,16 @@ impl FanoutQueue {
         Self { client, url }
     }
 
-    /// Sends up to [`BATCH`] pieces in one request, to be received after so many seconds.
+    /// Sends up to [`BATCH`] pieces in one request, each to be received after so many seconds.
     ///
     /// # Errors
     /// [`QueueError`]; of a partial one the rest is on the queue. Devices show an announcement once, however often it comes.
-    pub async fn send(&self, pieces: &[Fanout], delay: u64, trace: Option<&str>) -> Result<(), QueueError> {
-        let entry = |(index, piece): (usize, &Fanout)| {
+    pub async fn send(&self, pieces: &[(Fanout, u64)], trace: Option<&str>) -> Result<(), QueueError> {
+        let entry = |(index, (piece, delay)): (usize, &(Fanout, u64))| {
             SendMessageBatchRequestEntry::builder()
                 .id(index.to_string())
                 .message_body(body(piece)?)
-                .delay_seconds(i32::try_from(delay.min(LONGEST_DELAY_SECONDS)).unwrap_or(i32::MAX))
+                .delay_seconds(i32::try_from((*delay).min(LONGEST_DELAY_SECONDS)).unwrap_or(i32::MAX))
                 .set_message_system_attributes(trace_attribute(trace)?)
                 .build()
                 .map_err(QueueError::from)

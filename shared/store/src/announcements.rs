@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteIte
 use serde::{Deserialize, Serialize};
 use tidings_domain::{
     Announcement, AppId, MessageId, TenantKey, Timestamp,
-    announcement::{Draft, Receipt},
+    announcement::{Draft, Heads, Receipt},
 };
 use tidings_wire::Platform;
 
@@ -36,7 +36,7 @@ struct AnnouncementItem {
     sk: String,
     id: MessageId,
     number: u64,
-    after: u64,
+    after: Heads,
     #[serde(rename = "for_platform")]
     platform: Platform,
     /// As one JSON text: an app's `extra` may be nested deeper than DynamoDB's 32 levels.
@@ -136,8 +136,7 @@ impl Directory {
     pub async fn announce(&self, draft: &Draft, body_hash: &str) -> Result<Announced, StoreError> {
         const OPERATION: &str = "store announcement";
         for _ in 0..APPEND_ATTEMPTS {
-            let head = self.head(&draft.tenant).await?;
-            let announcement = draft.clone().behind(head);
+            let announcement = draft.clone().behind(self.heads(&draft.tenant).await?);
             let receipt = Receipt {
                 id: announcement.id.clone(),
                 tenant: announcement.tenant.clone(),
@@ -182,14 +181,17 @@ impl Directory {
             // What has expired and is not swept away yet does not count.
             .condition_expression("attribute_not_exists(pk) OR expires_at < :now")
             .expression_attribute_values(":now", keys::number(announcement.accepted.seconds()));
+        let heads = serde_dynamo::to_attribute_value(announcement.heads())
+            .map_err(|source| StoreError::item(operation, source))?;
         let head = Update::builder()
             .table_name(&self.table)
             .key(keys::PK, keys::text(keys::announcements(&announcement.tenant)))
             .key(keys::SK, keys::text(keys::HEAD))
-            .update_expression("SET head = :number")
+            .update_expression("SET head = :number, heads = :heads")
             .condition_expression("head = :before OR attribute_not_exists(head)")
             .expression_attribute_values(":number", keys::number(announcement.number))
-            .expression_attribute_values(":before", keys::number(announcement.after));
+            .expression_attribute_values(":heads", heads)
+            .expression_attribute_values(":before", keys::number(announcement.after.newest()));
         let entry = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item::write(operation, AnnouncementItem::new(operation, announcement)?)?));
@@ -201,15 +203,15 @@ impl Directory {
         ])
     }
 
-    /// The newest number of a tenant; 0 where nothing was ever announced.
-    async fn head(&self, tenant: &TenantKey) -> Result<u64, StoreError> {
+    /// The newest numbers of a tenant.
+    async fn heads(&self, tenant: &TenantKey) -> Result<Heads, StoreError> {
         const OPERATION: &str = "read head of announcements";
         #[derive(Deserialize)]
-        struct Head {
-            head: u64,
+        struct HeadItem {
+            heads: Heads,
         }
         let item = self.item(OPERATION, keys::announcements(tenant), keys::HEAD).await?;
-        Ok(item.map(|item| item::read::<Head>(OPERATION, item)).transpose()?.map_or(0, |it| it.head))
+        Ok(item.map(|item| item::read::<HeadItem>(OPERATION, item)).transpose()?.map(|it| it.heads).unwrap_or_default())
     }
 
     /// What is kept under an announcement's id.

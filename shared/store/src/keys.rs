@@ -28,7 +28,7 @@ pub(crate) const LOG: &str = "l";
 /// Sort key of an app's own item in the directory.
 pub(crate) const APP: &str = "app";
 
-/// Sort key of the newest number in the log of a tenant's announcements.
+/// Sort key of the newest numbers in the log of a tenant's announcements.
 pub(crate) const HEAD: &str = "head";
 
 /// Sort key of what is kept under an announcement's id.

@@ -123,7 +123,7 @@ impl Cell {
 
     /// The announcement that is made with the idempotency key `k`.
     pub(super) fn announcement_id(&self) -> MessageId {
-        self.message_id("announcement k")
+        self.message_id("announcement\nk")
     }
 
     fn mobile(&self) -> String {

@@ -97,6 +97,12 @@ async fn piece(cell: &Cell) -> Fanout {
     Fanout { tenant, number, part: Part::Page { shard, after: None } }
 }
 
+/// Whether what is not worth a second push was not done: the request failed as often as it was tried, and its worker lives.
+fn is_given_up(cell: &Cell, call: &str) -> bool {
+    let unanswered = [Fault::LoseAnswer, Fault::KillBefore, Fault::KillAfter].contains(&cell.fault);
+    cell.row.way.contains(call) && !cell.is_hidden() && !unanswered
+}
+
 pub(super) async fn push(cell: &Cell, busy: bool) {
     let identity = cell.register(&cell.user()).await;
     let mut phone = Phone::open(cell, &identity).await;
@@ -118,8 +124,10 @@ pub(super) async fn push(cell: &Cell, busy: bool) {
     assert!(heard(&phone).iter().all(|it| it.number == piece.number));
     let gone = cell.fault == Fault::GoneThoughDelivered;
     // What was posted without an answer is posted again. Pieces may come twice, and are then counted twice.
-    cell.until("the posts are counted", async || gone || only(cell).await.posts > 0).await;
-    assert_eq!((only(cell).await.posts == 0, cell.view().await.connections.is_empty()), (gone, gone));
+    let uncounted = gone || is_given_up(cell, "count_posts");
+    cell.until("the posts are counted", async || uncounted || only(cell).await.posts > 0).await;
+    assert_eq!(cell.view().await.connections.is_empty(), gone);
+    assert!(!gone || only(cell).await.posts == 0);
 }
 
 pub(super) async fn push_to_nobody(cell: &Cell) {
@@ -128,7 +136,14 @@ pub(super) async fn push_to_nobody(cell: &Cell) {
     let piece = piece(cell).await;
     cell.arm().await;
     cell.put("FanoutFunction", "TIDINGS_FANOUT_QUEUE_URL", &piece).await;
-    cell.until("it is pruned", async || cell.is_over() && cell.view().await.connections.is_empty()).await;
+    cell.until("the fault is over", async || cell.is_over()).await;
+    cell.idle().await;
+    if is_given_up(cell, "prune") {
+        // Nothing was pushed once more for its sake; the next push finds the connection gone again.
+        assert_eq!(cell.view().await.connections.len(), 1);
+        cell.put("FanoutFunction", "TIDINGS_FANOUT_QUEUE_URL", &piece).await;
+    }
+    cell.until("it is pruned", async || cell.view().await.connections.is_empty()).await;
     cell.idle().await;
     assert_eq!(only(cell).await.posts, 0);
 }
