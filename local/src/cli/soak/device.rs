@@ -10,7 +10,7 @@ use tidings_wire::{MessageFrame, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until};
 
-use super::history::Shown;
+use super::history::{Heard, Shown};
 use super::plan::What;
 use super::random::Random;
 use super::world::World;
@@ -25,6 +25,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// What an app keeps while it does not run.
 struct Kept {
     cursor: Option<Position>,
+    /// The number of the last announcement that was shown.
+    announced: u64,
     /// Everything up to here is acknowledged, by an app that does it by hand.
     acknowledged: Option<Position>,
     /// Shown and not acknowledged yet, with the time for it.
@@ -48,11 +50,12 @@ pub(super) async fn live(
     ready: OwnedSemaphorePermit,
 ) {
     let mut ready = Some(ready);
-    let mut kept = Kept { cursor: None, acknowledged: None, unacknowledged: VecDeque::new() };
+    let mut kept = Kept { cursor: None, announced: 0, acknowledged: None, unacknowledged: VecDeque::new() };
     let mut random = Random::new(world.plan.seed, &format!("device {device}"));
     for run in 0.. {
         let options = Options {
             cursor: kept.cursor,
+            announced: kept.announced,
             ack: if world.plan.devices[device].acks_after.is_some() { Ack::Manual } else { Ack::Automatic },
             ping_every,
             answer_within: ANSWER_WITHIN,
@@ -160,6 +163,12 @@ impl App<'_> {
                 self.ready.take();
                 self.world.log().devices[self.device].online_since.get_or_insert(Timestamp::now());
             }
+            Event::Announcement(announcement) => {
+                let number = announcement.number;
+                let alert = announcement.content.alert.unwrap_or_default();
+                self.world.log().devices[self.device].heard.push(Heard { number, alert });
+                self.kept.announced = number;
+            }
             Event::Disconnected { .. } => {
                 self.offline();
                 self.world.log().devices[self.device].reconnects += 1;
@@ -171,11 +180,7 @@ impl App<'_> {
             Event::Closed(CloseReason::CannotConnect(error)) => {
                 self.world.log().devices[self.device].ended = Some(error.to_string());
             }
-            Event::Announcement(_)
-            | Event::Connected
-            | Event::Pong(_)
-            | Event::Unreadable(_)
-            | Event::Closed(CloseReason::Asked) => {}
+            Event::Connected | Event::Pong(_) | Event::Unreadable(_) | Event::Closed(CloseReason::Asked) => {}
         }
     }
 

@@ -16,6 +16,8 @@ pub(super) struct History {
     pub(super) plan: Arc<Plan>,
     /// One for each message of the plan.
     pub(super) sends: Vec<Sent>,
+    /// The number of each announcement of the plan, once it was accepted.
+    pub(super) announced: Vec<Option<u64>>,
     /// One for each device of the plan.
     pub(super) devices: Vec<DeviceLog>,
     /// The last trail of each message, read when everything was over.
@@ -72,6 +74,7 @@ pub(super) enum Cancelled {
 pub(super) struct DeviceLog {
     pub(super) id: String,
     pub(super) shown: Vec<Shown>,
+    pub(super) heard: Vec<Heard>,
     /// From the end of a replay until the loss of that connection.
     pub(super) online: Vec<(Timestamp, Timestamp)>,
     /// The same, of a connection that is not lost yet.
@@ -94,6 +97,13 @@ pub(super) struct Shown {
     pub(super) at: Timestamp,
     /// Which run of the app it was, from 0.
     pub(super) run: u64,
+}
+
+/// An announcement in the hands of the app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Heard {
+    pub(super) number: u64,
+    pub(super) alert: String,
 }
 
 /// An entry of a mailbox, as it stands in the table.

@@ -28,7 +28,7 @@ mod world;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use self::plan::{Plan, SHARES};
+use self::plan::{ANNOUNCED_EVERY, Plan, SHARES};
 use self::report::Report;
 use self::run::Orders;
 use self::twin::TwinOptions;
@@ -109,8 +109,8 @@ fn after_long_help() -> String {
     for (share, what) in SHARES {
         text += &format!("  {share:>3}  {what}\n");
     }
-    text +=
-        "\nA third of the devices leaves for a part of the run; others are restarted now and then, with the cursor\n";
+    text += &format!("\nBeside them, an announcement for every {ANNOUNCED_EVERY} messages and one at the end.\n");
+    text += "A third of the devices leaves for a part of the run; others are restarted now and then, with the cursor\n";
     text + "that they kept. A fifth acknowledges late."
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) messages: Vec<MessagePlan>,
     /// In the order of `at`.
     pub(super) moves: Vec<Move>,
+    /// In the order of `at`; the last one comes when nothing goes wrong any more.
+    pub(super) announcements: Vec<AnnouncementPlan>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +110,16 @@ pub(super) struct MessagePlan {
     pub(super) priority: Option<Priority>,
 }
 
+/// Something is said to everyone when so many messages have been accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AnnouncementPlan {
+    pub(super) at: usize,
+    pub(super) platform: Platform,
+}
+
+/// Messages for one announcement; told in the help.
+pub(super) const ANNOUNCED_EVERY: usize = 50;
+
 /// A device does something when so many messages have been accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Move {
@@ -131,7 +143,24 @@ impl Plan {
         let (users, devices) = people(seed, users.max(1), senders.max(1));
         let messages = mail(seed, &users, &devices, messages);
         let moves = moves(seed, devices.len(), messages.len());
-        Self { seed, users, devices, messages, moves }
+        let announcements = announcements(seed, messages.len());
+        Self { seed, users, devices, messages, moves, announcements }
+    }
+
+    /// The text that names an announcement.
+    pub(super) fn news(&self, index: usize) -> String {
+        format!("news-{}-{index:04}.", self.seed)
+    }
+
+    /// The key under which an announcement is made.
+    pub(super) fn news_key(&self, index: usize) -> String {
+        format!("soak-{}-{index}", self.seed)
+    }
+
+    /// Whether an announcement is for a device.
+    pub(super) fn tells(&self, announcement: usize, device: usize) -> bool {
+        let platform = self.announcements[announcement].platform;
+        platform == Platform::All || platform == self.devices[device].platform
     }
 
     /// The text that names a message in whatever it becomes: a frame, an SMS, an email.
@@ -301,6 +330,19 @@ fn kind(random: &mut Random, share: usize, recipients: &[usize], users: &[User],
         11 => Kind::Repeated { later_ms: random.within(200..=3_000) },
         _ => Kind::OtherBody,
     }
+}
+
+/// For everyone, or for one platform; and one for everyone at the end, which tells of every hole before it.
+fn announcements(seed: u64, messages: usize) -> Vec<AnnouncementPlan> {
+    let mut random = Random::new(seed, "announcements");
+    let platforms = [Platform::All, Platform::All, Platform::Web, Platform::Android];
+    let count = messages / ANNOUNCED_EVERY;
+    let mut planned: Vec<_> = (0..count)
+        .map(|_| AnnouncementPlan { at: random.below(messages), platform: platforms[random.below(platforms.len())] })
+        .collect();
+    planned.sort_by_key(|announcement| announcement.at);
+    planned.push(AnnouncementPlan { at: messages, platform: Platform::All });
+    planned
 }
 
 /// A third of the devices is away for a part of the run; of the others each is restarted now and then.

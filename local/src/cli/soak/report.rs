@@ -127,6 +127,7 @@ impl Facts {
         facts.counts.extend([
             ("messages accepted", many(history.ids().len())),
             ("messages shown", of_devices(|log| log.shown.len() as u64)),
+            ("announcements shown", of_devices(|log| log.heard.len() as u64)),
             ("SMS sent", of_channel("sms")),
             ("emails sent", of_channel("email")),
             ("requests repeated by the backend", world.progress.retries.load(Ordering::Relaxed)),

@@ -92,6 +92,7 @@ async fn soak(world: &Arc<World>, orders: &Orders, twin: &mut Twin, tasks: &Task
     for sender in 0..orders.senders {
         senders.spawn(send::run(Arc::clone(world), sender, later.clone()));
     }
+    senders.spawn(send::announce(Arc::clone(world)));
     senders.close();
     tokio::select! {
         () = sent(&senders, &later) => {}
@@ -196,6 +197,7 @@ async fn settle(world: &Arc<World>, orders: &Orders, tasks: &TaskTracker) -> Res
         watch::redrive(world).await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+    send::announce_one(world, world.plan.announcements.len() - 1).await?;
     look_again(world).await;
     let deadline = Instant::now() + SHOWN_WITHIN;
     while Instant::now() < deadline && !check::nothing_owed(&history(world, orders)) {
@@ -244,6 +246,7 @@ fn history(world: &World, orders: &Orders) -> History {
     History {
         plan: Arc::clone(&world.plan),
         sends: log.sends.clone(),
+        announced: log.announced.clone(),
         devices,
         trails: log.trails.clone(),
         begun_when_confirmed: log.begun_when_confirmed.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_client::ApiError;
 use tidings_wire::send::FallbackStep;
-use tidings_wire::{Content, SendAnswer, SendRequest, Timestamp};
+use tidings_wire::{AnnounceRequest, Content, SendAnswer, SendRequest, Timestamp};
 use tokio_util::task::TaskTracker;
 
 use super::history::{Accepted, Cancelled, Repeat};
@@ -123,6 +123,39 @@ async fn cancel(world: &World, index: usize) -> Option<Cancelled> {
         Progress::count(&world.progress.retries);
         if !world.pause(AGAIN).await {
             return None;
+        }
+    }
+}
+
+/// Makes the announcements of the plan but for the last one, each until it is accepted.
+pub(super) async fn announce(world: Arc<World>) {
+    let last = world.plan.announcements.len() - 1;
+    for index in 0..last {
+        world.progress.reached(world.plan.announcements[index].at).await;
+        if announce_one(&world, index).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Makes one announcement, until it is accepted.
+///
+/// # Errors
+/// What it was refused with for good; also where the soak is stopped.
+pub(super) async fn announce_one(world: &World, index: usize) -> Result<(), ApiError> {
+    let request = AnnounceRequest {
+        platform: Some(world.plan.announcements[index].platform),
+        content: Content { alert: Some(world.plan.news(index)), ..Content::default() },
+        ..AnnounceRequest::default()
+    };
+    loop {
+        match world.backend.announce(&request, Some(&world.plan.news_key(index))).await {
+            Ok(answer) => {
+                world.log().announced[index] = Some(answer.number);
+                return Ok(());
+            }
+            Err(error) if error.is_retryable() && world.pause(AGAIN).await => Progress::count(&world.progress.retries),
+            Err(error) => return Err(error),
         }
     }
 }

@@ -35,6 +35,7 @@ pub(super) struct World {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) sends: Vec<Sent>,
+    pub(super) announced: Vec<Option<u64>>,
     pub(super) devices: Vec<DeviceLog>,
     pub(super) trails: BTreeMap<usize, Arc<Trail>>,
     pub(super) begun_when_confirmed: BTreeMap<(usize, String), BTreeSet<usize>>,
@@ -56,6 +57,7 @@ impl World {
     pub(super) fn new(plan: Plan, session: Session, backend: Backend) -> Self {
         let log = Log {
             sends: vec![Sent::default(); plan.messages.len()],
+            announced: vec![None; plan.announcements.len()],
             devices: vec![DeviceLog::default(); plan.devices.len()],
             ..Log::default()
         };

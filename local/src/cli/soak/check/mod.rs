@@ -11,6 +11,7 @@
 //! That somebody's other device has confirmed it, that a provider took it, or that every step of its chain failed,
 //! excuses nobody.
 
+mod announcements;
 mod answers;
 mod devices;
 mod mailbox;
@@ -85,6 +86,8 @@ pub(super) fn check(history: &History) -> Vec<Row> {
         devices::astray(history),
         devices::twice(history),
         devices::order(history),
+        announcements::missed(history),
+        announcements::once(history),
         devices::confirmed(history),
         mailbox::doubled(history),
         mailbox::order(history),
@@ -96,9 +99,9 @@ pub(super) fn check(history: &History) -> Vec<Row> {
     ]
 }
 
-/// Whether nothing more can be missing: no device owes a message that it has not shown.
+/// Whether nothing more can be missing: no device owes a message or an announcement that it has not shown.
 pub(super) fn nothing_owed(history: &History) -> bool {
-    devices::lost(history).broken.is_empty()
+    devices::lost(history).broken.is_empty() && announcements::missed(history).broken.is_empty()
 }
 
 /// Whether every recipient of a message has come to the end.

@@ -10,8 +10,8 @@ use tidings_wire::trail::{Event, RecipientTrail, State, Transition};
 use tidings_wire::{Platform, SendAnswer, Timestamp, Trail};
 
 use super::*;
-use crate::cli::soak::history::{Accepted, Cancelled, DeviceLog, Entry, Item, Repeat, Sent, Shown};
-use crate::cli::soak::plan::{DevicePlan, Kind, MessagePlan, Plan, User};
+use crate::cli::soak::history::{Accepted, Cancelled, DeviceLog, Entry, Heard, Item, Repeat, Sent, Shown};
+use crate::cli::soak::plan::{AnnouncementPlan, DevicePlan, Kind, MessagePlan, Plan, User};
 
 const EPOCH: u64 = 7;
 const HOUR: u64 = 3_600;
@@ -65,6 +65,11 @@ fn plan() -> Plan {
             message(&[ALICE], Kind::Plain),
         ],
         moves: Vec::new(),
+        announcements: vec![
+            AnnouncementPlan { at: 0, platform: Platform::All },
+            AnnouncementPlan { at: 1, platform: Platform::Android },
+            AnnouncementPlan { at: 2, platform: Platform::All },
+        ],
     }
 }
 
@@ -92,6 +97,7 @@ fn kept() -> History {
     let mut history = History {
         sends: vec![Sent::default(); plan.messages.len()],
         devices: (0..3).map(|at| DeviceLog { id: format!("device-{at}"), ..DeviceLog::default() }).collect(),
+        announced: vec![Some(100), Some(205), Some(206)],
         trails: BTreeMap::new(),
         begun_when_confirmed: BTreeMap::new(),
         mailboxes: vec![Vec::new(); 2],
@@ -100,8 +106,13 @@ fn kept() -> History {
         ended: ENDED,
         plan: Arc::new(plan),
     };
-    for device in &mut history.devices {
-        device.online.push((Timestamp(0), ENDED));
+    for (device, log) in history.devices.iter_mut().enumerate() {
+        log.online.push((Timestamp(0), ENDED));
+        for (announcement, number) in history.announced.iter().enumerate() {
+            if history.plan.tells(announcement, device) {
+                log.heard.push(Heard { number: number.unwrap(), alert: history.plan.news(announcement) });
+            }
+        }
     }
     // What is sent ahead is stored when its time has come: after all others.
     for message in (0..=LAST).filter(|message| *message != AHEAD).chain([AHEAD]) {
@@ -364,6 +375,27 @@ fn swap_places(history: &mut History, one: usize, other: usize) {
         }
         history.devices[device].shown.sort_by_key(|shown| shown.position);
     }
+}
+
+#[test]
+fn an_announcement_that_is_missed_doubled_astray_or_out_of_order_is_found() {
+    let missed = found(|history| drop(history.devices[TELEPHONE].heard.remove(1)));
+    assert_eq!(missed, ["no announcement missed"]);
+    assert_eq!(
+        found(|history| history.announced[1] = None),
+        ["no announcement missed", "announcements once and in order"]
+    );
+    let twice = found(|history| {
+        let one = history.devices[BROWSER].heard[0].clone();
+        history.devices[BROWSER].heard.push(one);
+    });
+    assert_eq!(twice, ["announcements once and in order"]);
+    assert_eq!(found(|history| history.devices[BROWSER].heard.swap(0, 1)), ["announcements once and in order"]);
+    let astray = found(|history| {
+        let one = history.devices[TELEPHONE].heard[1].clone();
+        history.devices[BROWSER].heard.insert(1, one);
+    });
+    assert_eq!(astray, ["announcements once and in order"]);
 }
 
 #[test]
