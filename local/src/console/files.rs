@@ -21,6 +21,7 @@ pub(super) const FILES: &[(&str, &str, &[u8])] = files![
     "app.js" SCRIPT,
     "chart.js" SCRIPT,
     "dom.js" SCRIPT,
+    "forms.js" SCRIPT,
     "records.js" SCRIPT,
     "words.js" SCRIPT,
     "panels/demo.js" SCRIPT,
