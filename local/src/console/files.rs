@@ -24,6 +24,7 @@ pub(super) const FILES: &[(&str, &str, &[u8])] = files![
     "forms.js" SCRIPT,
     "records.js" SCRIPT,
     "words.js" SCRIPT,
+    "panels/announcements.js" SCRIPT,
     "panels/demo.js" SCRIPT,
     "panels/devices.js" SCRIPT,
     "panels/faults.js" SCRIPT,
