@@ -54,6 +54,19 @@ async function complaint(control) {
   );
 }
 
+/** What is shown now can be read in both colours, and fits a narrow screen. */
+async function isReadable(page) {
+  for (const colorScheme of ["dark", "light"]) {
+    // A colour on its way to another is neither.
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    assert.deepEqual(await page.evaluate(faint), [], colorScheme);
+  }
+  assert.deepEqual(await page.evaluate(nameless), []);
+  await page.setViewportSize({ width: 360, height: 800 });
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+  await page.setViewportSize({ width: 1280, height: 800 });
+}
+
 test("a message goes from the form to a device in the page, and its trail to confirmed", async () => {
   const { page, close } = await openPage(browser, `${twin.console}/#/demo`);
   const device = await openDevice(page, "a", "alice");
@@ -148,6 +161,55 @@ test("what the service refuses is said at the field that it names", async () => 
   await form.getByLabel("Extra").fill("{");
   await send.click();
   assert.match(await wrong("Extra"), /is not JSON/);
+  await close();
+});
+
+test("an announcement comes to every device, once and apart from messages, until it is withdrawn", async () => {
+  const { page, close } = await openPage(browser, `${twin.console}/#/demo`);
+  const devices = [await openDevice(page, "a", "gina"), await openDevice(page, "b", "hugo")];
+  const told = (device) => device.getByRole("list", { name: "Announcements" }).getByRole("listitem");
+  await page.getByRole("link", { name: "announce something" }).click();
+  const panel = page.getByRole("region", { name: "Announcements" });
+  const announce = async (text) => {
+    await panel.getByLabel("Text").fill(text);
+    await panel.getByRole("button", { name: "Announce to everyone" }).click();
+    await shows(panel.getByRole("row"), text);
+  };
+  await panel.getByLabel("Sender").fill("Shop");
+  await panel.getByLabel("Category").fill("hours");
+  await panel.getByLabel("Extra").fill('{"until": "20:00"}');
+  await announce("We close at <b>eight</b>");
+  assert.equal(await panel.getByLabel("Text").inputValue(), "", "it is not announced again by the next press");
+  const first = panel.getByRole("row").filter({ hasText: "We close at" });
+  await shows(first, /Shop · hours/);
+  await shows(first.getByRole("cell").nth(2), /^2$/);
+  await first.getByText("extra").click();
+  await shows(first, /"until": "20:00"/);
+  await announce("We open at nine");
+  const newest = await panel.getByRole("row").allTextContents();
+  assert.match(newest[1], /We open at nine/);
+  assert.match(newest[2], /We close at/);
+
+  await link(page, "Try it").click();
+  for (const device of devices) {
+    await shows(told(device), /We open at nine/);
+    await shows(told(device), /Shop.*We close at <b>eight<\/b>.*to everyone · hours/);
+    assert.equal(await told(device).filter({ hasText: "We close at" }).count(), 1);
+    assert.match(await told(device).first().textContent(), /We open at nine/, "the newest one is on top");
+    const messages = device.getByRole("list", { name: "What has come" });
+    assert.equal(await messages.getByRole("listitem").count(), 0);
+  }
+  await isReadable(page);
+
+  await link(page, "Announcements").click();
+  await first.getByRole("button", { name: "Withdraw" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Leave it" }).click();
+  assert.equal(await first.getByText("withdrawn").count(), 0);
+  await first.getByRole("button", { name: "Withdraw" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Withdraw it" }).click();
+  await first.getByText("withdrawn").waitFor();
+  assert.equal(await first.getByRole("button").count(), 0);
+  await isReadable(page);
   await close();
 });
 
