@@ -2,6 +2,7 @@
 
 import { api, configure, forget, place, remember } from "./api.js";
 import { complain, field, form, h, heading } from "./dom.js";
+import announcements from "./panels/announcements.js";
 import demo from "./panels/demo.js";
 import devices from "./panels/devices.js";
 import faults from "./panels/faults.js";
@@ -17,7 +18,20 @@ import traces from "./panels/traces.js";
 // A panel is `{id, title, needs, build}`. `needs` is what has to be there for it: "app" (an app's key), "twin" or both.
 // `build()` gives `{node, refresh, every}`: what is shown; what asks again, with the rest of the address ("1" at
 // `#/messages/1`); and how often, in milliseconds.
-const PANELS = [overview, demo, send, messages, devices, preferences, outbox, queues, sources, faults, traces];
+const PANELS = [
+  overview,
+  demo,
+  send,
+  messages,
+  announcements,
+  devices,
+  preferences,
+  outbox,
+  queues,
+  sources,
+  faults,
+  traces,
+];
 
 const main = document.getElementById("main");
 const trouble = document.getElementById("trouble");

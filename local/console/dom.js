@@ -51,7 +51,7 @@ export function say(text) {
  * Carries out what a button is for, once at a time; what goes wrong is said. A button that were disabled would lose the
  * focus.
  */
-async function press(button, work) {
+export async function press(button, work) {
   if (button.ariaBusy) return;
   button.ariaBusy = "true";
   try {

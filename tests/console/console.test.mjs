@@ -8,8 +8,8 @@ import { after, before, test } from "node:test";
 import { PATIENCE, ROOT, faint, nameless, openPage, startBrowser, startTwin } from "./support.mjs";
 
 const PANELS = [
-  ...["overview", "demo", "send", "messages", "devices", "preferences", "outbox", "queues", "sources", "faults"],
-  "traces",
+  ...["overview", "demo", "send", "messages", "announcements", "devices", "preferences"],
+  ...["outbox", "queues", "sources", "faults", "traces"],
 ];
 
 let twin;
@@ -40,6 +40,31 @@ const link = (page, name) => page.getByRole("navigation").getByRole("link", { na
 /** Asks until it is so: what the page shows comes by polling. */
 async function shows(locator, pattern) {
   await locator.filter({ hasText: pattern }).first().waitFor({ timeout: PATIENCE });
+}
+
+/** What is said about a control that is wrong, as soon as it is. */
+async function complaint(control) {
+  await control.and(control.page().locator("[aria-invalid=true]")).waitFor();
+  return control.evaluate((it) =>
+    it
+      .getAttribute("aria-describedby")
+      .split(" ")
+      .map((id) => document.getElementById(id).textContent)
+      .join(" "),
+  );
+}
+
+/** What is shown now can be read in both colours, and fits a narrow screen. */
+async function isReadable(page) {
+  for (const colorScheme of ["dark", "light"]) {
+    // A colour on its way to another is neither.
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    assert.deepEqual(await page.evaluate(faint), [], colorScheme);
+  }
+  assert.deepEqual(await page.evaluate(nameless), []);
+  await page.setViewportSize({ width: 360, height: 800 });
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+  await page.setViewportSize({ width: 1280, height: 800 });
 }
 
 test("a message goes from the form to a device in the page, and its trail to confirmed", async () => {
@@ -109,17 +134,7 @@ test("what the service refuses is said at the field that it names", async () => 
   const { page, close } = await openPage(browser, `${twin.console}/#/send`, { expected: [/status of 400/] });
   const form = page.getByRole("region", { name: "Send" });
   const send = form.getByRole("button", { name: "Send", exact: true });
-  const wrong = async (label) => {
-    const control = form.getByLabel(label, { exact: true });
-    await page.waitForFunction((it) => it.getAttribute("aria-invalid") === "true", await control.elementHandle());
-    return control.evaluate((it) =>
-      it
-        .getAttribute("aria-describedby")
-        .split(" ")
-        .map((id) => document.getElementById(id).textContent)
-        .join(" "),
-    );
-  };
+  const wrong = (label) => complaint(form.getByLabel(label, { exact: true }));
   await send.click();
   assert.match(await wrong("Audiences, one per line"), /must/);
   assert.match(await wrong("Alert"), /must|required|missing/);
@@ -146,6 +161,129 @@ test("what the service refuses is said at the field that it names", async () => 
   await form.getByLabel("Extra").fill("{");
   await send.click();
   assert.match(await wrong("Extra"), /is not JSON/);
+  await close();
+});
+
+test("an announcement comes to every device, once and apart from messages, until it is withdrawn", async () => {
+  const { page, close } = await openPage(browser, `${twin.console}/#/demo`);
+  const devices = [await openDevice(page, "a", "gina"), await openDevice(page, "b", "hugo")];
+  const told = (device) => device.getByRole("list", { name: "Announcements" }).getByRole("listitem");
+  await page.getByRole("link", { name: "announce something" }).click();
+  const panel = page.getByRole("region", { name: "Announcements" });
+  const announce = async (text) => {
+    await panel.getByLabel("Text").fill(text);
+    await panel.getByRole("button", { name: "Announce to everyone" }).click();
+    await shows(panel.getByRole("row"), text);
+  };
+  await panel.getByLabel("Sender").fill("Shop");
+  await panel.getByLabel("Category").fill("hours");
+  await panel.getByLabel("Extra").fill('{"until": "20:00"}');
+  await announce("We close at <b>eight</b>");
+  assert.equal(await panel.getByLabel("Text").inputValue(), "", "it is not announced again by the next press");
+  const first = panel.getByRole("row").filter({ hasText: "We close at" });
+  await shows(first, /Shop · hours/);
+  await shows(first.getByRole("cell").nth(2), /^2$/);
+  await first.getByText("extra").click();
+  await shows(first, /"until": "20:00"/);
+  await announce("We open at nine");
+  const newest = await panel.getByRole("row").allTextContents();
+  assert.match(newest[1], /We open at nine/);
+  assert.match(newest[2], /We close at/);
+
+  await link(page, "Try it").click();
+  for (const device of devices) {
+    await shows(told(device), /We open at nine/);
+    await shows(told(device), /Shop.*We close at <b>eight<\/b>.*to everyone · hours/);
+    assert.equal(await told(device).filter({ hasText: "We close at" }).count(), 1);
+    assert.match(await told(device).first().textContent(), /We open at nine/, "the newest one is on top");
+    const messages = device.getByRole("list", { name: "What has come" });
+    assert.equal(await messages.getByRole("listitem").count(), 0);
+  }
+  await isReadable(page);
+
+  await link(page, "Announcements").click();
+  await first.getByRole("button", { name: "Withdraw" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Leave it" }).click();
+  assert.equal(await first.getByText("withdrawn").count(), 0);
+  await first.getByRole("button", { name: "Withdraw" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Withdraw it" }).click();
+  await first.getByText("withdrawn").waitFor();
+  assert.equal(await first.getByRole("button").count(), 0);
+  await isReadable(page);
+  await close();
+});
+
+test("the announcements of a tenant are listed page by page", async () => {
+  const { page, close } = await openPage(browser, `${twin.console}/#/announcements`);
+  for (let number = 1; number <= 21; number++) {
+    const answer = await fetch(`${twin.api}/v1/announcements`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${twin.key}`, "content-type": "application/json" },
+      body: JSON.stringify({ tenantCode: "pages", alert: `News ${number}.` }),
+    });
+    assert.equal(answer.status, 202);
+  }
+  const panel = page.getByRole("region", { name: "Announcements" });
+  await panel.getByLabel("Tenant").fill("pages");
+  await panel.getByLabel("Tenant").press("Tab");
+  await panel.getByRole("heading", { name: "Kept for tenant pages" }).waitFor();
+  const texts = () => panel.getByRole("cell").filter({ hasText: "News" }).allTextContents();
+  assert.deepEqual(
+    await texts(),
+    [...Array(20).keys()].map((place) => `News ${21 - place}.`),
+  );
+  await panel.getByRole("button", { name: "More" }).click();
+  await shows(panel.getByRole("cell"), "News 1.");
+  assert.deepEqual(await texts(), ["News 1."]);
+  assert.equal(await panel.getByRole("button", { name: "More" }).count(), 0);
+  await panel.getByRole("button", { name: "Back" }).click();
+  await shows(panel.getByRole("cell"), "News 21.");
+  await close();
+});
+
+test("what an announcement lacks is said at its field, and the keyboard alone announces and withdraws it", async () => {
+  const { page, close } = await openPage(browser, `${twin.console}/#/send`, { expected: [/status of 400/] });
+  const focused = (attribute) => page.evaluate((name) => document.activeElement[name], attribute);
+  const press = async (...keys) => {
+    for (const key of keys) await page.keyboard.press(key);
+  };
+  await link(page, "Announcements").focus();
+  await press("Enter");
+  const panel = page.getByRole("region", { name: "Announcements" });
+  await panel.getByLabel("Sender").waitFor();
+  await press("Tab", "Tab");
+  assert.equal(await focused("name"), "sender");
+  await press("Tab", "Tab");
+  await page.keyboard.type("{");
+  await press("Tab", "Tab");
+  assert.equal(await focused("name"), "ttl");
+  await page.keyboard.type("soon");
+  await press("Enter");
+  assert.match(await complaint(panel.getByLabel("Extra")), /is not JSON/);
+  assert.equal(await focused("name"), "extra");
+
+  await press("Backspace", "Tab", "Tab", "Enter");
+  assert.match(await complaint(panel.getByLabel("Text")), /required/);
+  assert.match(await complaint(panel.getByLabel("Time to live")), /whole number/);
+  assert.equal(await panel.getByLabel("Extra").getAttribute("aria-invalid"), null);
+  assert.equal(await focused("name"), "alert", "the first one has the focus");
+
+  await page.keyboard.type("By hand");
+  await panel.getByLabel("Time to live").focus();
+  await press("Control+A");
+  await page.keyboard.type("60");
+  await press("Tab", "Tab");
+  assert.equal(await focused("textContent"), "Announce to everyone");
+  await press("Enter");
+  await shows(panel.getByRole("row").nth(1), /By hand.*in \d+ s|By hand.*in 1 min/);
+  assert.equal(await focused("textContent"), "Announce to everyone", "the button keeps the focus");
+  await press("Tab");
+  assert.equal(await focused("ariaLabel"), "Withdraw By hand");
+  await press("Enter");
+  assert.equal(await focused("textContent"), "Withdraw it");
+  await press("Enter");
+  await panel.getByRole("row").nth(1).getByText("withdrawn").waitFor();
+  assert.equal(await focused("textContent"), "withdrawn", "the state has the focus that the button had");
   await close();
 });
 
@@ -256,7 +394,7 @@ test("the keyboard alone goes everywhere", async () => {
   await page.reload();
   await link(page, "Overview").waitFor();
   const order = [];
-  for (const _ of Array(16)) {
+  for (const _ of Array(17)) {
     await page.keyboard.press("Tab");
     order.push(await focused());
     // What has the focus shows it, and nothing covers it.
@@ -278,6 +416,7 @@ test("the keyboard alone goes everywhere", async () => {
     "Try it",
     "Send",
     "Messages",
+    "Announcements",
     "Devices",
     "Preferences",
     "Outbox",
@@ -409,7 +548,7 @@ test("as static files on another host it asks for a deployment, and shows what n
     await page.getByRole("button", { name: "Connect" }).click();
     await link(page, "Send").waitFor();
     const panels = await page.getByRole("navigation").getByRole("link").allTextContents();
-    assert.deepEqual(panels, ["Overview", "Try it", "Send", "Messages", "Devices", "Preferences"]);
+    assert.deepEqual(panels, ["Overview", "Try it", "Send", "Messages", "Announcements", "Devices", "Preferences"]);
 
     await link(page, "Try it").click();
     const device = await openDevice(page, "a", "frank");

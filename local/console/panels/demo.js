@@ -8,7 +8,7 @@ import { Device } from "../vendor/tidings.js";
 
 export default { id: "demo", title: "Try it", needs: ["app"], build };
 
-/** Messages that a device keeps on show. */
+/** Messages that a device keeps on show, and as many announcements. */
 const SHOWN = 50;
 
 function build() {
@@ -21,7 +21,9 @@ function build() {
         "p.hint",
         {},
         "Each is a real device: it registers, connects, opens sealed frames and acknowledges. Close one, send, and " +
-          "open it again.",
+          "open it again. Or tell both the same: ",
+        h("a", { href: "#/announcements" }, "announce something"),
+        ".",
       ),
       h("div.phones", {}, phone("a", "alice"), phone("b", "bob")),
     ),
@@ -39,6 +41,10 @@ function phone(slot, someone) {
   const email = h("input", { type: "email", autocomplete: "off", placeholder: "alice@example.com" });
   const online = h("span", { role: "status" });
   const screen = h("ol.screen", { "aria-live": "polite", "aria-label": `What has come to device ${slot}` });
+  const everyone = h("ol.screen.everyone", {
+    "aria-live": "polite",
+    "aria-label": `Announcements on device ${slot}`,
+  });
   const name = h("h2", {}, `Device ${slot.toUpperCase()}`);
   let device = null;
 
@@ -123,6 +129,7 @@ function phone(slot, someone) {
       if (reason) online.title = String(reason);
     });
     device.on("message", (message) => add(bubble(message)));
+    device.on("announcement", (announcement) => tell(banner(announcement)));
     device.on("gap", () =>
       add(h("li.notice", {}, "Something may be missing: the mailbox does not reach back that far.")),
     );
@@ -160,6 +167,12 @@ function phone(slot, someone) {
     screen.scrollTop = screen.scrollHeight;
   }
 
+  /** The newest banner comes first: it pushes the others down. */
+  function tell(item) {
+    everyone.prepend(item);
+    while (everyone.children.length > SHOWN) everyone.lastChild.remove();
+  }
+
   function bubble(message) {
     const done = (name, work) => (event) => {
       work();
@@ -169,8 +182,7 @@ function phone(slot, someone) {
     return h(
       "li.bubble",
       { "data-message": message.id },
-      message.sender && h("strong", {}, message.sender),
-      h("p", {}, message.alert ?? JSON.stringify(message.extra)),
+      content(message),
       h(
         "div.under",
         {},
@@ -190,7 +202,25 @@ function phone(slot, someone) {
     { "aria-label": `Device ${slot}` },
     h("div.heading", {}, name, h("div.beside", {}, online)),
     setup,
+    everyone,
     screen,
     use,
   );
 }
+
+/** An announcement has neither a place in the mailbox nor a trail. */
+function banner(announcement) {
+  const about = ["to everyone", announcement.category].filter(Boolean).join(" · ");
+  return h(
+    "li.bubble",
+    { "data-announcement": announcement.id },
+    content(announcement),
+    h("div.under", {}, h("time", {}, clock(Date.now())), about),
+  );
+}
+
+/** What is shown of both. */
+const content = ({ sender, alert, extra }) => [
+  sender && h("strong", {}, sender),
+  h("p", {}, alert ?? JSON.stringify(extra)),
+];

@@ -1,13 +1,13 @@
 // What a user wants to be told of. `#/preferences/alice` shows those of alice.
 
 import { api } from "../api.js";
-import { choice, complain, field, form, h, heading, say } from "../dom.js";
+import { choice, field, form, h, heading, say } from "../dom.js";
+import { clear, refuse, text } from "../forms.js";
 
 export default { id: "preferences", title: "Preferences", needs: ["app"], build };
 
 const CHANNELS = ["apns", "fcm", "webpush", "mipush", "sms", "email", "webhook"];
 
-const text = (props) => h("input", { type: "text", autocomplete: "off", ...props });
 const mute = () =>
   choice([
     ["", "no"],
@@ -31,8 +31,7 @@ function build() {
   };
 
   async function look() {
-    summary.textContent = "";
-    for (const control of [alias, tenant]) complain(control, null);
+    clear([alias, tenant], summary);
     try {
       shown.replaceChildren(editor(await api("GET", user()), user, summary));
     } catch (error) {
@@ -108,8 +107,7 @@ function editor(preferences, user, summary) {
   };
 
   async function save() {
-    summary.textContent = "";
-    for (const control of Object.values(controls)) complain(control, null);
+    clear(Object.values(controls), summary);
     try {
       await api("PUT", user(), wanted(controls, ofCategory));
       say("They hold from now on.");
@@ -177,17 +175,4 @@ function wanted(controls, ofCategory) {
     timeZone: value("timeZone") || undefined,
     language: value("language") || undefined,
   };
-}
-
-/** Says what is wrong at the control that it is about, and the rest above. */
-function refuse(error, controls, summary) {
-  const homeless = [];
-  for (const { field: name, detail } of error.errors ?? []) {
-    const control = controls.find((it) => it.dataset.named === name || name.startsWith(`${it.dataset.named}[`));
-    if (control) complain(control, detail);
-    else homeless.push(`${name} ${detail}`);
-  }
-  const first = controls.find((control) => control.getAttribute("aria-invalid"));
-  summary.textContent = [first ? null : error.message, ...homeless].filter(Boolean).join("; ");
-  first?.focus();
 }

@@ -2,6 +2,7 @@
 
 import { api } from "../api.js";
 import { choice, complain, field, form, h, heading, say, show } from "../dom.js";
+import { area, json, number, numeric, text } from "../forms.js";
 import { remember } from "../records.js";
 
 export default { id: "send", title: "Send", needs: ["app"], build };
@@ -9,9 +10,6 @@ export default { id: "send", title: "Send", needs: ["app"], build };
 /** How many steps a fallback chain may have. */
 const STEPS = 8;
 
-const text = (props) => h("input", { type: "text", autocomplete: "off", ...props });
-const number = () => text({ inputmode: "numeric" });
-const area = (rows, props) => h("textarea", { rows, ...props });
 const yesNo = () =>
   choice([
     ["", "default"],
@@ -266,18 +264,8 @@ function converted(name, value) {
   if (NUMBERS.includes(name)) return numeric(value);
   if (name === "persist" || name === "needConfirm") return value === "true";
   if (name === "sendAt") return new Date(value).toISOString();
-  if (name !== "extra") return value;
-  try {
-    return JSON.parse(value);
-  } catch (error) {
-    throw Object.assign(new Error(`extra is not JSON: ${error.message}`), {
-      errors: [{ field: "extra", detail: `is not JSON: ${error.message}` }],
-    });
-  }
+  return name === "extra" ? json(name, value) : value;
 }
-
-/** What looks like a number as one; nothing as nothing; the rest as it is. */
-const numeric = (value) => (value === "" ? undefined : /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value);
 
 function told({ requestId, recipients, ttl, priority, duration, sendAt, downgrades = [] }) {
   return h(
