@@ -1,22 +1,22 @@
 import type { AppState, Receipt } from "./actions.js";
 import { spread, windowOf } from "./backoff.js";
 import { type ServiceClock, serviceClock } from "./clock.js";
-import { type Connection, connect, failure, type State, type StateChange } from "./connection.js";
+import { type Connection, connect, type State, type StateChange } from "./connection.js";
 import { type Delivery, deliver, type Gap } from "./delivery.js";
 import { type Environment, REAL, type SocketClass } from "./environment.js";
-import { TidingsError } from "./errors.js";
-import { type Announcement, type Message, read } from "./frames.js";
+import { failure, TidingsError } from "./errors.js";
+import { type Announcement, type Message, unsealMessage } from "./frames.js";
 import { type Identity, identify, type Registration } from "./identity.js";
 import { receiptOf } from "./inbox.js";
-import { open } from "./jwe.js";
 import type { Position } from "./position.js";
 import { type CursorStore, indexedDbStore, memoryStore, type SharedStore } from "./store.js";
 import { lead } from "./tabs.js";
 import { connectToken } from "./tokens.js";
 
-/** How long the app's `registration` function may take, and the store for each question, in milliseconds. */
+/** How long the app's `registration` function may take, the store for each question, and a goodbye, in milliseconds. */
 const REGISTER_WITHIN = 30_000;
 const STORE_WITHIN = 5_000;
+const CLOSE_WITHIN = 2_000;
 /** However often a device is woken, it wakes no more often than this, in milliseconds. */
 const FLOOR = 1_000;
 
@@ -294,7 +294,7 @@ export class Device {
     try {
       for (const { frame, read } of page.messages as { frame: string; read: boolean }[]) {
         try {
-          const message = await this.#open(frame);
+          const message = await unsealMessage(this.#identity as Identity, frame);
           messages.push({ ...message, read });
         } catch (error) {
           this.#report(error);
@@ -412,9 +412,12 @@ export class Device {
     });
     this.#delivery = delivery;
     const how = { ...this.#options, WebSocket: this.#WebSocket, automatic };
-    this.#connection = connect(this.#environment, this.#clock, how, identity, cursor, {
+    this.#connection = connect(this.#environment, this.#clock, how, cursor, {
+      identity: () => this.#identity as Identity,
       add: delivery.add,
-      emit: (name, event) => (name === "state" ? this.#tell(event as StateChange) : this.#emit(name, event as never)),
+      announce: (announcement) => this.#emit("announcement", announcement),
+      tell: (change) => this.#tell(change),
+      report: (error) => this.#report(error),
       appState: () => this.#appState,
       refused: () => this.#refused(),
       kept: async (after, end) => (await this.#keep((store) => store.kept?.(owner, after, end))) ?? [],
@@ -432,7 +435,6 @@ export class Device {
       const identity = await this.#register();
       if (identity.owner === this.#identity?.owner) {
         this.#identity = identity;
-        this.#connection?.renew(identity);
       } else if (!this.#closing.signal.aborted) {
         // Another user's device, whose mailbox is another one.
         await this.#stop();
@@ -456,7 +458,8 @@ export class Device {
   async #stop(): Promise<void> {
     // The next tab must not begin before this one is done. A handler that waits for the end must not wait for itself.
     this.#delivery?.end().then(this.#release);
-    await this.#connection?.close();
+    const connection = this.#connection;
+    await (connection && this.#within(CLOSE_WITHIN, connection.close()).catch(() => {}));
   }
 
   // -- Telling -------------------------------------------------------------------------------------------------------
@@ -520,15 +523,6 @@ export class Device {
     } finally {
       cancel?.();
     }
-  }
-
-  async #open(sealed: string): Promise<Message> {
-    const identity = this.#identity as Identity;
-    const frame = read(await open(identity, sealed), identity.id);
-    if (frame.type !== "message") {
-      throw new TidingsError("unexpected", "no message");
-    }
-    return frame;
   }
 
   /** Asks the HTTP API. Throws the service's own error (RFC 9457), or `unreachable`. */

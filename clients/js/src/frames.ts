@@ -1,4 +1,6 @@
 import { TidingsError } from "./errors.js";
+import type { Identity } from "./identity.js";
+import { open } from "./jwe.js";
 import type { Position } from "./position.js";
 
 /** Any JSON. */
@@ -143,6 +145,20 @@ export function read(text: string, device: string): Frame {
   }
   if (frame.deviceId !== device) {
     throw new TidingsError("unexpected", "names another device");
+  }
+  return frame;
+}
+
+/** Opens and reads what is sealed for a device. Throws a {@link TidingsError} for anything else. */
+export async function unseal(identity: Identity, sealed: unknown): Promise<Frame> {
+  return read(await open(identity, sealed), identity.id);
+}
+
+/** The same, where nothing but a message is welcome. */
+export async function unsealMessage(identity: Identity, sealed: string): Promise<Message> {
+  const frame = await unseal(identity, sealed);
+  if (frame.type !== "message") {
+    throw new TidingsError("unexpected", "no message");
   }
   return frame;
 }
