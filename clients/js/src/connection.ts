@@ -8,7 +8,7 @@ import type { Environment, Socket, SocketClass } from "./environment.js";
 import { TidingsError } from "./errors.js";
 import { type Announcement, type Frame, parse, placeOf, type Reconnect, unseal } from "./frames.js";
 import type { Identity } from "./identity.js";
-import { Inbox, type Step } from "./inbox.js";
+import { inboxFrom, type Step } from "./inbox.js";
 import { compare, later, type Position } from "./position.js";
 import { connectToken } from "./tokens.js";
 
@@ -106,7 +106,7 @@ export function connect(
   { identity, add, announce, tell, report, refused, kept, appState }: Listener,
 ): Connection {
   const { now, random, after } = environment;
-  const inbox = new Inbox(cursor);
+  const inbox = inboxFrom(cursor);
   const confirmed = confirmations();
   // The app has taken everything up to here, in this life or in one before. An app that acknowledges by itself has decided about what it took.
   let taken = automatic && cursor?.seq ? cursor : undefined;
