@@ -6,10 +6,10 @@ import type { Item } from "./delivery.js";
 import { dial, leave, type Target } from "./dial.js";
 import type { Environment, Socket, SocketClass } from "./environment.js";
 import { TidingsError } from "./errors.js";
-import { type Announcement, type Frame, parse, placeOf, type Reconnect, unseal } from "./frames.js";
+import { type Frame, parse, type Reconnect, unseal } from "./frames.js";
 import type { Identity } from "./identity.js";
 import { inboxFrom, type Step } from "./inbox.js";
-import { compare, later, type Position } from "./position.js";
+import { type Cursor, compare, later, type Position, placeOf } from "./position.js";
 import { connectToken } from "./tokens.js";
 
 /** A socket's `readyState`. */
@@ -68,7 +68,8 @@ export interface Listener {
   identity(this: void): Identity;
   /** A message, in order and once; or everything up to a place was delivered or passed over. */
   add(this: void, item: Item): void;
-  announce(this: void, announcement: Announcement): void;
+  /** An announcement, in order and once. */
+  announce(this: void, item: Item): void;
   tell(this: void, change: StateChange): void;
   report(this: void, error: unknown): void;
   /** What the app has said of itself last. */
@@ -102,14 +103,15 @@ export function connect(
   environment: Environment,
   clock: ServiceClock,
   { url, WebSocket, automatic, tokenIn }: ConnectionOptions,
-  cursor: Position | undefined,
+  cursor: Cursor,
   { identity, add, announce, tell, report, refused, kept, appState }: Listener,
 ): Connection {
   const { now, random, after } = environment;
-  const inbox = inboxFrom(cursor);
+  const begin = placeOf(cursor);
+  const inbox = inboxFrom(begin, cursor.announced);
   const confirmed = confirmations();
   // The app has taken everything up to here, in this life or in one before. An app that acknowledges by itself has decided about what it took.
-  let taken = automatic && cursor?.seq ? cursor : undefined;
+  let taken = automatic && begin?.seq ? begin : undefined;
   let attempt = 0;
   /** How many openings failed in a row, and after how many the device is taken for refused next. */
   let unopened = 0;
@@ -203,11 +205,11 @@ export function connect(
     socket.onclose = () => queue(() => ended(socket));
     // A close follows.
     socket.onerror = () => {};
-    begin(socket, first);
+    serveOn(socket, first);
   }
 
   /** Everything is said here from now on: asks for what was missed, and says what could not be said before. */
-  function begin(socket: Socket, first: Step[]): void {
+  function serveOn(socket: Socket, first: Step[]): void {
     current = socket;
     ping = now() + FIRST_PING * (1 - random() / 4);
     rollover = now() + ROLLOVER_AFTER * (1 - random() / 4);
@@ -279,7 +281,7 @@ export function connect(
     // The successor failed before it had proved itself, and what it was to replace is still there.
     leave(current);
     old = undefined;
-    begin(before, inbox.rolledOver());
+    serveOn(before, inbox.rolledOver());
     ping = now();
     rollover = ping + pause(window);
   }
@@ -433,11 +435,11 @@ export function connect(
    * answer, as if it had been replayed.
    */
   async function fillIn(end: Position): Promise<void> {
-    const begin = inbox.cursor;
-    if (!begin || compare(begin, end) >= 0) {
+    const { cursor } = inbox;
+    if (!cursor || compare(cursor, end) >= 0) {
       return;
     }
-    for (const sealed of await kept(begin, end)) {
+    for (const sealed of await kept(cursor, end)) {
       try {
         const frame = await unseal(identity(), sealed);
         if (frame.type === "message" && compare(placeOf(frame), inbox.cursor) > 0) {
@@ -453,8 +455,6 @@ export function connect(
   function hear(isCurrent: boolean, frame: Frame, sealed: string): void {
     if (frame.type === "error") {
       report(new TidingsError(frame.code, frame.detail));
-    } else if (frame.type === "announcement") {
-      announce(frame);
     }
     if (isCurrent) {
       heard = now();
@@ -508,7 +508,7 @@ export function connect(
       switch (step.do) {
         case "sync":
           replay = current ? now() + ANSWER_WITHIN : NEVER;
-          say({ action: "sync", ...step.after });
+          say({ action: "sync", ...step.after, announced: step.announced });
           break;
         case "ackAgain":
           // What the sum has told already seems to be lost.
@@ -521,6 +521,10 @@ export function connect(
           // There is progress, even on lines that are cut before a page has come.
           attempt = 0;
           add(step.received);
+          break;
+        case "announce":
+          attempt = 0;
+          announce(step);
           break;
         case "synced": {
           const { synced } = step;

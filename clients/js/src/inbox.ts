@@ -15,12 +15,15 @@
  * to an earlier question may come late, even after messages that it names were shown. It then names more than is missing,
  * never less: what the service wants to give us at a place can only be withdrawn.
  *
+ * Announcements have a log of their own. Its numbers are not dense: each frame names the one that it comes behind, so that a
+ * hole is seen, what comes behind it dropped, and the service asked for both.
+ *
  * The same as `clients/rust/src/inbox.rs`, which a model checks, but for services that do not name what they replayed.
  */
 
 import type { Receipt } from "./actions.js";
-import { type Frame, type Message, placeOf, type Received, type Synced } from "./frames.js";
-import { compare, later, type Position } from "./position.js";
+import type { Announced, Announcement, Frame, Message, Received, Synced } from "./frames.js";
+import { compare, later, type Position, placeOf } from "./position.js";
 
 /** How many ids are remembered to refuse duplicates. The service looks back a few dozen; this is generous. */
 export const REMEMBERED = 4_096;
@@ -42,7 +45,7 @@ export const REPLAY_ATTEMPTS = 3;
 /** What follows from a frame. */
 export type Step =
   /** Ask the service for what comes after this. */
-  | { readonly do: "sync"; readonly after: Position | undefined }
+  | { readonly do: "sync"; readonly after: Position | undefined; readonly announced: number }
   /**
    * The app was shown this, and its acknowledgement seems to be lost. What it confirmed in this life is acknowledged again.
    * What an earlier life was shown, only if it is the client that acknowledges; an app that does it itself has decided
@@ -51,6 +54,8 @@ export type Step =
   | { readonly do: "ackAgain"; readonly receipt: Receipt; readonly confirmed: boolean }
   /** Hand this message to the app. Each id comes once. */
   | { readonly do: "deliver"; readonly received: Received }
+  /** Hand this announcement to the app. */
+  | { readonly do: "announce"; readonly announcement: Announcement }
   /** The replay ended here; it began after `after`. */
   | { readonly do: "synced"; readonly synced: Synced; readonly after: Position | undefined }
   /** The service does not answer, or its messages do not come: give this connection up. */
@@ -107,13 +112,19 @@ export interface Inbox {
   frame(frame: Frame, sealed: string): Step[];
 }
 
-/** An inbox that has everything up to `cursor`. */
-export function inboxFrom(cursor?: Position): Inbox {
+/** An inbox that has everything up to `cursor`, and the announcements up to `announced`. */
+export function inboxFrom(cursor?: Position, announced = 0): Inbox {
   /** Everything up to here was shown before anything that `delivered` remembers. */
   let earlier = cursor;
   /** The furthest place that was heard of on this connection. */
   let head: Position | undefined;
   let replay: Replay | undefined;
+  /** From where announcements were asked for last. */
+  let asked = announced;
+  /** The furthest one that was dropped since then: the answer may not have it. */
+  let missed = 0;
+  /** The answer was not enough. Asked again with the next pong, not at once: a frame may never open. */
+  let askAtPong = false;
   /** What came before its turn, by place. */
   let held: Held[] = [];
   /** Messages without a place that came during a replay. */
@@ -132,7 +143,10 @@ export function inboxFrom(cursor?: Position): Inbox {
 
   function ask(attempt: number, first = false, anew = false): void {
     replay = { attempt, after: cursor, first, anew, short: undefined };
-    steps.push({ do: "sync", after: cursor });
+    asked = announced;
+    missed = 0;
+    askAtPong = false;
+    steps.push({ do: "sync", after: cursor, announced });
   }
 
   function askAgain({ attempt, first, anew }: Replay): void {
@@ -179,11 +193,36 @@ export function inboxFrom(cursor?: Position): Inbox {
     }
   }
 
+  function hearAnnouncement(announcement: Announcement): void {
+    const { after, number } = announcement;
+    if (number <= announced) {
+      // Shown before.
+    } else if (after <= announced) {
+      announced = number;
+      steps.push({ do: "announce", announcement });
+    } else {
+      // The replay brings it again, behind what is missing.
+      missed = Math.max(missed, number);
+      askIfBehind(true);
+    }
+  }
+
+  /** An answer says how far it came in the announcements. Whether to ask for more of them at once. */
+  function passAnnouncements({ after, number, more = false }: Announced): boolean {
+    const lost = after > announced;
+    if (!lost) {
+      announced = Math.max(announced, number);
+    }
+    askAtPong ||= lost || more;
+    return !lost && (missed > announced || (more && announced > asked));
+  }
+
   function hearSynced(synced: Synced): void {
     heardOf(synced);
+    const askOn = !!synced.announced && passAnnouncements(synced.announced);
     if (!replay) {
       // An answer that we no longer wait for.
-      askIfBehind();
+      askIfBehind(askOn);
       return;
     }
     if (replay.first && !synced.recovered && compare(synced, cursor) < 0) {
@@ -196,7 +235,7 @@ export function inboxFrom(cursor?: Position): Inbox {
       // The answer to an earlier question, or the service could not even send the first one. Asked again when the time
       // for an answer is over, not at once.
     } else if (isComplete(synced)) {
-      finish(replay, synced);
+      finish(replay, synced, askOn);
     } else {
       replay.short = synced;
     }
@@ -231,7 +270,7 @@ export function inboxFrom(cursor?: Position): Inbox {
   }
 
   /** The replay is complete: first what it brought, then what came live meanwhile. */
-  function finish(ended: Replay, synced: Synced): void {
+  function finish(ended: Replay, synced: Synced, askOn: boolean): void {
     const { after } = ended;
     replay = undefined;
     takeUpTo(synced).forEach(pass);
@@ -251,6 +290,7 @@ export function inboxFrom(cursor?: Position): Inbox {
       askAgain(ended);
     } else {
       transient.splice(0).forEach(show);
+      askIfBehind(askOn);
     }
   }
 
@@ -314,8 +354,8 @@ export function inboxFrom(cursor?: Position): Inbox {
     head = later(head, place);
   }
 
-  function askIfBehind(): void {
-    if (!replay && isBehind()) {
+  function askIfBehind(orElse = false): void {
+    if (!replay && (orElse || isBehind())) {
       ask(0);
     }
   }
@@ -368,11 +408,13 @@ export function inboxFrom(cursor?: Position): Inbox {
     frame(frame, sealed) {
       if (frame.type === "message") {
         hearMessage({ message: frame, sealed });
+      } else if (frame.type === "announcement") {
+        hearAnnouncement(frame);
       } else if (frame.type === "synced") {
         hearSynced(frame);
       } else if (frame.type === "pong") {
         heardOf(frame);
-        askIfBehind();
+        askIfBehind(askAtPong || missed > announced);
       }
       // Others are about the connection, or about something that was said, not about the mailbox.
       return taken();

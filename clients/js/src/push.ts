@@ -14,14 +14,15 @@
  */
 
 import { TidingsError } from "./errors.js";
-import { type Message, placeOf, unsealMessage } from "./frames.js";
+import { type Message, unsealMessage } from "./frames.js";
 import { keyIdOf } from "./jwe.js";
+import { placeOf } from "./position.js";
 import { indexedDbStore, type SharedStore } from "./store.js";
 
 export { type ErrorCode, TidingsError } from "./errors.js";
 export type { Json, Message } from "./frames.js";
 export type { Identity } from "./identity.js";
-export type { Position } from "./position.js";
+export type { Cursor, Position } from "./position.js";
 export type { CursorStore, SharedStore, ShownBy } from "./store.js";
 
 /**

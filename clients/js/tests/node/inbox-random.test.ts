@@ -138,6 +138,9 @@ class World {
           this.kept = { epoch, seq };
           break;
         }
+        case "announce":
+          assert.fail("nothing was announced");
+          break;
         case "giveUp":
           this.givenUp += 1;
           this.connect();

@@ -29,6 +29,8 @@ function tell(step: Step): string {
   switch (step.do) {
     case "deliver":
       return step.received.message.id;
+    case "announce":
+      return `announcement ${step.announcement.number}`;
     case "sync":
       return `?${step.after?.seq ?? 0}`;
     case "ackAgain":
@@ -203,7 +205,7 @@ test("a cursor of another mailbox is forgotten", () => {
   const other = (seq: number): Position => ({ epoch: EPOCH - 1, seq });
   assert.deepEqual(hear(inbox, message(other(1), "a")), []);
   assert.deepEqual(inbox.frame(answer(other(2), [1, 2], { recovered: false }), ""), [
-    { do: "sync", after: { epoch: 0, seq: 0 } },
+    { do: "sync", after: { epoch: 0, seq: 0 }, announced: 0 },
   ]);
   assert.deepEqual(hear(inbox, message(other(1), "a")), ["a"]);
   assert.deepEqual(hear(inbox, message(other(2), "b")), ["b"]);
