@@ -9,9 +9,9 @@ import { minify } from "terser";
 
 // Properties of the client's own objects, which nobody else sees: not the app, the wire, or a store. They get short names.
 const INTERNAL = [
-  ...["ackAgain", "acked", "acknowledged", "anew", "appState", "arrivedBefore", "awaitsReplay", "confirmed", "doubt"],
-  ...["due", "giveUp", "listens", "pinged", "received", "receipt", "renew", "repeat", "repeats", "replay"],
-  ...["replayOverdue", "rolledOver", "rollover", "summedUp", "takeUnsaid"],
+  ...["ackAgain", "acknowledged", "anew", "appState", "arrivedBefore", "attempt", "automatic"],
+  ...["awaitsReplay", "confirmed", "doubt", "giveUp", "heard", "keep", "listens", "receipt", "received", "refused"],
+  ...["replayOverdue", "report", "rolledOver", "said", "say", "short", "takeUnsaid", "tell"],
 ];
 
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));

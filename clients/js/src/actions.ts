@@ -11,8 +11,11 @@ export interface Receipt extends Position {
 /** What a device says on its socket. */
 export type Action =
   | { readonly action: "ping" }
-  /** Asks for what came after a place; without one, after the place that the service keeps for this device. */
-  | ({ readonly action: "sync" } & Partial<Position>)
+  /**
+   * Asks for what came after a place; without one, after the place that the service keeps for this device. And for the
+   * announcements after a number; after 0, for all that are still kept.
+   */
+  | ({ readonly action: "sync"; readonly announced: number } & Partial<Position>)
   | ({ readonly action: "ack" | "read" } & Receipt)
   | { readonly action: "state"; readonly state: AppState };
 

@@ -6,12 +6,10 @@ import type { Item } from "./delivery.js";
 import { dial, leave, type Target } from "./dial.js";
 import type { Environment, Socket, SocketClass } from "./environment.js";
 import { TidingsError } from "./errors.js";
-import { type Announcement, type Frame, parse, placeOf, type Reconnect, read } from "./frames.js";
+import { type Frame, parse, type Reconnect, unseal } from "./frames.js";
 import type { Identity } from "./identity.js";
-import { Inbox, type Step } from "./inbox.js";
-import { open } from "./jwe.js";
-import { type Line, lineOf, NEVER } from "./line.js";
-import { compare, later, type Position } from "./position.js";
+import { inboxFrom, type Step } from "./inbox.js";
+import { type Cursor, compare, later, type Position, placeOf } from "./position.js";
 import { connectToken } from "./tokens.js";
 
 /** A socket's `readyState`. */
@@ -22,20 +20,31 @@ const PROTOCOL = "tidings.v1";
 
 // All times are in milliseconds.
 
+/** When something is due that is not. */
+const NEVER = Infinity;
 /** How long to wait for a handshake, a pong or a replay. */
 const ANSWER_WITHIN = 15_000;
+/**
+ * When the first heartbeat of a connection comes at the latest; up to a quarter of it is taken off at random, because
+ * many devices may have come back together. It comes soon: what was stored between our connection and our first words
+ * about the mailbox was posted to nobody, and the head in the pong tells of it.
+ */
+const FIRST_PING = 5_000;
 /** The pause before the next heartbeat until a pong says otherwise. */
 const NEXT_PING = 60_000;
 /** No heartbeat comes later than this, whatever a pong says: API Gateway closes a connection after 10 silent minutes. */
 const LAST_PING = 540_000;
+/**
+ * When to move to a new socket where the service has not asked for it: API Gateway ends every connection after two hours.
+ * A quarter at most is taken off, so that devices that came together do not leave together.
+ */
+const ROLLOVER_AFTER = 6_600_000;
 /** Pause before asking again when a replay's answer was an error of the gateway. */
 const REPLAY_RETRY = 1_000;
 /** How long messages may stay behind the answer that counts them, before they are asked for again. */
 const STRAGGLE = 3_000;
 /** Acknowledgements that come closer together than this are said in one word. */
 const ACK_PAUSE = 200;
-/** How long a socket may take to close. */
-const CLOSE_WITHIN = 2_000;
 /** A connection that was heard so recently needs no proof that it lives. */
 const FRESH = 10_000;
 /** After so many openings in a row that failed, and twice as many each further time, the device may have been refused. */
@@ -53,18 +62,16 @@ export interface StateChange {
   readonly retryIn?: number;
 }
 
-/** What happens to a connection. */
-export interface ConnectionEvents {
-  announcement: Announcement;
-  state: StateChange;
-  error: TidingsError;
-}
-
-/** Who is told of what happens to a connection. */
+/** What a connection needs of its device, and whom it tells of what happens. */
 export interface Listener {
+  /** Who the device is: its keys may be renewed. */
+  identity(this: void): Identity;
   /** A message, in order and once; or everything up to a place was delivered or passed over. */
   add(this: void, item: Item): void;
-  emit<Name extends keyof ConnectionEvents>(this: void, name: Name, event: ConnectionEvents[Name]): void;
+  /** An announcement, in order and once. */
+  announce(this: void, item: Item): void;
+  tell(this: void, change: StateChange): void;
+  report(this: void, error: unknown): void;
   /** What the app has said of itself last. */
   appState(this: void): AppState | undefined;
   /** Many openings failed in a row. */
@@ -87,10 +94,8 @@ export interface Connection {
   say(action: Action): void;
   /** The network may be back: tries at once, or finds out whether the connection still lives. */
   wake(): void;
-  /** Goes on with the same device's newer keys. */
-  renew(identity: Identity): void;
-  /** Says goodbye. Resolves when the service has heard it, or will not any more. */
-  close(): Promise<void>;
+  /** Says goodbye. Resolves when the service has heard it. */
+  close(): Promise<unknown>;
 }
 
 /** Connects, and stays connected. */
@@ -98,36 +103,62 @@ export function connect(
   environment: Environment,
   clock: ServiceClock,
   { url, WebSocket, automatic, tokenIn }: ConnectionOptions,
-  identity: Identity,
-  cursor: Position | undefined,
-  { add, emit, refused, kept, appState }: Listener,
+  cursor: Cursor,
+  { identity, add, announce, tell, report, refused, kept, appState }: Listener,
 ): Connection {
   const { now, random, after } = environment;
-  const inbox = new Inbox(cursor);
+  const begin = placeOf(cursor);
+  const inbox = inboxFrom(begin, cursor.announced);
   const confirmed = confirmations();
-  let keys = identity;
   // The app has taken everything up to here, in this life or in one before. An app that acknowledges by itself has decided about what it took.
-  let taken = automatic && cursor?.seq ? cursor : undefined;
+  let taken = automatic && begin?.seq ? begin : undefined;
   let attempt = 0;
   /** How many openings failed in a row, and after how many the device is taken for refused next. */
   let unopened = 0;
   let refusedAt = REFUSED_AFTER;
   let inQuery = tokenIn === "query";
-  /** The connection that everything is said on. */
-  let current: Line | undefined;
-  /** The connection before, until its successor has proved itself. It is still read. */
-  let old: Line | undefined;
+  /** The socket that everything is said on. */
+  let current: Socket | undefined;
+  /** The one before, until its successor has proved itself. It is still read. */
+  let old: Socket | undefined;
   /** Gives the current attempt to open a socket up, be it the first or a successor. */
   let dialing: (() => void) | undefined;
-  let retry = NEVER;
-  let disarm = (): void => {};
+  let disarm: (() => void) | undefined;
   let closed = false;
+
+  // When it is due:
+  /** The next attempt to connect. */
+  let retry = NEVER;
+  /** The next heartbeat. */
+  let ping = NEVER;
+  /** Its answer. */
+  let pong = NEVER;
+  /** The answer to a replay, or what is missing of it. */
+  let replay = NEVER;
+  /** What is in doubt is said again. */
+  let repeat = NEVER;
+  /** It is told up to where the app has taken everything, for acknowledgements that were not said one by one. */
+  let sum = NEVER;
+  /** A successor is opened. */
+  let rollover = NEVER;
+
+  // Of the current connection:
+  /** When something came on it that was for us. */
+  let heard = NEVER;
+  /** When the oldest ping that has no answer was said. */
+  let pinged = NEVER;
+  /** When a message was acknowledged last. */
+  let acked = -NEVER;
+  /** Up to where it was told that the app has taken everything. */
+  let summedUp: Position | undefined;
+  /** How often what is in doubt was said again. */
+  let repeats = 0;
 
   // -- Opening -------------------------------------------------------------------------------------------------------
 
   function openFirst(): void {
     retry = NEVER;
-    emit("state", { state: "connecting" });
+    tell({ state: "connecting" });
     // A browser does not tell why an opening failed: a gateway that drops the subprotocol looks like one that is away.
     // Every second attempt has the token in the URL, until one of them opens.
     const way = inQuery || (tokenIn !== "query" && unopened % 2 === 1);
@@ -159,34 +190,44 @@ export function connect(
   }
 
   async function target(way: boolean): Promise<Target> {
-    const token = await connectToken(keys, clock.now());
-    const named = `${url}?deviceId=${encodeURIComponent(keys.id)}`;
+    const token = await connectToken(identity(), clock.now());
+    const named = `${url}?deviceId=${encodeURIComponent(identity().id)}`;
     return way ? { url: `${named}&token=${token}`, protocols: [] } : { url: named, protocols: [PROTOCOL, token] };
   }
 
-  /** The first words on a connection; everything is said on it from now on. */
   function greet(socket: Socket, first: Step[]): void {
-    const line = lineOf(socket, environment);
-    current = line;
-    socket.onmessage = ({ data }) => queue(line, () => receive(line, data));
-    // What came before the end is dealt with before it.
-    socket.onclose = () => queue(line, () => ended(line));
+    let work: Promise<unknown> = Promise.resolve();
+    // What came is dealt with one by one, and before the end.
+    const queue = (next: () => unknown): void => {
+      work = work.then(next).then(arm).catch(report);
+    };
+    socket.onmessage = ({ data }) => queue(() => receive(socket, data));
+    socket.onclose = () => queue(() => ended(socket));
     // A close follows.
     socket.onerror = () => {};
-    begin(first);
+    serveOn(socket, first);
   }
 
-  /** Asks for what was missed, and says what could not be said before. */
-  function begin(first: Step[]): void {
+  /** Everything is said here from now on: asks for what was missed, and says what could not be said before. */
+  function serveOn(socket: Socket, first: Step[]): void {
+    current = socket;
+    ping = now() + FIRST_PING * (1 - random() / 4);
+    rollover = now() + ROLLOVER_AFTER * (1 - random() / 4);
+    pong = replay = repeat = sum = heard = pinged = NEVER;
+    acked = -NEVER;
+    summedUp = undefined;
+    repeats = 0;
     carryOut(first);
     const state = appState();
     if (state) {
       say({ action: "state", state });
     }
-    sayUnsaid();
+    sayAgain();
   }
 
-  function sayUnsaid(): void {
+  /** Says what could not be said before, and what may not have been heard. */
+  function sayAgain(): void {
+    confirmed.doubt(now(), taken);
     for (const action of confirmed.takeUnsaid()) {
       say(action);
     }
@@ -194,8 +235,8 @@ export function connect(
 
   /** Says it on the connection that there is, and keeps it otherwise. */
   function say(action: Action): void {
-    if (current?.socket.readyState === OPEN) {
-      current.socket.send(JSON.stringify(action));
+    if (current?.readyState === OPEN) {
+      current.send(JSON.stringify(action));
       confirmed.said(action, now());
     } else {
       confirmed.keep(action);
@@ -207,46 +248,42 @@ export function connect(
    * messages of a replay are one word, not a hundred requests to a service that may be overloaded already.
    */
   function acknowledge(receipt: Receipt): void {
-    const line = current;
+    const at = now();
     if (!automatic || compare(receipt, taken) > 0 || receipt.epoch !== inbox.cursor?.epoch) {
       say(ack(receipt));
-    } else if (line) {
-      const at = now();
-      if (inbox.awaitsReplay || at < line.acked + ACK_PAUSE) {
-        line.due.sum = Math.min(line.due.sum, at + ACK_PAUSE);
-      } else {
-        line.acked = at;
-        say(ack(receipt));
-      }
+    } else if (!current) {
+      // The next connection is told the sum.
+    } else if (inbox.awaitsReplay || at < acked + ACK_PAUSE) {
+      sum = Math.min(sum, at + ACK_PAUSE);
+    } else {
+      acked = at;
+      say(ack(receipt));
     }
   }
 
   // -- Losing --------------------------------------------------------------------------------------------------------
 
-  function ended(line: Line): void {
-    if (line === old) {
+  function ended(socket: Socket): void {
+    if (socket === old) {
       // Its successor is there.
       old = undefined;
-    } else if (line === current) {
+    } else if (socket === current) {
       lose("closed");
     }
   }
 
   function lose(reason: string, window?: number): void {
-    const line = old;
-    if (!line) {
+    const before = old;
+    if (!before) {
       lost(reason, window);
       return;
     }
     // The successor failed before it had proved itself, and what it was to replace is still there.
-    leave(current?.socket);
+    leave(current);
     old = undefined;
-    current = line;
-    line.pinged = line.due.pong = NEVER;
-    line.due.ping = now();
-    line.due.rollover = now() + pause(window);
-    confirmed.doubt(now(), taken);
-    begin(inbox.rolledOver());
+    serveOn(before, inbox.rolledOver());
+    ping = now();
+    rollover = ping + pause(window);
   }
 
   function lost(reason: string, window?: number): void {
@@ -254,16 +291,16 @@ export function connect(
     confirmed.doubt(now(), taken);
     const retryIn = pause(window);
     retry = now() + retryIn;
-    emit("state", { state: "waiting", reason, retryIn });
+    tell({ state: "waiting", reason, retryIn });
   }
 
   function leaveAll(): void {
-    disarm();
+    disarm?.();
     dialing?.();
-    leave(current?.socket);
-    leave(old?.socket);
+    leave(current);
+    leave(old);
     dialing = current = old = undefined;
-    retry = NEVER;
+    retry = ping = pong = replay = repeat = sum = rollover = NEVER;
   }
 
   /** How long to wait before the next attempt. The service may have asked for a window of its own. */
@@ -277,143 +314,120 @@ export function connect(
 
   function openSuccessor(): void {
     openSocket(inQuery, (socket) => {
-      // Where the line was lost meanwhile, this attempt was given up.
-      const line = current as Line;
+      // Where the connection was lost meanwhile, this attempt was given up.
       if (socket) {
-        confirmed.doubt(now(), taken);
-        old = line;
+        old = current;
         greet(socket, inbox.rolledOver());
       } else {
         // The old one still serves; if it ends before the next attempt, that is an ordinary loss.
-        line.due.rollover = now() + pause();
+        rollover = now() + pause();
       }
     });
-  }
-
-  /**
-   * Leaves the old connection once the new one has been heard and the gap is closed. Whatever is posted to the old one
-   * from then on is posted to the new one, too.
-   */
-  function part(): void {
-    if (current && current.heard < NEVER && !inbox.awaitsReplay) {
-      leave(old?.socket);
-      old = undefined;
-    }
   }
 
   // -- Time ----------------------------------------------------------------------------------------------------------
 
   function arm(): void {
-    disarm();
+    disarm?.();
     if (closed) {
       return;
     }
-    part();
-    const next = Math.min(retry, ...Object.values(current?.due ?? {}));
+    if (heard < NEVER && !inbox.awaitsReplay) {
+      // The new connection has been heard and the gap is closed. What is posted to the old one from now on is posted to
+      // the new one, too.
+      leave(old);
+      old = undefined;
+    }
+    const next = Math.min(retry, ping, pong, replay, repeat, sum, rollover);
     if (next < NEVER) {
       disarm = after(Math.max(0, next - now()), tick);
     }
   }
 
   function tick(): void {
-    if (retry <= now()) {
+    const at = now();
+    if (retry <= at) {
       openFirst();
     }
-    if (current) {
-      tickOf(current);
-    }
-    arm();
-  }
-
-  function tickOf(line: Line): void {
-    const at = now();
-    const { due } = line;
-    if (due.pong <= at) {
+    if (pong <= at) {
       lose("silent");
-      return;
     }
-    if (due.rollover <= at) {
-      due.rollover = NEVER;
+    if (rollover <= at) {
+      rollover = NEVER;
       // One at a time.
       if (!dialing && !old) {
         openSuccessor();
       }
     }
-    if (due.repeat <= at) {
-      due.repeat = NEVER;
-      line.summedUp = undefined;
-      line.repeats += 1;
-      confirmed.doubt(at, taken);
-      sayUnsaid();
-      due.sum = at;
+    if (repeat <= at) {
+      repeat = NEVER;
+      summedUp = undefined;
+      repeats += 1;
+      sayAgain();
+      sum = at;
     }
-    if (due.sum <= at) {
-      due.sum = NEVER;
-      line.acked = at;
-      sumUp(line, inbox.cursor);
+    if (sum <= at) {
+      sum = NEVER;
+      acked = at;
+      sumUp(inbox.cursor);
     }
-    if (due.ping <= at) {
-      due.ping = at + NEXT_PING;
+    if (ping <= at) {
+      ping = at + NEXT_PING;
       // The first unanswered one counts, however many follow it.
-      line.pinged = Math.min(line.pinged, at);
-      due.pong = Math.min(due.pong, at + ANSWER_WITHIN);
+      pinged = Math.min(pinged, at);
+      pong = Math.min(pong, at + ANSWER_WITHIN);
       say({ action: "ping" });
     }
-    if (due.replay <= at) {
-      due.replay = NEVER;
+    if (replay <= at) {
+      replay = NEVER;
       carryOut(inbox.replayOverdue());
     }
+    arm();
   }
 
   // -- Hearing -------------------------------------------------------------------------------------------------------
 
-  function queue(line: Line, work: () => void | Promise<void>): void {
-    line.work = line.work
-      .then(work)
-      .then(arm)
-      .catch((cause) => emit("error", failure(cause)));
+  function serves(socket: Socket): boolean {
+    return !closed && (socket === current || socket === old);
   }
 
-  function serves(line: Line): boolean {
-    return !closed && (line === current || line === old);
-  }
-
-  async function receive(line: Line, data: unknown): Promise<void> {
-    if (!serves(line)) {
+  async function receive(socket: Socket, data: unknown): Promise<void> {
+    if (!serves(socket)) {
       return;
     }
     const asked = inClear(data);
     if (asked) {
       // What a connection says of itself no longer matters when its successor is there.
-      if (line === current) {
+      if (socket === current) {
         lose(asked.code, asked.after * 1_000);
       }
       return;
     }
     let frame: Frame;
     try {
-      frame = read(await open(keys, data), keys.id);
+      frame = await unseal(identity(), data);
     } catch (error) {
-      unreadable(line, failure(error));
+      report(error);
+      if (socket === current) {
+        unreadable();
+      }
       return;
     }
     if (frame.type === "synced") {
       await fillIn(frame);
     }
-    if (serves(line)) {
-      hear(line, frame, data as string);
+    if (serves(socket)) {
+      hear(socket === current, frame, data as string);
     }
   }
 
-  function unreadable(line: Line, error: TidingsError): void {
-    emit("error", error);
-    const { due } = line;
+  function unreadable(): void {
     if (inbox.awaitsReplay) {
       // Probably the gateway's own error in place of the replay: ask again soon, not at the deadline.
-      due.replay = Math.min(due.replay, now() + REPLAY_RETRY);
+      replay = Math.min(replay, now() + REPLAY_RETRY);
     }
     // Or in place of the silence that an acknowledgement is answered with.
-    due.repeat = Math.min(due.repeat, now() + REPLAY_RETRY * 2 ** Math.min(line.repeats, 6));
+    repeat = Math.min(repeat, now() + REPLAY_RETRY * 2 ** Math.min(repeats, 6));
   }
 
   /**
@@ -421,13 +435,13 @@ export function connect(
    * answer, as if it had been replayed.
    */
   async function fillIn(end: Position): Promise<void> {
-    const begin = inbox.cursor;
-    if (!begin || compare(begin, end) >= 0) {
+    const { cursor } = inbox;
+    if (!cursor || compare(cursor, end) >= 0) {
       return;
     }
-    for (const sealed of await kept(begin, end)) {
+    for (const sealed of await kept(cursor, end)) {
       try {
-        const frame = read(await open(keys, sealed), keys.id);
+        const frame = await unseal(identity(), sealed);
         if (frame.type === "message" && compare(placeOf(frame), inbox.cursor) > 0) {
           carryOut(inbox.frame(frame, sealed));
         }
@@ -437,54 +451,43 @@ export function connect(
     }
   }
 
-  function hear(line: Line, frame: Frame, sealed: string): void {
+  /** A frame came, on the current connection or on the old one. */
+  function hear(isCurrent: boolean, frame: Frame, sealed: string): void {
     if (frame.type === "error") {
-      emit("error", new TidingsError(frame.code, frame.detail));
-    } else if (frame.type === "announcement") {
-      emit("announcement", frame);
+      report(new TidingsError(frame.code, frame.detail));
     }
-    if (line === current && !hearOfLine(line, frame)) {
-      return;
-    }
-    const { replay } = line.due;
-    carryOut(inbox.frame(frame, sealed));
-    if (line !== current) {
-      return;
-    }
-    if (frame.type === "synced" && inbox.awaitsReplay && line.due.replay === replay) {
-      // It was no new question, so the answer was not enough.
-      line.due.replay = Math.min(replay, now() + STRAGGLE);
-    } else if (frame.type === "pong") {
-      sumUp(line, frame);
-    }
-  }
-
-  /** What a frame says of the connection that it came on; `false` where that is its end. */
-  function hearOfLine(line: Line, frame: Frame): boolean {
-    const { due } = line;
-    line.heard = now();
-    due.pong = NEVER;
-    if (frame.type === "pong") {
-      pingWasAnswered(line);
-      due.ping = now() + Math.min(Math.max(frame.nextPing, 1) * 1_000, LAST_PING);
-      clock.heard(frame.serverTime);
-    } else if (frame.type === "reconnect") {
-      const window = frame.after * 1_000;
-      if (frame.code !== "rollover") {
-        lose(frame.code, window);
-        return false;
+    if (isCurrent) {
+      heard = now();
+      pong = NEVER;
+      if (frame.type === "pong") {
+        pingWasAnswered();
+        ping = heard + Math.min(Math.max(frame.nextPing, 1) * 1_000, LAST_PING);
+        clock.heard(frame.serverTime);
+      } else if (frame.type === "reconnect") {
+        const window = frame.after * 1_000;
+        if (frame.code !== "rollover") {
+          lose(frame.code, window);
+          return;
+        }
+        // In place of a pong, and no loss: this connection serves until its successor does.
+        pingWasAnswered();
+        rollover = Math.min(rollover, heard + spread(window, random()));
       }
-      // In place of a pong, and no loss: this connection serves until its successor does.
-      pingWasAnswered(line);
-      due.rollover = Math.min(due.rollover, now() + spread(window, random()));
     }
-    return true;
+    const due = replay;
+    carryOut(inbox.frame(frame, sealed));
+    if (isCurrent && frame.type === "synced" && inbox.awaitsReplay && replay === due) {
+      // It was no new question, so the answer was not enough.
+      replay = Math.min(due, now() + STRAGGLE);
+    } else if (isCurrent && frame.type === "pong") {
+      sumUp(frame);
+    }
   }
 
-  function pingWasAnswered(line: Line): void {
-    if (line.pinged < NEVER) {
-      confirmed.arrivedBefore(line.pinged);
-      line.pinged = NEVER;
+  function pingWasAnswered(): void {
+    if (pinged < NEVER) {
+      confirmed.arrivedBefore(pinged);
+      pinged = NEVER;
     }
   }
 
@@ -492,9 +495,9 @@ export function connect(
    * Says up to where the app has taken everything, where that has moved on: once on each connection, and with each
    * heartbeat. A single acknowledgement may be lost without a word, in the service too.
    */
-  function sumUp(line: Line, mailbox: Position | undefined): void {
-    if (taken && taken.epoch === mailbox?.epoch && compare(taken, line.summedUp) > 0) {
-      line.summedUp = taken;
+  function sumUp(mailbox: Position | undefined): void {
+    if (taken && taken.epoch === mailbox?.epoch && compare(taken, summedUp) > 0) {
+      summedUp = taken;
       say(ack(taken));
     }
   }
@@ -504,16 +507,12 @@ export function connect(
     for (const step of steps) {
       switch (step.do) {
         case "sync":
-          if (current) {
-            current.due.replay = now() + ANSWER_WITHIN;
-          }
-          say({ action: "sync", ...step.after });
+          replay = current ? now() + ANSWER_WITHIN : NEVER;
+          say({ action: "sync", ...step.after, announced: step.announced });
           break;
         case "ackAgain":
-          if (current) {
-            // What the sum has told already seems to be lost.
-            current.summedUp = undefined;
-          }
+          // What the sum has told already seems to be lost.
+          summedUp = undefined;
           if (automatic || step.confirmed) {
             acknowledge(step.receipt);
           }
@@ -523,14 +522,18 @@ export function connect(
           attempt = 0;
           add(step.received);
           break;
+        case "announce":
+          attempt = 0;
+          announce(step);
+          break;
         case "synced": {
           const { synced } = step;
           const to = { epoch: synced.epoch, seq: synced.seq };
           attempt = 0;
-          emit("state", { state: "online" });
+          tell({ state: "online" });
           add({ place: to, gap: synced.recovered ? undefined : { from: step.after, to } });
           if (current && synced.recovered) {
-            sumUp(current, to);
+            sumUp(to);
           }
           break;
         }
@@ -539,8 +542,8 @@ export function connect(
           break;
       }
     }
-    if (current && !inbox.awaitsReplay) {
-      current.due.replay = NEVER;
+    if (!inbox.awaitsReplay) {
+      replay = NEVER;
     }
   }
 
@@ -565,30 +568,23 @@ export function connect(
       const at = now();
       if (retry < NEVER) {
         retry = at;
-      } else if (current && at - current.heard > FRESH && current.pinged === NEVER) {
-        current.due.ping = at;
+      } else if (current && at - heard > FRESH && pinged === NEVER) {
+        ping = at;
       }
       arm();
     },
-    renew(identity) {
-      keys = identity;
-    },
     close() {
-      const socket = current?.socket;
+      const socket = current;
       closed = true;
-      if (current && current.due.sum < NEVER) {
-        sumUp(current, inbox.cursor);
+      if (sum < NEVER) {
+        sumUp(inbox.cursor);
       }
       leaveAll();
       return new Promise((resolve) => {
         if (socket && socket.readyState !== CLOSED) {
-          const cancel = after(CLOSE_WITHIN, resolve);
-          socket.onclose = () => {
-            cancel();
-            resolve();
-          };
+          socket.onclose = resolve;
         } else {
-          resolve();
+          resolve(undefined);
         }
       });
     },
@@ -602,9 +598,4 @@ export function connect(
 function inClear(data: unknown): Reconnect | undefined {
   const frame = typeof data === "string" && data.startsWith("{") ? parse(data) : undefined;
   return frame?.type === "reconnect" && frame.deviceId === "" ? frame : undefined;
-}
-
-/** Whatever was thrown, as an error of ours. */
-export function failure(cause: unknown): TidingsError {
-  return cause instanceof TidingsError ? cause : new TidingsError("unexpected", String(cause), cause);
 }

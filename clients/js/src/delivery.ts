@@ -1,8 +1,9 @@
-import { type Message, placeOf, type Received } from "./frames.js";
-import type { Position } from "./position.js";
+import type { Announcement, Message, Received } from "./frames.js";
+import { type Cursor, type Position, placeOf } from "./position.js";
 
 /** What is for the app. */
-export type Item = Received | { readonly place: Position; readonly gap: Gap | undefined };
+export type Item =
+  Received | { readonly announcement: Announcement } | { readonly place: Position; readonly gap: Gap | undefined };
 
 /** Something after `from` and up to `to` may be missing: the mailbox no longer reached back to where this device was. */
 export interface Gap {
@@ -12,22 +13,22 @@ export interface Gap {
 
 /** What a delivery needs of its device. */
 export interface Recipient {
-  /** Whether somebody listens: until then, messages wait. */
+  /** Whether somebody listens: until then, what is to be shown waits. */
   listens(this: void): boolean;
   /** Whether the app is to be shown this message. Does not fail. */
   claim(this: void, place: Position, sealed: string): Promise<boolean>;
   /** Hands it to the app, and waits until the app is done with it. Does not fail. */
-  show(this: void, message: Message): Promise<unknown>;
+  show(this: void, event: Message | Announcement): Promise<unknown>;
   /** Keeps where the app is now. Does not fail. */
-  save(this: void, place: Position): Promise<unknown>;
+  save(this: void, moved: Cursor): Promise<unknown>;
   /** The app has been shown this message, and the cursor is kept. */
   shown(this: void, message: Message): void;
   gap(this: void, gap: Gap): void;
 }
 
-/** Hands messages to the app. */
+/** Hands messages or announcements to the app. */
 export interface Delivery {
-  /** A message has its turn; or everything up to a place was delivered or passed over. */
+  /** A message or an announcement has its turn; or everything up to a place was delivered or passed over. */
   add(this: void, item: Item): void;
   /** Goes on, if it does not. */
   resume(this: void): void;
@@ -36,9 +37,9 @@ export interface Delivery {
 }
 
 /**
- * Hands messages to the app, one after the other. First a message is claimed, then shown, then the cursor is kept, then
- * it is acknowledged: so none is lost, and a page that ends between two of these steps leaves nothing worse behind than a
- * message that the next page is shown again.
+ * Hands messages or announcements to the app, one after the other. First a message is claimed, then shown, then the
+ * cursor is kept, then it is acknowledged: so none is lost, and a page that ends between two of these steps leaves nothing
+ * worse behind than a message that the next page is shown again. An announcement is shown, and the cursor is kept.
  */
 export function deliver({ listens, claim, show, save, shown, gap }: Recipient): Delivery {
   const items: Item[] = [];
@@ -54,10 +55,12 @@ export function deliver({ listens, claim, show, save, shown, gap }: Recipient): 
           gap(item.gap);
         }
         await save(item.place);
+      } else if (!listens()) {
+        break;
+      } else if ("announcement" in item) {
+        await show(item.announcement);
+        await save({ announced: item.announcement.number });
       } else {
-        if (!listens()) {
-          break;
-        }
         const { message, sealed } = item;
         const place = placeOf(message);
         // Nobody but this socket brings a message that is not kept.

@@ -1,22 +1,22 @@
 import type { AppState, Receipt } from "./actions.js";
 import { spread, windowOf } from "./backoff.js";
 import { type ServiceClock, serviceClock } from "./clock.js";
-import { type Connection, connect, failure, type State, type StateChange } from "./connection.js";
+import { type Connection, connect, type State, type StateChange } from "./connection.js";
 import { type Delivery, deliver, type Gap } from "./delivery.js";
 import { type Environment, REAL, type SocketClass } from "./environment.js";
-import { TidingsError } from "./errors.js";
-import { type Announcement, type Message, read } from "./frames.js";
+import { failure, TidingsError } from "./errors.js";
+import { type Announcement, type Message, unsealMessage } from "./frames.js";
 import { type Identity, identify, type Registration } from "./identity.js";
 import { receiptOf } from "./inbox.js";
-import { open } from "./jwe.js";
-import type { Position } from "./position.js";
+import type { Cursor, Position } from "./position.js";
 import { type CursorStore, indexedDbStore, memoryStore, type SharedStore } from "./store.js";
 import { lead } from "./tabs.js";
 import { connectToken } from "./tokens.js";
 
-/** How long the app's `registration` function may take, and the store for each question, in milliseconds. */
+/** How long the app's `registration` function may take, the store for each question, and a goodbye, in milliseconds. */
 const REGISTER_WITHIN = 30_000;
 const STORE_WITHIN = 5_000;
+const CLOSE_WITHIN = 2_000;
 /** However often a device is woken, it wakes no more often than this, in milliseconds. */
 const FLOOR = 1_000;
 
@@ -62,7 +62,7 @@ export type Handler<Event> = (event: Event) => unknown;
 export interface DeviceEvents {
   /** A message: in order, and once. The next one waits until every handler's promise has settled. */
   message: Message;
-  /** Reserved: the service sends none yet. */
+  /** An announcement to everyone: in order, and once. The next one waits until every handler's promise has settled. */
   announcement: Announcement;
   /** The device does something else now. */
   state: StateChange;
@@ -126,7 +126,8 @@ export class Device {
   #store: CursorStore & Partial<SharedStore>;
   #identity: Identity | undefined;
   #connection: Connection | undefined;
-  #delivery: Delivery | undefined;
+  /** Messages, and announcements: neither waits for the other. */
+  #deliveries: readonly Delivery[] = [];
   #appState: AppState | undefined;
   #state: State = "closed";
   #asking = false;
@@ -171,12 +172,14 @@ export class Device {
     return this.#state;
   }
 
-  /** Listens to an event; the answer stops it. Messages wait until somebody listens to them. */
+  /** Listens to an event; the answer stops it. Messages wait until somebody listens to them, and so do announcements. */
   on<Name extends keyof DeviceEvents>(name: Name, handler: Handler<DeviceEvents[Name]>): () => void {
     // A function of its own, so that the same one may listen twice.
     const own = (event: DeviceEvents[Name]): unknown => handler(event);
     this.#handlers[name].add(own);
-    this.#delivery?.resume();
+    for (const delivery of this.#deliveries) {
+      delivery.resume();
+    }
     return () => this.#handlers[name].delete(own);
   }
 
@@ -294,7 +297,7 @@ export class Device {
     try {
       for (const { frame, read } of page.messages as { frame: string; read: boolean }[]) {
         try {
-          const message = await this.#open(frame);
+          const message = await unsealMessage(this.#identity as Identity, frame);
           messages.push({ ...message, read });
         } catch (error) {
           this.#report(error);
@@ -394,27 +397,39 @@ export class Device {
       this.#tell({ state: "standby" });
       this.#release = await lead(locks, `tidings:${identity.id}`, signal);
     }
-    const cursor = await this.#keep((store) => store.load(owner));
+    let cursor: Cursor = (await this.#keep((store) => store.load(owner))) ?? {};
     if (signal.aborted) {
       this.#release?.();
       return;
     }
     const automatic = ack !== "manual";
-    const delivery = deliver({
-      listens: () => this.#handlers.message.size > 0,
-      claim: async (place, sealed) =>
-        (await this.#keep((store) => store.claim?.(owner, place, sealed, "page"))) ?? true,
-      show: (message) =>
-        Promise.all([...this.#handlers.message].map((handler) => this.#call("message", handler, message))),
-      save: (place) => this.#keep((store) => store.save(owner, place)),
-      shown: (message) => automatic && this.ack(message),
-      gap: (gap) => this.#emit("gap", gap),
-    });
-    this.#delivery = delivery;
+    let saving: Promise<unknown> = Promise.resolve();
+    const deliveryOf = (name: "message" | "announcement"): Delivery =>
+      deliver({
+        listens: () => this.#handlers[name].size > 0,
+        claim: async (place, sealed) =>
+          (await this.#keep((store) => store.claim?.(owner, place, sealed, "page"))) ?? true,
+        show: (event) =>
+          Promise.all([...this.#handlers[name]].map((handler) => this.#call(name, handler as Handler<unknown>, event))),
+        save: (moved) => {
+          cursor = { ...cursor, ...moved };
+          // One at a time: the store may be a file.
+          saving = saving.then(() => this.#keep((store) => store.save(owner, cursor)));
+          return saving;
+        },
+        shown: (message) => automatic && this.ack(message),
+        gap: (gap) => this.#emit("gap", gap),
+      });
+    const messages = deliveryOf("message");
+    const announcements = deliveryOf("announcement");
+    this.#deliveries = [messages, announcements];
     const how = { ...this.#options, WebSocket: this.#WebSocket, automatic };
-    this.#connection = connect(this.#environment, this.#clock, how, identity, cursor, {
-      add: delivery.add,
-      emit: (name, event) => (name === "state" ? this.#tell(event as StateChange) : this.#emit(name, event as never)),
+    this.#connection = connect(this.#environment, this.#clock, how, cursor, {
+      identity: () => this.#identity as Identity,
+      add: messages.add,
+      announce: announcements.add,
+      tell: (change) => this.#tell(change),
+      report: (error) => this.#report(error),
       appState: () => this.#appState,
       refused: () => this.#refused(),
       kept: async (after, end) => (await this.#keep((store) => store.kept?.(owner, after, end))) ?? [],
@@ -432,7 +447,6 @@ export class Device {
       const identity = await this.#register();
       if (identity.owner === this.#identity?.owner) {
         this.#identity = identity;
-        this.#connection?.renew(identity);
       } else if (!this.#closing.signal.aborted) {
         // Another user's device, whose mailbox is another one.
         await this.#stop();
@@ -455,8 +469,9 @@ export class Device {
 
   async #stop(): Promise<void> {
     // The next tab must not begin before this one is done. A handler that waits for the end must not wait for itself.
-    this.#delivery?.end().then(this.#release);
-    await this.#connection?.close();
+    Promise.all(this.#deliveries.map((delivery) => delivery.end())).then(this.#release);
+    const connection = this.#connection;
+    await (connection && this.#within(CLOSE_WITHIN, connection.close()).catch(() => {}));
   }
 
   // -- Telling -------------------------------------------------------------------------------------------------------
@@ -520,15 +535,6 @@ export class Device {
     } finally {
       cancel?.();
     }
-  }
-
-  async #open(sealed: string): Promise<Message> {
-    const identity = this.#identity as Identity;
-    const frame = read(await open(identity, sealed), identity.id);
-    if (frame.type !== "message") {
-      throw new TidingsError("unexpected", "no message");
-    }
-    return frame;
   }
 
   /** Asks the HTTP API. Throws the service's own error (RFC 9457), or `unreachable`. */

@@ -41,3 +41,8 @@ export class TidingsError extends Error {
     this.requestId = requestId;
   }
 }
+
+/** Whatever was thrown, as an error of ours. */
+export function failure(cause: unknown): TidingsError {
+  return cause instanceof TidingsError ? cause : new TidingsError("unexpected", String(cause), cause);
+}

@@ -1,4 +1,6 @@
 import { TidingsError } from "./errors.js";
+import type { Identity } from "./identity.js";
+import { open } from "./jwe.js";
 import type { Position } from "./position.js";
 
 /** Any JSON. */
@@ -37,11 +39,23 @@ export interface Message {
   readonly needConfirm?: boolean;
 }
 
-/** Reserved: the service sends none yet. */
-export interface Announcement {
+/** An announcement: sent once, to everyone. It is in no mailbox, and nobody acknowledges or reads it. */
+export interface Announcement extends Omit<Message, "type" | "epoch" | "seq" | "needConfirm"> {
   readonly type: "announcement";
-  readonly deviceId: string;
-  readonly [field: string]: Json;
+  /** Its place in the log of announcements. Grows, and is not dense. */
+  readonly number: number;
+  /** The place of the one before it, as far as this device is concerned; 0 before the first. */
+  readonly after: number;
+}
+
+/** How far a replay came in the announcements. */
+export interface Announced {
+  /** The last one that it sent, or the one that was asked from. */
+  readonly after: number;
+  /** Nothing between `after` and this is for this device. */
+  readonly number: number;
+  /** There is more to ask for. */
+  readonly more?: boolean;
 }
 
 /** The end of a replay. */
@@ -54,6 +68,8 @@ export interface Synced extends Position {
   readonly more: boolean;
   /** The places in its epoch that the replay sent. */
   readonly posted: readonly number[];
+  /** How far the replay came in the announcements; absent while there is more of the mailbox. */
+  readonly announced?: Announced;
 }
 
 /** The service is there. */
@@ -92,17 +108,15 @@ export interface Received {
   readonly sealed: string;
 }
 
-/** Where a message stands; `undefined` for one that is not kept. */
-export function placeOf({ epoch, seq }: Message): Position | undefined {
-  return epoch === undefined || seq === undefined ? undefined : { epoch, seq };
-}
-
 type Fields = Record<string, unknown>;
+
+/** Two places in the log of announcements, by example. */
+const NUMBERS: Fields = { after: 0, number: 0 };
 
 /** What each kind must have, by example. */
 const KINDS = new Map<unknown, Fields>([
   ["message", { id: "" }],
-  ["announcement", {}],
+  ["announcement", { id: "", ...NUMBERS }],
   ["synced", { epoch: 0, seq: 0, recovered: true, more: true, posted: [] }],
   ["pong", { epoch: 0, seq: 0, serverTime: 0, nextPing: 0 }],
   ["error", { code: "", detail: "" }],
@@ -112,6 +126,9 @@ const KINDS = new Map<unknown, Fields>([
 function isLike(value: unknown, example: unknown): boolean {
   if (Array.isArray(example)) {
     return Array.isArray(value) && value.every((item) => isLike(item, 0));
+  }
+  if (typeof example === "object") {
+    return Object.entries(example as Fields).every(([name, like]) => isLike((value as Fields | null)?.[name], like));
   }
   // JSON has any number; what JavaScript cannot count exactly is no place and no time.
   return typeof example === "number"
@@ -126,8 +143,8 @@ export function parse(text: string): Frame | undefined {
     const kind = KINDS.get(frame.type);
     // Both or none of them.
     const place = (frame.epoch ?? frame.seq) === undefined ? {} : { epoch: 0, seq: 0 };
-    const fields = Object.entries({ ...kind, ...place, deviceId: "" });
-    return kind && fields.every(([name, example]) => isLike(frame[name], example))
+    const announced = frame.announced === undefined ? {} : { announced: NUMBERS };
+    return kind && isLike(frame, { ...kind, ...place, ...announced, deviceId: "" })
       ? (frame as unknown as Frame)
       : undefined;
   } catch {
@@ -143,6 +160,20 @@ export function read(text: string, device: string): Frame {
   }
   if (frame.deviceId !== device) {
     throw new TidingsError("unexpected", "names another device");
+  }
+  return frame;
+}
+
+/** Opens and reads what is sealed for a device. Throws a {@link TidingsError} for anything else. */
+export async function unseal(identity: Identity, sealed: unknown): Promise<Frame> {
+  return read(await open(identity, sealed), identity.id);
+}
+
+/** The same, where nothing but a message is welcome. */
+export async function unsealMessage(identity: Identity, sealed: string): Promise<Message> {
+  const frame = await unseal(identity, sealed);
+  if (frame.type !== "message") {
+    throw new TidingsError("unexpected", "no message");
   }
   return frame;
 }

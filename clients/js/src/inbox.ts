@@ -15,12 +15,15 @@
  * to an earlier question may come late, even after messages that it names were shown. It then names more than is missing,
  * never less: what the service wants to give us at a place can only be withdrawn.
  *
+ * Announcements have a log of their own. Its numbers are not dense: each frame names the one that it comes behind, so that a
+ * hole is seen, what comes behind it dropped, and the service asked for both.
+ *
  * The same as `clients/rust/src/inbox.rs`, which a model checks, but for services that do not name what they replayed.
  */
 
 import type { Receipt } from "./actions.js";
-import { type Frame, type Message, placeOf, type Received, type Synced } from "./frames.js";
-import { compare, later, type Position } from "./position.js";
+import type { Announced, Announcement, Frame, Message, Received, Synced } from "./frames.js";
+import { compare, later, type Position, placeOf } from "./position.js";
 
 /** How many ids are remembered to refuse duplicates. The service looks back a few dozen; this is generous. */
 export const REMEMBERED = 4_096;
@@ -42,7 +45,7 @@ export const REPLAY_ATTEMPTS = 3;
 /** What follows from a frame. */
 export type Step =
   /** Ask the service for what comes after this. */
-  | { readonly do: "sync"; readonly after: Position | undefined }
+  | { readonly do: "sync"; readonly after: Position | undefined; readonly announced: number }
   /**
    * The app was shown this, and its acknowledgement seems to be lost. What it confirmed in this life is acknowledged again.
    * What an earlier life was shown, only if it is the client that acknowledges; an app that does it itself has decided
@@ -51,6 +54,8 @@ export type Step =
   | { readonly do: "ackAgain"; readonly receipt: Receipt; readonly confirmed: boolean }
   /** Hand this message to the app. Each id comes once. */
   | { readonly do: "deliver"; readonly received: Received }
+  /** Hand this announcement to the app. */
+  | { readonly do: "announce"; readonly announcement: Announcement }
   /** The replay ended here; it began after `after`. */
   | { readonly do: "synced"; readonly synced: Synced; readonly after: Position | undefined }
   /** The service does not answer, or its messages do not come: give this connection up. */
@@ -87,164 +92,150 @@ function shorten<Value>(map: Map<string, Value>, length: number): Value | undefi
 }
 
 /** The state of one device's mailbox on this side. */
-export class Inbox {
-  /** Everything up to here was delivered or passed over. */
-  #cursor: Position | undefined;
-  /** Everything up to here was shown before anything that `#delivered` remembers. */
-  #earlier: Position | undefined;
-  /** The furthest place that was heard of on this connection. */
-  #head: Position | undefined;
-  #replay: Replay | undefined;
-  /** What came before its turn, by place. */
-  #held: Held[] = [];
-  /** Messages without a place that came during a replay. */
-  #transient: Received[] = [];
-  /** What was shown in this life, oldest first. */
-  readonly #delivered = new Map<string, Delivered>();
-  /**
-   * The last ids. Places alone would do for what has one; this also covers what has none, and a service that stores
-   * twice.
-   */
-  readonly #seen = new Map<string, true>();
-  /** What follows from what is being dealt with. */
-  #steps: Step[] = [];
-
-  /** An inbox that has everything up to `cursor`. */
-  constructor(cursor?: Position) {
-    this.#cursor = this.#earlier = cursor;
-  }
-
+export interface Inbox {
   /** Everything up to here was delivered: keep it, and begin with it next time. */
-  get cursor(): Position | undefined {
-    return this.#cursor;
-  }
-
+  readonly cursor: Position | undefined;
   /** Whether a replay was asked for and has not ended: an answer is due. */
-  get awaitsReplay(): boolean {
-    return !!this.#replay;
-  }
-
+  readonly awaitsReplay: boolean;
   /** A new connection is there: ask for what was missed. */
-  connected(): Step[] {
-    // What was held comes again with the replay.
-    this.#held = [];
-    this.#head = undefined;
-    this.#ask(0, true);
-    return this.#taken();
-  }
-
+  connected(): Step[];
   /** A new connection is there beside one that is still read: ask for what neither may bring. */
-  rolledOver(): Step[] {
-    this.#ask(0, this.#replay?.first);
-    return this.#taken();
-  }
-
+  rolledOver(): Step[];
   /** The app confirmed the message at this place; should it come again, it is confirmed again without being shown. */
-  acknowledged(place: Position): void {
-    const delivered = this.#delivered.get(keyOf(place));
-    if (delivered) {
-      delivered.confirmed = true;
-    }
-  }
-
+  acknowledged(place: Position): void;
   /**
    * No answer to the replay, or not all of it, within the time for it. What did not come by several replays may come by
    * another connection; passing over it would lose it for good.
    */
-  replayOverdue(): Step[] {
-    if (this.#replay) {
-      this.#askAgain(this.#replay);
-    }
-    return this.#taken();
-  }
-
+  replayOverdue(): Step[];
   /** A frame came. `sealed` is its text on the wire. */
-  frame(frame: Frame, sealed: string): Step[] {
-    if (frame.type === "message") {
-      this.#message(frame, sealed);
-    } else if (frame.type === "synced") {
-      this.#synced(frame);
-    } else if (frame.type === "pong") {
-      this.#heardOf(frame);
-      this.#askIfBehind();
-    }
-    // Others are about the connection, or about something that was said, not about the mailbox.
-    return this.#taken();
+  frame(frame: Frame, sealed: string): Step[];
+}
+
+/** An inbox that has everything up to `cursor`, and the announcements up to `announced`. */
+export function inboxFrom(cursor?: Position, announced = 0): Inbox {
+  /** Everything up to here was shown before anything that `delivered` remembers. */
+  let earlier = cursor;
+  /** The furthest place that was heard of on this connection. */
+  let head: Position | undefined;
+  let replay: Replay | undefined;
+  /** From where announcements were asked for last. */
+  let asked = announced;
+  /** The furthest one that was dropped since then: the answer may not have it. */
+  let missed = 0;
+  /** The answer was not enough. Asked again with the next pong, not at once: a frame may never open. */
+  let askAtPong = false;
+  /** What came before its turn, by place. */
+  let held: Held[] = [];
+  /** Messages without a place that came during a replay. */
+  const transient: Received[] = [];
+  /** What was shown in this life, oldest first. */
+  const delivered = new Map<string, Delivered>();
+  /**
+   * The last ids. Places alone would do for what has one; this also covers what has none, and a service that stores
+   * twice.
+   */
+  const seen = new Map<string, true>();
+  /** What follows from what is being dealt with. */
+  const steps: Step[] = [];
+
+  const taken = (): Step[] => steps.splice(0);
+
+  function ask(attempt: number, first = false, anew = false): void {
+    replay = { attempt, after: cursor, first, anew, short: undefined };
+    asked = announced;
+    missed = 0;
+    askAtPong = false;
+    steps.push({ do: "sync", after: cursor, announced });
   }
 
-  #taken(): Step[] {
-    return this.#steps.splice(0);
-  }
-
-  #ask(attempt: number, first = false, anew = false): void {
-    this.#replay = { attempt, after: this.#cursor, first, anew, short: undefined };
-    this.#steps.push({ do: "sync", after: this.#cursor });
-  }
-
-  #askAgain({ attempt, first, anew }: Replay): void {
+  function askAgain({ attempt, first, anew }: Replay): void {
     if (attempt + 1 < REPLAY_ATTEMPTS) {
-      this.#ask(attempt + 1, first, anew);
+      ask(attempt + 1, first, anew);
     } else {
-      this.#replay = undefined;
-      this.#steps.push({ do: "giveUp" });
+      replay = undefined;
+      steps.push({ do: "giveUp" });
     }
   }
 
-  #message(message: Message, sealed: string): void {
-    const place = placeOf(message);
-    const received = { message, sealed };
+  function hearMessage(received: Received): void {
+    const place = placeOf(received.message);
     if (!place) {
-      if (!this.#replay) {
-        this.#show(received);
-      } else if (this.#transient.length < HELD) {
-        this.#transient.push(received);
+      if (!replay) {
+        show(received);
+      } else if (transient.length < HELD) {
+        transient.push(received);
       }
       return;
     }
-    this.#heardOf(place);
-    if (this.#has(place)) {
-      if (!this.#replay?.first) {
-        this.#again(message);
-      } else if (this.#held.length < REPEATS) {
+    heardOf(place);
+    if (has(place)) {
+      if (!replay?.first) {
+        again(received.message);
+      } else if (held.length < REPEATS) {
         // If the cursor is of another mailbox, this may be new.
-        this.#hold({ place, ...received });
+        hold({ place, ...received });
       }
       return;
     }
-    if (this.#isNext(place)) {
+    if (isNext(place)) {
       // Whatever else is missing comes after it. This is what makes progress where messages are lost often.
-      this.#pass({ place, ...received });
-      this.#cursorIsOfThisLog();
-      this.#advance();
+      pass({ place, ...received });
+      cursorIsOfThisLog();
+      advance();
     } else {
-      this.#hold({ place, ...received });
+      hold({ place, ...received });
     }
-    if (this.#replay?.short) {
-      this.#synced(this.#replay.short);
+    if (replay?.short) {
+      hearSynced(replay.short);
     } else {
-      this.#askIfBehind();
+      askIfBehind();
     }
   }
 
-  #synced(synced: Synced): void {
-    this.#heardOf(synced);
-    const replay = this.#replay;
+  function hearAnnouncement(announcement: Announcement): void {
+    const { after, number } = announcement;
+    if (number <= announced) {
+      // Shown before.
+    } else if (after <= announced) {
+      announced = number;
+      steps.push({ do: "announce", announcement });
+    } else {
+      // The replay brings it again, behind what is missing.
+      missed = Math.max(missed, number);
+      askIfBehind(true);
+    }
+  }
+
+  /** An answer says how far it came in the announcements. Whether to ask for more of them at once. */
+  function passAnnouncements({ after, number, more = false }: Announced): boolean {
+    const lost = after > announced;
+    if (!lost) {
+      announced = Math.max(announced, number);
+    }
+    askAtPong ||= lost || more;
+    return !lost && (missed > announced || (more && announced > asked));
+  }
+
+  function hearSynced(synced: Synced): void {
+    heardOf(synced);
+    const askOn = !!synced.announced && passAnnouncements(synced.announced);
     if (!replay) {
       // An answer that we no longer wait for.
-      this.#askIfBehind();
+      askIfBehind(askOn);
       return;
     }
-    if (replay.first && !synced.recovered && compare(synced, this.#cursor) < 0) {
-      this.#beginAnew();
+    if (replay.first && !synced.recovered && compare(synced, cursor) < 0) {
+      beginAnew();
       return;
     }
-    this.#cursorIsOfThisLog();
+    cursorIsOfThisLog();
     const past = compare(synced, replay.after);
     if (past < 0 || (synced.more && past === 0)) {
       // The answer to an earlier question, or the service could not even send the first one. Asked again when the time
       // for an answer is over, not at once.
-    } else if (this.#isComplete(synced)) {
-      this.#finish(replay, synced);
+    } else if (isComplete(synced)) {
+      finish(replay, synced, askOn);
     } else {
       replay.short = synced;
     }
@@ -254,82 +245,79 @@ export class Inbox {
    * The service's log does not reach to the cursor: it is that of another user, or was set back. Everything in it is
    * new. Only believed of the first answer on a connection, which cannot be late.
    */
-  #beginAnew(): void {
-    this.#cursor = { epoch: 0, seq: 0 };
-    this.#earlier = this.#head = undefined;
-    this.#held = [];
-    this.#delivered.clear();
-    this.#ask(0, false, true);
+  function beginAnew(): void {
+    cursor = { epoch: 0, seq: 0 };
+    earlier = head = undefined;
+    held = [];
+    delivered.clear();
+    ask(0, false, true);
   }
 
   /** The cursor belongs to this mailbox: what waited for knowing that has been shown before. */
-  #cursorIsOfThisLog(): void {
-    if (this.#replay?.first) {
-      this.#replay.first = false;
-      for (const { message } of this.#upTo(this.#cursor)) {
-        this.#again(message);
+  function cursorIsOfThisLog(): void {
+    if (replay?.first) {
+      replay.first = false;
+      for (const { message } of takeUpTo(cursor)) {
+        again(message);
       }
     }
   }
 
   /** Whether all is here that an answer names. */
-  #isComplete({ epoch, posted }: Synced): boolean {
-    const held = new Set(this.#held.map(({ place }) => keyOf(place)));
-    return posted.every((seq) => this.#has({ epoch, seq }) || held.has(keyOf({ epoch, seq })));
+  function isComplete({ epoch, posted }: Synced): boolean {
+    const here = new Set(held.map(({ place }) => keyOf(place)));
+    return posted.every((seq) => has({ epoch, seq }) || here.has(keyOf({ epoch, seq })));
   }
 
   /** The replay is complete: first what it brought, then what came live meanwhile. */
-  #finish(replay: Replay, synced: Synced): void {
-    const { after } = replay;
-    this.#replay = undefined;
-    for (const held of this.#upTo(synced)) {
-      this.#pass(held);
-    }
+  function finish(ended: Replay, synced: Synced, askOn: boolean): void {
+    const { after } = ended;
+    replay = undefined;
+    takeUpTo(synced).forEach(pass);
     if (!after) {
       // The service remembers for a client that keeps no cursor: what it passes over was shown.
-      this.#earlier = synced;
+      earlier = synced;
     }
     // What came live meanwhile may be beyond the end by now; whoever keeps this must not go back.
-    const { epoch, seq } = later(this.#cursor, synced) as Position;
-    this.#cursor = { epoch, seq };
-    const recovered = synced.recovered && !replay.anew;
-    this.#steps.push({ do: "synced", synced: { ...synced, epoch, seq, recovered }, after });
-    this.#advance();
-    if (compare(this.#cursor, after) > 0 && (synced.more || this.#isBehind())) {
-      this.#ask(0);
-    } else if (this.#isBehind()) {
-      this.#askAgain(replay);
+    const { epoch, seq } = later(cursor, synced) as Position;
+    cursor = { epoch, seq };
+    const recovered = synced.recovered && !ended.anew;
+    steps.push({ do: "synced", synced: { ...synced, epoch, seq, recovered }, after });
+    advance();
+    if (compare(cursor, after) > 0 && (synced.more || isBehind())) {
+      ask(0);
+    } else if (isBehind()) {
+      askAgain(ended);
     } else {
-      for (const received of this.#transient.splice(0)) {
-        this.#show(received);
-      }
+      transient.splice(0).forEach(show);
+      askIfBehind(askOn);
     }
   }
 
   /** Hands on what was held and has its turn now. */
-  #advance(): void {
-    while (this.#held[0] && this.#isNext(this.#held[0].place)) {
-      this.#pass(this.#held[0]);
-      this.#held.shift();
+  function advance(): void {
+    while (held[0] && isNext(held[0].place)) {
+      pass(held[0]);
+      held.shift();
     }
   }
 
   /** Shows the message that has its turn. */
-  #pass(held: Held): void {
-    const { place } = held;
-    this.#cursor = place;
-    if (this.#show(held)) {
-      this.#delivered.set(keyOf(place), { place, confirmed: false });
-      this.#earlier = later(this.#earlier, shorten(this.#delivered, KNOWN)?.place);
+  function pass(message: Held): void {
+    const { place } = message;
+    cursor = place;
+    if (show(message)) {
+      delivered.set(keyOf(place), { place, confirmed: false });
+      earlier = later(earlier, shorten(delivered, KNOWN)?.place);
     }
   }
 
-  #show({ message, sealed }: Received): boolean {
-    const isFirst = !this.#seen.has(message.id);
+  function show({ message, sealed }: Received): boolean {
+    const isFirst = !seen.has(message.id);
     if (isFirst) {
-      this.#seen.set(message.id, true);
-      shorten(this.#seen, REMEMBERED);
-      this.#steps.push({ do: "deliver", received: { message, sealed } });
+      seen.set(message.id, true);
+      shorten(seen, REMEMBERED);
+      steps.push({ do: "deliver", received: { message, sealed } });
     }
     return isFirst;
   }
@@ -339,54 +327,99 @@ export class Inbox {
    * the app only: a crash would lose it otherwise, because what is confirmed is not replayed. And one that was passed
    * over was not shown to anybody.
    */
-  #again(message: Message): void {
+  function again(message: Message): void {
     const receipt = receiptOf(message) as Receipt;
-    const delivered = this.#delivered.get(keyOf(receipt));
-    const confirmed = !!delivered?.confirmed;
-    if (confirmed || (!delivered && compare(receipt, this.#earlier) <= 0)) {
-      this.#steps.push({ do: "ackAgain", receipt, confirmed });
+    const before = delivered.get(keyOf(receipt));
+    const confirmed = !!before?.confirmed;
+    if (confirmed || (!before && compare(receipt, earlier) <= 0)) {
+      steps.push({ do: "ackAgain", receipt, confirmed });
     }
   }
 
-  #hold(held: Held): void {
+  function hold(message: Held): void {
     // Mostly what comes is the newest, so it is looked for from the end.
-    const before = this.#held.findLastIndex(({ place }) => compare(place, held.place) <= 0);
-    if (compare(this.#held[before]?.place, held.place) !== 0) {
-      this.#held.splice(before + 1, 0, held);
-      this.#held.length = Math.min(this.#held.length, HELD);
+    const before = held.findLastIndex(({ place }) => compare(place, message.place) <= 0);
+    if (compare(held[before]?.place, message.place) !== 0) {
+      held.splice(before + 1, 0, message);
+      held.length = Math.min(held.length, HELD);
     }
   }
 
   /** Takes what is held up to a place. */
-  #upTo(end: Position | undefined): Held[] {
-    return this.#held.splice(0, this.#held.findLastIndex(({ place }) => compare(place, end) <= 0) + 1);
+  function takeUpTo(end: Position | undefined): Held[] {
+    return held.splice(0, held.findLastIndex(({ place }) => compare(place, end) <= 0) + 1);
   }
 
-  #heardOf(place: Position): void {
-    this.#head = later(this.#head, place);
+  function heardOf(place: Position): void {
+    head = later(head, place);
   }
 
-  #askIfBehind(): void {
-    if (!this.#replay && this.#isBehind()) {
-      this.#ask(0);
+  function askIfBehind(orElse = false): void {
+    if (!replay && (orElse || isBehind())) {
+      ask(0);
     }
   }
 
   /** Whether something is known to be beyond everything that is here. */
-  #isBehind(): boolean {
-    return compare(this.#head, this.#cursor) > 0;
+  function isBehind(): boolean {
+    return compare(head, cursor) > 0;
   }
 
   /** Whether this place has been delivered or passed over. Of an older epoch, which began earlier, everything has. */
-  #has(place: Position): boolean {
-    return compare(place, this.#cursor) <= 0;
+  function has(place: Position): boolean {
+    return compare(place, cursor) <= 0;
   }
 
-  #isNext(place: Position): boolean {
-    const at = this.#cursor;
+  function isNext({ epoch, seq }: Position): boolean {
     // Nothing comes before the first entry of any epoch, so an empty mailbox knows its first message.
-    return !!at && (at.seq === 0 ? place.seq === 1 : at.epoch === place.epoch && place.seq === at.seq + 1);
+    return !!cursor && (cursor.seq === 0 ? seq === 1 : cursor.epoch === epoch && seq === cursor.seq + 1);
   }
+
+  return {
+    get cursor() {
+      return cursor;
+    },
+    get awaitsReplay() {
+      return !!replay;
+    },
+    connected() {
+      // What was held comes again with the replay.
+      held = [];
+      head = undefined;
+      ask(0, true);
+      return taken();
+    },
+    rolledOver() {
+      ask(0, replay?.first);
+      return taken();
+    },
+    acknowledged(place) {
+      const message = delivered.get(keyOf(place));
+      if (message) {
+        message.confirmed = true;
+      }
+    },
+    replayOverdue() {
+      if (replay) {
+        askAgain(replay);
+      }
+      return taken();
+    },
+    frame(frame, sealed) {
+      if (frame.type === "message") {
+        hearMessage({ message: frame, sealed });
+      } else if (frame.type === "announcement") {
+        hearAnnouncement(frame);
+      } else if (frame.type === "synced") {
+        hearSynced(frame);
+      } else if (frame.type === "pong") {
+        heardOf(frame);
+        askIfBehind(askAtPong || missed > announced);
+      }
+      // Others are about the connection, or about something that was said, not about the mailbox.
+      return taken();
+    },
+  };
 }
 
 /** How a message is confirmed; `undefined` for one without a place in the mailbox, which nobody waits for. */

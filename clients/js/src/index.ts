@@ -31,5 +31,5 @@ export type { Environment, Socket, SocketClass } from "./environment.js";
 export { type ErrorCode, TidingsError } from "./errors.js";
 export type { Announcement, Json, Message } from "./frames.js";
 export type { Jwk, Registration } from "./identity.js";
-export type { Position } from "./position.js";
+export type { Cursor, Position } from "./position.js";
 export type { CursorStore } from "./store.js";

@@ -6,6 +6,17 @@ export interface Position {
   readonly seq: number;
 }
 
+/** Where a device is: in its user's mailbox, once that is known, and in the log of announcements. */
+export interface Cursor extends Partial<Position> {
+  /** The number of the last announcement that was shown; absent before the first one. */
+  readonly announced?: number;
+}
+
+/** The place in the mailbox; `undefined` where there is none, as of a message that is not kept. */
+export function placeOf({ epoch, seq }: Partial<Position>): Position | undefined {
+  return epoch === undefined || seq === undefined ? undefined : { epoch, seq };
+}
+
 /** Negative where `a` comes before `b`, 0 where they are the same. No place at all comes before every place. */
 export function compare(a: Position | undefined, b: Position | undefined): number {
   if (!a || !b) {

@@ -14,14 +14,15 @@
  */
 
 import { TidingsError } from "./errors.js";
-import { type Message, placeOf, read } from "./frames.js";
-import { keyIdOf, open } from "./jwe.js";
+import { type Message, unsealMessage } from "./frames.js";
+import { keyIdOf } from "./jwe.js";
+import { placeOf } from "./position.js";
 import { indexedDbStore, type SharedStore } from "./store.js";
 
 export { type ErrorCode, TidingsError } from "./errors.js";
 export type { Json, Message } from "./frames.js";
 export type { Identity } from "./identity.js";
-export type { Position } from "./position.js";
+export type { Cursor, Position } from "./position.js";
 export type { CursorStore, SharedStore, ShownBy } from "./store.js";
 
 /**
@@ -42,10 +43,7 @@ export async function receivePush(
   if (!identity) {
     throw new TidingsError("unreadable_frame", "not sealed for this device");
   }
-  const message = read(await open(identity, sealed), identity.id);
-  if (message.type !== "message") {
-    throw new TidingsError("unexpected", "no message");
-  }
+  const message = await unsealMessage(identity, sealed);
   const place = placeOf(message);
   return place && !(await store.claim(identity.owner, place, sealed, "push")) ? null : message;
 }

@@ -1,5 +1,5 @@
 import type { Identity } from "./identity.js";
-import { compare, type Position } from "./position.js";
+import { type Cursor, compare, type Position, placeOf } from "./position.js";
 
 /**
  * Keeps where a device is. Write one of your own to keep the cursor in the same transaction as your messages: then a
@@ -9,9 +9,12 @@ import { compare, type Position } from "./position.js";
  */
 export interface CursorStore {
   /** Where the device begins. */
-  load(owner: string): Promise<Position | undefined> | Position | undefined;
-  /** Everything up to here was shown. Called right behind the app's handlers, in the same task where those are synchronous. */
-  save(owner: string, cursor: Position): Promise<void> | void;
+  load(owner: string): Promise<Cursor | undefined> | Cursor | undefined;
+  /**
+   * Everything up to here was shown. Keep all of its fields. Called right behind the app's handlers, in the same task where
+   * those are synchronous; but never before the last call has ended.
+   */
+  save(owner: string, cursor: Cursor): Promise<void> | void;
 }
 
 /** Who showed a message: a page, or the service worker that a push woke. */
@@ -36,7 +39,7 @@ export interface SharedStore extends CursorStore {
 
 /** Keeps the cursor as long as the page lives. */
 export function memoryStore(): CursorStore {
-  const cursors = new Map<string, Position>();
+  const cursors = new Map<string, Cursor>();
   return {
     load: (owner) => cursors.get(owner),
     save: (owner, cursor) => {
@@ -141,9 +144,9 @@ export function indexedDbStore(perPage: boolean): SharedStore {
         };
         shown.delete(IDBKeyRange.bound([owner], [owner, epoch, seq - KEPT]));
         if (by === "push") {
-          const cursor: IDBRequest<Position | undefined> = stores(CURSORS).get(owner);
+          const cursor: IDBRequest<Cursor | undefined> = stores(CURSORS).get(owner);
           cursor.onsuccess = () => {
-            shows &&= compare(place, cursor.result) > 0;
+            shows &&= compare(place, placeOf(cursor.result ?? {})) > 0;
           };
         }
       });

@@ -113,7 +113,7 @@ test("acknowledges by hand and says read", async (t) => {
   const messages: Message[] = [];
   device.on("message", (message) => void messages.push(message));
   const peer = await service.accept();
-  assert.deepEqual(await peer.hear(), { action: "sync" });
+  assert.deepEqual(await peer.hear(), sync());
   peer.message(1);
   peer.synced(1, [1]);
   const message = await until(() => messages[0]);
@@ -264,7 +264,7 @@ test("what is not sealed for it is never a message", async (t) => {
   assert.equal(peer.heard, 0);
   // It stood in place of the replay: the device asks again, long before the deadline.
   await service.clock.advance(1_000);
-  assert.deepEqual(await peer.hear(), { action: "sync" });
+  assert.deepEqual(await peer.hear(), sync());
   peer.synced(0);
 
   peer.sayInClear(JSON.stringify({ ...messageFrame(1), deviceId: DEVICE }));
@@ -279,17 +279,6 @@ test("what is not sealed for it is never a message", async (t) => {
     ...[notForUs, notForUs, notForUs],
     ...["unexpected: unknown kind", "unexpected: names another device", "unknown_message: d"],
   ]);
-});
-
-test("announcements are handed on", async (t) => {
-  const service = await Service.start(t);
-  const device = service.start(t);
-  const heard: unknown[] = [];
-  device.on("announcement", (announcement) => void heard.push(announcement));
-  const peer = await service.accept();
-  await peer.upToDate(0);
-  peer.say({ type: "announcement", text: "Hello, all" });
-  assert.deepEqual(await until(() => heard[0]), { type: "announcement", deviceId: DEVICE, text: "Hello, all" });
 });
 
 test("a gap is told of, behind what the replay brought", async (t) => {
@@ -375,7 +364,7 @@ test("what was said while nobody was there is said on the next connection", asyn
   const device = service.start(t, { ack: "manual" });
   device.setState("foreground");
   let peer = await service.accept();
-  assert.deepEqual(await peer.hear(), { action: "sync" });
+  assert.deepEqual(await peer.hear(), sync());
   assert.deepEqual(await peer.hear(), { action: "state", state: "foreground" });
   peer.synced(0);
   peer.message(1);
@@ -646,7 +635,7 @@ test("what was sent and does not come is asked for again, and then on another co
   let peer = await service.accept();
   peer.pong(0);
   for (let attempt = 0; attempt < 3; attempt += 1) {
-    assert.deepEqual(await peer.hear(), { action: "sync" });
+    assert.deepEqual(await peer.hear(), sync());
     peer.message(2);
     peer.synced(2, [1, 2]);
     await service.read(peer);
@@ -655,7 +644,7 @@ test("what was sent and does not come is asked for again, and then on another co
   await until(() => device.state === "waiting");
   await service.timeUntilCalled(device);
   peer = await service.accept();
-  assert.deepEqual(await peer.hear(), { action: "sync" });
+  assert.deepEqual(await peer.hear(), sync());
   peer.message(1);
   peer.message(2);
   peer.synced(2, [1, 2]);
@@ -738,7 +727,7 @@ test("a device that changed hands begins anew, with the cursor of its new mailbo
   service.always = undefined;
   await service.timeUntilCalled(device);
   const peer = await service.accept();
-  assert.deepEqual(await peer.hear(), { action: "sync" });
+  assert.deepEqual(await peer.hear(), sync());
   peer.message(1);
   peer.synced(1, [1]);
   await service.showed(1);

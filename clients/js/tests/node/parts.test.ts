@@ -48,7 +48,7 @@ const upTo = (seq: number): Action => ack({ epoch: 7, seq });
 test("only confirmations are kept", () => {
   const on = confirmations();
   on.keep({ action: "ping" });
-  on.keep({ action: "sync", epoch: 7, seq: 1 });
+  on.keep({ action: "sync", epoch: 7, seq: 1, announced: 0 });
   on.keep({ action: "state", state: "foreground" });
   on.keep(of(1));
   assert.deepEqual(on.takeUnsaid(), [of(1)]);
