@@ -213,6 +213,41 @@ test("an announcement comes to every device, once and apart from messages, until
   await close();
 });
 
+test("what was announced while a device was away comes once when it is back, but for what was withdrawn", async () => {
+  const { page, close } = await openPage(browser, `${twin.console}/#/demo`);
+  const announce = async (alert) => {
+    const answer = await fetch(`${twin.api}/v1/announcements`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${twin.key}`, "content-type": "application/json" },
+      body: JSON.stringify({ alert }),
+    });
+    return (await answer.json()).requestId;
+  };
+  const other = await openDevice(page, "b", "jane");
+  const device = await openDevice(page, "a", "ines");
+  const told = (text, by = device) =>
+    by.getByRole("list", { name: "Announcements" }).getByRole("listitem").filter({ hasText: text });
+  await announce("Told live");
+  await told("Told live").waitFor();
+  await device.getByRole("button", { name: "Close" }).click();
+  await announce("Told later");
+  const id = await announce("Taken back");
+  const headers = { authorization: `Bearer ${twin.key}` };
+  await fetch(`${twin.api}/v1/announcements/${id}`, { method: "DELETE", headers });
+  // Then the push is over.
+  await told("Told later", other).waitFor();
+  await device.getByRole("button", { name: "Open the device" }).click();
+  await told("Told later").waitFor();
+  assert.equal(await told("Told live").count(), 1, "it is not shown twice on one page");
+
+  await page.reload();
+  await openDevice(page, "a", "ines");
+  await announce("After the reload");
+  await told("After the reload").waitFor();
+  assert.equal(await told(/Told live|Told later|Taken back/).count(), 0, "a reload shows nothing twice");
+  await close();
+});
+
 test("the announcements of a tenant are listed page by page", async () => {
   const { page, close } = await openPage(browser, `${twin.console}/#/announcements`);
   for (let number = 1; number <= 21; number++) {
