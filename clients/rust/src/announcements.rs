@@ -21,6 +21,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Announcements {
     /// Everything up to here was shown, or passed over by the service.
     number: u64,
+    /// From where the service was asked last.
+    asked: u64,
     /// One was dropped since the service was asked.
     missed: bool,
     /// What the service sent has not come, or it could not send it: asked again with the next pong, not at once.
@@ -35,7 +37,7 @@ impl Announcements {
 
     /// The service is asked for what comes after this number.
     pub(crate) fn asked(&mut self) -> u64 {
-        (self.missed, self.behind) = (false, false);
+        (self.missed, self.behind, self.asked) = (false, false, self.number);
         self.number
     }
 
@@ -58,9 +60,10 @@ impl Announcements {
             self.behind = true;
             return false;
         }
-        let moved = number > self.number;
         self.number = self.number.max(number);
-        self.behind |= more && !moved;
+        let moved = self.number > self.asked;
+        // Also where it is asked for at once: another question may be on its way, and takes its place.
+        self.behind |= more;
         self.missed || (more && moved)
     }
 
@@ -120,8 +123,11 @@ mod tests {
     #[test]
     fn pages_follow_each_other_while_they_move_on() {
         let mut it = Announcements::new(0);
+        it.asked();
         it.came(&frame(0, 10));
-        assert!(it.replayed(Announced { after: 10, number: 12, more: true }));
+        assert!(it.replayed(Announced { after: 10, number: 10, more: true }), "its last one was shown");
+        assert_eq!(it.asked(), 10);
+        assert!(it.replayed(Announced { after: 10, number: 12, more: true }), "its last ones were for others");
         assert_eq!(it.asked(), 12);
         assert!(!it.replayed(Announced { after: 12, number: 12, more: true }));
         assert!(it.is_behind(), "the service could not send: asked again with the next pong");
