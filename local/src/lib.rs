@@ -9,6 +9,7 @@
 //! - [`console`] is a page that shows what the twin has;
 //! - [`event_source`] feeds queues to functions;
 //! - [`faults`] decides what goes wrong, by chance or on purpose;
+//! - [`providers`] plays APNs, FCM, a push service of browsers, Mi Push and a webhook's receiver;
 //! - [`schedule`] fires `rate(…)` and `cron(…)` rules;
 //! - [`ledger`] counts, for each thing that came from outside, the AWS requests that it cost;
 //! - [`stack`] puts all of it together: start there;
@@ -23,6 +24,7 @@ pub mod functions;
 pub mod gateway;
 pub mod guard;
 pub mod ledger;
+pub mod providers;
 pub mod schedule;
 pub mod stack;
 pub mod template;
