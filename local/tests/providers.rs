@@ -5,10 +5,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::Request;
+use futures_util::future::join_all;
+use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tidings_local::aws::outbox::{Channel, Item, Outbox};
 use tidings_local::providers::rules::{Fault, Rule, Service};
@@ -21,7 +24,8 @@ use tidings_providers::webpush::Subscription;
 use tidings_providers::{
     Bases, Client, Credentials, Limits, Outcome, Provider, Providers, Push, Reach, Sent, Target, apns, fcm,
 };
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const DEVICE: &str = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0";
 const APP: &str = "device:APA91bHun4MxP5egoKMwt2KZFBaFUH";
@@ -42,7 +46,7 @@ fn limits() -> Limits {
 }
 
 fn impatient() -> Limits {
-    Limits { request: Duration::from_millis(300), ..limits() }
+    Limits { request: Duration::from_secs(1), ..limits() }
 }
 
 fn now() -> u64 {
@@ -283,23 +287,36 @@ async fn what_is_accepted_arrives_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_knows_what_became_of_what_is_not_answered() {
     let world = World::start().await;
-    let providers = world.with(impatient());
-    for provider in Provider::ALL {
-        for taken in [false, true] {
-            // A token first, which is no part of the push.
-            world.played.rules().set(Vec::new());
-            let target = world.target(provider);
-            let warm = world.with(limits());
-            assert_eq!(line(&warm.send(&push(), &target, now()).await.unwrap().outcome), "accepted");
-            let before = world.arrivals(channel(provider)).len();
-            world.rule(service(provider), Fault::Cut { taken });
-            let sent = warm.send(&push(), &target, now()).await.unwrap();
+    let (patient, impatient) = (world.with(limits()), world.with(impatient()));
+    for taken in [false, true] {
+        // Tokens and connections first: what is not answered is to be the push.
+        world.played.rules().set(Vec::new());
+        for provider in Provider::ALL {
+            for providers in [&patient, &impatient] {
+                let sent = providers.send(&push(), &world.target(provider), now()).await.unwrap();
+                assert_eq!(line(&sent.outcome), "accepted", "{provider}");
+            }
+        }
+        let before = Provider::ALL.map(|provider| world.arrivals(channel(provider)).len());
+        let all = |fault: Fault| {
+            let rule =
+                |provider| Rule { service: service(provider), to: String::new(), fault: fault.clone(), times: None };
+            world.played.rules().set(Provider::ALL.map(rule).into());
+        };
+        all(Fault::Cut { taken });
+        for provider in Provider::ALL {
+            let sent = patient.send(&push(), &world.target(provider), now()).await.unwrap();
             println!("{provider:<8} {:<32} {}", format!("cut, taken: {taken}"), line(&sent.outcome));
             assert_eq!(sent.outcome, Outcome::Unanswered(Unanswered::Cut), "{provider}");
-            world.rule(service(provider), Fault::Silence { taken });
-            let sent = providers.send(&push(), &target, now()).await.unwrap();
-            println!("{provider:<8} {:<32} {}", format!("silence, taken: {taken}"), line(&sent.outcome));
-            assert_eq!(sent.outcome, Outcome::Unanswered(Unanswered::Timeout), "{provider}");
+        }
+        all(Fault::Silence { taken });
+        let push = push();
+        let targets = Provider::ALL.map(|provider| world.target(provider));
+        for sent in join_all(targets.iter().map(|target| impatient.send(&push, target, now()))).await {
+            assert_eq!(sent.unwrap().outcome, Outcome::Unanswered(Unanswered::Timeout));
+        }
+        for (provider, before) in Provider::ALL.into_iter().zip(before) {
+            println!("{provider:<8} {:<32} unanswered: timeout", format!("silence, taken: {taken}"));
             let after = world.arrivals(channel(provider)).len();
             assert_eq!(after - before, if taken { 2 } else { 0 }, "{provider}");
         }
@@ -309,16 +326,27 @@ async fn nobody_knows_what_became_of_what_is_not_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_where_there_is_no_connection() {
+    // Bound, so that nobody else gets the port, and never listened at.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
     let world = World::start().await;
-    let targets = Provider::ALL.map(|provider| world.target(provider));
-    // Nobody listens there any more.
-    let World { played, providers, .. } = world;
-    played.shutdown().await;
-    for target in targets {
+    let mut subscription = world.subscription.clone();
+    subscription["endpoint"] = format!("{url}/webpush/1").into();
+    let nowhere = credentials(&document(&url).unwrap());
+    let providers = Providers::new(nowhere, world.client.clone(), Bases::all_at(&url));
+    for provider in Provider::ALL {
+        let target = match provider {
+            Provider::Webpush => {
+                Target::Webpush(Subscription::parse(&subscription.to_string(), Reach::Anywhere).unwrap())
+            }
+            Provider::Apns | Provider::Fcm | Provider::Mipush | Provider::Webhook => world.target(provider),
+        };
         let sent = providers.send(&push(), &target, now()).await.unwrap();
-        println!("{:<8} {:<32} {}", target.provider(), "no listener", line(&sent.outcome));
+        println!("{provider:<8} {:<32} {}", "no listener", line(&sent.outcome));
         assert!(matches!(&sent.outcome, Outcome::Unreachable { cause } if cause.contains("refused")), "{sent:?}");
     }
+    world.played.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -462,6 +490,61 @@ async fn large_pushes_fit_every_provider() {
         assert!(told.contains(&"sealed left out (24000 bytes)".to_owned()), "{provider}: {told:?}");
     }
     world.played.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_long_answer_the_beginning_is_read() {
+    let world = World::start().await;
+    let reason = "x".repeat(1_000_000);
+    let fault = Fault::Refuse { status: 413, code: String::new(), reason, retry_after: None };
+    world.rule(Service::Webpush, fault);
+    let providers = world.with(Limits { answer_bytes: 1_000, ..limits() });
+    let sent = providers.send(&push(), &world.target(Provider::Webpush), now()).await.unwrap();
+    let Outcome::Refused { detail: Some(detail), .. } = &sent.outcome else { panic!("{sent:?}") };
+    assert_eq!((line(&sent.outcome).as_str(), detail.len()), ("refused 413, keep", 200));
+    let request = Request::post(format!("{}/webhook", world.played.url())).body(Bytes::new()).unwrap();
+    world.rule(
+        Service::Webhook,
+        Fault::Refuse { status: 400, code: String::new(), reason: "x".repeat(5_000), retry_after: None },
+    );
+    let client = Client::new(Limits { answer_bytes: 1_000, ..limits() }, Reach::Anywhere);
+    assert_eq!(client.send(request, Protocol::Negotiated).await.unwrap().body.len(), 1_000);
+    world.played.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_used_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = connections.clone();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            counted.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(answer(stream));
+        }
+    });
+    let client = Client::new(limits(), Reach::Anywhere);
+    for _ in 0..100 {
+        let request = Request::get(&url).body(Bytes::new()).unwrap();
+        assert_eq!(client.send(request, Protocol::Negotiated).await.unwrap().status, StatusCode::NO_CONTENT);
+    }
+    // One, and now and then another that was begun before the one was known to be free again.
+    let connections = connections.load(Ordering::SeqCst);
+    assert!(connections <= 10, "{connections} connections for 100 requests");
+}
+
+/// Answers every request of a connection; they have no bodies.
+async fn answer(mut stream: TcpStream) {
+    let mut asked = Vec::new();
+    while let Ok(byte) = stream.read_u8().await {
+        asked.push(byte);
+        if asked.ends_with(b"\r\n\r\n") {
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            asked.clear();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! Apple Push Notification service
 //! (<https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns>).
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -30,7 +31,7 @@ const TOKEN_SECONDS: u64 = 50 * 60;
 const TOKEN_CHURN_SECONDS: u64 = 20 * 60;
 
 /// A device token: 8 to 100 bytes in hexadecimal. Apple says not to rely on their number, which is 32 today.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct DeviceToken(String);
 
 /// The text is not a device token.
@@ -47,6 +48,12 @@ impl DeviceToken {
         let fits = (16..=200).contains(&text.len()) && text.len().is_multiple_of(2);
         let fits = fits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         if fits { Ok(Self(text.to_ascii_lowercase())) } else { Err(DeviceTokenError) }
+    }
+}
+
+impl fmt::Debug for DeviceToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeviceToken(***)")
     }
 }
 
@@ -115,8 +122,8 @@ impl Apns {
 #[derive(Default)]
 pub struct ProviderToken(Option<(String, u64)>);
 
-impl std::fmt::Debug for ProviderToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for ProviderToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ProviderToken").field(&self.0.as_ref().map(|(_, made)| ("***", made))).finish()
     }
 }

@@ -1,5 +1,7 @@
 //! Mi Push of Xiaomi (<https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559>).
 
+use std::fmt;
+
 use bytes::Bytes;
 use form_urlencoded::Serializer;
 use http::{Request, StatusCode, header};
@@ -36,7 +38,7 @@ pub struct Recipient {
 }
 
 /// By what a push is addressed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Audience {
     /// The devices that have set this alias: the MD5 of the user's own, see [`Audience::user`].
     Alias(String),
@@ -57,6 +59,16 @@ pub enum Platform {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a topic of Mi Push: expected 1 to {NAME_CHARS} characters without a comma")]
 pub struct TopicError;
+
+impl fmt::Debug for Audience {
+    /// Who knows an alias knows its MD5.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Alias(_) => f.write_str("Alias(***)"),
+            Self::Topic(topic) => f.debug_tuple("Topic").field(topic).finish(),
+        }
+    }
+}
 
 impl Audience {
     /// A user, under the MD5 of the alias in hexadecimal. It is what clients set as their alias at Xiaomi; the alias itself may

@@ -12,6 +12,9 @@ use crate::{Provider, encoding::hashed};
 const RESERVED: [&str; 4] = ["aps", "from", "message_type", "notification"];
 const RESERVED_PREFIXES: [&str; 2] = ["google.", "gcm."];
 
+/// Data of at most this many bytes is left out last: ids, names.
+const SMALL_BYTES: usize = 64;
+
 /// One push, before it is translated for a provider.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Push {
@@ -253,8 +256,8 @@ pub struct Prepared {
     pub effective: Effective,
 }
 
-/// Encodes a push so that it has at most `limit` bytes: the largest data is left out first, then the text is cut. The app
-/// fetches what is missing when it opens the message.
+/// Encodes a push so that it has at most `limit` bytes: large data is left out first, then the text is cut, and small data, which
+/// is what an app knows the message by, goes last. The app fetches what is missing when it opens the message.
 pub(crate) fn fit(
     push: &Push,
     limit: usize,
@@ -262,33 +265,34 @@ pub(crate) fn fit(
     encode: impl Fn(&Push) -> Vec<u8>,
 ) -> Result<Vec<u8>, Invalid> {
     let mut push = Cow::Borrowed(push);
-    let mut bytes = encode(&push);
-    while bytes.len() > limit {
-        let largest = push.data.iter().max_by_key(|(_, value)| value.len()).map(|(name, _)| name.clone());
-        let Some(name) = largest else { return with_less_text(&push, bytes.len(), limit, downgrades, encode) };
-        let value = push.to_mut().data.remove(&name).unwrap_or_default();
-        downgrades.push(Downgrade::LeftOut { name, bytes: value.len() });
-        bytes = encode(&push);
+    loop {
+        let bytes = encode(&push);
+        if bytes.len() <= limit {
+            return Ok(bytes);
+        }
+        let largest = push.data.iter().max_by_key(|(_, value)| value.len());
+        let largest = largest.map(|(name, value)| (name.clone(), value.len()));
+        if largest.as_ref().is_none_or(|(_, size)| *size <= SMALL_BYTES)
+            && let Some(bytes) = with_less_text(&push, limit, &encode)
+        {
+            downgrades.push(Downgrade::TextCut { field: "body" });
+            return Ok(bytes);
+        }
+        let Some((name, bytes)) = largest else { return Err(Invalid::TooLarge { bytes: bytes.len(), limit }) };
+        push.to_mut().data.remove(&name);
+        downgrades.push(Downgrade::LeftOut { name, bytes });
     }
-    Ok(bytes)
 }
 
-/// As much of the text as fits, at least a character, with an ellipsis behind it.
-fn with_less_text(
-    push: &Push,
-    bytes: usize,
-    limit: usize,
-    downgrades: &mut Vec<Downgrade>,
-    encode: impl Fn(&Push) -> Vec<u8>,
-) -> Result<Vec<u8>, Invalid> {
-    let (_, Some(body)) = push.shown() else { return Err(Invalid::TooLarge { bytes, limit }) };
+/// With as much of the text as fits, at least a character, and an ellipsis behind it.
+fn with_less_text(push: &Push, limit: usize, encode: impl Fn(&Push) -> Vec<u8>) -> Option<Vec<u8>> {
+    let (_, body) = push.shown();
+    let body = body?;
     let encoded = |end: usize| encode(&Push { body: Some(format!("{}…", &body[..end])), ..push.clone() });
     // Searched, because a character takes as many bytes as its encoding needs.
     let ends: Vec<usize> = body.char_indices().map(|(start, _)| start).skip(1).collect();
     let fitting = ends.partition_point(|end| encoded(*end).len() <= limit);
-    let Some(last) = fitting.checked_sub(1) else { return Err(Invalid::TooLarge { bytes, limit }) };
-    downgrades.push(Downgrade::TextCut { field: "body" });
-    Ok(encoded(ends[last]))
+    Some(encoded(ends[fitting.checked_sub(1)?]))
 }
 
 /// The text with at most so many characters, the last of them an ellipsis where it was cut.
@@ -349,12 +353,13 @@ pub(crate) mod tests {
         };
         let data = BTreeMap::from([("id".to_owned(), "12345".to_owned()), ("extra".to_owned(), "x".repeat(100))]);
         let large = Push { data, body: Some("äöü".repeat(10)), ..push() };
-        let cases: [(usize, Option<usize>, &[&str]); 5] = [
+        let cases: [(usize, Option<usize>, &[&str]); 6] = [
             (165, Some(165), &[]),
             (164, Some(65), &["extra left out (100 bytes)"]),
-            (64, Some(60), &["extra left out (100 bytes)", "id left out (5 bytes)"]),
-            (30, Some(29), &["extra left out (100 bytes)", "id left out (5 bytes)", "body cut"]),
-            (3, None, &[]),
+            (64, Some(64), &["extra left out (100 bytes)", "body cut"]),
+            (30, Some(30), &["extra left out (100 bytes)", "body cut"]),
+            (8, Some(7), &["extra left out (100 bytes)", "id left out (5 bytes)", "body cut"]),
+            (4, None, &[]),
         ];
         for (limit, size, expected) in cases {
             let mut downgrades = Vec::new();
