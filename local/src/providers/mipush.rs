@@ -16,7 +16,7 @@ use crate::aws::outbox::Channel;
 use crate::aws::sqs::new_id;
 
 const PAYLOAD_BYTES: usize = 4096;
-/// Two weeks, in milliseconds: what the interface takes, though it keeps it for a day.
+/// Two weeks, in milliseconds: the longest time to live that Xiaomi's page tells of.
 const TTL_MS: u64 = 14 * 24 * 60 * 60 * 1000;
 
 /// `POST /v3/message/alias`.

@@ -20,7 +20,7 @@ pub const BASE: &str = "https://api.xmpush.xiaomi.com";
 
 /// The largest payload, in bytes.
 pub const PAYLOAD_BYTES: usize = 4096;
-/// How long Xiaomi keeps what a device cannot take at once, in seconds.
+/// The longest time to live that is asked of Xiaomi, in seconds: a day, though its page tells of up to two weeks.
 pub const TTL_SECONDS: u64 = 24 * 60 * 60;
 /// A title is shorter than 50 characters, a description than 128.
 const TITLE_CHARS: usize = 49;
