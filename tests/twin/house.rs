@@ -74,6 +74,8 @@ fn variables(source: &str) -> BTreeSet<&'static str> {
         (".fanout_queue()?", &["TIDINGS_FANOUT_QUEUE_URL"]),
         (".gateway()?", &["TIDINGS_CONNECTIONS_ENDPOINT"]),
         ("config::root_keys()?", &["TIDINGS_ROOT_KEYS"]),
+        ("config::PROVIDERS_URL", &["TIDINGS_PROVIDERS_URL"]),
+        ("config::PROVIDER_SECRETS", &["TIDINGS_PROVIDER_SECRETS"]),
         ("config::API_URL", &["TIDINGS_API_URL"]),
         ("config::EMAIL_FROM", &["TIDINGS_EMAIL_FROM"]),
         ("Steps::from_env", &["TIDINGS_FALLBACK_QUEUE_URL", "TIDINGS_LATER_QUEUE_URL", "TIDINGS_DUE_TABLE"]),

@@ -83,6 +83,7 @@ impl DeviceFile {
             client_version: Some(concat!("tidings-cli/", env!("CARGO_PKG_VERSION")).to_owned()),
             locale: None,
             time_zone: None,
+            push: None,
         };
         let registered = api.backend.register(&request).await.map_err(target::told)?;
         // The cursor belongs to the mailbox: another device, or a deployment that began anew, has another one.

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tidings_wire::{Timestamp, limits, send::Channel};
+use tidings_wire::{
+    Platform, Timestamp, limits,
+    send::{Channel, PushMsgType},
+};
 
 use crate::{
-    Entry, MessageId, Position, Profile, UserKey, UserView, mailbox::Closed, preferences, preferences::Unsubscribe,
+    Device, Entry, MessageId, Position, UserKey, UserView, mailbox::Closed, preferences, preferences::Unsubscribe,
 };
 
 /// A step that was claimed this long ago and has no outcome died with its worker, in seconds; the function's own timeout is
@@ -47,15 +50,6 @@ impl Chains {
     }
 }
 
-/// Whether this version delivers by a channel.
-#[must_use]
-pub fn is_served(channel: Channel) -> bool {
-    match channel {
-        Channel::Sms | Channel::Email => true,
-        Channel::Apns | Channel::Fcm | Channel::Webpush | Channel::Mipush | Channel::Webhook => false,
-    }
-}
-
 /// A step of a stored chain, and how far it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepRecord {
@@ -69,13 +63,15 @@ pub struct StepRecord {
     pub claimed_by: Option<String>,
     /// How it ended, and when.
     pub outcome: Option<(Outcome, Timestamp)>,
+    /// What the provider was asked for in the end, where that is less or other than what was asked of us.
+    pub detail: Option<String>,
 }
 
 impl StepRecord {
     /// A step that nothing has happened to.
     #[must_use]
     pub fn waiting(step: &Step) -> Self {
-        Self { channel: step.channel, after: step.after, claimed: None, claimed_by: None, outcome: None }
+        Self { channel: step.channel, after: step.after, claimed: None, claimed_by: None, outcome: None, detail: None }
     }
 }
 
@@ -111,10 +107,18 @@ pub struct StepDue {
     /// Whether it has waited already for a device that came back just before.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub waited: bool,
+    /// How often its provider could not take it.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub attempts: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// How a step reaches the person.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub enum Call {
     /// A text message.
     Sms {
@@ -134,10 +138,42 @@ pub enum Call {
         /// What its reader may do about emails like it.
         unsubscribe: Unsubscribe,
     },
+    /// A push to devices.
+    Push(Box<PushCall>),
+}
+
+/// A push to a user's devices.
+#[derive(Clone, PartialEq)]
+pub struct PushCall {
+    /// By which channel.
+    pub channel: Channel,
+    /// The devices that are registered for it; none where it goes to the app's own server.
+    pub to: Vec<Device>,
+    /// What they are told.
+    pub notice: Notice,
+    /// The message, for the sealed frame.
+    pub entry: Entry,
+}
+
+/// What a push tells beside the sealed frame.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Who sends.
+    pub title: Option<String>,
+    /// The text; without one the app is woken, and nothing is shown by itself.
+    pub text: Option<String>,
+    /// Number on the app's icon.
+    pub badge: Option<u64>,
+    /// Sound to play.
+    pub sound: Option<String>,
+    /// Seconds that it is worth delivering.
+    pub ttl: u64,
+    /// Of those with the same key only the last is shown.
+    pub collapse: Option<String>,
 }
 
 /// What is done about a step that is due.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub enum Decision {
     /// Nothing more: the message is confirmed, closed, expired, or gone.
     Stop(&'static str),
@@ -185,8 +221,7 @@ pub fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, now: Timest
                 let later = StepDue { due: now.plus_seconds(COMEBACK_SECONDS), waited: true, ..due.clone() };
                 Decision::Postpone(later, "a device is back")
             }
-            None => call(record.channel, due, entry, view.profile.as_ref(), now)
-                .map_or_else(Decision::Skip, Decision::Claim),
+            None => call(record.channel, due, entry, view, now).map_or_else(Decision::Skip, Decision::Claim),
         },
     }
 }
@@ -199,13 +234,8 @@ fn is_back(due: &StepDue, entry: &Entry, view: &UserView, now: Timestamp) -> boo
 }
 
 /// The call that a step makes, or why it makes none.
-fn call(
-    channel: Channel,
-    due: &StepDue,
-    entry: &Entry,
-    profile: Option<&Profile>,
-    now: Timestamp,
-) -> Result<Call, &'static str> {
+fn call(channel: Channel, due: &StepDue, entry: &Entry, view: &UserView, now: Timestamp) -> Result<Call, &'static str> {
+    let profile = view.profile.as_ref();
     let category = &entry.content.category;
     let held_back = profile.and_then(|profile| preferences::held_back(profile, channel, category.as_deref(), now));
     if let Some(reason) = held_back {
@@ -226,8 +256,51 @@ fn call(
             let unsubscribe = Unsubscribe { user: due.user.clone(), channel, category: category.clone() };
             Ok(Call::Email { to, subject, text: text.to_owned(), unsubscribe })
         }
-        Channel::Apns | Channel::Fcm | Channel::Webpush | Channel::Mipush | Channel::Webhook => Err("not_served"),
+        Channel::Apns | Channel::Fcm | Channel::Webpush | Channel::Mipush => {
+            let reaches = |device: &&Device| {
+                let channels = device.push.as_ref().map(|push| push.address.channel());
+                channels == Some(channel) && (entry.platform == Platform::All || entry.platform == device.platform)
+            };
+            let mut to: Vec<Device> = view.devices.iter().filter(reaches).cloned().collect();
+            if channel == Channel::Mipush {
+                // It reaches all of the user's by one name.
+                to.truncate(1);
+            }
+            if to.is_empty() { Err("no_device") } else { Ok(push(channel, to, entry, now)) }
+        }
+        Channel::Webhook => Ok(push(channel, Vec::new(), entry, now)),
     }
+}
+
+fn push(channel: Channel, to: Vec<Device>, entry: &Entry, now: Timestamp) -> Call {
+    Call::Push(Box::new(PushCall { channel, to, notice: notice(entry, now), entry: entry.clone() }))
+}
+
+/// What a push tells. What is only for the app wakes it, and shows nothing.
+fn notice(entry: &Entry, now: Timestamp) -> Notice {
+    let content = &entry.content;
+    let is_shown = content.push_msg_type != Some(PushMsgType::Cmd);
+    Notice {
+        title: content.sender.clone().filter(|_| is_shown),
+        text: content.alert.clone().filter(|_| is_shown),
+        badge: content.badge,
+        sound: content.sound.clone(),
+        ttl: now.seconds_until(entry.deadline),
+        collapse: entry.collapsed.key_at(entry.position.seq).map(str::to_owned),
+    }
+}
+
+/// How often a step is put off whose provider cannot take it; then the chain goes on.
+pub const ATTEMPTS: u32 = 4;
+
+/// A step whose provider could not take it, in so many milliseconds; `None` where it has been put off enough, or its message's
+/// time is over by then.
+#[must_use]
+pub fn put_off(due: &StepDue, entry: &Entry, pause_millis: u64, now: Timestamp) -> Option<StepDue> {
+    let seconds = pause_millis.div_ceil(1_000).max(1);
+    let at = now.plus_seconds(seconds);
+    let again = due.attempts < ATTEMPTS && at < entry.deadline;
+    again.then(|| StepDue { due: at, attempts: due.attempts + 1, ..due.clone() })
 }
 
 /// The first line of the text, at most 78 characters (RFC 5322 §2.1.1), behind the sender's name.
@@ -255,13 +328,15 @@ pub fn next(due: &StepDue, entry: &Entry, outcome: &Outcome, now: Timestamp) -> 
         }
         Outcome::Refused(_) | Outcome::Skipped(_) => now,
     };
-    Some(StepDue { step, due: due_at, waited: false, ..due.clone() })
+    Some(StepDue { step, due: due_at, waited: false, attempts: 0, ..due.clone() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{DeviceId, delivery::tests};
+
+    use crate::Profile;
 
     const POSITION: Position = Position { epoch: 7, seq: 1 };
 
@@ -272,7 +347,7 @@ mod tests {
             entry.steps.push(StepRecord::waiting(&Step { channel, after: Some(30) }));
         }
         let (user, id) = (tests::delivery(1).user, tests::id(1));
-        let due = StepDue { user, position: POSITION, id, step: 0, due: Timestamp(0), waited: false };
+        let due = StepDue { user, position: POSITION, id, step: 0, due: Timestamp(0), waited: false, attempts: 0 };
         let profile =
             Profile { mobile: Some("+8613800138000".into()), email: Some("a@b.cn".into()), ..Profile::default() };
         (due, entry, UserView { profile: Some(profile), ..UserView::default() })

@@ -254,6 +254,7 @@ impl Cell {
             client_version: None,
             registered: Timestamp::now(),
             cursor: None,
+            push: None,
         }
     }
 

@@ -152,8 +152,8 @@ pub(super) const ROWS: &[Row] = &[
         &["{alice}", "outcome ="],
         &[Chain],
     ),
-    row("fallback: step > providers.call > self.email > SendEmail", &[], &[Chain]),
-    row("fallback: step > providers.call > self.sms > Publish", &[], &[Chain]),
+    row("fallback: step > providers.email > SendEmail", &[], &[Chain]),
+    row("fallback: step > providers.sms > Publish", &[], &[Chain]),
     never(
         "fallback: step > steps.schedule > fallback.send > SendMessage",
         "a step that waits for a device is not due at once",

@@ -33,7 +33,16 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
                 cell.overwrite(&users, [("pk", &user), ("sk", &sort_key)], &format!("steps[{step}].claimed"), ago)
                     .await;
                 let (id, due) = (entry.id.clone(), Timestamp::now());
-                cell.put_step(&StepDue { user: cell.user(), position: place, id, step, due, waited: false }).await;
+                cell.put_step(&StepDue {
+                    user: cell.user(),
+                    position: place,
+                    id,
+                    step,
+                    due,
+                    waited: false,
+                    attempts: 0,
+                })
+                .await;
                 dead_since = None;
             }
             Some(_) => dead_since = dead_since.or_else(|| Some(tokio::time::Instant::now())),
@@ -143,7 +152,7 @@ async fn step(cell: &Cell, due: Timestamp) -> StepDue {
         request.fallback = Some(vec![FallbackStep { channel: Channel::Sms, after: Some(0) }]);
     };
     let (_, entry) = cell.seed("k", sms).await;
-    StepDue { user: cell.user(), position: entry.position, id: entry.id, step: 0, due, waited: false }
+    StepDue { user: cell.user(), position: entry.position, id: entry.id, step: 0, due, waited: false, attempts: 0 }
 }
 
 pub(super) async fn two_workers(cell: &Cell) {
