@@ -38,7 +38,7 @@ async fn asks_for_what_it_missed_and_acknowledges_what_the_app_took() {
     let (device, mut events) = Device::open(service.identity.clone(), Options { cursor, ..service.options() });
     let mut peer = service.accept().await;
     assert_eq!(peer.claims.sub, DEVICE);
-    assert_eq!(peer.hear().await, json!({"action": "sync", "epoch": 7, "seq": 2}));
+    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0, "epoch": 7, "seq": 2}));
     peer.message(3).await;
     peer.message(4).await;
     peer.synced(4, 2).await;
@@ -71,7 +71,7 @@ async fn acknowledges_by_hand_and_says_read() {
     let (device, mut events) =
         Device::open(service.identity.clone(), Options { ack: Ack::Manual, ..service.options() });
     let mut peer = service.accept().await;
-    assert_eq!(peer.hear().await, json!({"action": "sync"}));
+    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0}));
     peer.message(1).await;
     peer.synced(1, 1).await;
     let Event::Message(received) = next(&mut events).await else { panic!("a message was due") };
@@ -91,7 +91,7 @@ async fn what_is_not_sealed_for_it_is_never_a_message() {
     peer.say_in_clear(r#"{"message": "Internal server error", "connectionId": "x=", "requestId": "y"}"#).await;
     assert!(matches!(next(&mut events).await, Event::Unreadable(Unreadable::NotSealedForUs)));
     // It stood in place of the replay: the device asks again, long before the deadline.
-    assert_eq!(peer.hear().await, json!({"action": "sync"}));
+    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0}));
     peer.synced(0, 0).await;
     assert!(matches!(next(&mut events).await, Event::Synced(_)));
 
@@ -121,7 +121,7 @@ async fn comes_back_after_a_loss_with_its_cursor_and_its_confirmations() {
     // Vanishes without a goodbye: nobody knows whether the acknowledgement was heard.
     drop(peer);
     let mut peer = service.accept().await;
-    assert_eq!(peer.hear().await, json!({"action": "sync", "epoch": 7, "seq": 1}));
+    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0, "epoch": 7, "seq": 1}));
     peer.synced(1, 0).await;
     assert_eq!(peer.hear().await, json!({"action": "ack", "epoch": 7, "seq": 1}));
     peer.message(2).await;
@@ -272,7 +272,7 @@ async fn what_is_acknowledged_up_to_a_place_is_said_again_on_every_connection() 
         Device::open(service.identity.clone(), Options { ack: Ack::Manual, ..service.options() });
     let everything = json!({"action": "ack", "epoch": 7, "seq": 2});
     let mut peer = service.accept().await;
-    assert_eq!(peer.hear().await, json!({"action": "sync"}));
+    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0}));
     peer.message(1).await;
     peer.message(2).await;
     peer.synced(2, 2).await;
@@ -281,7 +281,7 @@ async fn what_is_acknowledged_up_to_a_place_is_said_again_on_every_connection() 
     assert_eq!(peer.hear().await, everything);
     drop(peer);
     let mut peer = service.accept().await;
-    assert_eq!(peer.hear().await, json!({"action": "sync", "epoch": 7, "seq": 2}));
+    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0, "epoch": 7, "seq": 2}));
     peer.synced(2, 0).await;
     assert_eq!(peer.hear().await, everything);
 }
@@ -293,12 +293,12 @@ async fn what_was_sent_and_does_not_come_is_asked_for_on_another_connection() {
     let (_device, mut events) = Device::open(service.identity.clone(), options);
     let mut peer = service.accept().await;
     for _ in 0..3 {
-        assert_eq!(peer.hear().await, json!({"action": "sync"}));
+        assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0}));
         peer.message(2).await;
         peer.synced(2, 2).await;
     }
     let mut peer = service.accept().await;
-    assert_eq!(peer.hear().await, json!({"action": "sync"}));
+    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0}));
     peer.message(1).await;
     peer.message(2).await;
     peer.synced(2, 2).await;
@@ -339,7 +339,7 @@ async fn a_replay_is_acknowledged_in_a_few_words_however_often_it_comes() {
     let service = Service::start().await;
     let (device, mut events) = Device::open(service.identity.clone(), service.options());
     let mut peer = service.accept().await;
-    assert_eq!(peer.hear().await, json!({"action": "sync"}));
+    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0}));
     for seq in 1..=100 {
         peer.message(seq).await;
     }

@@ -54,7 +54,7 @@ async fn the_old_socket_serves_until_the_new_one_has_synced() {
 
     ask_to_roll_over(&mut old).await;
     let mut new = service.accept().await;
-    assert_eq!(new.hear().await, json!({"action": "sync", "epoch": 7, "seq": 1}));
+    assert_eq!(new.hear().await, json!({"action": "sync", "announced": 0, "epoch": 7, "seq": 1}));
     old.message(2).await;
     assert_eq!(next_message(&mut events).await, "2");
     // What was said on the old connection may not have been heard: all of it is summed up.
@@ -108,7 +108,7 @@ async fn a_successor_that_breaks_before_it_has_synced_leaves_the_old_one_in_serv
     assert_eq!(next_message(&mut events).await, "1");
     assert_eq!(broken.hear().await["action"], "ack");
     drop(broken);
-    assert_eq!(old.hear().await, json!({"action": "sync", "epoch": 7, "seq": 1}));
+    assert_eq!(old.hear().await, json!({"action": "sync", "announced": 0, "epoch": 7, "seq": 1}));
     old.synced(1, 0).await;
     // It asks at once whether the old one is still there.
     let mut said = [old.hear().await, old.hear().await];

@@ -246,7 +246,7 @@ fn the_template_of_this_project_is_served_whole() {
     }
     let fed: Vec<(&str, bool)> =
         template.event_sources.iter().map(|source| (source.function.as_str(), source.report_failures)).collect();
-    let functions = ["DeliverFunction", "DeliverFunction", "FallbackFunction", "TimerFunction"];
+    let functions = ["DeliverFunction", "DeliverFunction", "FallbackFunction", "FanoutFunction", "TimerFunction"];
     assert_eq!(fed, functions.map(|function| (function, true)));
     for queue in &template.queues {
         assert_eq!(queue.redrive.is_some(), !queue.logical_id.ends_with("DeadLetters"), "{}", queue.logical_id);
