@@ -272,6 +272,7 @@ fn register_request() -> RegisterRequest {
         client_version: some("2.4.1"),
         locale: some("zh-CN"),
         time_zone: some("Asia/Shanghai"),
+        push: None,
     }
 }
 
@@ -304,6 +305,7 @@ fn transition() -> Transition {
         step: Some(0),
         channel: some("sms"),
         code: some("no_mobile"),
+        detail: some("ttl 60 s"),
     }
 }
 
@@ -390,6 +392,7 @@ fn http_rows() -> Vec<Row> {
         client_version: some("2.4.1"),
         registered_at: Timestamp(0),
         connections: 1,
+        push: None,
     };
     let problem = Problem {
         status: 400,

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use tidings_crypto::random;
 use tidings_domain::AppId;
-use tidings_domain::fallback::{Step, is_served};
+use tidings_domain::fallback::Step;
 use tidings_store::Directory;
 use tidings_wire::limits;
 use tidings_wire::send::FallbackStep;
@@ -125,11 +125,6 @@ takes up to a minute to be seen everywhere.";
 
 impl Chain {
     async fn run(self) -> Result<(), Failure> {
-        if let Some(step) = self.steps.iter().find(|step| !is_served(step.channel)) {
-            return Err(
-                Failure::new(format!("`{}` is not served by this version", step.channel)).hint("use sms or email")
-            );
-        }
         if self.steps.len() > limits::FALLBACK_STEPS {
             let (many, most) = (self.steps.len(), limits::FALLBACK_STEPS);
             return Err(Failure::new(format!("--steps has {many} of them; the limit is {most}")));
