@@ -53,8 +53,9 @@ impl Folder {
     /// A twin that is up, on free ports.
     async fn up(&self, more: &[&str]) -> Terminal {
         let mut arguments = vec!["up", "--template", TEMPLATE, "--log", "error"];
-        for port in
-            ["--http-port", "--socket-port", "--aws-port", "--console-port"].iter().filter(|port| !more.contains(port))
+        for port in ["--http-port", "--socket-port", "--aws-port", "--providers-port", "--console-port"]
+            .iter()
+            .filter(|port| !more.contains(port))
         {
             arguments.extend([port, "0"]);
         }
@@ -175,12 +176,14 @@ async fn a_listener_outlives_a_twin_that_forgets() {
         url.split(':').nth(2).unwrap().split('/').next().unwrap().to_owned()
     };
     let (http, socket, aws) = (port("apiUrl"), port("socketUrl"), port("awsUrl"));
+    let providers = port("providersUrl");
     let mut device = folder.start(&["listen", "--alias", "alice"]);
     device.until("connected as device").await;
     assert!(twin.interrupt().await);
 
     // In memory: the new twin knows neither the device nor its keys, but it is the same app with the same key.
-    let twin = folder.up(&["--http-port", &http, "--socket-port", &socket, "--aws-port", &aws]).await;
+    let ports = ["--http-port", &http, "--socket-port", &socket, "--aws-port", &aws, "--providers-port", &providers];
+    let twin = folder.up(&ports).await;
     assert_eq!(folder.json(".tidings/session.json"), session);
     device.until("connected as device").await;
     folder.told(&["send", "--to", "alice", "--alert", "again"]).await;
