@@ -1,7 +1,8 @@
 //! The whole twin: a template on three loopback listeners, the push providers on a fourth, and a console on a fifth.
 //!
 //! ```text
-//! backend ─ HTTP ─> gateway::http ──┐                     ┌─> aws (DynamoDB, SQS, SES, SNS, @connections)
+//! backend ─ HTTP ─> gateway::http ──┐                     ┌─> aws (DynamoDB, SQS, SES, SNS, Secrets Manager,
+//!                                                         │    @connections)
 //! device ─ socket ─> gateway::websocket ─> functions (processes)
 //!                    schedule ──────┘        └── event_source <── aws::sqs
 //! functions ─ HTTP ─> providers (APNs, FCM, Web Push, Mi Push, a webhook)
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::aws::dynamodb::{DynamoDb, DynamoDbError};
 use crate::aws::outbox::Outbox;
+use crate::aws::secretsmanager::SecretsManager;
 use crate::aws::sqs::Sqs;
 use crate::aws::{self, Services};
 use crate::console::{Console, Records};
@@ -211,8 +213,10 @@ impl Twin {
         let sqs = sqs.map_err(|source| kept.error(source))?;
         let outbox = Outbox::open(kept.path("outbox.journal").as_deref()).map_err(|source| kept.error(source))?;
         let kept_document = kept.path("providers.json");
-        let (_, credentials) =
+        let (document, credentials) =
             providers::obtain(&providers_url, options.providers.as_deref(), kept_document.as_deref())?;
+        let secrets = SecretsManager::open(kept.path("secretsmanager.json").as_deref(), Some(document));
+        let secrets = secrets.map_err(|source| kept.error(source))?;
         let providers =
             PushProviders::start(pushes, credentials, outbox.clone()).map_err(|source| StartError::Listen {
                 what: "push providers",
@@ -235,6 +239,7 @@ impl Twin {
             dynamodb,
             sqs,
             outbox,
+            secrets,
             ledger,
             event_sources,
             outputs: template.outputs.clone(),
@@ -293,7 +298,7 @@ impl Twin {
         stage.map_or_else(|| self.socket_url.clone(), |stage| format!("{}/{stage}", self.socket_url))
     }
 
-    /// Where DynamoDB, SQS, SES, SNS and `@connections` are served, `http://127.0.0.1:7402`.
+    /// Where DynamoDB, SQS, SES, SNS, Secrets Manager and `@connections` are served, `http://127.0.0.1:7402`.
     #[must_use]
     pub fn aws_url(&self) -> &str {
         &self.aws_url

@@ -25,7 +25,7 @@ pub(crate) struct Args {
     /// Port of the WebSocket API; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 7401)]
     socket_port: u16,
-    /// Port of what plays DynamoDB, SQS, SES, SNS and @connections; 0 takes a free one
+    /// Port of what plays DynamoDB, SQS, SES, SNS, Secrets Manager and @connections; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 7402)]
     aws_port: u16,
     /// Port of the console, a page that shows what the twin has; 0 takes a free one [default: 7403, or a free one where the
