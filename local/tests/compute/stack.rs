@@ -15,6 +15,7 @@ const TEMPLATE: &str = r#"
 Transform: AWS::Serverless-2016-10-31
 Parameters:
   Greeting: { Type: String, Default: hello }
+  ProvidersUrl: { Type: String, Default: '' }
 Globals:
   Function: { Runtime: provided.al2023, Handler: bootstrap, Timeout: 10, CodeUri: . }
 Resources:
@@ -31,7 +32,7 @@ Resources:
     Type: AWS::Serverless::Function
     Metadata: { BuildMethod: rust-cargolambda, BuildProperties: { Binary: plain } }
     Properties:
-      Environment: { Variables: { GREETING: !Ref Greeting } }
+      Environment: { Variables: { GREETING: !Ref Greeting, PROVIDERS: !Ref ProvidersUrl } }
       Events:
         Hourly:
           Type: Schedule
@@ -47,11 +48,16 @@ Resources:
 "#;
 
 async fn start(folder: &tempfile::TempDir) -> Result<Twin, StartError> {
+    with(folder, |_| {}).await
+}
+
+async fn with(folder: &tempfile::TempDir, change: impl FnOnce(&mut TwinOptions)) -> Result<Twin, StartError> {
     let path = folder.path().join("template.yaml");
     std::fs::write(&path, TEMPLATE).unwrap();
     let mut options = TwinOptions::new(path, twin::options().source);
     options.parameters.insert("Greeting".to_owned(), "good day".to_owned());
     options.data = Some(folder.path().join("data"));
+    change(&mut options);
     Twin::start(options).await
 }
 
@@ -82,11 +88,37 @@ async fn a_template_is_served_and_ends_in_order() {
     let answer = twin.functions().invoke("HourlyFunction", Bytes::from_static(b"{}"), &[]).await.unwrap();
     let answer: Value = serde_json::from_slice(&answer).unwrap();
     assert_eq!(answer["environment"]["GREETING"], "good day");
+    assert_eq!(answer["environment"]["PROVIDERS"], twin.providers().url());
+    let rules = format!("{}/_tidings/rules", twin.providers().url());
+    let (status, _, told) = request(&rules, "GET", &[], Bytes::new()).await;
+    assert_eq!((status, &told[..]), (200, &b"[]"[..]));
     let process = answer["pid"].as_u64().unwrap().try_into().unwrap();
     twin.shutdown().await;
     twin::gone(process).await;
     let closed = tokio::time::timeout(Duration::from_secs(5), socket.next()).await.unwrap();
     assert!(matches!(closed, Some(Ok(Message::Close(Some(_))))), "{closed:?}");
+    let address = rules.split('/').nth(2).unwrap().to_owned();
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "the providers have ended too");
+}
+
+#[tokio::test]
+async fn providers_elsewhere_stay_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = "http://127.0.0.1:9";
+    let given = |options: &mut TwinOptions| drop(options.parameters.insert("ProvidersUrl".into(), elsewhere.into()));
+    let twin = with(&folder, given).await.unwrap();
+    assert_eq!(twin.template().functions["HourlyFunction"].environment["PROVIDERS"], elsewhere);
+    twin.shutdown().await;
+}
+
+#[tokio::test]
+async fn credentials_that_are_none_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.json");
+    std::fs::write(&file, r#"{"mipush": {"appSecret": "x"}}"#).unwrap();
+    let error = with(&folder, |options| options.providers = Some(file.clone())).await.unwrap_err();
+    let StartError::Providers(error) = error else { panic!("{error:?}") };
+    assert_eq!(error.to_string(), format!("read the credentials in {}", file.display()));
 }
 
 #[tokio::test]
