@@ -1,11 +1,15 @@
 //! A whole twin on a template of its own.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tidings_local::stack::{StartError, Twin, TwinOptions};
+use tidings_providers::mipush::{Audience, Platform, Recipient};
+use tidings_providers::push::{Kind, Priority};
+use tidings_providers::{Bases, Client, Credentials, Limits, Outcome, Providers, Push, Reach, Target, apns, fcm};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -99,6 +103,53 @@ async fn a_template_is_served_and_ends_in_order() {
     assert!(matches!(closed, Some(Ok(Message::Close(Some(_))))), "{closed:?}");
     let address = rules.split('/').nth(2).unwrap().to_owned();
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "the providers have ended too");
+}
+
+/// As a function pushes: with the secret of its app, to the address in its environment.
+#[tokio::test]
+async fn every_app_can_push_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let twin = start(&folder).await.unwrap();
+    let target = [("x-amz-target", "secretsmanager.GetSecretValue")];
+    let ask = Bytes::from_static(br#"{"SecretId": "tidings/prod/providers/shop"}"#);
+    let (status, _, answer) = request(twin.aws_url(), "POST", &target, ask).await;
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(status, 200, "{answer}");
+    let document = answer["SecretString"].as_str().unwrap();
+    let credentials = Credentials::parse(document, Reach::Anywhere).unwrap();
+    let client = Client::new(Limits::default(), Reach::Anywhere);
+    let url = &twin.template().functions["HourlyFunction"].environment["PROVIDERS"];
+    let providers = Providers::new(credentials, client, Bases::all_at(url));
+    let push = Push {
+        message_id: "01JD4Z0000000000000000MSGE".to_owned(),
+        step: 0,
+        kind: Kind::Alert,
+        title: Some("Gate change".to_owned()),
+        body: Some("Now B 12".to_owned()),
+        badge: None,
+        sound: None,
+        mutable: false,
+        data: BTreeMap::new(),
+        priority: Priority::High,
+        ttl: 3600,
+        collapse_key: None,
+    };
+    let user = Recipient { audience: Audience::user("alice"), platform: Platform::Android };
+    let device = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0";
+    let app = "device:APA91bHun4MxP5egoKMwt2KZFBaFUH";
+    let targets = [
+        Target::Apns(apns::DeviceToken::parse(device).unwrap()),
+        Target::Fcm(fcm::RegistrationToken::parse(app).unwrap()),
+        Target::Mipush(user),
+        Target::Webhook,
+    ];
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    for target in targets {
+        let sent = providers.send(&push, &target, now).await.unwrap();
+        assert!(matches!(sent.outcome, Outcome::Accepted { .. }), "{target:?}: {:?}", sent.outcome);
+    }
+    assert_eq!(twin.services().outbox.after(0).len(), 4);
+    twin.shutdown().await;
 }
 
 #[tokio::test]
