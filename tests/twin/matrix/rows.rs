@@ -61,6 +61,7 @@ impl Row {
             "PostToConnection" => Service::Connections,
             "Publish" => Service::Sns,
             "SendEmail" => Service::Ses,
+            "GetSecretValue" => Service::SecretsManager,
             _ => Service::DynamoDb,
         }
     }
@@ -163,9 +164,24 @@ pub(super) const ROWS: &[Row] = &[
         "a step waits ten seconds for a device",
     ),
     row("fallback: step > steps.schedule > timers.schedule > later.send > SendMessage", STEP_TIMER, &[Comeback]),
-    row("fallback: step > steps.schedule#2 > fallback.send > SendMessage", FALLBACK, &[Chain]),
-    row("fallback: step > steps.schedule#2 > timers.schedule > due.keep > PutItem", &["{message}#1#"], &[FarChain]),
-    row("fallback: step > steps.schedule#2 > timers.schedule > later.send > SendMessage", STEP_TIMER, &[SlowChain]),
+    row("fallback: follow > steps.schedule > fallback.send > SendMessage", FALLBACK, &[Chain]),
+    row("fallback: follow > steps.schedule > timers.schedule > due.keep > PutItem", &["{message}#1#"], &[FarChain]),
+    row("fallback: follow > steps.schedule > timers.schedule > later.send > SendMessage", STEP_TIMER, &[SlowChain]),
+    never("fallback: step > steps.schedule#2 > fallback.send > SendMessage", "a step is put off for a second at least"),
+    row("fallback: step > steps.schedule#2 > timers.schedule > due.keep > PutItem", &["{message}#0#"], &[PushFarLater]),
+    row("fallback: step > steps.schedule#2 > timers.schedule > later.send > SendMessage", STEP_TIMER, &[PushLater]),
+    row("fallback: push > pushes.push > self.of > GetSecretValue", &["{app}"], &[PushChain]),
+    row("fallback: push > users.forget_push > UpdateItem", &["{alice}", "REMOVE push"], &[PushToTheDead]),
+    row(
+        "fallback: push > users.release_step > self.update_entry > UpdateItem",
+        &["{alice}", "REMOVE steps[0].claimed"],
+        &[PushWithoutSecret],
+    ),
+    row(
+        "fallback: push > users.release_step#2 > self.update_entry > UpdateItem",
+        &["{alice}", "REMOVE steps[0].claimed"],
+        &[PushLater],
+    ),
     row("fallback: step > messages.get > GetItem", &["{message}"], &[Chain]),
     row("fallback: step > users.claim_step > self.entry > GetItem", ENTRY, &[Chain]).skip(1).before(
         Fault::LoseAnswer,
