@@ -5,7 +5,7 @@
 //! - [`template`] reads the template into plain data;
 //! - [`functions`] runs Lambda functions as real processes on the Runtime API;
 //! - [`gateway`] is the HTTP API, the WebSocket API and its `@connections`, with the events, limits and errors of AWS;
-//! - [`aws`] is what functions call: DynamoDB, SQS, SES, SNS and `@connections` behind one endpoint;
+//! - [`aws`] is what functions call: DynamoDB, SQS, SES, SNS, Secrets Manager and `@connections` behind one endpoint;
 //! - [`console`] is a page that shows what the twin has;
 //! - [`event_source`] feeds queues to functions;
 //! - [`faults`] decides what goes wrong, by chance or on purpose;

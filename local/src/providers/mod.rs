@@ -43,7 +43,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use self::credentials::document;
+pub use self::credentials::{DocumentError, document, obtain};
 use self::fcm::AccessTokens;
 use self::rules::{Fault, Rule, Rules, Service};
 use self::serve::Connection;

@@ -449,6 +449,74 @@ mod tests {
         assert!(matches!(decide(&email, Some(&entry), &view, Timestamp(2_000)), Decision::Claim(Call::Email { .. })));
     }
 
+    fn registered(view: &mut UserView, platforms: &[(Platform, Option<tidings_wire::PushAddress>)]) {
+        let UserView { devices, .. } =
+            tests::view(&platforms.iter().map(|(platform, _)| *platform).collect::<Vec<_>>());
+        let with = |(device, (_, address)): (Device, &(Platform, Option<tidings_wire::PushAddress>))| {
+            let push = address.clone().map(|address| crate::PushRegistration { address, key_version: 1 });
+            Device { push, ..device }
+        };
+        view.devices = devices.into_iter().zip(platforms).map(with).collect();
+    }
+
+    #[test]
+    fn a_push_goes_to_every_device_that_is_registered_for_its_channel_and_meant() {
+        let (due, mut entry, mut view) = chained();
+        let apns = |token: &str| Some(tidings_wire::PushAddress::Apns { token: token.to_owned() });
+        registered(
+            &mut view,
+            &[
+                (Platform::Ios, apns("a1")),
+                (Platform::Pc, apns("a2")),
+                (Platform::Ios, None),
+                (Platform::Android, Some(tidings_wire::PushAddress::Mipush)),
+                (Platform::Android, Some(tidings_wire::PushAddress::Mipush)),
+            ],
+        );
+        let mut reached = |channel, platform| {
+            entry.steps[0].channel = channel;
+            entry.platform = platform;
+            match decide(&due, Some(&entry), &view, Timestamp(2_000)) {
+                Decision::Claim(Call::Push(call)) => Ok(call.to.len()),
+                Decision::Skip(reason) => Err(reason),
+                _ => panic!("a push, or a reason why none"),
+            }
+        };
+        assert_eq!(reached(Channel::Apns, Platform::All), Ok(2));
+        assert_eq!(reached(Channel::Apns, Platform::Ios), Ok(1));
+        assert_eq!(reached(Channel::Fcm, Platform::All), Err("no_device"));
+        assert_eq!(reached(Channel::Mipush, Platform::All), Ok(1), "one name reaches them all");
+        assert_eq!(reached(Channel::Webhook, Platform::All), Ok(0), "the app's own server is told once");
+    }
+
+    #[test]
+    fn a_push_tells_what_is_shown_and_for_how_long() {
+        let (_, mut entry, _) = chained();
+        entry.content.sender = Some("Shop".into());
+        let shown = notice(&entry, Timestamp(2_000));
+        assert_eq!((shown.title.as_deref(), shown.ttl), (Some("Shop"), Timestamp(2_000).seconds_until(entry.deadline)));
+        assert!(shown.text.is_some());
+        entry.content.push_msg_type = Some(PushMsgType::Cmd);
+        let silent = notice(&entry, Timestamp(2_000));
+        assert_eq!((silent.title, silent.text), (None, None), "the app is woken, and nothing shown");
+    }
+
+    #[test]
+    fn a_provider_that_cannot_take_it_is_asked_again_a_few_times_and_not_beyond_the_deadline() {
+        let (due, mut entry, _) = chained();
+        entry.deadline = Timestamp(1_000_000);
+        let now = Timestamp(2_000);
+        let mut at = due.clone();
+        for attempts in 1..=ATTEMPTS {
+            at = put_off(&at, &entry, 1_500, now).unwrap();
+            assert_eq!((at.attempts, at.due), (attempts, now.plus_seconds(2)));
+        }
+        assert_eq!(put_off(&at, &entry, 1_500, now), None);
+        assert_eq!(put_off(&due, &entry, 999_000, now), None);
+        let accepted = Outcome::Accepted("x".into());
+        assert_eq!(next(&at, &entry, &accepted, now).map(|next| next.attempts), Some(0));
+    }
+
     #[test]
     fn a_subject_is_one_short_line() {
         assert_eq!(subject(Some("Shop"), "\n  Hello\r\nthere"), "Shop: Hello");

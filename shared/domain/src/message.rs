@@ -345,7 +345,6 @@ mod tests {
     #[test]
     fn refuses_what_this_version_does_not_serve() {
         assert_eq!(refused(with(serde_json::json!({"audienceType": "TAG"}))), ["audienceType"]);
-        assert_eq!(refused(with(serde_json::json!({"fallback": [{"channel": "apns"}]}))), ["fallback[0].channel"]);
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Row {
             (_, Fault::Partial) => 2,
             (Service::Sns | Service::Ses, _) => 1,
             (Service::Connections, _) => 2,
-            (Service::DynamoDb | Service::Sqs, _) => 3,
+            (Service::DynamoDb | Service::Sqs | Service::SecretsManager, _) => 3,
         }
     }
 }
