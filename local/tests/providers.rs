@@ -217,7 +217,7 @@ async fn every_answer_of_every_provider() {
         (Provider::Apns, 503, "Shutdown", "busy 503 Shutdown, failing, again in 7 s"),
         (Provider::Fcm, 400, "INVALID_ARGUMENT", "refused 400 INVALID_ARGUMENT, keep"),
         (Provider::Fcm, 401, "THIRD_PARTY_AUTH_ERROR", "refused 401 THIRD_PARTY_AUTH_ERROR, keep"),
-        (Provider::Fcm, 403, "SENDER_ID_MISMATCH", "refused 403 SENDER_ID_MISMATCH, remove"),
+        (Provider::Fcm, 403, "SENDER_ID_MISMATCH", "refused 403 SENDER_ID_MISMATCH, keep"),
         (Provider::Fcm, 404, "UNREGISTERED", "refused 404 UNREGISTERED, remove"),
         (Provider::Fcm, 429, "QUOTA_EXCEEDED", "busy 429 QUOTA_EXCEEDED, throttled, again in 7 s"),
         (Provider::Fcm, 500, "INTERNAL", "busy 500 INTERNAL, failing, again in 7 s"),

@@ -162,6 +162,20 @@ async fn a_provider_that_is_busy_is_asked_again_and_sends_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_provider_that_wants_to_be_left_alone_for_long() {
+    let world = World::start().await;
+    device(&world, "alice", Platform::Ios, Some(apns())).await;
+    let (code, reason, retry_after) = ("Shutdown".to_owned(), String::new(), Some("86400".to_owned()));
+    let fault = Fault::Refuse { status: 503, code, reason, retry_after };
+    world.twin.providers().rules().set(vec![Rule { service: Service::Apns, to: String::new(), fault, times: None }]);
+    let id = send(&world, &[Channel::Apns, Channel::Sms]).await;
+    let trail = ended(&world, &id, 2).await;
+    assert_eq!((end(&trail, 0).event, end(&trail, 0).code.as_deref()), (Happened::StepRefused, Some("503 Shutdown")));
+    assert_eq!(channels(&world).await, ["sms"]);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_push_without_an_answer_is_unknown_and_never_repeated() {
     let world = World::start().await;
     device(&world, "alice", Platform::Ios, Some(apns())).await;

@@ -10,7 +10,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_crypto::random;
 use tidings_domain::{
-    Entry, Timestamp,
+    Device, Entry, Timestamp,
     fallback::{self, Call, Decision, Outcome, PushCall, StepDue},
 };
 use tidings_runtime::{
@@ -143,24 +143,29 @@ async fn push(deps: &Deps, call: &PushCall, due: &StepDue, worker: &str) -> Resu
     };
     let (outcome, detail, dead) = match pushed {
         Pushed::Ended { outcome, detail, dead } => (outcome, detail, dead),
-        Pushed::Busy { code, pause } => {
+        Pushed::Busy { code, pause, dead } => {
             let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
             if let Some(later) = fallback::put_off(due, &call.entry, pause, Timestamp::now()) {
                 tracing::info!(message_id = %due.id, step = due.step, code, attempts = later.attempts, "step put off");
                 deps.users.release_step(due, worker).await?;
+                forget(deps, &dead).await;
                 return Ok(Ended::PutOff(later));
             }
-            (Outcome::Refused(code), None, Vec::new())
+            (Outcome::Refused(code), None, dead)
         }
     };
     let outcome = record_outcome(deps, due, outcome, detail.as_deref()).await?;
-    for device in &dead {
-        tracing::info!(device = %device.id, channel = %call.channel, "push address is dead");
-        // The next push finds it dead again.
+    forget(deps, &dead).await;
+    Ok(Ended::Outcome(outcome))
+}
+
+/// Forgets addresses that their providers call dead. Where that fails, the next push finds them dead again.
+async fn forget(deps: &Deps, dead: &[Device]) {
+    for device in dead {
+        tracing::info!(device = %device.id, "push address is dead");
         let forgotten = deps.users.forget_push(device).await;
         forgotten.unwrap_or_else(|error| tracing::warn!(error = logs::chain(&error), "it was not forgotten"));
     }
-    Ok(Ended::Outcome(outcome))
 }
 
 /// How a step that is over has ended.

@@ -10,7 +10,7 @@ use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use futures_util::future;
 use tidings_crypto::random;
 use tidings_domain::{
-    AppId, Device, Timestamp,
+    AppId, Device, Timestamp, UserKey, digest,
     fallback::{Outcome, PushCall, StepDue},
 };
 use tidings_providers::{
@@ -35,6 +35,10 @@ use tidings_wire::{Platform, PushAddress, send::Channel};
 /// How long an app's credentials are believed unchanged, in seconds.
 const FRESH_SECONDS: u64 = 300;
 
+/// How long a provider may take to answer. Credentials, a token, a push, and both once more where the token had expired stay within
+/// the function's own time.
+const CALL: Duration = Duration::from_secs(5);
+
 /// Apps whose clients are kept at most; beyond, the cache starts again.
 const CACHED: usize = 200;
 
@@ -47,6 +51,15 @@ const FRAME: &str = "frame";
 /// An app's clients, or that it has none.
 type Known = Option<Arc<Providers>>;
 
+/// What was read of an app's credentials.
+#[derive(Clone, Debug)]
+struct Read {
+    known: Known,
+    /// SHA-256 of the document: clients are kept while it is the same, and with them the tokens that providers want reused.
+    digest: String,
+    until: Timestamp,
+}
+
 /// The push providers of all apps.
 #[derive(Debug)]
 pub(crate) struct Pushes {
@@ -56,7 +69,7 @@ pub(crate) struct Pushes {
     bases: Bases,
     reach: Reach,
     sealer: Sealer,
-    known: Mutex<HashMap<AppId, (Known, Timestamp)>>,
+    known: Mutex<HashMap<AppId, Read>>,
     breakers: Mutex<Breakers>,
 }
 
@@ -78,6 +91,8 @@ pub(crate) enum Pushed {
         code: String,
         /// How long to leave it alone.
         pause: Duration,
+        /// Devices whose address is dead all the same.
+        dead: Vec<Device>,
     },
 }
 
@@ -95,11 +110,11 @@ impl Pushes {
         let elsewhere = config::text(config::PROVIDERS_URL).ok();
         let reach = if elsewhere.is_some() { Reach::Anywhere } else { Reach::Public };
         let secrets = aws_sdk_secretsmanager::config::Builder::from(sdk.config());
-        let secrets = secrets.timeout_config(timeouts(2_000, 5_000)).build();
+        let secrets = secrets.timeout_config(timeouts(1_500, 4_000)).build();
         Ok(Self {
             secrets: aws_sdk_secretsmanager::Client::from_conf(secrets),
             prefix: config::text(config::PROVIDER_SECRETS)?,
-            http: Client::new(Limits::default(), reach),
+            http: Client::new(Limits { request: CALL, ..Limits::default() }, reach),
             bases: elsewhere.as_deref().map(Bases::all_at).unwrap_or_default(),
             reach,
             sealer: Sealer::new(config::root_keys()?),
@@ -111,18 +126,23 @@ impl Pushes {
     /// The clients of an app; `None` where it has no credentials.
     async fn of(&self, app: &AppId, now: Timestamp) -> Result<Known, Error> {
         let cached = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(app).cloned();
-        if let Some((known, until)) = cached
-            && now < until
+        if let Some(read) = &cached
+            && now < read.until
         {
-            return Ok(known);
+            return Ok(read.known.clone());
         }
         let name = format!("{}/{app}", self.prefix);
         let text = match self.secrets.get_secret_value().secret_id(&name).send().await {
             Ok(answer) => answer.secret_string,
-            Err(error) if error.code() == Some("ResourceNotFoundException") => None,
+            // None, or one that is about to be deleted.
+            Err(error) if matches!(error.code(), Some("ResourceNotFoundException" | "InvalidRequestException")) => None,
             Err(error) => return Err(error.into()),
         };
+        let digest = text.as_ref().map_or_else(String::new, |text| digest(text.as_bytes()));
+        let until = now.plus_seconds(FRESH_SECONDS);
+        let same = cached.filter(|read| read.digest == digest);
         let known = match text.map(|text| Credentials::parse(&text, self.reach)) {
+            _ if same.is_some() => same.and_then(|read| read.known),
             Some(Ok(credentials)) => Some(Arc::new(Providers::new(credentials, self.http.clone(), self.bases.clone()))),
             Some(Err(error)) => {
                 // As if there were none: the chain goes on, and the log says which part is wrong.
@@ -135,7 +155,7 @@ impl Pushes {
         if cache.len() >= CACHED {
             cache.clear();
         }
-        cache.insert(app.clone(), (known.clone(), now.plus_seconds(FRESH_SECONDS)));
+        cache.insert(app.clone(), Read { known: known.clone(), digest, until });
         Ok(known)
     }
 
@@ -194,7 +214,10 @@ impl Pushes {
                     Platform::Ios => mipush::Platform::Ios,
                     Platform::All | Platform::Android | Platform::Pc | Platform::Web => mipush::Platform::Android,
                 };
-                Target::Mipush(mipush::Recipient { audience: mipush::Audience::user(&due.user.alias), platform })
+                // An alias of one tenant is nobody's of another.
+                let UserKey { tenant, alias, .. } = &due.user;
+                let name = if tenant.is_empty() { alias.clone() } else { format!("{tenant}|{alias}") };
+                Target::Mipush(mipush::Recipient { audience: mipush::Audience::user(&name), platform })
             }
         })
     }
@@ -214,7 +237,9 @@ impl Pushes {
             // The app's own server, over its own endpoint: it is told whom the message was for, and opens no frames.
             None => {
                 data.insert("alias".to_owned(), due.user.alias.clone());
-                data.insert("tenantCode".to_owned(), due.user.tenant.clone());
+                data.extend(
+                    Some(&due.user.tenant).filter(|it| !it.is_empty()).map(|it| ("tenantCode".to_owned(), it.clone())),
+                );
                 data.extend(entry.content.extra.as_ref().map(|extra| ("extra".to_owned(), extra.to_string())));
             }
         }
@@ -239,7 +264,7 @@ impl Pushes {
 /// could not be taken; else refused, with every code.
 fn settle(called: &[Called<'_>], attempts: u32) -> Pushed {
     let (mut ids, mut codes, mut busy, mut details) = (Vec::new(), BTreeSet::new(), None, BTreeSet::new());
-    let (mut unanswered, mut dead) = (false, Vec::new());
+    let (mut is_accepted, mut unanswered, mut dead) = (false, false, Vec::new());
     for (device, called) in called {
         let sent = match called {
             Ok(sent) => sent,
@@ -253,7 +278,10 @@ fn settle(called: &[Called<'_>], attempts: u32) -> Pushed {
         };
         details.extend(told(&sent.effective));
         match &sent.outcome {
-            outcome::Outcome::Accepted { id } => ids.push(id.clone().unwrap_or_default()),
+            outcome::Outcome::Accepted { id } => {
+                is_accepted = true;
+                ids.extend(id.clone());
+            }
             outcome::Outcome::Refused { code, fate, .. } => {
                 codes.insert(code.clone());
                 dead.extend(device.filter(|device| is_dead(*fate, device)).cloned());
@@ -271,16 +299,16 @@ fn settle(called: &[Called<'_>], attempts: u32) -> Pushed {
     }
     let joined = |all: Vec<String>| all.join(", ");
     let code = joined(codes.into_iter().collect());
-    let outcome = match (ids.is_empty(), unanswered, busy) {
-        (false, ..) => Outcome::Accepted(joined(ids)),
-        (true, true, _) => Outcome::Unknown,
-        (true, false, Some(asked)) => {
+    let outcome = match (is_accepted, unanswered, busy) {
+        (true, ..) => Outcome::Accepted(joined(ids)),
+        (false, true, _) => Outcome::Unknown,
+        (false, false, Some(asked)) => {
             let random = random::bytes()
                 .map_or(0.5, |bytes: [u8; 4]| f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX));
             let asked = Some(asked).filter(|asked| !asked.is_zero());
-            return Pushed::Busy { code, pause: PAUSES.after(attempts, random, asked) };
+            return Pushed::Busy { code, pause: PAUSES.after(attempts + 1, random, asked), dead };
         }
-        (true, false, None) => Outcome::Refused(code),
+        (false, false, None) => Outcome::Refused(code),
     };
     let detail = joined(details.into_iter().collect());
     Pushed::Ended { outcome, detail: Some(detail).filter(|detail| !detail.is_empty()), dead }

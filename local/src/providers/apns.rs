@@ -1,5 +1,7 @@
 //! APNs (<https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns>).
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, Version};
@@ -56,7 +58,9 @@ async fn accept(played: &Played, id: &str, token: String, payload: &Value, heade
 fn refusal(status: StatusCode, reason: &str) -> Response {
     let mut body = json!({"reason": reason});
     if status == StatusCode::GONE {
-        body["timestamp"] = (now() * 1000).into();
+        // To the millisecond, as Apple tells it: a device that was registered a moment ago is told dead, too.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        body["timestamp"] = u64::try_from(since).unwrap_or(u64::MAX).into();
     }
     (status, Json(body)).into_response()
 }

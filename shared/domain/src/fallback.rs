@@ -293,13 +293,17 @@ fn notice(entry: &Entry, now: Timestamp) -> Notice {
 /// How often a step is put off whose provider cannot take it; then the chain goes on.
 pub const ATTEMPTS: u32 = 4;
 
+/// How long a step is put off at most, in seconds. Where a provider wants to be left alone for longer, the chain goes on: what
+/// comes next is there for that.
+const PUT_OFF_SECONDS: u64 = 900;
+
 /// A step whose provider could not take it, in so many milliseconds; `None` where it has been put off enough, or its message's
 /// time is over by then.
 #[must_use]
 pub fn put_off(due: &StepDue, entry: &Entry, pause_millis: u64, now: Timestamp) -> Option<StepDue> {
     let seconds = pause_millis.div_ceil(1_000).max(1);
     let at = now.plus_seconds(seconds);
-    let again = due.attempts < ATTEMPTS && at < entry.deadline;
+    let again = due.attempts < ATTEMPTS && seconds <= PUT_OFF_SECONDS && at < entry.deadline;
     again.then(|| StepDue { due: at, attempts: due.attempts + 1, ..due.clone() })
 }
 
@@ -512,7 +516,10 @@ mod tests {
             assert_eq!((at.attempts, at.due), (attempts, now.plus_seconds(2)));
         }
         assert_eq!(put_off(&at, &entry, 1_500, now), None);
-        assert_eq!(put_off(&due, &entry, 999_000, now), None);
+        assert_eq!(put_off(&due, &entry, 999_000, now), None, "beyond the deadline");
+        entry.deadline = Timestamp(9_000_000);
+        assert!(put_off(&due, &entry, 900_000, now).is_some());
+        assert_eq!(put_off(&due, &entry, 900_001, now), None, "the chain does not wait so long");
         let accepted = Outcome::Accepted("x".into());
         assert_eq!(next(&at, &entry, &accepted, now).map(|next| next.attempts), Some(0));
     }

@@ -360,8 +360,8 @@ pub fn outcome(answer: &Answer, now: u64) -> Outcome {
         return answer.failure(None, None, Fate::Keep, now);
     };
     let is_dead = match error.code() {
-        // The other sender's credentials are not here, nor will they come.
-        Some("UNREGISTERED" | "SENDER_ID_MISMATCH") => true,
+        // Not a sender that does not match: with the wrong account configured, that would wipe every address.
+        Some("UNREGISTERED") => true,
         Some("INVALID_ARGUMENT") => error.blames_token(),
         Some(_) | None => false,
     };
@@ -504,7 +504,7 @@ mod tests {
             (
                 403,
                 error(403, "PERMISSION_DENIED", Some("SENDER_ID_MISMATCH"), Value::Null),
-                refused("403 SENDER_ID_MISMATCH", gone),
+                refused("403 SENDER_ID_MISMATCH", Fate::Keep),
             ),
             (
                 400,

@@ -168,10 +168,13 @@ pub(super) const ROWS: &[Row] = &[
     row("fallback: follow > steps.schedule > timers.schedule > due.keep > PutItem", &["{message}#1#"], &[FarChain]),
     row("fallback: follow > steps.schedule > timers.schedule > later.send > SendMessage", STEP_TIMER, &[SlowChain]),
     never("fallback: step > steps.schedule#2 > fallback.send > SendMessage", "a step is put off for a second at least"),
-    row("fallback: step > steps.schedule#2 > timers.schedule > due.keep > PutItem", &["{message}#0#"], &[PushFarLater]),
+    never(
+        "fallback: step > steps.schedule#2 > timers.schedule > due.keep > PutItem",
+        "a step is put off for a quarter of an hour at most",
+    ),
     row("fallback: step > steps.schedule#2 > timers.schedule > later.send > SendMessage", STEP_TIMER, &[PushLater]),
     row("fallback: push > pushes.push > self.of > GetSecretValue", &["{app}"], &[PushChain]),
-    row("fallback: push > users.forget_push > UpdateItem", &["{alice}", "REMOVE push"], &[PushToTheDead]),
+    row("fallback: forget > users.forget_push > UpdateItem", &["{alice}", "REMOVE push"], &[PushToTheDead]),
     row(
         "fallback: push > users.release_step > self.update_entry > UpdateItem",
         &["{alice}", "REMOVE steps[0].claimed"],

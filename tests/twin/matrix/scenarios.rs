@@ -148,8 +148,6 @@ pub(super) enum Scenario {
     PushChain,
     /// The provider cannot take a push, and is asked again.
     PushLater,
-    /// It wants to be left alone for a quarter of an hour and more.
-    PushFarLater,
     /// The credentials cannot be read at first.
     PushWithoutSecret,
     /// The device's address is dead.
@@ -231,7 +229,6 @@ impl Scenario {
             Self::Comeback => fallbacks::comeback(cell).await,
             Self::PushChain => fallbacks::push_chain(cell).await,
             Self::PushLater => fallbacks::push_later(cell).await,
-            Self::PushFarLater => fallbacks::push_far_later(cell).await,
             Self::PushWithoutSecret => fallbacks::push_without_secret(cell).await,
             Self::PushToTheDead => fallbacks::push_to_the_dead(cell).await,
             Self::TooEarly => fallbacks::too_early(cell).await,

@@ -238,15 +238,6 @@ pub(super) async fn push_later(cell: &Cell) {
     ended(cell, 2).await;
 }
 
-pub(super) async fn push_far_later(cell: &Cell) {
-    // Whatever is tried again before its time is told the same.
-    apple_says(cell, 503, "Shutdown", Some("1000"), 99);
-    send_push_then_sms(cell).await;
-    cell.kept(Timestamp::now().plus_seconds(1_000)).await;
-    cell.idle().await;
-    assert_eq!((cell.sent(Sent::Apns), cell.sent(Sent::Sms)), (0, 0));
-}
-
 pub(super) async fn push_without_secret(cell: &Cell) {
     // As often as it is tried before the worker gives the step back.
     let away = Rule::new(Fault::ServerError).function("FallbackFunction").operation("GetSecretValue");
