@@ -114,6 +114,9 @@ pub enum Service {
     /// SNS.
     #[serde(rename = "sns")]
     Sns,
+    /// Secrets Manager.
+    #[serde(rename = "secretsmanager")]
+    SecretsManager,
 }
 
 /// Counts the requests of every trace. A clone counts into the same ledger.
@@ -420,6 +423,7 @@ enum Kind {
     OtherConnection,
     Email,
     Sms,
+    Secret,
 }
 
 impl Kind {
@@ -435,6 +439,7 @@ impl Kind {
             (Service::Connections, _) => Self::OtherConnection,
             (Service::Ses, _) => Self::Email,
             (Service::Sns, _) => Self::Sms,
+            (Service::SecretsManager, _) => Self::Secret,
         }
     }
 
@@ -451,6 +456,7 @@ impl Kind {
             Self::OtherConnection => ("", "connection requests", "connection requests"),
             Self::Email => ("", "emails", "emails"),
             Self::Sms => ("", "SMS", "SMS"),
+            Self::Secret => ("", "secrets", "secrets"),
         }
     }
 }

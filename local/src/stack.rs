@@ -1,9 +1,11 @@
-//! The whole twin: a template on three loopback listeners, and a console on a fourth.
+//! The whole twin: a template on three loopback listeners, the push providers on a fourth, and a console on a fifth.
 //!
 //! ```text
-//! backend ─ HTTP ─> gateway::http ──┐                     ┌─> aws (DynamoDB, SQS, SES, SNS, @connections)
+//! backend ─ HTTP ─> gateway::http ──┐                     ┌─> aws (DynamoDB, SQS, SES, SNS, Secrets Manager,
+//!                                                         │    @connections)
 //! device ─ socket ─> gateway::websocket ─> functions (processes)
 //!                    schedule ──────┘        └── event_source <── aws::sqs
+//! functions ─ HTTP ─> providers (APNs, FCM, Web Push, Mi Push, a webhook)
 //! person ─ HTTP ─> console: a page, which asks gateway::http and aws
 //! ```
 
@@ -20,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::aws::dynamodb::{DynamoDb, DynamoDbError};
 use crate::aws::outbox::Outbox;
+use crate::aws::secretsmanager::SecretsManager;
 use crate::aws::sqs::Sqs;
 use crate::aws::{self, Services};
 use crate::console::{Console, Records};
@@ -31,6 +34,7 @@ use crate::gateway::management;
 use crate::gateway::websocket::{SocketApi, SocketLimits};
 use crate::guard::{Guard, Pages};
 use crate::ledger::Ledger;
+use crate::providers::{self, DocumentError, PushProviders};
 use crate::schedule::Schedules;
 use crate::template::{Secrets, Settings, Template, TemplateError};
 
@@ -39,6 +43,9 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// How often expired items are deleted. AWS takes days at times; readers filter on the attribute either way.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// The parameter of a template that says where the push providers are; a template that has it finds the twin's.
+const PROVIDERS_URL: &str = "ProvidersUrl";
 
 /// What to run, and where.
 #[derive(Debug, Clone)]
@@ -59,6 +66,11 @@ pub struct TwinOptions {
     pub socket_port: u16,
     /// The port of the AWS endpoint; 0 takes a free one.
     pub aws_port: u16,
+    /// The port of the push providers; 0 takes a free one.
+    pub providers_port: u16,
+    /// The credentials that the push providers know, and every app has that was given none of its own; made where there is no
+    /// file.
+    pub providers: Option<PathBuf>,
     /// The port of the console; 0 takes a free one, and without one there is no console.
     pub console_port: Option<u16>,
     /// The most processes of one function.
@@ -86,6 +98,8 @@ impl TwinOptions {
             api_port: 0,
             socket_port: 0,
             aws_port: 0,
+            providers_port: 0,
+            providers: None,
             console_port: None,
             process_limit: 16,
             http_limits: HttpLimits::default(),
@@ -122,6 +136,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The push providers have no credentials to know.
+    #[error("play the push providers")]
+    Providers(#[from] DocumentError),
     /// The tables cannot be served.
     #[error("serve the tables")]
     DynamoDb(#[from] DynamoDbError),
@@ -134,6 +151,7 @@ pub struct Twin {
     api_url: String,
     socket_url: String,
     aws_url: String,
+    providers: PushProviders,
     console: Option<(Console, String)>,
     functions: Functions,
     sockets: Option<SocketApi>,
@@ -153,6 +171,7 @@ impl Twin {
         let (api, api_url) = listen("HTTP API", "http", options.address, options.api_port).await?;
         let (socket, socket_url) = listen("WebSocket API", "ws", options.address, options.socket_port).await?;
         let (aws, aws_url) = listen("AWS endpoint", "http", options.address, options.aws_port).await?;
+        let (pushes, providers_url) = listen("push providers", "http", options.address, options.providers_port).await?;
         let page = match options.console_port {
             Some(port) => Some(listen("console", "http", options.address, port).await?),
             None => None,
@@ -161,6 +180,9 @@ impl Twin {
         let kept = Kept::open(options.data.as_deref())?;
         let mut settings = Settings::new(&api_url, &socket_url, &aws_url);
         settings.parameters = options.parameters;
+        if Template::parameters(&options.template)?.contains(PROVIDERS_URL) {
+            settings.parameters.entry(PROVIDERS_URL.to_owned()).or_insert_with(|| providers_url.clone());
+        }
         let mut secrets = kept.secrets()?;
         let template = Template::read(&options.template, &settings, &mut secrets)?;
         for warning in &template.warnings {
@@ -190,6 +212,17 @@ impl Twin {
         let sqs = Sqs::open(&template.queues, kept.path("sqs.journal").as_deref(), ledger.clone(), faults.clone());
         let sqs = sqs.map_err(|source| kept.error(source))?;
         let outbox = Outbox::open(kept.path("outbox.journal").as_deref()).map_err(|source| kept.error(source))?;
+        let kept_document = kept.path("providers.json");
+        let (document, credentials) =
+            providers::obtain(&providers_url, options.providers.as_deref(), kept_document.as_deref())?;
+        let secrets = SecretsManager::open(kept.path("secretsmanager.json").as_deref(), Some(document));
+        let secrets = secrets.map_err(|source| kept.error(source))?;
+        let providers =
+            PushProviders::start(pushes, credentials, outbox.clone()).map_err(|source| StartError::Listen {
+                what: "push providers",
+                address: SocketAddr::new(options.address, options.providers_port),
+                source,
+            })?;
 
         // The mappings may find messages of an earlier run at once; what their functions ask waits in the listener until
         // the endpoint serves it.
@@ -206,6 +239,7 @@ impl Twin {
             dynamodb,
             sqs,
             outbox,
+            secrets,
             ledger,
             event_sources,
             outputs: template.outputs.clone(),
@@ -227,6 +261,7 @@ impl Twin {
             api_url,
             socket_url,
             aws_url,
+            providers,
             console: None,
             functions,
             sockets,
@@ -263,10 +298,16 @@ impl Twin {
         stage.map_or_else(|| self.socket_url.clone(), |stage| format!("{}/{stage}", self.socket_url))
     }
 
-    /// Where DynamoDB, SQS, SES, SNS and `@connections` are served, `http://127.0.0.1:7402`.
+    /// Where DynamoDB, SQS, SES, SNS, Secrets Manager and `@connections` are served, `http://127.0.0.1:7402`.
     #[must_use]
     pub fn aws_url(&self) -> &str {
         &self.aws_url
+    }
+
+    /// The push providers that the twin plays: where they are, and what is to go wrong at them.
+    #[must_use]
+    pub fn providers(&self) -> &PushProviders {
+        &self.providers
     }
 
     /// Where the console is served, `http://127.0.0.1:7403`, if there is one.
@@ -333,7 +374,7 @@ impl Twin {
     /// Ends everything in order: what brings work in first, then the sockets with their `$disconnect`, then the functions,
     /// and last the services that those still needed.
     pub async fn shutdown(self) {
-        let Self { functions, sockets, schedules, services, gateways, endpoint, .. } = self;
+        let Self { providers, functions, sockets, schedules, services, gateways, endpoint, .. } = self;
         drop(schedules);
         // A mapping stops reading its queue at once; the batch that it has in hand needs the functions a little longer.
         let mappings = async {
@@ -352,6 +393,7 @@ impl Twin {
         tracing::debug!("no more work comes in");
         functions.shutdown(GRACE).await;
         tracing::debug!("the functions have ended");
+        providers.shutdown().await;
         endpoint.shutdown(GRACE).await;
         tracing::debug!("the AWS endpoint takes no more requests");
         services.dynamodb.shutdown().await;

@@ -53,8 +53,9 @@ impl Folder {
     /// A twin that is up, on free ports.
     async fn up(&self, more: &[&str]) -> Terminal {
         let mut arguments = vec!["up", "--template", TEMPLATE, "--log", "error"];
-        for port in
-            ["--http-port", "--socket-port", "--aws-port", "--console-port"].iter().filter(|port| !more.contains(port))
+        for port in ["--http-port", "--socket-port", "--aws-port", "--providers-port", "--console-port"]
+            .iter()
+            .filter(|port| !more.contains(port))
         {
             arguments.extend([port, "0"]);
         }
@@ -166,6 +167,41 @@ async fn an_app_of_ones_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn credentials_of_an_app_are_checked_and_never_shown() {
+    let folder = Folder::new();
+    let twin = folder.up(&["--data", "data"]).await;
+    let show = ["app", "providers", "--app", "demo"];
+    let all = "apns\nfcm\nwebpush\nmipush\nwebhook";
+    assert_eq!(folder.told(&show).await, all, "the twin's own, until somebody puts others");
+    let put = |document: &str| {
+        std::fs::write(folder.path().join("mine.json"), document).unwrap();
+        ["app", "providers", "--app", "demo", "--file", "mine.json"]
+    };
+    let wrong = folder.complaint(&put(r#"{"mipush": {"appSecret": "hidden"}}"#)).await;
+    assert!(wrong.contains("mine.json: mipush.packageName is missing") && !wrong.contains("hidden"), "{wrong}");
+    // Made at first, and put in the place of what is there from then on.
+    assert_eq!(
+        folder.told(&put(r#"{"mipush": {"appSecret": "hidden", "packageName": "com.example"}}"#)).await,
+        "mipush"
+    );
+    let webhook =
+        r#"{"webhook": {"url": "http://127.0.0.1:3000/", "secret": "whsec_dGlkaW5ncyBsb2NhbCB0d2luIHNlY3JldA=="}}"#;
+    for _ in 0..2 {
+        assert_eq!(folder.told(&put(webhook)).await, "webhook");
+    }
+    assert_eq!(folder.told(&show).await, "webhook");
+    let elsewhere = folder.told(&["app", "providers", "--app", "demo", "--stage", "test"]).await;
+    assert_eq!(elsewhere, all, "a stage has secrets of its own");
+    let nobody = folder.complaint(&["app", "providers", "--app", "nobody"]).await;
+    assert!(nobody.contains("there is no app \"nobody\""), "{nobody}");
+    for file in ["data/secretsmanager.json", "data/providers.json"] {
+        assert_eq!(folder.mode(file), 0o600, "{file}");
+    }
+    assert_eq!(folder.told(&put("{}")).await, "");
+    assert!(twin.interrupt().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_listener_outlives_a_twin_that_forgets() {
     let folder = Folder::new();
     let twin = folder.up(&[]).await;
@@ -175,12 +211,14 @@ async fn a_listener_outlives_a_twin_that_forgets() {
         url.split(':').nth(2).unwrap().split('/').next().unwrap().to_owned()
     };
     let (http, socket, aws) = (port("apiUrl"), port("socketUrl"), port("awsUrl"));
+    let providers = port("providersUrl");
     let mut device = folder.start(&["listen", "--alias", "alice"]);
     device.until("connected as device").await;
     assert!(twin.interrupt().await);
 
     // In memory: the new twin knows neither the device nor its keys, but it is the same app with the same key.
-    let twin = folder.up(&["--http-port", &http, "--socket-port", &socket, "--aws-port", &aws]).await;
+    let ports = ["--http-port", &http, "--socket-port", &socket, "--aws-port", &aws, "--providers-port", &providers];
+    let twin = folder.up(&ports).await;
     assert_eq!(folder.json(".tidings/session.json"), session);
     device.until("connected as device").await;
     folder.told(&["send", "--to", "alice", "--alert", "again"]).await;

@@ -397,6 +397,22 @@ test("functions are switched off and on, schedules fire, the outbox fills, a mes
   await page.getByRole("heading", { name: "Accepted" }).waitFor();
   await link(page, "Outbox").click();
   await shows(page.getByRole("article", { name: "SMS to +8613800138009" }), "Your table is ready");
+  const sent = await fetch(`${twin.providers}/v3/message/alias`, {
+    method: "POST",
+    headers: { authorization: "key=tidings-local-secret" },
+    body: new URLSearchParams({
+      alias: "erin",
+      pass_through: "0",
+      title: "Gate change",
+      description: "Now B 12",
+      restricted_package_name: "com.example.tidings",
+    }),
+  });
+  assert.equal((await sent.json()).result, "ok");
+  const push = page.getByRole("article", { name: "Mi Push to erin" });
+  await shows(push, /Gate change\s*Now B 12/);
+  await push.getByText("As it was sent").click();
+  await shows(push, /"pass_through": "0"/);
 
   await link(page, "Send").click();
   await page.getByRole("button", { name: "Start over" }).click();

@@ -26,7 +26,10 @@ export async function startTwin(...more) {
     join(ROOT, "Cargo.toml"),
     "--",
   ];
-  const ports = ["--http-port", "--socket-port", "--aws-port", "--console-port"].flatMap((port) => [port, "0"]);
+  const ports = ["--http-port", "--socket-port", "--aws-port", "--providers-port", "--console-port"].flatMap((port) => [
+    port,
+    "0",
+  ]);
   const child = spawn(
     program,
     [...first, "up", "--template", join(ROOT, "template.yaml"), "--log", "error", ...ports, ...more],
@@ -37,14 +40,21 @@ export async function startTwin(...more) {
   );
   const ended = new Promise((resolve, reject) => child.once("exit", resolve).once("error", reject));
   const told = {};
-  const names = { console: "console", "HTTP API": "api", WebSocket: "socket", AWS: "aws", "its key": "key" };
+  const names = {
+    console: "console",
+    "HTTP API": "api",
+    WebSocket: "socket",
+    AWS: "aws",
+    providers: "providers",
+    "its key": "key",
+  };
   for await (const line of createInterface({ input: child.stdout })) {
     for (const [name, as] of Object.entries(names)) {
       if (line.startsWith(`  ${name}`)) told[as] = line.trim().split(/\s+/).at(-1);
     }
     if (line.startsWith("Ctrl-C")) break;
   }
-  assert.equal(Object.keys(told).length, 5, `the twin did not start: ${JSON.stringify(told)}`);
+  assert.equal(Object.keys(told).length, 6, `the twin did not start: ${JSON.stringify(told)}`);
   const stop = async () => {
     child.kill("SIGINT");
     await ended;

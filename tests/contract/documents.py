@@ -89,7 +89,8 @@ class Document:
             name = schema["$ref"].rsplit("/", 1)[-1]
             return self.fields(self.at(schema["$ref"].removeprefix("#")), value, name)
         found = set()
-        for part in schema.get("allOf", []):
+        chosen = [part for part in schema.get("oneOf", []) if not self.errors(part, value)]
+        for part in [*schema.get("allOf", []), *chosen]:
             found |= self.fields(part, value, name)
         if isinstance(value, dict):
             for field, inner in schema.get("properties", {}).items():
@@ -106,7 +107,8 @@ class Document:
             name = schema["$ref"].rsplit("/", 1)[-1]
             return set() if name in seen else self.named_fields(self.follow(schema), name, seen | {name})
         found = set()
-        for part in [*schema.get("allOf", []), *filter(None, [schema.get("items")])]:
+        parts = [*schema.get("allOf", []), *schema.get("oneOf", []), *filter(None, [schema.get("items")])]
+        for part in parts:
             found |= self.named_fields(part, name, seen)
         for field, inner in schema.get("properties", {}).items():
             found |= {f"{name}.{field}"} | (self.named_fields(inner, name, seen) if isinstance(inner, dict) else set())

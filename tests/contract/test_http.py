@@ -267,6 +267,22 @@ def a_known_device(world: World) -> Answer:
     return second
 
 
+# How a device is reached by push; the keys are those of RFC 8291, Appendix A.
+PUSHES = {
+    "apns": {"channel": "apns", "token": "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0"},
+    "fcm": {"channel": "fcm", "token": "device:APA91bHun4MxP5egoKMwt2KZFBaFUH"},
+    "webpush": {
+        "channel": "webpush",
+        "endpoint": "https://push.example.com/p/1",
+        "keys": {
+            "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+            "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+        },
+    },
+    "mipush": {"channel": "mipush"},
+}
+
+
 @brings("POST /v1/devices 409 conflict")
 def registered_by_others_meanwhile(world: World) -> Answer:
     world.moving_device("mover")
@@ -275,8 +291,18 @@ def registered_by_others_meanwhile(world: World) -> Answer:
 
 @brings("GET /v1/devices/{deviceId} 200")
 def a_device(world: World) -> Answer:
-    device = world.api.register("shown", tenantCode="north", clientVersion="2.4.1")
-    return world.api.call("GET", f"/v1/devices/{device.id}")
+    token = secrets.token_hex(8)
+
+    def registered(**fields) -> Answer:
+        device = world.api.register("shown", tenantCode="north", clientVersion="2.4.1", nativeToken=token, **fields)
+        return world.api.call("GET", f"/v1/devices/{device.id}")
+
+    assert "push" not in registered().value
+    for channel, address in PUSHES.items():
+        answer = registered(push=address)
+        assert answer.value["push"] == channel, answer.value
+    assert "push" not in registered().value, "a registration without it takes it away"
+    return answer
 
 
 @brings("DELETE /v1/devices/{deviceId} 204")
@@ -600,7 +626,7 @@ WRONG = [
     (MESSAGE, "source", "shop", "source"),
     (MESSAGE, "source", {"platform": ""}, "source.platform"),
     (MESSAGE, "source", {"shop": "x"}, "source.shop"),
-    (MESSAGE, "fallback", [{"channel": "fcm"}], "fallback[0].channel"),
+    (MESSAGE, "fallback", [{"channel": "pigeon"}], "fallback[0].channel"),
     (MESSAGE, "fallback", [{}], "fallback[0].channel"),
     (MESSAGE, "fallback", [{"channel": "sms", "after": 259_201}], "fallback[0].after"),
     (MESSAGE, "fallback", [{"channel": "sms", "afterwards": 1}], "fallback[0].afterwards"),
@@ -638,6 +664,27 @@ WRONG = [
     (DEVICE, "email", "A <a@b.cn>", "email"),
     (DEVICE, "email", "a@c..cn", "email"),
     (DEVICE, "email", f"{'x' * 245}@example.cn", "email"),
+    *((DEVICE, "push", value, f"push{field}") for value, field in (
+        ("apns", ""),
+        ({}, ".channel"),
+        ({"channel": "pigeon"}, ".channel"),
+        ({"channel": "webhook"}, ".channel"),
+        *((PUSHES["apns"] | {"token": token}, ".token") for token in ("", 7, "zz" * 32, "0" * 63, "00fc", "00" * 101)),
+        *((PUSHES["fcm"] | {"token": token}, ".token") for token in ("", 7, "a b", "x" * 4097)),
+        *(({"channel": name}, ".token") for name in ("apns", "fcm")),
+        (PUSHES["mipush"] | {"token": "x"}, ".token"),
+        ({"channel": "webpush", "keys": PUSHES["webpush"]["keys"]}, ".endpoint"),
+        *((PUSHES["webpush"] | {"endpoint": url}, ".endpoint") for url in (
+            "", 7, "nonsense", "ftp://push.example.com/1", "https://me@push.example.com/1",
+            "https://push.example.com/" + "x" * 2048,
+        )),
+        (PUSHES["webpush"] | {"keys": []}, ".keys"),
+        *((PUSHES["webpush"] | {"keys": PUSHES["webpush"]["keys"] | {name: key}}, f".keys.{name}")
+          for name in ("p256dh", "auth") for key in ("", 7, "!", "AAAA", "B" * 88)),
+        # A subscription has more than the service wants to know.
+        (PUSHES["webpush"] | {"expirationTime": 1}, ".expirationTime"),
+        (PUSHES["webpush"] | {"keys": PUSHES["webpush"]["keys"] | {"more": "x"}}, ".keys.more"),
+    )),
     *((CHOICE, name, value, name) for name in ("timeZone", "language") for value in ("", " ", 7, "x" * 65)),
     (CHOICE, "timeZone", "../etc", "timeZone"),
     (CHOICE, "muted", "yes", "muted"),
@@ -712,6 +759,12 @@ class Http(unittest.TestCase):
         # Nobody can be reached by this chain: both steps are passed over.
         chain = api.send("nobody", fallback=[{"channel": "sms"}, {"channel": "email", "after": 0}])
         eventually("the chain ends", lambda: api.trail(chain)["recipients"][0]["state"] == "suppressed")
+        # The app's own server is called once, and told how long the message lives; it need not care.
+        chain = api.send("nobody", fallback=[{"channel": "fcm", "after": 0}, {"channel": "webhook", "after": 0}])
+        eventually("it is pushed", lambda: api.trail(chain)["recipients"][0]["state"] == "fallback-delivered")
+        told = {it["event"]: it for it in api.trail(chain)["recipients"][0]["transitions"]}
+        self.assertEqual(told["step-skipped"]["code"], "no_device")
+        self.assertEqual(told["step-accepted"]["detail"], "ttl ignored")
         later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
         message = api.send("alice", sendAt=later.isoformat(), needConfirm=True, duration=1)
         api.call("DELETE", f"/v1/messages/{message}")

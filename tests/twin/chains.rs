@@ -65,8 +65,7 @@ async fn what_is_no_chain_is_refused_before_anything_is_written() {
     let before = world.items().await;
     let nine = ["sms"; 9].join(",");
     for (id, more, told) in [
-        (APP, &["--steps", "apns"][..], "`apns` is not served by this version"),
-        (APP, &["--steps", "pigeon"], "expected one of apns"),
+        (APP, &["--steps", "pigeon"][..], "expected one of apns"),
         (APP, &["--steps", &nine], "--steps has 9 of them; the limit is 8"),
         (APP, &["--steps", "sms:259201"], "a pause of more than 259200 seconds"),
         ("nobody", &["--steps", "sms"], "there is no app \"nobody\""),

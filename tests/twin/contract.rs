@@ -25,11 +25,11 @@ use tidings_local::{
 use tidings_runtime::{http::ApiError, socket::Refusal};
 use tidings_wire::{
     Action, AnnounceAnswer, AnnounceRequest, Choice, Content, DeviceAnswer, FieldProblem, Frame, InboxAnswer,
-    InboxMessage, InboxRequest, MessageFrame, Platform, Preferences, Problem, RegisterAnswer, RegisterRequest,
-    SendAnswer, SendRequest, Timestamp, Trail, UnreadAnswer,
+    InboxMessage, InboxRequest, MessageFrame, Platform, Preferences, Problem, PushAddress, RegisterAnswer,
+    RegisterRequest, SendAnswer, SendRequest, Timestamp, Trail, UnreadAnswer,
     action::{AppState, Position, Receipt},
     announcement::{AnnouncementAnswer, AnnouncementsAnswer, AnnouncementsRequest, WithdrawAnswer},
-    device::DeviceKeys,
+    device::{DeviceKeys, WebpushKeys},
     frame::{Announced, AnnouncementFrame, ErrorFrame, Pong, Reconnect, Synced},
     json::JsonError,
     limits,
@@ -272,7 +272,54 @@ fn register_request() -> RegisterRequest {
         client_version: some("2.4.1"),
         locale: some("zh-CN"),
         time_zone: some("Asia/Shanghai"),
+        push: Some(PushAddress::Mipush),
     }
+}
+
+fn webpush_keys() -> WebpushKeys {
+    WebpushKeys { p256dh: "p".to_owned(), auth: "a".to_owned() }
+}
+
+/// Every way in which a device is reached by push, and the schema of it. A new one does not compile until it is here.
+fn push_addresses() -> Vec<(&'static str, PushAddress)> {
+    let token = || "00fc".to_owned();
+    let all = [
+        PushAddress::Apns { token: token() },
+        PushAddress::Fcm { token: token() },
+        PushAddress::Webpush { endpoint: "https://push.example.net/p/1".to_owned(), keys: webpush_keys() },
+        PushAddress::Mipush,
+    ];
+    let schema = |address: &PushAddress| match address {
+        PushAddress::Apns { token: _ } => "ApnsAddress",
+        PushAddress::Fcm { token: _ } => "FcmAddress",
+        PushAddress::Webpush { endpoint: _, keys: _ } => "WebpushAddress",
+        PushAddress::Mipush => "MipushAddress",
+    };
+    all.into_iter().map(|address| (schema(&address), address)).collect()
+}
+
+/// Whether a registration with this `push` is read.
+fn is_push_read(push: Value) -> bool {
+    let mut request = serde_json::to_value(register_request()).unwrap();
+    request["push"] = push;
+    RegisterRequest::parse(request.as_object().unwrap().clone()).is_ok()
+}
+
+fn push_rows() -> Vec<Row> {
+    let mut rows: Vec<Row> = push_addresses()
+        .iter()
+        .map(|(schema, address)| {
+            read_by(schema, serde_json::to_value(address).unwrap(), |push| is_push_read(Value::Object(push)))
+        })
+        .collect();
+    // What all of them have.
+    let least = serde_json::to_value(PushAddress::Mipush).unwrap();
+    rows.push(read_by("PushAddress", least, |push| is_push_read(Value::Object(push))));
+    let keys = serde_json::to_value(webpush_keys()).unwrap();
+    rows.push(read_by("WebpushKeys", keys, |keys| {
+        is_push_read(json!({"channel": "webpush", "endpoint": "https://push.example.net/p/1", "keys": keys}))
+    }));
+    rows
 }
 
 fn key_id(key_use: KeyUse) -> KeyId {
@@ -304,6 +351,7 @@ fn transition() -> Transition {
         step: Some(0),
         channel: some("sms"),
         code: some("no_mobile"),
+        detail: some("ttl 60 s"),
     }
 }
 
@@ -390,6 +438,7 @@ fn http_rows() -> Vec<Row> {
         client_version: some("2.4.1"),
         registered_at: Timestamp(0),
         connections: 1,
+        push: Some(Channel::Webpush),
     };
     let problem = Problem {
         status: 400,
@@ -402,7 +451,7 @@ fn http_rows() -> Vec<Row> {
     let preferences = serde_json::to_value(preferences()).unwrap();
     let message = || InboxMessage { id: id(), position: PLACE, read: true, frame: "a..b.c.d".to_owned() };
     let DeviceKeys { content, token } = device_keys();
-    vec![
+    let mut rows = vec![
         // The service reads requests by hand, to name every field that is wrong.
         read_by("SendRequest", sent, |object| SendRequest::parse(object).is_ok()),
         read_by("RegisterRequest", registered, |object| RegisterRequest::parse(object).is_ok()),
@@ -434,7 +483,9 @@ fn http_rows() -> Vec<Row> {
         row("QuietHours", &quiet_hours()),
         row("Problem", &problem),
         row("FieldProblem", &field_problem()),
-    ]
+    ];
+    rows.extend(push_rows());
+    rows
 }
 
 /// Every action with all that it can say, and the schema of it. A new one does not compile until it is here.
@@ -584,13 +635,18 @@ fn what_refuses_unknown_fields_says_so() {
         closed(&openapi()),
         [
             "AnnounceRequest",
+            "ApnsAddress",
             "CategoryPreferences",
             "FallbackStep",
+            "FcmAddress",
+            "MipushAddress",
             "Preferences",
             "QuietHours",
             "RegisterRequest",
             "SendRequest",
             "Source",
+            "WebpushAddress",
+            "WebpushKeys",
             "WelcomeChannels",
         ]
         .map(str::to_owned)
@@ -626,10 +682,13 @@ fn every_word_is_in_the_document_and_in_the_code() {
         "fallback",
         |word| json!({"audiences": ["a"], "alert": "x", "fallback": [{"channel": word}]}),
     );
+    let addresses = push_addresses();
+    let pushes: BTreeSet<&str> = addresses.iter().map(|(_, address)| address.channel().as_str()).collect();
     let devices: BTreeSet<&str> =
         all::<Platform>().into_iter().filter(|word| *word != Platform::All.as_str()).collect();
     let http: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::from([
         ("Platform", devices),
+        ("DeviceAnswer.push", pushes),
         ("SendRequest.audienceType", audience),
         ("SendRequest.platform", all::<Platform>()),
         ("SendRequest.pushMsgType", all::<PushMsgType>()),
@@ -886,7 +945,9 @@ fn every_limit_over_http_is_in_the_document_and_in_the_code() {
         ("maxLength", limits::IDENTIFIER_CHARS.into(), identifiers),
         ("maxLength", limits::NAME_CHARS.into(), names),
         ("maxLength", limits::ALIAS_CHARS.into(), &["RegisterRequest.alias", "SendRequest.audiences[]"]),
-        ("maxLength", limits::NATIVE_TOKEN_CHARS.into(), &["RegisterRequest.nativeToken"]),
+        ("maxLength", limits::NATIVE_TOKEN_CHARS.into(), &["RegisterRequest.nativeToken", "FcmAddress.token"]),
+        ("maxLength", limits::PUSH_ENDPOINT_CHARS.into(), &["WebpushAddress.endpoint"]),
+        ("maxLength", limits::PUSH_KEY_CHARS.into(), &["WebpushKeys.p256dh", "WebpushKeys.auth"]),
         ("maxLength", limits::EMAIL_CHARS.into(), &["RegisterRequest.email"]),
         ("maxLength", limits::FRAME_PLAINTEXT_BYTES.into(), &["SendRequest.alert", "AnnounceRequest.alert"]),
         ("maxLength", limits::SMS_CHARS.into(), &["SendRequest.smsMessage"]),

@@ -205,6 +205,7 @@ async fn a_step_further_off_than_a_queue_can_delay_waits_in_the_due_table() {
         step: 0,
         due: Timestamp::now().plus_seconds(300),
         waited: false,
+        attempts: 0,
     });
     due.keep(&soon).await.unwrap();
     for name in world.twin.schedules().names() {

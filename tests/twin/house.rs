@@ -22,9 +22,9 @@ fn may_import(importer: &str, imported: &str) -> bool {
         "timer",
         "fallback",
     ];
-    let shared = ["crypto", "wire", "domain", "store", "queue", "gateway", "runtime"];
+    let shared = ["crypto", "wire", "domain", "store", "queue", "gateway", "providers", "runtime"];
     let allowed: &[&str] = match importer.strip_prefix("tidings-").unwrap_or(importer) {
-        "crypto" => &[],
+        "crypto" | "providers" => &[],
         "wire" => &["crypto"],
         "domain" => &["wire"],
         "store" => &["domain", "wire"],
@@ -49,7 +49,7 @@ fn nobody_imports_upwards() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
-    assert_eq!(packages.len(), 20, "eleven functions, seven shared crates, the client, the twin");
+    assert_eq!(packages.len(), 21, "eleven functions, eight shared crates, the client, the twin");
     for package in packages {
         let importer = package["name"].as_str().unwrap();
         for dependency in package["dependencies"].as_array().unwrap() {
@@ -74,6 +74,8 @@ fn variables(source: &str) -> BTreeSet<&'static str> {
         (".fanout_queue()?", &["TIDINGS_FANOUT_QUEUE_URL"]),
         (".gateway()?", &["TIDINGS_CONNECTIONS_ENDPOINT"]),
         ("config::root_keys()?", &["TIDINGS_ROOT_KEYS"]),
+        ("config::PROVIDERS_URL", &["TIDINGS_PROVIDERS_URL"]),
+        ("config::PROVIDER_SECRETS", &["TIDINGS_PROVIDER_SECRETS"]),
         ("config::API_URL", &["TIDINGS_API_URL"]),
         ("config::EMAIL_FROM", &["TIDINGS_EMAIL_FROM"]),
         ("Steps::from_env", &["TIDINGS_FALLBACK_QUEUE_URL", "TIDINGS_LATER_QUEUE_URL", "TIDINGS_DUE_TABLE"]),

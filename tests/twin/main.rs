@@ -9,6 +9,7 @@
 //! - [`announcements`]: what is said to everyone, and who hears of it
 //! - [`chains`]: what happens to a message that says nothing of it
 //! - [`preferences`]: what a person wants to be told of, and that nothing else is sent
+//! - [`pushes`]: native push in the chain, and providers that fail
 //! - [`races`]: what overtakes what; [`repeats`]: what comes twice, or is left half done
 //! - [`soak`]: every promise, checked from outside, while everything goes wrong
 //! - [`budget`]: the AWS requests that each thing costs
@@ -37,6 +38,7 @@ mod interop;
 mod lanes;
 mod matrix;
 mod preferences;
+mod pushes;
 mod races;
 mod redelivery;
 mod refusals_http;

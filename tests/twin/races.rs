@@ -177,7 +177,15 @@ async fn stored_with_chain(world: &World) -> (String, StepDue) {
     let id = world.send_with(&["alice"], "Hello", with_chain).await;
     let position = world.until(&id, State::Pending).await.position.unwrap();
     let due = Timestamp::now();
-    let step = StepDue { user: World::user("alice"), position, id: id.parse().unwrap(), step: 0, due, waited: false };
+    let step = StepDue {
+        user: World::user("alice"),
+        position,
+        id: id.parse().unwrap(),
+        step: 0,
+        due,
+        waited: false,
+        attempts: 0,
+    };
     (id, step)
 }
 

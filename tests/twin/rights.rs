@@ -23,6 +23,8 @@ const TAKES: &[(&str, &[&str])] = &[
     ("users.note_redelivered(", &["UsersTable UpdateItem"]),
     ("users.move_cursor(", &["UsersTable UpdateItem"]),
     ("users.claim_step(", &["UsersTable UpdateItem", "UsersTable GetItem"]),
+    ("users.release_step(", &["UsersTable UpdateItem"]),
+    ("users.forget_push(", &["UsersTable UpdateItem"]),
     ("users.end_step(", &["UsersTable UpdateItem"]),
     ("users.set_state(", &["UsersTable UpdateItem"]),
     ("users.connect(", &["LookupsTable PutItem", "UsersTable PutItem"]),

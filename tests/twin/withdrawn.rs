@@ -25,7 +25,15 @@ async fn reachable_by_sms(world: &World, alias: &str, token: &str) -> tidings_cl
 /// after the other: side by side, the second would be told to look again later, which is after this test.
 async fn step_is_due(world: &World, alias: &str, id: &str, position: Position) {
     let due = Timestamp::now();
-    let step = StepDue { user: World::user(alias), position, id: id.parse().unwrap(), step: 0, due, waited: false };
+    let step = StepDue {
+        user: World::user(alias),
+        position,
+        id: id.parse().unwrap(),
+        step: 0,
+        due,
+        waited: false,
+        attempts: 0,
+    };
     let url = &world.environment("TimerFunction")["TIDINGS_FALLBACK_QUEUE_URL"];
     let body = serde_json::to_string(&step).unwrap();
     world.set_timer(&Timer::Step(step)).await;

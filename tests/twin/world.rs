@@ -297,6 +297,7 @@ impl World {
             client_version: None,
             locale: None,
             time_zone: None,
+            push: None,
         }
     }
 

@@ -3,10 +3,12 @@
  *
  * ```js
  * import { receivePush } from "@tidings/client/push";
- * self.addEventListener("push", (event) => event.waitUntil(show(event.data.text())));
- * async function show(sealed) {
- *   const message = await receivePush(sealed);
- *   if (message) await self.registration.showNotification(message.sender ?? "", { body: message.alert });
+ * self.addEventListener("push", (event) => event.waitUntil(show(event)));
+ * async function show(event) {
+ *   const { title, body, data } = event.data.json();
+ *   const message = data.frame && (await receivePush(data.frame));
+ *   if (message === null) return; // a page has shown it
+ *   await self.registration.showNotification(title ?? "", { body: message?.alert ?? body, tag: data.id });
  * }
  * ```
  *

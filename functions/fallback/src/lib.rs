@@ -4,13 +4,14 @@
 //! chain goes on. Provider clients therefore do not retry.
 
 mod providers;
+mod push;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_crypto::random;
 use tidings_domain::{
-    Entry, Timestamp,
-    fallback::{self, Decision, Outcome, StepDue},
+    Device, Entry, Timestamp,
+    fallback::{self, Call, Decision, Outcome, PushCall, StepDue},
 };
 use tidings_runtime::{
     Error, Sdk, Steps,
@@ -20,6 +21,7 @@ use tidings_runtime::{
 use tidings_store::{Messages, Users};
 
 use providers::Providers;
+use push::{Pushed, Pushes};
 
 /// What the handler needs.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub struct Deps {
     messages: Messages,
     steps: Steps,
     providers: Providers,
+    pushes: Pushes,
 }
 
 /// Runs the function until its process ends.
@@ -42,6 +45,7 @@ pub async fn run() -> Result<(), Error> {
         messages: sdk.messages()?,
         steps: Steps::from_env(&sdk)?,
         providers: Providers::from_env(&sdk)?,
+        pushes: Pushes::from_env(&sdk)?,
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| {
         handle(&deps, event.payload, batch::deadline(&event.context))
@@ -72,27 +76,95 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
             return deps.steps.schedule(later, now, trace).await;
         }
         Decision::Next => ended(entry.as_ref(), &due),
-        Decision::RecordUnknown => Some(record_outcome(deps, &due, Outcome::Unknown).await?),
-        Decision::Skip(reason) => Some(record_outcome(deps, &due, Outcome::Skipped(reason.to_owned())).await?),
+        Decision::RecordUnknown => Some(record_outcome(deps, &due, Outcome::Unknown, None).await?),
+        Decision::Skip(reason) => Some(record_outcome(deps, &due, Outcome::Skipped(reason.to_owned()), None).await?),
         Decision::Claim(call) => {
             // Its withdrawal may still wait in its lane.
             if deps.messages.get(&due.id, now).await?.is_some_and(|record| record.cancelled.is_some()) {
                 tracing::info!(message_id = %due.id, step = due.step, reason = "cancelled", "chain ended");
                 return Ok(());
             }
-            if !deps.users.claim_step(&due, &random::id()?, now).await? {
+            let worker = random::id()?;
+            if !deps.users.claim_step(&due, &worker, now).await? {
                 // Confirmed, or claimed by another worker, since it was read: looked at again.
                 return Err("the step changed at the same moment".into());
             }
-            let outcome = deps.providers.call(&call).await;
-            Some(record_outcome(deps, &due, outcome).await?)
+            let outcome = match call {
+                Call::Sms { to, text } => deps.providers.sms(&to, &text).await,
+                Call::Email { to, subject, text, unsubscribe } => {
+                    deps.providers.email(&to, &subject, &text, &unsubscribe).await
+                }
+                Call::Push(call) => match push(deps, &call, &due, &worker).await? {
+                    Ended::Outcome(outcome) => return follow(deps, &due, entry.as_ref(), &outcome, trace).await,
+                    Ended::PutOff(later) => return deps.steps.schedule(later, Timestamp::now(), trace).await,
+                },
+            };
+            Some(record_outcome(deps, &due, outcome, None).await?)
         }
     };
-    let (Some(outcome), Some(entry)) = (outcome, entry) else { return Ok(()) };
+    match outcome {
+        Some(outcome) => follow(deps, &due, entry.as_ref(), &outcome, trace).await,
+        None => Ok(()),
+    }
+}
+
+/// Schedules the step after one that has ended.
+async fn follow(
+    deps: &Deps,
+    due: &StepDue,
+    entry: Option<&Entry>,
+    outcome: &Outcome,
+    trace: Option<&str>,
+) -> Result<(), Error> {
     let now = Timestamp::now();
-    match fallback::next(&due, &entry, &outcome, now) {
+    match entry.and_then(|entry| fallback::next(due, entry, outcome, now)) {
         Some(next) => deps.steps.schedule(next, now, trace).await,
         None => Ok(()),
+    }
+}
+
+/// What became of a step that was claimed.
+enum Ended {
+    /// It is over.
+    Outcome(Outcome),
+    /// Its provider could not take it, and is asked again then.
+    PutOff(StepDue),
+}
+
+/// Pushes to the devices of a step that is claimed. Where nothing was sent, the claim is given back: nobody has to wait until it
+/// is old, and nothing of it is unknown.
+async fn push(deps: &Deps, call: &PushCall, due: &StepDue, worker: &str) -> Result<Ended, Error> {
+    let pushed = match deps.pushes.push(call, due).await {
+        Ok(pushed) => pushed,
+        Err(error) => {
+            deps.users.release_step(due, worker).await?;
+            return Err(error);
+        }
+    };
+    let (outcome, detail, dead) = match pushed {
+        Pushed::Ended { outcome, detail, dead } => (outcome, detail, dead),
+        Pushed::Busy { code, pause, dead } => {
+            let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            if let Some(later) = fallback::put_off(due, &call.entry, pause, Timestamp::now()) {
+                tracing::info!(message_id = %due.id, step = due.step, code, attempts = later.attempts, "step put off");
+                deps.users.release_step(due, worker).await?;
+                forget(deps, &dead).await;
+                return Ok(Ended::PutOff(later));
+            }
+            (Outcome::Refused(code), None, dead)
+        }
+    };
+    let outcome = record_outcome(deps, due, outcome, detail.as_deref()).await?;
+    forget(deps, &dead).await;
+    Ok(Ended::Outcome(outcome))
+}
+
+/// Forgets addresses that their providers call dead. Where that fails, the next push finds them dead again.
+async fn forget(deps: &Deps, dead: &[Device]) {
+    for device in dead {
+        tracing::info!(device = %device.id, "push address is dead");
+        let forgotten = deps.users.forget_push(device).await;
+        forgotten.unwrap_or_else(|error| tracing::warn!(error = logs::chain(&error), "it was not forgotten"));
     }
 }
 
@@ -102,7 +174,7 @@ fn ended(entry: Option<&Entry>, due: &StepDue) -> Option<Outcome> {
     record.outcome.as_ref().map(|(outcome, _)| outcome.clone())
 }
 
-async fn record_outcome(deps: &Deps, due: &StepDue, outcome: Outcome) -> Result<Outcome, Error> {
+async fn record_outcome(deps: &Deps, due: &StepDue, outcome: Outcome, detail: Option<&str>) -> Result<Outcome, Error> {
     let kind = match &outcome {
         Outcome::Accepted(_) => "accepted",
         Outcome::Refused(_) => "refused",
@@ -110,6 +182,6 @@ async fn record_outcome(deps: &Deps, due: &StepDue, outcome: Outcome) -> Result<
         Outcome::Unknown => "unknown",
     };
     tracing::info!(message_id = %due.id, step = due.step, outcome = kind, "fallback step ended");
-    deps.users.end_step(due, &outcome, Timestamp::now()).await?;
+    deps.users.end_step(due, &outcome, detail, Timestamp::now()).await?;
     Ok(outcome)
 }

@@ -3,10 +3,7 @@
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader};
 use aws_sdk_sns::types::MessageAttributeValue;
 use tidings_crypto::{keys::RootKeys, link};
-use tidings_domain::{
-    fallback::{Call, Outcome},
-    preferences::Unsubscribe,
-};
+use tidings_domain::{fallback::Outcome, preferences::Unsubscribe};
 use tidings_runtime::{
     Sdk,
     config::{self, ConfigError},
@@ -45,15 +42,8 @@ impl Providers {
         })
     }
 
-    /// Calls a provider once, and says what is known of the outcome.
-    pub(crate) async fn call(&self, call: &Call) -> Outcome {
-        match call {
-            Call::Sms { to, text } => self.sms(to, text).await,
-            Call::Email { to, subject, text, unsubscribe } => self.email(to, subject, text, unsubscribe).await,
-        }
-    }
-
-    async fn sms(&self, to: &str, text: &str) -> Outcome {
+    /// Sends a text message, once.
+    pub(crate) async fn sms(&self, to: &str, text: &str) -> Outcome {
         let kind = MessageAttributeValue::builder().data_type("String").string_value("Transactional").build();
         let Ok(kind) = kind else { return Outcome::Refused("request".to_owned()) };
         let sent = self
@@ -70,7 +60,8 @@ impl Providers {
         }
     }
 
-    async fn email(&self, to: &str, subject: &str, text: &str, unsubscribe: &Unsubscribe) -> Outcome {
+    /// Sends an e-mail, once.
+    pub(crate) async fn email(&self, to: &str, subject: &str, text: &str, unsubscribe: &Unsubscribe) -> Outcome {
         let utf8 = |data: &str| Content::builder().data(data).charset("UTF-8").build();
         let (Ok(subject), Ok(text)) = (utf8(subject), utf8(text)) else {
             return Outcome::Refused("request".to_owned());

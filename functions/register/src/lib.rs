@@ -2,6 +2,7 @@
 //! person wants to be told of.
 
 mod preferences;
+mod push;
 mod unsubscribe;
 
 use axum::{
@@ -17,7 +18,10 @@ use tidings_crypto::{
     jwk::Jwk,
     keys::{KeyUse, RootKeys},
 };
-use tidings_domain::{Device, DeviceId, Profile, Timestamp, UserKey, UserView, preferences::check_time_zone};
+use tidings_domain::{
+    Device, DeviceId, Profile, PushRegistration, Timestamp, UserKey, UserView, preferences::check_time_zone,
+};
+use tidings_providers::Reach;
 use tidings_runtime::{
     Error, Sdk,
     apps::Apps,
@@ -37,6 +41,7 @@ pub struct Deps {
     users: Users,
     apps: Apps,
     roots: RootKeys,
+    reach: Reach,
 }
 
 /// Runs the function until its process ends.
@@ -46,8 +51,13 @@ pub struct Deps {
 pub async fn run() -> Result<(), Error> {
     logs::init();
     let sdk = Sdk::from_env()?;
-    http::serve(router(Deps { users: sdk.users()?, apps: Apps::new(sdk.directory()?), roots: config::root_keys()? }))
-        .await
+    let deps = Deps {
+        users: sdk.users()?,
+        apps: Apps::new(sdk.directory()?),
+        roots: config::root_keys()?,
+        reach: if config::text(config::PROVIDERS_URL).is_ok() { Reach::Anywhere } else { Reach::Public },
+    };
+    http::serve(router(deps)).await
 }
 
 /// The routes.
@@ -74,6 +84,7 @@ async fn register(State(deps): State<Arc<Deps>>, headers: HeaderMap, body: Bytes
         return Err(ApiError::UnknownApp);
     }
     check_time_zone(request.time_zone.as_deref())?;
+    push::check(request.push.as_ref(), deps.reach)?;
     let id = DeviceId::derive(&app.id, &request.native_token);
     let user =
         UserKey { app: app.id, tenant: request.tenant_code.clone().unwrap_or_default(), alias: request.alias.clone() };
@@ -85,6 +96,7 @@ async fn register(State(deps): State<Arc<Deps>>, headers: HeaderMap, body: Bytes
         time_zone: request.time_zone.clone(),
         ..Profile::default()
     };
+    let key_version = deps.roots.key_id(id.as_str(), 1, KeyUse::Content).version;
     for _ in 0..ATTEMPTS {
         let before = deps.users.last_known(&id).await?;
         let view = match &before {
@@ -101,6 +113,7 @@ async fn register(State(deps): State<Arc<Deps>>, headers: HeaderMap, body: Bytes
             client_version: request.client_version.clone(),
             registered: now,
             cursor: None,
+            push: request.push.clone().map(|address| PushRegistration { address, key_version }),
         };
         if deps.users.register(&device, &profile, before.as_ref().map(|before| (before, &view)), now).await? {
             let is_new = before.is_none_or(|before| before.user.is_nobody());
@@ -147,7 +160,9 @@ async fn show(
 ) -> Result<Json<DeviceAnswer>, ApiError> {
     let app = authenticate(&deps, &headers, Timestamp::now()).await?;
     let (device, view) = find(&deps, &app, &id).await?;
+    let listed = view.devices.iter().find(|listed| listed.id == device.id);
     Ok(Json(DeviceAnswer {
+        push: listed.and_then(|listed| Some(listed.push.as_ref()?.address.channel())),
         id: device.id.to_string(),
         connections: view.connections.iter().filter(|connection| connection.device == device.id).count(),
         alias: device.user.alias,
@@ -186,6 +201,7 @@ mod tests {
             client_version: None,
             registered: Timestamp(0),
             cursor: None,
+            push: None,
         };
         assert_eq!(generation(None, &user("alice")), 1);
         assert_eq!(generation(Some(&before), &user("alice")), 4);

@@ -164,7 +164,7 @@ function ruleForm({ kinds, functions }, again) {
   const fields = {
     fault: choice(kinds.map(({ fault }) => fault)),
     function: choice([["", "any"], ...functions]),
-    service: choice([["", "any"], "dynamodb", "sqs", "connections", "ses", "sns"]),
+    service: choice([["", "any"], "dynamodb", "sqs", "connections", "ses", "sns", "secretsmanager"]),
     operation: input({ placeholder: "PutItem" }),
     contains: input({ placeholder: "|alice" }),
     times: input({ inputmode: "numeric", value: "1" }),

@@ -9,18 +9,24 @@ const SHOWN = 100;
 /** How many of each kind without asking for more. */
 const OPEN = 10;
 
+/** The push providers, as people call them. */
+const PROVIDERS = { apns: "APNs", fcm: "FCM", webpush: "Web Push", mipush: "Mi Push", webhook: "Webhook" };
+
 export default { id: "outbox", title: "Outbox", needs: ["twin"], build };
 
 function build() {
-  const texts = h("div", { "aria-live": "polite" });
-  const emails = h("div", { "aria-live": "polite" });
+  const [pushes, texts, emails] = [0, 1, 2].map(() => h("div", { "aria-live": "polite" }));
   let all = [];
   async function refresh() {
     const news = await twin("GET", `outbox?after=${all[0]?.number ?? 0}&limit=${SHOWN}`);
     all = [...news.reverse(), ...all].slice(0, SHOWN);
-    const [mail, rest] = [true, false].map((isMail) => all.filter(({ channel }) => (channel === "email") === isMail));
-    show(texts, rest, (shown) => (shown.length ? folded(shown, text) : none("SMS")));
-    show(emails, mail, (shown) => (shown.length ? folded(shown, email) : none("email")));
+    const column = (node, its, render, what) => {
+      const items = all.filter(({ channel }) => its(channel));
+      show(node, items, (shown) => (shown.length ? folded(shown, render) : none(what)));
+    };
+    column(pushes, (channel) => channel in PROVIDERS, push, "push");
+    column(texts, (channel) => channel === "sms" || channel === "topic", text, "SMS");
+    column(emails, (channel) => channel === "email", email, "email");
   }
   return {
     node: h(
@@ -28,7 +34,15 @@ function build() {
       {},
       heading("Outbox"),
       h("p.hint", {}, "What went out around the socket, newest first."),
-      h("div.outbox", {}, h("section", {}, h("h2", {}, "SMS"), texts), h("section", {}, h("h2", {}, "Email"), emails)),
+      h(
+        "div.outbox",
+        {},
+        [
+          ["Push", pushes],
+          ["SMS", texts],
+          ["Email", emails],
+        ].map(([title, items]) => h("section", {}, h("h2", {}, title), items)),
+      ),
     ),
     refresh,
     every: 1_500,
@@ -55,6 +69,60 @@ function text({ to, text, sentAt, channel }) {
     h("p.bubble", {}, text),
     when(sentAt),
   );
+}
+
+function push({ number, channel, to, subject, text, headers = {}, sentAt }) {
+  const name = PROVIDERS[channel];
+  const fields = Object.entries(headers);
+  const sent = parsed(text);
+  const shown = sent && words(channel, sent);
+  return h(
+    "article.push",
+    { "aria-label": `${name} to ${to.join(", ")}` },
+    h("p.hint", {}, `${name} to `, h("strong", {}, to.join(", "))),
+    h(
+      "div.bubble",
+      {},
+      subject && h("p", {}, h("strong", {}, subject)),
+      shown && h("p", {}, shown),
+      !subject &&
+        !shown &&
+        h("p.hint", {}, sent ? "Nothing to show: for the app alone." : "Encrypted for the browser."),
+    ),
+    h(
+      "details",
+      { "data-key": `push-${number}` },
+      h("summary", {}, "As it was sent"),
+      fields.length > 0 &&
+        h(
+          "dl",
+          {},
+          fields.map(([header, value]) => h("div", {}, h("dt", {}, header), h("dd", {}, value))),
+        ),
+      h("pre", {}, sent ? JSON.stringify(sent, null, 2) : text),
+    ),
+    when(sentAt),
+  );
+}
+
+/** The body of a push, where it can be read: that of a Web Push is encrypted. */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a push says below its title, which each provider has elsewhere. */
+function words(channel, sent) {
+  const said = {
+    apns: sent.aps?.alert?.body ?? sent.aps?.alert,
+    fcm: sent.notification?.body ?? sent.android?.notification?.body,
+    mipush: sent.description ?? sent["aps_proper_fields.body"],
+    webhook: sent.data?.body,
+  };
+  return typeof said[channel] === "string" ? said[channel] : undefined;
 }
 
 function email({ from, to, subject, text, html, headers = {}, sentAt }) {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::outbox::form_error;
 use super::sqs::{Answer, Code, SqsError, new_id};
-use super::{BODY_BYTES, Services, access_key_id};
+use super::{BODY_BYTES, Services, access_key_id, secretsmanager};
 use crate::faults::{Fault, Site, Strike, of_request};
 use crate::gateway::management::Refusal;
 use crate::gateway::percent_decode;
@@ -103,6 +103,7 @@ fn called(parts: &Parts, body: &Bytes) -> Option<(Service, String)> {
         Some((service, operation)) if service.starts_with("DynamoDB") => {
             Some((Service::DynamoDb, operation.to_owned()))
         }
+        Some((secretsmanager::TARGET, operation)) => Some((Service::SecretsManager, operation.to_owned())),
         Some(_) => None,
         None => super::action(body).map(|action| (Service::Sns, action.into_owned())),
     }
@@ -146,6 +147,9 @@ fn throttled(service: Service, connection_id: &str, chance: u64) -> Response {
             rest_error(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException", "Maximum sending rate exceeded.")
         }
         Service::Sns => sns_error(StatusCode::BAD_REQUEST, "Throttling", "Rate exceeded"),
+        Service::SecretsManager => {
+            secretsmanager::error(StatusCode::BAD_REQUEST, "ThrottlingException", "Rate exceeded")
+        }
         Service::Connections => Refusal::Throttled.response(connection_id),
     }
 }
@@ -164,6 +168,11 @@ fn failed(service: Service, connection_id: &str) -> Response {
         Service::Sns => {
             sns_error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "Service is temporarily unavailable")
         }
+        Service::SecretsManager => secretsmanager::error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalServiceError",
+            "An error occurred on the server side.",
+        ),
         Service::Connections => Refusal::Internal.response(connection_id),
     }
 }

@@ -255,6 +255,29 @@ async fn providers_refuse_as_the_real_ones_do() {
 }
 
 #[tokio::test]
+async fn secrets_are_refused_and_lost_as_by_the_real_service() {
+    let bench = Bench::start().await;
+    let read = |config: &aws_config::SdkConfig| {
+        let client = aws_sdk_secretsmanager::Client::new(config);
+        client.get_secret_value().secret_id("tidings/prod/providers/demo").send()
+    };
+    for (fault, code) in [(Fault::Throttle, "ThrottlingException"), (Fault::ServerError, "InternalServiceError")] {
+        bench.add(Rule::new(fault).service(Service::SecretsManager).operation("GetSecretValue").contains("/demo"));
+        let error = read(&bench.impatient()).await.unwrap_err();
+        assert_eq!(error.code(), Some(code));
+    }
+    assert_eq!(bench.count(Service::SecretsManager, "GetSecretValue"), 0.0);
+    bench.add(Rule::new(Fault::Throttle));
+    bench.add(Rule::new(Fault::ServerError).skip(1));
+    read(&bench.sdk).await.unwrap();
+    // Made, though nobody was told; the SDK asks once more with the same token.
+    bench.add(Rule::new(Fault::LoseAnswer).operation("CreateSecret"));
+    let client = aws_sdk_secretsmanager::Client::new(&bench.sdk);
+    client.create_secret().name("a").secret_string("1").send().await.unwrap();
+    assert_eq!(bench.count(Service::SecretsManager, "CreateSecret"), 2.0);
+}
+
+#[tokio::test]
 async fn posts_are_refused_lied_about_and_lost() {
     let bench = Bench::start().await;
     let post = |config: &aws_config::SdkConfig| {

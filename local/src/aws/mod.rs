@@ -1,6 +1,7 @@
-//! The AWS services that functions call, behind one endpoint: DynamoDB, SQS, SES v2, SNS and `@connections`.
+//! The AWS services that functions call, behind one endpoint: DynamoDB, SQS, SES v2, SNS, Secrets Manager and
+//! `@connections`.
 //!
-//! What a request is for is told by its path (`@connections`, SES), by `X-Amz-Target` (DynamoDB, SQS) or by the
+//! What a request is for is told by its path (`@connections`, SES), by `X-Amz-Target` (DynamoDB, SQS, Secrets Manager) or by the
 //! `Action` of a form (SNS). Signatures are not checked, but the access key in them says which function's process has sent the
 //! request, and so which traces bear its cost.
 
@@ -11,6 +12,7 @@ mod injected;
 mod injected_tests;
 mod journal;
 pub mod outbox;
+pub mod secretsmanager;
 pub mod sqs;
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,7 @@ use serde_json::json;
 
 use self::dynamodb::DynamoDb;
 use self::outbox::{Outbox, form_error};
+use self::secretsmanager::SecretsManager;
 use self::sqs::Sqs;
 use crate::console::Records;
 use crate::event_source::EventSources;
@@ -53,6 +56,8 @@ pub struct Services {
     pub sqs: Sqs,
     /// What SES and SNS caught.
     pub outbox: Outbox,
+    /// Secrets Manager.
+    pub secrets: SecretsManager,
     /// What was asked for, by trace.
     pub ledger: Ledger,
     /// The mappings, for the control API to switch.
@@ -97,7 +102,7 @@ pub(crate) fn control_router(services: Services) -> Router {
     control::router().with_state(services)
 }
 
-/// DynamoDB, SQS and SNS, which all answer at the root; SQS also at the URL of a queue.
+/// DynamoDB, SQS, Secrets Manager and SNS, which all answer at the root; SQS also at the URL of a queue.
 async fn target(State(services): State<Services>, method: Method, headers: HeaderMap, body: Bytes) -> Response {
     if method != Method::POST {
         return axum::Json(json!({"service": "tidings", "status": "ok"})).into_response();
@@ -113,6 +118,10 @@ async fn target(State(services): State<Services>, method: Method, headers: Heade
         Some((service, operation)) if service.starts_with("DynamoDB") => {
             services.ledger.record(&traces, Service::DynamoDb, operation);
             services.dynamodb.serve(headers, body).await
+        }
+        Some((secretsmanager::TARGET, operation)) => {
+            services.ledger.record(&traces, Service::SecretsManager, operation);
+            services.secrets.serve(operation, &body)
         }
         Some(_) => unknown(&format!("the local twin does not serve {target}")),
         None => form(&services, &body, &traces).await,

@@ -1,4 +1,5 @@
-//! What functions sent to people: the emails and text messages that SES and SNS would have delivered, kept to look at.
+//! What functions sent to people: the emails and text messages that SES and SNS would have delivered, and the pushes that the
+//! providers would have, kept to look at.
 //!
 //! With a journal the outbox survives a kill: a sender is answered, and an item shown, only once it is on the disk.
 
@@ -35,6 +36,16 @@ pub enum Channel {
     Sms,
     /// SNS `Publish` to a topic or an endpoint.
     Topic,
+    /// Apple Push Notification service.
+    Apns,
+    /// Firebase Cloud Messaging.
+    Fcm,
+    /// A push service of a browser.
+    Webpush,
+    /// Mi Push.
+    Mipush,
+    /// The app's own server.
+    Webhook,
 }
 
 /// One thing that was sent.
@@ -51,15 +62,15 @@ pub struct Item {
     pub channel: Channel,
     /// From whom, where the request says so.
     pub from: Option<String>,
-    /// To whom: addresses, a telephone number or an ARN.
+    /// To whom: addresses, a telephone number, an ARN; of a push the token, the endpoint, the alias or the topic.
     pub to: Vec<String>,
-    /// The subject.
+    /// The subject; of a push its title, where that can be read.
     pub subject: Option<String>,
-    /// The text; of a raw email, all of it in base64.
+    /// The text; of a raw email, all of it in base64. Of a push the body of the request, which of a Web Push is in base64url.
     pub text: Option<String>,
     /// The HTML of an email.
     pub html: Option<String>,
-    /// Further headers of an email.
+    /// Further headers of an email, or those of a push that its protocol defines.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub headers: BTreeMap<String, String>,
     /// Whose messages these were.
@@ -88,7 +99,7 @@ struct Items {
 
 /// Why something was not put into the outbox.
 #[derive(Debug)]
-enum Failure {
+pub(crate) enum Failure {
     /// SES or SNS would refuse the request.
     Refused(String),
     /// It could not be kept.
@@ -96,14 +107,14 @@ enum Failure {
 }
 
 /// What is about to be put into the outbox.
-struct Draft {
-    channel: Channel,
-    from: Option<String>,
-    to: Vec<String>,
-    subject: Option<String>,
-    text: Option<String>,
-    html: Option<String>,
-    headers: BTreeMap<String, String>,
+pub(crate) struct Draft {
+    pub(crate) channel: Channel,
+    pub(crate) from: Option<String>,
+    pub(crate) to: Vec<String>,
+    pub(crate) subject: Option<String>,
+    pub(crate) text: Option<String>,
+    pub(crate) html: Option<String>,
+    pub(crate) headers: BTreeMap<String, String>,
 }
 
 impl Outbox {
@@ -146,11 +157,17 @@ impl Outbox {
 
     async fn put(&self, draft: Draft, traces: &[TraceId]) -> Result<String, Failure> {
         let message_id = new_id().map_err(|error| Failure::Kept(error.message))?;
+        self.put_as(message_id.clone(), draft, traces).await?;
+        Ok(message_id)
+    }
+
+    /// Puts something in under an id that its sender or its channel has chosen.
+    pub(crate) async fn put_as(&self, message_id: String, draft: Draft, traces: &[TraceId]) -> Result<(), Failure> {
         let sent_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let Draft { channel, from, to, subject, text, html, headers } = draft;
         let number = self.add(|number| Item {
             number,
-            message_id: message_id.clone(),
+            message_id,
             sent_at: u64::try_from(sent_at).unwrap_or(u64::MAX),
             channel,
             from,
@@ -168,7 +185,7 @@ impl Outbox {
         items.safe = items.safe.max(number);
         drop(items);
         self.0.grew.notify_waiters();
-        Ok(message_id)
+        Ok(())
     }
 
     /// Adds an item, which is shown only once it is safe; says its number.

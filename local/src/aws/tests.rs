@@ -79,6 +79,7 @@ impl Bench {
             ),
             sqs,
             outbox: Outbox::default(),
+            secrets: SecretsManager::open(None, Some("{}".to_owned())).unwrap(),
             ledger,
             outputs: template.outputs,
             records: None,
@@ -285,6 +286,29 @@ async fn emails_and_text_messages_are_caught() {
     assert_eq!(bench.get("/_tidings/outbox?after=2").await, json!([]));
     assert_eq!(bench.count(Service::Ses, "SendEmail"), 2.0);
     assert_eq!(bench.count(Service::Sns, "Publish"), 2.0);
+}
+
+#[tokio::test]
+async fn the_secrets_manager_sdk_makes_puts_and_reads() {
+    let bench = Bench::start().await;
+    let client = aws_sdk_secretsmanager::Client::new(&bench.sdk);
+    let read = async |name: &str| client.get_secret_value().secret_id(name).send().await;
+    assert_eq!(read("tidings/prod/providers/demo").await.unwrap().secret_string(), Some("{}"));
+    assert!(read("a").await.unwrap_err().into_service_error().is_resource_not_found_exception());
+    let create = || client.create_secret().name("a").secret_string("1").send();
+    let made = create().await.unwrap();
+    assert!(create().await.unwrap_err().into_service_error().is_resource_exists_exception());
+    let put = client.put_secret_value().secret_id(made.arn().unwrap()).secret_string("2").send().await.unwrap();
+    let current = read("a").await.unwrap();
+    assert_eq!((current.secret_string(), current.version_id()), (Some("2"), put.version_id()));
+    assert!(current.created_date().unwrap().secs() > 1_700_000_000);
+    client.delete_secret().secret_id("a").send().await.unwrap();
+    let error = read("a").await.unwrap_err().into_service_error();
+    assert!(error.is_invalid_request_exception());
+    assert!(error.to_string().contains("marked for deletion") || format!("{error:?}").contains("marked for deletion"));
+    assert_eq!(bench.count(Service::SecretsManager, "GetSecretValue"), 4.0);
+    assert_eq!(bench.count(Service::SecretsManager, "CreateSecret"), 2.0);
+    assert!(bench.services.ledger.find(bench.trace.as_str()).unwrap().cost.contains("secrets 8"));
 }
 
 #[tokio::test]

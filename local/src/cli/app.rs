@@ -1,15 +1,18 @@
-//! `tidings app`: apps and their keys.
+//! `tidings app`: apps, their keys, and the credentials by which they push.
+
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use tidings_crypto::random;
 use tidings_domain::AppId;
-use tidings_domain::fallback::{Step, is_served};
+use tidings_domain::fallback::Step;
+use tidings_providers::{Credentials, Provider, Reach};
 use tidings_store::Directory;
 use tidings_wire::limits;
 use tidings_wire::send::FallbackStep;
 
 use super::aws;
-use super::failure::Failure;
+use super::failure::{Context, Failure};
 use super::session::Session;
 
 /// What can be done with apps.
@@ -19,6 +22,8 @@ pub(crate) enum Command {
     Create(Create),
     /// Show or set what happens while nobody confirms a message that says nothing of it
     Chain(Chain),
+    /// Set the credentials by which an app pushes, or show which providers it has
+    Providers(ProvidersArgs),
 }
 
 /// Where the apps are.
@@ -34,7 +39,13 @@ struct Deployment {
 
 impl Deployment {
     async fn directory(self) -> Result<Directory, Failure> {
-        let (endpoint, table) = match (self.aws_endpoint, self.directory_table) {
+        let (endpoint, table) = self.resolve()?;
+        Ok(aws::directory(endpoint.as_deref(), &table).await)
+    }
+
+    /// Where AWS is played, if it is, and the table of apps.
+    fn resolve(self) -> Result<(Option<String>, String), Failure> {
+        Ok(match (self.aws_endpoint, self.directory_table) {
             (endpoint, Some(table)) => (endpoint, table),
             (endpoint, None) => {
                 let session = Session::read()?.ok_or_else(|| {
@@ -43,8 +54,7 @@ impl Deployment {
                 })?;
                 (Some(endpoint.unwrap_or(session.aws_url)), session.directory_table)
             }
-        };
-        Ok(aws::directory(endpoint.as_deref(), &table).await)
+        })
     }
 }
 
@@ -77,6 +87,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Create(create) => create.run().await,
         Command::Chain(chain) => chain.run().await,
+        Command::Providers(providers) => providers.run().await,
     }
 }
 
@@ -125,11 +136,6 @@ takes up to a minute to be seen everywhere.";
 
 impl Chain {
     async fn run(self) -> Result<(), Failure> {
-        if let Some(step) = self.steps.iter().find(|step| !is_served(step.channel)) {
-            return Err(
-                Failure::new(format!("`{}` is not served by this version", step.channel)).hint("use sms or email")
-            );
-        }
         if self.steps.len() > limits::FALLBACK_STEPS {
             let (many, most) = (self.steps.len(), limits::FALLBACK_STEPS);
             return Err(Failure::new(format!("--steps has {many} of them; the limit is {most}")));
@@ -139,7 +145,7 @@ impl Chain {
             return Err(Failure::new(format!("--steps has a pause of more than {longest} seconds")));
         }
         let id: AppId = self.id.parse()?;
-        let unknown = || Failure::new(format!("there is no app {:?}", id.as_str()));
+        let unknown = || no_app(&id);
         let directory = self.deployment.directory().await?;
         let mut chains = directory.app(&id).await?.ok_or_else(unknown)?.chains;
         if self.none || !self.steps.is_empty() {
@@ -155,6 +161,130 @@ impl Chain {
         println!("{}", serde_json::to_string_pretty(&chains)?);
         Ok(())
     }
+}
+
+/// The credentials of an app.
+#[derive(Debug, clap::Args)]
+#[command(after_help = PROVIDERS_EXAMPLES)]
+pub(crate) struct ProvidersArgs {
+    /// Id of the app
+    #[arg(long)]
+    app: AppId,
+    /// The document of credentials, - for standard input; without it the names of the app's providers are shown
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Stage of the deployment, as its template's parameter Stage has it
+    #[arg(long, default_value = "prod", help_heading = "Deployment")]
+    stage: String,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+const PROVIDERS_EXAMPLES: &str = "\
+Examples:
+  tidings app providers --app demo
+  tidings app providers --app demo --file credentials.json
+  AWS_PROFILE=prod tidings app providers --app shop --file - --directory-table tidings-prod-DirectoryTable-1ABC
+
+The document is one JSON object, and each part of it is optional:
+
+  {
+    \"apns\": {\"keyId\": \"ABC123DEFG\", \"teamId\": \"DEF123GHIJ\", \"topic\": \"com.example.app\",
+             \"privateKey\": \"-----BEGIN PRIVATE KEY-----…\", \"sandbox\": false},
+    \"fcm\": the file of a service account, as Google hands it out,
+    \"webpush\": {\"subject\": \"mailto:push@example.com\", \"privateKey\": \"…\", \"publicKey\": \"…\"},
+    \"mipush\": {\"appSecret\": \"…\", \"packageName\": \"com.example.app\"},
+    \"webhook\": {\"url\": \"https://example.com/push\", \"secret\": \"whsec_…\"}
+  }
+
+It becomes the secret tidings/<stage>/providers/<app> in Secrets Manager, in the place of the one before. A change takes up to
+five minutes to be seen everywhere. In the twin every app that was given none has the twin's own.";
+
+impl ProvidersArgs {
+    async fn run(self) -> Result<(), Failure> {
+        let (endpoint, table) = self.deployment.resolve()?;
+        // What plays AWS may be asked to call back to this machine; from AWS itself nobody could.
+        let reach = if endpoint.is_some() { Reach::Anywhere } else { Reach::Public };
+        let given = match &self.file {
+            Some(file) => {
+                let text = document(file)?;
+                let credentials = Credentials::parse(&text, reach).context(|| format!("read {}", file.display()))?;
+                Some((text, credentials))
+            }
+            None => None,
+        };
+        // Nobody would read a secret of an app that there is none of.
+        let directory = aws::directory(endpoint.as_deref(), &table).await;
+        directory.app(&self.app).await?.ok_or_else(|| no_app(&self.app))?;
+        let secrets = aws::secrets(endpoint.as_deref()).await;
+        let name = format!("tidings/{}/providers/{}", self.stage, self.app.as_str());
+        let credentials = match given {
+            Some((text, credentials)) => {
+                put(&secrets, &name, &text).await?;
+                credentials
+            }
+            None => match get(&secrets, &name).await? {
+                Some(text) => {
+                    Credentials::parse(&text, Reach::Anywhere).context(|| format!("read the secret {name}"))?
+                }
+                None => Credentials::default(),
+            },
+        };
+        let names = configured(&credentials);
+        if names.is_empty() {
+            eprintln!("the app {} has no providers", self.app.as_str());
+        }
+        for name in names {
+            println!("{name}");
+        }
+        Ok(())
+    }
+}
+
+/// The text of a file, or of standard input for `-`.
+fn document(file: &Path) -> Result<String, Failure> {
+    let read =
+        if file == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
+    read.context(|| format!("read {}", file.display()))
+}
+
+/// Puts a secret, which may be there already.
+async fn put(secrets: &aws_sdk_secretsmanager::Client, name: &str, text: &str) -> Result<(), Failure> {
+    let description = "Credentials by which an app of Tidings pushes";
+    let created = secrets.create_secret().name(name).description(description).secret_string(text).send().await;
+    match created {
+        Ok(_) => Ok(()),
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_exists_exception()) => {
+            let put = secrets.put_secret_value().secret_id(name).secret_string(text).send().await;
+            put.map(drop).context(|| format!("put the secret {name}"))
+        }
+        Err(error) => Err(error).context(|| format!("create the secret {name}")),
+    }
+}
+
+/// The text of a secret, if there is one.
+async fn get(secrets: &aws_sdk_secretsmanager::Client, name: &str) -> Result<Option<String>, Failure> {
+    match secrets.get_secret_value().secret_id(name).send().await {
+        Ok(answer) => Ok(Some(answer.secret_string.unwrap_or_default())),
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => Ok(None),
+        Err(error) => Err(error).context(|| format!("read the secret {name}")),
+    }
+}
+
+/// The providers that credentials are for.
+fn configured(credentials: &Credentials) -> Vec<Provider> {
+    let has = |provider: &Provider| match provider {
+        Provider::Apns => credentials.apns.is_some(),
+        Provider::Fcm => credentials.fcm.is_some(),
+        Provider::Webpush => credentials.webpush.is_some(),
+        Provider::Mipush => credentials.mipush.is_some(),
+        Provider::Webhook => credentials.webhook.is_some(),
+    };
+    Provider::ALL.into_iter().filter(has).collect()
+}
+
+fn no_app(id: &AppId) -> Failure {
+    Failure::new(format!("there is no app {:?}", id.as_str()))
 }
 
 /// A readable id that is unlikely to be taken: the name's letters and digits, and a few by chance.

@@ -1,6 +1,6 @@
-//! The command line's own access to AWS, or to what plays it: the table of apps, and what a soak looks at.
+//! The command line's own access to AWS, or to what plays it: the table of apps, their secrets, and what a soak looks at.
 
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
@@ -20,8 +20,18 @@ pub(crate) async fn directory(endpoint: Option<&str>, table: &str) -> Directory 
     Directory::new(dynamodb(endpoint).await, table.to_owned())
 }
 
-/// DynamoDB. With an endpoint, credentials may be missing: what plays AWS does not check them.
+/// DynamoDB.
 pub(crate) async fn dynamodb(endpoint: Option<&str>) -> aws_sdk_dynamodb::Client {
+    aws_sdk_dynamodb::Client::new(&config(endpoint).await)
+}
+
+/// Secrets Manager.
+pub(crate) async fn secrets(endpoint: Option<&str>) -> aws_sdk_secretsmanager::Client {
+    aws_sdk_secretsmanager::Client::new(&config(endpoint).await)
+}
+
+/// With an endpoint, credentials may be missing: what plays AWS does not check them.
+async fn config(endpoint: Option<&str>) -> SdkConfig {
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
     if let Some(endpoint) = endpoint {
@@ -33,7 +43,7 @@ pub(crate) async fn dynamodb(endpoint: Option<&str>) -> aws_sdk_dynamodb::Client
             loader = loader.region(Region::from_static(REGION));
         }
     }
-    aws_sdk_dynamodb::Client::new(&loader.load().await)
+    loader.load().await
 }
 
 /// A new app and its key, which nobody can read again.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tidings_crypto::random;
 use tidings_wire::action::Position;
-use tidings_wire::{Platform, RegisterAnswer, RegisterRequest};
+use tidings_wire::{Platform, PushAddress, RegisterAnswer, RegisterRequest};
 
 use super::failure::{Context, Failure};
 use super::private_file;
@@ -29,6 +29,9 @@ pub(crate) struct DeviceFile {
     /// The number of the last announcement that was printed.
     #[serde(default)]
     pub(crate) announced: u64,
+    /// How it is reached while nobody listens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) push: Option<PushAddress>,
 }
 
 /// What a person is reached by where no device is.
@@ -40,6 +43,13 @@ pub(crate) struct Reach {
     /// Address for email
     #[arg(long)]
     pub(crate) email: Option<String>,
+    /// How the device is reached while it holds no socket: {"channel": "apns", "token": "…"}, fcm, webpush or mipush
+    #[arg(long, value_name = "JSON", value_parser = push)]
+    pub(crate) push: Option<PushAddress>,
+}
+
+fn push(text: &str) -> Result<PushAddress, String> {
+    serde_json::from_str(text).map_err(|error| format!("not an address for pushes: {error}"))
 }
 
 impl DeviceFile {
@@ -83,6 +93,8 @@ impl DeviceFile {
             client_version: Some(concat!("tidings-cli/", env!("CARGO_PKG_VERSION")).to_owned()),
             locale: None,
             time_zone: None,
+            // A registration without one would take it away.
+            push: reach.push.or_else(|| kept.as_ref().and_then(|kept| kept.push.clone())),
         };
         let registered = api.backend.register(&request).await.map_err(target::told)?;
         // The cursor belongs to the mailbox: another device, or a deployment that began anew, has another one.
@@ -96,6 +108,7 @@ impl DeviceFile {
             registered,
             cursor,
             announced,
+            push: request.push,
         };
         file.write()?;
         Ok(file)

@@ -58,7 +58,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let api = args.api.clone().resolve()?;
     let socket_url = args.socket.clone().resolve()?;
     let kept = DeviceFile::read(&api, &args.alias)?;
-    let wants_registration = args.reach.mobile.is_some() || args.reach.email.is_some();
+    let Reach { mobile, email, push } = &args.reach;
+    let wants_registration = mobile.is_some() || email.is_some() || push.is_some();
     // A twin that was started anew knows no devices of its former life: a refusal of a device that was good before is a
     // reason to register again, once, and not to ask in vain.
     let (mut file, mut was_good) = match kept {

@@ -29,6 +29,7 @@ const EXAMPLES: &str = "\
 Examples:
   tidings register --alias alice
   tidings register --alias alice --platform WEB --mobile +8613800138000 --email alice@example.com
+  tidings register --alias alice --platform IOS --push '{\"channel\": \"mipush\"}'
 
 The device's two keys are kept in .tidings/devices/alice.json, readable by you only. `tidings listen --alias alice`
 is that device.";

@@ -17,6 +17,9 @@ pub(crate) struct Session {
     pub(crate) api_url: String,
     pub(crate) socket_url: String,
     pub(crate) aws_url: String,
+    /// A session of an older twin has none.
+    #[serde(default)]
+    pub(crate) providers_url: String,
     pub(crate) directory_table: String,
     pub(crate) app_id: String,
     pub(crate) app_key: String,

@@ -25,13 +25,21 @@ pub(crate) struct Args {
     /// Port of the WebSocket API; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 7401)]
     socket_port: u16,
-    /// Port of what plays DynamoDB, SQS, SES, SNS and @connections; 0 takes a free one
+    /// Port of what plays DynamoDB, SQS, SES, SNS, Secrets Manager and @connections; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 7402)]
     aws_port: u16,
     /// Port of the console, a page that shows what the twin has; 0 takes a free one [default: 7403, or a free one where the
     /// HTTP API takes one]
     #[arg(long, value_name = "PORT")]
     console_port: Option<u16>,
+    /// Port of what plays APNs, FCM, Web Push, Mi Push and a webhook; 0 takes a free one [default: 7404, or a free one where the
+    /// HTTP API takes one]
+    #[arg(long, value_name = "PORT")]
+    providers_port: Option<u16>,
+    /// Credentials that the push providers know, as `tidings app providers` takes them; every app has them that was given none
+    /// of its own [default: made]
+    #[arg(long, value_name = "FILE")]
+    providers: Option<PathBuf>,
     /// Address to listen at; anything but loopback lets others in, and the twin checks no AWS signatures
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     address: IpAddr,
@@ -49,17 +57,21 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  tidings up                                on ports 7400 to 7403, in memory; open the console in a browser
+  tidings up                                on ports 7400 to 7404, in memory; open the console in a browser
   tidings up --data .tidings/data           keep everything; `kill -9` loses nothing that was accepted
   tidings up --http-port 0 --socket-port 0 --aws-port 0
   cargo lambda build --release && tidings up --artefacts target/lambda
   tidings up --faults all --retry-after 1   a bad day in the cloud; --help lists the faults
 
 Other programs reach what plays AWS with AWS_ENDPOINT_URL=http://127.0.0.1:7402 and any credentials. What the functions
-sent by SMS and email is at http://127.0.0.1:7402/_tidings/outbox.";
+sent by SMS, email and push is at http://127.0.0.1:7402/_tidings/outbox; what is to go wrong with pushes is put to
+http://127.0.0.1:7404/_tidings/rules.";
 
 /// Where the console is, unless the arguments say otherwise.
 const CONSOLE_PORT: u16 = 7403;
+
+/// Where the push providers are, unless the arguments say otherwise.
+const PROVIDERS_PORT: u16 = 7404;
 
 /// The demo app's id.
 const DEMO: &str = "demo";
@@ -67,12 +79,16 @@ const DEMO: &str = "demo";
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     super::log(&args.log)?;
     let data = args.data.clone();
+    // Who takes a free port for the API runs a second twin, and wants no port that the first one has.
+    let usual = |port| if args.http_port == 0 { 0 } else { port };
     let options = TwinOptions {
         address: args.address,
         api_port: args.http_port,
         socket_port: args.socket_port,
         aws_port: args.aws_port,
-        console_port: Some(args.console_port.unwrap_or(if args.http_port == 0 { 0 } else { CONSOLE_PORT })),
+        console_port: Some(args.console_port.unwrap_or(usual(CONSOLE_PORT))),
+        providers_port: args.providers_port.unwrap_or(usual(PROVIDERS_PORT)),
+        providers: args.providers,
         data: args.data,
         ..args.twin.options()?
     };
@@ -115,6 +131,7 @@ async fn prepare(twin: &Twin, data: Option<&Path>, directory_table: String) -> R
         api_url: twin.api_url(),
         socket_url: twin.socket_url(),
         aws_url: twin.aws_url().to_owned(),
+        providers_url: twin.providers().url().to_owned(),
         directory_table,
         app_id: key.app_id().to_owned(),
         app_key: key.expose().to_owned(),
@@ -163,6 +180,7 @@ fn urls(twin: &Twin, style: Style) -> String {
     text += &row("HTTP API", &twin.api_url());
     text += &row("WebSocket", &twin.socket_url());
     text += &row("AWS", twin.aws_url());
+    text += &row("providers", twin.providers().url());
     if let Some(plan) = twin.faults().plan() {
         // Whoever wants the same day again needs both.
         let rates: Vec<String> = plan.rates.iter().map(|(fault, rate)| format!("{fault}={rate}")).collect();

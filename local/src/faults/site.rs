@@ -27,6 +27,7 @@ impl Site<'_> {
             Some(Service::Connections) => "connections",
             Some(Service::Ses) => "ses",
             Some(Service::Sns) => "sns",
+            Some(Service::SecretsManager) => "secretsmanager",
             None => "-",
         };
         format!("{} {service} {}", self.function.unwrap_or("-"), self.operation)

@@ -16,6 +16,7 @@ pub use model::{
 };
 
 pub use secrets::Secrets;
+pub(crate) use secrets::write_privately;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

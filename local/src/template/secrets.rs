@@ -64,7 +64,7 @@ impl Secrets {
 }
 
 /// Writes a file that only its owner can read, whole or not at all.
-fn write_privately(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_privately(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }

@@ -253,7 +253,7 @@ pub fn first_step(delivery: &Delivery, position: Position, reached: bool, now: T
         None => now,
     };
     let (user, id) = (delivery.user.clone(), delivery.id.clone());
-    Some(StepDue { user, position, id, step: 0, due, waited: false })
+    Some(StepDue { user, position, id, step: 0, due, waited: false, attempts: 0 })
 }
 
 /// Pause before the first redelivery, in seconds; every further one is twice as long.
@@ -357,6 +357,7 @@ pub(crate) mod tests {
                 client_version: None,
                 registered: Timestamp(0),
                 cursor: None,
+                push: None,
             });
             view.connections.push(Connection {
                 id: format!("connection{n}").parse().unwrap(),

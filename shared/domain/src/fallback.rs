@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tidings_wire::{Timestamp, limits, send::Channel};
+use tidings_wire::{
+    Platform, Timestamp, limits,
+    send::{Channel, PushMsgType},
+};
 
 use crate::{
-    Entry, MessageId, Position, Profile, UserKey, UserView, mailbox::Closed, preferences, preferences::Unsubscribe,
+    Device, Entry, MessageId, Position, UserKey, UserView, mailbox::Closed, preferences, preferences::Unsubscribe,
 };
 
 /// A step that was claimed this long ago and has no outcome died with its worker, in seconds; the function's own timeout is
@@ -47,15 +50,6 @@ impl Chains {
     }
 }
 
-/// Whether this version delivers by a channel.
-#[must_use]
-pub fn is_served(channel: Channel) -> bool {
-    match channel {
-        Channel::Sms | Channel::Email => true,
-        Channel::Apns | Channel::Fcm | Channel::Webpush | Channel::Mipush | Channel::Webhook => false,
-    }
-}
-
 /// A step of a stored chain, and how far it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepRecord {
@@ -69,13 +63,15 @@ pub struct StepRecord {
     pub claimed_by: Option<String>,
     /// How it ended, and when.
     pub outcome: Option<(Outcome, Timestamp)>,
+    /// What the provider was asked for in the end, where that is less or other than what was asked of us.
+    pub detail: Option<String>,
 }
 
 impl StepRecord {
     /// A step that nothing has happened to.
     #[must_use]
     pub fn waiting(step: &Step) -> Self {
-        Self { channel: step.channel, after: step.after, claimed: None, claimed_by: None, outcome: None }
+        Self { channel: step.channel, after: step.after, claimed: None, claimed_by: None, outcome: None, detail: None }
     }
 }
 
@@ -111,10 +107,18 @@ pub struct StepDue {
     /// Whether it has waited already for a device that came back just before.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub waited: bool,
+    /// How often its provider could not take it.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub attempts: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// How a step reaches the person.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub enum Call {
     /// A text message.
     Sms {
@@ -134,10 +138,42 @@ pub enum Call {
         /// What its reader may do about emails like it.
         unsubscribe: Unsubscribe,
     },
+    /// A push to devices.
+    Push(Box<PushCall>),
+}
+
+/// A push to a user's devices.
+#[derive(Clone, PartialEq)]
+pub struct PushCall {
+    /// By which channel.
+    pub channel: Channel,
+    /// The devices that are registered for it; none where it goes to the app's own server.
+    pub to: Vec<Device>,
+    /// What they are told.
+    pub notice: Notice,
+    /// The message, for the sealed frame.
+    pub entry: Entry,
+}
+
+/// What a push tells beside the sealed frame.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Who sends.
+    pub title: Option<String>,
+    /// The text; without one the app is woken, and nothing is shown by itself.
+    pub text: Option<String>,
+    /// Number on the app's icon.
+    pub badge: Option<u64>,
+    /// Sound to play.
+    pub sound: Option<String>,
+    /// Seconds that it is worth delivering.
+    pub ttl: u64,
+    /// Of those with the same key only the last is shown.
+    pub collapse: Option<String>,
 }
 
 /// What is done about a step that is due.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub enum Decision {
     /// Nothing more: the message is confirmed, closed, expired, or gone.
     Stop(&'static str),
@@ -185,8 +221,7 @@ pub fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, now: Timest
                 let later = StepDue { due: now.plus_seconds(COMEBACK_SECONDS), waited: true, ..due.clone() };
                 Decision::Postpone(later, "a device is back")
             }
-            None => call(record.channel, due, entry, view.profile.as_ref(), now)
-                .map_or_else(Decision::Skip, Decision::Claim),
+            None => call(record.channel, due, entry, view, now).map_or_else(Decision::Skip, Decision::Claim),
         },
     }
 }
@@ -199,13 +234,8 @@ fn is_back(due: &StepDue, entry: &Entry, view: &UserView, now: Timestamp) -> boo
 }
 
 /// The call that a step makes, or why it makes none.
-fn call(
-    channel: Channel,
-    due: &StepDue,
-    entry: &Entry,
-    profile: Option<&Profile>,
-    now: Timestamp,
-) -> Result<Call, &'static str> {
+fn call(channel: Channel, due: &StepDue, entry: &Entry, view: &UserView, now: Timestamp) -> Result<Call, &'static str> {
+    let profile = view.profile.as_ref();
     let category = &entry.content.category;
     let held_back = profile.and_then(|profile| preferences::held_back(profile, channel, category.as_deref(), now));
     if let Some(reason) = held_back {
@@ -226,8 +256,55 @@ fn call(
             let unsubscribe = Unsubscribe { user: due.user.clone(), channel, category: category.clone() };
             Ok(Call::Email { to, subject, text: text.to_owned(), unsubscribe })
         }
-        Channel::Apns | Channel::Fcm | Channel::Webpush | Channel::Mipush | Channel::Webhook => Err("not_served"),
+        Channel::Apns | Channel::Fcm | Channel::Webpush | Channel::Mipush => {
+            let reaches = |device: &&Device| {
+                let channels = device.push.as_ref().map(|push| push.address.channel());
+                channels == Some(channel) && (entry.platform == Platform::All || entry.platform == device.platform)
+            };
+            let mut to: Vec<Device> = view.devices.iter().filter(reaches).cloned().collect();
+            if channel == Channel::Mipush {
+                // It reaches all of the user's by one name.
+                to.truncate(1);
+            }
+            if to.is_empty() { Err("no_device") } else { Ok(push(channel, to, entry, now)) }
+        }
+        Channel::Webhook => Ok(push(channel, Vec::new(), entry, now)),
     }
+}
+
+fn push(channel: Channel, to: Vec<Device>, entry: &Entry, now: Timestamp) -> Call {
+    Call::Push(Box::new(PushCall { channel, to, notice: notice(entry, now), entry: entry.clone() }))
+}
+
+/// What a push tells. What is only for the app wakes it, and shows nothing.
+fn notice(entry: &Entry, now: Timestamp) -> Notice {
+    let content = &entry.content;
+    let is_shown = content.push_msg_type != Some(PushMsgType::Cmd);
+    Notice {
+        title: content.sender.clone().filter(|_| is_shown),
+        text: content.alert.clone().filter(|_| is_shown),
+        badge: content.badge,
+        sound: content.sound.clone(),
+        ttl: now.seconds_until(entry.deadline),
+        collapse: entry.collapsed.key_at(entry.position.seq).map(str::to_owned),
+    }
+}
+
+/// How often a step is put off whose provider cannot take it; then the chain goes on.
+pub const ATTEMPTS: u32 = 4;
+
+/// How long a step is put off at most, in seconds. Where a provider wants to be left alone for longer, the chain goes on: what
+/// comes next is there for that.
+const PUT_OFF_SECONDS: u64 = 900;
+
+/// A step whose provider could not take it, in so many milliseconds; `None` where it has been put off enough, or its message's
+/// time is over by then.
+#[must_use]
+pub fn put_off(due: &StepDue, entry: &Entry, pause_millis: u64, now: Timestamp) -> Option<StepDue> {
+    let seconds = pause_millis.div_ceil(1_000).max(1);
+    let at = now.plus_seconds(seconds);
+    let again = due.attempts < ATTEMPTS && seconds <= PUT_OFF_SECONDS && at < entry.deadline;
+    again.then(|| StepDue { due: at, attempts: due.attempts + 1, ..due.clone() })
 }
 
 /// The first line of the text, at most 78 characters (RFC 5322 §2.1.1), behind the sender's name.
@@ -255,13 +332,15 @@ pub fn next(due: &StepDue, entry: &Entry, outcome: &Outcome, now: Timestamp) -> 
         }
         Outcome::Refused(_) | Outcome::Skipped(_) => now,
     };
-    Some(StepDue { step, due: due_at, waited: false, ..due.clone() })
+    Some(StepDue { step, due: due_at, waited: false, attempts: 0, ..due.clone() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{DeviceId, delivery::tests};
+
+    use crate::Profile;
 
     const POSITION: Position = Position { epoch: 7, seq: 1 };
 
@@ -272,7 +351,7 @@ mod tests {
             entry.steps.push(StepRecord::waiting(&Step { channel, after: Some(30) }));
         }
         let (user, id) = (tests::delivery(1).user, tests::id(1));
-        let due = StepDue { user, position: POSITION, id, step: 0, due: Timestamp(0), waited: false };
+        let due = StepDue { user, position: POSITION, id, step: 0, due: Timestamp(0), waited: false, attempts: 0 };
         let profile =
             Profile { mobile: Some("+8613800138000".into()), email: Some("a@b.cn".into()), ..Profile::default() };
         (due, entry, UserView { profile: Some(profile), ..UserView::default() })
@@ -372,6 +451,77 @@ mod tests {
         assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Skip("channel_off"));
         let email = StepDue { step: 1, ..due };
         assert!(matches!(decide(&email, Some(&entry), &view, Timestamp(2_000)), Decision::Claim(Call::Email { .. })));
+    }
+
+    fn registered(view: &mut UserView, platforms: &[(Platform, Option<tidings_wire::PushAddress>)]) {
+        let UserView { devices, .. } =
+            tests::view(&platforms.iter().map(|(platform, _)| *platform).collect::<Vec<_>>());
+        let with = |(device, (_, address)): (Device, &(Platform, Option<tidings_wire::PushAddress>))| {
+            let push = address.clone().map(|address| crate::PushRegistration { address, key_version: 1 });
+            Device { push, ..device }
+        };
+        view.devices = devices.into_iter().zip(platforms).map(with).collect();
+    }
+
+    #[test]
+    fn a_push_goes_to_every_device_that_is_registered_for_its_channel_and_meant() {
+        let (due, mut entry, mut view) = chained();
+        let apns = |token: &str| Some(tidings_wire::PushAddress::Apns { token: token.to_owned() });
+        registered(
+            &mut view,
+            &[
+                (Platform::Ios, apns("a1")),
+                (Platform::Pc, apns("a2")),
+                (Platform::Ios, None),
+                (Platform::Android, Some(tidings_wire::PushAddress::Mipush)),
+                (Platform::Android, Some(tidings_wire::PushAddress::Mipush)),
+            ],
+        );
+        let mut reached = |channel, platform| {
+            entry.steps[0].channel = channel;
+            entry.platform = platform;
+            match decide(&due, Some(&entry), &view, Timestamp(2_000)) {
+                Decision::Claim(Call::Push(call)) => Ok(call.to.len()),
+                Decision::Skip(reason) => Err(reason),
+                _ => panic!("a push, or a reason why none"),
+            }
+        };
+        assert_eq!(reached(Channel::Apns, Platform::All), Ok(2));
+        assert_eq!(reached(Channel::Apns, Platform::Ios), Ok(1));
+        assert_eq!(reached(Channel::Fcm, Platform::All), Err("no_device"));
+        assert_eq!(reached(Channel::Mipush, Platform::All), Ok(1), "one name reaches them all");
+        assert_eq!(reached(Channel::Webhook, Platform::All), Ok(0), "the app's own server is told once");
+    }
+
+    #[test]
+    fn a_push_tells_what_is_shown_and_for_how_long() {
+        let (_, mut entry, _) = chained();
+        entry.content.sender = Some("Shop".into());
+        let shown = notice(&entry, Timestamp(2_000));
+        assert_eq!((shown.title.as_deref(), shown.ttl), (Some("Shop"), Timestamp(2_000).seconds_until(entry.deadline)));
+        assert!(shown.text.is_some());
+        entry.content.push_msg_type = Some(PushMsgType::Cmd);
+        let silent = notice(&entry, Timestamp(2_000));
+        assert_eq!((silent.title, silent.text), (None, None), "the app is woken, and nothing shown");
+    }
+
+    #[test]
+    fn a_provider_that_cannot_take_it_is_asked_again_a_few_times_and_not_beyond_the_deadline() {
+        let (due, mut entry, _) = chained();
+        entry.deadline = Timestamp(1_000_000);
+        let now = Timestamp(2_000);
+        let mut at = due.clone();
+        for attempts in 1..=ATTEMPTS {
+            at = put_off(&at, &entry, 1_500, now).unwrap();
+            assert_eq!((at.attempts, at.due), (attempts, now.plus_seconds(2)));
+        }
+        assert_eq!(put_off(&at, &entry, 1_500, now), None);
+        assert_eq!(put_off(&due, &entry, 999_000, now), None, "beyond the deadline");
+        entry.deadline = Timestamp(9_000_000);
+        assert!(put_off(&due, &entry, 900_000, now).is_some());
+        assert_eq!(put_off(&due, &entry, 900_001, now), None, "the chain does not wait so long");
+        let accepted = Outcome::Accepted("x".into());
+        assert_eq!(next(&at, &entry, &accepted, now).map(|next| next.attempts), Some(0));
     }
 
     #[test]

@@ -193,6 +193,12 @@ fn tail_of(id: &MessageId) -> &str {
 pub struct Collapsed(Vec<(String, u64, i64)>);
 
 impl Collapsed {
+    /// The key of the message at a place of this log.
+    #[must_use]
+    pub fn key_at(&self, seq: u64) -> Option<&str> {
+        self.0.iter().find(|(_, at, _)| *at == seq).map(|(key, ..)| key.as_str())
+    }
+
     /// Where the newest message under a key stands, and when it was accepted.
     #[must_use]
     pub fn newest(&self, key: &str) -> Option<(u64, Timestamp)> {

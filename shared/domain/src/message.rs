@@ -10,7 +10,7 @@ use tidings_wire::{
 
 use crate::{
     AppId, Delivery, MessageId, UserKey,
-    fallback::{Chains, Step, is_served},
+    fallback::{Chains, Step},
     mailbox,
 };
 
@@ -112,7 +112,7 @@ pub fn accept(
     let mut problems = Vec::new();
     let mut downgrades = Vec::new();
     let (persist, ttl) = life(&request, &mut downgrades);
-    let steps = chain(&request, chains, persist, &mut problems, &mut downgrades);
+    let steps = chain(&request, chains, persist, &mut downgrades);
     let duration = redelivery(&request, persist, ttl, &mut downgrades);
     let send_at = send_at(&request, now, &mut problems);
     let platform = request.platform.unwrap_or(Platform::All);
@@ -227,13 +227,7 @@ fn lane(request: &SendRequest, downgrades: &mut Vec<Downgrade>) -> Priority {
 
 /// The chain that the request asks for, or the one that its SMS text implies; else the app's own. Nobody is told by the app's
 /// own of what is not to be shown, or not kept.
-fn chain(
-    request: &SendRequest,
-    chains: &Chains,
-    persist: bool,
-    problems: &mut Vec<FieldProblem>,
-    downgrades: &mut Vec<Downgrade>,
-) -> Vec<Step> {
+fn chain(request: &SendRequest, chains: &Chains, persist: bool, downgrades: &mut Vec<Downgrade>) -> Vec<Step> {
     let steps: Vec<Step> = match (&request.fallback, &request.sms_message) {
         (Some(asked), _) => asked.iter().map(|step| Step { channel: step.channel, after: step.after }).collect(),
         (None, Some(_)) => vec![Step { channel: Channel::Sms, after: None }],
@@ -242,10 +236,6 @@ fn chain(
         }
         (None, None) => Vec::new(),
     };
-    for (index, step) in steps.iter().enumerate().filter(|(_, step)| !is_served(step.channel)) {
-        let detail = format!("`{}` is not served by this deployment; use sms or email", step.channel);
-        problems.push(FieldProblem::new(format!("fallback[{index}].channel"), detail));
-    }
     if !persist && !steps.is_empty() {
         downgrade(downgrades, "fallback", "none: a message that is not kept cannot be known to be unconfirmed");
         return Vec::new();
@@ -355,7 +345,6 @@ mod tests {
     #[test]
     fn refuses_what_this_version_does_not_serve() {
         assert_eq!(refused(with(serde_json::json!({"audienceType": "TAG"}))), ["audienceType"]);
-        assert_eq!(refused(with(serde_json::json!({"fallback": [{"channel": "apns"}]}))), ["fallback[0].channel"]);
     }
 
     #[test]

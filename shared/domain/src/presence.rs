@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use tidings_wire::{Platform, Preferences, Timestamp};
+use serde::{Deserialize, Serialize};
+use tidings_wire::{Platform, Preferences, PushAddress, Timestamp};
 
 use crate::{ConnectionId, DeviceId, Entry, Position, UserKey};
 
@@ -79,6 +80,17 @@ pub struct Device {
     pub registered: Timestamp,
     /// Up to where it has nothing to receive any more: what the service keeps for a client that keeps no cursor.
     pub cursor: Option<Position>,
+    /// How it is reached while it holds no socket.
+    pub push: Option<PushRegistration>,
+}
+
+/// How a device is reached while it holds no socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushRegistration {
+    /// Where.
+    pub address: PushAddress,
+    /// Version of the root key that the device was given its keys of.
+    pub key_version: u32,
 }
 
 /// A WebSocket connection of a device.

@@ -67,7 +67,7 @@ mod tests {
     fn reads_what_it_writes() {
         let (user, id, due) = (tests::delivery(1).user, tests::id(1), Timestamp(5));
         let position = Position { epoch: u64::MAX, seq: 3 };
-        let step = StepDue { user: user.clone(), position, id: id.clone(), step: 1, due, waited: true };
+        let step = StepDue { user: user.clone(), position, id: id.clone(), step: 1, due, waited: true, attempts: 0 };
         let again = Again { user, position, id: id.clone(), attempt: 1, due };
         let timers = [Timer::Step(step), Timer::Again(again), Timer::Send(SendDue { id, due })];
         for timer in &timers {

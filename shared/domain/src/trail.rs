@@ -103,7 +103,7 @@ fn devices(entry: &Entry) -> Vec<DeviceTrail> {
 }
 
 fn transition(at: Timestamp, event: Event) -> Transition {
-    Transition { at, event, device_id: None, step: None, channel: None, code: None }
+    Transition { at, event, device_id: None, step: None, channel: None, code: None, detail: None }
 }
 
 fn of_device(device: &DeviceId, at: Timestamp, event: Event) -> Transition {
@@ -130,12 +130,18 @@ fn story(entry: &Entry) -> Vec<Transition> {
             ..transition(at, event)
         };
         story.extend(record.claimed.map(|at| of_step(at, Event::StepStarted, None)));
-        story.extend(record.outcome.as_ref().map(|(outcome, at)| match outcome {
-            Outcome::Accepted(id) => of_step(*at, Event::StepAccepted, Some(id.clone())),
-            Outcome::Refused(code) => of_step(*at, Event::StepRefused, Some(code.clone())),
-            Outcome::Skipped(reason) => of_step(*at, Event::StepSkipped, Some(reason.clone())),
-            Outcome::Unknown => of_step(*at, Event::StepUnknown, None),
-        }));
+        story.extend(
+            record
+                .outcome
+                .as_ref()
+                .map(|(outcome, at)| match outcome {
+                    Outcome::Accepted(id) => of_step(*at, Event::StepAccepted, Some(id.clone())),
+                    Outcome::Refused(code) => of_step(*at, Event::StepRefused, Some(code.clone())),
+                    Outcome::Skipped(reason) => of_step(*at, Event::StepSkipped, Some(reason.clone())),
+                    Outcome::Unknown => of_step(*at, Event::StepUnknown, None),
+                })
+                .map(|ended| Transition { detail: record.detail.clone(), ..ended }),
+        );
     }
     story.extend(entry.acks.iter().map(|(device, at)| of_device(device, *at, Event::Confirmed)));
     story.extend(entry.reads.iter().map(|(device, at)| of_device(device, *at, Event::Read)));

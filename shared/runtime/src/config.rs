@@ -46,6 +46,10 @@ pub const ROOT_KEYS: &str = "TIDINGS_ROOT_KEYS";
 pub const CONNECTION_LIFE: &str = "TIDINGS_CONNECTION_LIFE_SECONDS";
 /// Where the HTTP API is, without a slash at its end.
 pub const API_URL: &str = "TIDINGS_API_URL";
+/// Where the push providers are, all of them and without protection from loopback: set in the local twin only.
+pub const PROVIDERS_URL: &str = "TIDINGS_PROVIDERS_URL";
+/// Beginning of the names of the secrets that hold apps' provider credentials, without a slash at its end.
+pub const PROVIDER_SECRETS: &str = "TIDINGS_PROVIDER_SECRETS";
 /// Sender of e-mail.
 pub const EMAIL_FROM: &str = "TIDINGS_EMAIL_FROM";
 /// Least severe level that is logged; `info` where it is not set.

@@ -5,7 +5,7 @@ use tidings_crypto::{
     keys::{KeyUse, RootKeys, UnknownVersion},
     random::RandomError,
 };
-use tidings_domain::{Connection, DeviceId, announcement::Target};
+use tidings_domain::{Connection, Device, DeviceId, announcement::Target};
 use tidings_wire::Frame;
 
 use crate::device_token::Signed;
@@ -65,6 +65,14 @@ impl Sealer {
     /// [`SealError`].
     pub fn seal_to(&self, frame: &Frame, to: &Target) -> Result<String, SealError> {
         self.seal_under(frame, &to.device, to.generation, to.key_version)
+    }
+
+    /// Seals a frame for a device that holds no socket, under the root key that it was given its keys of.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal_for_push(&self, frame: &Frame, to: &Device, key_version: u32) -> Result<String, SealError> {
+        self.seal_under(frame, &to.id, to.generation, key_version)
     }
 
     fn seal_under(

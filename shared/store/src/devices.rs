@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 use serde::Serialize;
-use tidings_domain::{Connection, Device, DeviceId, Profile, Timestamp, UserKey, UserView};
+use tidings_domain::{Connection, Device, DeviceId, Profile, PushRegistration, Timestamp, UserKey, UserView};
 use tidings_wire::Preferences;
 
 use crate::{
@@ -15,6 +15,10 @@ use crate::{
 
 /// Writes of one transaction (AWS's limit).
 const TRANSACTION_WRITES: usize = 100;
+
+fn push_text(operation: &'static str, push: &PushRegistration) -> Result<String, StoreError> {
+    serde_json::to_string(push).map_err(|source| StoreError::item(operation, source))
+}
 
 #[derive(Debug, Serialize)]
 struct LookupItem {
@@ -101,17 +105,40 @@ impl Users {
             .table_name(&self.table)
             .set_key(Some(keys::of_user(&device.user, keys::device(&device.id))));
         let mut sets = Vec::new();
-        for (name, value) in item::write(OPERATION, DeviceItem::from(device))? {
+        let push = device.push.as_ref().map(|push| push_text(OPERATION, push)).transpose()?;
+        for (name, value) in item::write(OPERATION, DeviceItem { push, ..DeviceItem::from(device) })? {
             sets.push(format!("#{name} = :{name}"));
             update = update
                 .expression_attribute_names(format!("#{name}"), &name)
                 .expression_attribute_values(format!(":{name}"), value);
         }
-        let forget = if device.client_version.is_none() { " REMOVE client_version" } else { "" };
+        let given = [("client_version", device.client_version.is_some()), ("push", device.push.is_some())];
+        let forget: Vec<&str> = given.iter().filter(|(_, given)| !given).map(|(name, _)| *name).collect();
+        let forget = if forget.is_empty() { String::new() } else { format!(" REMOVE {}", forget.join(", ")) };
         update
             .update_expression(format!("SET {}{forget}", sets.join(", ")))
             .build()
             .map_err(|error| StoreError::item(OPERATION, error))
+    }
+
+    /// Forgets how a device is reached by push, unless it was registered anew with another address meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget_push(&self, device: &Device) -> Result<(), StoreError> {
+        const OPERATION: &str = "forget push address";
+        let Some(push) = &device.push else { return Ok(()) };
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(keys::of_user(&device.user, keys::device(&device.id))))
+            .update_expression("REMOVE push")
+            .condition_expression("push = :push")
+            .expression_attribute_values(":push", keys::text(push_text(OPERATION, push)?))
+            .send()
+            .await;
+        took_place(OPERATION, update).map(|_| ())
     }
 
     /// Forgets a device and its connections; `false` where it changed hands in between.

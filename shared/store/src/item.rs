@@ -69,6 +69,9 @@ pub(crate) struct DeviceItem {
     pub(crate) cursor_epoch: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) cursor_seq: Option<u64>,
+    /// Only in the user's partition: one JSON text, so that it can be compared as a whole.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) push: Option<String>,
 }
 
 impl From<&Device> for DeviceItem {
@@ -82,6 +85,7 @@ impl From<&Device> for DeviceItem {
             registered: device.registered.0,
             cursor_epoch: device.cursor.map(|cursor| cursor.epoch),
             cursor_seq: device.cursor.map(|cursor| cursor.seq),
+            push: None,
         }
     }
 }
@@ -96,6 +100,11 @@ impl DeviceItem {
             client_version: self.client_version,
             registered: Timestamp(self.registered),
             cursor: self.cursor_epoch.zip(self.cursor_seq).map(|(epoch, seq)| Position { epoch, seq }),
+            push: self
+                .push
+                .map(|text| serde_json::from_str(&text))
+                .transpose()
+                .map_err(|_| StoreError::item(operation, "push"))?,
         })
     }
 }
@@ -175,6 +184,8 @@ pub(crate) struct StepItem {
     pub(crate) outcome: Option<Outcome>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) ended: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) detail: Option<String>,
 }
 
 /// A mailbox entry. The content is one JSON text: an app's `extra` may be nested deeper than DynamoDB's 32 levels.
@@ -302,6 +313,7 @@ impl From<&StepRecord> for StepItem {
             claimed_by: step.claimed_by.clone(),
             outcome: step.outcome.as_ref().map(|(outcome, _)| outcome.clone()),
             ended: step.outcome.as_ref().map(|(_, at)| at.0),
+            detail: step.detail.clone(),
         }
     }
 }
@@ -314,6 +326,7 @@ impl From<StepItem> for StepRecord {
             claimed: item.claimed.map(Timestamp),
             claimed_by: item.claimed_by,
             outcome: item.outcome.zip(item.ended.map(Timestamp)),
+            detail: item.detail,
         }
     }
 }

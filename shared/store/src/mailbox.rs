@@ -445,22 +445,52 @@ impl Users {
         Ok(by == Some(worker))
     }
 
+    /// Gives a step back that was claimed, because its provider has certainly not acted; `false` where the claim is another's, or
+    /// the step has ended.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn release_step(&self, due: &StepDue, worker: &str) -> Result<bool, StoreError> {
+        let step = due.step;
+        self.update_entry(
+            "release fallback step",
+            &due.user,
+            due.position,
+            &format!("REMOVE steps[{step}].claimed, steps[{step}].claimed_by"),
+            &format!(
+                "message = :id AND steps[{step}].claimed_by = :worker AND attribute_not_exists(steps[{step}].outcome)"
+            ),
+            &[],
+            vec![(":worker", keys::text(worker)), (":id", keys::text(due.id.as_str()))],
+        )
+        .await
+    }
+
     /// Records how a step ended. The first outcome stays; `false` where there was one.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn end_step(&self, due: &StepDue, outcome: &Outcome, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn end_step(
+        &self,
+        due: &StepDue,
+        outcome: &Outcome,
+        detail: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         const OPERATION: &str = "record fallback step";
         let step = due.step;
         let value = serde_dynamo::to_attribute_value(outcome).map_err(|error| StoreError::item(OPERATION, error))?;
+        let mut values = vec![(":outcome", value), (":now", keys::number(now.0)), (":id", keys::text(due.id.as_str()))];
+        let told = detail.map_or_else(String::new, |_| format!(", steps[{step}].detail = :detail"));
+        values.extend(detail.map(|detail| (":detail", keys::text(detail))));
         self.update_entry(
             OPERATION,
             &due.user,
             due.position,
-            &format!("SET steps[{step}].outcome = :outcome, steps[{step}].ended = :now"),
+            &format!("SET steps[{step}].outcome = :outcome, steps[{step}].ended = :now{told}"),
             &format!("message = :id AND attribute_not_exists(steps[{step}].outcome)"),
             &[],
-            vec![(":outcome", value), (":now", keys::number(now.0)), (":id", keys::text(due.id.as_str()))],
+            values,
         )
         .await
     }

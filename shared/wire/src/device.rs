@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tidings_crypto::jwk::Jwk;
 
-use crate::{FieldProblem, Timestamp, choice::choice, fields::Fields, limits};
+use crate::{FieldProblem, Timestamp, choice::choice, fields::Fields, limits, send::Channel};
 
 choice! {
     /// What a device runs.
@@ -19,6 +19,85 @@ choice! {
         Pc = "PC",
         /// Browser.
         Web = "WEB",
+    }
+}
+
+/// How a device is reached while it holds no socket.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "channel", rename_all = "lowercase")]
+pub enum PushAddress {
+    /// By Apple, under the token that the device was given.
+    Apns {
+        /// Hexadecimal.
+        token: String,
+    },
+    /// By Firebase, under the registration token that the app was given.
+    Fcm {
+        /// The token.
+        token: String,
+    },
+    /// By the push service of a browser: `PushSubscription.toJSON()`.
+    Webpush {
+        /// Where the push service takes messages.
+        endpoint: String,
+        /// What they are encrypted for.
+        keys: WebpushKeys,
+    },
+    /// By Xiaomi, under the MD5 of the user's alias, which the app has set as its own there.
+    Mipush,
+}
+
+/// The keys of a Web Push subscription (RFC 8291 §2).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebpushKeys {
+    /// The browser's public key, base64url.
+    pub p256dh: String,
+    /// The secret between browser and page, base64url.
+    pub auth: String,
+}
+
+impl PushAddress {
+    /// By which channel.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        match self {
+            Self::Apns { .. } => Channel::Apns,
+            Self::Fcm { .. } => Channel::Fcm,
+            Self::Webpush { .. } => Channel::Webpush,
+            Self::Mipush => Channel::Mipush,
+        }
+    }
+
+    fn parse(fields: &mut Fields) -> Option<Self> {
+        fields.require("channel");
+        match fields.choice("channel")? {
+            channel @ (Channel::Apns | Channel::Fcm) => {
+                let token = fields.required_text("token", limits::NATIVE_TOKEN_CHARS);
+                Some(if channel == Channel::Apns { Self::Apns { token } } else { Self::Fcm { token } })
+            }
+            Channel::Webpush => {
+                let endpoint = fields.required_text("endpoint", limits::PUSH_ENDPOINT_CHARS);
+                fields.require("keys");
+                let keys = fields.object("keys", |keys| {
+                    let p256dh = keys.required_text("p256dh", limits::PUSH_KEY_CHARS);
+                    let auth = keys.required_text("auth", limits::PUSH_KEY_CHARS);
+                    Some(WebpushKeys { p256dh, auth })
+                });
+                Some(Self::Webpush { endpoint, keys: keys? })
+            }
+            Channel::Mipush => Some(Self::Mipush),
+            Channel::Sms | Channel::Email | Channel::Webhook => {
+                fields.refuse("channel", "must be one of apns, fcm, webpush, mipush");
+                None
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for PushAddress {
+    /// Who knows a token can try to push to it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}(***)", self.channel())
     }
 }
 
@@ -55,6 +134,9 @@ pub struct RegisterRequest {
     /// Time zone (IANA name).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub time_zone: Option<String>,
+    /// How the device is reached while it holds no socket. A registration without it takes it away.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub push: Option<PushAddress>,
 }
 
 impl std::fmt::Debug for RegisterRequest {
@@ -91,6 +173,7 @@ impl RegisterRequest {
             client_version: fields.text("clientVersion", limits::IDENTIFIER_CHARS),
             locale: fields.text("locale", limits::IDENTIFIER_CHARS),
             time_zone: fields.text("timeZone", limits::IDENTIFIER_CHARS),
+            push: fields.object("push", PushAddress::parse),
         };
         if request.mobile.as_deref().is_some_and(|mobile| !is_e164(mobile)) {
             fields.refuse("mobile", "must be a phone number as in E.164, for example +8613800138000");
@@ -159,6 +242,9 @@ pub struct DeviceAnswer {
     pub registered_at: Timestamp,
     /// Its live connections.
     pub connections: usize,
+    /// By which channel it is reached while it has none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub push: Option<Channel>,
 }
 
 #[cfg(test)]
@@ -186,6 +272,35 @@ mod tests {
         let problems = RegisterRequest::parse(Map::new()).unwrap_err();
         let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
         assert_eq!(fields, ["platform", "alias", "appId", "nativeToken"]);
+    }
+
+    #[test]
+    fn an_address_for_pushes_is_read_whole_and_what_is_wrong_is_named() {
+        let parse = |push: Value| {
+            let object = serde_json::json!({"alias": "alice", "appId": "demo", "platform": "IOS", "nativeToken": "t", "push": push});
+            RegisterRequest::parse(object.as_object().unwrap().clone())
+                .map_err(|problems| problems.into_iter().map(|problem| problem.field).collect::<Vec<_>>())
+        };
+        for push in [
+            serde_json::json!({"channel": "apns", "token": "00fc"}),
+            serde_json::json!({"channel": "fcm", "token": "a:b"}),
+            serde_json::json!({"channel": "webpush", "endpoint": "https://a.example/1", "keys": {"p256dh": "x", "auth": "y"}}),
+            serde_json::json!({"channel": "mipush"}),
+        ] {
+            assert_eq!(serde_json::to_value(parse(push.clone()).unwrap().push).unwrap(), push);
+        }
+        for (push, wrong) in [
+            (serde_json::json!({}), &["push.channel"][..]),
+            (serde_json::json!({"channel": "sms"}), &["push.channel"]),
+            (serde_json::json!({"channel": "apns"}), &["push.token"]),
+            (serde_json::json!({"channel": "mipush", "token": "x"}), &["push.token"]),
+            (
+                serde_json::json!({"channel": "webpush", "keys": {"auth": 1}}),
+                &["push.endpoint", "push.keys.p256dh", "push.keys.auth"],
+            ),
+        ] {
+            assert_eq!(parse(push).unwrap_err(), wrong);
+        }
     }
 
     #[test]

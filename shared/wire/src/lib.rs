@@ -32,7 +32,7 @@ pub mod trail;
 pub use action::Action;
 pub use announcement::{AnnounceAnswer, AnnounceRequest};
 pub use choice::Choice;
-pub use device::{DeviceAnswer, Platform, RegisterAnswer, RegisterRequest};
+pub use device::{DeviceAnswer, Platform, PushAddress, RegisterAnswer, RegisterRequest};
 pub use fields::FieldProblem;
 pub use frame::{Frame, MessageFrame};
 pub use inbox::{InboxAnswer, InboxMessage, InboxRequest, UnreadAnswer};

@@ -24,6 +24,12 @@ pub const IDENTIFIER_CHARS: usize = 64;
 /// Longest native token of a platform, in characters.
 pub const NATIVE_TOKEN_CHARS: usize = 4_096;
 
+/// Longest endpoint of a Web Push subscription, in characters.
+pub const PUSH_ENDPOINT_CHARS: usize = 2_048;
+
+/// Longest key of a Web Push subscription, in characters: 65 bytes as base64url.
+pub const PUSH_KEY_CHARS: usize = 87;
+
 /// Longest human-readable name (sender, sending device, product), in characters.
 pub const NAME_CHARS: usize = 128;
 

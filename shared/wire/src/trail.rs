@@ -111,6 +111,10 @@ pub struct Transition {
     /// The provider's message id or refusal, or why a step was skipped.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<String>,
+    /// What the provider was asked for in the end, where that is less or other than was asked of us: the effective time to
+    /// live, and every downgrade.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
 }
 
 impl State {

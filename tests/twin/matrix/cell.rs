@@ -17,8 +17,8 @@ use tidings_crypto::{
     link,
 };
 use tidings_domain::{
-    AppId, Connection, ConnectionId, Delivery, Device, DeviceId, Entry, Message, MessageId, Profile, Timestamp,
-    UserKey, UserView,
+    AppId, Connection, ConnectionId, Delivery, Device, DeviceId, Entry, Message, MessageId, Profile, PushRegistration,
+    Timestamp, UserKey, UserView,
     delivery::{self, Job, Plan},
     fallback::Chains,
     message,
@@ -28,7 +28,7 @@ use tidings_local::{
     faults::{Fault, Rule, RuleId},
 };
 use tidings_store::{Appended, Connected, Directory, Due, Messages, Stored, Users};
-use tidings_wire::{Platform, RegisterAnswer, SendRequest, device::DeviceKeys, send::Content};
+use tidings_wire::{Platform, PushAddress, RegisterAnswer, SendRequest, device::DeviceKeys, send::Content};
 
 use super::rows::Row;
 use crate::world::{Answer, World};
@@ -128,6 +128,11 @@ impl Cell {
 
     fn mobile(&self) -> String {
         format!("+86138{:08}", self.number)
+    }
+
+    /// The device's token at Apple.
+    pub(super) fn token(&self) -> String {
+        format!("{:064x}", self.number)
     }
 
     fn email(&self) -> String {
@@ -236,7 +241,19 @@ impl Cell {
 
     /// What a registration leaves behind, and what it is answered with.
     pub(super) async fn register(&self, user: &UserKey) -> Identity {
-        let device = self.device(user);
+        self.register_with(user, None).await
+    }
+
+    /// The same of a device that Apple reaches too.
+    pub(super) async fn register_for_push(&self) -> Identity {
+        let address = PushAddress::Apns { token: self.token() };
+        self.register_with(&self.user(), Some(PushRegistration { address, key_version: 1 })).await
+    }
+
+    async fn register_with(&self, user: &UserKey, push: Option<PushRegistration>) -> Identity {
+        // An hour ago: what a provider has seen die since then is this address.
+        let registered = Timestamp(Timestamp::now().0 - 3_600_000);
+        let device = Device { push, registered, ..self.device(user) };
         let profile = Profile { mobile: Some(self.mobile()), email: Some(self.email()), ..Profile::default() };
         assert!(self.lane.users.register(&device, &profile, None, Timestamp::now()).await.unwrap());
         let id = self.lane.roots.key_id(device.id.as_str(), 1, KeyUse::Content);
@@ -254,6 +271,7 @@ impl Cell {
             client_version: None,
             registered: Timestamp::now(),
             cursor: None,
+            push: None,
         }
     }
 
@@ -422,11 +440,13 @@ impl Cell {
 
     /// How many of these went to alice.
     pub(super) fn sent(&self, channel: Channel) -> usize {
-        let (mobile, email) = (self.mobile(), self.email());
+        let (mobile, email, token) = (self.mobile(), self.email(), self.token());
         let items = self.lane.world.twin.services().outbox.after(0);
         items
             .iter()
-            .filter(|item| item.channel == channel && (item.to == [mobile.as_str()] || item.to == [email.as_str()]))
+            .filter(|item| {
+                item.channel == channel && [&mobile, &email, &token].iter().any(|to| item.to == [to.as_str()])
+            })
             .count()
     }
 

@@ -61,6 +61,7 @@ impl Row {
             "PostToConnection" => Service::Connections,
             "Publish" => Service::Sns,
             "SendEmail" => Service::Ses,
+            "GetSecretValue" => Service::SecretsManager,
             _ => Service::DynamoDb,
         }
     }
@@ -75,7 +76,7 @@ impl Row {
             (_, Fault::Partial) => 2,
             (Service::Sns | Service::Ses, _) => 1,
             (Service::Connections, _) => 2,
-            (Service::DynamoDb | Service::Sqs, _) => 3,
+            (Service::DynamoDb | Service::Sqs | Service::SecretsManager, _) => 3,
         }
     }
 }
@@ -152,8 +153,8 @@ pub(super) const ROWS: &[Row] = &[
         &["{alice}", "outcome ="],
         &[Chain],
     ),
-    row("fallback: step > providers.call > self.email > SendEmail", &[], &[Chain]),
-    row("fallback: step > providers.call > self.sms > Publish", &[], &[Chain]),
+    row("fallback: step > providers.email > SendEmail", &[], &[Chain]),
+    row("fallback: step > providers.sms > Publish", &[], &[Chain]),
     never(
         "fallback: step > steps.schedule > fallback.send > SendMessage",
         "a step that waits for a device is not due at once",
@@ -163,9 +164,27 @@ pub(super) const ROWS: &[Row] = &[
         "a step waits ten seconds for a device",
     ),
     row("fallback: step > steps.schedule > timers.schedule > later.send > SendMessage", STEP_TIMER, &[Comeback]),
-    row("fallback: step > steps.schedule#2 > fallback.send > SendMessage", FALLBACK, &[Chain]),
-    row("fallback: step > steps.schedule#2 > timers.schedule > due.keep > PutItem", &["{message}#1#"], &[FarChain]),
-    row("fallback: step > steps.schedule#2 > timers.schedule > later.send > SendMessage", STEP_TIMER, &[SlowChain]),
+    row("fallback: follow > steps.schedule > fallback.send > SendMessage", FALLBACK, &[Chain]),
+    row("fallback: follow > steps.schedule > timers.schedule > due.keep > PutItem", &["{message}#1#"], &[FarChain]),
+    row("fallback: follow > steps.schedule > timers.schedule > later.send > SendMessage", STEP_TIMER, &[SlowChain]),
+    never("fallback: step > steps.schedule#2 > fallback.send > SendMessage", "a step is put off for a second at least"),
+    never(
+        "fallback: step > steps.schedule#2 > timers.schedule > due.keep > PutItem",
+        "a step is put off for a quarter of an hour at most",
+    ),
+    row("fallback: step > steps.schedule#2 > timers.schedule > later.send > SendMessage", STEP_TIMER, &[PushLater]),
+    row("fallback: push > pushes.push > self.of > GetSecretValue", &["{app}"], &[PushChain]),
+    row("fallback: forget > users.forget_push > UpdateItem", &["{alice}", "REMOVE push"], &[PushToTheDead]),
+    row(
+        "fallback: push > users.release_step > self.update_entry > UpdateItem",
+        &["{alice}", "REMOVE steps[0].claimed"],
+        &[PushWithoutSecret],
+    ),
+    row(
+        "fallback: push > users.release_step#2 > self.update_entry > UpdateItem",
+        &["{alice}", "REMOVE steps[0].claimed"],
+        &[PushLater],
+    ),
     row("fallback: step > messages.get > GetItem", &["{message}"], &[Chain]),
     row("fallback: step > users.claim_step > self.entry > GetItem", ENTRY, &[Chain]).skip(1).before(
         Fault::LoseAnswer,

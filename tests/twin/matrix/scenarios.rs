@@ -144,6 +144,14 @@ pub(super) enum Scenario {
     ConfirmedMeanwhile,
     /// A device has come back before the SMS.
     Comeback,
+    /// A push, then an SMS at once.
+    PushChain,
+    /// The provider cannot take a push, and is asked again.
+    PushLater,
+    /// The credentials cannot be read at first.
+    PushWithoutSecret,
+    /// The device's address is dead.
+    PushToTheDead,
     /// A timer comes minutes before its time.
     TooEarly,
     /// A timer comes so early that no queue can hold it.
@@ -219,6 +227,10 @@ impl Scenario {
             Self::TwoWorkers => fallbacks::two_workers(cell).await,
             Self::ConfirmedMeanwhile => fallbacks::confirmed_meanwhile(cell).await,
             Self::Comeback => fallbacks::comeback(cell).await,
+            Self::PushChain => fallbacks::push_chain(cell).await,
+            Self::PushLater => fallbacks::push_later(cell).await,
+            Self::PushWithoutSecret => fallbacks::push_without_secret(cell).await,
+            Self::PushToTheDead => fallbacks::push_to_the_dead(cell).await,
             Self::TooEarly => fallbacks::too_early(cell).await,
             Self::TooEarlyByFar => fallbacks::too_early_by_far(cell).await,
             Self::Tick => fallbacks::tick(cell).await,

@@ -28,6 +28,7 @@ const RECEIVERS: &[(&str, &str)] = &[
     ("steps", "Steps"),
     ("apps", "Apps"),
     ("providers", "Providers"),
+    ("pushes", "Pushes"),
 ];
 
 /// How the SDK's operations are written, and how AWS calls them.
@@ -44,6 +45,7 @@ const OPERATIONS: &[(&str, &str)] = &[
     (".post_to_connection()", "PostToConnection"),
     (".publish()", "Publish"),
     (".send_email()", "SendEmail"),
+    (".get_secret_value()", "GetSecretValue"),
 ];
 
 /// Functions and methods by `Type.name`; those of a crate without a type by `.name`. The bodies are without

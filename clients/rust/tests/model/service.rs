@@ -96,6 +96,7 @@ impl Tidings {
             client_version: None,
             registered: Timestamp(0),
             cursor: None,
+            push: None,
         });
         Self { deliveries: deliveries.collect(), devices: devices.collect(), user, config, met: Mutex::default() }
     }

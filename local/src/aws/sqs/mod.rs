@@ -453,7 +453,7 @@ fn now() -> u64 {
 }
 
 /// A random id in the form of a UUID.
-pub(super) fn new_id() -> Result<String, SqsError> {
+pub(crate) fn new_id() -> Result<String, SqsError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| SqsError::new(Code::InternalError, error.to_string()))?;
     bytes[6] = (bytes[6] & 0x0F) | 0x40;

@@ -134,6 +134,7 @@ impl Story {
             client_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             locale: None,
             time_zone: None,
+            push: None,
         };
         self.step("the device is registered and given its two keys", async |seen| {
             let registered = backend.register(&request).await.map_err(target::told)?;

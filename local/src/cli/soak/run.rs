@@ -136,6 +136,7 @@ async fn register(world: &World) -> Result<Vec<Identity>, Failure> {
             client_version: None,
             locale: None,
             time_zone: None,
+            push: None,
         };
         loop {
             match world.backend.register(&request).await {

@@ -39,7 +39,7 @@ pub(super) struct Twin {
 impl Twin {
     /// Starts one in `folder`, on free ports.
     pub(super) async fn start(folder: &Path, options: TwinOptions) -> Result<Self, Failure> {
-        let (child, session) = spawn(folder, &options, &["0", "0", "0"]).await?;
+        let (child, session) = spawn(folder, &options, &["0", "0", "0", "0"]).await?;
         Ok(Self { child, folder: folder.to_owned(), options, session })
     }
 
@@ -58,7 +58,8 @@ impl Twin {
     pub(super) async fn kill_and_restart(&mut self) -> Result<(), Failure> {
         self.child.start_kill()?;
         self.child.wait().await?;
-        let urls = [&self.session.api_url, &self.session.socket_url, &self.session.aws_url];
+        let Session { api_url, socket_url, aws_url, providers_url, .. } = &self.session;
+        let urls = [api_url, socket_url, aws_url, providers_url];
         let ports: Vec<String> = urls.iter().map(|url| port(url)).collect::<Result<_, _>>()?;
         let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
         let (child, session) = spawn(&self.folder, &self.options, &ports).await?;
@@ -90,7 +91,7 @@ async fn spawn(folder: &Path, options: &TwinOptions, ports: &[&str]) -> Result<(
     let log = log.context(|| format!("write {}", log_of(folder).display()))?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("up").arg("--template").arg(&options.template).args(["--log", &options.log]);
-    for (flag, port) in ["--http-port", "--socket-port", "--aws-port"].iter().zip(ports) {
+    for (flag, port) in ["--http-port", "--socket-port", "--aws-port", "--providers-port"].iter().zip(ports) {
         command.args([flag, port]);
     }
     command.args(["--console-port", "0"]);

@@ -6,7 +6,11 @@ use tidings_domain::{
     delivery::Job,
     fallback::{Outcome, StepDue},
 };
-use tidings_local::{aws::outbox::Channel as Sent, faults::Fault};
+use tidings_local::{
+    aws::outbox::Channel as Sent,
+    faults::{Fault, Rule},
+    providers::rules,
+};
 use tidings_store::{Confirmation, minute_of};
 use tidings_wire::send::{Channel, FallbackStep};
 
@@ -33,7 +37,16 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
                 cell.overwrite(&users, [("pk", &user), ("sk", &sort_key)], &format!("steps[{step}].claimed"), ago)
                     .await;
                 let (id, due) = (entry.id.clone(), Timestamp::now());
-                cell.put_step(&StepDue { user: cell.user(), position: place, id, step, due, waited: false }).await;
+                cell.put_step(&StepDue {
+                    user: cell.user(),
+                    position: place,
+                    id,
+                    step,
+                    due,
+                    waited: false,
+                    attempts: 0,
+                })
+                .await;
                 dead_since = None;
             }
             Some(_) => dead_since = dead_since.or_else(|| Some(tokio::time::Instant::now())),
@@ -47,14 +60,21 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
     cell.idle().await;
     let entry = found.unwrap();
     let at_provider = ["Publish", "SendEmail"].contains(&cell.row.operation());
-    let on_step = cell.row.way.contains("claim_step") || cell.row.way.contains("end_step") || at_provider;
+    // From the claim to the outcome, whoever dies leaves the step unknown.
+    let claimed = ["claim_step", "end_step", "release_step", "pushes.push"];
+    let on_step = at_provider || claimed.iter().any(|call| cell.row.way.contains(call));
     for step in &entry.steps {
-        let sent = cell.sent(if step.channel == Channel::Sms { Sent::Sms } else { Sent::Email });
+        let sent = cell.sent(match step.channel {
+            Channel::Sms => Sent::Sms,
+            Channel::Apns => Sent::Apns,
+            _ => Sent::Email,
+        });
         match &step.outcome.as_ref().unwrap().0 {
             Outcome::Accepted(_) => assert_eq!(sent, 1, "{}", step.channel),
             Outcome::Unknown => assert!(sent <= 1 && on_step && !cell.is_hidden(), "{sent} {}", step.channel),
-            Outcome::Refused(_) => {
-                let refused = at_provider && [Fault::Throttle, Fault::ServerError].contains(&cell.fault);
+            Outcome::Refused(code) => {
+                let refused = code == "410 Unregistered"
+                    || at_provider && [Fault::Throttle, Fault::ServerError].contains(&cell.fault);
                 assert!(sent == 0 && refused, "{sent} {}", step.channel);
             }
             Outcome::Skipped(reason) => panic!("skipped: {reason}"),
@@ -143,7 +163,7 @@ async fn step(cell: &Cell, due: Timestamp) -> StepDue {
         request.fallback = Some(vec![FallbackStep { channel: Channel::Sms, after: Some(0) }]);
     };
     let (_, entry) = cell.seed("k", sms).await;
-    StepDue { user: cell.user(), position: entry.position, id: entry.id, step: 0, due, waited: false }
+    StepDue { user: cell.user(), position: entry.position, id: entry.id, step: 0, due, waited: false, attempts: 0 }
 }
 
 pub(super) async fn two_workers(cell: &Cell) {
@@ -188,6 +208,54 @@ pub(super) async fn due_step(cell: &Cell) {
     cell.arm().await;
     cell.put_later(&Timer::Step(step)).await;
     ended(cell, 1).await;
+}
+
+/// A message to Alice with a push at once and an SMS after it.
+async fn send_push_then_sms(cell: &Cell) {
+    cell.register_for_push().await;
+    let (push, sms) = (json!({"channel": "apns", "after": 0}), json!({"channel": "sms", "after": 0}));
+    cell.arm().await;
+    cell.send(json!({"fallback": [push, sms]})).await;
+}
+
+/// What Apple says to the cell's own token, so many times.
+fn apple_says(cell: &Cell, status: u16, code: &str, retry_after: Option<&str>, times: u32) {
+    let (code, reason, retry_after) = (code.to_owned(), String::new(), retry_after.map(str::to_owned));
+    let fault = rules::Fault::Refuse { status, code, reason, retry_after };
+    let rules = cell.lane.world.twin.providers().rules();
+    // Another cell of this lane is over, and has left nothing.
+    rules.set(vec![rules::Rule { service: rules::Service::Apns, to: cell.token(), fault, times: Some(times) }]);
+}
+
+pub(super) async fn push_chain(cell: &Cell) {
+    send_push_then_sms(cell).await;
+    ended(cell, 2).await;
+}
+
+pub(super) async fn push_later(cell: &Cell) {
+    apple_says(cell, 429, "TooManyRequests", None, 1);
+    send_push_then_sms(cell).await;
+    ended(cell, 2).await;
+}
+
+pub(super) async fn push_without_secret(cell: &Cell) {
+    // As often as it is tried before the worker gives the step back.
+    let away = Rule::new(Fault::ServerError).function("FallbackFunction").operation("GetSecretValue");
+    cell.lane.world.twin.faults().add(away.contains(cell.app().as_str()).times(3));
+    send_push_then_sms(cell).await;
+    ended(cell, 2).await;
+}
+
+pub(super) async fn push_to_the_dead(cell: &Cell) {
+    apple_says(cell, 410, "Unregistered", None, 1);
+    send_push_then_sms(cell).await;
+    let entry = ended(cell, 2).await;
+    assert_eq!((cell.sent(Sent::Apns), cell.sent(Sent::Sms)), (0, 1));
+    let refused = entry.steps[0].outcome.as_ref().is_some_and(|(outcome, _)| matches!(outcome, Outcome::Refused(_)));
+    // Where it was not forgotten, the next push finds it dead again.
+    let unanswered = [Fault::LoseAnswer, Fault::KillAfter].contains(&cell.fault);
+    let forgotten = cell.view().await.devices[0].push.is_none();
+    assert!(refused && (forgotten || !(cell.is_hidden() || unanswered)), "{:?}", entry.steps);
 }
 
 pub(super) async fn too_early(cell: &Cell) {

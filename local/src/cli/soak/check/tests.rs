@@ -88,7 +88,7 @@ fn answer(message: usize) -> SendAnswer {
 }
 
 fn transition(at: Timestamp, event: Event) -> Transition {
-    Transition { at, event, device_id: None, step: None, channel: None, code: None }
+    Transition { at, event, device_id: None, step: None, channel: None, code: None, detail: None }
 }
 
 /// A history in which every promise was kept.

@@ -1,0 +1,127 @@
+//! What is to go wrong at the providers: a list of rules, of which the first that fits a request strikes it.
+//!
+//! As JSON, `[{"service": "apns", "to": "dead", "fault": {"kind": "refuse", "status": 410, "code": "Unregistered"}}]`: every
+//! device token that begins with `dead` is unregistered.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+/// Whom a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    /// APNs; the target is a device token.
+    Apns,
+    /// FCM; the target is a registration token.
+    Fcm,
+    /// The token endpoint of FCM; the target is the account's address.
+    Oauth,
+    /// The push service of browsers; the target is the id in a subscription's endpoint.
+    Webpush,
+    /// Mi Push; the target is an alias or a topic.
+    Mipush,
+    /// The webhook's receiver; the target is a `webhook-id`.
+    Webhook,
+}
+
+/// Something that is to go wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rule {
+    /// At which service.
+    pub service: Service,
+    /// For targets that begin with this; all, where it is empty.
+    #[serde(default)]
+    pub to: String,
+    /// What.
+    pub fault: Fault,
+    /// How often; always, where it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u32>,
+}
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Fault {
+    /// An answer that is no acceptance, in the service's own form.
+    Refuse {
+        /// Status.
+        status: u16,
+        /// The service's own code, where it has codes: `BadDeviceToken`, `UNREGISTERED`, `invalid_grant`, `20301`.
+        #[serde(default)]
+        code: String,
+        /// The service's own words, where it has some.
+        #[serde(default)]
+        reason: String,
+        /// `Retry-After`, in seconds or as a date.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after: Option<String>,
+    },
+    /// No answer, ever.
+    Silence {
+        /// Whether it is taken all the same.
+        #[serde(default)]
+        taken: bool,
+    },
+    /// The connection ends without an answer.
+    Cut {
+        /// Whether it is taken all the same.
+        #[serde(default)]
+        taken: bool,
+    },
+}
+
+/// The rules. A clone is the same ones.
+#[derive(Clone, Debug, Default)]
+pub struct Rules(Arc<Mutex<Vec<Rule>>>);
+
+impl Rules {
+    /// Puts these in the place of those before.
+    pub fn set(&self, rules: Vec<Rule>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    /// Those that are left.
+    #[must_use]
+    pub fn all(&self) -> Vec<Rule> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What goes wrong with a request, if anything does.
+    pub(super) fn strike(&self, service: Service, target: &str) -> Option<Fault> {
+        let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = rules.iter().position(|rule| rule.service == service && target.starts_with(&rule.to))?;
+        let fault = rules[place].fault.clone();
+        match &mut rules[place].times {
+            Some(0 | 1) => drop(rules.remove(place)),
+            Some(times) => *times -= 1,
+            None => {}
+        }
+        Some(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_that_fits_strikes_as_often_as_it_says() {
+        let rules = Rules::default();
+        let json = r#"[
+            {"service": "apns", "to": "dead", "fault": {"kind": "refuse", "status": 410, "code": "Unregistered"}},
+            {"service": "apns", "fault": {"kind": "cut"}, "times": 1},
+            {"service": "fcm", "fault": {"kind": "refuse", "status": 429, "retryAfter": "7"}}
+        ]"#;
+        rules.set(serde_json::from_str(json).unwrap());
+        assert_eq!(rules.strike(Service::Webhook, "dead"), None);
+        assert!(matches!(rules.strike(Service::Apns, "dead1"), Some(Fault::Refuse { status: 410, .. })));
+        assert_eq!(rules.strike(Service::Apns, "1"), Some(Fault::Cut { taken: false }));
+        assert_eq!(rules.strike(Service::Apns, "1"), None);
+        assert!(matches!(rules.strike(Service::Apns, "dead1"), Some(Fault::Refuse { status: 410, .. })));
+        assert_eq!(rules.all().len(), 2);
+        assert!(serde_json::from_str::<Rule>(r#"{"service": "apns", "fault": {"kind": "cut"}, "time": 1}"#).is_err());
+    }
+}

@@ -1,0 +1,189 @@
+//! Leaving a provider alone that does not work.
+//!
+//! A breaker is closed while calls go through. So many failures in a row within a window open it: calls are then spared, and the
+//! chain goes on with its next step at once. After a pause one call is let through as a probe, whose outcome closes the breaker
+//! or opens it again. Times are an argument, in milliseconds of any clock that does not go back.
+
+use std::collections::BTreeMap;
+
+use crate::Provider;
+use crate::outcome::Health;
+
+/// When a breaker opens, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Failures in a row.
+    pub failures: u32,
+    /// Within which time, from the first of them.
+    pub window_ms: u64,
+    /// How long it stays open before a probe.
+    pub pause_ms: u64,
+}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self { failures: 5, window_ms: 60_000, pause_ms: 30_000 }
+    }
+}
+
+/// The breaker of one provider of one app.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Breaker {
+    /// Calls go through.
+    #[default]
+    Closed,
+    /// Calls go through, and the last ones have failed.
+    Failing {
+        /// How many in a row.
+        failures: u32,
+        /// When the first of them failed.
+        since: u64,
+    },
+    /// Calls are spared.
+    Open {
+        /// Until when.
+        until: u64,
+    },
+    /// One call is on its way, to see.
+    Probing {
+        /// When another may be: the one that was sent may never tell.
+        until: u64,
+    },
+}
+
+impl Breaker {
+    /// Whether a call may be made now. One that is allowed must be recorded.
+    pub fn allows(&mut self, rule: &Rule, now: u64) -> bool {
+        match *self {
+            Self::Closed | Self::Failing { .. } => true,
+            Self::Open { until } | Self::Probing { until } if now < until => false,
+            Self::Open { .. } | Self::Probing { .. } => {
+                *self = Self::Probing { until: now + rule.pause_ms };
+                true
+            }
+        }
+    }
+
+    /// Takes note of how a call ended.
+    pub fn record(&mut self, rule: &Rule, health: Health, now: u64) {
+        *self = match (health, *self) {
+            // Also of a call that began before it opened: the provider works.
+            (Health::Up, _) => Self::Closed,
+            (Health::Down, Self::Closed) => Self::failing(rule, 1, now, now),
+            (Health::Down, Self::Failing { since, .. }) if now > since + rule.window_ms => {
+                Self::failing(rule, 1, now, now)
+            }
+            (Health::Down, Self::Failing { failures, since }) => Self::failing(rule, failures + 1, since, now),
+            (Health::Down, Self::Probing { .. }) => Self::Open { until: now + rule.pause_ms },
+            // A call that began before it opened.
+            (Health::Down, Self::Open { until }) => Self::Open { until },
+        }
+    }
+
+    fn failing(rule: &Rule, failures: u32, since: u64, now: u64) -> Self {
+        if failures >= rule.failures {
+            Self::Open { until: now + rule.pause_ms }
+        } else {
+            Self::Failing { failures, since }
+        }
+    }
+}
+
+/// The breakers of a process: one for each provider of each app, so that one app's wrong endpoint is nobody else's.
+#[derive(Clone, Debug, Default)]
+pub struct Breakers {
+    rule: Rule,
+    breakers: BTreeMap<(Provider, String), Breaker>,
+}
+
+impl Breakers {
+    /// Closed breakers that follow this rule.
+    #[must_use]
+    pub fn new(rule: Rule) -> Self {
+        Self { rule, breakers: BTreeMap::new() }
+    }
+
+    /// Whether this provider may be called for this app now. A call that is allowed must be recorded.
+    pub fn allows(&mut self, provider: Provider, app: &str, now: u64) -> bool {
+        let breaker = self.breakers.get_mut(&(provider, app.to_owned()));
+        breaker.is_none_or(|breaker| breaker.allows(&self.rule, now))
+    }
+
+    /// Takes note of how a call ended.
+    pub fn record(&mut self, provider: Provider, app: &str, health: Health, now: u64) {
+        let key = (provider, app.to_owned());
+        let mut breaker = self.breakers.remove(&key).unwrap_or_default();
+        breaker.record(&self.rule, health, now);
+        // Those that are closed are not kept: a process may see very many apps.
+        if breaker != Breaker::Closed {
+            self.breakers.insert(key, breaker);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What happens to a breaker, at a time in ms.
+    #[derive(Clone, Copy, Debug)]
+    enum Event {
+        Up(u64),
+        Down(u64),
+        Allowed(u64),
+        Spared(u64),
+    }
+
+    #[test]
+    fn a_table_of_lives() {
+        use Event::{Allowed, Down, Spared, Up};
+        let rule = Rule { failures: 3, window_ms: 1000, pause_ms: 500 };
+        let lives: [(&str, &[Event]); 10] = [
+            ("it begins closed", &[Allowed(0)]),
+            ("failures short of the rule", &[Down(0), Down(1), Allowed(2)]),
+            ("so many in a row open it", &[Down(0), Down(1), Down(2), Spared(3), Spared(501)]),
+            ("a success in between", &[Down(0), Down(1), Up(2), Down(3), Down(4), Allowed(5)]),
+            (
+                "failures far apart",
+                &[Down(0), Down(600), Down(1001), Allowed(1002), Down(1003), Down(1004), Spared(1005)],
+            ),
+            ("the last moment of the window", &[Down(0), Down(1), Down(1000), Spared(1001)]),
+            ("one probe after the pause", &[Down(0), Down(0), Down(0), Allowed(500), Spared(501), Spared(999)]),
+            ("a probe that succeeds", &[Down(0), Down(0), Down(0), Allowed(500), Up(510), Allowed(511), Allowed(512)]),
+            ("a probe that fails", &[Down(0), Down(0), Down(0), Allowed(500), Down(600), Spared(1099), Allowed(1100)]),
+            ("a probe that never tells", &[Down(0), Down(0), Down(0), Allowed(500), Spared(999), Allowed(1000)]),
+        ];
+        for (name, life) in lives {
+            let mut breaker = Breaker::default();
+            for event in life {
+                match *event {
+                    Up(now) => breaker.record(&rule, Health::Up, now),
+                    Down(now) => breaker.record(&rule, Health::Down, now),
+                    Allowed(now) => assert!(breaker.allows(&rule, now), "{name}: {event:?}"),
+                    Spared(now) => assert!(!breaker.allows(&rule, now), "{name}: {event:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn stragglers_do_not_prolong_the_pause() {
+        let rule = Rule { failures: 1, window_ms: 1000, pause_ms: 500 };
+        let mut breaker = Breaker::default();
+        breaker.record(&rule, Health::Down, 0);
+        breaker.record(&rule, Health::Down, 400);
+        assert_eq!(breaker, Breaker::Open { until: 500 });
+    }
+
+    #[test]
+    fn each_app_has_its_own() {
+        let mut breakers = Breakers::new(Rule { failures: 1, window_ms: 1000, pause_ms: 500 });
+        breakers.record(Provider::Webhook, "a", Health::Down, 0);
+        assert!(!breakers.allows(Provider::Webhook, "a", 1));
+        assert!(breakers.allows(Provider::Webhook, "b", 1));
+        assert!(breakers.allows(Provider::Apns, "a", 1));
+        breakers.record(Provider::Webhook, "a", Health::Up, 2);
+        assert!(breakers.allows(Provider::Webhook, "a", 3));
+        assert!(breakers.breakers.is_empty());
+    }
+}

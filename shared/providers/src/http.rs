@@ -1,0 +1,211 @@
+//! The one HTTP client: HTTP/1.1 and HTTP/2, TLS by rustls on ring, with limits of time and size.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::{
+    self,
+    connect::{
+        HttpConnector, capture_connection,
+        dns::{GaiResolver, Name},
+    },
+};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, timeout, timeout_at};
+use tower_service::Service;
+
+use crate::endpoint::{self, Reach};
+use crate::outcome::Answer;
+
+/// How long and how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Until there is a connection: name, TCP and TLS together.
+    pub connect: Duration,
+    /// Until the whole answer is there, the connection included.
+    pub request: Duration,
+    /// How long an idle connection is used again.
+    pub idle: Duration,
+    /// Bytes of an answer's body that are read; the rest is left.
+    pub answer_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            // One attempt, and patience with it: an answer that is not awaited leaves a step unknown.
+            request: Duration::from_secs(9),
+            // A frozen Lambda wakes with dead sockets: reuse only what was used just now.
+            idle: Duration::from_secs(20),
+            answer_bytes: 64 * 1024,
+        }
+    }
+}
+
+/// Which protocol a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/2 or HTTP/1.1, as TLS negotiates (ALPN); HTTP/1.1 without TLS.
+    Negotiated,
+    /// HTTP/2 alone; without TLS by prior knowledge (RFC 9113 §3.3).
+    Http2,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// There was no connection: the request was certainly not sent. With the reason.
+    Unreachable(String),
+    /// The request was sent, or begun, and the time is up.
+    Timeout,
+    /// The request was sent, or begun, and the connection ended before the answer did.
+    Cut,
+}
+
+type Connector = HttpsConnector<HttpConnector<Resolver>>;
+type Pool = legacy::Client<Connector, Full<Bytes>>;
+
+/// An HTTP client. Clones share its connections. It follows no redirects and repeats nothing that was written.
+#[derive(Clone, Debug)]
+pub struct Client {
+    negotiated: Pool,
+    http2: Pool,
+    limits: Limits,
+    reach: Reach,
+}
+
+impl Client {
+    /// A client with these limits that goes no further than that.
+    #[must_use]
+    pub fn new(limits: Limits, reach: Reach) -> Self {
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(limits.idle);
+        let negotiated = builder.build(connector(reach, Protocol::Negotiated));
+        let http2 = builder.http2_only(true).build(connector(reach, Protocol::Http2));
+        Self { negotiated, http2, limits, reach }
+    }
+
+    /// How far it goes.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    /// Sends a request, once.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] where no status came, or the body ended before its end.
+    pub async fn send(&self, request: Request<Bytes>, protocol: Protocol) -> Result<Answer, NoAnswer> {
+        // A host that is an address is never resolved, so the resolver would not see it.
+        endpoint::check(request.uri(), self.reach).map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
+        let began = Instant::now();
+        let mut request = request.map(Full::new);
+        let captured = capture_connection(&mut request);
+        // From the moment that it has a connection, a request may be on its way.
+        let is_connected = || captured.connection_metadata().is_some();
+        let pool = match protocol {
+            Protocol::Negotiated => &self.negotiated,
+            Protocol::Http2 => &self.http2,
+        };
+        let mut sending = pool.request(request);
+        let connecting = self.limits.connect.min(self.limits.request);
+        let sent = match timeout(connecting, &mut sending).await {
+            Ok(sent) => sent,
+            Err(_) if !is_connected() => {
+                return Err(NoAnswer::Unreachable(format!("no connection within {} ms", connecting.as_millis())));
+            }
+            Err(_) => timeout_at(began + self.limits.request, sending).await.map_err(|_| NoAnswer::Timeout)?,
+        };
+        let answer = sent.map_err(|error| match is_connected() {
+            true => NoAnswer::Cut,
+            false => NoAnswer::Unreachable(root(&error)),
+        })?;
+        let (head, body) = answer.into_parts();
+        let body = timeout_at(began + self.limits.request, read(body, self.limits.answer_bytes));
+        let body = body.await.map_err(|_| NoAnswer::Timeout)?.map_err(|_| NoAnswer::Cut)?;
+        Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+}
+
+/// The beginning of a body.
+async fn read<B: BodyExt<Data = Bytes> + Unpin>(mut body: B, limit: usize) -> Result<Bytes, B::Error> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Some(data) = frame?.data_ref() {
+            bytes.extend_from_slice(data);
+        }
+        if bytes.len() >= limit {
+            bytes.truncate(limit);
+            break;
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+/// The innermost reason of an error, which is what a reader can act on: `Connection refused`, `invalid peer certificate`.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+fn connector(reach: Reach, protocol: Protocol) -> Connector {
+    let mut tcp = HttpConnector::new_with_resolver(Resolver { system: GaiResolver::new(), reach });
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let tls = HttpsConnectorBuilder::new().with_webpki_roots();
+    let tls = match reach {
+        Reach::Public => tls.https_only(),
+        Reach::Anywhere => tls.https_or_http(),
+    };
+    match protocol {
+        Protocol::Negotiated => tls.enable_http1().enable_http2().wrap_connector(tcp),
+        Protocol::Http2 => tls.enable_http2().wrap_connector(tcp),
+    }
+}
+
+/// The system's resolver, less the addresses that must not be called: a public name may be made to mean a private address.
+#[derive(Clone, Debug)]
+struct Resolver {
+    system: GaiResolver,
+    reach: Reach,
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.system.poll_ready(context)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let (resolving, reach) = (self.system.call(name), self.reach);
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = resolving.await?.filter(|address| may_call(reach, address)).collect();
+            match found.is_empty() {
+                true => Err(io::Error::new(io::ErrorKind::PermissionDenied, "the name has no public address")),
+                false => Ok(found.into_iter()),
+            }
+        })
+    }
+}
+
+fn may_call(reach: Reach, address: &SocketAddr) -> bool {
+    match reach {
+        Reach::Public => endpoint::is_public(address.ip()),
+        Reach::Anywhere => true,
+    }
+}

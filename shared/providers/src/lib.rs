@@ -1,0 +1,58 @@
+//! Clients of the push providers, over one HTTP client.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`push`] | what is to reach a device, and what each provider made of it: [`push::Effective`] |
+//! | [`outcome`] | how a call ended, the same for all: [`Outcome`] |
+//! | [`credentials`] | the one JSON document with the credentials of an app |
+//! | [`apns`] | Apple Push Notification service: HTTP/2, ES256 provider tokens |
+//! | [`fcm`] | Firebase Cloud Messaging: HTTP v1, OAuth by a service account |
+//! | [`webpush`] | Web Push: RFC 8030, 8188, 8291, 8292 |
+//! | [`mipush`] | Mi Push of Xiaomi |
+//! | [`webhook`] | Standard Webhooks |
+//! | [`http`] | the HTTP client: time limits, size limits, HTTP/1.1 and HTTP/2 |
+//! | [`endpoint`] | which URLs may be called |
+//! | [`keys`] | signing keys and tokens |
+//! | [`breaker`], [`backoff`] | when a provider is left alone, and for how long |
+//!
+//! Each provider translates a push by a pure function (`request`), reads an answer by another (`outcome`), and has a client
+//! around the two that keeps its token. No client repeats a request that may have been acted on: the one exception is a token
+//! that the provider calls expired, which it says before it acts.
+//!
+//! ```no_run
+//! # async fn example(push: tidings_providers::Push) -> Result<(), Box<dyn std::error::Error>> {
+//! use tidings_providers::{Bases, Client, Credentials, Limits, Outcome, Providers, Reach, Target, apns::DeviceToken};
+//!
+//! let credentials = Credentials::parse(r#"{"mipush": {"appSecret": "…", "packageName": "com.example.app"}}"#, Reach::Public)?;
+//! let providers = Providers::new(credentials, Client::new(Limits::default(), Reach::Public), Bases::default());
+//! let device = Target::Apns(DeviceToken::parse("00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0")?);
+//! let sent = providers.send(&push, &device, 1_700_000_000).await?;
+//! if let Outcome::Accepted { id } = sent.outcome {
+//!     println!("{id:?} until {:?}", sent.effective.ttl);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod apns;
+pub mod backoff;
+pub mod breaker;
+pub mod credentials;
+mod encoding;
+pub mod endpoint;
+pub mod fcm;
+pub mod http;
+pub mod keys;
+pub mod mipush;
+pub mod outcome;
+mod providers;
+pub mod push;
+pub mod webhook;
+pub mod webpush;
+
+pub use credentials::Credentials;
+pub use endpoint::Reach;
+pub use http::{Client, Limits};
+pub use outcome::Outcome;
+pub use providers::{Bases, Provider, Providers, Sent, Target};
+pub use push::Push;

@@ -1,0 +1,380 @@
+//! What is to reach a device, and what a provider makes of it.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt};
+
+use ring::digest::{SHA256, digest};
+use uuid::{Builder, Uuid};
+
+use crate::{Provider, encoding::hashed};
+
+/// Names that a provider keeps for itself at the top of what an app gets: APNs `aps`, FCM the rest
+/// (<https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type>).
+const RESERVED: [&str; 4] = ["aps", "from", "message_type", "notification"];
+const RESERVED_PREFIXES: [&str; 2] = ["google.", "gcm."];
+
+/// Data of at most this many bytes is left out last: ids, names.
+const SMALL_BYTES: usize = 64;
+
+/// One push, before it is translated for a provider.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Push {
+    /// The message that it brings.
+    pub message_id: String,
+    /// Which step of the message's chain it is.
+    pub step: usize,
+    /// Whether the person or the app is told.
+    pub kind: Kind,
+    /// Title.
+    pub title: Option<String>,
+    /// Text.
+    pub body: Option<String>,
+    /// The number at the app's icon; 0 removes it.
+    pub badge: Option<u32>,
+    /// Name of a sound that the app has, or `default`.
+    pub sound: Option<String>,
+    /// Whether the app may change it before it is shown, to open what is sealed (iOS).
+    pub mutable: bool,
+    /// What the app gets beside it. Texts under names, because FCM knows nothing else.
+    pub data: BTreeMap<String, String>,
+    /// How urgent.
+    pub priority: Priority,
+    /// How long it is worth delivering, in seconds; 0: now or never.
+    pub ttl: u64,
+    /// Of those with the same key only the last is shown.
+    pub collapse_key: Option<String>,
+}
+
+/// Whom a push tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The person: it is shown.
+    Alert,
+    /// The app: it is woken, and shows nothing by itself.
+    Background,
+}
+
+/// How urgent a push is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// At once, though the device sleeps.
+    High,
+    /// When it suits the device's battery.
+    Normal,
+}
+
+impl fmt::Debug for Push {
+    /// Without a word of anybody's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Push")
+            .field("message_id", &self.message_id)
+            .field("step", &self.step)
+            .field("kind", &self.kind)
+            .field("priority", &self.priority)
+            .field("ttl", &self.ttl)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Push {
+    /// The id of this push: always the same for the same message and step, so that a provider and the app know a repetition.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        let named = digest(&SHA256, format!("tidings push {} {}", self.step, self.message_id).as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&named.as_ref()[..16]);
+        Builder::from_custom_bytes(bytes).into_uuid()
+    }
+
+    /// What every translation checks first.
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        let reserved = |name: &&String| {
+            RESERVED.contains(&name.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        };
+        match self.data.keys().find(reserved) {
+            Some(name) => Err(Invalid::ReservedName { name: name.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The title and text as they are shown: none of a background push.
+    pub(crate) fn shown(&self) -> (Option<&str>, Option<&str>) {
+        match self.kind {
+            Kind::Alert => (self.title.as_deref(), self.body.as_deref()),
+            Kind::Background => (None, None),
+        }
+    }
+
+    /// The collapse key, or a hash of it where it does not fit.
+    pub(crate) fn collapse(
+        &self,
+        chars: usize,
+        fits: impl FnOnce(&str) -> bool,
+        downgrades: &mut Vec<Downgrade>,
+    ) -> Option<String> {
+        let key = self.collapse_key.as_deref()?;
+        if fits(key) {
+            return Some(key.to_owned());
+        }
+        downgrades.push(Downgrade::CollapseKeyHashed);
+        let mut hash = hashed(key);
+        hash.truncate(chars);
+        Some(hash)
+    }
+
+    /// The time to live, cut to what the provider keeps.
+    pub(crate) fn ttl_within(&self, most: u64, downgrades: &mut Vec<Downgrade>) -> u64 {
+        if self.ttl > most {
+            downgrades.push(Downgrade::TtlCut { asked: self.ttl, given: most });
+        }
+        self.ttl.min(most)
+    }
+}
+
+/// Why a push cannot be sent at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// The app has no credentials of this provider.
+    #[error("the app has no credentials for {0}")]
+    NotConfigured(Provider),
+    /// A name in its data belongs to a provider.
+    #[error("{name:?} is a name that providers keep for themselves")]
+    ReservedName {
+        /// The name.
+        name: String,
+    },
+    /// It does not fit though its data was left out and its text cut.
+    #[error("the payload has {bytes} bytes, which is more than {limit}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The provider's limit.
+        limit: usize,
+    },
+    /// A header or the path cannot carry what the target or a credential says.
+    #[error("the target or a credential has characters that HTTP cannot carry")]
+    Unspeakable,
+    /// Nothing can be signed or sealed.
+    #[error("the operating system gave no randomness")]
+    NoRandomness,
+}
+
+impl From<http::Error> for Invalid {
+    fn from(_: http::Error) -> Self {
+        Self::Unspeakable
+    }
+}
+
+/// What a provider was asked for in the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effective {
+    /// Time to live in seconds; nothing where the provider has none.
+    pub ttl: Option<u64>,
+    /// Priority in the provider's own words.
+    pub priority: Option<&'static str>,
+    /// What it collapses by.
+    pub collapse: Option<String>,
+    /// What is less than was asked for.
+    pub downgrades: Vec<Downgrade>,
+}
+
+/// Something that a provider cannot do as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Downgrade {
+    /// The provider keeps it for less long.
+    TtlCut {
+        /// Seconds that were asked for.
+        asked: u64,
+        /// Seconds that it keeps it.
+        given: u64,
+    },
+    /// The provider delivers this kind with low priority only.
+    PriorityLowered,
+    /// The provider has no such thing.
+    Ignored(Feature),
+    /// The collapse key is too long, or has characters that the provider does not take: its hash is used.
+    CollapseKeyHashed,
+    /// Of the data this was left out, because the payload was too large.
+    LeftOut {
+        /// Its name.
+        name: String,
+        /// Its size.
+        bytes: usize,
+    },
+    /// A text was cut.
+    TextCut {
+        /// Which: `title` or `body`.
+        field: &'static str,
+    },
+}
+
+/// Something that not every provider has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// Priority.
+    Priority,
+    /// Time to live.
+    Ttl,
+    /// Collapse key.
+    CollapseKey,
+    /// The number at the icon.
+    Badge,
+    /// The sound.
+    Sound,
+}
+
+impl fmt::Display for Downgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TtlCut { asked, given } => write!(f, "ttl cut from {asked} s to {given} s"),
+            Self::PriorityLowered => f.write_str("priority lowered to normal"),
+            Self::Ignored(feature) => write!(f, "{feature} ignored"),
+            Self::CollapseKeyHashed => f.write_str("collapse key hashed"),
+            Self::LeftOut { name, bytes } => write!(f, "{name} left out ({bytes} bytes)"),
+            Self::TextCut { field } => write!(f, "{field} cut"),
+        }
+    }
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Priority => "priority",
+            Self::Ttl => "ttl",
+            Self::CollapseKey => "collapse key",
+            Self::Badge => "badge",
+            Self::Sound => "sound",
+        })
+    }
+}
+
+/// A request that is ready to be sent, and what it asks for.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The request.
+    pub request: http::Request<bytes::Bytes>,
+    /// What it asks for.
+    pub effective: Effective,
+}
+
+/// Encodes a push so that it has at most `limit` bytes: large data is left out first, then the text is cut, and small data, which
+/// is what an app knows the message by, goes last. The app fetches what is missing when it opens the message.
+pub(crate) fn fit(
+    push: &Push,
+    limit: usize,
+    downgrades: &mut Vec<Downgrade>,
+    encode: impl Fn(&Push) -> Vec<u8>,
+) -> Result<Vec<u8>, Invalid> {
+    let mut push = Cow::Borrowed(push);
+    loop {
+        let bytes = encode(&push);
+        if bytes.len() <= limit {
+            return Ok(bytes);
+        }
+        let largest = push.data.iter().max_by_key(|(_, value)| value.len());
+        let largest = largest.map(|(name, value)| (name.clone(), value.len()));
+        if largest.as_ref().is_none_or(|(_, size)| *size <= SMALL_BYTES)
+            && let Some(bytes) = with_less_text(&push, limit, &encode)
+        {
+            downgrades.push(Downgrade::TextCut { field: "body" });
+            return Ok(bytes);
+        }
+        let Some((name, bytes)) = largest else { return Err(Invalid::TooLarge { bytes: bytes.len(), limit }) };
+        push.to_mut().data.remove(&name);
+        downgrades.push(Downgrade::LeftOut { name, bytes });
+    }
+}
+
+/// With as much of the text as fits, at least a character, and an ellipsis behind it.
+fn with_less_text(push: &Push, limit: usize, encode: impl Fn(&Push) -> Vec<u8>) -> Option<Vec<u8>> {
+    let (_, body) = push.shown();
+    let body = body?;
+    let encoded = |end: usize| encode(&Push { body: Some(format!("{}…", &body[..end])), ..push.clone() });
+    // Searched, because a character takes as many bytes as its encoding needs.
+    let ends: Vec<usize> = body.char_indices().map(|(start, _)| start).skip(1).collect();
+    let fitting = ends.partition_point(|end| encoded(*end).len() <= limit);
+    Some(encoded(ends[fitting.checked_sub(1)?]))
+}
+
+/// The text with at most so many characters, the last of them an ellipsis where it was cut.
+pub(crate) fn at_most(text: &str, chars: usize, field: &'static str, downgrades: &mut Vec<Downgrade>) -> String {
+    if text.chars().count() <= chars {
+        return text.to_owned();
+    }
+    downgrades.push(Downgrade::TextCut { field });
+    text.chars().take(chars.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A push that uses everything.
+    pub(crate) fn push() -> Push {
+        Push {
+            message_id: "01JD4Z0000000000000000MSGE".to_owned(),
+            step: 1,
+            kind: Kind::Alert,
+            title: Some("Gate change".to_owned()),
+            body: Some("Now B 12".to_owned()),
+            badge: Some(3),
+            sound: Some("chime.caf".to_owned()),
+            mutable: true,
+            data: BTreeMap::from([("id".to_owned(), "01JD4Z0000000000000000MSGE".to_owned())]),
+            priority: Priority::High,
+            ttl: 3600,
+            collapse_key: Some("flight-7".to_owned()),
+        }
+    }
+
+    #[test]
+    fn an_id_stays_with_its_message_and_step() {
+        let first = push();
+        let again = Push { title: None, ttl: 1, ..push() };
+        assert_eq!(first.id(), again.id());
+        assert_ne!(first.id(), Push { step: 2, ..push() }.id());
+        assert_ne!(first.id(), Push { message_id: "other".to_owned(), ..push() }.id());
+        assert_eq!(first.id().get_version_num(), 8);
+    }
+
+    #[test]
+    fn names_of_the_providers_are_refused() {
+        for name in ["aps", "from", "notification", "message_type", "google.c.a.e", "gcm.n.e"] {
+            let push = Push { data: BTreeMap::from([(name.to_owned(), String::new())]), ..push() };
+            assert_eq!(push.check(), Err(Invalid::ReservedName { name: name.to_owned() }));
+        }
+        assert_eq!(push().check(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_too_large_loses_data_first_and_then_text() {
+        let encode = |push: &Push| {
+            let text = push.body.clone().unwrap_or_default();
+            (text + &push.data.values().cloned().collect::<String>()).into_bytes()
+        };
+        let data = BTreeMap::from([("id".to_owned(), "12345".to_owned()), ("extra".to_owned(), "x".repeat(100))]);
+        let large = Push { data, body: Some("äöü".repeat(10)), ..push() };
+        let cases: [(usize, Option<usize>, &[&str]); 6] = [
+            (165, Some(165), &[]),
+            (164, Some(65), &["extra left out (100 bytes)"]),
+            (64, Some(64), &["extra left out (100 bytes)", "body cut"]),
+            (30, Some(30), &["extra left out (100 bytes)", "body cut"]),
+            (8, Some(7), &["extra left out (100 bytes)", "id left out (5 bytes)", "body cut"]),
+            (4, None, &[]),
+        ];
+        for (limit, size, expected) in cases {
+            let mut downgrades = Vec::new();
+            let fitted = fit(&large, limit, &mut downgrades, encode);
+            assert_eq!(fitted.as_ref().ok().map(Vec::len), size, "{limit}: {fitted:?}");
+            if size.is_some() {
+                let told: Vec<String> = downgrades.iter().map(ToString::to_string).collect();
+                assert_eq!(told, expected, "{limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_content_prints() {
+        let printed = format!("{:?}", push());
+        assert!(!printed.contains("Gate") && !printed.contains("B 12"), "{printed}");
+    }
+}

@@ -1,0 +1,370 @@
+//! Web Push: the protocol (RFC 8030), encrypted payloads (RFC 8291) and who sends them (VAPID, RFC 8292).
+//!
+//! The endpoint of a subscription is chosen by a user's browser, or by whoever says to be one. In production it must be `https`,
+//! with a public name as its host, and no connection is made to an address that is not public: see [`crate::endpoint`].
+
+pub mod encryption;
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::credentials;
+use crate::encoding::{base64url, from_base64url};
+use crate::endpoint::{Endpoint, EndpointError, Reach};
+use crate::http::{Client, Protocol};
+use crate::outcome::{Answer, Fate, Outcome};
+use crate::providers::Sent;
+use crate::push::{Downgrade, Effective, Feature, Invalid, Kind, Prepared, Priority, Push, fit};
+
+use encryption::{Message, PLAINTEXT_BYTES};
+
+/// The longest `Topic`, in characters (RFC 8030 §5.4).
+const TOPIC_CHARS: usize = 32;
+/// How long a VAPID token holds, in seconds; a push service takes at most a day (RFC 8292 §2).
+const VAPID_SECONDS: u64 = 12 * 60 * 60;
+
+/// What a browser gave for a page: `PushSubscription.toJSON()`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Where its push service takes messages.
+    pub endpoint: Endpoint,
+    /// The browser's public key: an uncompressed point on P-256.
+    p256dh: [u8; 65],
+    /// The secret between browser and page.
+    auth: [u8; 16],
+}
+
+/// What is wrong with a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscriptionError {
+    /// It has another shape.
+    #[error("not a subscription: expected {{\"endpoint\": …, \"keys\": {{\"p256dh\": …, \"auth\": …}}}}")]
+    Malformed,
+    /// Its endpoint may not be called.
+    #[error("endpoint: {0}")]
+    Endpoint(#[from] EndpointError),
+    /// Its key is none.
+    #[error("keys.p256dh is not base64url of an uncompressed point, 65 bytes")]
+    P256dh,
+    /// Its secret is none.
+    #[error("keys.auth is not base64url of 16 bytes")]
+    Auth,
+}
+
+impl Subscription {
+    /// Reads `{"endpoint": …, "keys": {"p256dh": …, "auth": …}}`. The endpoint may be as far away as `reach`.
+    ///
+    /// # Errors
+    /// [`SubscriptionError`].
+    pub fn parse(json: &str, reach: Reach) -> Result<Self, SubscriptionError> {
+        #[derive(Deserialize)]
+        struct Given {
+            endpoint: String,
+            keys: Keys,
+        }
+        #[derive(Deserialize)]
+        struct Keys {
+            p256dh: String,
+            auth: String,
+        }
+        let Given { endpoint, keys } = serde_json::from_str(json).map_err(|_| SubscriptionError::Malformed)?;
+        let p256dh = from_base64url(&keys.p256dh).and_then(|bytes| bytes.try_into().ok());
+        let p256dh = p256dh.filter(|point: &[u8; 65]| point[0] == 4).ok_or(SubscriptionError::P256dh)?;
+        let auth = from_base64url(&keys.auth).and_then(|bytes| bytes.try_into().ok()).ok_or(SubscriptionError::Auth)?;
+        Ok(Self { endpoint: Endpoint::parse(&endpoint, reach)?, p256dh, auth })
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+/// The client of one app.
+#[derive(Debug)]
+pub struct Webpush {
+    credentials: credentials::Webpush,
+}
+
+impl Webpush {
+    /// A client.
+    #[must_use]
+    pub fn new(credentials: credentials::Webpush) -> Self {
+        Self { credentials }
+    }
+
+    /// Sends a push; `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`Invalid`]; then nothing was sent.
+    pub async fn send(&self, http: &Client, push: &Push, to: &Subscription, now: u64) -> Result<Sent, Invalid> {
+        let Prepared { request, mut effective } = request(push, to, &self.credentials, now)?;
+        let answered = http.send(request, Protocol::Negotiated).await;
+        if let Ok(answer) = &answered {
+            shorten(&mut effective, answer);
+        }
+        let outcome = answered.map_or_else(Outcome::from, |answer| outcome(&answer, now));
+        Ok(Sent { effective, outcome })
+    }
+}
+
+/// A push service that keeps messages for less long says so in its answer (RFC 8030 §5.2).
+fn shorten(effective: &mut Effective, answer: &Answer) {
+    let told = answer.status.is_success().then(|| answer.header("ttl")).flatten();
+    let (Some(given), Some(asked)) = (told.and_then(|text| text.parse().ok()), effective.ttl) else { return };
+    if given < asked {
+        effective.ttl = Some(given);
+        effective.downgrades.push(Downgrade::TtlCut { asked, given });
+    }
+}
+
+/// The request for a push: an encrypted body for the subscription's endpoint.
+///
+/// # Errors
+/// [`Invalid`]; [`Invalid::Unspeakable`] where the subscription's key is no point of the curve.
+pub fn request(
+    push: &Push,
+    to: &Subscription,
+    credentials: &credentials::Webpush,
+    now: u64,
+) -> Result<Prepared, Invalid> {
+    push.check()?;
+    let mut downgrades = Vec::new();
+    let plaintext = fit(push, PLAINTEXT_BYTES, &mut downgrades, payload)?;
+    let urgency = match push.priority {
+        Priority::High => "high",
+        Priority::Normal => "normal",
+    };
+    let is_topic = |key: &str| {
+        (1..=TOPIC_CHARS).contains(&key.len())
+            && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let topic = push.collapse(TOPIC_CHARS, is_topic, &mut downgrades);
+    if push.sound.is_some() {
+        downgrades.push(Downgrade::Ignored(Feature::Sound));
+    }
+    let body = Message::new()?.encrypt(&to.p256dh, &to.auth, &plaintext)?;
+    let mut request = Request::post(to.endpoint.uri())
+        .header(header::AUTHORIZATION, vapid(credentials, &to.endpoint, now)?)
+        .header(header::CONTENT_TYPE, "application/octet-stream")
+        .header(header::CONTENT_ENCODING, "aes128gcm")
+        .header("ttl", push.ttl)
+        .header("urgency", urgency);
+    if let Some(topic) = &topic {
+        request = request.header("topic", topic);
+    }
+    let effective = Effective { ttl: Some(push.ttl), priority: Some(urgency), collapse: topic, downgrades };
+    Ok(Prepared { request: request.body(Bytes::from(body))?, effective })
+}
+
+/// `vapid t=…, k=…` (RFC 8292 §3).
+///
+/// # Errors
+/// [`Invalid::NoRandomness`].
+pub fn vapid(credentials: &credentials::Webpush, endpoint: &Endpoint, now: u64) -> Result<String, Invalid> {
+    let claims = json!({"aud": endpoint.origin(), "exp": now + VAPID_SECONDS, "sub": credentials.subject});
+    let token = credentials.key.token(json!({"typ": "JWT"}), &claims)?;
+    Ok(format!("vapid t={token}, k={}", base64url(credentials.key.public())))
+}
+
+/// What the page's service worker reads: `{"id", "title", "body", "badge", "data"}`, of which only the id and the data are always
+/// there.
+fn payload(push: &Push) -> Vec<u8> {
+    let mut payload = json!({"id": push.id().hyphenated().to_string(), "data": push.data});
+    let (title, body) = push.shown();
+    for (name, text) in [("title", title), ("body", body)] {
+        if let Some(text) = text {
+            payload[name] = text.into();
+        }
+    }
+    match (push.kind, push.badge) {
+        (Kind::Alert, Some(badge)) => payload["badge"] = badge.into(),
+        (Kind::Alert, None) | (Kind::Background, _) => {}
+    }
+    payload.to_string().into_bytes()
+}
+
+/// What an answer means (RFC 8030 §5, §7.3, §8.4; RFC 8292 §4.2).
+#[must_use]
+pub fn outcome(answer: &Answer, now: u64) -> Outcome {
+    if answer.status.is_success() {
+        return Outcome::Accepted { id: answer.header("location").map(str::to_owned) };
+    }
+    // Push services word errors as they like: some as JSON with a reason, some as text.
+    let told: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let words = ["reason", "message", "error"].iter().find_map(|name| told.as_ref()?[name].as_str());
+    let text = std::str::from_utf8(&answer.body).ok().filter(|text| !text.is_empty() && !text.starts_with('<'));
+    let fate = match answer.status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Fate::Remove { since: None },
+        _ => Fate::Keep,
+    };
+    answer.failure(None, words.or(text), fate, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{HeaderMap, HeaderValue};
+    use ring::agreement::{ECDH_P256, EphemeralPrivateKey};
+    use ring::rand::SystemRandom;
+    use ring::signature::ECDSA_P256_SHA256_FIXED;
+
+    use super::*;
+    use crate::credentials::tests::{VAPID_PUBLIC, credentials};
+    use crate::keys::tests::verified;
+    use crate::outcome::Load;
+    use crate::push::tests::push;
+
+    const NOW: u64 = 1_700_000_000;
+    const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
+
+    fn browser() -> (EphemeralPrivateKey, Subscription) {
+        let key = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new()).unwrap();
+        let p256dh = base64url(key.compute_public_key().unwrap().as_ref());
+        let endpoint = "https://push.example.net/p/1";
+        let json = json!({"endpoint": endpoint, "expirationTime": null, "keys": {"p256dh": p256dh, "auth": AUTH}});
+        (key, Subscription::parse(&json.to_string(), Reach::Public).unwrap())
+    }
+
+    #[test]
+    fn a_browser_opens_what_was_sent() {
+        let (key, subscription) = browser();
+        let prepared = request(&push(), &subscription, &credentials().webpush.unwrap(), NOW).unwrap();
+        let headers = prepared.request.headers();
+        let expected = [
+            ("ttl", "3600"),
+            ("urgency", "high"),
+            ("topic", "flight-7"),
+            ("content-encoding", "aes128gcm"),
+            ("content-type", "application/octet-stream"),
+        ];
+        for (name, value) in expected {
+            assert_eq!(headers[name], value, "{name}");
+        }
+        let plain = encryption::open(key, &subscription.auth, prepared.request.body()).unwrap();
+        let plain: Value = serde_json::from_slice(&plain).unwrap();
+        let expected = json!({
+            "id": push().id().to_string(), "title": "Gate change", "body": "Now B 12", "badge": 3,
+            "data": {"id": "01JD4Z0000000000000000MSGE"},
+        });
+        assert_eq!(plain, expected);
+        assert_eq!(prepared.effective.downgrades, [Downgrade::Ignored(Feature::Sound)]);
+    }
+
+    #[test]
+    fn a_body_has_at_most_4096_bytes() {
+        let (key, subscription) = browser();
+        let large = Push { body: Some("x".repeat(10_000)), ..push() };
+        let prepared = request(&large, &subscription, &credentials().webpush.unwrap(), NOW).unwrap();
+        assert_eq!(prepared.request.body().len(), 4096);
+        let plain = encryption::open(key, &subscription.auth, prepared.request.body()).unwrap();
+        assert_eq!(plain.len(), PLAINTEXT_BYTES);
+    }
+
+    #[test]
+    fn vapid_says_who_sends() {
+        let (_, subscription) = browser();
+        let credentials = credentials().webpush.unwrap();
+        let header = vapid(&credentials, &subscription.endpoint, NOW).unwrap();
+        let (token, key) = header.strip_prefix("vapid t=").unwrap().split_once(", k=").unwrap();
+        assert_eq!(key, VAPID_PUBLIC);
+        let (header, claims) = verified(token, &ECDSA_P256_SHA256_FIXED, credentials.key.public());
+        assert_eq!(header, json!({"alg": "ES256", "typ": "JWT"}));
+        let expected =
+            json!({"aud": "https://push.example.net", "exp": NOW + 43_200, "sub": "mailto:push@example.com"});
+        assert_eq!(claims, expected);
+    }
+
+    #[test]
+    fn a_topic_has_32_characters_of_base64url() {
+        let (_, subscription) = browser();
+        let credentials = credentials().webpush.unwrap();
+        for (key, kept) in [("a".repeat(32), true), ("a".repeat(33), false), ("flight 7".to_owned(), false)] {
+            let push = Push { collapse_key: Some(key.clone()), sound: None, ..push() };
+            let prepared = request(&push, &subscription, &credentials, NOW).unwrap();
+            let topic = prepared.request.headers()["topic"].to_str().unwrap();
+            assert_eq!((topic == key, topic.len()), (kept, 32), "{key}");
+            assert_eq!(prepared.effective.downgrades.is_empty(), kept, "{key}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_subscription_is_named() {
+        let good = json!({"endpoint": "https://push.example.net/p/1", "keys": {"p256dh": VAPID_PUBLIC, "auth": AUTH}});
+        assert!(Subscription::parse(&good.to_string(), Reach::Public).is_ok());
+        let cases = [
+            ("/endpoint", json!(1), SubscriptionError::Malformed),
+            ("/endpoint", json!("https://10.0.0.1/p"), SubscriptionError::Endpoint(EndpointError::Address)),
+            ("/endpoint", json!("http://push.example.net/p"), SubscriptionError::Endpoint(EndpointError::Scheme)),
+            ("/keys/p256dh", json!("!"), SubscriptionError::P256dh),
+            ("/keys/p256dh", json!(AUTH), SubscriptionError::P256dh),
+            ("/keys/auth", json!("AAAA"), SubscriptionError::Auth),
+            ("/keys", json!(null), SubscriptionError::Malformed),
+        ];
+        for (pointer, value, expected) in cases {
+            let mut wrong = good.clone();
+            *wrong.pointer_mut(pointer).unwrap() = value;
+            assert_eq!(Subscription::parse(&wrong.to_string(), Reach::Public), Err(expected), "{pointer}");
+        }
+        // The right length, and not on the curve.
+        let mut wrong = good.clone();
+        wrong["keys"]["p256dh"] = base64url(&[4; 65]).into();
+        let subscription = Subscription::parse(&wrong.to_string(), Reach::Public).unwrap();
+        let refused = request(&push(), &subscription, &credentials().webpush.unwrap(), NOW);
+        assert_eq!(refused.err(), Some(Invalid::Unspeakable));
+    }
+
+    #[test]
+    fn every_answer_has_a_meaning() {
+        let refused = |code: &str, detail: Option<&str>, fate| Outcome::Refused {
+            code: code.to_owned(),
+            detail: detail.map(str::to_owned),
+            fate,
+        };
+        let busy = |code: &str, load| {
+            let retry_after = Some(Duration::from_secs(7));
+            Outcome::Busy { code: code.to_owned(), detail: None, load, retry_after }
+        };
+        let gone = Fate::Remove { since: None };
+        let accepted = Outcome::Accepted { id: Some("https://push.example.net/m/1".to_owned()) };
+        let cases = [
+            (201, "", accepted.clone()),
+            (200, "", accepted),
+            (400, r#"{"reason":"BadJwtToken"}"#, refused("400", Some("BadJwtToken"), Fate::Keep)),
+            (401, "<html>", refused("401", None, Fate::Keep)),
+            (403, "expected the other key", refused("403", Some("expected the other key"), Fate::Keep)),
+            (404, "", refused("404", None, gone)),
+            (410, r#"{"errno":106,"message":"gone"}"#, refused("410", Some("gone"), gone)),
+            (413, "", refused("413", None, Fate::Keep)),
+            (429, "", busy("429", Load::Throttled)),
+            (500, "", busy("500", Load::Failing)),
+            (301, "", refused("301", None, Fate::Keep)),
+        ];
+        for (status, body, expected) in cases {
+            let headers = HeaderMap::from_iter([
+                (header::LOCATION, HeaderValue::from_static("https://push.example.net/m/1")),
+                (header::RETRY_AFTER, HeaderValue::from_static("7")),
+            ]);
+            let status = StatusCode::from_u16(status).unwrap();
+            let answer = Answer { status, headers, body: Bytes::from(body) };
+            assert_eq!(outcome(&answer, NOW), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_push_service_may_keep_it_for_less_long() {
+        let mut effective = Effective { ttl: Some(3600), ..Effective::default() };
+        let mut answer = Answer { status: StatusCode::CREATED, headers: HeaderMap::new(), body: Bytes::new() };
+        shorten(&mut effective, &answer);
+        assert_eq!(effective.ttl, Some(3600));
+        answer.headers.insert("ttl", HeaderValue::from_static("60"));
+        shorten(&mut effective, &answer);
+        assert_eq!(effective.downgrades, [Downgrade::TtlCut { asked: 3600, given: 60 }]);
+    }
+}
