@@ -204,6 +204,9 @@ async fn one_post_to_the_link_of_an_email_stops_emails_like_it() {
     assert_eq!(headers["List-Unsubscribe-Post"], "List-Unsubscribe=One-Click");
     let url = headers["List-Unsubscribe"].as_str().unwrap().trim_matches(['<', '>']).to_owned();
     assert!(url.starts_with(&format!("{}/v1/unsubscribe/1.", world.twin.api_url())), "{url}");
+    let page = outbox[0]["html"].as_str().unwrap();
+    assert!(page.contains("<p>Hello</p>") && page.contains(&format!("<a href=\"{url}\">Unsubscribe</a>")), "{page}");
+    assert_eq!(outbox[0]["text"], "Hello");
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let ask = async |method: Method, url: &str| world.request(method, url, &form, "List-Unsubscribe=One-Click").await;
 

@@ -3,6 +3,7 @@
 //! What happens between the claim and the outcome is never repeated: a step whose worker died is recorded as unknown, and the
 //! chain goes on. Provider clients therefore do not retry.
 
+mod email;
 mod providers;
 mod push;
 

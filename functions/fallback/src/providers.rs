@@ -1,5 +1,6 @@
 //! The providers: Amazon SNS for text messages, Amazon SES v2 for e-mail.
 
+use crate::email;
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader};
 use aws_sdk_sns::types::MessageAttributeValue;
 use tidings_crypto::{keys::RootKeys, link};
@@ -62,12 +63,14 @@ impl Providers {
 
     /// Sends an e-mail, once.
     pub(crate) async fn email(&self, to: &str, subject: &str, text: &str, unsubscribe: &Unsubscribe) -> Outcome {
+        let link = self.unsubscribe_link(unsubscribe);
         let utf8 = |data: &str| Content::builder().data(data).charset("UTF-8").build();
-        let (Ok(subject), Ok(text)) = (utf8(subject), utf8(text)) else {
+        let page = email::page(subject, text, link.as_deref());
+        let (Ok(subject), Ok(text), Ok(html)) = (utf8(subject), utf8(text), utf8(&page)) else {
             return Outcome::Refused("request".to_owned());
         };
-        let body = Body::builder().text(text).build();
-        let headers = self.unsubscribe_headers(unsubscribe);
+        let body = Body::builder().text(text).html(html).build();
+        let headers = link.as_deref().and_then(unsubscribe_headers);
         let message = Message::builder().subject(subject).body(body).set_headers(headers).build();
         let sent = self
             .ses
@@ -83,16 +86,21 @@ impl Providers {
         }
     }
 
-    /// What lets a mail program offer to stop emails like this, by one POST (RFC 8058 §3.1). An email whose link would be longer
-    /// than SES takes goes out without one.
-    fn unsubscribe_headers(&self, unsubscribe: &Unsubscribe) -> Option<Vec<MessageHeader>> {
+    /// Where the reader says that emails like this are to stop. An email whose link would be longer than SES takes as a header
+    /// goes out without one.
+    fn unsubscribe_link(&self, unsubscribe: &Unsubscribe) -> Option<String> {
         let says = serde_json::to_vec(unsubscribe).ok()?;
-        let link = format!("<{}/v1/unsubscribe/{}>", self.api_url, link::sign(&self.roots, &says));
-        let header = |name: &str, value: &str| MessageHeader::builder().name(name).value(value).build().ok();
-        let fits = link.len() <= HEADER_CHARS;
-        let headers = [("List-Unsubscribe", link.as_str()), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")];
-        if fits { headers.map(|(name, value)| header(name, value)).into_iter().collect() } else { None }
+        let link = format!("{}/v1/unsubscribe/{}", self.api_url, link::sign(&self.roots, &says));
+        (link.len() + "<>".len() <= HEADER_CHARS).then_some(link)
     }
+}
+
+/// What lets a mail program offer to stop emails like this, by one POST (RFC 8058 §3.1).
+fn unsubscribe_headers(link: &str) -> Option<Vec<MessageHeader>> {
+    let header = |name: &str, value: &str| MessageHeader::builder().name(name).value(value).build().ok();
+    let link = format!("<{link}>");
+    let headers = [("List-Unsubscribe", link.as_str()), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")];
+    headers.map(|(name, value)| header(name, value)).into_iter().collect()
 }
 
 /// A code is the provider's refusal. No code is no answer: nobody knows whether it was sent.

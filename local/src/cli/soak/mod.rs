@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// Backends that send side by side
     #[arg(long, value_name = "N", default_value_t = 8)]
     senders: usize,
+    /// Every message has a chain of push, SMS and email, and devices acknowledge at once, late or never
+    #[arg(long)]
+    chains: bool,
     /// What goes wrong, as for `tidings up`: all, or for example throttle=0.02,lose-answer=0.01
     #[arg(long, value_name = "SPEC", value_parser = faults)]
     faults: Option<String>,
@@ -100,6 +103,7 @@ Examples:
   tidings soak                              20 users, 200 messages, nothing goes wrong
   tidings soak --faults all --seeds 20 --users 100 --messages 2000
   tidings soak --kill-twin 20 --messages 2000
+  tidings soak --chains --faults kill-before=0.01,kill-after=0.01 --messages 10000
   tidings soak --life 20 --messages 2000    sockets that live for 20 seconds
 
 The exit code is 0 only if every promise was kept. If not, the command line that repeats it is told.";
@@ -118,7 +122,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut sum = Report::sum();
     let mut told = Vec::new();
     for seed in args.seed..args.seed.saturating_add(args.seeds.max(1)) {
-        let plan = Plan::new(seed, args.users, args.messages, args.senders);
+        let plan = Plan::new(seed, args.users, args.messages, args.senders, args.chains);
         let folder = run::folder(seed)?;
         let orders = args.orders(seed, plan.devices.len())?;
         let ran = run::run(plan, &orders, &folder).await;

@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub(super) moves: Vec<Move>,
     /// In the order of `at`; the last one comes when nothing goes wrong any more.
     pub(super) announcements: Vec<AnnouncementPlan>,
+    /// Every message has a chain of three steps, and every device takes pushes.
+    pub(super) chains: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,12 +141,20 @@ pub(super) enum What {
 }
 
 impl Plan {
-    pub(super) fn new(seed: u64, users: usize, messages: usize, senders: usize) -> Self {
-        let (users, devices) = people(seed, users.max(1), senders.max(1));
-        let messages = mail(seed, &users, &devices, messages);
+    pub(super) fn new(seed: u64, users: usize, messages: usize, senders: usize, chains: bool) -> Self {
+        let (mut users, mut devices) = people(seed, users.max(1), senders.max(1));
+        if chains {
+            reluctant(seed, &mut users, &mut devices);
+        }
+        let messages = if chains { chained(seed, &users, messages) } else { mail(seed, &users, &devices, messages) };
         let moves = moves(seed, devices.len(), messages.len());
         let announcements = announcements(seed, messages.len());
-        Self { seed, users, devices, messages, moves, announcements }
+        Self { seed, users, devices, messages, moves, announcements, chains }
+    }
+
+    /// The token that a device takes pushes under.
+    pub(super) fn push_token(&self, device: usize) -> String {
+        format!("soak-device-{}-{device}", self.seed)
     }
 
     /// The text that names an announcement.
@@ -255,6 +265,43 @@ fn people(seed: u64, count: usize, senders: usize) -> (Vec<User>, Vec<DevicePlan
     });
     let users = users.collect();
     (users, devices)
+}
+
+/// Everybody can be reached in every way, and devices acknowledge at once, after some seconds or never.
+fn reluctant(seed: u64, users: &mut [User], devices: &mut [DevicePlan]) {
+    let mut random = Random::new(seed, "reluctance");
+    for (index, user) in users.iter_mut().enumerate() {
+        user.mobile = Some(format!("+86138{index:08}"));
+        user.email = Some(format!("u{index}@example.com"));
+        // All devices of a user alike: one that acknowledges at once would speak for those that never do.
+        let acks_after = match random.below(3) {
+            0 => None,
+            1 => Some((0, 8_000)),
+            _ => Some((NEVER_MS, NEVER_MS)),
+        };
+        for device in &user.devices {
+            devices[*device].acks_after = acks_after;
+        }
+    }
+}
+
+/// Longer than any soak.
+const NEVER_MS: u64 = 86_400_000;
+
+/// Messages to one user each, with a chain of three steps.
+fn chained(seed: u64, users: &[User], count: usize) -> Vec<MessagePlan> {
+    let mut random = Random::new(seed, "chains");
+    let one = |_| {
+        let user = random.below(users.len());
+        let steps = [Channel::Fcm, Channel::Sms, Channel::Email].map(|channel| (channel, random.within(1..=3)));
+        MessagePlan {
+            sender: users[user].sender,
+            recipients: vec![user],
+            kind: Kind::Fallback(steps.to_vec()),
+            priority: None,
+        }
+    };
+    (0..count).map(one).collect()
 }
 
 fn mail(seed: u64, users: &[User], devices: &[DevicePlan], count: usize) -> Vec<MessagePlan> {
@@ -371,14 +418,14 @@ mod tests {
 
     #[test]
     fn a_seed_repeats_and_another_differs() {
-        assert_eq!(Plan::new(7, 100, 2_000, 8), Plan::new(7, 100, 2_000, 8));
-        assert_ne!(Plan::new(7, 100, 2_000, 8).messages, Plan::new(8, 100, 2_000, 8).messages);
+        assert_eq!(Plan::new(7, 100, 2_000, 8, false), Plan::new(7, 100, 2_000, 8, false));
+        assert_ne!(Plan::new(7, 100, 2_000, 8, false).messages, Plan::new(8, 100, 2_000, 8, false).messages);
     }
 
     #[test]
     fn the_shares_are_of_a_hundred_and_every_kind_comes() {
         assert_eq!(SHARES.iter().map(|(share, _)| share).sum::<usize>(), 100);
-        let plan = Plan::new(7, 100, 2_000, 8);
+        let plan = Plan::new(7, 100, 2_000, 8, false);
         let kinds: BTreeSet<_> =
             plan.messages.iter().map(|message| format!("{:?}", std::mem::discriminant(&message.kind))).collect();
         assert_eq!(kinds.len(), SHARES.len());
@@ -389,7 +436,7 @@ mod tests {
     #[test]
     fn every_message_stays_with_one_sender() {
         for (users, senders) in [(100, 8), (3, 8), (1, 1), (64, 2)] {
-            let plan = Plan::new(3, users, 500, senders);
+            let plan = Plan::new(3, users, 500, senders, false);
             for message in &plan.messages {
                 assert!(!message.recipients.is_empty());
                 assert!(message.recipients.iter().all(|user| plan.users[*user].sender == message.sender));
@@ -399,7 +446,7 @@ mod tests {
 
     #[test]
     fn a_message_for_one_platform_has_a_device_there() {
-        let plan = Plan::new(5, 50, 2_000, 8);
+        let plan = Plan::new(5, 50, 2_000, 8, false);
         for (index, message) in plan.messages.iter().enumerate() {
             assert!((0..plan.devices.len()).any(|device| plan.is_for(index, device)), "{message:?}");
         }
@@ -407,7 +454,7 @@ mod tests {
 
     #[test]
     fn a_text_names_its_message() {
-        let plan = Plan::new(5, 5, 20, 2);
+        let plan = Plan::new(5, 5, 20, 2, false);
         assert_eq!(plan.named_in(&format!("Shop: {} by SMS", plan.token(12))), Some(12));
         assert_eq!(plan.named_in("soak-6-000012."), None);
         assert_eq!(plan.named_in("soak-5-000020."), None);

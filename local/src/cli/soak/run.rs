@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use hyper::Method;
 use tidings_client::{Backend, Identity};
 use tidings_wire::trail::State;
-use tidings_wire::{RegisterRequest, Timestamp};
+use tidings_wire::{PushAddress, RegisterRequest, Timestamp};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -34,6 +34,8 @@ const CONNECTING: usize = 8;
 const SHOWN_WITHIN: Duration = Duration::from_secs(30);
 /// After the last acceptance the last step of a chain is due this much later at most.
 const LAST_STEP: Duration = Duration::from_secs(8);
+/// How long chains may take to come to their ends: each of their steps may wait for a device that has come back, or be put off.
+const CHAINS_WITHIN: Duration = Duration::from_secs(150);
 
 /// What a soak does to the service.
 #[derive(Debug, Clone)]
@@ -136,7 +138,7 @@ async fn register(world: &World) -> Result<Vec<Identity>, Failure> {
             client_version: None,
             locale: None,
             time_zone: None,
-            push: None,
+            push: world.plan.chains.then(|| PushAddress::Fcm { token: world.plan.push_token(index) }),
         };
         loop {
             match world.backend.register(&request).await {
@@ -206,6 +208,11 @@ async fn settle(world: &Arc<World>, orders: &Orders, tasks: &TaskTracker) -> Res
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     tokio::time::sleep_until(began + LAST_STEP).await;
+    let deadline = Instant::now() + CHAINS_WITHIN;
+    while world.plan.chains && Instant::now() < deadline && !check::chains_ended(&history(world, orders)) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        look_again(world).await;
+    }
     Ok(())
 }
 

@@ -96,12 +96,18 @@ pub(super) fn check(history: &History) -> Vec<Row> {
         steps::twice(history),
         steps::after_acknowledgement(history),
         steps::agree(history),
+        steps::whole(history),
     ]
 }
 
 /// Whether nothing more can be missing: no device owes a message or an announcement that it has not shown.
 pub(super) fn nothing_owed(history: &History) -> bool {
     devices::lost(history).broken.is_empty() && announcements::missed(history).broken.is_empty()
+}
+
+/// Whether every chain that nobody has stopped has come to its end.
+pub(super) fn chains_ended(history: &History) -> bool {
+    steps::whole(history).broken.is_empty()
 }
 
 /// Whether every recipient of a message has come to the end.

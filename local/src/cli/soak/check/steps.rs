@@ -1,11 +1,12 @@
 //! SMS and email: what the outbox holds, against what the trails say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tidings_wire::trail::{Event, RecipientTrail};
+use tidings_wire::trail::{Event, RecipientTrail, Transition};
 
 use super::{Broken, Row, begun, first, millis};
 use crate::cli::soak::history::{History, Item};
+use crate::cli::soak::plan::Kind;
 
 /// How much later than the first confirmation a step's beginning may be dated where nobody saw the trail in between.
 /// The two are dated by different workers before they write, and a worker that is throttled dates first and writes
@@ -27,7 +28,7 @@ fn by_step(history: &History) -> BTreeMap<(usize, String, String), Vec<&Item>> {
 
 /// Never two of one step.
 pub(super) fn twice(history: &History) -> Row {
-    let mut row = Row::new("one SMS, one email per step");
+    let mut row = Row::new("one push, SMS, email per step");
     for ((message, to, channel), items) in by_step(history) {
         row.holds(items.len() == 1, || {
             let numbers: Vec<u64> = items.iter().map(|item| item.number).collect();
@@ -74,10 +75,17 @@ pub(super) fn agree(history: &History) -> Row {
         for recipient in &trail.recipients {
             let Some(user) = history.plan.users.iter().find(|user| user.alias == recipient.alias) else { continue };
             for (step, channel) in chain.iter().enumerate() {
-                let to = if *channel == "sms" { &user.mobile } else { &user.email };
-                let of_step = (message, to.clone().unwrap_or_default(), (*channel).to_owned());
-                let sent = items.remove(&of_step).unwrap_or_default();
-                let held = fits(recipient, step, &sent);
+                let to = match *channel {
+                    "sms" => vec![user.mobile.clone().unwrap_or_default()],
+                    "email" => vec![user.email.clone().unwrap_or_default()],
+                    // A push goes to every device of the user.
+                    _ => user.devices.iter().map(|device| history.plan.push_token(*device)).collect(),
+                };
+                let of_step = |to| items.remove(&(message, to, (*channel).to_owned())).unwrap_or_default();
+                let by_address: Vec<Vec<&Item>> = to.into_iter().map(of_step).collect();
+                let once = by_address.iter().all(|sent| sent.len() <= 1);
+                let sent: Vec<&Item> = by_address.into_iter().flatten().collect();
+                let held = once && fits(recipient, step, &sent);
                 row.holds(held, || {
                     let numbers: Vec<u64> = sent.iter().map(|item| item.number).collect();
                     let why = format!("step {step} ({channel}) of {}: outbox has {numbers:?}", recipient.alias);
@@ -96,10 +104,35 @@ fn fits(recipient: &RecipientTrail, step: usize, sent: &[&Item]) -> bool {
     let of_step = || recipient.transitions.iter().filter(|transition| transition.step == Some(step));
     let ended = |event| of_step().find(|transition| transition.event == event);
     if let Some(accepted) = ended(Event::StepAccepted) {
-        return sent.len() == 1 && sent.iter().all(|item| accepted.code.as_ref() == Some(&item.message_id));
+        let code = accepted.code.as_deref().unwrap_or_default();
+        let (told, sent): (BTreeSet<&str>, BTreeSet<&str>) =
+            (code.split(", ").collect(), sent.iter().map(|item| item.message_id.as_str()).collect());
+        return told == sent;
     }
     let may_be_sent = ended(Event::StepStarted).is_some()
         && ended(Event::StepRefused).is_none()
         && ended(Event::StepSkipped).is_none();
-    sent.is_empty() || (may_be_sent && sent.len() == 1)
+    sent.is_empty() || may_be_sent
+}
+
+/// Where nobody confirmed, every step of the chain has ended once, one after the other; and none twice anywhere.
+pub(super) fn whole(history: &History) -> Row {
+    let mut row = Row::new("chains whole and in order");
+    for (&message, trail) in &history.trails {
+        let chain = history.plan.messages[message].chain();
+        let is_fallback = matches!(history.plan.messages[message].kind, Kind::Fallback(_));
+        for recipient in trail.recipients.iter().filter(|_| is_fallback) {
+            let ended = |transition: &&Transition| {
+                let over = [Event::StepAccepted, Event::StepRefused, Event::StepSkipped, Event::StepUnknown];
+                over.contains(&transition.event)
+            };
+            let steps: Vec<usize> = recipient.transitions.iter().filter(ended).filter_map(|it| it.step).collect();
+            let in_order = steps.iter().copied().eq(0..steps.len());
+            let is_over = first(recipient, Event::Confirmed).is_some() || steps.len() == chain.len();
+            row.holds(in_order && is_over, || {
+                Broken::of(format!("of {} steps these ended: {steps:?}", chain.len())).message(message)
+            });
+        }
+    }
+    row
 }

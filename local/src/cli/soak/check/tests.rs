@@ -65,6 +65,7 @@ fn plan() -> Plan {
             message(&[ALICE], Kind::Plain),
         ],
         moves: Vec::new(),
+        chains: false,
         announcements: vec![
             AnnouncementPlan { at: 0, platform: Platform::All },
             AnnouncementPlan { at: 1, platform: Platform::Android },
@@ -451,7 +452,7 @@ fn a_second_sms_and_one_that_nobody_asked_for_are_found() {
         let one = history.outbox[0].clone();
         history.outbox.push(Item { number: 2, ..one });
     });
-    assert_eq!(second, ["one SMS, one email per step", "trail and outbox agree"]);
+    assert_eq!(second, ["one push, SMS, email per step", "trail and outbox agree"]);
     let unasked = found(|history| {
         let one = history.outbox[0].clone();
         let text = Some(history.plan.token(PLAIN));
@@ -476,6 +477,22 @@ fn a_trail_that_does_not_fit_the_outbox_is_found() {
     assert_eq!(ended(Event::StepSkipped), ["trail and outbox agree"]);
     // Nobody knows: it may have been sent.
     assert!(ended(Event::StepUnknown).is_empty());
+}
+
+#[test]
+fn a_chain_that_stops_or_jumps_though_nobody_confirmed_is_found() {
+    let stopped = found(|history| {
+        let trail = alice(history, SMS);
+        trail.transitions.retain(|transition| transition.event != Event::Confirmed);
+        trail.state = State::FallbackDelivered;
+    });
+    assert_eq!(stopped, ["chains whole and in order"]);
+    let twice = found(|history| {
+        let of_step = alice(history, SMS).transitions.iter().find(|transition| transition.event == Event::StepAccepted);
+        let again = of_step.unwrap().clone();
+        alice(history, SMS).transitions.push(again);
+    });
+    assert_eq!(twice, ["chains whole and in order"]);
 }
 
 #[test]
