@@ -1,7 +1,7 @@
 // The service's words and numbers for people.
 
 /** One thing that happened to a message, as a sentence. */
-export function told({ event, deviceId, step, channel, code }) {
+export function told({ event, deviceId, step, channel, code, detail }) {
   const device = short(deviceId ?? "a device");
   const what = channel ? `${channel}${step === undefined ? "" : ` (step ${step + 1})`}` : "the step";
   const said = {
@@ -23,7 +23,7 @@ export function told({ event, deviceId, step, channel, code }) {
     replaced: "replaced by a newer message under the same collapse key",
     expired: "expired: nobody had confirmed it",
   };
-  return said[event] ?? event;
+  return `${said[event] ?? event}${detail ? ` (${detail})` : ""}`;
 }
 
 /** The states of a recipient, in the order in which charts have them; the settled ones last. */

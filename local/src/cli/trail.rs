@@ -96,7 +96,8 @@ fn heading(recipient: &RecipientTrail, style: Style) -> String {
 fn line(transition: &Transition, accepted: Timestamp, style: Style) -> String {
     let millis = transition.at.0 - accepted.0;
     let after = format!("{:+}.{:03} s", millis / 1_000, millis.abs() % 1_000);
-    format!("  {:>12}  {}", style.faint(&after), what(transition))
+    let detail = transition.detail.as_ref().map(|detail| style.faint(&format!(" ({detail})"))).unwrap_or_default();
+    format!("  {:>12}  {}{detail}", style.faint(&after), what(transition))
 }
 
 fn what(transition: &Transition) -> String {
@@ -148,7 +149,8 @@ mod tests {
             serde_json::json!([
                 {"at": "2026-11-22T08:00:00.000Z", "event": "accepted"},
                 {"at": "2026-11-22T08:00:00.040Z", "event": "offline"},
-                {"at": "2026-11-22T08:00:02.001Z", "event": "step-accepted", "step": 1, "channel": "email", "code": "e-9"},
+                {"at": "2026-11-22T08:00:02.001Z", "event": "step-accepted", "step": 1, "channel": "apns", "code": "e-9",
+                    "detail": "ttl 60 s"},
             ]),
         );
         assert_eq!(
@@ -159,7 +161,7 @@ mod tests {
              alice  fallback-delivered\n\
              \x20     +0.000 s  accepted: will be settled for every recipient\n\
              \x20     +0.040 s  no device was connected\n\
-             \x20     +2.001 s  email (step 2) accepted by the provider as e-9\n"
+             \x20     +2.001 s  apns (step 2) accepted by the provider as e-9 (ttl 60 s)\n"
         );
         let new = told(&late, Some(&early), Style::plain());
         assert!(new.contains("no device") && !new.contains("m-1") && !new.contains("will be settled"), "{new}");
