@@ -2,21 +2,7 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path};
 
-use crate::world::tidings;
-
-const FUNCTIONS: [&str; 11] = [
-    "connect",
-    "disconnect",
-    "heartbeat",
-    "sync",
-    "register",
-    "inbox",
-    "send",
-    "deliver",
-    "fanout",
-    "timer",
-    "fallback",
-];
+use crate::world::{FUNCTIONS, tidings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_passes() {

@@ -4,24 +4,11 @@ use std::{collections::BTreeSet, process::Command};
 
 use serde_json::Value;
 
-use crate::world::{World, repository};
+use crate::world::{FUNCTIONS, World, repository};
 
 /// Which of our crates a crate may import. A crate that is not listed may import none.
 fn may_import(importer: &str, imported: &str) -> bool {
     let imported = imported.strip_prefix("tidings-").unwrap_or(imported);
-    let function = [
-        "connect",
-        "disconnect",
-        "heartbeat",
-        "sync",
-        "register",
-        "inbox",
-        "send",
-        "deliver",
-        "fanout",
-        "timer",
-        "fallback",
-    ];
     let shared = ["crypto", "wire", "domain", "store", "queue", "gateway", "providers", "runtime"];
     let allowed: &[&str] = match importer.strip_prefix("tidings-").unwrap_or(importer) {
         "crypto" | "providers" => &[],
@@ -33,7 +20,7 @@ fn may_import(importer: &str, imported: &str) -> bool {
         "client" => &["wire", "crypto"],
         // The twin runs every function and is the command line too.
         "local" => return true,
-        name if function.contains(&name) => &shared,
+        name if FUNCTIONS.contains(&name) => &shared,
         _ => &[],
     };
     allowed.contains(&imported)

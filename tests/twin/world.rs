@@ -46,6 +46,21 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 /// How long anything may take before a test gives up on it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
+/// The service's functions, by the names of their binaries.
+pub(crate) const FUNCTIONS: [&str; 11] = [
+    "connect",
+    "disconnect",
+    "heartbeat",
+    "sync",
+    "register",
+    "inbox",
+    "send",
+    "deliver",
+    "fanout",
+    "timer",
+    "fallback",
+];
+
 /// The app that every world has.
 pub(crate) const APP: &str = "demo";
 

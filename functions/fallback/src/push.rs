@@ -56,7 +56,7 @@ type Known = Option<Arc<Providers>>;
 struct Read {
     known: Known,
     /// SHA-256 of the document: clients are kept while it is the same, and with them the tokens that providers want reused.
-    digest: String,
+    digest: Option<String>,
     until: Timestamp,
 }
 
@@ -138,25 +138,30 @@ impl Pushes {
             Err(error) if matches!(error.code(), Some("ResourceNotFoundException" | "InvalidRequestException")) => None,
             Err(error) => return Err(error.into()),
         };
-        let digest = text.as_ref().map_or_else(String::new, |text| digest(text.as_bytes()));
-        let until = now.plus_seconds(FRESH_SECONDS);
-        let same = cached.filter(|read| read.digest == digest);
-        let known = match text.map(|text| Credentials::parse(&text, self.reach)) {
-            _ if same.is_some() => same.and_then(|read| read.known),
-            Some(Ok(credentials)) => Some(Arc::new(Providers::new(credentials, self.http.clone(), self.bases.clone()))),
-            Some(Err(error)) => {
-                // As if there were none: the chain goes on, and the log says which part is wrong.
-                tracing::error!(%app, error = logs::chain(&error), "an app's provider credentials cannot be used");
-                None
-            }
-            None => None,
+        let digest = text.as_ref().map(|text| digest(text.as_bytes()));
+        let known = match (cached, text) {
+            (Some(read), _) if read.digest == digest => read.known,
+            (_, text) => text.and_then(|text| self.clients(app, &text)),
         };
+        let until = now.plus_seconds(FRESH_SECONDS);
         let mut cache = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= CACHED {
             cache.clear();
         }
         cache.insert(app.clone(), Read { known: known.clone(), digest, until });
         Ok(known)
+    }
+
+    /// The clients that an app's document makes. One that cannot be used counts as none: the chain goes on, and the log says which
+    /// part is wrong.
+    fn clients(&self, app: &AppId, text: &str) -> Known {
+        match Credentials::parse(text, self.reach) {
+            Ok(credentials) => Some(Arc::new(Providers::new(credentials, self.http.clone(), self.bases.clone()))),
+            Err(error) => {
+                tracing::error!(%app, error = logs::chain(&error), "an app's provider credentials cannot be used");
+                None
+            }
+        }
     }
 
     /// Calls a provider once for each device.
