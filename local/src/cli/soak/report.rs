@@ -128,6 +128,7 @@ impl Facts {
             ("messages accepted", many(history.ids().len())),
             ("messages shown", of_devices(|log| log.shown.len() as u64)),
             ("announcements shown", of_devices(|log| log.heard.len() as u64)),
+            ("pushes sent", of_channel("fcm")),
             ("SMS sent", of_channel("sms")),
             ("emails sent", of_channel("email")),
             ("requests repeated by the backend", world.progress.retries.load(Ordering::Relaxed)),
@@ -138,6 +139,7 @@ impl Facts {
             ("dead letters redriven", world.progress.redriven.load(Ordering::Relaxed)),
             ("shown and not confirmed in the trail", unconfirmed(history)),
         ]);
+        facts.counts.extend(check::chains(history));
         for trail in history.trails.values() {
             for recipient in &trail.recipients {
                 *facts.states.entry(recipient.state.to_string()).or_default() += 1;

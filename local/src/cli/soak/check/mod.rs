@@ -19,7 +19,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidings_wire::trail::{Event, RecipientTrail, Transition};
 use tidings_wire::{Timestamp, Trail};
@@ -108,6 +108,11 @@ pub(super) fn nothing_owed(history: &History) -> bool {
 /// Whether every chain that nobody has stopped has come to its end.
 pub(super) fn chains_ended(history: &History) -> bool {
     steps::whole(history).broken.is_empty()
+}
+
+/// How far the chains came, and the steps whose worker died between the claim and the outcome.
+pub(super) fn chains(history: &History) -> BTreeMap<&'static str, u64> {
+    steps::counts(history)
 }
 
 /// Whether every recipient of a message has come to the end.

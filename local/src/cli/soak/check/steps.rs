@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidings_wire::trail::{Event, RecipientTrail, Transition};
+use tidings_wire::trail::{Event, RecipientTrail, State, Transition};
 
 use super::{Broken, Row, begun, first, millis};
 use crate::cli::soak::history::{History, Item};
-use crate::cli::soak::plan::Kind;
+use crate::cli::soak::plan::{Kind, User};
 
 /// How much later than the first confirmation a step's beginning may be dated where nobody saw the trail in between.
 /// The two are dated by different workers before they write, and a worker that is throttled dates first and writes
@@ -75,12 +75,7 @@ pub(super) fn agree(history: &History) -> Row {
         for recipient in &trail.recipients {
             let Some(user) = history.plan.users.iter().find(|user| user.alias == recipient.alias) else { continue };
             for (step, channel) in chain.iter().enumerate() {
-                let to = match *channel {
-                    "sms" => vec![user.mobile.clone().unwrap_or_default()],
-                    "email" => vec![user.email.clone().unwrap_or_default()],
-                    // A push goes to every device of the user.
-                    _ => user.devices.iter().map(|device| history.plan.push_token(*device)).collect(),
-                };
+                let to = addresses(history, user, channel);
                 let of_step = |to| items.remove(&(message, to, (*channel).to_owned())).unwrap_or_default();
                 let by_address: Vec<Vec<&Item>> = to.into_iter().map(of_step).collect();
                 let once = by_address.iter().all(|sent| sent.len() <= 1);
@@ -98,6 +93,46 @@ pub(super) fn agree(history: &History) -> Row {
         row.holds(false, || Broken::of(format!("{channel} to {to} that no chain names")).message(message));
     }
     row
+}
+
+/// Where a step of this channel reaches a user.
+fn addresses(history: &History, user: &User, channel: &str) -> Vec<String> {
+    match channel {
+        "sms" => vec![user.mobile.clone().unwrap_or_default()],
+        "email" => vec![user.email.clone().unwrap_or_default()],
+        // A push goes to every device of the user.
+        _ => user.devices.iter().map(|device| history.plan.push_token(*device)).collect(),
+    }
+}
+
+/// How far the chains came, and the steps whose worker died between the claim and the outcome.
+pub(super) fn counts(history: &History) -> BTreeMap<&'static str, u64> {
+    let items = by_step(history);
+    let mut counts = BTreeMap::new();
+    let mut count = |what| *counts.entry(what).or_default() += 1;
+    let with_chain = |message: &&usize| history.plan.messages[**message].kind.has_chain();
+    for message in history.trails.keys().filter(with_chain) {
+        for recipient in &history.trails[message].recipients {
+            let Some(user) = history.plan.users.iter().find(|user| user.alias == recipient.alias) else { continue };
+            let of = |event| recipient.transitions.iter().filter(move |transition| transition.event == event);
+            let is_begun = of(Event::StepStarted).next().is_some();
+            count(match (recipient.state == State::Confirmed, is_begun) {
+                (true, false) => "chains confirmed before any step",
+                (true, true) => "chains confirmed on their way",
+                (false, _) => "chains that nobody confirmed",
+            });
+            of(Event::StepStarted).for_each(|_| count("steps begun"));
+            for died in of(Event::StepUnknown) {
+                count("steps whose claim died");
+                let channel = died.channel.clone().unwrap_or_default();
+                let sent = |to| items.contains_key(&(*message, to, channel.clone()));
+                if addresses(history, user, &channel).into_iter().any(sent) {
+                    count("steps whose claim died, sent");
+                }
+            }
+        }
+    }
+    counts
 }
 
 fn fits(recipient: &RecipientTrail, step: usize, sent: &[&Item]) -> bool {

@@ -516,3 +516,16 @@ fn a_step_after_the_acknowledgement_is_found() {
     });
     assert_eq!(much_later, ["no step after an acknowledgement"]);
 }
+
+#[test]
+fn claims_that_died_are_counted_and_what_was_sent_all_the_same() {
+    let mut history = kept();
+    let on_its_way = BTreeMap::from([("chains confirmed on their way", 1), ("steps begun", 1)]);
+    assert_eq!(chains(&history), on_its_way);
+    let ended = alice(&mut history, SMS).transitions.iter_mut().find(|it| it.event == Event::StepAccepted);
+    ended.unwrap().event = Event::StepUnknown;
+    let died = chains(&history);
+    assert_eq!((died["steps whose claim died"], died["steps whose claim died, sent"]), (1, 1));
+    history.outbox.clear();
+    assert_eq!(chains(&history).get("steps whose claim died, sent"), None);
+}
