@@ -8,13 +8,12 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use serde_json::{Map, Value};
 use tidings_domain::{Timestamp, UserKey, preferences};
 use tidings_runtime::{
     device_token::signed_request,
     http::{self, ApiError, PathId, personal},
 };
-use tidings_wire::{Preferences, fields::Fields, limits};
+use tidings_wire::{Preferences, limits};
 
 use crate::{Deps, authenticate};
 
@@ -65,14 +64,8 @@ async fn named_user(
     headers: &HeaderMap,
 ) -> Result<UserKey, ApiError> {
     let app = authenticate(deps, headers, Timestamp::now()).await?;
-    let text = |(name, value)| (name, Value::String(value));
-    let mut path = Fields::new(Map::from_iter([text(("alias".to_owned(), alias))]));
-    let alias = path.required_text("alias", limits::ALIAS_CHARS);
-    let mut asked = Fields::new(http::pairs(query.as_deref().unwrap_or_default()).map(text).collect());
-    let tenant = asked.text("tenantCode", limits::IDENTIFIER_CHARS).unwrap_or_default();
-    let mut problems = path.into_problems();
-    problems.extend(asked.into_problems());
-    if problems.is_empty() { Ok(UserKey { app: app.id, tenant, alias }) } else { Err(problems.into()) }
+    let (alias, tenant) = http::of_tenant("alias", alias, limits::ALIAS_CHARS, query.as_deref())?;
+    Ok(UserKey { app: app.id, tenant, alias })
 }
 
 async fn own_user(deps: &Deps, headers: &HeaderMap) -> Result<UserKey, ApiError> {

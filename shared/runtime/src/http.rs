@@ -11,7 +11,7 @@ use axum::{
 use lambda_http::RequestExt as _;
 use serde_json::{Map, Value};
 use tidings_store::StoreError;
-use tidings_wire::{FieldProblem, Problem, Timestamp, json, problem};
+use tidings_wire::{FieldProblem, Problem, Timestamp, fields::Fields, json, limits, problem};
 
 use crate::{Error, apps::AppsError, logs};
 
@@ -235,6 +235,26 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
 /// The pairs of a query, decoded (`application/x-www-form-urlencoded`).
 pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
     form_urlencoded::parse(query.as_bytes()).into_owned()
+}
+
+/// What a path names, in 1 to `max` characters, and the tenant that its query may name (`tenantCode`; empty for none).
+///
+/// # Errors
+/// [`ApiError::Fields`].
+pub fn of_tenant(
+    name: &'static str,
+    value: String,
+    max: usize,
+    query: Option<&str>,
+) -> Result<(String, String), ApiError> {
+    let text = |(name, value)| (name, Value::String(value));
+    let mut path = Fields::new(Map::from_iter([text((name.to_owned(), value))]));
+    let named = path.required_text(name, max);
+    let mut asked = Fields::new(pairs(query.unwrap_or_default()).map(text).collect());
+    let tenant = asked.text("tenantCode", limits::IDENTIFIER_CHARS).unwrap_or_default();
+    let mut problems = path.into_problems();
+    problems.extend(asked.into_problems());
+    if problems.is_empty() { Ok((named, tenant)) } else { Err(problems.into()) }
 }
 
 /// An answer that no cache keeps: it is one person's, and old soon.
