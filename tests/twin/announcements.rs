@@ -3,7 +3,6 @@
 use futures_util::StreamExt;
 use http::Method;
 use tidings_client::{ApiError, Device, Event, Events, Identity, Options};
-use tidings_crypto::app_key::AppKey;
 use tidings_local::faults::{Fault, Rule};
 use tidings_wire::{AnnounceRequest, Platform, send::Content};
 
@@ -103,9 +102,7 @@ async fn nobody_of_another_tenant_app_or_platform_is_told() {
     ios.ping().await;
 
     // Nor does another app see, list or withdraw it.
-    let key = AppKey::generate("other", tidings_crypto::random::bytes().unwrap()).unwrap();
-    world.create_app(&key, Vec::new()).await;
-    let other = tidings_client::Backend::new(&world.twin.api_url(), key.expose()).unwrap();
+    let other = world.other_backend().await;
     assert!(other.announcements(None, None).await.unwrap().announcements.is_empty());
     for answer in
         [other.announcement(&all.request_id).await.map(|_| ()), other.withdraw(&all.request_id).await.map(|_| ())]

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 use tidings_wire::{
-    RegisterRequest,
     send::{Channel, FallbackStep, PushMsgType},
     trail::State,
 };
@@ -31,9 +30,7 @@ async fn an_app_has_a_chain_and_categories_have_theirs() {
         "categories": {"orders": [{"channel": "email", "after": 0}], "news": []}});
     assert_eq!(serde_json::from_str::<serde_json::Value>(&told).unwrap(), expected);
 
-    let person = World::registration("alice", "token");
-    let (mobile, email) = (Some("+8613800138000".to_owned()), Some("alice@example.com".to_owned()));
-    world.backend().register(&RegisterRequest { mobile, email, ..person }).await.unwrap();
+    world.reachable("alice").await;
     let of = async |category: &str| {
         world.send_with(&["alice"], category, |request| request.content.category = Some(category.to_owned())).await
     };

@@ -27,13 +27,6 @@ fn steps(trail: &RecipientTrail) -> Vec<(String, Option<String>)> {
 }
 
 impl World {
-    /// A user with a phone and an address, and no device that is there.
-    async fn reachable(&self, alias: &str) {
-        let person = Self::registration(alias, alias);
-        let (mobile, email) = (Some("+8613800138000".to_owned()), Some("alice@example.com".to_owned()));
-        self.backend().register(&RegisterRequest { mobile, email, ..person }).await.unwrap();
-    }
-
     async fn prefer(&self, alias: &str, value: Value) {
         self.backend().set_preferences(alias, None, &preferences(value)).await.unwrap();
     }

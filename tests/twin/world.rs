@@ -316,6 +316,20 @@ impl World {
         }
     }
 
+    /// A user with a phone and an address, and no device that is there.
+    pub(crate) async fn reachable(&self, alias: &str) {
+        let person = Self::registration(alias, alias);
+        let (mobile, email) = (Some("+8613800138000".to_owned()), Some("alice@example.com".to_owned()));
+        self.backend().register(&RegisterRequest { mobile, email, ..person }).await.unwrap();
+    }
+
+    /// The backend of another app, which is there from now on.
+    pub(crate) async fn other_backend(&self) -> Backend {
+        let key = AppKey::generate("other", tidings_crypto::random::bytes().unwrap()).unwrap();
+        self.create_app(&key, Vec::new()).await;
+        Backend::new(&self.twin.api_url(), key.expose()).unwrap()
+    }
+
     /// Registers a device of a user.
     pub(crate) async fn device(&self, alias: &str, token: &str) -> Identity {
         let answer = self.backend().register(&Self::registration(alias, token)).await.unwrap();
