@@ -25,8 +25,8 @@ use tidings_local::{
 use tidings_runtime::{http::ApiError, socket::Refusal};
 use tidings_wire::{
     Action, AnnounceAnswer, AnnounceRequest, Choice, Content, DeviceAnswer, FieldProblem, Frame, InboxAnswer,
-    InboxMessage, InboxRequest, MessageFrame, Platform, Preferences, Problem, PushAddress, RegisterAnswer,
-    RegisterRequest, SendAnswer, SendRequest, Timestamp, Trail, UnreadAnswer,
+    InboxMessage, InboxRequest, ItemAnswer, ItemRequest, MessageFrame, Platform, Preferences, Problem, PushAddress,
+    RegisterAnswer, RegisterRequest, SendAnswer, SendRequest, Timestamp, Trail, UnreadAnswer,
     action::{AppState, Position, Receipt},
     announcement::{AnnouncementAnswer, AnnouncementsAnswer, AnnouncementsRequest, WithdrawAnswer},
     device::{DeviceKeys, WebpushKeys},
@@ -34,7 +34,9 @@ use tidings_wire::{
     json::JsonError,
     limits,
     preferences::{CategoryPreferences, QuietHours, WallTime},
-    send::{AudienceType, CancelAnswer, Channel, Downgrade, FallbackStep, MsgType, Priority, PushMsgType, Source},
+    send::{
+        AudienceType, CancelAnswer, Channel, Condition, Downgrade, FallbackStep, MsgType, Priority, PushMsgType, Source,
+    },
     trail::{DeviceState, DeviceTrail, Event, RecipientTrail, State, Transition},
 };
 use tokio_tungstenite::tungstenite::Message;
@@ -217,6 +219,10 @@ fn fallback_step() -> FallbackStep {
     FallbackStep { channel: Channel::Sms, after: Some(60) }
 }
 
+fn condition() -> Condition {
+    Condition { client_version_below: some("2.10.0"), item_open: some("order:4711") }
+}
+
 fn send_request() -> SendRequest {
     SendRequest {
         app_id: some("demo"),
@@ -233,6 +239,7 @@ fn send_request() -> SendRequest {
         send_at: Some(Timestamp(1_795_334_400_000)),
         persist: Some(true),
         fallback: Some(vec![fallback_step()]),
+        condition: Some(condition()),
     }
 }
 
@@ -476,6 +483,9 @@ fn http_rows() -> Vec<Row> {
         row("Transition", &transition()),
         row("InboxAnswer", &InboxAnswer { messages: vec![message()], next: some("7-1") }),
         row("InboxMessage", &message()),
+        row("ItemRequest", &ItemRequest { open: false }),
+        row("ItemAnswer", &ItemAnswer { item: "order:4711".to_owned(), open: false, closed_at: Some(Timestamp(0)) }),
+        row("Condition", &condition()),
         row("UnreadAnswer", &UnreadAnswer { count: 7, more: false }),
         read_by("Preferences", preferences, |object| Preferences::parse(object).is_ok()),
         row("WelcomeChannels", &every_channel()),
@@ -637,8 +647,10 @@ fn what_refuses_unknown_fields_says_so() {
             "AnnounceRequest",
             "ApnsAddress",
             "CategoryPreferences",
+            "Condition",
             "FallbackStep",
             "FcmAddress",
+            "ItemRequest",
             "MipushAddress",
             "Preferences",
             "QuietHours",
@@ -904,6 +916,7 @@ fn every_limit_over_http_is_in_the_document_and_in_the_code() {
         "SendRequest.category",
         "SendRequest.tag",
         "SendRequest.collapseKey",
+        "Condition.clientVersionBelow",
         "AnnounceRequest.appId",
         "AnnounceRequest.tenantCode",
         "AnnounceRequest.event",
@@ -945,6 +958,7 @@ fn every_limit_over_http_is_in_the_document_and_in_the_code() {
         ("maxLength", limits::IDENTIFIER_CHARS.into(), identifiers),
         ("maxLength", limits::NAME_CHARS.into(), names),
         ("maxLength", limits::ALIAS_CHARS.into(), &["RegisterRequest.alias", "SendRequest.audiences[]"]),
+        ("maxLength", limits::ITEM_CHARS.into(), &["Condition.itemOpen", "ItemAnswer.item"]),
         ("maxLength", limits::NATIVE_TOKEN_CHARS.into(), &["RegisterRequest.nativeToken", "FcmAddress.token"]),
         ("maxLength", limits::PUSH_ENDPOINT_CHARS.into(), &["WebpushAddress.endpoint"]),
         ("maxLength", limits::PUSH_KEY_CHARS.into(), &["WebpushKeys.p256dh", "WebpushKeys.auth"]),
@@ -1079,6 +1093,7 @@ fn edges(name: &str, schema: &Value) -> Vec<(Value, bool)> {
     let number = |keyword: &str| schema[keyword].as_u64();
     let text = |length: u64| match name {
         "email" => format!("{}@e.cn", "x".repeat(length as usize - 5)).into(),
+        "clientVersionBelow" => "0".repeat(length as usize).into(),
         _ => Value::from("语".repeat(length as usize)),
     };
     let item = match name {
@@ -1128,6 +1143,7 @@ fn the_service_reads_up_to_every_limit_and_no_further() {
     probe("Source", "source.", &|name, value| with(message(), "source", json!({name: value})), send);
     let step = |name: &str, value: Value| json!([with(json!({"channel": "sms"}), name, value)]);
     probe("FallbackStep", "fallback[0].", &|name, value| with(message(), "fallback", step(name, value)), send);
+    probe("Condition", "condition.", &|name, value| with(message(), "condition", json!({name: value})), send);
     let device = || serde_json::to_value(register_request()).unwrap();
     probe("RegisterRequest", "", &|name, value| with(device(), name, value), register);
     probe("AnnounceRequest", "", &|name, value| with(json!({"alert": "x"}), name, value), announce);

@@ -18,6 +18,8 @@ const EVENTS: &[(&str, &str, Answer)] = &[
     ("http-announcements", "SendFunction", Answer::Status(200)),
     ("http-announcement-get", "SendFunction", Answer::Status(200)),
     ("http-announcement-withdraw", "SendFunction", Answer::Status(200)),
+    ("http-item-put", "SendFunction", Answer::Status(200)),
+    ("http-item-get", "SendFunction", Answer::Status(200)),
     ("http-inbox", "InboxFunction", Answer::Signed(200)),
     ("http-inbox-unread", "InboxFunction", Answer::Signed(200)),
     ("http-user-preferences-put", "RegisterFunction", Answer::Status(200)),

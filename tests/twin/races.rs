@@ -223,15 +223,15 @@ async fn of_an_acknowledgement_and_a_fallback_step_the_first_one_wins() {
     // Acknowledged before the claim: nobody can claim it any more.
     let (_, step) = stored_with_chain(&world).await;
     confirm(&step).await;
-    assert!(!users.claim_step(&step, "one", Timestamp::now()).await.unwrap());
+    assert!(!users.claim_step(&step, None, "one", Timestamp::now()).await.unwrap());
 
     // Claimed first: one worker alone may call the provider, and knows its claim again; the acknowledgement counts
     // all the same.
     let (third, step) = stored_with_chain(&world).await;
-    assert!(users.claim_step(&step, "one", Timestamp::now()).await.unwrap());
-    assert!(!users.claim_step(&step, "two", Timestamp::now()).await.unwrap());
+    assert!(users.claim_step(&step, None, "one", Timestamp::now()).await.unwrap());
+    assert!(!users.claim_step(&step, None, "two", Timestamp::now()).await.unwrap());
     confirm(&step).await;
-    assert!(users.claim_step(&step, "one", Timestamp::now()).await.unwrap());
+    assert!(users.claim_step(&step, None, "one", Timestamp::now()).await.unwrap());
     hand_to_fallback(&world, &step).await;
     world.idle().await;
     assert_eq!(world.outbox().await.len(), 0, "the claim is another worker's");

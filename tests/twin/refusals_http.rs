@@ -91,6 +91,8 @@ fn rows(key: &AppKey) -> Vec<Row> {
     let announce = |name, body: Value, fields| {
         row(name, Method::POST, "/v1/announcements", body.to_string(), 400, "invalid_fields", fields)
     };
+    let put_item =
+        |name, path, body: Value, fields| row(name, Method::PUT, path, body.to_string(), 400, "invalid_fields", fields);
     let list = |name, path, fields| row(name, Method::GET, path, String::new(), 400, "invalid_fields", fields);
     let as_key = |name, authorization, code| Row {
         authorization,
@@ -136,6 +138,22 @@ fn rows(key: &AppKey) -> Vec<Row> {
             with(with(good_message(), "audienceType", json!("DEVICE")), "audiences", json!(["d"])),
             &["audiences[0]"],
         ),
+        send(
+            "condition on no version",
+            with(good_message(), "condition", json!({"clientVersionBelow": "2.x"})),
+            &["condition.clientVersionBelow"],
+        ),
+        send("condition on nothing", with(good_message(), "condition", json!({})), &["condition"]),
+        put_item("item that is neither open nor closed", "/v1/items/a", json!({}), &["open"]),
+        put_item("item that is half open", "/v1/items/a", json!({"open": "half"}), &["open"]),
+        put_item(
+            "item of more than is asked",
+            "/v1/items/a",
+            json!({"open": true, "tenantCode": "n"}),
+            &["tenantCode"],
+        ),
+        list("item with a wrong query", "/v1/items/a?tenant=north", &["tenant"]),
+        list("item without a name", "/v1/items/%20", &["item"]),
         send("no alert", without(good_message(), "alert"), &["alert"]),
         send("empty alert", with(good_message(), "alert", json!(" ")), &["alert"]),
         send("alert of the wrong type", with(good_message(), "alert", json!(7)), &["alert"]),

@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use tidings_wire::announcement::{AnnouncementAnswer, AnnouncementsAnswer, WithdrawAnswer};
 use tidings_wire::send::CancelAnswer;
 use tidings_wire::{
-    AnnounceAnswer, AnnounceRequest, DeviceAnswer, Preferences, Problem, RegisterAnswer, RegisterRequest, SendAnswer,
-    SendRequest, Trail, limits,
+    AnnounceAnswer, AnnounceRequest, DeviceAnswer, ItemAnswer, ItemRequest, Preferences, Problem, RegisterAnswer,
+    RegisterRequest, SendAnswer, SendRequest, Trail, limits,
 };
 
 /// API Gateway ends a request after 30 seconds; waiting longer cannot bring an answer.
@@ -164,6 +164,24 @@ impl Backend {
         self.ask(Method::PUT, &preferences(alias, tenant), Some(wanted), None).await
     }
 
+    /// Whether something that messages are about is open (`GET /v1/items/{item}`).
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn item(&self, item: &str, tenant: Option<&str>) -> Result<ItemAnswer, ApiError> {
+        self.ask(Method::GET, &of_tenant(&format!("/v1/items/{}", encode(item)), tenant), None::<&()>, None).await
+    }
+
+    /// Closes an item, or opens it again (`PUT /v1/items/{item}`): messages on the condition that it is open go out by no step
+    /// that begins after the answer.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn set_item(&self, item: &str, tenant: Option<&str>, open: bool) -> Result<ItemAnswer, ApiError> {
+        let path = of_tenant(&format!("/v1/items/{}", encode(item)), tenant);
+        self.ask(Method::PUT, &path, Some(&ItemRequest { open }), None).await
+    }
+
     /// Sends a message (`POST /v1/messages`). With the same idempotency key it is sent once, however often it is asked.
     ///
     /// # Errors
@@ -289,8 +307,12 @@ impl Backend {
 }
 
 fn preferences(alias: &str, tenant: Option<&str>) -> String {
+    of_tenant(&format!("/v1/users/{}/preferences", encode(alias)), tenant)
+}
+
+fn of_tenant(path: &str, tenant: Option<&str>) -> String {
     let query = tenant.map(|tenant| format!("?tenantCode={}", encode(tenant))).unwrap_or_default();
-    format!("/v1/users/{}/preferences{query}", encode(alias))
+    format!("{path}{query}")
 }
 
 fn bearer(key: &str) -> Result<HeaderValue, ApiError> {

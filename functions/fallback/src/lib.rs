@@ -1,7 +1,7 @@
 //! The `fallback` queue: a step that is due is claimed by one conditional write, then its provider is called, once.
 //!
-//! What happens between the claim and the outcome is never repeated: a step whose worker died is recorded as unknown, and the
-//! chain goes on. Provider clients therefore do not retry.
+//! What happens between the claim and the outcome is never repeated where the provider would not know the repetition: a step whose
+//! worker died is recorded as unknown, and the chain goes on. Provider clients therefore do not retry.
 
 mod email;
 mod providers;
@@ -19,7 +19,7 @@ use tidings_runtime::{
     batch::{self, Record},
     logs,
 };
-use tidings_store::{Messages, Users};
+use tidings_store::{Directory, Messages, Users};
 
 use providers::Providers;
 use push::{Pushed, Pushes};
@@ -29,6 +29,7 @@ use push::{Pushed, Pushes};
 pub struct Deps {
     users: Users,
     messages: Messages,
+    directory: Directory,
     steps: Steps,
     providers: Providers,
     pushes: Pushes,
@@ -44,6 +45,7 @@ pub async fn run() -> Result<(), Error> {
     let deps = Deps {
         users: sdk.users()?,
         messages: sdk.messages()?,
+        directory: sdk.directory()?,
         steps: Steps::from_env(&sdk)?,
         providers: Providers::from_env(&sdk)?,
         pushes: Pushes::from_env(&sdk)?,
@@ -67,7 +69,11 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
     let now = Timestamp::now();
     let entry = deps.users.entry(&due.user, due.position).await?;
     let view = deps.users.view(&due.user, now).await?;
-    let outcome = match fallback::decide(&due, entry.as_ref(), &view, now) {
+    let item_closed = match entry.as_ref().and_then(|entry| entry.item(now)) {
+        Some(item) => deps.directory.item_closed(&due.user.tenant(), item, now).await?.is_some(),
+        None => false,
+    };
+    let outcome = match fallback::decide(&due, entry.as_ref(), &view, item_closed, now) {
         Decision::Stop(reason) => {
             tracing::info!(message_id = %due.id, step = due.step, reason, "chain ended");
             return Ok(());
@@ -86,7 +92,8 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
                 return Ok(());
             }
             let worker = random::id()?;
-            if !deps.users.claim_step(&due, &worker, now).await? {
+            let before = entry.as_ref().and_then(|entry| entry.steps.get(due.step)?.claimed_by.as_deref());
+            if !deps.users.claim_step(&due, before, &worker, now).await? {
                 // Confirmed, or claimed by another worker, since it was read: looked at again.
                 return Err("the step changed at the same moment".into());
             }
@@ -95,7 +102,7 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
                 Call::Email { to, subject, text, unsubscribe } => {
                     deps.providers.email(&to, &subject, &text, &unsubscribe).await
                 }
-                Call::Push(call) => match push(deps, &call, &due, &worker).await? {
+                Call::Push(call) => match push(deps, &call, &due, &worker, now).await? {
                     Ended::Outcome(outcome) => return follow(deps, &due, entry.as_ref(), &outcome, trace).await,
                     Ended::PutOff(later) => return deps.steps.schedule(later, Timestamp::now(), trace).await,
                 },
@@ -128,13 +135,13 @@ async fn follow(
 enum Ended {
     /// It is over.
     Outcome(Outcome),
-    /// Its provider could not take it, and is asked again then.
+    /// Its provider could not take it, or nobody knows whether it has and asking again does no harm: it is asked again then.
     PutOff(StepDue),
 }
 
 /// Pushes to the devices of a step that is claimed. Where nothing was sent, the claim is given back: nobody has to wait until it
 /// is old, and nothing of it is unknown.
-async fn push(deps: &Deps, call: &PushCall, due: &StepDue, worker: &str) -> Result<Ended, Error> {
+async fn push(deps: &Deps, call: &PushCall, due: &StepDue, worker: &str, claimed: Timestamp) -> Result<Ended, Error> {
     let pushed = match deps.pushes.push(call, due).await {
         Ok(pushed) => pushed,
         Err(error) => {
@@ -155,6 +162,13 @@ async fn push(deps: &Deps, call: &PushCall, due: &StepDue, worker: &str) -> Resu
             (Outcome::Refused(code), None, dead)
         }
     };
+    // The claim stays: it may have been taken, and the trail says that it began.
+    if outcome == Outcome::Unknown
+        && let Some(later) = fallback::repeat(due, &call.entry, claimed)
+    {
+        tracing::info!(message_id = %due.id, step = due.step, attempts = later.attempts, "step repeated later");
+        return Ok(Ended::PutOff(later));
+    }
     let outcome = record_outcome(deps, due, outcome, detail.as_deref()).await?;
     forget(deps, &dead).await;
     Ok(Ended::Outcome(outcome))

@@ -1,11 +1,12 @@
 //! `/v1/messages`: validates a message, stores it, queues a delivery for each recipient; cancels it; and tells what became
-//! of it. `/v1/announcements`: what is for everyone.
+//! of it. `/v1/announcements`: what is for everyone. `/v1/items`: whether what messages are about is still open.
 //!
 //! The order is the promise: the record is written before the queue is fed, and `202` is said after both. A repeat under the
 //! same idempotency key finds the record, feeds the queue again (which doubles nothing) and says the same.
 
 mod announcements;
 mod cancel;
+mod items;
 mod trail;
 
 use std::sync::Arc;
@@ -77,6 +78,7 @@ pub fn router(deps: Deps) -> Router {
         .route("/v1/messages/{message}", get(trail::show).delete(cancel::cancel))
         .route("/v1/announcements", post(announcements::announce).get(announcements::list))
         .route("/v1/announcements/{announcement}", get(announcements::one).delete(announcements::withdraw))
+        .route("/v1/items/{item}", get(items::item).put(items::set_item))
         .with_state(Arc::new(deps))
 }
 

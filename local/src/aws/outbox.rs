@@ -140,6 +140,11 @@ impl Outbox {
         items.kept.iter().filter(|it| it.number > number && it.number <= items.safe).cloned().collect()
     }
 
+    /// Whether something was sent in this way under this id.
+    pub(crate) fn has(&self, channel: Channel, message_id: &str) -> bool {
+        self.items().kept.iter().any(|item| item.channel == channel && item.message_id == message_id)
+    }
+
     /// Waits until something was sent after the item of this number.
     pub async fn wait_after(&self, number: u64) -> Vec<Item> {
         loop {

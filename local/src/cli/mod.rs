@@ -8,7 +8,7 @@
 //! | `soak` | every promise, held against what real clients see while things go wrong |
 //! | `app` | apps, their keys and credentials |
 //! | `register`, `listen` | a device in the terminal |
-//! | `send`, `cancel`, `trail`, `announce`, `preferences` | a backend in the terminal |
+//! | `send`, `cancel`, `trail`, `announce`, `item`, `preferences` | a backend in the terminal |
 //! | `target`, `session` | which deployment is meant: flags, environment, or the twin that runs in this folder |
 
 mod announce;
@@ -20,6 +20,7 @@ mod device_file;
 mod failure;
 mod faults;
 mod fetch;
+mod item;
 mod listen;
 mod preferences;
 mod private_file;
@@ -89,6 +90,9 @@ enum Command {
     /// Say something to everyone, list what was said, or withdraw it
     #[command(subcommand)]
     Announce(announce::Command),
+    /// Tell or say whether something that messages are about is still open
+    #[command(subcommand)]
+    Item(item::Command),
     /// Tell what became of a message
     Trail(trail::Args),
     /// Show or set what a user wants to be told of
@@ -109,6 +113,7 @@ pub async fn run() -> ExitCode {
         Command::Send(args) => send::run(*args).await,
         Command::Cancel(args) => cancel::run(args).await,
         Command::Announce(command) => announce::run(command).await,
+        Command::Item(command) => item::run(command).await,
         Command::Trail(args) => trail::run(args).await,
         Command::Preferences(args) => preferences::run(args).await,
     };

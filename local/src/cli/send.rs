@@ -1,7 +1,7 @@
 //! `tidings send`: a backend in the terminal.
 
 use serde_json::Value;
-use tidings_wire::send::{Channel, FallbackStep, MsgType, Priority};
+use tidings_wire::send::{Channel, Condition, FallbackStep, MsgType, Priority};
 use tidings_wire::{Choice, Content, Platform, SendRequest, Timestamp};
 
 use super::failure::Failure;
@@ -50,6 +50,12 @@ pub(crate) struct Args {
     /// What happens while nobody confirms: channels, each with its pause in seconds
     #[arg(long, value_delimiter = ',', value_name = "CHANNEL[:SECONDS]", value_parser = step)]
     fallback: Vec<FallbackStep>,
+    /// A step goes out only to who has an older version of the app than this, such as 2.10.0
+    #[arg(long, value_name = "VERSION")]
+    client_version_below: Option<String>,
+    /// A step goes out only while the item of this name is open: see `tidings item`
+    #[arg(long, value_name = "ITEM")]
+    item_open: Option<String>,
     /// Seconds that the message is kept for its recipient [default: 72 hours]
     #[arg(long, value_name = "SECONDS")]
     ttl: Option<u64>,
@@ -88,6 +94,9 @@ Examples:
 
   If nobody takes it: SMS at once where no device is connected, email 30 seconds after the SMS.
   tidings send --to alice --alert 'Your parcel is here' --sms 'Parcel here' --fallback sms:0,email:30
+
+  The same, and nothing more once `tidings item close parcel:7` says that it was fetched.
+  tidings send --to alice --alert 'Your parcel is here' --fallback sms:0,email:30 --item-open parcel:7
 
   Tomorrow, unless `tidings cancel` comes first.
   tidings send --to alice --alert 'Good morning' --send-at 2026-11-23T07:00:00Z
@@ -152,8 +161,15 @@ impl Args {
             send_at: self.send_at,
             persist: self.transient.then_some(false),
             fallback: (!self.fallback.is_empty()).then(|| self.fallback.clone()),
+            condition: self.condition(),
             ..SendRequest::default()
         }
+    }
+
+    fn condition(&self) -> Option<Condition> {
+        let Self { client_version_below, item_open, .. } = self;
+        let condition = Condition { client_version_below: client_version_below.clone(), item_open: item_open.clone() };
+        Some(condition).filter(|condition| *condition != Condition::default())
     }
 }
 
@@ -206,12 +222,17 @@ mod tests {
             "--ttl",
             "60",
             "--transient",
+            "--client-version-below",
+            "2.10",
+            "--item-open",
+            "order:4711",
         ])
         .unwrap();
         let expected = serde_json::json!({
             "appId": "demo", "audiences": ["alice", "bob", "eve"], "alert": "Hi", "extra": {"a": 1}, "smsMessage": "S",
             "ttl": 60, "persist": false,
             "fallback": [{"channel": "sms", "after": 0}, {"channel": "email", "after": 30}, {"channel": "webhook"}],
+            "condition": {"clientVersionBelow": "2.10", "itemOpen": "order:4711"},
         });
         assert_eq!(serde_json::to_value(args.request("demo")).unwrap(), expected);
     }

@@ -51,6 +51,10 @@ fn is_signed(played: &Played, id: &str, headers: &HeaderMap, body: &[u8]) -> boo
 }
 
 async fn accept(played: &Played, id: &str, headers: &HeaderMap, body: &[u8]) -> Response {
+    // A repetition is taken as the call before was, and tells nothing new.
+    if played.outbox.has(Channel::Webhook, id) {
+        return StatusCode::NO_CONTENT.into_response();
+    }
     let told: Value = serde_json::from_slice(body).unwrap_or_default();
     let arrival = Arrival {
         channel: Channel::Webhook,

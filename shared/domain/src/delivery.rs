@@ -4,7 +4,10 @@
 //! deliver, one to deliver once more because nobody has confirmed it, and one to withdraw.
 
 use serde::{Deserialize, Serialize};
-use tidings_wire::{Platform, Timestamp, send::Content};
+use tidings_wire::{
+    Platform, Timestamp,
+    send::{Condition, Content},
+};
 
 use crate::{
     Connection, DeviceId, Entry, MessageId, Position, UserKey, UserView,
@@ -31,6 +34,9 @@ pub struct Delivery {
     /// The fallback chain.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub steps: Vec<Step>,
+    /// What must still hold when a step is due.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub condition: Option<Condition>,
     /// When it was accepted.
     pub accepted: Timestamp,
     /// When it expires for whoever has not confirmed it.
@@ -191,6 +197,7 @@ fn place(delivery: &Delivery, append: Append, targets: Vec<Connection>, now: Tim
                 acks: Vec::new(),
                 reads: Vec::new(),
                 steps: delivery.steps.iter().map(StepRecord::waiting).collect(),
+                condition: delivery.condition.clone(),
             });
             Plan::Append { entry, targets }
         }
@@ -310,6 +317,7 @@ pub(crate) mod tests {
             content: Content::default(),
             sms: None,
             steps: Vec::new(),
+            condition: None,
             accepted: Timestamp(1_000),
             deadline: Timestamp(61_000),
             persist: true,
@@ -342,6 +350,7 @@ pub(crate) mod tests {
             acks: Vec::new(),
             reads: Vec::new(),
             steps: Vec::new(),
+            condition: None,
         }
     }
 

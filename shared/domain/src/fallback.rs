@@ -9,7 +9,8 @@ use tidings_wire::{
 };
 
 use crate::{
-    Device, Entry, MessageId, Position, UserKey, UserView, mailbox::Closed, preferences, preferences::Unsubscribe,
+    Device, Entry, MessageId, Position, UserKey, UserView, condition, mailbox::Closed, preferences,
+    preferences::Unsubscribe,
 };
 
 /// A step that was claimed this long ago and has no outcome died with its worker, in seconds; the function's own timeout is
@@ -194,9 +195,10 @@ pub enum Decision {
 /// what came in between from its first pong.
 pub const COMEBACK_SECONDS: u64 = 10;
 
-/// Decides what is done about a step that is due, given the newest data.
+/// Decides what is done about a step that is due, given the newest data; `item_closed` tells whether what the message is about
+/// ([`Entry::item`]) is closed.
 #[must_use]
-pub fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, now: Timestamp) -> Decision {
+pub fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, item_closed: bool, now: Timestamp) -> Decision {
     let Some(entry) = entry.filter(|entry| entry.id == due.id) else {
         return Decision::Stop("the message is gone");
     };
@@ -209,8 +211,13 @@ pub fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, now: Timest
     match (&record.outcome, record.claimed) {
         (Some(_), _) => Decision::Next,
         (None, Some(claimed)) if claimed.plus_seconds(CLAIM_SECONDS) > now => {
-            let later = StepDue { due: claimed.plus_seconds(CLAIM_SECONDS), ..due.clone() };
+            let attempts = due.attempts + u32::from(is_repeatable(record.channel));
+            let later = StepDue { due: claimed.plus_seconds(CLAIM_SECONDS), attempts, ..due.clone() };
             Decision::Postpone(later, "another worker may be calling the provider")
+        }
+        // It may have gone out: what would hold it back now comes too late to say that it did not.
+        (None, Some(_)) if is_repeatable(record.channel) && due.attempts <= ATTEMPTS && entry.is_open(now) => {
+            call(record.channel, due, entry, view, item_closed, now).map_or(Decision::RecordUnknown, Decision::Claim)
         }
         (None, Some(_)) => Decision::RecordUnknown,
         (None, None) => match entry.closed {
@@ -221,7 +228,9 @@ pub fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, now: Timest
                 let later = StepDue { due: now.plus_seconds(COMEBACK_SECONDS), waited: true, ..due.clone() };
                 Decision::Postpone(later, "a device is back")
             }
-            None => call(record.channel, due, entry, view, now).map_or_else(Decision::Skip, Decision::Claim),
+            None => {
+                call(record.channel, due, entry, view, item_closed, now).map_or_else(Decision::Skip, Decision::Claim)
+            }
         },
     }
 }
@@ -233,8 +242,26 @@ fn is_back(due: &StepDue, entry: &Entry, view: &UserView, now: Timestamp) -> boo
     in_time && entry.offline.is_some_and(back)
 }
 
+/// Whether what a step calls knows a repetition by its id, as Standard Webhooks asks of a receiver. Then a call that nobody knows
+/// the end of is made once more. No other provider promises that.
+fn is_repeatable(channel: Channel) -> bool {
+    channel == Channel::Webhook
+}
+
 /// The call that a step makes, or why it makes none.
-fn call(channel: Channel, due: &StepDue, entry: &Entry, view: &UserView, now: Timestamp) -> Result<Call, &'static str> {
+fn call(
+    channel: Channel,
+    due: &StepDue,
+    entry: &Entry,
+    view: &UserView,
+    item_closed: bool,
+    now: Timestamp,
+) -> Result<Call, &'static str> {
+    let meant = || view.devices.iter().filter(|it| entry.platform == Platform::All || entry.platform == it.platform);
+    let condition = entry.condition.as_ref();
+    if let Some(reason) = condition.and_then(|condition| condition::is_done(condition, meant(), item_closed)) {
+        return Err(reason);
+    }
     let profile = view.profile.as_ref();
     let category = &entry.content.category;
     let held_back = profile.and_then(|profile| preferences::held_back(profile, channel, category.as_deref(), now));
@@ -259,9 +286,9 @@ fn call(channel: Channel, due: &StepDue, entry: &Entry, view: &UserView, now: Ti
         Channel::Apns | Channel::Fcm | Channel::Webpush | Channel::Mipush => {
             let reaches = |device: &&Device| {
                 let channels = device.push.as_ref().map(|push| push.address.channel());
-                channels == Some(channel) && (entry.platform == Platform::All || entry.platform == device.platform)
+                channels == Some(channel) && condition.is_none_or(|condition| condition::is_below(condition, device))
             };
-            let mut to: Vec<Device> = view.devices.iter().filter(reaches).cloned().collect();
+            let mut to: Vec<Device> = meant().filter(reaches).cloned().collect();
             if channel == Channel::Mipush {
                 // It reaches all of the user's by one name.
                 to.truncate(1);
@@ -307,6 +334,16 @@ pub fn put_off(due: &StepDue, entry: &Entry, pause_millis: u64, now: Timestamp) 
     again.then(|| StepDue { due: at, attempts: due.attempts + 1, ..due.clone() })
 }
 
+/// A step that was claimed then and whose end nobody knows, made once more; `None` where what it calls would not know the
+/// repetition, or it was repeated enough, or its message's time is over by then.
+#[must_use]
+pub fn repeat(due: &StepDue, entry: &Entry, claimed: Timestamp) -> Option<StepDue> {
+    let at = claimed.plus_seconds(CLAIM_SECONDS);
+    let is_repeatable = entry.steps.get(due.step).is_some_and(|record| is_repeatable(record.channel));
+    let again = is_repeatable && due.attempts < ATTEMPTS && at < entry.deadline;
+    again.then(|| StepDue { due: at, attempts: due.attempts + 1, ..due.clone() })
+}
+
 /// The first line of the text, at most 78 characters (RFC 5322 §2.1.1), behind the sender's name.
 fn subject(sender: Option<&str>, text: &str) -> String {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
@@ -339,8 +376,14 @@ pub fn next(due: &StepDue, entry: &Entry, outcome: &Outcome, now: Timestamp) -> 
 mod tests {
     use super::*;
     use crate::{DeviceId, delivery::tests};
+    use tidings_wire::send::Condition;
 
     use crate::Profile;
+
+    /// Without an item that is closed.
+    fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, now: Timestamp) -> Decision {
+        super::decide(due, entry, view, false, now)
+    }
 
     const POSITION: Position = Position { epoch: 7, seq: 1 };
 
@@ -451,6 +494,68 @@ mod tests {
         assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Skip("channel_off"));
         let email = StepDue { step: 1, ..due };
         assert!(matches!(decide(&email, Some(&entry), &view, Timestamp(2_000)), Decision::Claim(Call::Email { .. })));
+    }
+
+    #[test]
+    fn a_step_goes_out_only_while_there_is_something_left_to_tell() {
+        let (due, mut entry, mut view) = chained();
+        entry.condition =
+            Some(Condition { client_version_below: Some("2.0".into()), item_open: Some("order:4711".into()) });
+        registered(&mut view, &[(Platform::Ios, None), (Platform::Web, None)]);
+        let at = |entry: &Entry, view: &UserView, item_closed| {
+            super::decide(&due, Some(entry), view, item_closed, Timestamp(2_000))
+        };
+        assert!(matches!(at(&entry, &view, false), Decision::Claim(_)));
+        assert!(at(&entry, &view, true) == Decision::Skip("item_closed"));
+        view.devices[0].client_version = Some("2.0.1".into());
+        assert!(matches!(at(&entry, &view, false), Decision::Claim(_)), "the other one may be older");
+        entry.platform = Platform::Ios;
+        assert!(at(&entry, &view, false) == Decision::Skip("up_to_date"), "the other one is not meant");
+        assert_eq!(entry.item(Timestamp(2_000)), Some("order:4711"));
+        assert_eq!(entry.item(entry.deadline.plus_seconds(1)), None, "nobody asks for what is over");
+    }
+
+    #[test]
+    fn a_push_goes_to_the_devices_that_the_condition_holds_for() {
+        let (due, mut entry, mut view) = chained();
+        let fcm = |token: &str| Some(tidings_wire::PushAddress::Fcm { token: token.to_owned() });
+        registered(&mut view, &[(Platform::Android, fcm("old")), (Platform::Android, fcm("new"))]);
+        view.devices[0].client_version = Some("1.9".into());
+        view.devices[1].client_version = Some("2.0".into());
+        entry.steps[0].channel = Channel::Fcm;
+        entry.condition = Some(Condition { client_version_below: Some("2.0".into()), item_open: None });
+        let Decision::Claim(Call::Push(call)) = decide(&due, Some(&entry), &view, Timestamp(2_000)) else {
+            panic!("a push")
+        };
+        assert!(call.to == view.devices[..1]);
+    }
+
+    #[test]
+    fn what_knows_a_repetition_is_called_again_where_nobody_knows_how_it_ended() {
+        let (due, mut entry, view) = chained();
+        entry.steps[0].channel = Channel::Webhook;
+        entry.steps[0].claimed = Some(Timestamp(2_000));
+        let later = repeat(&due, &entry, Timestamp(2_000)).filter(|later| later.due < entry.deadline);
+        assert_eq!(later, None, "its message's time is over by then");
+        entry.deadline = Timestamp(600_000);
+        let later = repeat(&due, &entry, Timestamp(2_000)).unwrap();
+        assert_eq!((later.due, later.attempts), (Timestamp(62_000), 1));
+        // The same way for one whose worker died.
+        let again = decide(&due, Some(&entry), &view, Timestamp(3_000));
+        assert!(matches!(again, Decision::Postpone(found, _) if found == later));
+        assert!(matches!(decide(&later, Some(&entry), &view, Timestamp(62_000)), Decision::Claim(Call::Push(_))));
+        let mut muted = view.clone();
+        muted.profile.get_or_insert_default().preferences.muted = true;
+        assert!(
+            decide(&later, Some(&entry), &muted, Timestamp(62_000)) == Decision::RecordUnknown,
+            "it may have gone out"
+        );
+        let last = StepDue { attempts: ATTEMPTS, ..later.clone() };
+        assert_eq!(repeat(&last, &entry, Timestamp(62_000)), None);
+        let enough = StepDue { attempts: ATTEMPTS + 1, ..later };
+        assert!(decide(&enough, Some(&entry), &view, Timestamp(62_000)) == Decision::RecordUnknown);
+        entry.steps[0].channel = Channel::Fcm;
+        assert_eq!(repeat(&due, &entry, Timestamp(2_000)), None);
     }
 
     fn registered(view: &mut UserView, platforms: &[(Platform, Option<tidings_wire::PushAddress>)]) {

@@ -14,6 +14,7 @@
 //! person wants to be told, [`preferences`].
 
 pub mod announcement;
+mod condition;
 pub mod delivery;
 pub mod fallback;
 mod id;

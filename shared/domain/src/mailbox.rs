@@ -2,7 +2,11 @@
 //! before it, so that the newest one alone refuses a duplicate.
 
 use serde::{Deserialize, Serialize};
-use tidings_wire::{Frame, MessageFrame, Platform, Timestamp, action::Position, send::Content};
+use tidings_wire::{
+    Frame, MessageFrame, Platform, Timestamp,
+    action::Position,
+    send::{Condition, Content},
+};
 
 use crate::{Delivery, DeviceId, MessageId, UserKey, digest, fallback::StepRecord, inbox::Header};
 
@@ -88,6 +92,8 @@ pub struct Entry {
     pub reads: Vec<(DeviceId, Timestamp)>,
     /// The fallback chain.
     pub steps: Vec<StepRecord>,
+    /// What must still hold when a step is due.
+    pub condition: Option<Condition>,
 }
 
 impl Entry {
@@ -101,6 +107,12 @@ impl Entry {
     #[must_use]
     pub fn is_open(&self, now: Timestamp) -> bool {
         !self.is_confirmed() && self.closed.is_none() && now <= self.deadline
+    }
+
+    /// The item that has to be open for its next step to go out, where there may be one.
+    #[must_use]
+    pub fn item(&self, now: Timestamp) -> Option<&str> {
+        self.condition.as_ref()?.item_open.as_deref().filter(|_| self.is_open(now))
     }
 
     /// Whether this device has acknowledged or read it.

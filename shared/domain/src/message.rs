@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use tidings_wire::{
     FieldProblem, Platform, SendRequest, Timestamp, limits,
-    send::{AudienceType, Channel, Content, Downgrade, Priority, PushMsgType},
+    send::{AudienceType, Channel, Condition, Content, Downgrade, Priority, PushMsgType},
 };
 
 use crate::{
@@ -34,6 +34,9 @@ pub struct Message {
     pub sms: Option<String>,
     /// The fallback chain.
     pub steps: Vec<Step>,
+    /// What must still hold when a step is due.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub condition: Option<Condition>,
     /// When it was accepted.
     pub accepted: Timestamp,
     /// When it is sent, where that is later than its acceptance.
@@ -87,6 +90,7 @@ impl Message {
             content: self.content.clone(),
             sms: self.sms.clone(),
             steps: self.steps.clone(),
+            condition: self.condition.clone(),
             accepted: self.begins(),
             deadline: self.deadline(),
             persist: self.persist,
@@ -113,6 +117,10 @@ pub fn accept(
     let mut downgrades = Vec::new();
     let (persist, ttl) = life(&request, &mut downgrades);
     let steps = chain(&request, chains, persist, &mut downgrades);
+    let condition = request.condition.clone().filter(|_| !steps.is_empty());
+    if condition != request.condition {
+        downgrade(&mut downgrades, "condition", "no effect: there are no fallback steps");
+    }
     let duration = redelivery(&request, persist, ttl, &mut downgrades);
     let send_at = send_at(&request, now, &mut problems);
     let platform = request.platform.unwrap_or(Platform::All);
@@ -139,6 +147,7 @@ pub fn accept(
         content,
         sms: request.sms_message,
         steps,
+        condition,
         accepted: now,
         send_at,
         ttl,
@@ -318,6 +327,18 @@ mod tests {
         assert_eq!(steps(serde_json::json!({"category": "news", "smsMessage": "y"})).len(), 1);
         assert_eq!(steps(serde_json::json!({"pushMsgType": "CMD"})), [], "nobody is to see it");
         assert_eq!(steps(serde_json::json!({"persist": false})), [], "nobody can confirm it");
+    }
+
+    #[test]
+    fn a_condition_is_for_steps() {
+        let mut value = serde_json::json!({"alert": "x", "audiences": ["a"], "condition": {"itemOpen": "order:4711"}});
+        let without = accepted(value.clone()).unwrap();
+        assert_eq!((without.condition, without.downgrades[0].field.as_str()), (None, "condition"));
+        value["smsMessage"] = "y".into();
+        let with = accepted(value).unwrap();
+        let aliases = ["a".to_owned()];
+        assert_eq!(with.deliveries(&aliases).next().unwrap().condition, with.condition);
+        assert!(with.condition.is_some() && with.downgrades.is_empty());
     }
 
     #[test]

@@ -10,7 +10,11 @@ use tidings_domain::{
     fallback::{Outcome, StepRecord},
     mailbox::{Closed, Collapsed, Window},
 };
-use tidings_wire::{Platform, action::AppState, send::Channel};
+use tidings_wire::{
+    Platform,
+    action::AppState,
+    send::{Channel, Condition},
+};
 
 use crate::{StoreError, keys};
 
@@ -223,6 +227,8 @@ pub(crate) struct EntryItem {
     #[serde(rename = "read_by")]
     pub(crate) reads: BTreeMap<DeviceId, i64>,
     pub(crate) steps: Vec<StepItem>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) condition: Option<Condition>,
 }
 
 /// One redelivery.
@@ -270,6 +276,7 @@ impl EntryItem {
             acks: times(&entry.acks),
             reads: times(&entry.reads),
             steps: entry.steps.iter().map(StepItem::from).collect(),
+            condition: entry.condition.clone(),
         })
     }
 
@@ -300,6 +307,7 @@ impl EntryItem {
             acks: times(self.acks),
             reads: times(self.reads),
             steps: self.steps.into_iter().map(StepRecord::from).collect(),
+            condition: self.condition,
         })
     }
 }

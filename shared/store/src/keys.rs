@@ -93,6 +93,11 @@ pub(crate) fn announcement_id(id: &MessageId) -> String {
     format!("announcement#{id}")
 }
 
+/// The items that a tenant has closed.
+pub(crate) fn items(tenant: &TenantKey) -> String {
+    format!("items#{}", tenant.encode())
+}
+
 pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }

@@ -3,7 +3,7 @@
 //!
 //! - [`Users`]: a user's partition (profile, devices, connections, mailbox) and the look-ups that lead to it
 //! - [`Messages`]: one record per send, which is also the idempotency record
-//! - [`Directory`]: apps and their keys; announcements
+//! - [`Directory`]: apps and their keys; announcements; items that are closed
 //! - [`Due`]: timers that are further off than a queue's delay
 //!
 //! Every item that can go stale has `expires_at`, in seconds; DynamoDB deletes late, so every reader filters on it.
@@ -16,6 +16,7 @@ mod due;
 mod error;
 mod inbox;
 mod item;
+mod items;
 mod keys;
 mod mailbox;
 mod messages;

@@ -412,12 +412,32 @@ impl Users {
 
     /// Claims a fallback step for `worker`, just before its provider is called: `false` where the message is confirmed or closed
     /// by now, or another worker was first. This one write is what keeps an SMS from going out twice. A worker whose own
-    /// claim was answered with silence, and was sent again, knows it by its name.
+    /// claim was answered with silence, and was sent again, knows it by its name. `before` is the worker whose claim this one
+    /// takes over, where that may be done.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn claim_step(&self, due: &StepDue, worker: &str, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn claim_step(
+        &self,
+        due: &StepDue,
+        before: Option<&str>,
+        worker: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let step = due.step;
+        let free = match before {
+            Some(_) => {
+                format!("steps[{step}].claimed_by = :before AND attribute_not_exists(steps[{step}].outcome)")
+            }
+            None => format!("attribute_not_exists(steps[{step}].claimed)"),
+        };
+        let mut values = vec![
+            (":now", keys::number(now.0)),
+            (":worker", keys::text(worker)),
+            (":id", keys::text(due.id.as_str())),
+            (":none", keys::number(0)),
+        ];
+        values.extend(before.map(|before| (":before", keys::text(before))));
         let claimed = self
             .update_entry(
                 "claim fallback step",
@@ -425,16 +445,11 @@ impl Users {
                 due.position,
                 &format!("SET steps[{step}].claimed = :now, steps[{step}].claimed_by = :worker"),
                 &format!(
-                    "message = :id AND attribute_not_exists(steps[{step}].claimed) AND attribute_not_exists(closed) \
-                     AND size(acked_by) = :none AND size(read_by) = :none"
+                    "message = :id AND {free} AND attribute_not_exists(closed) AND size(acked_by) = :none \
+                     AND size(read_by) = :none"
                 ),
                 &[],
-                vec![
-                    (":now", keys::number(now.0)),
-                    (":worker", keys::text(worker)),
-                    (":id", keys::text(due.id.as_str())),
-                    (":none", keys::number(0)),
-                ],
+                values,
             )
             .await?;
         if claimed {

@@ -8,6 +8,7 @@
 //! - [`device`]: `POST /v1/devices` and its answer
 //! - [`preferences`]: `GET` and `PUT /v1/users/{alias}/preferences`, `/v1/preferences`
 //! - [`trail`]: `GET /v1/messages/{id}`
+//! - [`item`]: `GET` and `PUT /v1/items/{item}`
 //! - [`inbox`]: `GET /v1/inbox`, `GET /v1/inbox/unread`
 //! - [`frame`]: what a device receives, once decrypted
 //! - [`action`]: what a device says
@@ -21,6 +22,7 @@ pub mod device;
 pub mod fields;
 pub mod frame;
 pub mod inbox;
+pub mod item;
 pub mod json;
 pub mod limits;
 pub mod preferences;
@@ -28,6 +30,7 @@ pub mod problem;
 pub mod send;
 mod timestamp;
 pub mod trail;
+mod version;
 
 pub use action::Action;
 pub use announcement::{AnnounceAnswer, AnnounceRequest};
@@ -36,8 +39,10 @@ pub use device::{DeviceAnswer, Platform, PushAddress, RegisterAnswer, RegisterRe
 pub use fields::FieldProblem;
 pub use frame::{Frame, MessageFrame};
 pub use inbox::{InboxAnswer, InboxMessage, InboxRequest, UnreadAnswer};
+pub use item::{ItemAnswer, ItemRequest};
 pub use preferences::Preferences;
 pub use problem::Problem;
 pub use send::{Content, SendAnswer, SendRequest};
 pub use timestamp::Timestamp;
 pub use trail::Trail;
+pub use version::Version;

@@ -21,6 +21,12 @@ pub const ALIAS_CHARS: usize = 128;
 /// Longest identifier (app, tenant, device, category, tag, event, collapse key), in characters.
 pub const IDENTIFIER_CHARS: usize = 64;
 
+/// Longest name of an item that a message is about, in characters.
+pub const ITEM_CHARS: usize = 128;
+
+/// How long it is remembered that an item is closed, in seconds (400 days): longer than any message that names it can be on its way.
+pub const ITEM_CLOSED_SECONDS: u64 = 34_560_000;
+
 /// Longest native token of a platform, in characters.
 pub const NATIVE_TOKEN_CHARS: usize = 4_096;
 

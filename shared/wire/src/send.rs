@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{FieldProblem, Platform, Timestamp, choice::choice, fields::Fields, limits};
+use crate::{FieldProblem, Platform, Timestamp, Version, choice::choice, fields::Fields, limits};
 
 choice! {
     /// What the audience's names are.
@@ -90,6 +90,19 @@ pub struct FallbackStep {
     /// a user who is offline, else one minute.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub after: Option<u64>,
+}
+
+/// What must hold when a fallback step is due: all of it, by the newest data. Where it does not, there is nothing left to tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// A device that the message is meant for is registered with an older `clientVersion` than this, a [`Version`] that is
+    /// released; pushes go to those alone. A device whose version is not known may be older.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_version_below: Option<String>,
+    /// The item of this name is open: nobody has closed it at `/v1/items/{item}`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub item_open: Option<String>,
 }
 
 /// What a message comes from.
@@ -195,6 +208,9 @@ pub struct SendRequest {
     /// What happens while nobody confirms.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fallback: Option<Vec<FallbackStep>>,
+    /// What must still hold when a step is due.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub condition: Option<Condition>,
 }
 
 impl SendRequest {
@@ -221,6 +237,7 @@ impl SendRequest {
             send_at: moment(&mut fields, "sendAt"),
             persist: fields.boolean("persist"),
             fallback: fields.objects("fallback", limits::FALLBACK_STEPS, step),
+            condition: fields.object("condition", condition),
         };
         let mut problems = fields.into_problems();
         let named = problems.iter().any(|problem| problem.field.starts_with("audiences"));
@@ -229,6 +246,10 @@ impl SendRequest {
             problems.insert(0, FieldProblem::new("audiences", "must name at least one recipient"));
         }
         problems.extend(about_nothing(&request.content, &problems));
+        let says_nothing = request.condition == Some(Condition::default());
+        if says_nothing && !problems.iter().any(|problem| problem.field.starts_with("condition")) {
+            problems.push(FieldProblem::new("condition", "must name what has to hold"));
+        }
         if problems.is_empty() { Ok(Self { audiences: listed.unwrap_or_default(), ..request }) } else { Err(problems) }
     }
 }
@@ -268,6 +289,16 @@ fn step(fields: &mut Fields) -> Option<FallbackStep> {
     let channel = fields.choice("channel");
     let after = fields.integer("after", &limits::FALLBACK_AFTER_SECONDS);
     Some(FallbackStep { channel: channel?, after })
+}
+
+fn condition(fields: &mut Fields) -> Option<Condition> {
+    const VERSION: &str = "clientVersionBelow";
+    let client_version_below = fields.text(VERSION, limits::IDENTIFIER_CHARS);
+    if client_version_below.as_deref().is_some_and(|text| !Version::parse(text).is_some_and(Version::is_release)) {
+        fields.refuse(VERSION, "must be one to four whole numbers with dots between them, for example 2.10.0");
+    }
+    let item_open = fields.text("itemOpen", limits::ITEM_CHARS);
+    Some(Condition { client_version_below, item_open })
 }
 
 fn moment(fields: &mut Fields, name: &'static str) -> Option<Timestamp> {
@@ -340,6 +371,7 @@ mod tests {
             "category": "orders", "tag": "vip", "needConfirm": true, "smsMessage": "Hi", "duration": 600, "ttl": 60,
             "priority": "high", "collapseKey": "k", "sendAt": "2026-11-22T08:00:00.000Z", "persist": true,
             "fallback": [{"channel": "sms", "after": 0}, {"channel": "email"}],
+            "condition": {"clientVersionBelow": "2.10", "itemOpen": "order:4711"},
         });
         let request = parse(value.clone()).unwrap();
         assert_eq!(serde_json::to_value(&request).unwrap(), value);
@@ -364,6 +396,25 @@ mod tests {
             parse(serde_json::json!({"alert": "x", "audiences": many})),
             Err(vec!["audiences: has 1001 items; the limit is 1000".into()])
         );
+    }
+
+    #[test]
+    fn names_what_is_wrong_with_a_condition() {
+        let condition = |condition: Value| {
+            let request = serde_json::json!({"alert": "x", "audiences": ["a"], "condition": condition});
+            parse(request).map(|_| ()).map_err(|problems| problems.join("; "))
+        };
+        let version = "condition.clientVersionBelow: must be one to four whole numbers with dots between them, for example \
+                       2.10.0";
+        assert_eq!(condition(serde_json::json!({"clientVersionBelow": "2.10-beta"})), Err(version.into()));
+        assert_eq!(condition(serde_json::json!({"clientVersionBelow": "v2"})), Err(version.into()));
+        let item = "x".repeat(limits::ITEM_CHARS + 1);
+        let long = "condition.itemOpen: has 129 characters; the limit is 128";
+        assert_eq!(condition(serde_json::json!({"itemOpen": item})), Err(long.into()));
+        let unknown = "condition.itemopen: is not a field of this request; did you mean `itemOpen`?";
+        assert_eq!(condition(serde_json::json!({"itemopen": "x"})), Err(unknown.into()));
+        assert_eq!(condition(serde_json::json!("x")), Err("condition: must be an object".into()));
+        assert_eq!(condition(serde_json::json!({})), Err("condition: must name what has to hold".into()));
     }
 
     #[test]

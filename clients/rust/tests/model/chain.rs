@@ -56,7 +56,7 @@ impl Tidings {
             }
             StepAt::View(entry) => {
                 let view = self.view(state);
-                match (fallback::decide(&due, entry.as_deref(), &view, now), entry) {
+                match (fallback::decide(&due, entry.as_deref(), &view, false, now), entry) {
                     (Decision::Stop(_), _) | (_, None) => StepAt::Delete,
                     (Decision::Postpone(later, _), _) => {
                         self.meet(if later.waited == due.waited {

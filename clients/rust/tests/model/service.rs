@@ -81,6 +81,7 @@ impl Tidings {
                 .zip(channels)
                 .map(|(after, channel)| Step { channel, after: *after })
                 .collect(),
+            condition: None,
             accepted: ACCEPTED,
             deadline: ACCEPTED.plus_seconds(config.ttl),
             persist: true,

@@ -1,0 +1,79 @@
+//! Whether there is anything left to tell: what a message's sender wants to hold when a fallback step is due.
+
+use tidings_wire::{Version, send::Condition};
+
+use crate::Device;
+
+/// The item is closed.
+pub(crate) const ITEM_CLOSED: &str = "item_closed";
+
+/// Every device that is meant has this version, or a newer one.
+pub(crate) const UP_TO_DATE: &str = "up_to_date";
+
+/// Why a step does not go out; `None` where it may. `devices` are those that the message is meant for. Somebody without one has
+/// nothing that could be up to date.
+pub(crate) fn is_done<'a>(
+    condition: &Condition,
+    devices: impl Iterator<Item = &'a Device>,
+    item_closed: bool,
+) -> Option<&'static str> {
+    if item_closed && condition.item_open.is_some() {
+        return Some(ITEM_CLOSED);
+    }
+    let mut devices = devices.peekable();
+    let all = devices.peek().is_some() && devices.all(|device| !is_below(condition, device));
+    all.then_some(UP_TO_DATE)
+}
+
+/// Whether a device is older than the condition asks for: also where there is no such condition, or its version is not known.
+pub(crate) fn is_below(condition: &Condition, device: &Device) -> bool {
+    let Some(below) = condition.client_version_below.as_deref().and_then(Version::parse) else { return true };
+    let version = device.client_version.as_deref().and_then(Version::parse);
+    version.is_none_or(|version| version < below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::tests;
+    use tidings_wire::Platform;
+
+    fn done(condition: serde_json::Value, versions: &[Option<&str>], item_closed: bool) -> Option<&'static str> {
+        let condition: Condition = serde_json::from_value(condition).unwrap();
+        let devices = tests::view(&vec![Platform::Web; versions.len()]).devices;
+        let with = |(device, version): (Device, &Option<&str>)| Device {
+            client_version: version.map(str::to_owned),
+            ..device
+        };
+        let devices: Vec<Device> = devices.into_iter().zip(versions).map(with).collect();
+        is_done(&condition, devices.iter(), item_closed)
+    }
+
+    #[test]
+    fn an_update_is_worth_telling_until_every_device_has_it() {
+        let below = || serde_json::json!({"clientVersionBelow": "2.10"});
+        for (versions, expected) in [
+            (&[Some("2.9.3")][..], None),
+            (&[Some("2.10.0")], Some(UP_TO_DATE)),
+            (&[Some("2.10.0-beta.2")], None),
+            (&[Some("2.10"), Some("3.0")], Some(UP_TO_DATE)),
+            (&[Some("2.10"), Some("2.9")], None),
+            (&[Some("2.10"), None], None),
+            (&[Some("two")], None),
+            (&[], None),
+        ] {
+            assert_eq!(done(below(), versions, true), expected, "{versions:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_closed_is_not_worth_telling() {
+        let open = || serde_json::json!({"itemOpen": "order:4711"});
+        assert_eq!(done(open(), &[None], true), Some(ITEM_CLOSED));
+        assert_eq!(done(open(), &[Some("9")], false), None, "nobody asks for a version");
+        let both = || serde_json::json!({"itemOpen": "order:4711", "clientVersionBelow": "2"});
+        assert_eq!(done(both(), &[Some("1")], true), Some(ITEM_CLOSED));
+        assert_eq!(done(both(), &[Some("2")], false), Some(UP_TO_DATE));
+        assert_eq!(done(both(), &[Some("1")], false), None);
+    }
+}

@@ -1,0 +1,84 @@
+//! Items that messages are about, in the `Directory` table: what stands there is closed, and everything else is open.
+
+use aws_sdk_dynamodb::types::ReturnValue;
+use serde::Deserialize;
+use tidings_domain::{TenantKey, Timestamp};
+use tidings_wire::limits;
+
+use crate::{Directory, StoreError, item, keys};
+
+#[derive(Debug, Deserialize)]
+struct ClosedItem {
+    closed_at: i64,
+    expires_at: i64,
+}
+
+impl Directory {
+    /// Closes an item, and tells since when it is closed: the first time stays. It is remembered for
+    /// [`limits::ITEM_CLOSED_SECONDS`] after the last time.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn close_item(&self, tenant: &TenantKey, name: &str, now: Timestamp) -> Result<Timestamp, StoreError> {
+        const OPERATION: &str = "close item";
+        let until = item::expiry(now.plus_seconds(limits::ITEM_CLOSED_SECONDS));
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(keys::PK, keys::text(keys::items(tenant)))
+            .key(keys::SK, keys::text(name))
+            .update_expression("SET closed_at = if_not_exists(closed_at, :now), expires_at = :until")
+            .expression_attribute_values(":now", keys::number(now.0))
+            .expression_attribute_values(":until", keys::number(until))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await
+            .map_err(|error| StoreError::request(OPERATION, error))?;
+        let closed: ClosedItem = item::read(OPERATION, answer.attributes.unwrap_or_default())?;
+        Ok(Timestamp(closed.closed_at))
+    }
+
+    /// Opens an item again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open_item(&self, tenant: &TenantKey, name: &str) -> Result<(), StoreError> {
+        const OPERATION: &str = "open item";
+        let deleted = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(keys::PK, keys::text(keys::items(tenant)))
+            .key(keys::SK, keys::text(name))
+            .send()
+            .await;
+        deleted.map(drop).map_err(|error| StoreError::request(OPERATION, error))
+    }
+
+    /// Since when an item is closed; `None` where it is open. Whoever closed it before this was asked is heard.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn item_closed(
+        &self,
+        tenant: &TenantKey,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        const OPERATION: &str = "read item";
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key(keys::PK, keys::text(keys::items(tenant)))
+            .key(keys::SK, keys::text(name))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::request(OPERATION, error))?;
+        let closed = answer.item.map(|found| item::read::<ClosedItem>(OPERATION, found)).transpose()?;
+        let remembered = closed.filter(|closed| now.seconds() <= closed.expires_at);
+        Ok(remembered.map(|closed| Timestamp(closed.closed_at)))
+    }
+}

@@ -1,0 +1,118 @@
+//! Conditions: a step goes out only while there is something left to tell, by the newest data.
+
+use serde_json::json;
+use tidings_wire::{
+    Platform, PushAddress,
+    send::{Channel, Condition, FallbackStep},
+    trail::{Event, RecipientTrail, State},
+};
+
+use crate::world::World;
+
+const ITEM: &str = "order:4711";
+
+fn item_open() -> Condition {
+    Condition { item_open: Some(ITEM.to_owned()), ..Condition::default() }
+}
+
+fn below(version: &str) -> Condition {
+    Condition { client_version_below: Some(version.to_owned()), ..Condition::default() }
+}
+
+/// What has become of a message to Alice on this condition, with steps over these channels, each due at once.
+async fn told(world: &World, condition: &Condition, channels: &[Channel]) -> RecipientTrail {
+    let steps = channels.iter().map(|channel| FallbackStep { channel: *channel, after: Some(0) }).collect();
+    let id = world
+        .send_with(&["alice"], "There is something for you", |request| {
+            request.fallback = Some(steps);
+            request.condition = Some(condition.clone());
+        })
+        .await;
+    let mut found = None;
+    crate::world::eventually(&format!("the chain of {id} has ended"), async || {
+        let trail = world.trail(&id).await.recipients.remove(0);
+        let last = |event| trail.transitions.iter().any(|it| it.event == event && it.step == Some(channels.len() - 1));
+        let is_over = last(Event::StepSkipped) || last(Event::StepAccepted);
+        found = Some(trail);
+        is_over
+    })
+    .await;
+    found.unwrap()
+}
+
+/// How the steps ended that were skipped, in order.
+fn skipped(trail: &RecipientTrail) -> Vec<&str> {
+    let skipped = trail.transitions.iter().filter(|it| it.event == Event::StepSkipped);
+    skipped.filter_map(|it| it.code.as_deref()).collect()
+}
+
+async fn sent(world: &World) -> Vec<(String, String)> {
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    world.outbox().await.iter().map(|item| (text(&item["channel"]), text(&item["to"][0]))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_is_closed_nobody_is_told() {
+    let world = World::start().await;
+    let backend = world.backend();
+    world.reachable("alice").await;
+    assert!(backend.item(ITEM, None).await.unwrap().open, "what nobody has spoken of is open");
+
+    let closed = backend.set_item(ITEM, None, false).await.unwrap();
+    assert_eq!((closed.item.as_str(), closed.open), (ITEM, false));
+    assert_eq!(backend.set_item(ITEM, None, false).await.unwrap(), closed, "twice is once");
+    assert_eq!(backend.item(ITEM, None).await.unwrap(), closed);
+    assert!(backend.item(ITEM, Some("north")).await.unwrap().open, "a tenant's own is another one");
+    assert!(world.other_backend().await.item(ITEM, None).await.unwrap().open, "so is another app's");
+
+    let both = [Channel::Sms, Channel::Email];
+    let trail = told(&world, &item_open(), &both).await;
+    assert_eq!((trail.state, skipped(&trail)), (State::Suppressed, vec!["item_closed"; 2]));
+    assert!(sent(&world).await.is_empty());
+
+    let opened = backend.set_item(ITEM, None, true).await.unwrap();
+    assert_eq!((opened.open, opened.closed_at), (true, None));
+    let trail = told(&world, &item_open(), &both).await;
+    assert_eq!((trail.state, skipped(&trail).len()), (State::FallbackDelivered, 0));
+    assert_eq!(sent(&world).await.len(), 2);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_is_told_to_the_devices_that_lack_it() {
+    let world = World::start().await;
+    let register = async |token: &str, version: &str| {
+        let mut registration = World::registration("alice", token);
+        registration.platform = Platform::Android;
+        registration.client_version = Some(version.to_owned());
+        registration.push = Some(PushAddress::Fcm { token: token.to_owned() });
+        world.backend().register(&registration).await.unwrap();
+    };
+    register("phone", "1.9.4").await;
+    register("tablet", "2.0").await;
+    let both = [Channel::Fcm, Channel::Webhook];
+    let trail = told(&world, &below("2.0.0"), &both).await;
+    assert_eq!((trail.state, skipped(&trail).len()), (State::FallbackDelivered, 0));
+    let to = |channel: &str, to: &str| (channel.to_owned(), to.to_owned());
+    let first = [to("fcm", "phone"), to("webhook", "/webhook")];
+    assert_eq!(sent(&world).await, first);
+
+    // By now, it has it too.
+    register("phone", "2.0.1").await;
+    let trail = told(&world, &below("2.0.0"), &both).await;
+    assert_eq!((trail.state, skipped(&trail)), (State::Suppressed, vec!["up_to_date"; 2]));
+    assert_eq!(sent(&world).await, first);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_without_steps_is_said_to_have_no_effect() {
+    let world = World::start().await;
+    let request = serde_json::from_value(json!({
+        "audiences": ["alice"], "alert": "Hello", "condition": {"itemOpen": ITEM},
+    }));
+    let answer = world.backend().send(&request.unwrap(), None).await.unwrap();
+    let fields: Vec<_> = answer.downgrades.iter().map(|downgrade| downgrade.field.as_str()).collect();
+    assert_eq!(fields, ["condition"]);
+    world.end().await;
+}
