@@ -151,7 +151,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "fallback: record_outcome > users.end_step > self.update_entry > UpdateItem",
         &["{alice}", "outcome ="],
-        &[Chain],
+        &[Chain, HookChain],
     ),
     row("fallback: step > providers.email > SendEmail", &[], &[Chain]),
     row("fallback: step > providers.sms > Publish", &[], &[Chain]),
@@ -172,7 +172,11 @@ pub(super) const ROWS: &[Row] = &[
         "fallback: step > steps.schedule#2 > timers.schedule > due.keep > PutItem",
         "a step is put off for a quarter of an hour at most",
     ),
-    row("fallback: step > steps.schedule#2 > timers.schedule > later.send > SendMessage", STEP_TIMER, &[PushLater]),
+    row(
+        "fallback: step > steps.schedule#2 > timers.schedule > later.send > SendMessage",
+        STEP_TIMER,
+        &[PushLater, HookCut],
+    ),
     row("fallback: push > pushes.push > self.of > GetSecretValue", &["{app}"], &[PushChain]),
     row("fallback: forget > users.forget_push > UpdateItem", &["{alice}", "REMOVE push"], &[PushToTheDead]),
     row(
@@ -185,6 +189,7 @@ pub(super) const ROWS: &[Row] = &[
         &["{alice}", "REMOVE steps[0].claimed"],
         &[PushLater],
     ),
+    row("fallback: step > directory.item_closed > GetItem", &["items#{app}|"], &[OpenItem, ClosedItem]),
     row("fallback: step > messages.get > GetItem", &["{message}"], &[Chain]),
     row("fallback: step > users.claim_step > self.entry > GetItem", ENTRY, &[Chain]).skip(1).before(
         Fault::LoseAnswer,
@@ -194,7 +199,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "fallback: step > users.claim_step > self.update_entry > UpdateItem",
         &["{alice}", "steps[0].claimed = "],
-        &[Chain, TwoWorkers, ConfirmedMeanwhile],
+        &[Chain, HookChain, HookCut, TwoWorkers, ConfirmedMeanwhile],
     ),
     row("fallback: step > users.entry > GetItem", ENTRY, &[Chain]),
     row("fallback: step > users.view > Query", &["{alice}"], &[Chain]),
@@ -262,6 +267,10 @@ pub(super) const ROWS: &[Row] = &[
     row("send: cancel > messages.cancel > self.mark > UpdateItem", &["{message}"], &[Cancel]),
     row("send: cancel > messages.get > GetItem", &["{message}"], &[Cancel]),
     row("send: find > directory.announcement_receipt > self.item > GetItem", &["{announcement}"], &[Retract]),
+    row("send: item > directory.item_closed > GetItem", &["items#{app}|"], &[CloseItem]),
+    row("send: named > apps.authenticate > self.get > directory.app > GetItem", &["app#{app}"], &[CloseItem]),
+    row("send: set_item > directory.close_item > UpdateItem", &["items#{app}|"], &[CloseItem]),
+    row("send: set_item > directory.open_item > DeleteItem", &["items#{app}|"], &[ReopenItem]),
     row("send: list > apps.authenticate > self.get > directory.app > GetItem", &["app#{app}"], &[Announcements]),
     row(
         "send: list > directory.announcements_before > self.announcements > Query",

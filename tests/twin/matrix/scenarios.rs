@@ -152,6 +152,18 @@ pub(super) enum Scenario {
     PushWithoutSecret,
     /// The device's address is dead.
     PushToTheDead,
+    /// A call of the app's server, then an SMS at once.
+    HookChain,
+    /// So is one whose answer is cut off.
+    HookCut,
+    /// An SMS and an email about an item that is open.
+    OpenItem,
+    /// Those about one that is closed.
+    ClosedItem,
+    /// An item is closed.
+    CloseItem,
+    /// It is opened again.
+    ReopenItem,
     /// A timer comes minutes before its time.
     TooEarly,
     /// A timer comes so early that no queue can hold it.
@@ -231,6 +243,12 @@ impl Scenario {
             Self::PushLater => fallbacks::push_later(cell).await,
             Self::PushWithoutSecret => fallbacks::push_without_secret(cell).await,
             Self::PushToTheDead => fallbacks::push_to_the_dead(cell).await,
+            Self::HookChain => fallbacks::hook_chain(cell).await,
+            Self::HookCut => fallbacks::hook_cut(cell).await,
+            Self::OpenItem => fallbacks::open_item(cell).await,
+            Self::ClosedItem => fallbacks::closed_item(cell).await,
+            Self::CloseItem => fallbacks::set_item(cell, false).await,
+            Self::ReopenItem => fallbacks::set_item(cell, true).await,
             Self::TooEarly => fallbacks::too_early(cell).await,
             Self::TooEarlyByFar => fallbacks::too_early_by_far(cell).await,
             Self::Tick => fallbacks::tick(cell).await,

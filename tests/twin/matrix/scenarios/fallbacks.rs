@@ -1,5 +1,6 @@
 //! Steps and timers: no SMS and no email too many, and none that is forgotten.
 
+use http::Method;
 use serde_json::json;
 use tidings_domain::{
     Entry, Timer, Timestamp,
@@ -67,11 +68,15 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
         let sent = cell.sent(match step.channel {
             Channel::Sms => Sent::Sms,
             Channel::Apns => Sent::Apns,
+            Channel::Webhook => Sent::Webhook,
             _ => Sent::Email,
         });
         match &step.outcome.as_ref().unwrap().0 {
             Outcome::Accepted(_) => assert_eq!(sent, 1, "{}", step.channel),
-            Outcome::Unknown => assert!(sent <= 1 && on_step && !cell.is_hidden(), "{sent} {}", step.channel),
+            Outcome::Unknown => {
+                let is_known = step.channel == Channel::Webhook;
+                assert!(sent <= 1 && on_step && !cell.is_hidden() && !is_known, "{sent} {}", step.channel);
+            }
             Outcome::Refused(code) => {
                 let refused = code == "410 Unregistered"
                     || at_provider && [Fault::Throttle, Fault::ServerError].contains(&cell.fault);
@@ -230,6 +235,73 @@ fn apple_says(cell: &Cell, status: u16, code: &str, retry_after: Option<&str>, t
 pub(super) async fn push_chain(cell: &Cell) {
     send_push_then_sms(cell).await;
     ended(cell, 2).await;
+}
+
+/// A message to Alice with a call of the app's server at once, and an SMS after it.
+async fn send_hook_then_sms(cell: &Cell) {
+    cell.register(&cell.user()).await;
+    cell.arm().await;
+    let (hook, sms) = (json!({"channel": "webhook", "after": 0}), json!({"channel": "sms", "after": 0}));
+    cell.send(json!({"fallback": [hook, sms]})).await;
+}
+
+/// The server knows a call that it has seen: it is called until it answers, and told once.
+pub(super) async fn hook_chain(cell: &Cell) {
+    send_hook_then_sms(cell).await;
+    let entry = ended(cell, 2).await;
+    let called = entry.steps[0].outcome.as_ref().map(|(outcome, _)| outcome);
+    assert!(matches!(called, Some(Outcome::Accepted(_))) && cell.sent(Sent::Webhook) == 1, "{called:?}");
+}
+
+/// So it is where its answer is cut off.
+pub(super) async fn hook_cut(cell: &Cell) {
+    let rules = cell.lane.world.twin.providers().rules();
+    let fault = rules::Fault::Cut { taken: true };
+    rules.set(vec![rules::Rule { service: rules::Service::Webhook, to: String::new(), fault, times: Some(1) }]);
+    hook_chain(cell).await;
+}
+
+/// A message about an item, which is open or closed.
+async fn send_about_item(cell: &Cell, open: bool) {
+    cell.register(&cell.user()).await;
+    if !open {
+        cell.lane.directory.close_item(&cell.user().tenant(), ITEM, Timestamp::now()).await.unwrap();
+    }
+    cell.arm().await;
+    let (sms, email) = (json!({"channel": "sms", "after": 0}), json!({"channel": "email", "after": 0}));
+    cell.send(json!({"fallback": [sms, email], "condition": {"itemOpen": ITEM}})).await;
+}
+
+/// Something that a message is about.
+const ITEM: &str = "order:4711";
+
+pub(super) async fn open_item(cell: &Cell) {
+    send_about_item(cell, true).await;
+    ended(cell, 2).await;
+}
+
+pub(super) async fn closed_item(cell: &Cell) {
+    send_about_item(cell, false).await;
+    let is_ended = |entry: &Entry| entry.steps.iter().all(|step| step.outcome.is_some());
+    let entry = cell.settled("k", is_ended).await;
+    cell.idle().await;
+    let skipped = Outcome::Skipped("item_closed".to_owned());
+    assert!(entry.steps.iter().all(|step| step.outcome.as_ref().is_some_and(|(outcome, _)| *outcome == skipped)));
+    assert_eq!((cell.sent(Sent::Sms), cell.sent(Sent::Email)), (0, 0));
+}
+
+/// A backend says of an item that it is closed, or open again, and asks.
+pub(super) async fn set_item(cell: &Cell, open: bool) {
+    let path = format!("/v1/items/{ITEM}");
+    if open {
+        cell.lane.directory.close_item(&cell.user().tenant(), ITEM, Timestamp::now()).await.unwrap();
+    }
+    cell.arm().await;
+    let answer = cell.ask(Method::PUT, &path, None, Some(json!({"open": open}))).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["open"]), (200, &json!(open)), "{answer:?}");
+    assert_eq!(cell.ask(Method::GET, &path, None, None).await.json(), answer.json());
+    let closed = cell.lane.directory.item_closed(&cell.user().tenant(), ITEM, Timestamp::now()).await.unwrap();
+    assert_eq!(closed.is_none(), open);
 }
 
 pub(super) async fn push_later(cell: &Cell) {
