@@ -23,7 +23,7 @@ SECRET = "A" * 43
 UNKNOWN = "3087bacc-b601-808f-950b-edbf79e06a73"
 
 FUNCTIONS = {"devices": "RegisterFunction", "messages": "SendFunction", "announcements": "SendFunction",
-             "inbox": "InboxFunction", "preferences": "RegisterFunction", "unsubscribe": "RegisterFunction"}
+             "items": "SendFunction", "inbox": "InboxFunction", "preferences": "RegisterFunction", "unsubscribe": "RegisterFunction"}
 
 
 def starved() -> str:
@@ -110,6 +110,7 @@ def good_body(operation: str, alias: str = "alice"):
         "POST /v1/messages": {"audiences": [alias], "alert": "Hello"},
         # Of a tenant in which no test has a device online.
         "POST /v1/announcements": {"tenantCode": "quiet", "alert": "Hello"},
+        "PUT /v1/items/{item}": {"open": False},
         "PUT /v1/users/{alias}/preferences": {"channels": {"sms": False}},
         "PUT /v1/preferences": {"channels": {"sms": False}},
     }
@@ -127,7 +128,7 @@ def ask(world: World, operation: str, body=None, *, api: Api | None = None, **mo
     if "bearer" not in more:
         more |= who_asks(world, operation)
     path = template.replace("{deviceId}", "nobody").replace("{messageId}", UNKNOWN).replace("{announcementId}", UNKNOWN)
-    path = path.replace("{alias}", "alice").replace("{link}", "nothing")
+    path = path.replace("{item}", "order:4711").replace("{alias}", "alice").replace("{link}", "nothing")
     return (api or world.api).call(method, path, body if body is not None else good_body(operation), **more)
 
 
@@ -496,6 +497,26 @@ def a_wrong_query(world: World) -> Answer:
 @brings("GET /v1/inbox/unread 200")
 def a_count(world: World) -> Answer:
     return world.api.call("GET", "/v1/inbox/unread", bearer=world.api.register("reader").token())
+
+
+@brings("PUT /v1/items/{item} 200")
+def an_item_that_is_closed_and_one_that_is_opened(world: World) -> Answer:
+    path = "/v1/items/order%3A17?tenantCode=north"
+    closed = world.api.call("PUT", path, {"open": False})
+    assert world.api.call("GET", path).value == closed.value, closed.value
+    assert world.api.call("PUT", path, {"open": True}).value == {"item": "order:17", "open": True}
+    return closed
+
+
+@brings("GET /v1/items/{item} 200")
+def an_item(world: World) -> Answer:
+    return world.api.call("GET", "/v1/items/nobody%20has%20spoken%20of%20it")
+
+
+@brings("GET /v1/items/{item} 400 invalid_fields")
+def an_item_with_a_wrong_query(world: World) -> Answer:
+    assert world.api.call("GET", f"/v1/items/{'x' * 129}").status == 400
+    return world.api.call("GET", "/v1/items/order:17?tenant=north")
 
 
 PREFERENCES = {
