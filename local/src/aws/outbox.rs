@@ -140,6 +140,13 @@ impl Outbox {
         items.kept.iter().filter(|it| it.number > number && it.number <= items.safe).cloned().collect()
     }
 
+    /// The item of this number, while it is kept.
+    #[must_use]
+    pub fn item(&self, number: u64) -> Option<Item> {
+        let items = self.items();
+        items.kept.iter().find(|it| it.number == number && it.number <= items.safe).cloned()
+    }
+
     /// Waits until something was sent after the item of this number.
     pub async fn wait_after(&self, number: u64) -> Vec<Item> {
         loop {
