@@ -39,9 +39,12 @@ export function api(method, path, body, headers = {}) {
   return ask(place.apiUrl + path, method, body, { ...headers, authorization: `Bearer ${place.appKey}` });
 }
 
+/** Where the twin tells this. */
+export const twinUrl = (path) => `/_tidings/${path}`;
+
 /** Asks the twin. */
 export function twin(method, path, body) {
-  return ask(`/_tidings/${path}`, method, body, {});
+  return ask(twinUrl(path), method, body, {});
 }
 
 async function ask(url, method, body, headers) {

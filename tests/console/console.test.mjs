@@ -549,6 +549,81 @@ test("what a user wants to be told of is set, and what is wrong is said at its f
   await close();
 });
 
+test("an email is shown as its reader sees it, and can neither run nor load nor open anything", async () => {
+  const asked = [];
+  const elsewhere = createServer((request, response) => {
+    asked.push(request.url);
+    response.end();
+  });
+  await new Promise((resolve) => elsewhere.listen(0, "127.0.0.1", resolve));
+  const away = `http://127.0.0.1:${elsewhere.address().port}`;
+  const send = async (subject, html) => {
+    const content = { Subject: { Data: subject }, Body: { Text: { Data: "As text" }, Html: { Data: html } } };
+    const answer = await fetch(`${twin.aws}/v2/email/outbound-emails`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        FromEmailAddress: "Shop <shop@example.org>",
+        Destination: { ToAddresses: [`${subject.toLowerCase()}@example.org`] },
+        Content: { Simple: content },
+      }),
+    });
+    assert.equal(answer.status, 200);
+  };
+  try {
+    await send(
+      "Hostile",
+      `<!doctype html><html><head><meta http-equiv="refresh" content="0;url=${away}/refresh">
+       <link rel="stylesheet" href="${away}/style.css"></head><body>
+       <p style="color: rgb(1, 2, 3)" onclick="this.textContent = 'ran'">Your parcel</p>
+       <a href="${away}/link">Track it</a>
+       <script>document.querySelector("p").textContent = "ran"; fetch("${away}/fetch")</script>
+       <img src="${away}/pixel" alt="" onerror="document.querySelector('p').textContent = 'ran'">
+       <iframe src="${away}/frame"></iframe></body></html>`,
+    );
+    const expected = [
+      ...[/Blocked script execution/, /Blocked opening/, /Refused to execute the redirect/],
+      /violates the following Content Security Policy/,
+    ];
+    const { page, close } = await openPage(browser, `${twin.console}/#/outbox`, { expected });
+    const frames = page.locator("iframe");
+    const hostile = page.getByRole("article", { name: "Email to hostile@example.org" });
+    const summary = hostile.getByText("As its reader sees it");
+    await summary.waitFor();
+    assert.equal(await frames.count(), 0, "there is none before somebody looks");
+    const complains = (of) => page.waitForEvent("console", (message) => message.text().includes(of));
+    await summary.focus();
+    const [refused] = await Promise.all([complains("/pixel"), page.keyboard.press("Enter")]);
+    assert.match(refused.text(), /violates the following Content Security Policy directive: "default-src 'none'"/);
+    assert.equal(await hostile.getByTitle("Email: Hostile").getAttribute("sandbox"), "");
+    const shown = hostile.frameLocator("iframe");
+    const parcel = shown.getByText("Your parcel");
+    await parcel.waitFor();
+    assert.equal(await parcel.evaluate((it) => getComputedStyle(it).color), "rgb(1, 2, 3)", "its own style holds");
+    await isReadable(page);
+
+    await parcel.click();
+    await Promise.all([complains("Blocked opening"), shown.getByRole("link", { name: "Track it" }).click()]);
+    assert.equal(await shown.locator("p").textContent(), "Your parcel", "nothing of it ran");
+    assert.equal(page.context().pages().length, 1);
+    await hostile.getByText("HTML", { exact: true }).click();
+    await shows(hostile.locator("pre"), "<script>document.querySelector");
+
+    // Another one makes the list anew.
+    await send("Later", "<p>Short</p>");
+    await page.getByRole("article", { name: "Email to later@example.org" }).waitFor();
+    await parcel.waitFor();
+    assert.equal(await frames.count(), 1, "what was open is, and nothing else");
+    assert.ok(await hostile.locator("pre").isVisible());
+    await summary.click();
+    await frames.waitFor({ state: "detached" });
+    assert.deepEqual(asked, [], "nobody elsewhere was asked for anything");
+    await close();
+  } finally {
+    elsewhere.close();
+  }
+});
+
 test("the theme is chosen by hand and stays", async () => {
   const { page, close } = await openPage(browser, twin.console, { colorScheme: "light" });
   const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);

@@ -247,6 +247,44 @@ async fn the_newest_of_the_outbox_come_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_an_email_may_do_nothing_and_is_all_that_may_be_framed() {
+    let world = world().await;
+    let email = |body: Value| {
+        let content = json!({"Simple": {"Subject": {"Data": "Hello"}, "Body": body}});
+        let to = json!({"ToAddresses": ["alice@example.org"]});
+        json!({"FromEmailAddress": "shop@example.org", "Destination": to, "Content": content}).to_string()
+    };
+    let ses = format!("{}/v2/email/outbound-emails", world.twin.aws_url());
+    for body in [json!({"Html": {"Data": "<p>你好</p>"}}), json!({"Text": {"Data": "text alone"}})] {
+        assert_eq!(world.request(Method::POST, &ses, &[], email(body)).await.status, 200);
+    }
+    let get = async |path: &str| world.page(Method::GET, path, &[], &Value::Null).await;
+    let policy = |answer: &Answer| answer.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+    let page = get("/_tidings/outbox/1/page").await;
+    let text = std::str::from_utf8(&page.body).unwrap();
+    assert_eq!((page.status.as_u16(), text), (200, "<!doctype html><base target=\"_blank\"><p>你好</p>"));
+    assert_eq!(page.headers[header::CONTENT_TYPE], "text/html; charset=utf-8");
+    let directives = policy(&page);
+    let directives: Vec<&str> = directives.split("; ").collect();
+    for needed in ["default-src 'none'", "style-src 'unsafe-inline'", "form-action 'none'", "frame-ancestors 'self'"] {
+        assert!(directives.contains(&needed), "{needed}: {directives:?}");
+    }
+    assert!(directives.contains(&"sandbox"), "nothing is let out of the sandbox, a frame around it or not");
+    for (path, status) in [
+        ("/_tidings/outbox/2/page", 404),
+        ("/_tidings/outbox/3/page", 404),
+        ("/_tidings/outbox", 200),
+        ("/", 200),
+        ("/v1/devices/x", 401),
+    ] {
+        let answer = get(path).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert!(policy(&answer).contains("; frame-ancestors 'none'; "), "{path}");
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_template_without_tidings_tables_has_no_records() {
     let world = World::changed(&[("TIDINGS_LOOKUPS_TABLE:", "ANOTHER_TABLE:")]).await;
     for path in ["messages", "messages/0193a2b4-6c7d-7e8f-9a0b-1c2d3e4f5061", "devices"] {

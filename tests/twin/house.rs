@@ -48,6 +48,29 @@ fn nobody_imports_upwards() {
     }
 }
 
+/// What is compiled for these functions when they are built together: packages, each with its features.
+fn compiled(functions: &[&str]) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p} {f}", "--locked", "--offline"])
+        .args(functions.iter().map(|name| format!("--package=tidings-{name}")))
+        .current_dir(repository())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+}
+
+#[test]
+fn a_function_that_is_built_alone_compiles_nothing_that_a_build_of_all_has_not() {
+    let all = compiled(&FUNCTIONS);
+    for function in FUNCTIONS {
+        let alone = compiled(&[function]);
+        let again: Vec<_> = alone.difference(&all).collect();
+        assert!(again.is_empty(), "{function}: enable in tidings-runtime what these lack: {again:?}");
+    }
+}
+
 /// The variables that a source text reads, by the constants of the configuration module.
 fn variables(source: &str) -> BTreeSet<&'static str> {
     // What a crate calls, and the variables that the call reads.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -58,6 +58,18 @@ struct Read {
     /// SHA-256 of the document: clients are kept while it is the same, and with them the tokens that providers want reused.
     digest: Option<String>,
     until: Timestamp,
+}
+
+impl Read {
+    /// What is known once an app's document was read again: `clients` makes clients only where it is another one.
+    fn after(before: Option<&Self>, text: Option<&str>, until: Timestamp, clients: impl FnOnce(&str) -> Known) -> Self {
+        let digest = text.map(|text| digest(text.as_bytes()));
+        let known = match before {
+            Some(before) if before.digest == digest => before.known.clone(),
+            _ => text.and_then(clients),
+        };
+        Self { known, digest, until }
+    }
 }
 
 /// The push providers of all apps.
@@ -125,11 +137,9 @@ impl Pushes {
 
     /// The clients of an app; `None` where it has no credentials.
     async fn of(&self, app: &AppId, now: Timestamp) -> Result<Known, Error> {
-        let cached = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(app).cloned();
-        if let Some(read) = &cached
-            && now < read.until
-        {
-            return Ok(read.known.clone());
+        let fresh = self.known().get(app).filter(|read| now < read.until).cloned();
+        if let Some(read) = fresh {
+            return Ok(read.known);
         }
         let name = format!("{}/{app}", self.prefix);
         let text = match self.secrets.get_secret_value().secret_id(&name).send().await {
@@ -138,18 +148,19 @@ impl Pushes {
             Err(error) if matches!(error.code(), Some("ResourceNotFoundException" | "InvalidRequestException")) => None,
             Err(error) => return Err(error.into()),
         };
-        let digest = text.as_ref().map(|text| digest(text.as_bytes()));
-        let known = match (cached, text) {
-            (Some(read), _) if read.digest == digest => read.known,
-            (_, text) => text.and_then(|text| self.clients(app, &text)),
-        };
         let until = now.plus_seconds(FRESH_SECONDS);
-        let mut cache = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= CACHED {
+        let mut cache = self.known();
+        // Seen again: a step beside this one may have read the same, and both are to use the same clients.
+        let read = Read::after(cache.get(app), text.as_deref(), until, |text| self.clients(app, text));
+        if cache.len() >= CACHED && !cache.contains_key(app) {
             cache.clear();
         }
-        cache.insert(app.clone(), Read { known: known.clone(), digest, until });
-        Ok(known)
+        cache.insert(app.clone(), read.clone());
+        Ok(read.known)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<AppId, Read>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The clients that an app's document makes. One that cannot be used counts as none: the chain goes on, and the log says which
@@ -201,7 +212,7 @@ impl Pushes {
         Ok(settle(&called, due.attempts))
     }
 
-    fn breakers(&self) -> std::sync::MutexGuard<'_, Breakers> {
+    fn breakers(&self) -> MutexGuard<'_, Breakers> {
         self.breakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -334,4 +345,67 @@ fn told(effective: &Effective) -> Vec<String> {
     let mut told: Vec<String> = effective.ttl.map(|ttl| format!("ttl {ttl} s")).into_iter().collect();
     told.extend(effective.downgrades.iter().map(ToString::to_string));
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNTIL: Timestamp = Timestamp(300_000);
+
+    fn document(secret: &str) -> String {
+        format!(r#"{{"mipush": {{"appSecret": "{secret}", "packageName": "com.example.app"}}}}"#)
+    }
+
+    fn clients(text: &str) -> Known {
+        let http = Client::new(Limits::default(), Reach::Public);
+        let credentials = Credentials::parse(text, Reach::Public).ok()?;
+        Some(Arc::new(Providers::new(credentials, http, Bases::default())))
+    }
+
+    fn read(before: Option<&Read>, text: Option<&str>) -> Read {
+        Read::after(before, text, UNTIL, clients)
+    }
+
+    #[test]
+    fn the_same_document_keeps_the_very_clients_and_with_them_their_tokens() {
+        let first = read(None, Some(&document("one")));
+        let later = Timestamp(UNTIL.0 + 1);
+        let again = Read::after(Some(&first), Some(&document("one")), later, |_| panic!("it is the same"));
+        assert!(Arc::ptr_eq(&first.known.unwrap(), again.known.as_ref().unwrap()));
+        assert_eq!(again.until, later, "and is believed for a while again");
+        let third = read(Some(&again), Some(&document("one")));
+        assert!(Arc::ptr_eq(&again.known.unwrap(), &third.known.unwrap()), "however often it is read");
+    }
+
+    #[test]
+    fn another_document_makes_other_clients() {
+        let one = read(None, Some(&document("one")));
+        let two = read(Some(&one), Some(&document("two")));
+        assert!(!Arc::ptr_eq(&one.known.unwrap(), two.known.as_ref().unwrap()));
+        let back = read(Some(&two), Some(&document("one")));
+        assert!(!Arc::ptr_eq(&two.known.unwrap(), &back.known.unwrap()));
+    }
+
+    #[test]
+    fn credentials_that_are_gone_are_not_used_and_new_ones_are() {
+        let none = read(None, None);
+        assert!(none.known.is_none());
+        let there = read(Some(&none), Some(&document("one")));
+        let first = there.known.clone().unwrap();
+        let gone = read(Some(&there), None);
+        assert!(gone.known.is_none());
+        let back = read(Some(&gone), Some(&document("one")));
+        assert!(!Arc::ptr_eq(&first, &back.known.unwrap()));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_neither_used_nor_tried_again_until_it_is_another() {
+        let good = read(None, Some(&document("one")));
+        let broken = read(Some(&good), Some("{"));
+        assert!(broken.known.is_none(), "the old ones are not what the app wants any more");
+        let again = Read::after(Some(&broken), Some("{"), UNTIL, |_| panic!("it was read, and the log has it"));
+        assert!(again.known.is_none());
+        assert!(read(Some(&again), Some(&document("one"))).known.is_some());
+    }
 }

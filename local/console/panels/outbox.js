@@ -1,6 +1,6 @@
 // What people were sent around the socket, as it would look to them.
 
-import { twin } from "../api.js";
+import { twin, twinUrl } from "../api.js";
 import { h, heading, show } from "../dom.js";
 import { clock, moment } from "../words.js";
 
@@ -125,7 +125,7 @@ function words(channel, sent) {
   return typeof said[channel] === "string" ? said[channel] : undefined;
 }
 
-function email({ from, to, subject, text, html, headers = {}, sentAt }) {
+function email({ number, from, to, subject, text, html, headers = {}, sentAt }) {
   const unsubscribe = headers["List-Unsubscribe"]?.replace(/^<(.+)>$/, "$1");
   return h(
     "article.email",
@@ -140,11 +140,24 @@ function email({ from, to, subject, text, html, headers = {}, sentAt }) {
       ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value ?? "–"))),
     ),
     h("p.body", {}, text ?? ""),
-    // As it was written: what it would look like is not worth letting strange HTML into the page.
-    html && h("details", {}, h("summary", {}, "HTML"), h("pre", {}, html)),
+    html && page(number, subject),
+    html && h("details", { "data-key": `html-${number}` }, h("summary", {}, "HTML"), h("pre", {}, html)),
     unsubscribe && h("p.hint", {}, h("a", { href: unsubscribe, target: "_blank", rel: "noreferrer" }, "Unsubscribe")),
     when(sentAt),
   );
+}
+
+/**
+ * An email's HTML as its reader sees it, in a frame that may not run, load or open anything; the twin forbids it, too.
+ * It is there only while it is looked at: many emails are not as many pages.
+ */
+function page(number, subject) {
+  const ontoggle = ({ currentTarget: details }) => {
+    details.querySelector("iframe")?.remove();
+    if (details.open) details.append(h("iframe", { sandbox: "", title: `Email: ${subject ?? "no subject"}`, src }));
+  };
+  const src = twinUrl(`outbox/${number}/page`);
+  return h("details", { "data-key": `page-${number}`, ontoggle }, h("summary", {}, "As its reader sees it"));
 }
 
 const when = (at) => h("time.hint", { datetime: new Date(at).toISOString(), title: moment(at) }, clock(at));

@@ -6,15 +6,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Services;
 use super::sqs::{Code, Message};
-use crate::console::RecordsError;
+use crate::console::{EMAIL_POLICY, RecordsError};
 use crate::faults::{Fault, Plan, Rule, RuleId};
 use crate::functions::InvokeError;
 use crate::template::Schedule;
@@ -28,6 +28,7 @@ const MOST: usize = 100;
 pub(super) fn router() -> Router<Services> {
     Router::new()
         .route("/_tidings/outbox", get(outbox))
+        .route("/_tidings/outbox/{number}/page", get(email))
         .route("/_tidings/traces", get(traces))
         .route("/_tidings/traces/{id}", get(trace))
         .route("/_tidings/queues", get(queues))
@@ -64,6 +65,16 @@ async fn outbox(State(services): State<Services>, Query(query): Query<OutboxQuer
     let items = tokio::time::timeout(limited(query.wait), arrives).await.unwrap_or_default();
     let skipped = query.limit.map_or(0, |limit| items.len().saturating_sub(limit));
     answer(&&items[skipped..])
+}
+
+/// An email as its reader sees it.
+async fn email(State(services): State<Services>, Path(number): Path<u64>) -> Response {
+    let Some(html) = services.outbox.item(number).and_then(|item| item.html) else {
+        return refuse(StatusCode::NOT_FOUND, "no email with a page has this number");
+    };
+    // A link may open another window only, and the sandbox lets it open none: who follows one stays with the email.
+    let page = format!("<!doctype html><base target=\"_blank\">{html}");
+    ([(header::CONTENT_SECURITY_POLICY, EMAIL_POLICY)], Html(page)).into_response()
 }
 
 #[derive(Deserialize)]

@@ -145,6 +145,13 @@ impl Outbox {
         self.items().kept.iter().any(|item| item.channel == channel && item.message_id == message_id)
     }
 
+    /// The item of this number, while it is kept.
+    #[must_use]
+    pub fn item(&self, number: u64) -> Option<Item> {
+        let items = self.items();
+        items.kept.iter().find(|it| it.number == number && it.number <= items.safe).cloned()
+    }
+
     /// Waits until something was sent after the item of this number.
     pub async fn wait_after(&self, number: u64) -> Vec<Item> {
         loop {

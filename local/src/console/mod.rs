@@ -23,6 +23,11 @@ use serde_json::{Value, json};
 use self::files::{DOCUMENTS, FILES};
 use crate::guard::{Guard, Pages};
 
+/// What the page of an email may do: look as it was written. It runs nothing, loads nothing and leads nowhere, whoever
+/// wrote it.
+pub(crate) const EMAIL_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'self'; sandbox";
+
 /// What the page is told. A clone tells the same.
 #[derive(Debug, Clone)]
 pub struct Console(Arc<Inner>);
@@ -85,13 +90,14 @@ impl Console {
         })
     }
 
-    /// Nothing is loaded from anywhere else, and no text ever becomes HTML or a script.
+    /// Nothing is loaded from anywhere else, and no text ever becomes HTML or a script. The pages of emails may be
+    /// framed; everything else here refuses to be.
     fn policy(&self) -> String {
         let socket = self.0.socket_url.split('/').take(3).collect::<Vec<_>>().join("/");
         format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' {socket}; \
-             base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
-             trusted-types 'none'"
+             frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+             require-trusted-types-for 'script'; trusted-types 'none'"
         )
     }
 }
@@ -109,7 +115,9 @@ async fn on_one_origin(State(console): State<Console>, mut request: Request, nex
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "no-referrer");
     set(header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
-    if let Ok(policy) = HeaderValue::try_from(console.policy()) {
+    // No function's answer has a say in it.
+    let is_email = headers.get(header::CONTENT_SECURITY_POLICY).is_some_and(|policy| policy == EMAIL_POLICY);
+    if let (false, Ok(policy)) = (is_email, HeaderValue::try_from(console.policy())) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     // A new twin has new files at the same address.
