@@ -622,6 +622,11 @@ MESSAGE, DEVICE, ANNOUNCEMENT = "POST /v1/messages", "POST /v1/devices", "POST /
 CHOICE = "PUT /v1/users/{alias}/preferences"
 WRONG = [
     *((MESSAGE, name, value, name) for name, most in TEXTS.items() for value in ("", " \t", 7, "x" * (most + 1))),
+    (MESSAGE, "condition", {}, "condition"),
+    (MESSAGE, "condition", {"clientVersionBelow": "v2"}, "condition.clientVersionBelow"),
+    (MESSAGE, "condition", {"clientVersionBelow": "2.10-beta"}, "condition.clientVersionBelow"),
+    (MESSAGE, "condition", {"itemOpen": "x" * 129}, "condition.itemOpen"),
+    (MESSAGE, "condition", {"itemClosed": "x"}, "condition.itemClosed"),
     (MESSAGE, "audiences", [], "audiences"),
     (MESSAGE, "audiences", "alice", "audiences"),
     (MESSAGE, "audiences", [""], "audiences[0]"),
@@ -773,7 +778,7 @@ class Http(unittest.TestCase):
         for row in ("POST /v1/devices 201", "GET /v1/devices/{deviceId} 200", "POST /v1/messages 202",
                     "DELETE /v1/messages/{messageId} 200", "POST /v1/announcements 202", "GET /v1/announcements 200",
                     "GET /v1/announcements/{announcementId} 200", "DELETE /v1/announcements/{announcementId} 200",
-                    "GET /v1/inbox 200", "GET /v1/inbox/unread 200",
+                    "GET /v1/inbox 200", "GET /v1/inbox/unread 200", "PUT /v1/items/{item} 200",
                     "GET /v1/users/{alias}/preferences 200", "PUT /v1/preferences 200"):
             ROWS[row](self.world)
         api = self.world.api
