@@ -6,6 +6,7 @@ import announcements from "./panels/announcements.js";
 import demo from "./panels/demo.js";
 import devices from "./panels/devices.js";
 import faults from "./panels/faults.js";
+import items from "./panels/items.js";
 import messages from "./panels/messages.js";
 import outbox from "./panels/outbox.js";
 import overview from "./panels/overview.js";
@@ -24,6 +25,7 @@ const PANELS = [
   send,
   messages,
   announcements,
+  items,
   devices,
   preferences,
   outbox,

@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { PATIENCE, ROOT, faint, nameless, openPage, startBrowser, startTwin } from "./support.mjs";
 
 const PANELS = [
-  ...["overview", "demo", "send", "messages", "announcements", "devices", "preferences"],
+  ...["overview", "demo", "send", "messages", "announcements", "items", "devices", "preferences"],
   ...["outbox", "queues", "sources", "faults", "traces"],
 ];
 
@@ -445,7 +445,7 @@ test("the keyboard alone goes everywhere", async () => {
   await page.reload();
   await link(page, "Overview").waitFor();
   const order = [];
-  for (const _ of Array(17)) {
+  for (const _ of Array(18)) {
     await page.keyboard.press("Tab");
     order.push(await focused());
     // What has the focus shows it, and nothing covers it.
@@ -468,6 +468,7 @@ test("the keyboard alone goes everywhere", async () => {
     "Send",
     "Messages",
     "Announcements",
+    "Items",
     "Devices",
     "Preferences",
     "Outbox",
@@ -510,6 +511,36 @@ for (const mode of ["light", "dark"]) {
     await close();
   });
 }
+
+test("a message about an item goes out by no step once the item is closed", async () => {
+  const there = `${twin.console}/#/items/${encodeURIComponent("order:4711")}`;
+  const { page, close } = await openPage(browser, there, { expected: [/status of 400/] });
+  const item = page.getByRole("region", { name: "order:4711" });
+  await shows(item, /Open: messages about it go on/);
+  await item.getByRole("button", { name: "Close it" }).click();
+  await shows(item, /Closed since .*: nobody is told any more/);
+
+  await page.goto(`${twin.console}/#/send/kim`);
+  const form = page.getByRole("region", { name: "Send" });
+  await form.getByLabel("Alert", { exact: true }).fill("Order 4711 waits");
+  await form.getByRole("heading", { name: "Around the socket" }).click();
+  await form.getByRole("button", { name: "Add a step" }).click();
+  await form.getByLabel("Channel").selectOption("webhook");
+  await form.getByLabel("After, seconds").fill("0");
+  await form.getByLabel("Only while this item is open").fill("order:4711");
+  await form.getByLabel("Only to apps older than").fill("two");
+  await form.getByRole("button", { name: "Send", exact: true }).click();
+  assert.match(await complaint(form.getByLabel("Only to apps older than")), /whole numbers with dots/);
+  await form.getByLabel("Only to apps older than").fill("");
+  await form.getByRole("button", { name: "Send", exact: true }).click();
+  await page.getByRole("link", { name: "Follow it" }).click();
+  await shows(page.getByRole("region", { name: "kim" }), /suppressed.*item_closed/s);
+
+  await page.goto(there);
+  await item.getByRole("button", { name: "Open it again" }).click();
+  await shows(item, /Open: messages about it go on/);
+  await close();
+});
 
 test("what a user wants to be told of is set, and what is wrong is said at its field", async () => {
   const { page, close } = await openPage(browser, `${twin.console}/#/preferences/choosy`, {
@@ -674,7 +705,16 @@ test("as static files on another host it asks for a deployment, and shows what n
     await page.getByRole("button", { name: "Connect" }).click();
     await link(page, "Send").waitFor();
     const panels = await page.getByRole("navigation").getByRole("link").allTextContents();
-    assert.deepEqual(panels, ["Overview", "Try it", "Send", "Messages", "Announcements", "Devices", "Preferences"]);
+    assert.deepEqual(panels, [
+      "Overview",
+      "Try it",
+      "Send",
+      "Messages",
+      "Announcements",
+      "Items",
+      "Devices",
+      "Preferences",
+    ]);
 
     await link(page, "Try it").click();
     const device = await openDevice(page, "a", "frank");

@@ -2,11 +2,9 @@
 
 import { api } from "../api.js";
 import { choice, field, form, h, heading, say } from "../dom.js";
-import { clear, refuse, text } from "../forms.js";
+import { CHANNELS, clear, refuse, text } from "../forms.js";
 
 export default { id: "preferences", title: "Preferences", needs: ["app"], build };
-
-const CHANNELS = ["apns", "fcm", "webpush", "mipush", "sms", "email", "webhook"];
 
 const mute = () =>
   choice([

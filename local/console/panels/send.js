@@ -2,7 +2,7 @@
 
 import { api } from "../api.js";
 import { choice, complain, field, form, h, heading, say, show } from "../dom.js";
-import { area, json, number, numeric, text } from "../forms.js";
+import { CHANNELS, area, json, number, numeric, text } from "../forms.js";
 import { remember } from "../records.js";
 
 export default { id: "send", title: "Send", needs: ["app"], build };
@@ -67,6 +67,8 @@ const GROUPS = [
     false,
     {
       smsMessage: ["Text of the SMS", () => area(2), "without steps it makes a chain of one SMS"],
+      "condition.itemOpen": ["Only while this item is open", text, "see Items"],
+      "condition.clientVersionBelow": ["Only to apps older than", text, "a version, such as 2.10.0"],
     },
   ],
   [
@@ -115,7 +117,7 @@ function build() {
 
   function addStep() {
     if (steps.length === STEPS) return say(`A chain has at most ${STEPS} steps.`);
-    const step = { channel: choice(["sms", "email"]), after: number() };
+    const step = { channel: choice(CHANNELS), after: number() };
     const remove = () => {
       steps.splice(steps.indexOf(step), 1);
       step.node.remove();
@@ -142,8 +144,10 @@ function build() {
       const value = name === "alert" || name === "smsMessage" ? control.value : control.value.trim();
       if (value === "") continue;
       if (name === "idempotencyKey") headers["idempotency-key"] = value;
-      else if (name.startsWith("source.")) body.source = { ...body.source, [name.slice(7)]: value };
-      else body[name] = converted(name, value);
+      else if (name.includes(".")) {
+        const [of, part] = name.split(".");
+        body[of] = { ...body[of], [part]: value };
+      } else body[name] = converted(name, value);
     }
     body.audiences ??= [];
     if (steps.length)

@@ -28,6 +28,7 @@ pub(super) const FILES: &[(&str, &str, &[u8])] = files![
     "panels/demo.js" SCRIPT,
     "panels/devices.js" SCRIPT,
     "panels/faults.js" SCRIPT,
+    "panels/items.js" SCRIPT,
     "panels/messages.js" SCRIPT,
     "panels/outbox.js" SCRIPT,
     "panels/overview.js" SCRIPT,

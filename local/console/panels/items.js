@@ -1,0 +1,54 @@
+// Whether something that messages are about is still open. `#/items/order:4711` shows that one.
+
+import { api } from "../api.js";
+import { field, form, h, heading, show } from "../dom.js";
+import { clear, refuse, text } from "../forms.js";
+import { moment } from "../words.js";
+
+export default { id: "items", title: "Items", needs: ["app"], build };
+
+function build() {
+  const item = text({ required: true, placeholder: "order:4711", "data-named": "item" });
+  const tenant = text({ "data-named": "tenantCode" });
+  const summary = h("p.wrong", { role: "alert" });
+  const shown = h("div", { "aria-live": "polite" });
+
+  /** Says whether the item is open; without saying, asks. */
+  async function ask(open) {
+    const query = tenant.value ? `?tenantCode=${encodeURIComponent(tenant.value)}` : "";
+    const path = `/v1/items/${encodeURIComponent(item.value)}${query}`;
+    clear([item, tenant], summary);
+    try {
+      show(shown, open === undefined ? await api("GET", path) : await api("PUT", path, { open }), told);
+    } catch (error) {
+      shown.replaceChildren();
+      refuse(error, [item, tenant], summary);
+    }
+  }
+
+  function told({ item: name, open, closedAt }) {
+    const state = open
+      ? "Open: messages about it go on."
+      : `Closed since ${moment(closedAt)}: nobody is told any more.`;
+    const other = h("button", { type: "button", onclick: () => ask(!open) }, open ? "Close it" : "Open it again");
+    return h("section.card", { "aria-label": name }, h("h2", {}, name), h("p", {}, state), h("div.buttons", {}, other));
+  }
+
+  const asked = form(
+    "form.card",
+    {},
+    () => ask(),
+    h("div.fields", {}, field("item", "Item", item), field("tenantCode", "Tenant", tenant, "where there is one")),
+    h("div.buttons", {}, h("button", { type: "submit" }, "Show")),
+  );
+  const refresh = async (to) => {
+    if (!to || to === refresh.to) return;
+    refresh.to = to;
+    item.value = decodeURIComponent(to);
+    await ask();
+  };
+  const hint =
+    "A message on the condition that an item is open goes out by no further fallback step once it is closed.";
+  const node = h("div", {}, heading("Items"), h("p.hint", {}, hint), asked, summary, shown);
+  return { node, refresh, every: 3_600_000 };
+}
