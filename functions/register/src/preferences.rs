@@ -14,6 +14,7 @@ use tidings_runtime::{
     device_token::signed_request,
     http::{self, ApiError, PathId, personal},
 };
+use tidings_store::App;
 use tidings_wire::{Preferences, fields::Fields, limits};
 
 use crate::{Deps, authenticate};
@@ -25,7 +26,7 @@ pub(crate) async fn of_user(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let user = named_user(&deps, alias, query, &headers).await?;
+    let (user, _) = named_user(&deps, alias, query, &headers).await?;
     told(&deps, &user).await
 }
 
@@ -37,13 +38,13 @@ pub(crate) async fn set_for_user(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let user = named_user(&deps, alias, query, &headers).await?;
-    set(&deps, &user, &body).await
+    let (user, app) = named_user(&deps, alias, query, &headers).await?;
+    set(&deps, &user, &app, &body).await
 }
 
 /// Those of the device's user.
 pub(crate) async fn own(State(deps): State<Arc<Deps>>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let user = own_user(&deps, &headers).await?;
+    let (user, _) = own_user(&deps, &headers).await?;
     told(&deps, &user).await
 }
 
@@ -53,17 +54,17 @@ pub(crate) async fn set_own(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let user = own_user(&deps, &headers).await?;
-    set(&deps, &user, &body).await
+    let (user, app) = own_user(&deps, &headers).await?;
+    set(&deps, &user, &app, &body).await
 }
 
-/// The user of a path and its query, within the app whose key it is.
+/// The user of a path and its query, within the app whose key it is; and that app.
 async fn named_user(
     deps: &Deps,
     alias: String,
     query: Option<String>,
     headers: &HeaderMap,
-) -> Result<UserKey, ApiError> {
+) -> Result<(UserKey, App), ApiError> {
     let app = authenticate(deps, headers, Timestamp::now()).await?;
     let text = |(name, value)| (name, Value::String(value));
     let mut path = Fields::new(Map::from_iter([text(("alias".to_owned(), alias))]));
@@ -72,12 +73,13 @@ async fn named_user(
     let tenant = asked.text("tenantCode", limits::IDENTIFIER_CHARS).unwrap_or_default();
     let mut problems = path.into_problems();
     problems.extend(asked.into_problems());
-    if problems.is_empty() { Ok(UserKey { app: app.id, tenant, alias }) } else { Err(problems.into()) }
+    if problems.is_empty() { Ok((UserKey { app: app.id.clone(), tenant, alias }, app)) } else { Err(problems.into()) }
 }
 
-async fn own_user(deps: &Deps, headers: &HeaderMap) -> Result<UserKey, ApiError> {
-    let signed = signed_request(&deps.users, &deps.apps, &deps.roots, headers, Timestamp::now()).await?;
-    Ok(signed.device.user)
+/// The user of the device that asks, and the app.
+async fn own_user(deps: &Deps, headers: &HeaderMap) -> Result<(UserKey, App), ApiError> {
+    let (signed, app) = signed_request(&deps.users, &deps.apps, &deps.roots, headers, Timestamp::now()).await?;
+    Ok((signed.device.user, app))
 }
 
 async fn told(deps: &Deps, user: &UserKey) -> Result<Response, ApiError> {
@@ -85,8 +87,8 @@ async fn told(deps: &Deps, user: &UserKey) -> Result<Response, ApiError> {
     Ok(personal(&profile.preferences))
 }
 
-async fn set(deps: &Deps, user: &UserKey, body: &Bytes) -> Result<Response, ApiError> {
-    let preferences = preferences::accept(Preferences::parse(http::object(body)?)?)?;
+async fn set(deps: &Deps, user: &UserKey, app: &App, body: &Bytes) -> Result<Response, ApiError> {
+    let preferences = preferences::accept(Preferences::parse(http::object(body)?)?, &app.categories)?;
     deps.users.set_preferences(user, &preferences).await?;
     Ok(personal(&preferences))
 }
