@@ -8,6 +8,7 @@
 //! - [`inbox`]: what a device reads over HTTP, and from which pages
 //! - [`announcements`]: what is said to everyone, and who hears of it
 //! - [`chains`]: what happens to a message that says nothing of it
+//! - [`categories`]: those that an app has declared, and what becomes of others
 //! - [`preferences`]: what a person wants to be told of, and that nothing else is sent
 //! - [`pushes`]: native push in the chain, and providers that fail
 //! - [`races`]: what overtakes what; [`repeats`]: what comes twice, or is left half done
@@ -25,6 +26,7 @@
 
 mod announcements;
 mod budget;
+mod categories;
 mod chains;
 mod console;
 mod contract;
