@@ -202,6 +202,64 @@ async fn credentials_of_an_app_are_checked_and_never_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn categories_of_an_app_are_declared_and_those_of_chains_among_them() {
+    let folder = Folder::new();
+    let twin = folder.up(&[]).await;
+    let of = |more: &[&'static str]| [&["app", "categories", "--id", "demo"], more].concat();
+    let chain = |more: &[&'static str]| [&["app", "chain", "--id", "demo"], more].concat();
+    let shown = folder.run(&of(&[])).await;
+    let told = String::from_utf8(shown.stderr).unwrap();
+    assert!(shown.stdout.is_empty() && told.contains("any category is welcome"), "{told}");
+    folder.told(&chain(&["--category", "alerts", "--steps", "sms"])).await;
+
+    let left_out = folder.complaint(&of(&["--set", "orders,news"])).await;
+    assert!(left_out.contains("leaves out what has a chain of its own: alerts"), "{left_out}");
+    assert!(left_out.contains("tidings app chain --id demo --category \"alerts\" --unset"), "{left_out}");
+    assert_eq!(folder.told(&of(&["--set", "orders,news,alerts,orders"])).await, "alerts\nnews\norders");
+    assert_eq!(folder.told(&of(&[])).await, "alerts\nnews\norders");
+
+    let unknown = folder.complaint(&chain(&["--category", "order", "--steps", "email"])).await;
+    let expected = "--category \"order\" must be one of the app's categories: alerts, news, orders";
+    assert!(unknown.contains(expected) && unknown.contains("tidings app categories --set"), "{unknown}");
+    folder.told(&chain(&["--category", "orders", "--steps", "email"])).await;
+    let typo = folder.complaint(&["send", "--to", "bob", "--alert", "x", "--category", "order"]).await;
+    assert!(typo.contains("`category` must be one of the app's categories: alerts, news, orders"), "{typo}");
+
+    // A chain goes first, then its category.
+    assert_eq!(
+        folder.told(&chain(&["--category", "alerts", "--unset"])).await,
+        folder.told(&chain(&[])).await,
+        "the other chain is left"
+    );
+    assert_eq!(folder.told(&of(&["--set", "orders"])).await, "orders");
+    assert_eq!(folder.told(&of(&["--any"])).await, "");
+    assert_eq!(folder.told(&of(&[])).await, "");
+    assert!(twin.interrupt().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_declaration_is_refused() {
+    let folder = Folder::new();
+    let twin = folder.up(&[]).await;
+    let many: Vec<String> = (0..201).map(|n| n.to_string()).collect();
+    for (arguments, told) in [
+        (["--id", "demo", "--set", "orders,"], "a category must not be empty"),
+        (["--id", "demo", "--set", "orders, news"], "a category must not begin or end with a blank"),
+        (["--id", "demo", "--set", &"x".repeat(65)], "a category of 65 characters; the limit is 64"),
+        (["--id", "demo", "--set", &many.join(",")], "--set has 201 categories; the limit is 200"),
+        (["--id", "nobody", "--set", "orders"], "there is no app \"nobody\""),
+        (["--any", "--id=demo", "--set", "orders"], "cannot be used with"),
+    ] {
+        let complaint = folder.complaint(&[&["app", "categories"], &arguments[..]].concat()).await;
+        assert!(complaint.contains(told), "{arguments:?}: {complaint}");
+    }
+    let general = folder.complaint(&["app", "chain", "--id", "demo", "--unset"]).await;
+    assert!(general.contains("--category"), "the general chain is taken away with --none: {general}");
+    assert_eq!(folder.told(&["app", "categories", "--id", "demo"]).await, "");
+    assert!(twin.interrupt().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_listener_outlives_a_twin_that_forgets() {
     let folder = Folder::new();
     let twin = folder.up(&[]).await;

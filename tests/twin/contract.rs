@@ -678,9 +678,10 @@ fn served<T: Choice>(field: &str, request: impl Fn(&str) -> Value) -> BTreeSet<&
     let accepted = |word: &&str| {
         let request = SendRequest::parse(request(word).as_object().unwrap().clone()).unwrap();
         let id = MessageId::new(Timestamp(0), [0; 10]);
-        let problems = message::accept(request, "demo".parse().unwrap(), &Chains::default(), id, Timestamp(0))
-            .err()
-            .unwrap_or_default();
+        let problems =
+            message::accept(request, "demo".parse().unwrap(), &Chains::default(), &BTreeSet::new(), id, Timestamp(0))
+                .err()
+                .unwrap_or_default();
         !problems.iter().any(|problem| problem.field.starts_with(field))
     };
     all::<T>().into_iter().filter(accepted).collect()
@@ -940,6 +941,7 @@ fn every_limit_over_http_is_in_the_document_and_in_the_code() {
         SendRequest::parse(json!({"audiences": ["a"], "alert": "x"}).as_object().unwrap().clone()).unwrap(),
         "demo".parse().unwrap(),
         &Chains::default(),
+        &BTreeSet::new(),
         MessageId::new(Timestamp(0), [0; 10]),
         Timestamp(0),
     )
@@ -949,6 +951,7 @@ fn every_limit_over_http_is_in_the_document_and_in_the_code() {
     let announced = announcement::accept(
         AnnounceRequest::parse(json!({"alert": "x"}).as_object().unwrap().clone()).unwrap(),
         "demo".parse().unwrap(),
+        &BTreeSet::new(),
         MessageId::new(Timestamp(0), [0; 10]),
         Timestamp(0),
     )

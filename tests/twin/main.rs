@@ -8,6 +8,7 @@
 //! - [`inbox`]: what a device reads over HTTP, and from which pages
 //! - [`announcements`]: what is said to everyone, and who hears of it
 //! - [`chains`]: what happens to a message that says nothing of it
+//! - [`categories`]: those that an app has declared, and what becomes of others
 //! - [`conditions`]: what has to hold for a step to go out
 //! - [`preferences`]: what a person wants to be told of, and that nothing else is sent
 //! - [`pushes`]: native push in the chain, and providers that fail
@@ -26,6 +27,7 @@
 
 mod announcements;
 mod budget;
+mod categories;
 mod chains;
 mod conditions;
 mod console;

@@ -1,6 +1,6 @@
 //! What comes twice, what is left half done, and what was given up and comes back: one message, all the same.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use http::Method;
 use serde_json::{Value, json};
@@ -48,7 +48,8 @@ async fn what_was_stored_and_not_queued_is_queued_by_the_senders_repeat() {
     let request = SendRequest::parse(body.as_object().unwrap().clone()).unwrap();
     let app: tidings_domain::AppId = APP.parse().unwrap();
     let id = MessageId::of_key(&app, "order-7");
-    let message = message::accept(request, app, &Chains::default(), id.clone(), Timestamp::now()).unwrap();
+    let message =
+        message::accept(request, app, &Chains::default(), &BTreeSet::new(), id.clone(), Timestamp::now()).unwrap();
     let stored = Stored::new(&message, vec!["alice".to_owned()], digest(body.to_string().as_bytes()));
     assert_eq!(world.messages().store(&stored).await.unwrap(), None);
     assert_eq!(world.until(id.as_str(), State::Accepted).await.position, None);

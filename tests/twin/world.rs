@@ -1,7 +1,7 @@
 //! A running twin with one app, and everything that a test does to it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -390,7 +390,7 @@ impl World {
     /// A request as `send` would accept it at this time; nothing is sent.
     pub(crate) fn accepted(request: SendRequest, at: Timestamp) -> Accepted {
         let id = MessageId::new(at, tidings_crypto::random::bytes().unwrap());
-        message::accept(request, APP.parse().unwrap(), &Chains::default(), id, at).unwrap()
+        message::accept(request, APP.parse().unwrap(), &Chains::default(), &BTreeSet::new(), id, at).unwrap()
     }
 
     /// A delivery to one user as `send` would queue it.

@@ -52,7 +52,8 @@ pub fn router(deps: Deps) -> Router {
 }
 
 async fn authenticate(deps: &Deps, headers: &HeaderMap, now: Timestamp) -> Result<Signed, ApiError> {
-    signed_request(&deps.users, &deps.apps, deps.sealer.roots(), headers, now).await
+    let (signed, _) = signed_request(&deps.users, &deps.apps, deps.sealer.roots(), headers, now).await?;
+    Ok(signed)
 }
 
 /// A page of what is there for the device, whoever has confirmed or read it.

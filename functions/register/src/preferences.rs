@@ -13,6 +13,7 @@ use tidings_runtime::{
     device_token::signed_request,
     http::{self, ApiError, PathId, personal},
 };
+use tidings_store::App;
 use tidings_wire::{Preferences, limits};
 
 use crate::{Deps, authenticate};
@@ -24,7 +25,7 @@ pub(crate) async fn of_user(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let user = named_user(&deps, alias, query, &headers).await?;
+    let (user, _) = named_user(&deps, alias, query, &headers).await?;
     told(&deps, &user).await
 }
 
@@ -36,13 +37,13 @@ pub(crate) async fn set_for_user(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let user = named_user(&deps, alias, query, &headers).await?;
-    set(&deps, &user, &body).await
+    let (user, app) = named_user(&deps, alias, query, &headers).await?;
+    set(&deps, &user, &app, &body).await
 }
 
 /// Those of the device's user.
 pub(crate) async fn own(State(deps): State<Arc<Deps>>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let user = own_user(&deps, &headers).await?;
+    let (user, _) = own_user(&deps, &headers).await?;
     told(&deps, &user).await
 }
 
@@ -52,25 +53,26 @@ pub(crate) async fn set_own(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let user = own_user(&deps, &headers).await?;
-    set(&deps, &user, &body).await
+    let (user, app) = own_user(&deps, &headers).await?;
+    set(&deps, &user, &app, &body).await
 }
 
-/// The user of a path and its query, within the app whose key it is.
+/// The user of a path and its query, within the app whose key it is; and that app.
 async fn named_user(
     deps: &Deps,
     alias: String,
     query: Option<String>,
     headers: &HeaderMap,
-) -> Result<UserKey, ApiError> {
+) -> Result<(UserKey, App), ApiError> {
     let app = authenticate(deps, headers, Timestamp::now()).await?;
     let (alias, tenant) = http::of_tenant("alias", alias, limits::ALIAS_CHARS, query.as_deref())?;
-    Ok(UserKey { app: app.id, tenant, alias })
+    Ok((UserKey { app: app.id.clone(), tenant, alias }, app))
 }
 
-async fn own_user(deps: &Deps, headers: &HeaderMap) -> Result<UserKey, ApiError> {
-    let signed = signed_request(&deps.users, &deps.apps, &deps.roots, headers, Timestamp::now()).await?;
-    Ok(signed.device.user)
+/// The user of the device that asks, and the app.
+async fn own_user(deps: &Deps, headers: &HeaderMap) -> Result<(UserKey, App), ApiError> {
+    let (signed, app) = signed_request(&deps.users, &deps.apps, &deps.roots, headers, Timestamp::now()).await?;
+    Ok((signed.device.user, app))
 }
 
 async fn told(deps: &Deps, user: &UserKey) -> Result<Response, ApiError> {
@@ -78,8 +80,8 @@ async fn told(deps: &Deps, user: &UserKey) -> Result<Response, ApiError> {
     Ok(personal(&profile.preferences))
 }
 
-async fn set(deps: &Deps, user: &UserKey, body: &Bytes) -> Result<Response, ApiError> {
-    let preferences = preferences::accept(Preferences::parse(http::object(body)?)?)?;
+async fn set(deps: &Deps, user: &UserKey, app: &App, body: &Bytes) -> Result<Response, ApiError> {
+    let preferences = preferences::accept(Preferences::parse(http::object(body)?)?, &app.categories)?;
     deps.users.set_preferences(user, &preferences).await?;
     Ok(personal(&preferences))
 }

@@ -43,17 +43,26 @@ pub(crate) async fn announce(
     if request.app_id.as_deref().is_some_and(|id| id != app.id.as_str()) {
         return Err(ApiError::UnknownApp);
     }
-    let id = match idempotency_key(&headers)? {
+    let key = idempotency_key(&headers)?;
+    let id = match key {
         // Apart from every message's: a device must be able to tell the two by their ids, and no key has a line break.
         Some(key) => MessageId::of_key(&app.id, &format!("announcement\n{key}")),
         None => MessageId::new(now, random::bytes().map_err(|error| ApiError::Internal(error.into()))?),
     };
     let body_hash = digest(&body);
-    let draft = announcement::accept(request, app.id, id, now)?;
-    let (receipt, replay) = match deps.directory.announce(&draft, &body_hash).await? {
-        Announced::Before(before) if before.body_hash != body_hash => return Err(ApiError::KeyReused),
-        Announced::Before(before) => (before, true),
-        Announced::Now(receipt) => (receipt, false),
+    let (receipt, replay) = match announcement::accept(request, app.id.clone(), &app.categories, id.clone(), now) {
+        Ok(draft) => match deps.directory.announce(&draft, &body_hash).await? {
+            Announced::Before(before) if before.body_hash != body_hash => return Err(ApiError::KeyReused),
+            Announced::Before(before) => (before, true),
+            Announced::Now(receipt) => (receipt, false),
+        },
+        // It may be the repeat of one that could be accepted then: its category was one of the app's.
+        Err(problems) if key.is_some() => match find(&deps, &app, id.as_str(), now).await {
+            Ok(before) if before.body_hash == body_hash => (before, true),
+            Ok(_) | Err(ApiError::NotFound(_)) => return Err(problems.into()),
+            Err(error) => return Err(error),
+        },
+        Err(problems) => return Err(problems.into()),
     };
     // Also for a repeat: whoever was first may have died before this. Devices show an announcement once.
     let pieces = announcement::begin(&receipt.tenant, receipt.number);

@@ -9,7 +9,7 @@ mod cancel;
 mod items;
 mod trail;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -101,12 +101,20 @@ async fn send(
     };
     let body_hash = digest(&body);
     let (message, stored) = match prepare(&deps, request, &app, &id, &body_hash, now).await {
-        // It may be the repeat of one that could be accepted then: its time to be sent was still to come, a device was known.
+        // It may be the repeat of one that could be accepted then: its time to be sent was still to come, a device was known, its
+        // category was one of the app's.
         Err(ApiError::Fields(problems)) if key.is_some() => {
             let before = deps.messages.get(&id, now).await?;
             let same = before.filter(|before| before.app == app.id && before.body_hash == body_hash);
-            let Some((stored, message)) = same.and_then(|stored| stored.message.clone().map(|it| (stored, it))) else {
-                return Err(problems.into());
+            let Some(stored) = same else { return Err(problems.into()) };
+            let message = match stored.message.clone() {
+                Some(message) => message,
+                // Nothing but its category stands against it, and that was settled then.
+                None => {
+                    let request = SendRequest::parse(http::object(&body)?)?;
+                    let message = message::accept(request, app.id, &app.chains, &BTreeSet::new(), id, now)?;
+                    Message { accepted: stored.accepted, ..message }
+                }
             };
             begin(&deps, &message, &stored, trace, now).await.map_err(ApiError::Unavailable)?;
             return Ok(accepted(&stored, true));
@@ -137,7 +145,7 @@ async fn prepare(
     body_hash: &str,
     now: Timestamp,
 ) -> Result<(Message, Stored), ApiError> {
-    let message = message::accept(request, app.id.clone(), &app.chains, id.clone(), now)?;
+    let message = message::accept(request, app.id.clone(), &app.chains, &app.categories, id.clone(), now)?;
     let aliases = recipients(deps, app, &message).await?;
     let stored = Stored::new(&message, aliases, body_hash.to_owned());
     Ok((message, stored))

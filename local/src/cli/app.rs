@@ -1,11 +1,11 @@
-//! `tidings app`: apps, their keys, and the credentials by which they push.
+//! `tidings app`: apps, their keys, their chains and categories, and the credentials by which they push.
 
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use tidings_crypto::random;
-use tidings_domain::AppId;
 use tidings_domain::fallback::Step;
+use tidings_domain::{AppId, categories};
 use tidings_providers::{Credentials, Provider, Reach};
 use tidings_store::Directory;
 use tidings_wire::limits;
@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Create(Create),
     /// Show or set what happens while nobody confirms a message that says nothing of it
     Chain(Chain),
+    /// Show or set which categories its messages and its users' preferences may name
+    Categories(CategoriesArgs),
     /// Set the credentials by which an app pushes, or show which providers it has
     Providers(ProvidersArgs),
 }
@@ -87,6 +89,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Create(create) => create.run().await,
         Command::Chain(chain) => chain.run().await,
+        Command::Categories(categories) => categories.run().await,
         Command::Providers(providers) => providers.run().await,
     }
 }
@@ -112,15 +115,18 @@ pub(crate) struct Chain {
     /// Id of the app
     #[arg(long)]
     id: String,
-    /// Only for messages of this category [default: for those that have none of their own]
+    /// Only for messages of this category, one of the app's [default: for those that have none of their own]
     #[arg(long)]
     category: Option<String>,
-    /// The steps: channels, each with its pause in seconds; without them and --none the chains are shown
+    /// The steps: channels, each with its pause in seconds; without them, --none and --unset the chains are shown
     #[arg(long, value_delimiter = ',', value_name = "CHANNEL[:SECONDS]", value_parser = super::send::step)]
     steps: Vec<FallbackStep>,
     /// No steps: for a category, that the general chain ends there
     #[arg(long, conflicts_with = "steps")]
     none: bool,
+    /// No chain of the category's own any more: the general one holds for it
+    #[arg(long, requires = "category", conflicts_with_all = ["steps", "none"])]
+    unset: bool,
     #[command(flatten)]
     deployment: Deployment,
 }
@@ -129,6 +135,7 @@ const CHAIN_EXAMPLES: &str = "\
 Examples:
   tidings app chain --id demo --steps sms:60,email:300
   tidings app chain --id demo --category news --none
+  tidings app chain --id demo --category news --unset
   tidings app chain --id demo
 
 A message with `fallback` or `smsMessage` has its own chain, and one that is not to be shown (CMD) or not kept has none. A change
@@ -147,11 +154,19 @@ impl Chain {
         let id: AppId = self.id.parse()?;
         let unknown = || no_app(&id);
         let directory = self.deployment.directory().await?;
-        let mut chains = directory.app(&id).await?.ok_or_else(unknown)?.chains;
-        if self.none || !self.steps.is_empty() {
+        let app = directory.app(&id).await?.ok_or_else(unknown)?;
+        let mut chains = app.chains;
+        if self.none || self.unset || !self.steps.is_empty() {
             let steps = self.steps.iter().map(|step| Step { channel: step.channel, after: step.after }).collect();
             match self.category {
-                Some(category) => drop(chains.categories.insert(category, steps)),
+                Some(category) if self.unset => drop(chains.categories.remove(&category)),
+                Some(category) => {
+                    if let Some(problem) = categories::check(&app.categories, Some(&category)) {
+                        return Err(Failure::new(format!("--category {category:?} {}", problem.detail))
+                            .hint("declare it first, beside the others, with `tidings app categories --set`"));
+                    }
+                    chains.categories.insert(category, steps);
+                }
                 None => chains.general = steps,
             }
             if !directory.set_chains(&id, &chains).await? {
@@ -159,6 +174,61 @@ impl Chain {
             }
         }
         println!("{}", serde_json::to_string_pretty(&chains)?);
+        Ok(())
+    }
+}
+
+/// The categories of an app.
+#[derive(Debug, clap::Args)]
+#[command(after_help = CATEGORIES_EXAMPLES)]
+pub(crate) struct CategoriesArgs {
+    /// Id of the app
+    #[arg(long)]
+    id: AppId,
+    /// Declare these, up to 200, in place of those before; without it and --any they are shown
+    #[arg(long, value_delimiter = ',', value_name = "CATEGORY", value_parser = categories::name)]
+    set: Vec<String>,
+    /// Take the declaration away: any category is welcome, as in an app that has never declared one
+    #[arg(long, conflicts_with = "set")]
+    any: bool,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+const CATEGORIES_EXAMPLES: &str = "\
+Examples:
+  tidings app categories --id demo
+  tidings app categories --id demo --set orders,news
+  tidings app categories --id demo --any
+
+Once an app has declared some, a message, an announcement or preferences that name another one are refused. What was accepted
+before stays as it is. A change takes up to a minute to be seen everywhere.";
+
+impl CategoriesArgs {
+    async fn run(self) -> Result<(), Failure> {
+        let wanted = categories::declare(self.set).map_err(|wrong| Failure::new(format!("--set has {wrong}")))?;
+        let directory = self.deployment.directory().await?;
+        let app = directory.app(&self.id).await?.ok_or_else(|| no_app(&self.id))?;
+        let is_change = self.any || !wanted.is_empty();
+        if is_change {
+            let left_out: Vec<&str> = categories::left_out(&wanted, &app.chains).collect();
+            if let [first, ..] = left_out.as_slice() {
+                let (left_out, id) = (left_out.join(", "), self.id.as_str());
+                return Err(Failure::new(format!("--set leaves out what has a chain of its own: {left_out}")).hint(
+                    format!("add it, or take its chain away: tidings app chain --id {id} --category {first:?} --unset"),
+                ));
+            }
+            if !directory.set_categories(&self.id, &wanted).await? {
+                return Err(no_app(&self.id));
+            }
+        }
+        let declared = if is_change { wanted } else { app.categories };
+        if declared.is_empty() {
+            eprintln!("the app {} has declared none: any category is welcome", self.id.as_str());
+        }
+        for name in declared {
+            println!("{name}");
+        }
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 //! | `faults` | what `up` makes worse or faster than it is |
 //! | `demo` | the whole story of a message, checked step by step |
 //! | `soak` | every promise, held against what real clients see while things go wrong |
-//! | `app` | apps, their keys and credentials |
+//! | `app` | apps, their keys, chains, categories and credentials |
 //! | `register`, `listen` | a device in the terminal |
 //! | `send`, `cancel`, `trail`, `announce`, `item`, `preferences` | a backend in the terminal |
 //! | `target`, `session` | which deployment is meant: flags, environment, or the twin that runs in this folder |

@@ -5,6 +5,8 @@
 //! was set back to an earlier day still go on above what devices have seen. They are not dense: what tells a device that one
 //! is missing is the number before it, which every frame names.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use tidings_wire::{
     AnnounceRequest, Content, FieldProblem, Frame, Platform, Timestamp,
@@ -14,7 +16,7 @@ use tidings_wire::{
     send::PushMsgType,
 };
 
-use crate::{AppId, ConnectionId, DeviceId, MessageId, TenantKey, UserKey, message::too_large};
+use crate::{AppId, ConnectionId, DeviceId, MessageId, TenantKey, UserKey, categories, message::too_large};
 
 /// Parts that the connections of a tenant are indexed and pushed in: one part takes the writes of a few hundred connections a
 /// second, and parts are worked on side by side.
@@ -107,10 +109,19 @@ pub struct Announcement {
 /// Accepts a request whose fields have been read.
 ///
 /// # Errors
-/// Where the frame would be over [`limits::FRAME_PLAINTEXT_BYTES`].
-pub fn accept(request: AnnounceRequest, app: AppId, id: MessageId, now: Timestamp) -> Result<Draft, Vec<FieldProblem>> {
-    if let Some(problem) = too_large(&request.content) {
-        return Err(vec![problem]);
+/// One [`FieldProblem`] each where the frame would be over [`limits::FRAME_PLAINTEXT_BYTES`], and for a category that is not
+/// among the app's.
+pub fn accept(
+    request: AnnounceRequest,
+    app: AppId,
+    declared: &BTreeSet<String>,
+    id: MessageId,
+    now: Timestamp,
+) -> Result<Draft, Vec<FieldProblem>> {
+    let mut problems = Vec::from_iter(categories::check(declared, request.content.category.as_deref()));
+    problems.extend(too_large(&request.content));
+    if !problems.is_empty() {
+        return Err(problems);
     }
     let mut content = request.content;
     content.push_msg_type.get_or_insert(PushMsgType::Msg);
@@ -340,7 +351,7 @@ mod tests {
             content: Content { alert: Some("Hello".into()), ..Content::default() },
             ..AnnounceRequest::default()
         };
-        accept(request, "demo".parse().unwrap(), MessageId::new(NOW, [0; 10]), NOW).unwrap()
+        accept(request, "demo".parse().unwrap(), &BTreeSet::new(), MessageId::new(NOW, [0; 10]), NOW).unwrap()
     }
 
     fn announcements(count: usize) -> Vec<Announcement> {
@@ -409,7 +420,8 @@ mod tests {
     fn what_does_not_fit_a_frame_is_refused() {
         let content = Content { alert: Some("x".repeat(limits::FRAME_PLAINTEXT_BYTES)), ..Content::default() };
         let request = AnnounceRequest { content, ..AnnounceRequest::default() };
-        let refused = accept(request, "demo".parse().unwrap(), MessageId::new(NOW, [0; 10]), NOW).unwrap_err();
+        let refused =
+            accept(request, "demo".parse().unwrap(), &BTreeSet::new(), MessageId::new(NOW, [0; 10]), NOW).unwrap_err();
         assert_eq!(refused[0].field, "alert");
     }
 }

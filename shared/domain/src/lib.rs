@@ -10,10 +10,11 @@
 //! 5. [`fallback::decide`]: given the mailbox entry, whether a step that is due calls its provider.
 //! 6. [`trail::recipient`]: the entry told as a story.
 //!
-//! What is for everyone is an [`Announcement`]. What waits for its time is a [`Timer`]. What of a mailbox a person is listed, [`inbox`] decides; whether a
-//! person wants to be told, [`preferences`].
+//! What is for everyone is an [`Announcement`]. What waits for its time is a [`Timer`]. What of a mailbox a person is listed,
+//! [`inbox`] decides; whether a person wants to be told, [`preferences`]; which categories there are, [`categories`].
 
 pub mod announcement;
+pub mod categories;
 mod condition;
 pub mod delivery;
 pub mod fallback;

@@ -9,7 +9,7 @@ use tidings_wire::{
 };
 
 use crate::{
-    AppId, Delivery, MessageId, UserKey,
+    AppId, Delivery, MessageId, UserKey, categories,
     fallback::{Chains, Step},
     mailbox,
 };
@@ -105,11 +105,12 @@ impl Message {
 ///
 /// # Errors
 /// One [`FieldProblem`] for each field that cannot be honoured: a frame over [`limits::FRAME_PLAINTEXT_BYTES`], an
-/// audience or a channel that this deployment does not serve.
+/// audience or a channel that this deployment does not serve, a category that is not among the app's.
 pub fn accept(
     request: SendRequest,
     app: AppId,
     chains: &Chains,
+    declared: &BTreeSet<String>,
     id: MessageId,
     now: Timestamp,
 ) -> Result<Message, Vec<FieldProblem>> {
@@ -130,6 +131,7 @@ pub fn accept(
     }
     let priority = lane(&request, &mut downgrades);
     let audience = audience(&request, &mut problems);
+    problems.extend(categories::check(declared, request.content.category.as_deref()));
     if let Some(problem) = too_large(&request.content) {
         problems.push(problem);
     }
@@ -288,11 +290,35 @@ mod tests {
 
     fn accepted(value: serde_json::Value) -> Result<Message, Vec<FieldProblem>> {
         let id = MessageId::new(Timestamp(1), [0; 10]);
-        accept(request(value), "demo".parse().unwrap(), &Chains::default(), id, Timestamp(1_000))
+        accept(request(value), "demo".parse().unwrap(), &Chains::default(), &BTreeSet::new(), id, Timestamp(1_000))
     }
 
     fn refused(value: serde_json::Value) -> Vec<String> {
         accepted(value).unwrap_err().into_iter().map(|problem| problem.field).collect()
+    }
+
+    #[test]
+    fn a_category_that_is_not_declared_is_told_beside_what_else_is_wrong() {
+        let declared = ["orders".to_owned()].into();
+        let fields = |more: serde_json::Value| {
+            let id = MessageId::new(Timestamp(1), [0; 10]);
+            let told = accept(
+                request(with(more)),
+                "demo".parse().unwrap(),
+                &Chains::default(),
+                &declared,
+                id,
+                Timestamp(1_000),
+            );
+            told.err().unwrap_or_default().into_iter().map(|problem| problem.field).collect::<Vec<_>>()
+        };
+        assert!(
+            fields(serde_json::json!({})).is_empty() && fields(serde_json::json!({"category": "orders"})).is_empty()
+        );
+        assert_eq!(
+            fields(serde_json::json!({"category": "order", "audienceType": "TAG"})),
+            ["audienceType", "category"]
+        );
     }
 
     #[test]
@@ -315,7 +341,8 @@ mod tests {
             let mut value = serde_json::json!({"alert": "x", "audiences": ["a"]});
             value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             let id = MessageId::new(Timestamp(1), [0; 10]);
-            let message = accept(request(value), "demo".parse().unwrap(), &chains, id, Timestamp(1_000)).unwrap();
+            let app = "demo".parse().unwrap();
+            let message = accept(request(value), app, &chains, &BTreeSet::new(), id, Timestamp(1_000)).unwrap();
             assert_eq!(message.downgrades, [], "what nobody asked for is no downgrade");
             message.steps
         };

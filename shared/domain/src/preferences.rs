@@ -1,5 +1,7 @@
 //! Whether a person wants to be told, by this channel and just now.
 
+use std::collections::BTreeSet;
+
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use tidings_wire::{
@@ -8,7 +10,7 @@ use tidings_wire::{
     send::Channel,
 };
 
-use crate::{Profile, UserKey};
+use crate::{Profile, UserKey, categories};
 
 /// Why nothing is sent by a channel now, as it stands on the trail; `None` where it may be sent.
 ///
@@ -63,13 +65,14 @@ pub fn check_time_zone(name: Option<&str>) -> Result<(), Vec<FieldProblem>> {
     }
 }
 
-/// What holds from now on for a person who has set these.
+/// What holds from now on for a person who has set these, given the categories that the app has declared.
 ///
 /// # Errors
-/// As [`check_time_zone`].
-pub fn accept(preferences: Preferences) -> Result<Preferences, Vec<FieldProblem>> {
-    check_time_zone(preferences.time_zone.as_deref())?;
-    Ok(preferences)
+/// As [`check_time_zone`], and one [`FieldProblem`] for each category that is not among the app's.
+pub fn accept(preferences: Preferences, declared: &BTreeSet<String>) -> Result<Preferences, Vec<FieldProblem>> {
+    let mut problems = categories::check_preferences(declared, &preferences);
+    problems.extend(check_time_zone(preferences.time_zone.as_deref()).err().into_iter().flatten());
+    if problems.is_empty() { Ok(preferences) } else { Err(problems) }
 }
 
 /// What the link in an email does: it switches a channel off for its reader, for messages of one category or for all.
@@ -295,6 +298,17 @@ mod tests {
         let more = link(Some("one more")).apply(full.clone());
         assert_eq!(more.categories.len(), limits::PREFERRED_CATEGORIES);
         assert_eq!(told(&more, Some("one more")), Some("channel_off"));
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_what_is_set_is_told_at_once() {
+        let wanted = profile(serde_json::json!({"categories": {"news": {}}, "timeZone": "Berlin"})).preferences;
+        let fields = |declared: &[&str]| {
+            let problems = accept(wanted.clone(), &declared.iter().map(|name| (*name).to_owned()).collect());
+            problems.unwrap_err().into_iter().map(|problem| problem.field).collect::<Vec<_>>()
+        };
+        assert_eq!(fields(&["orders"]), ["categories.news", "timeZone"]);
+        assert_eq!(fields(&[]), ["timeZone"]);
     }
 
     #[test]

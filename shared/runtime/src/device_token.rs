@@ -6,7 +6,7 @@ use tidings_crypto::{
     token::{Claims, Token, TokenError},
 };
 use tidings_domain::{Device, DeviceId, Timestamp};
-use tidings_store::{StoreError, Users};
+use tidings_store::{App, StoreError, Users};
 
 use crate::{
     apps::Apps,
@@ -73,8 +73,8 @@ pub async fn signed_by(
     })
 }
 
-/// The device that asks over HTTP, by the token that it sends as `Authorization: Bearer`. What opens no socket opens nothing
-/// here either; only the use of a token is not noted, so that one may serve as often as it likes within its minute.
+/// The device that asks over HTTP, by the token that it sends as `Authorization: Bearer`, and its app. What opens no socket opens
+/// nothing here either; only the use of a token is not noted, so that one may serve as often as it likes within its minute.
 ///
 /// # Errors
 /// [`ApiError::NoToken`]; [`ApiError::WrongToken`], whatever is wrong with it; or that of the store.
@@ -84,7 +84,7 @@ pub async fn signed_request(
     roots: &RootKeys,
     headers: &HeaderMap,
     now: Timestamp,
-) -> Result<Signed, ApiError> {
+) -> Result<(Signed, App), ApiError> {
     let refused = |reason: &dyn std::fmt::Display| {
         tracing::info!(%reason, "device refused");
         ApiError::WrongToken
@@ -93,7 +93,7 @@ pub async fn signed_request(
     let token = Token::parse(token).map_err(|error| refused(&error))?;
     let signed = signed_by(users, roots, token, now).await?.map_err(|why| refused(&why))?;
     match apps.get(&signed.device.user.app, now).await? {
-        Some(_) => Ok(signed),
+        Some(app) => Ok((signed, app)),
         None => Err(refused(&"unknown app")),
     }
 }

@@ -1,5 +1,7 @@
 //! Apps and their keys. What apps announce stands beside them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use tidings_domain::{AppId, Timestamp, fallback::Chains};
 
@@ -28,6 +30,9 @@ pub struct App {
     /// What happens while nobody confirms a message that says nothing of it.
     #[serde(default)]
     pub chains: Chains,
+    /// The categories that it has declared; any is welcome where empty.
+    #[serde(default)]
+    pub categories: BTreeSet<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,7 +47,15 @@ impl App {
     /// A new app with one key.
     #[must_use]
     pub fn new(id: AppId, name: String, key_hash: String, origins: Vec<String>, now: Timestamp) -> Self {
-        Self { id, name, key_hashes: vec![key_hash], origins, created: now.0, chains: Chains::default() }
+        Self {
+            id,
+            name,
+            key_hashes: vec![key_hash],
+            origins,
+            created: now.0,
+            chains: Chains::default(),
+            categories: BTreeSet::new(),
+        }
     }
 }
 
@@ -76,20 +89,39 @@ impl Directory {
     /// # Errors
     /// [`StoreError`].
     pub async fn set_chains(&self, id: &AppId, chains: &Chains) -> Result<bool, StoreError> {
-        const OPERATION: &str = "write chains";
-        let value = serde_dynamo::to_attribute_value(chains).map_err(|source| StoreError::item(OPERATION, source))?;
+        self.set("write chains", id, "chains", chains).await
+    }
+
+    /// Writes an app's declared categories in place of those before; `false` where there is no such app.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_categories(&self, id: &AppId, categories: &BTreeSet<String>) -> Result<bool, StoreError> {
+        self.set("write categories", id, "categories", categories).await
+    }
+
+    /// Writes one attribute of an app; `false` where there is no such app.
+    async fn set<T: Serialize>(
+        &self,
+        operation: &'static str,
+        id: &AppId,
+        attribute: &str,
+        value: T,
+    ) -> Result<bool, StoreError> {
+        let value = serde_dynamo::to_attribute_value(value).map_err(|source| StoreError::item(operation, source))?;
         let update = self
             .client
             .update_item()
             .table_name(&self.table)
             .key(keys::PK, keys::text(keys::directory_app(id)))
             .key(keys::SK, keys::text(keys::APP))
-            .update_expression("SET chains = :chains")
+            .update_expression("SET #attribute = :value")
             .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":chains", value)
+            .expression_attribute_names("#attribute", attribute)
+            .expression_attribute_values(":value", value)
             .send()
             .await;
-        took_place(OPERATION, update)
+        took_place(operation, update)
     }
 
     /// An app.

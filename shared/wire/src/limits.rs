@@ -69,6 +69,9 @@ pub const TRANSIENT_SECONDS: u64 = 240;
 /// Longest delay of one fallback step, in seconds (72 hours).
 pub const FALLBACK_AFTER_SECONDS: std::ops::RangeInclusive<u64> = 0..=259_200;
 
+/// Categories that an app declares.
+pub const APP_CATEGORIES: usize = 200;
+
 /// Categories for which a person's preferences differ. They are read with every delivery to that person.
 pub const PREFERRED_CATEGORIES: usize = 50;
 

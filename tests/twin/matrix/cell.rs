@@ -1,6 +1,7 @@
 //! One cell of the matrix: an app of its own, the fault that strikes it, and everything that its scenario needs.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -327,7 +328,7 @@ impl Cell {
             ..SendRequest::default()
         };
         change(&mut request);
-        message::accept(request, self.app(), &Chains::default(), self.message_id(key), at).unwrap()
+        message::accept(request, self.app(), &Chains::default(), &BTreeSet::new(), self.message_id(key), at).unwrap()
     }
 
     /// A message to alice as far as `send` takes it.

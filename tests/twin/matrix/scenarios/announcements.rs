@@ -1,5 +1,7 @@
 //! Announcements: stored once, and found by whoever was not reached.
 
+use std::collections::BTreeSet;
+
 use http::Method;
 use serde_json::{Value, json};
 use tidings_domain::{
@@ -24,7 +26,8 @@ async fn ask(cell: &Cell) -> Value {
 async fn announced(cell: &Cell, body_hash: &str) -> Receipt {
     let content = Content { alert: Some("News".to_owned()), ..Content::default() };
     let request = AnnounceRequest { content, ..AnnounceRequest::default() };
-    let draft: Draft = announcement::accept(request, cell.app(), cell.announcement_id(), Timestamp::now()).unwrap();
+    let draft: Draft =
+        announcement::accept(request, cell.app(), &BTreeSet::new(), cell.announcement_id(), Timestamp::now()).unwrap();
     match cell.lane.directory.announce(&draft, body_hash).await.unwrap() {
         Announced::Now(receipt) => receipt,
         Announced::Before(receipt) => panic!("there before: {receipt:?}"),

@@ -1,0 +1,155 @@
+//! The categories of an app: whoever names another one is told at once, and nobody is surprised later.
+
+use std::collections::BTreeSet;
+
+use http::Method;
+use serde_json::{Value, json};
+use tidings_crypto::{keys::RootKeys, link};
+use tidings_domain::{
+    AppId, MessageId, Timestamp, announcement, digest, fallback::Chains, message, preferences::Unsubscribe,
+};
+use tidings_store::{Announced, Directory, Stored};
+use tidings_wire::{AnnounceRequest, Preferences, SendRequest, send::Channel, trail::State};
+
+use crate::world::{APP, Answer, World, seconds, tidings};
+
+const ALLOWED: &str = "must be one of the app's categories: alerts, news, orders";
+
+impl World {
+    fn directory(&self) -> Directory {
+        Directory::new(self.dynamodb(), self.twin.outputs()["DirectoryTableName"].clone())
+    }
+
+    /// Declares categories as an operator does. A function that knows the app already goes by the old ones for a minute.
+    async fn declare(&self, categories: &str) {
+        let (table, url) = (self.twin.outputs()["DirectoryTableName"].clone(), self.twin.aws_url());
+        let arguments = ["app", "categories", "--id", APP, "--directory-table", &table, "--aws-endpoint", url];
+        let (done, told) = tidings(&[&arguments[..], &["--set", categories]].concat()).await;
+        assert!(done, "{told}");
+    }
+
+    async fn ask_as(&self, bearer: &str, method: Method, path: &str, key: Option<&str>, body: &Value) -> Answer {
+        let (url, bearer) = (format!("{}{path}", self.twin.api_url()), format!("Bearer {bearer}"));
+        let headers = [("authorization", bearer.as_str())].into_iter().chain(key.map(|key| ("idempotency-key", key)));
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.request(method, &url, &headers.collect::<Vec<_>>(), body).await
+    }
+}
+
+fn preferences(value: Value) -> Preferences {
+    Preferences::parse(value.as_object().unwrap().clone()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_the_app_has_not_declared_is_refused_wherever_it_stands() {
+    let world = World::start().await;
+    world.declare("orders,news,alerts").await;
+    let device = world.device("alice", "token").await;
+    let (key, token) = (world.key.expose().to_owned(), device.connect_token(seconds()).unwrap());
+    let (messages, announcements) = ((Method::POST, "/v1/messages"), (Method::POST, "/v1/announcements"));
+    let (of_alice, own) = ((Method::PUT, "/v1/users/alice/preferences"), (Method::PUT, "/v1/preferences"));
+    let quiet = |except: &[&str]| json!({"quietHours": {"from": "22:00", "to": "07:00", "except": except}});
+    let before = world.items().await;
+    for ((method, path), bearer, idempotency_key, body, fields) in [
+        (&messages, &key, None, json!({"audiences": ["alice"], "alert": "x", "category": "order"}), &["category"][..]),
+        (&messages, &key, Some("k"), json!({"audiences": ["alice"], "alert": "x", "category": "News"}), &["category"]),
+        (&announcements, &key, None, json!({"alert": "x", "category": "order"}), &["category"]),
+        (&announcements, &key, Some("k"), json!({"alert": "x", "category": "order"}), &["category"]),
+        (&of_alice, &key, None, json!({"categories": {"order": {"muted": true}}}), &["categories.order"]),
+        (&of_alice, &key, None, quiet(&["alerts", "alarm"]), &["quietHours.except[1]"]),
+        (&own, &token, None, json!({"categories": {"news": {}, "nwes": {}}}), &["categories.nwes"]),
+        (&own, &token, None, quiet(&["alarm", "news", "x"]), &["quietHours.except[0]", "quietHours.except[2]"]),
+    ] {
+        let answer = world.ask_as(bearer, method.clone(), path, idempotency_key, &body).await;
+        let told = answer.json();
+        assert_eq!((answer.status.as_u16(), &told["code"]), (400, &json!("invalid_fields")), "{path} {body}: {told}");
+        let expected: Value = fields.iter().map(|field| json!({"field": field, "detail": ALLOWED})).collect();
+        assert_eq!(told["errors"], expected, "{path} {body}");
+    }
+    assert_eq!(world.items().await, before);
+    // Those that are declared are welcome, and so is none at all.
+    for ((method, path), bearer, body, status) in [
+        (&messages, &key, json!({"audiences": ["alice"], "alert": "x", "category": "orders"}), 202),
+        (&messages, &key, json!({"audiences": ["alice"], "alert": "x"}), 202),
+        (&announcements, &key, json!({"alert": "x", "category": "news"}), 202),
+        (&of_alice, &key, json!({"categories": {"orders": {"muted": true}}}), 200),
+        (&own, &token, quiet(&["alerts"]), 200),
+    ] {
+        let answer = world.ask_as(bearer, method.clone(), path, None, &body).await;
+        assert_eq!(answer.status, status, "{path} {body}: {answer:?}");
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_while_it_could_be_is_answered_as_before() {
+    let world = World::start().await;
+    let app: AppId = APP.parse().unwrap();
+    let (now, any) = (Timestamp::now(), BTreeSet::new());
+    // What workers leave behind that die before they answer.
+    let said = json!({"audiences": ["alice"], "alert": "x", "category": "promotions"});
+    let request = SendRequest::parse(said.as_object().unwrap().clone()).unwrap();
+    let id = MessageId::of_key(&app, "k");
+    let message = message::accept(request, app.clone(), &Chains::default(), &any, id.clone(), now).unwrap();
+    let stored = Stored::new(&message, vec!["alice".to_owned()], digest(said.to_string().as_bytes()));
+    assert_eq!(world.messages().store(&stored).await.unwrap(), None);
+    let announced = json!({"alert": "x", "category": "promotions"});
+    let request = AnnounceRequest::parse(announced.as_object().unwrap().clone()).unwrap();
+    let draft =
+        announcement::accept(request, app.clone(), &any, MessageId::of_key(&app, "announcement\nk"), now).unwrap();
+    let hash = digest(announced.to_string().as_bytes());
+    let Announced::Now(receipt) = world.directory().announce(&draft, &hash).await.unwrap() else { panic!("the first") };
+    world.declare("orders").await;
+
+    let key = world.key.expose();
+    for (path, body) in [("/v1/messages", &said), ("/v1/announcements", &announced)] {
+        let ask =
+            async |key_of_it: &str, body: &Value| world.ask_as(key, Method::POST, path, Some(key_of_it), body).await;
+        for _ in 0..2 {
+            let repeat = ask("k", body).await;
+            assert_eq!(repeat.status, 202, "{path}: {repeat:?}");
+            assert_eq!(repeat.headers["idempotency-replay"], "true", "{path}");
+            let known = if path == "/v1/messages" { id.as_str() } else { receipt.id.as_str() };
+            assert_eq!(repeat.json()["requestId"], known);
+        }
+        // Under a key of its own, or with another body, the category is what is wrong.
+        let mut other = body.clone();
+        other["alert"] = "y".into();
+        for refused in [ask("another", body).await, ask("k", &other).await] {
+            assert_eq!((refused.status.as_u16(), &refused.json()["errors"][0]["field"]), (400, &json!("category")));
+        }
+    }
+    // The repeat went on with it, where it was left.
+    world.until(id.as_str(), State::Pending).await;
+    let (kept, _) = world.directory().announcements_before(&receipt.tenant, None, 10).await.unwrap();
+    assert_eq!(kept.iter().map(|it| it.number).collect::<Vec<_>>(), [receipt.number]);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_has_set_before_is_read_and_unsubscribed_from_all_the_same() {
+    let world = World::start().await;
+    let set = preferences(json!({
+        "categories": {"promotions": {"muted": true}},
+        "quietHours": {"from": "22:00", "to": "07:00", "except": ["alarms"]},
+    }));
+    let alice = World::user("alice");
+    world.users().set_preferences(&alice, &set).await.unwrap();
+    world.declare("orders").await;
+    assert_eq!(world.backend().preferences("alice", None).await.unwrap(), set);
+
+    let roots = RootKeys::parse(&world.environment("RegisterFunction")["TIDINGS_ROOT_KEYS"]).unwrap();
+    let says = Unsubscribe { user: alice, channel: Channel::Email, category: Some("promotions".to_owned()) };
+    let link = link::sign(&roots, &serde_json::to_vec(&says).unwrap());
+    let answer = world.ask_as("", Method::POST, &format!("/v1/unsubscribe/{link}"), None, &Value::Null).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let mut told = serde_json::to_value(&set).unwrap();
+    told["categories"]["promotions"]["channels"] = json!({"email": false});
+    assert_eq!(world.backend().preferences("alice", None).await.unwrap(), preferences(told.clone()));
+    // What is set is all of it, and so are those that were declared then.
+    let key = world.key.expose();
+    let answer = world.ask_as(key, Method::PUT, "/v1/users/alice/preferences", None, &told).await;
+    let errors: Vec<_> = answer.json()["errors"].as_array().unwrap().iter().map(|it| it["field"].clone()).collect();
+    assert_eq!(errors, ["categories.promotions", "quietHours.except[0]"]);
+    world.end().await;
+}
