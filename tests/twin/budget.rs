@@ -4,7 +4,10 @@ use serde_json::json;
 use tidings_client::DeviceApi;
 use tidings_domain::{Timer, Timestamp, delivery::Again};
 use tidings_local::ledger::{Service, TraceSummary};
-use tidings_wire::{Frame, Platform, SendRequest};
+use tidings_wire::{
+    Frame, Platform, SendRequest,
+    send::{Channel, Condition, FallbackStep},
+};
 
 use crate::{
     inbox::fill,
@@ -150,6 +153,26 @@ async fn a_message_that_is_sent_later_costs_its_timer_more() {
     assert_eq!(world.cancel(&id).await.status, 200);
     let cancel = newest(&world, &format!("DELETE /v1/messages/{id}"), 1).await;
     assert_eq!(counts(&cancel), [1_000, 1_000, 0, 0], "{}", cancel.cost);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_costs_three_reads_two_writes_and_a_send_and_its_item_a_read_more() {
+    let world = World::start().await;
+    world.reachable("alice").await;
+    world.send(&["warm-up"], "x").await;
+    let sms = || Some(vec![FallbackStep { channel: Channel::Sms, after: Some(0) }]);
+    let id = world.send_with(&["alice"], "Hello", |request| request.fallback = sms()).await;
+    let cost = cost_of(&world, &id).await;
+    assert_eq!(counts(&cost), [1_000 + 3_000, 2_000 + 2_000, 1_000 + 1_000, 0], "{}", cost.cost);
+
+    let about = |request: &mut SendRequest| {
+        request.fallback = sms();
+        request.condition = Some(Condition { item_open: Some("order:4711".to_owned()), ..Condition::default() });
+    };
+    let id = world.send_with(&["alice"], "Order 4711", about).await;
+    let cost = cost_of(&world, &id).await;
+    assert_eq!(counts(&cost), [1_000 + 4_000, 2_000 + 2_000, 1_000 + 1_000, 0], "{}", cost.cost);
     world.end().await;
 }
 

@@ -1,6 +1,6 @@
 //! `tidings item`: whether something that messages are about is still open.
 
-use clap::Subcommand;
+use clap::{Subcommand, builder::NonEmptyStringValueParser};
 
 use super::failure::Failure;
 use super::target::{self, ApiArgs};
@@ -21,6 +21,7 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Name of the item in the app, up to 128 characters
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     item: String,
     /// Its tenant
     #[arg(long, value_name = "CODE")]

@@ -1,5 +1,6 @@
 //! `tidings preferences`: what a user wants to be told of.
 
+use clap::builder::NonEmptyStringValueParser;
 use tidings_wire::{Preferences, json};
 
 use super::failure::Failure;
@@ -10,6 +11,7 @@ use super::target::{self, ApiArgs};
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Name of the user in the app
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     alias: String,
     /// The user's tenant
     #[arg(long, value_name = "CODE")]
