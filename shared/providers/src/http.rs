@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{
     self,
     connect::{
@@ -19,11 +19,15 @@ use hyper_util::client::legacy::{
     },
 };
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 
 use crate::endpoint::{self, Reach};
 use crate::outcome::Answer;
+
+#[cfg(test)]
+mod tests;
 
 /// How long and how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,10 +91,15 @@ impl Client {
     /// A client with these limits that goes no further than that.
     #[must_use]
     pub fn new(limits: Limits, reach: Reach) -> Self {
+        Self::with_tls(limits, reach, &ClientConfig::builder().with_webpki_roots().with_no_client_auth())
+    }
+
+    /// A client that trusts whom `tls` trusts.
+    fn with_tls(limits: Limits, reach: Reach, tls: &ClientConfig) -> Self {
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(limits.idle);
-        let negotiated = builder.build(connector(reach, Protocol::Negotiated));
-        let http2 = builder.http2_only(true).build(connector(reach, Protocol::Http2));
+        let negotiated = builder.build(connector(reach, Protocol::Negotiated, tls));
+        let http2 = builder.http2_only(true).build(connector(reach, Protocol::Http2, tls));
         Self { negotiated, http2, limits, reach }
     }
 
@@ -160,11 +169,11 @@ fn root(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
-fn connector(reach: Reach, protocol: Protocol) -> Connector {
+fn connector(reach: Reach, protocol: Protocol, tls: &ClientConfig) -> Connector {
     let mut tcp = HttpConnector::new_with_resolver(Resolver { system: GaiResolver::new(), reach });
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    let tls = HttpsConnectorBuilder::new().with_webpki_roots();
+    let tls = HttpsConnectorBuilder::new().with_tls_config(tls.clone());
     let tls = match reach {
         Reach::Public => tls.https_only(),
         Reach::Anywhere => tls.https_or_http(),
