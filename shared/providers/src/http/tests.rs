@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
@@ -10,7 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::{ALL_VERSIONS, RootCertStore, ServerConfig, SupportedProtocolVersion, version::TLS12};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinHandle, JoinSet};
@@ -220,5 +221,136 @@ async fn the_public_client_speaks_no_http_without_tls() {
         let request = Request::post("http://example.com/").body(Bytes::new()).unwrap();
         let none = client.send(request, protocol).await.unwrap_err();
         assert_eq!(none, NoAnswer::Unreachable("the URL is not https".to_owned()));
+    }
+}
+
+/// What an HTTP/2 server does with a request.
+#[derive(Clone, Copy, Debug)]
+enum Reply {
+    Answer,
+    /// Answers, and closes the connection when it is idle.
+    AnswerAndClose,
+    /// Answers, and goes away when the connection is idle.
+    AnswerAndGoAway,
+    /// Goes away, and leaves the request to its successor.
+    GoAwayBefore,
+    /// Goes away after the request, and does not answer it.
+    GoAwayAfter,
+    /// Ends the stream, and says that it has not looked at it.
+    Refuse,
+    /// Ends the stream.
+    Fail,
+}
+
+/// Serves a connection of HTTP/2, frame by frame (RFC 9113 §6). The replies are used up over all connections; then it
+/// answers.
+async fn scripted(tls: TlsAcceptor, replies: &[Reply], asked: &AtomicUsize, stream: TcpStream) -> io::Result<()> {
+    let mut stream = tls.accept(stream).await?;
+    stream.read_exact(&mut [0; 24]).await?;
+    stream.write_all(&frame(4, 0, 0, &[])).await?;
+    loop {
+        let id = request(&mut stream).await?;
+        let reply = replies.get(asked.fetch_add(1, Ordering::SeqCst)).unwrap_or(&Reply::Answer);
+        let answer = frame(1, 0b101, id, &[0x88]);
+        let go_away = |last: u32| frame(7, 0, 0, &[last.to_be_bytes(), [0; 4]].concat());
+        let reset = |code: h2::Reason| frame(3, 0, id, &u32::from(code).to_be_bytes());
+        let frames = match reply {
+            Reply::Answer | Reply::AnswerAndClose => answer,
+            Reply::AnswerAndGoAway => [answer, go_away(id)].concat(),
+            Reply::GoAwayBefore => go_away(id - 1),
+            Reply::GoAwayAfter => go_away(id),
+            Reply::Refuse => reset(h2::Reason::REFUSED_STREAM),
+            Reply::Fail => reset(h2::Reason::INTERNAL_ERROR),
+        };
+        stream.write_all(&frames).await?;
+        if matches!(reply, Reply::AnswerAndClose | Reply::GoAwayAfter) {
+            stream.shutdown().await?;
+        }
+    }
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let head = [0, 0, u8::try_from(payload.len()).unwrap(), kind, flags];
+    [&head[..], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Reads to the end of a request, and returns its stream.
+async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<u32> {
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        let [high, middle, low, kind, flags, id @ ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, high, middle, low]) as usize];
+        stream.read_exact(&mut payload).await?;
+        if matches!(kind, 0 | 1) && flags & 1 == 1 {
+            return Ok(u32::from_be_bytes(id));
+        }
+    }
+}
+
+/// Asks a server of this script twice. Returns how that ended, and how many requests reached it.
+async fn ask_twice(replies: &'static [Reply], protocol: Protocol) -> ([Result<String, NoAnswer>; 2], usize) {
+    let (tls, asked) = (tls(LOCALHOST, &["h2"], ALL_VERSIONS), Arc::new(AtomicUsize::new(0)));
+    let counted = asked.clone();
+    let mut server = Server::start(move |stream| {
+        let (tls, asked) = (tls.clone(), counted.clone());
+        async move { format!("{:?}", scripted(tls, replies, &asked, stream).await) }
+    })
+    .await;
+    let client = client();
+    let first = server.ask(&client, protocol).await;
+    if matches!(replies, [Reply::AnswerAndClose | Reply::AnswerAndGoAway, ..]) {
+        server.ended().await;
+    }
+    let second = server.ask(&client, protocol).await;
+    ([first, second], asked.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn after_an_idle_connection_was_closed_there_is_another() {
+    for replies in [&[Reply::AnswerAndClose], &[Reply::AnswerAndGoAway]] {
+        for protocol in BOTH {
+            let (answers, asked) = ask_twice(replies, protocol).await;
+            assert_eq!((answers.map(|it| it.is_ok()), asked), ([true, true], 2), "{replies:?} {protocol:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_has_not_looked_at_is_sent_again() {
+    use Reply::{Answer, GoAwayBefore, Refuse};
+    let cases: [&[Reply]; 4] = [&[Answer, GoAwayBefore], &[Answer, Refuse], &[GoAwayBefore], &[Refuse]];
+    for replies in cases {
+        for protocol in BOTH {
+            let (answers, asked) = ask_twice(replies, protocol).await;
+            assert_eq!((answers.map(|it| it.is_ok()), asked), ([true, true], 3), "{replies:?} {protocol:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_never_looks_has_not_been_reached() {
+    use Reply::{GoAwayBefore, Refuse};
+    let cases: [(&[Reply], &str); 2] = [
+        (&[GoAwayBefore; 4], "connection error received: not a result of an error"),
+        (&[Refuse; 4], "stream error received: refused stream before processing any application logic"),
+    ];
+    for (replies, reason) in cases {
+        for protocol in BOTH {
+            let none = Err(NoAnswer::Unreachable(format!("the server left the request unread: {reason}")));
+            assert_eq!(ask_twice(replies, protocol).await, ([none.clone(), none], 4), "{replies:?} {protocol:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_may_have_looked_at_is_not_sent_again() {
+    use Reply::{Answer, Fail, GoAwayAfter};
+    let cases: [&[Reply]; 2] = [&[Answer, GoAwayAfter], &[Answer, Fail]];
+    for replies in cases {
+        for protocol in BOTH {
+            let (answers, asked) = ask_twice(replies, protocol).await;
+            assert_eq!((answers, asked), ([Ok(String::new()), Err(NoAnswer::Cut)], 2), "{replies:?} {protocol:?}");
+        }
     }
 }
