@@ -1,7 +1,9 @@
 //! The one HTTP client: HTTP/1.1 and HTTP/2, TLS by rustls on ring, with limits of time and size.
 
+use std::error::Error;
 use std::future::Future;
 use std::io;
+use std::iter::successors;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,7 +12,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{
     self,
     connect::{
@@ -19,11 +21,15 @@ use hyper_util::client::legacy::{
     },
 };
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 
 use crate::endpoint::{self, Reach};
 use crate::outcome::Answer;
+
+#[cfg(test)]
+mod tests;
 
 /// How long and how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +69,8 @@ pub enum Protocol {
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAnswer {
-    /// There was no connection: the request was certainly not sent. With the reason.
+    /// There was no connection, or the server says that it has not looked at the request, so certainly nobody has acted
+    /// on it. With the reason.
     Unreachable(String),
     /// The request was sent, or begun, and the time is up.
     Timeout,
@@ -71,10 +78,34 @@ pub enum NoAnswer {
     Cut,
 }
 
+/// Why an attempt has no answer.
+enum Failure {
+    /// The server says that it has not looked at the request, with the reason.
+    Unprocessed(String),
+    /// Anything else.
+    NoAnswer(NoAnswer),
+}
+
+impl From<NoAnswer> for Failure {
+    fn from(none: NoAnswer) -> Self {
+        Self::NoAnswer(none)
+    }
+}
+
+impl From<Failure> for NoAnswer {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unprocessed(reason) => Self::Unreachable(format!("the server left the request unread: {reason}")),
+            Failure::NoAnswer(none) => none,
+        }
+    }
+}
+
 type Connector = HttpsConnector<HttpConnector<Resolver>>;
 type Pool = legacy::Client<Connector, Full<Bytes>>;
 
-/// An HTTP client. Clones share its connections. It follows no redirects and repeats nothing that was written.
+/// An HTTP client. Clones share its connections. It follows no redirects and repeats nothing that may have been acted
+/// on.
 #[derive(Clone, Debug)]
 pub struct Client {
     negotiated: Pool,
@@ -87,10 +118,15 @@ impl Client {
     /// A client with these limits that goes no further than that.
     #[must_use]
     pub fn new(limits: Limits, reach: Reach) -> Self {
+        Self::with_tls(limits, reach, &ClientConfig::builder().with_webpki_roots().with_no_client_auth())
+    }
+
+    /// A client that trusts whom `tls` trusts.
+    fn with_tls(limits: Limits, reach: Reach, tls: &ClientConfig) -> Self {
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(limits.idle);
-        let negotiated = builder.build(connector(reach, Protocol::Negotiated));
-        let http2 = builder.http2_only(true).build(connector(reach, Protocol::Http2));
+        let negotiated = builder.build(connector(reach, Protocol::Negotiated, tls));
+        let http2 = builder.http2_only(true).build(connector(reach, Protocol::Http2, tls));
         Self { negotiated, http2, limits, reach }
     }
 
@@ -100,14 +136,24 @@ impl Client {
         self.reach
     }
 
-    /// Sends a request, once.
+    /// Sends a request. Once, unless the server says that it has not looked at it.
     ///
     /// # Errors
     /// [`NoAnswer`] where no status came, or the body ended before its end.
     pub async fn send(&self, request: Request<Bytes>, protocol: Protocol) -> Result<Answer, NoAnswer> {
         // A host that is an address is never resolved, so the resolver would not see it.
         endpoint::check(request.uri(), self.reach).map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
-        let began = Instant::now();
+        let deadline = Instant::now() + self.limits.request;
+        match self.attempt(request.clone(), protocol, deadline).await {
+            Ok(answer) => Ok(answer),
+            // It was on its way as the server closed the connection: a fresh one does.
+            Err(Failure::Unprocessed(_)) => Ok(self.attempt(request, protocol, deadline).await?),
+            Err(Failure::NoAnswer(none)) => Err(none),
+        }
+    }
+
+    /// Sends a request, once.
+    async fn attempt(&self, request: Request<Bytes>, protocol: Protocol, deadline: Instant) -> Result<Answer, Failure> {
         let mut request = request.map(Full::new);
         let captured = capture_connection(&mut request);
         // From the moment that it has a connection, a request may be on its way.
@@ -117,20 +163,21 @@ impl Client {
             Protocol::Http2 => &self.http2,
         };
         let mut sending = pool.request(request);
-        let connecting = self.limits.connect.min(self.limits.request);
+        let connecting = self.limits.connect.min(deadline.saturating_duration_since(Instant::now()));
         let sent = match timeout(connecting, &mut sending).await {
             Ok(sent) => sent,
             Err(_) if !is_connected() => {
-                return Err(NoAnswer::Unreachable(format!("no connection within {} ms", connecting.as_millis())));
+                return Err(NoAnswer::Unreachable(format!("no connection within {} ms", connecting.as_millis())).into());
             }
-            Err(_) => timeout_at(began + self.limits.request, sending).await.map_err(|_| NoAnswer::Timeout)?,
+            Err(_) => timeout_at(deadline, sending).await.map_err(|_| NoAnswer::Timeout)?,
         };
         let answer = sent.map_err(|error| match is_connected() {
-            true => NoAnswer::Cut,
-            false => NoAnswer::Unreachable(root(&error)),
+            true if is_unprocessed(&error) => Failure::Unprocessed(root(&error)),
+            true => NoAnswer::Cut.into(),
+            false => NoAnswer::Unreachable(root(&error)).into(),
         })?;
         let (head, body) = answer.into_parts();
-        let body = timeout_at(began + self.limits.request, read(body, self.limits.answer_bytes));
+        let body = timeout_at(deadline, read(body, self.limits.answer_bytes));
         let body = body.await.map_err(|_| NoAnswer::Timeout)?.map_err(|_| NoAnswer::Cut)?;
         Ok(Answer { status: head.status, headers: head.headers, body })
     }
@@ -152,7 +199,7 @@ async fn read<B: BodyExt<Data = Bytes> + Unpin>(mut body: B, limit: usize) -> Re
 }
 
 /// The innermost reason of an error, which is what a reader can act on: `Connection refused`, `invalid peer certificate`.
-fn root(error: &dyn std::error::Error) -> String {
+fn root(error: &dyn Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;
@@ -160,11 +207,20 @@ fn root(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
-fn connector(reach: Reach, protocol: Protocol) -> Connector {
+/// Whether the server says that it has not looked at a request (RFC 9113 §8.7): it refused the stream, or closed the
+/// connection before it. What it may have looked at before it closed the connection has another error.
+fn is_unprocessed(error: &(dyn Error + 'static)) -> bool {
+    let says_so = |error: &h2::Error| {
+        error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    };
+    successors(Some(error), |&error| error.source()).any(|error| error.downcast_ref().is_some_and(says_so))
+}
+
+fn connector(reach: Reach, protocol: Protocol, tls: &ClientConfig) -> Connector {
     let mut tcp = HttpConnector::new_with_resolver(Resolver { system: GaiResolver::new(), reach });
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    let tls = HttpsConnectorBuilder::new().with_webpki_roots();
+    let tls = HttpsConnectorBuilder::new().with_tls_config(tls.clone());
     let tls = match reach {
         Reach::Public => tls.https_only(),
         Reach::Anywhere => tls.https_or_http(),

@@ -40,7 +40,8 @@ pub enum Outcome {
     },
     /// It was sent, or may have been, and nobody knows what became of it.
     Unanswered(Unanswered),
-    /// It was certainly not sent: there was no connection, or no token to send it with.
+    /// It was certainly not sent, or not looked at: there was no connection, no token to send it with, or a server that went
+    /// away.
     Unreachable {
         /// What failed.
         cause: String,
