@@ -206,6 +206,9 @@ impl Pushes {
         let called: Vec<Called<'_>> = future::join_all(calls).await;
         for (_, sent) in &called {
             if let Ok(sent) = sent {
+                if let outcome::Outcome::Unreachable { cause } = &sent.outcome {
+                    tracing::warn!(%app, channel = channel.as_str(), cause, "a push provider cannot be reached");
+                }
                 self.breakers().record(provider, app.as_str(), sent.outcome.health(), clock);
             }
         }

@@ -156,7 +156,8 @@ impl Client {
     async fn attempt(&self, request: Request<Bytes>, protocol: Protocol, deadline: Instant) -> Result<Answer, Failure> {
         let mut request = request.map(Full::new);
         let captured = capture_connection(&mut request);
-        // From the moment that it has a connection, a request may be on its way.
+        // From the moment that it has a connection, a request may be on its way. One whose connection was dead before anything of it
+        // was written is connected once more, by the pool: where that fails, nothing was sent.
         let is_connected = || captured.connection_metadata().is_some();
         let pool = match protocol {
             Protocol::Negotiated => &self.negotiated,
@@ -171,7 +172,7 @@ impl Client {
             }
             Err(_) => timeout_at(deadline, sending).await.map_err(|_| NoAnswer::Timeout)?,
         };
-        let answer = sent.map_err(|error| match is_connected() {
+        let answer = sent.map_err(|error| match is_connected() && !error.is_connect() {
             true if is_unprocessed(&error) => Failure::Unprocessed(root(&error)),
             true => NoAnswer::Cut.into(),
             false => NoAnswer::Unreachable(root(&error)).into(),
