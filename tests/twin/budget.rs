@@ -157,7 +157,7 @@ async fn a_message_that_is_sent_later_costs_its_timer_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_costs_three_reads_two_writes_and_a_send_and_its_item_a_read_more() {
+async fn a_step_costs_three_reads_two_writes_and_a_send_and_its_item_two_reads_more() {
     let world = World::start().await;
     world.reachable("alice").await;
     world.send(&["warm-up"], "x").await;
@@ -172,7 +172,7 @@ async fn a_step_costs_three_reads_two_writes_and_a_send_and_its_item_a_read_more
     };
     let id = world.send_with(&["alice"], "Order 4711", about).await;
     let cost = cost_of(&world, &id).await;
-    assert_eq!(counts(&cost), [1_000 + 4_000, 2_000 + 2_000, 1_000 + 1_000, 0], "{}", cost.cost);
+    assert_eq!(counts(&cost), [1_000 + 5_000, 2_000 + 2_000, 1_000 + 1_000, 0], "{}", cost.cost);
     world.end().await;
 }
 

@@ -1,6 +1,7 @@
 //! Conditions: a step goes out only while there is something left to tell, by the newest data.
 
 use serde_json::json;
+use tidings_local::faults::{Fault, Rule};
 use tidings_wire::{
     Platform, PushAddress,
     send::{Channel, Condition, FallbackStep},
@@ -75,6 +76,42 @@ async fn of_what_is_closed_nobody_is_told() {
     let trail = told(&world, &item_open(), &both).await;
     assert_eq!((trail.state, skipped(&trail).len()), (State::FallbackDelivered, 0));
     assert_eq!(sent(&world).await.len(), 2);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_step_begins_after_the_answer_to_the_closing() {
+    let world = World::start().await;
+    world.reachable("alice").await;
+    let faults = world.twin.faults();
+    let mut held = 0;
+    for round in 0..30 {
+        let item = format!("order:{round}");
+        // The worker has seen that the item is open, and is kept from claiming its step.
+        let claim = Rule::new(Fault::Throttle).function("FallbackFunction").operation("UpdateItem");
+        let rule = faults.add(claim.contains("steps[0].claimed = ").times(2));
+        let sent_before = sent(&world).await.len();
+        let condition = Condition { item_open: Some(item.clone()), ..Condition::default() };
+        let close = async {
+            while faults.hits(rule) == 0 {
+                tokio::task::yield_now().await;
+            }
+            world.backend().set_item(&item, None, false).await.unwrap();
+            // Its second try is refused too: it has not claimed anything yet.
+            faults.hits(rule) == 1
+        };
+        let (trail, is_held) = tokio::join!(told(&world, &condition, &[Channel::Sms]), close);
+        if is_held {
+            held += 1;
+            assert_eq!((trail.state, skipped(&trail)), (State::Suppressed, vec!["item_closed"]));
+            assert!(!trail.transitions.iter().any(|it| it.event == Event::StepStarted), "{trail:?}");
+            assert_eq!(sent(&world).await.len(), sent_before);
+        }
+        if held == 3 {
+            break;
+        }
+    }
+    assert_eq!(held, 3, "the closing was answered before the claim was written");
     world.end().await;
 }
 

@@ -12,6 +12,7 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_crypto::random;
 use tidings_domain::{
     Device, Entry, Timestamp,
+    condition::ITEM_CLOSED,
     fallback::{self, Call, Decision, Outcome, PushCall, StepDue},
 };
 use tidings_runtime::{
@@ -86,23 +87,34 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
         Decision::RecordUnknown => Some(record_outcome(deps, &due, Outcome::Unknown, None).await?),
         Decision::Skip(reason) => Some(record_outcome(deps, &due, Outcome::Skipped(reason.to_owned()), None).await?),
         Decision::Claim(call) => {
-            // Its withdrawal may still wait in its lane.
-            if deps.messages.get(&due.id, now).await?.is_some_and(|record| record.cancelled.is_some()) {
-                tracing::info!(message_id = %due.id, step = due.step, reason = "cancelled", "chain ended");
-                return Ok(());
-            }
-            let worker = random::id()?;
+            let (worker, claimed) = (random::id()?, Timestamp::now());
             let before = entry.as_ref().and_then(|entry| entry.steps.get(due.step)?.claimed_by.as_deref());
-            if !deps.users.claim_step(&due, before, &worker, now).await? {
+            if !deps.users.claim_step(&due, before, &worker, claimed).await? {
                 // Confirmed, or claimed by another worker, since it was read: looked at again.
                 return Err("the step changed at the same moment".into());
+            }
+            let is_repeat = entry.as_ref().is_some_and(|entry| fallback::is_repeat(&due, entry));
+            let off = match called_off(deps, &due, entry.as_ref(), now).await {
+                Ok(off) => off,
+                Err(error) => {
+                    give_back(deps, &due, &worker, is_repeat).await?;
+                    return Err(error);
+                }
+            };
+            if let Some(outcome) = off {
+                tracing::info!(message_id = %due.id, step = due.step, "step called off");
+                give_back(deps, &due, &worker, is_repeat).await?;
+                let outcome = if is_repeat { Some(Outcome::Unknown) } else { outcome };
+                let Some(outcome) = outcome else { return Ok(()) };
+                let outcome = record_outcome(deps, &due, outcome, None).await?;
+                return follow(deps, &due, entry.as_ref(), &outcome, trace).await;
             }
             let outcome = match call {
                 Call::Sms { to, text } => deps.providers.sms(&to, &text).await,
                 Call::Email { to, subject, text, unsubscribe } => {
                     deps.providers.email(&to, &subject, &text, &unsubscribe).await
                 }
-                Call::Push(call) => match push(deps, &call, &due, &worker, now).await? {
+                Call::Push(call) => match push(deps, &call, &due, &worker, claimed).await? {
                     Ended::Outcome(outcome) => return follow(deps, &due, entry.as_ref(), &outcome, trace).await,
                     Ended::PutOff(later) => return deps.steps.schedule(later, Timestamp::now(), trace).await,
                 },
@@ -131,6 +143,34 @@ async fn follow(
     }
 }
 
+/// Whether a step that is claimed is called off, and how it ends then, if the chain goes on. Asked after the claim: whoever has
+/// cancelled the message or closed its item before, and was answered, finds no step that begins after the answer.
+async fn called_off(
+    deps: &Deps,
+    due: &StepDue,
+    entry: Option<&Entry>,
+    now: Timestamp,
+) -> Result<Option<Option<Outcome>>, Error> {
+    // Its withdrawal may still wait in its lane.
+    if deps.messages.get(&due.id, now).await?.is_some_and(|record| record.cancelled.is_some()) {
+        return Ok(Some(None));
+    }
+    let closed = match entry.and_then(|entry| entry.item(now)) {
+        Some(item) => deps.directory.item_closed(&due.user.tenant(), item, now).await?.is_some(),
+        None => false,
+    };
+    Ok(closed.then(|| Some(Outcome::Skipped(ITEM_CLOSED.to_owned()))))
+}
+
+/// Gives the claim of a step back whose provider was certainly not called; nothing where it was claimed before, and may have
+/// been called then.
+async fn give_back(deps: &Deps, due: &StepDue, worker: &str, is_repeat: bool) -> Result<(), Error> {
+    if !is_repeat {
+        deps.users.release_step(due, worker).await?;
+    }
+    Ok(())
+}
+
 /// What became of a step that was claimed.
 enum Ended {
     /// It is over.
@@ -140,17 +180,25 @@ enum Ended {
 }
 
 /// Pushes to the devices of a step that is claimed. Where nothing was sent, the claim is given back: nobody has to wait until it
-/// is old, and nothing of it is unknown.
+/// is old, and nothing of it is unknown. Of a repetition only its acceptance says what has become of the calls before.
 async fn push(deps: &Deps, call: &PushCall, due: &StepDue, worker: &str, claimed: Timestamp) -> Result<Ended, Error> {
+    let is_repeat = fallback::is_repeat(due, &call.entry);
     let pushed = match deps.pushes.push(call, due).await {
         Ok(pushed) => pushed,
         Err(error) => {
-            deps.users.release_step(due, worker).await?;
+            give_back(deps, due, worker, is_repeat).await?;
             return Err(error);
         }
     };
     let (outcome, detail, dead) = match pushed {
+        Pushed::Ended { outcome: Outcome::Refused(_) | Outcome::Skipped(_), dead, .. } if is_repeat => {
+            // It would be refused once more.
+            let outcome = record_outcome(deps, due, Outcome::Unknown, None).await?;
+            forget(deps, &dead).await;
+            return Ok(Ended::Outcome(outcome));
+        }
         Pushed::Ended { outcome, detail, dead } => (outcome, detail, dead),
+        Pushed::Busy { dead, .. } if is_repeat => (Outcome::Unknown, None, dead),
         Pushed::Busy { code, pause, dead } => {
             let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
             if let Some(later) = fallback::put_off(due, &call.entry, pause, Timestamp::now()) {
@@ -166,7 +214,7 @@ async fn push(deps: &Deps, call: &PushCall, due: &StepDue, worker: &str, claimed
     if outcome == Outcome::Unknown
         && let Some(later) = fallback::repeat(due, &call.entry, claimed)
     {
-        tracing::info!(message_id = %due.id, step = due.step, attempts = later.attempts, "step repeated later");
+        tracing::info!(message_id = %due.id, step = due.step, "step is repeated later");
         return Ok(Ended::PutOff(later));
     }
     let outcome = record_outcome(deps, due, outcome, detail.as_deref()).await?;

@@ -7,7 +7,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::stream::{self, TryStreamExt};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
-use tidings_domain::{Timer, Timestamp, timer::SendDue};
+use tidings_domain::{Timer, Timestamp, fallback, timer::SendDue};
 use tidings_queue::LONGEST_DELAY_SECONDS;
 use tidings_runtime::{
     Error, Lanes, Sdk, Steps,
@@ -73,7 +73,7 @@ async fn fire(deps: &Deps, record: Record<Timer>) -> Result<(), Error> {
     match timer {
         Timer::Step(step) => {
             let entry = deps.users.entry(&step.user, step.position).await?;
-            if entry.is_none_or(|entry| entry.id != step.id || !entry.is_open(now)) {
+            if !entry.is_some_and(|entry| fallback::is_needed(&step, &entry, now)) {
                 tracing::info!(message_id = %step.id, step = step.step, "step is not needed any more");
                 return Ok(());
             }

@@ -5,7 +5,7 @@ use tidings_wire::{Version, send::Condition};
 use crate::Device;
 
 /// The item is closed.
-pub(crate) const ITEM_CLOSED: &str = "item_closed";
+pub const ITEM_CLOSED: &str = "item_closed";
 
 /// Every device that is meant has this version, or a newer one.
 pub(crate) const UP_TO_DATE: &str = "up_to_date";

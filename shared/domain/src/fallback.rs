@@ -60,6 +60,8 @@ pub struct StepRecord {
     pub after: Option<u64>,
     /// When it was claimed: from then on, its provider may have been called.
     pub claimed: Option<Timestamp>,
+    /// When it was claimed again, to be repeated.
+    pub repeats: Vec<Timestamp>,
     /// Who claimed it: a token of the worker's, by which it knows its own claim where the answer to it was lost.
     pub claimed_by: Option<String>,
     /// How it ended, and when.
@@ -72,7 +74,26 @@ impl StepRecord {
     /// A step that nothing has happened to.
     #[must_use]
     pub fn waiting(step: &Step) -> Self {
-        Self { channel: step.channel, after: step.after, claimed: None, claimed_by: None, outcome: None, detail: None }
+        Self {
+            channel: step.channel,
+            after: step.after,
+            claimed: None,
+            repeats: Vec::new(),
+            claimed_by: None,
+            outcome: None,
+            detail: None,
+        }
+    }
+
+    /// When it was claimed last.
+    #[must_use]
+    pub fn last_claimed(&self) -> Option<Timestamp> {
+        self.repeats.last().copied().or(self.claimed)
+    }
+
+    /// Whether it has begun and has no end.
+    fn is_open_ended(&self) -> bool {
+        self.claimed.is_some() && self.outcome.is_none()
     }
 }
 
@@ -86,7 +107,7 @@ pub enum Outcome {
     Refused(String),
     /// It does not apply: why.
     Skipped(String),
-    /// It began, and nobody knows how it ended. It is never repeated: an SMS less beats two.
+    /// It began, and nobody knows how it ended. It is not repeated: an SMS less beats two.
     Unknown,
 }
 
@@ -202,24 +223,21 @@ pub fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, item_closed
     let Some(entry) = entry.filter(|entry| entry.id == due.id) else {
         return Decision::Stop("the message is gone");
     };
-    if entry.is_confirmed() {
-        return Decision::Stop("confirmed");
-    }
     let Some(record) = entry.steps.get(due.step) else {
         return Decision::Stop("the chain is at its end");
     };
-    match (&record.outcome, record.claimed) {
+    match (&record.outcome, record.last_claimed()) {
         (Some(_), _) => Decision::Next,
         (None, Some(claimed)) if claimed.plus_seconds(CLAIM_SECONDS) > now => {
-            let attempts = due.attempts + u32::from(is_repeatable(record.channel));
-            let later = StepDue { due: claimed.plus_seconds(CLAIM_SECONDS), attempts, ..due.clone() };
+            let later = StepDue { due: claimed.plus_seconds(CLAIM_SECONDS), ..due.clone() };
             Decision::Postpone(later, "another worker may be calling the provider")
         }
         // It may have gone out: what would hold it back now comes too late to say that it did not.
-        (None, Some(_)) if is_repeatable(record.channel) && due.attempts <= ATTEMPTS && entry.is_open(now) => {
+        (None, Some(_)) if is_repeatable(record.channel) && record.repeats.len() < REPEATS && entry.is_open(now) => {
             call(record.channel, due, entry, view, item_closed, now).map_or(Decision::RecordUnknown, Decision::Claim)
         }
         (None, Some(_)) => Decision::RecordUnknown,
+        (None, None) if entry.is_confirmed() => Decision::Stop("confirmed"),
         (None, None) => match entry.closed {
             Some((Closed::Cancelled, _)) => Decision::Stop("cancelled"),
             Some((Closed::Replaced, _)) => Decision::Stop("replaced"),
@@ -317,6 +335,9 @@ fn notice(entry: &Entry, now: Timestamp) -> Notice {
     }
 }
 
+/// How often a call is repeated that nobody knows the end of, where what is called knows a repetition.
+pub const REPEATS: usize = 4;
+
 /// How often a step is put off whose provider cannot take it; then the chain goes on.
 pub const ATTEMPTS: u32 = 4;
 
@@ -334,14 +355,28 @@ pub fn put_off(due: &StepDue, entry: &Entry, pause_millis: u64, now: Timestamp) 
     again.then(|| StepDue { due: at, attempts: due.attempts + 1, ..due.clone() })
 }
 
+/// Whether a step that is claimed now was claimed before, so that its provider may have been called.
+#[must_use]
+pub fn is_repeat(due: &StepDue, entry: &Entry) -> bool {
+    entry.steps.get(due.step).is_some_and(|record| record.claimed.is_some())
+}
+
 /// A step that was claimed then and whose end nobody knows, made once more; `None` where what it calls would not know the
-/// repetition, or it was repeated enough, or its message's time is over by then.
+/// repetition, or it was repeated enough, or its message's time is over by then. `entry` is from before the claim.
 #[must_use]
 pub fn repeat(due: &StepDue, entry: &Entry, claimed: Timestamp) -> Option<StepDue> {
     let at = claimed.plus_seconds(CLAIM_SECONDS);
-    let is_repeatable = entry.steps.get(due.step).is_some_and(|record| is_repeatable(record.channel));
-    let again = is_repeatable && due.attempts < ATTEMPTS && at < entry.deadline;
-    again.then(|| StepDue { due: at, attempts: due.attempts + 1, ..due.clone() })
+    let record = entry.steps.get(due.step).filter(|record| is_repeatable(record.channel))?;
+    let repeated = record.repeats.len() + usize::from(record.claimed.is_some());
+    (repeated < REPEATS && at < entry.deadline).then(|| StepDue { due: at, ..due.clone() })
+}
+
+/// Whether there is something to do about a step whose time has come: it may begin, or it has begun and nobody has said how it
+/// ended.
+#[must_use]
+pub fn is_needed(due: &StepDue, entry: &Entry, now: Timestamp) -> bool {
+    let is_open_ended = entry.steps.get(due.step).is_some_and(StepRecord::is_open_ended);
+    entry.id == due.id && (entry.is_open(now) || is_open_ended)
 }
 
 /// The first line of the text, at most 78 characters (RFC 5322 §2.1.1), behind the sender's name.
@@ -516,6 +551,29 @@ mod tests {
     }
 
     #[test]
+    fn what_has_begun_is_told_to_its_end_whatever_has_become_of_its_message() {
+        let (due, open, view) = chained();
+        let mut begun = open.clone();
+        begun.steps[0].claimed = Some(Timestamp(2_000));
+        type Change = fn(&mut Entry);
+        let cases: [(&str, Change); 3] = [
+            ("confirmed", |entry| entry.acks.push(("d".parse().unwrap(), Timestamp(2_500)))),
+            ("cancelled", |entry| entry.closed = Some((Closed::Cancelled, Timestamp(2_500)))),
+            ("expired", |entry| entry.deadline = Timestamp(2_500)),
+        ];
+        for (reason, change) in cases {
+            let (mut begun, mut waiting) = (begun.clone(), open.clone());
+            change(&mut begun);
+            change(&mut waiting);
+            assert!(is_needed(&due, &begun, Timestamp(62_000)) && !is_needed(&due, &waiting, Timestamp(62_000)));
+            assert!(decide(&due, Some(&begun), &view, Timestamp(62_000)) == Decision::RecordUnknown, "{reason}");
+            begun.steps[0].channel = Channel::Webhook;
+            assert!(decide(&due, Some(&begun), &view, Timestamp(62_000)) == Decision::RecordUnknown, "{reason}");
+            assert!(decide(&due, Some(&waiting), &view, Timestamp(62_000)) == Decision::Stop(reason));
+        }
+    }
+
+    #[test]
     fn a_push_goes_to_the_devices_that_the_condition_holds_for() {
         let (due, mut entry, mut view) = chained();
         let fcm = |token: &str| Some(tidings_wire::PushAddress::Fcm { token: token.to_owned() });
@@ -535,11 +593,10 @@ mod tests {
         let (due, mut entry, view) = chained();
         entry.steps[0].channel = Channel::Webhook;
         entry.steps[0].claimed = Some(Timestamp(2_000));
-        let later = repeat(&due, &entry, Timestamp(2_000)).filter(|later| later.due < entry.deadline);
-        assert_eq!(later, None, "its message's time is over by then");
+        assert_eq!(repeat(&due, &entry, Timestamp(2_000)), None, "its message's time is over by then");
         entry.deadline = Timestamp(600_000);
         let later = repeat(&due, &entry, Timestamp(2_000)).unwrap();
-        assert_eq!((later.due, later.attempts), (Timestamp(62_000), 1));
+        assert_eq!(later, StepDue { due: Timestamp(62_000), ..due.clone() });
         // The same way for one whose worker died.
         let again = decide(&due, Some(&entry), &view, Timestamp(3_000));
         assert!(matches!(again, Decision::Postpone(found, _) if found == later));
@@ -550,10 +607,15 @@ mod tests {
             decide(&later, Some(&entry), &muted, Timestamp(62_000)) == Decision::RecordUnknown,
             "it may have gone out"
         );
-        let last = StepDue { attempts: ATTEMPTS, ..later.clone() };
-        assert_eq!(repeat(&last, &entry, Timestamp(62_000)), None);
-        let enough = StepDue { attempts: ATTEMPTS + 1, ..later };
-        assert!(decide(&enough, Some(&entry), &view, Timestamp(62_000)) == Decision::RecordUnknown);
+        // Whoever comes with the same words again finds how often it was claimed beside the entry.
+        entry.steps[0].repeats = vec![Timestamp(62_000)];
+        assert!(matches!(decide(&due, Some(&entry), &view, Timestamp(121_000)), Decision::Postpone(..)));
+        assert!(matches!(decide(&due, Some(&entry), &view, Timestamp(122_000)), Decision::Claim(_)));
+        entry.steps[0].repeats = vec![Timestamp(62_000); REPEATS - 1];
+        assert_eq!(repeat(&due, &entry, Timestamp(62_000)), None, "that was the last one");
+        entry.steps[0].repeats = vec![Timestamp(62_000); REPEATS];
+        assert!(decide(&due, Some(&entry), &view, Timestamp(122_000)) == Decision::RecordUnknown);
+        entry.steps[0].repeats = Vec::new();
         entry.steps[0].channel = Channel::Fcm;
         assert_eq!(repeat(&due, &entry, Timestamp(2_000)), None);
     }

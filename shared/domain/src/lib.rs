@@ -15,7 +15,7 @@
 
 pub mod announcement;
 pub mod categories;
-mod condition;
+pub mod condition;
 pub mod delivery;
 pub mod fallback;
 mod id;

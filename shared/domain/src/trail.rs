@@ -129,7 +129,8 @@ fn story(entry: &Entry) -> Vec<Transition> {
             code,
             ..transition(at, event)
         };
-        story.extend(record.claimed.map(|at| of_step(at, Event::StepStarted, None)));
+        let begun = record.claimed.iter().chain(&record.repeats);
+        story.extend(begun.map(|at| of_step(*at, Event::StepStarted, None)));
         story.extend(
             record
                 .outcome

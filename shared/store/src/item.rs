@@ -182,6 +182,8 @@ pub(crate) struct StepItem {
     pub(crate) after: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) claimed: Option<i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) repeats: Vec<i64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) claimed_by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -318,6 +320,7 @@ impl From<&StepRecord> for StepItem {
             channel: step.channel,
             after: step.after,
             claimed: step.claimed.map(|at| at.0),
+            repeats: step.repeats.iter().map(|at| at.0).collect(),
             claimed_by: step.claimed_by.clone(),
             outcome: step.outcome.as_ref().map(|(outcome, _)| outcome.clone()),
             ended: step.outcome.as_ref().map(|(_, at)| at.0),
@@ -332,6 +335,7 @@ impl From<StepItem> for StepRecord {
             channel: item.channel,
             after: item.after,
             claimed: item.claimed.map(Timestamp),
+            repeats: item.repeats.into_iter().map(Timestamp).collect(),
             claimed_by: item.claimed_by,
             outcome: item.outcome.zip(item.ended.map(Timestamp)),
             detail: item.detail,

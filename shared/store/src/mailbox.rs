@@ -425,25 +425,29 @@ impl Users {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let step = due.step;
-        let free = match before {
-            Some(_) => {
-                format!("steps[{step}].claimed_by = :before AND attribute_not_exists(steps[{step}].outcome)")
-            }
-            None => format!("attribute_not_exists(steps[{step}].claimed)"),
+        let (free, set) = match before {
+            Some(_) => (
+                format!("steps[{step}].claimed_by = :before AND attribute_not_exists(steps[{step}].outcome)"),
+                format!("steps[{step}].repeats = list_append(if_not_exists(steps[{step}].repeats, :empty), :again)"),
+            ),
+            None => (format!("attribute_not_exists(steps[{step}].claimed)"), format!("steps[{step}].claimed = :now")),
         };
-        let mut values = vec![
-            (":now", keys::number(now.0)),
-            (":worker", keys::text(worker)),
-            (":id", keys::text(due.id.as_str())),
-            (":none", keys::number(0)),
-        ];
-        values.extend(before.map(|before| (":before", keys::text(before))));
+        let mut values =
+            vec![(":worker", keys::text(worker)), (":id", keys::text(due.id.as_str())), (":none", keys::number(0))];
+        match before {
+            Some(before) => values.extend([
+                (":before", keys::text(before)),
+                (":empty", AttributeValue::L(Vec::new())),
+                (":again", AttributeValue::L(vec![keys::number(now.0)])),
+            ]),
+            None => values.push((":now", keys::number(now.0))),
+        }
         let claimed = self
             .update_entry(
                 "claim fallback step",
                 &due.user,
                 due.position,
-                &format!("SET steps[{step}].claimed = :now, steps[{step}].claimed_by = :worker"),
+                &format!("SET {set}, steps[{step}].claimed_by = :worker"),
                 &format!(
                     "message = :id AND {free} AND attribute_not_exists(closed) AND size(acked_by) = :none \
                      AND size(read_by) = :none"

@@ -180,17 +180,18 @@ pub(super) const ROWS: &[Row] = &[
     row("fallback: push > pushes.push > self.of > GetSecretValue", &["{app}"], &[PushChain]),
     row("fallback: forget > users.forget_push > UpdateItem", &["{alice}", "REMOVE push"], &[PushToTheDead]),
     row(
-        "fallback: push > users.release_step > self.update_entry > UpdateItem",
+        "fallback: give_back > users.release_step > self.update_entry > UpdateItem",
         &["{alice}", "REMOVE steps[0].claimed"],
         &[PushWithoutSecret],
     ),
     row(
-        "fallback: push > users.release_step#2 > self.update_entry > UpdateItem",
+        "fallback: push > users.release_step > self.update_entry > UpdateItem",
         &["{alice}", "REMOVE steps[0].claimed"],
         &[PushLater],
     ),
     row("fallback: step > directory.item_closed > GetItem", &["items#{app}|"], &[OpenItem, ClosedItem]),
-    row("fallback: step > messages.get > GetItem", &["{message}"], &[Chain]),
+    row("fallback: called_off > messages.get > GetItem", &["{message}"], &[Chain]),
+    row("fallback: called_off > directory.item_closed > GetItem", &["items#{app}|"], &[OpenItem]).skip(1),
     row("fallback: step > users.claim_step > self.entry > GetItem", ENTRY, &[Chain]).skip(1).before(
         Fault::LoseAnswer,
         "UpdateItem",

@@ -156,6 +156,8 @@ pub(super) enum Scenario {
     HookChain,
     /// So is one whose answer is cut off.
     HookCut,
+    /// So is one whose answer is cut off, to a server that is busy when it is called again.
+    HookBusy,
     /// An SMS and an email about an item that is open.
     OpenItem,
     /// Those about one that is closed.
@@ -244,7 +246,8 @@ impl Scenario {
             Self::PushWithoutSecret => fallbacks::push_without_secret(cell).await,
             Self::PushToTheDead => fallbacks::push_to_the_dead(cell).await,
             Self::HookChain => fallbacks::hook_chain(cell).await,
-            Self::HookCut => fallbacks::hook_cut(cell).await,
+            Self::HookCut => fallbacks::hook_cut(cell, false).await,
+            Self::HookBusy => fallbacks::hook_cut(cell, true).await,
             Self::OpenItem => fallbacks::open_item(cell).await,
             Self::ClosedItem => fallbacks::closed_item(cell).await,
             Self::CloseItem => fallbacks::set_item(cell, false).await,

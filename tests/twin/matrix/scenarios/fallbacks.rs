@@ -35,8 +35,11 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
                 let sort_key = format!("m#{:020}#{:020}", place.epoch, place.seq);
                 let users = cell.table("TIDINGS_USERS_TABLE");
                 let ago = Timestamp::now().0 - LONG_AGO_MILLIS;
-                cell.overwrite(&users, [("pk", &user), ("sk", &sort_key)], &format!("steps[{step}].claimed"), ago)
-                    .await;
+                let last = match entry.steps[step].repeats.len() {
+                    0 => format!("steps[{step}].claimed"),
+                    repeats => format!("steps[{step}].repeats[{}]", repeats - 1),
+                };
+                cell.overwrite(&users, [("pk", &user), ("sk", &sort_key)], &last, ago).await;
                 let (id, due) = (entry.id.clone(), Timestamp::now());
                 cell.put_step(&StepDue {
                     user: cell.user(),
@@ -62,7 +65,7 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
     let entry = found.unwrap();
     let at_provider = ["Publish", "SendEmail"].contains(&cell.row.operation());
     // From the claim to the outcome, whoever dies leaves the step unknown.
-    let claimed = ["claim_step", "end_step", "release_step", "pushes.push"];
+    let claimed = ["claim_step", "end_step", "release_step", "pushes.push", "called_off"];
     let on_step = at_provider || claimed.iter().any(|call| cell.row.way.contains(call));
     for step in &entry.steps {
         let sent = cell.sent(match step.channel {
@@ -253,12 +256,16 @@ pub(super) async fn hook_chain(cell: &Cell) {
     assert!(matches!(called, Some(Outcome::Accepted(_))) && cell.sent(Sent::Webhook) == 1, "{called:?}");
 }
 
-/// So it is where its answer is cut off.
-pub(super) async fn hook_cut(cell: &Cell) {
-    let rules = cell.lane.world.twin.providers().rules();
-    let fault = rules::Fault::Cut { taken: true };
-    rules.set(vec![rules::Rule { service: rules::Service::Webhook, to: String::new(), fault, times: Some(1) }]);
+/// So it is where its answer is cut off, and where it is busy when it is called again: it has the call already.
+pub(super) async fn hook_cut(cell: &Cell, busy: bool) {
+    let rule = |fault, times| rules::Rule { service: rules::Service::Webhook, to: String::new(), fault, times };
+    let (code, reason, retry_after) = (String::new(), String::new(), None);
+    let away = rules::Fault::Refuse { status: 503, code, reason, retry_after };
+    let rules = [rule(rules::Fault::Cut { taken: true }, Some(1)), rule(away, Some(1))];
+    cell.lane.world.twin.providers().rules().set(rules.into_iter().take(1 + usize::from(busy)).collect());
     hook_chain(cell).await;
+    let entry = cell.entry("k").await.unwrap();
+    assert!(entry.steps[0].claimed.is_some() && !entry.steps[0].repeats.is_empty(), "{:?}", entry.steps[0]);
 }
 
 /// A message about an item, which is open or closed.
