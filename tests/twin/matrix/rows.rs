@@ -175,7 +175,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "fallback: step > steps.schedule#2 > timers.schedule > later.send > SendMessage",
         STEP_TIMER,
-        &[PushLater, HookCut],
+        &[PushLater, HookCut, HookBusy],
     ),
     row("fallback: push > pushes.push > self.of > GetSecretValue", &["{app}"], &[PushChain]),
     row("fallback: forget > users.forget_push > UpdateItem", &["{alice}", "REMOVE push"], &[PushToTheDead]),
