@@ -56,7 +56,7 @@ choice! {
         StepRefused = "step-refused",
         /// The step does not apply; `code` says why.
         StepSkipped = "step-skipped",
-        /// The step began and nobody knows how it ended; it is not repeated.
+        /// The step began and nobody knows how it ended; it is not repeated any more.
         StepUnknown = "step-unknown",
         /// The sender cancelled it: nothing begins after this.
         Cancelled = "cancelled",
