@@ -7,7 +7,7 @@ use tidings_wire::{
     trail::{Event, RecipientTrail, State},
 };
 
-use crate::world::World;
+use crate::world::{NAMES, World};
 
 const ITEM: &str = "order:4711";
 
@@ -75,6 +75,23 @@ async fn of_what_is_closed_nobody_is_told() {
     let trail = told(&world, &item_open(), &both).await;
     assert_eq!((trail.state, skipped(&trail).len()), (State::FallbackDelivered, 0));
     assert_eq!(sent(&world).await.len(), 2);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_name_is_an_item_of_its_own() {
+    let world = World::start().await;
+    let backend = world.backend();
+    for tenant in [None, Some("north"), Some("#?&%2B é")] {
+        for (at, name) in NAMES.iter().enumerate() {
+            let closed = backend.set_item(name, tenant, false).await.unwrap();
+            assert_eq!((closed.item.as_str(), closed.open), (*name, false), "{tenant:?}");
+            for (other, it) in NAMES.iter().enumerate() {
+                let item = backend.item(it, tenant).await.unwrap();
+                assert_eq!((item.item.as_str(), item.open), (*it, other > at), "{name} is closed, {tenant:?}");
+            }
+        }
+    }
     world.end().await;
 }
 
