@@ -298,6 +298,9 @@ fn condition(fields: &mut Fields) -> Option<Condition> {
         fields.refuse(VERSION, "must be one to four whole numbers with dots between them, for example 2.10.0");
     }
     let item_open = fields.text("itemOpen", limits::ITEM_CHARS);
+    if matches!(item_open.as_deref(), Some("." | "..")) {
+        fields.refuse("itemOpen", "must not be `.` or `..`: no request can close an item of that name");
+    }
     Some(Condition { client_version_below, item_open })
 }
 
@@ -411,6 +414,11 @@ mod tests {
         let item = "x".repeat(limits::ITEM_CHARS + 1);
         let long = "condition.itemOpen: has 129 characters; the limit is 128";
         assert_eq!(condition(serde_json::json!({"itemOpen": item})), Err(long.into()));
+        for dots in [".", ".."] {
+            let nowhere = "condition.itemOpen: must not be `.` or `..`: no request can close an item of that name";
+            assert_eq!(condition(serde_json::json!({"itemOpen": dots})), Err(nowhere.into()));
+        }
+        assert_eq!(condition(serde_json::json!({"itemOpen": "..."})), Ok(()));
         let unknown = "condition.itemopen: is not a field of this request; did you mean `itemOpen`?";
         assert_eq!(condition(serde_json::json!({"itemopen": "x"})), Err(unknown.into()));
         assert_eq!(condition(serde_json::json!("x")), Err("condition: must be an object".into()));
