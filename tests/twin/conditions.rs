@@ -8,7 +8,7 @@ use tidings_wire::{
     trail::{Event, RecipientTrail, State},
 };
 
-use crate::world::World;
+use crate::world::{NAMES, World};
 
 const ITEM: &str = "order:4711";
 
@@ -112,6 +112,23 @@ async fn no_step_begins_after_the_answer_to_the_closing() {
         }
     }
     assert_eq!(held, 3, "the closing was answered before the claim was written");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_name_is_an_item_of_its_own() {
+    let world = World::start().await;
+    let backend = world.backend();
+    for tenant in [None, Some("north"), Some("#?&%2B é")] {
+        for (at, name) in NAMES.iter().enumerate() {
+            let closed = backend.set_item(name, tenant, false).await.unwrap();
+            assert_eq!((closed.item.as_str(), closed.open), (*name, false), "{tenant:?}");
+            for (other, it) in NAMES.iter().enumerate() {
+                let item = backend.item(it, tenant).await.unwrap();
+                assert_eq!((item.item.as_str(), item.open), (*it, other > at), "{name} is closed, {tenant:?}");
+            }
+        }
+    }
     world.end().await;
 }
 

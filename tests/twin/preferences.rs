@@ -10,7 +10,7 @@ use tidings_wire::{
     trail::{Event, RecipientTrail, State},
 };
 
-use crate::world::{Answer, World};
+use crate::world::{Answer, NAMES, World};
 
 fn preferences(value: Value) -> Preferences {
     Preferences::parse(value.as_object().unwrap().clone()).unwrap()
@@ -63,10 +63,30 @@ async fn a_backend_and_a_device_set_the_same_ones() {
     world.device("alice", "another token").await;
     assert_eq!(device.preferences().await.unwrap(), second);
     assert_eq!(backend.preferences("alice", Some("north")).await.unwrap(), Preferences::default());
-    // Whoever has no device yet may have them all the same, under any alias.
-    let alias = "bob/with a slash?";
-    backend.set_preferences(alias, Some("north"), &first).await.unwrap();
-    assert_eq!(backend.preferences(alias, Some("north")).await.unwrap(), first);
+    // Whoever has no device yet may have them all the same.
+    backend.set_preferences("bob", Some("north"), &first).await.unwrap();
+    assert_eq!(backend.preferences("bob", Some("north")).await.unwrap(), first);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_alias_has_its_own() {
+    let world = World::start().await;
+    let backend = world.backend();
+    let of = |at: usize| preferences(json!({"language": format!("x-{at}")}));
+    for tenant in [None, Some("north")] {
+        for (at, alias) in NAMES.iter().enumerate() {
+            assert_eq!(backend.preferences(alias, tenant).await.unwrap(), Preferences::default(), "{alias} {tenant:?}");
+            assert_eq!(backend.set_preferences(alias, tenant, &of(at)).await.unwrap(), of(at));
+        }
+        for (at, alias) in NAMES.iter().enumerate() {
+            assert_eq!(backend.preferences(alias, tenant).await.unwrap(), of(at), "{alias} {tenant:?}");
+        }
+    }
+    // They are those of the user who registers under the alias.
+    let identity = world.device(NAMES[0], "token").await;
+    let device = DeviceApi::new(&world.twin.api_url(), identity).unwrap();
+    assert_eq!(device.preferences().await.unwrap(), of(0));
     world.end().await;
 }
 

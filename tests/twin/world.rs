@@ -61,6 +61,10 @@ pub(crate) const FUNCTIONS: [&str; 11] = [
     "fallback",
 ];
 
+/// Names that a URL has to escape, and some that would be others where they are not escaped, or decoded twice.
+pub(crate) const NAMES: [&str; 12] =
+    ["order#4711", "order", "a?b=c", "a", "x%41", "xA", "50%", "50", "a b", "é|ü", "+", "a+b"];
+
 /// The app that every world has.
 pub(crate) const APP: &str = "demo";
 

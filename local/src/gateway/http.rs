@@ -18,7 +18,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::routes::{Match, Routes};
-use super::{ACCOUNT_ID, Moment, gateway_id, query_pairs};
+use super::{ACCOUNT_ID, Moment, gateway_id, percent_decode, query_pairs};
 use crate::functions::{Functions, InvokeError};
 use crate::ledger::{Ledger, TraceId};
 use crate::template::{self, Cors};
@@ -146,7 +146,8 @@ impl HttpApi {
         trace: &TraceId,
     ) -> Value {
         let now = Moment::now();
-        let path = parts.uri.path();
+        // Called raw, and yet decoded.
+        let path = percent_decode(parts.uri.path(), false);
         let query = parts.uri.query().unwrap_or_default();
         let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let domain = text(header::HOST);

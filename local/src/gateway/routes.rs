@@ -1,7 +1,8 @@
 //! Which route of an HTTP API a request takes.
 //!
 //! As API Gateway chooses: a static segment before a parameter, a parameter before a greedy one, the method's own route
-//! before `ANY`, and `$default` last. Segments are compared as they are; a trailing slash is a segment of its own.
+//! before `ANY`, and `$default` last. A trailing slash is a segment of its own. Segments are told apart before they are decoded,
+//! and decoded once; the real one is less kind to an escaped `/`, `?` or `%` (docs/protocol.md, Items).
 
 use std::collections::BTreeMap;
 

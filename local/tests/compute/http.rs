@@ -76,7 +76,8 @@ async fn a_request_becomes_an_event_of_payload_format_2() {
     let event = json_of(&body);
     assert_eq!(event["version"], "2.0");
     assert_eq!(event["routeKey"], "POST /v1/devices/{deviceId}");
-    assert_eq!(event["rawPath"], "/v1/devices/a%20b");
+    assert_eq!(event["rawPath"], "/v1/devices/a b");
+    assert_eq!(event["requestContext"]["http"]["path"], "/v1/devices/a b");
     assert_eq!(event["rawQueryString"], "tag=1&tag=2&name=x+y");
     assert_eq!(event["queryStringParameters"], json!({"tag": "1,2", "name": "x y"}));
     assert_eq!(event["pathParameters"], json!({"deviceId": "a b"}));
@@ -100,6 +101,36 @@ async fn a_request_becomes_an_event_of_payload_format_2() {
     let told = api.ledger.find(trace).unwrap();
     assert_eq!((told.origin.as_str(), told.outcome.as_deref()), ("POST /v1/devices/a%20b", Some("200")));
     assert_eq!(decoded.headers["x-amzn-trace-id"], format!("Root={trace}"));
+}
+
+#[tokio::test]
+async fn paths_are_handed_over_decoded_and_queries_are_not() {
+    let api = api(&["GET /v1/items/{item}", "$default"]).await;
+    let event = async |path: &str| {
+        let (status, _, body) = request(&format!("{}{path}", api.url), "GET", &[], Bytes::new()).await;
+        assert_eq!(status, 200, "{path}");
+        json_of(&body)
+    };
+    for (sent, name) in [
+        ("order%234711", "order#4711"),
+        ("a%3Fb%3Dc", "a?b=c"),
+        ("x%2541", "x%41"),
+        ("50%25", "50%"),
+        ("a%20b", "a b"),
+        ("%C3%A9%7C%C3%BC", "é|ü"),
+        ("+", "+"),
+        ("%2B", "+"),
+    ] {
+        let event = event(&format!("/v1/items/{sent}?tenantCode=a%23b")).await;
+        assert_eq!(event["routeKey"], "GET /v1/items/{item}", "{sent}");
+        assert_eq!(event["rawPath"], format!("/v1/items/{name}"));
+        assert_eq!(event["requestContext"]["http"]["path"], event["rawPath"]);
+        assert_eq!(event["pathParameters"], json!({"item": name}));
+        assert_eq!(event["rawQueryString"], "tenantCode=a%23b");
+    }
+    let event = event("/v1/nothing%23here?a=%41").await;
+    assert_eq!((&event["routeKey"], &event["rawPath"]), (&json!("$default"), &json!("/v1/nothing#here")));
+    assert_eq!(event["rawQueryString"], "a=%41");
 }
 
 #[tokio::test]

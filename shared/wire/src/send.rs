@@ -298,6 +298,9 @@ fn condition(fields: &mut Fields) -> Option<Condition> {
         fields.refuse(VERSION, "must be one to four whole numbers with dots between them, for example 2.10.0");
     }
     let item_open = fields.text("itemOpen", limits::ITEM_CHARS);
+    if item_open.as_deref().is_some_and(|name| matches!(name, "." | "..") || name.contains(['/', '?', '%'])) {
+        fields.refuse("itemOpen", "must not be `.` or `..`, nor have `/`, `?` or `%`: paths do not carry such a name");
+    }
     Some(Condition { client_version_below, item_open })
 }
 
@@ -411,6 +414,12 @@ mod tests {
         let item = "x".repeat(limits::ITEM_CHARS + 1);
         let long = "condition.itemOpen: has 129 characters; the limit is 128";
         assert_eq!(condition(serde_json::json!({"itemOpen": item})), Err(long.into()));
+        for name in [".", "..", "a/b", "what?", "50%"] {
+            let nowhere = "condition.itemOpen: must not be `.` or `..`, nor have `/`, `?` or `%`: paths do not carry such a \
+                           name";
+            assert_eq!(condition(serde_json::json!({"itemOpen": name})), Err(nowhere.into()));
+        }
+        assert_eq!(condition(serde_json::json!({"itemOpen": "..."})), Ok(()));
         let unknown = "condition.itemopen: is not a field of this request; did you mean `itemOpen`?";
         assert_eq!(condition(serde_json::json!({"itemopen": "x"})), Err(unknown.into()));
         assert_eq!(condition(serde_json::json!("x")), Err("condition: must be an object".into()));
