@@ -41,23 +41,36 @@ struct Deployment {
 
 impl Deployment {
     async fn directory(self) -> Result<Directory, Failure> {
-        let (endpoint, table) = self.resolve()?;
-        Ok(aws::directory(endpoint.as_deref(), &table).await)
+        let found = self.resolve()?;
+        Ok(aws::directory(found.endpoint.as_deref(), &found.table).await)
     }
 
-    /// Where AWS is played, if it is, and the table of apps.
-    fn resolve(self) -> Result<(Option<String>, String), Failure> {
+    fn resolve(self) -> Result<Found, Failure> {
         Ok(match (self.aws_endpoint, self.directory_table) {
-            (endpoint, Some(table)) => (endpoint, table),
+            (endpoint, Some(table)) => Found { endpoint, table, provider_secrets: None },
             (endpoint, None) => {
                 let session = Session::read()?.ok_or_else(|| {
                     Failure::new("no deployment to find apps in")
                         .hint("run `tidings up` in this folder, or give --directory-table")
                 })?;
-                (Some(endpoint.unwrap_or(session.aws_url)), session.directory_table)
+                Found {
+                    endpoint: Some(endpoint.unwrap_or(session.aws_url)),
+                    table: session.directory_table,
+                    provider_secrets: session.provider_secrets,
+                }
             }
         })
     }
+}
+
+/// A deployment that was found.
+struct Found {
+    /// Where AWS is played, if it is.
+    endpoint: Option<String>,
+    /// The table of apps.
+    table: String,
+    /// What the names of their secrets begin with, where the deployment says so.
+    provider_secrets: Option<String>,
 }
 
 /// An app to be.
@@ -243,9 +256,9 @@ pub(crate) struct ProvidersArgs {
     /// The document of credentials, - for standard input; without it the names of the app's providers are shown
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Stage of the deployment, as its template's parameter Stage has it
-    #[arg(long, default_value = "prod", help_heading = "Deployment")]
-    stage: String,
+    /// Stage of the deployment, as its template's parameter Stage has it; --directory-table needs it [default: the twin's]
+    #[arg(long, help_heading = "Deployment")]
+    stage: Option<String>,
     #[command(flatten)]
     deployment: Deployment,
 }
@@ -254,7 +267,8 @@ const PROVIDERS_EXAMPLES: &str = "\
 Examples:
   tidings app providers --app demo
   tidings app providers --app demo --file credentials.json
-  AWS_PROFILE=prod tidings app providers --app shop --file - --directory-table tidings-prod-DirectoryTable-1ABC
+  AWS_PROFILE=prod tidings app providers --app shop --file - --stage prod \\
+    --directory-table tidings-prod-DirectoryTable-1ABC
 
 The document is one JSON object, and each part of it is optional:
 
@@ -272,7 +286,13 @@ five minutes to be seen everywhere. In the twin every app that was given none ha
 
 impl ProvidersArgs {
     async fn run(self) -> Result<(), Failure> {
-        let (endpoint, table) = self.deployment.resolve()?;
+        let Found { endpoint, table, provider_secrets } = self.deployment.resolve()?;
+        // A guess would overwrite the credentials of another deployment.
+        let secrets_of_stage = self.stage.map(|stage| format!("tidings/{stage}/providers")).or(provider_secrets);
+        let secrets_of_stage = secrets_of_stage.ok_or_else(|| {
+            Failure::new("--stage is missing: the name of the secret that has an app's credentials has the stage in it")
+                .hint("give the template's parameter Stage as the deployment has it, for example --stage prod")
+        })?;
         // What plays AWS may be asked to call back to this machine; from AWS itself nobody could.
         let reach = if endpoint.is_some() { Reach::Anywhere } else { Reach::Public };
         let given = match &self.file {
@@ -287,10 +307,11 @@ impl ProvidersArgs {
         let directory = aws::directory(endpoint.as_deref(), &table).await;
         directory.app(&self.app).await?.ok_or_else(|| no_app(&self.app))?;
         let secrets = aws::secrets(endpoint.as_deref()).await;
-        let name = format!("tidings/{}/providers/{}", self.stage, self.app.as_str());
+        let name = format!("{secrets_of_stage}/{}", self.app.as_str());
         let credentials = match given {
             Some((text, credentials)) => {
                 put(&secrets, &name, &text).await?;
+                eprintln!("the credentials are in the secret {name}");
                 credentials
             }
             None => match get(&secrets, &name).await? {
