@@ -280,6 +280,21 @@ async fn what_is_no_declaration_is_refused() {
         let complaint = folder.complaint(&[&["app", "categories"], &arguments[..]].concat()).await;
         assert!(complaint.contains(told), "{arguments:?}: {complaint}");
     }
+    for (category, told) in [
+        ("", "--category \"\": a category must not be empty"),
+        ("orders,news", "--category \"orders,news\": a category that is declared has no comma"),
+        (" orders", "--category \" orders\": a category must not begin or end with a blank"),
+        (&"x".repeat(65), "a category of 65 characters; the limit is 64"),
+    ] {
+        for more in [&["--steps", "sms"][..], &["--none"], &[]] {
+            let arguments = [&["app", "chain", "--id", "demo", "--category", category], more].concat();
+            let complaint = folder.complaint(&arguments).await;
+            assert!(complaint.contains(told), "{arguments:?}: {complaint}");
+        }
+        let unset = folder.run(&["app", "chain", "--id", "demo", "--category", category, "--unset"]).await;
+        let told = String::from_utf8(unset.stderr).unwrap();
+        assert!(unset.status.success() && told.contains(&format!("{category:?} has no chain of its own")), "{told}");
+    }
     let general = folder.complaint(&["app", "chain", "--id", "demo", "--unset"]).await;
     assert!(general.contains("--category"), "the general chain is taken away with --none: {general}");
     assert_eq!(folder.told(&["app", "categories", "--id", "demo"]).await, "");

@@ -164,6 +164,10 @@ impl Chain {
         if self.steps.iter().any(|step| step.after > Some(longest)) {
             return Err(Failure::new(format!("--steps has a pause of more than {longest} seconds")));
         }
+        // What an older version has let in can still be unset.
+        if let Some(category) = self.category.as_deref().filter(|_| !self.unset) {
+            check_category(category).map_err(|wrong| Failure::new(format!("--category {category:?}: {wrong}")))?;
+        }
         let id: AppId = self.id.parse()?;
         let unknown = || no_app(&id);
         let directory = self.deployment.directory().await?;
@@ -172,7 +176,11 @@ impl Chain {
         if self.none || self.unset || !self.steps.is_empty() {
             let steps = self.steps.iter().map(|step| Step { channel: step.channel, after: step.after }).collect();
             match self.category {
-                Some(category) if self.unset => drop(chains.categories.remove(&category)),
+                Some(category) if self.unset => {
+                    if chains.categories.remove(&category).is_none() {
+                        eprintln!("the category {category:?} has no chain of its own: nothing to unset");
+                    }
+                }
                 Some(category) => {
                     if let Some(problem) = categories::check(&app.categories, Some(&category)) {
                         return Err(Failure::new(format!("--category {category:?} {}", problem.detail))
@@ -189,6 +197,14 @@ impl Chain {
         println!("{}", serde_json::to_string_pretty(&chains)?);
         Ok(())
     }
+}
+
+/// Whether an app could declare a category of this name.
+fn check_category(name: &str) -> Result<(), String> {
+    if name.contains(',') {
+        return Err("a category that is declared has no comma".to_owned());
+    }
+    categories::name(name).map(drop)
 }
 
 /// The categories of an app.
