@@ -202,6 +202,33 @@ async fn credentials_of_an_app_are_checked_and_never_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn credentials_go_to_the_stage_that_runs_or_is_named() {
+    let folder = Folder::new();
+    let twin = folder.up(&["--parameter", "Stage=dev"]).await;
+    let session = folder.json(".tidings/session.json");
+    let (table, aws) = (session["directoryTable"].as_str().unwrap(), session["awsUrl"].as_str().unwrap());
+    std::fs::write(
+        folder.path().join("mine.json"),
+        r#"{"mipush": {"appSecret": "hidden", "packageName": "com.example"}}"#,
+    )
+    .unwrap();
+    let put = ["app", "providers", "--app", "demo", "--file", "mine.json"];
+    let elsewhere = [&put[..], &["--directory-table", table, "--aws-endpoint", aws]].concat();
+
+    let refused = folder.complaint(&elsewhere).await;
+    assert!(refused.contains("--stage is missing") && refused.contains("--stage prod"), "{refused}");
+    for (arguments, stage) in [(put.to_vec(), "dev"), ([&elsewhere[..], &["--stage", "test"]].concat(), "test")] {
+        let written = folder.run(&arguments).await;
+        let told = String::from_utf8(written.stderr).unwrap();
+        assert!(written.status.success() && told.contains(&format!("secret tidings/{stage}/providers/demo")), "{told}");
+    }
+    assert_eq!(folder.told(&["app", "providers", "--app", "demo"]).await, "mipush");
+    let prod = folder.told(&["app", "providers", "--app", "demo", "--stage", "prod"]).await;
+    assert_eq!(prod, "apns\nfcm\nwebpush\nmipush\nwebhook", "nothing was put there");
+    assert!(twin.interrupt().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn categories_of_an_app_are_declared_and_those_of_chains_among_them() {
     let folder = Folder::new();
     let twin = folder.up(&[]).await;
@@ -252,6 +279,21 @@ async fn what_is_no_declaration_is_refused() {
     ] {
         let complaint = folder.complaint(&[&["app", "categories"], &arguments[..]].concat()).await;
         assert!(complaint.contains(told), "{arguments:?}: {complaint}");
+    }
+    for (category, told) in [
+        ("", "--category \"\": a category must not be empty"),
+        ("orders,news", "--category \"orders,news\": a category that is declared has no comma"),
+        (" orders", "--category \" orders\": a category must not begin or end with a blank"),
+        (&"x".repeat(65), "a category of 65 characters; the limit is 64"),
+    ] {
+        for more in [&["--steps", "sms"][..], &["--none"], &[]] {
+            let arguments = [&["app", "chain", "--id", "demo", "--category", category], more].concat();
+            let complaint = folder.complaint(&arguments).await;
+            assert!(complaint.contains(told), "{arguments:?}: {complaint}");
+        }
+        let unset = folder.run(&["app", "chain", "--id", "demo", "--category", category, "--unset"]).await;
+        let told = String::from_utf8(unset.stderr).unwrap();
+        assert!(unset.status.success() && told.contains(&format!("{category:?} has no chain of its own")), "{told}");
     }
     let general = folder.complaint(&["app", "chain", "--id", "demo", "--unset"]).await;
     assert!(general.contains("--category"), "the general chain is taken away with --none: {general}");

@@ -69,12 +69,12 @@ class World:
         return device.id
 
     @contextlib.contextmanager
-    def unreadable_profile(self, alias: str):
-        """While it lasts, a user's preferences are no JSON, as no version has ever written them."""
+    def preferences(self, alias: str, value: dict):
+        """While it lasts, a user's preferences are written as no version has ever written them."""
         client, key = self.twin.dynamodb(), {"pk": {"S": f"{APP}||{alias}"}, "sk": {"S": "z"}}
         table = self.twin.table("UsersTable")
         before = client.get_item(TableName=table, Key=key)["Item"]
-        client.put_item(TableName=table, Item=before | {"preferences": {"S": "none"}})
+        client.put_item(TableName=table, Item=before | {"preferences": value})
         try:
             yield
         finally:
@@ -590,10 +590,18 @@ def unsubscribed(world: World) -> Answer:
     return answer
 
 
+@brings("POST /v1/unsubscribe/{link} 409 conflict")
+def unsubscribed_while_others_write(world: World) -> Answer:
+    path = link_to_unsubscribe(world)
+    # Read as if there were none, and yet something is there: the write never finds what was read.
+    with world.preferences("subscriber", {"NULL": True}):
+        return world.api.call("POST", path, bearer=None)
+
+
 @brings("POST /v1/unsubscribe/{link} 500 internal")
 def unsubscribed_from_what_cannot_be_read(world: World) -> Answer:
     path = link_to_unsubscribe(world)
-    with world.unreadable_profile("subscriber"):
+    with world.preferences("subscriber", {"S": "none"}):
         return world.api.call("POST", path, bearer=None)
 
 
@@ -689,7 +697,14 @@ WRONG = [
     (DEVICE, "email", "a@b@c.cn", "email"),
     (DEVICE, "email", "A <a@b.cn>", "email"),
     (DEVICE, "email", "a@c..cn", "email"),
-    (DEVICE, "email", f"{'x' * 245}@example.cn", "email"),
+    (DEVICE, "email", f"{'x' * 65}@example.cn", "email"),
+    (DEVICE, "email", f"x@{'abc.' * 63}cn", "email"),
+    (DEVICE, "email", "张@b.cn", "email"),
+    (DEVICE, "email", "a@例子.cn", "email"),
+    (DEVICE, "email", "a..b@c.cn", "email"),
+    (DEVICE, "email", ".a@c.cn", "email"),
+    (DEVICE, "email", "a.@c.cn", "email"),
+    (DEVICE, "email", "a@-c.cn", "email"),
     *((DEVICE, "push", value, f"push{field}") for value, field in (
         ("apns", ""),
         ({}, ".channel"),

@@ -1095,7 +1095,10 @@ fn longest_token_id() -> usize {
 fn edges(name: &str, schema: &Value) -> Vec<(Value, bool)> {
     let number = |keyword: &str| schema[keyword].as_u64();
     let text = |length: u64| match name {
-        "email" => format!("{}@e.cn", "x".repeat(length as usize - 5)).into(),
+        "email" => {
+            let domain: String = (6..=length).map(|n| if n % 60 == 0 && n < length { '.' } else { 'd' }).collect();
+            format!("x@{domain}.cn").into()
+        }
         "clientVersionBelow" => "0".repeat(length as usize).into(),
         _ => Value::from("语".repeat(length as usize)),
     };

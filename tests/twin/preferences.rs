@@ -3,6 +3,8 @@
 use http::Method;
 use serde_json::{Value, json};
 use tidings_client::DeviceApi;
+use tidings_crypto::{keys::RootKeys, link};
+use tidings_domain::preferences::Unsubscribe;
 use tidings_wire::{
     Preferences, RegisterRequest, Timestamp,
     preferences::{QuietHours, WallTime},
@@ -256,6 +258,31 @@ async fn one_post_to_the_link_of_an_email_stops_emails_like_it() {
     let url = world.outbox().await.last().unwrap()["headers"]["List-Unsubscribe"].as_str().unwrap().to_owned();
     assert_eq!(ask(Method::POST, url.trim_matches(['<', '>'])).await.status, 200);
     world.until(&send(Some("orders")).await, State::Suppressed).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_links_that_are_followed_at_once_both_hold() {
+    let world = World::start().await;
+    let roots = RootKeys::parse(&world.environment("RegisterFunction")["TIDINGS_ROOT_KEYS"]).unwrap();
+    let follow = async |alias: &str, category: &str| {
+        let says =
+            Unsubscribe { user: World::user(alias), channel: Channel::Email, category: Some(category.to_owned()) };
+        let link = link::sign(&roots, &serde_json::to_vec(&says).unwrap());
+        let url = format!("{}/v1/unsubscribe/{link}", world.twin.api_url());
+        world.request(Method::POST, &url, &[], String::new()).await.status
+    };
+    let off = json!({"channels": {"email": false}});
+    for round in 0..40 {
+        // With nothing set before, and with something.
+        let alias = format!("reader {round}");
+        for (one, other) in [("news", "orders"), ("offers", "alerts")] {
+            let (first, second) = tokio::join!(follow(&alias, one), follow(&alias, other));
+            assert_eq!((first.as_u16(), second.as_u16()), (200, 200), "round {round}");
+            let told = serde_json::to_value(world.backend().preferences(&alias, None).await.unwrap()).unwrap();
+            assert!(told["categories"][one] == off && told["categories"][other] == off, "round {round}: {told}");
+        }
+    }
     world.end().await;
 }
 

@@ -41,6 +41,7 @@ const TAKES: &[(&str, &[&str])] = &[
         "users.register(",
         &["LookupsTable PutItem", "LookupsTable UpdateItem", "UsersTable UpdateItem", "UsersTable DeleteItem"],
     ),
+    ("users.change_preferences(", &["UsersTable UpdateItem"]),
     ("users.set_preferences(", &["UsersTable UpdateItem"]),
     ("users.unregister(", &["LookupsTable UpdateItem", "UsersTable DeleteItem"]),
     ("users.connected(", &["UsersTable/index/by_tenant Query"]),

@@ -20,15 +20,49 @@ pub(crate) fn page(title: &str, text: &str, unsubscribe: Option<&str>) -> String
     )
 }
 
-/// A line, with what begins as the address of a page and has no blank in it as a link.
+/// A line, with the address of a page in each of its words as a link.
 fn line(text: &str) -> String {
     let word = |word: &str| {
-        let is_link =
-            ["https://", "http://"].iter().any(|scheme| word.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
-        let escaped = escape(word);
-        if is_link { format!("<a href=\"{escaped}\">{escaped}</a>") } else { escaped }
+        let Some((before, address, after)) = address(word) else { return escape(word) };
+        let link = escape(address);
+        format!("{}<a href=\"{link}\">{link}</a>{}", escape(before), escape(after))
     };
     text.trim_end_matches('\r').split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// The address of a page in a word, with what stands before and after it. It begins with the word, or after what opens it in a
+/// sentence, and what ends the sentence is no part of it.
+fn address(word: &str) -> Option<(&str, &str, &str)> {
+    let opened = word.char_indices().filter(|(_, sign)| matches!(sign, '(' | '（' | '：'));
+    let starts = std::iter::once(0).chain(opened.map(|(at, sign)| at + sign.len_utf8()));
+    starts.filter_map(|start| word.split_at_checked(start)).find_map(|(before, rest)| {
+        let scheme = ["https://", "http://"].into_iter().find(|scheme| rest.starts_with(scheme))?;
+        let (address, after) = rest.split_at_checked(end(rest))?;
+        (address.len() > scheme.len()).then_some((before, address, after))
+    })
+}
+
+/// Where an address ends: before the signs of its sentence. A bracket that was opened in it belongs to it.
+fn end(text: &str) -> usize {
+    let mut address = text;
+    while let Some(last) = address.chars().next_back() {
+        let is_unopened = |open: char| address.matches(last).count() > address.matches(open).count();
+        let is_of_sentence = match last {
+            '.' | ',' | ';' | ':' | '!' | '?' | '。' | '，' | '；' | '：' | '！' | '？' => true,
+            ')' => is_unopened('('),
+            ']' => is_unopened('['),
+            '}' => is_unopened('{'),
+            '）' => is_unopened('（'),
+            '》' => is_unopened('《'),
+            '」' => is_unopened('「'),
+            _ => false,
+        };
+        if !is_of_sentence {
+            break;
+        }
+        address = address.strip_suffix(last).unwrap_or_default();
+    }
+    address.len()
 }
 
 fn escape(text: &str) -> String {
@@ -73,6 +107,29 @@ mod tests {
             told,
             "see <a href=\"https://a.example/?a=1&amp;b=2\">https://a.example/?a=1&amp;b=2</a> or javascript:alert(1) or https:// now"
         );
+    }
+
+    #[test]
+    fn a_link_is_without_the_signs_of_its_sentence() {
+        for (text, before, link, after) in [
+            ("https://a.example/x.", "", "https://a.example/x", "."),
+            ("https://a.example/?q=1&r=2?!", "", "https://a.example/?q=1&amp;r=2", "?!"),
+            ("(https://a.example/x),", "(", "https://a.example/x", "),"),
+            ("(https://a.example/A_(b)).", "(", "https://a.example/A_(b)", ")."),
+            ("https://a.example/A_(b)", "", "https://a.example/A_(b)", ""),
+            ("http://[::1]", "", "http://[::1]", ""),
+            ("[see:(http://a.example/]}", "[see:(", "http://a.example/", "]}"),
+            ("详情：https://a.example/订单。", "详情：", "https://a.example/订单", "。"),
+            ("请看（https://a.example/x）！", "请看（", "https://a.example/x", "）！"),
+            ("「https", "「https", "", ""),
+        ] {
+            let linked = format!("{before}<a href=\"{link}\">{link}</a>{after}");
+            let told = if link.is_empty() { before.to_owned() } else { linked };
+            assert_eq!(line(text), told, "{text}");
+        }
+        for text in ["xhttps://a.example", "https://.", "(http://)", "（", "", "a：b（c"] {
+            assert_eq!(line(text), text);
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tidings_crypto::link;
 use tidings_domain::{Timestamp, preferences::Unsubscribe};
 use tidings_runtime::http::{ApiError, PathId};
 
-use crate::Deps;
+use crate::{ATTEMPTS, Deps};
 
 /// Asks whoever opens the link.
 pub(crate) async fn ask(State(deps): State<Arc<Deps>>, PathId(link): PathId) -> Result<Response, ApiError> {
@@ -23,12 +23,15 @@ pub(crate) async fn ask(State(deps): State<Arc<Deps>>, PathId(link): PathId) -> 
 /// Does what the link says; once more changes nothing.
 pub(crate) async fn follow(State(deps): State<Arc<Deps>>, PathId(link): PathId) -> Result<Response, ApiError> {
     let asked = open(&deps, &link)?;
-    let profile = deps.users.view(&asked.user, Timestamp::now()).await?.profile.unwrap_or_default();
-    let wanted = asked.apply(profile.preferences.clone());
-    if wanted != profile.preferences {
-        deps.users.set_preferences(&asked.user, &wanted).await?;
+    for _ in 0..ATTEMPTS {
+        let profile = deps.users.view(&asked.user, Timestamp::now()).await?.profile.unwrap_or_default();
+        let wanted = asked.apply(profile.preferences.clone());
+        // Another link may have been followed meanwhile, and what it says must not be lost.
+        if wanted == profile.preferences || deps.users.change_preferences(&asked.user, &profile, &wanted).await? {
+            return Ok(page("<h1>Done</h1><p>You will receive no more emails like that one.</p>"));
+        }
     }
-    Ok(page("<h1>Done</h1><p>You will receive no more emails like that one.</p>"))
+    Err(ApiError::Conflict)
 }
 
 fn open(deps: &Deps, link: &str) -> Result<Unsubscribe, ApiError> {

@@ -41,23 +41,36 @@ struct Deployment {
 
 impl Deployment {
     async fn directory(self) -> Result<Directory, Failure> {
-        let (endpoint, table) = self.resolve()?;
-        Ok(aws::directory(endpoint.as_deref(), &table).await)
+        let found = self.resolve()?;
+        Ok(aws::directory(found.endpoint.as_deref(), &found.table).await)
     }
 
-    /// Where AWS is played, if it is, and the table of apps.
-    fn resolve(self) -> Result<(Option<String>, String), Failure> {
+    fn resolve(self) -> Result<Found, Failure> {
         Ok(match (self.aws_endpoint, self.directory_table) {
-            (endpoint, Some(table)) => (endpoint, table),
+            (endpoint, Some(table)) => Found { endpoint, table, provider_secrets: None },
             (endpoint, None) => {
                 let session = Session::read()?.ok_or_else(|| {
                     Failure::new("no deployment to find apps in")
                         .hint("run `tidings up` in this folder, or give --directory-table")
                 })?;
-                (Some(endpoint.unwrap_or(session.aws_url)), session.directory_table)
+                Found {
+                    endpoint: Some(endpoint.unwrap_or(session.aws_url)),
+                    table: session.directory_table,
+                    provider_secrets: session.provider_secrets,
+                }
             }
         })
     }
+}
+
+/// A deployment that was found.
+struct Found {
+    /// Where AWS is played, if it is.
+    endpoint: Option<String>,
+    /// The table of apps.
+    table: String,
+    /// What the names of their secrets begin with, where the deployment says so.
+    provider_secrets: Option<String>,
 }
 
 /// An app to be.
@@ -151,6 +164,10 @@ impl Chain {
         if self.steps.iter().any(|step| step.after > Some(longest)) {
             return Err(Failure::new(format!("--steps has a pause of more than {longest} seconds")));
         }
+        // What an older version has let in can still be unset.
+        if let Some(category) = self.category.as_deref().filter(|_| !self.unset) {
+            check_category(category).map_err(|wrong| Failure::new(format!("--category {category:?}: {wrong}")))?;
+        }
         let id: AppId = self.id.parse()?;
         let unknown = || no_app(&id);
         let directory = self.deployment.directory().await?;
@@ -159,7 +176,11 @@ impl Chain {
         if self.none || self.unset || !self.steps.is_empty() {
             let steps = self.steps.iter().map(|step| Step { channel: step.channel, after: step.after }).collect();
             match self.category {
-                Some(category) if self.unset => drop(chains.categories.remove(&category)),
+                Some(category) if self.unset => {
+                    if chains.categories.remove(&category).is_none() {
+                        eprintln!("the category {category:?} has no chain of its own: nothing to unset");
+                    }
+                }
                 Some(category) => {
                     if let Some(problem) = categories::check(&app.categories, Some(&category)) {
                         return Err(Failure::new(format!("--category {category:?} {}", problem.detail))
@@ -176,6 +197,14 @@ impl Chain {
         println!("{}", serde_json::to_string_pretty(&chains)?);
         Ok(())
     }
+}
+
+/// Whether an app could declare a category of this name.
+fn check_category(name: &str) -> Result<(), String> {
+    if name.contains(',') {
+        return Err("a category that is declared has no comma".to_owned());
+    }
+    categories::name(name).map(drop)
 }
 
 /// The categories of an app.
@@ -243,9 +272,9 @@ pub(crate) struct ProvidersArgs {
     /// The document of credentials, - for standard input; without it the names of the app's providers are shown
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Stage of the deployment, as its template's parameter Stage has it
-    #[arg(long, default_value = "prod", help_heading = "Deployment")]
-    stage: String,
+    /// Stage of the deployment, as its template's parameter Stage has it; --directory-table needs it [default: the twin's]
+    #[arg(long, help_heading = "Deployment")]
+    stage: Option<String>,
     #[command(flatten)]
     deployment: Deployment,
 }
@@ -254,7 +283,8 @@ const PROVIDERS_EXAMPLES: &str = "\
 Examples:
   tidings app providers --app demo
   tidings app providers --app demo --file credentials.json
-  AWS_PROFILE=prod tidings app providers --app shop --file - --directory-table tidings-prod-DirectoryTable-1ABC
+  AWS_PROFILE=prod tidings app providers --app shop --file - --stage prod \\
+    --directory-table tidings-prod-DirectoryTable-1ABC
 
 The document is one JSON object, and each part of it is optional:
 
@@ -272,7 +302,13 @@ five minutes to be seen everywhere. In the twin every app that was given none ha
 
 impl ProvidersArgs {
     async fn run(self) -> Result<(), Failure> {
-        let (endpoint, table) = self.deployment.resolve()?;
+        let Found { endpoint, table, provider_secrets } = self.deployment.resolve()?;
+        // A guess would overwrite the credentials of another deployment.
+        let secrets_of_stage = self.stage.map(|stage| format!("tidings/{stage}/providers")).or(provider_secrets);
+        let secrets_of_stage = secrets_of_stage.ok_or_else(|| {
+            Failure::new("--stage is missing: the name of the secret that has an app's credentials has the stage in it")
+                .hint("give the template's parameter Stage as the deployment has it, for example --stage prod")
+        })?;
         // What plays AWS may be asked to call back to this machine; from AWS itself nobody could.
         let reach = if endpoint.is_some() { Reach::Anywhere } else { Reach::Public };
         let given = match &self.file {
@@ -287,10 +323,11 @@ impl ProvidersArgs {
         let directory = aws::directory(endpoint.as_deref(), &table).await;
         directory.app(&self.app).await?.ok_or_else(|| no_app(&self.app))?;
         let secrets = aws::secrets(endpoint.as_deref()).await;
-        let name = format!("tidings/{}/providers/{}", self.stage, self.app.as_str());
+        let name = format!("{secrets_of_stage}/{}", self.app.as_str());
         let credentials = match given {
             Some((text, credentials)) => {
                 put(&secrets, &name, &text).await?;
+                eprintln!("the credentials are in the secret {name}");
                 credentials
             }
             None => match get(&secrets, &name).await? {

@@ -21,6 +21,9 @@ pub(crate) struct Session {
     #[serde(default)]
     pub(crate) providers_url: String,
     pub(crate) directory_table: String,
+    /// What the names of the apps' secrets begin with. A session of an older twin has none.
+    #[serde(default)]
+    pub(crate) provider_secrets: Option<String>,
     pub(crate) app_id: String,
     pub(crate) app_key: String,
 }

@@ -55,6 +55,12 @@ pub(crate) fn directory_table(twin: &Twin) -> Result<String, Failure> {
     })
 }
 
+/// What the names of the secrets begin with by which apps push, as the template tells its functions.
+pub(crate) fn provider_secrets(twin: &Twin) -> Option<String> {
+    let mut functions = twin.template().functions.values();
+    functions.find_map(|function| function.environment.get("TIDINGS_PROVIDER_SECRETS")).cloned()
+}
+
 /// Logs what the functions log, for as long as the twin runs: one stream, one filter.
 pub(crate) fn show_logs(twin: &Twin) {
     let mut logs = twin.functions().logs();

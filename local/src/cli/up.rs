@@ -133,6 +133,7 @@ async fn prepare(twin: &Twin, data: Option<&Path>, directory_table: String) -> R
         aws_url: twin.aws_url().to_owned(),
         providers_url: twin.providers().url().to_owned(),
         directory_table,
+        provider_secrets: start::provider_secrets(twin),
         app_id: key.app_id().to_owned(),
         app_key: key.expose().to_owned(),
     };

@@ -55,6 +55,8 @@ pub struct Profile {
     pub time_zone: Option<String>,
     /// What the person wants to be told of.
     pub preferences: Preferences,
+    /// The text that they were read from, if any: what a change of them may expect to find.
+    pub preferences_text: Option<String>,
 }
 
 impl fmt::Debug for Profile {

@@ -247,6 +247,35 @@ impl Users {
         Ok(())
     }
 
+    /// Writes a user's preferences in place of those that were read with `before`; `false` where somebody else has written
+    /// some meanwhile: read again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn change_preferences(
+        &self,
+        user: &UserKey,
+        before: &Profile,
+        preferences: &Preferences,
+    ) -> Result<bool, StoreError> {
+        const OPERATION: &str = "change preferences";
+        let text = serde_json::to_string(preferences).map_err(|source| StoreError::item(OPERATION, source))?;
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(keys::of_user(user, keys::PROFILE)))
+            .update_expression("SET preferences = :preferences")
+            .expression_attribute_values(":preferences", keys::text(text));
+        let update = match &before.preferences_text {
+            Some(read) => update
+                .condition_expression("preferences = :read")
+                .expression_attribute_values(":read", keys::text(read.clone())),
+            None => update.condition_expression("attribute_not_exists(preferences)"),
+        };
+        took_place(OPERATION, update.send().await)
+    }
+
     /// Carries a transaction out: `false` where its first condition did not hold.
     async fn transact(&self, operation: &'static str, writes: Vec<TransactWriteItem>) -> Result<bool, StoreError> {
         took_place(operation, self.client.transact_write_items().set_transact_items(Some(writes)).send().await)

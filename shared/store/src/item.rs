@@ -50,10 +50,11 @@ pub(crate) struct ProfileItem {
 
 impl ProfileItem {
     pub(crate) fn profile(self, operation: &'static str) -> Result<Profile, StoreError> {
-        let Self { mobile, email, tag, locale, time_zone, preferences } = self;
-        let preferences = preferences.map(|text| serde_json::from_str(&text)).transpose();
+        let Self { mobile, email, tag, locale, time_zone, preferences: preferences_text } = self;
+        let preferences = preferences_text.as_deref().map(serde_json::from_str).transpose();
         let preferences = preferences.map_err(|_| StoreError::item(operation, "the preferences cannot be read"))?;
-        Ok(Profile { mobile, email, tag, locale, time_zone, preferences: preferences.unwrap_or_default() })
+        let preferences = preferences.unwrap_or_default();
+        Ok(Profile { mobile, email, tag, locale, time_zone, preferences, preferences_text })
     }
 }
 

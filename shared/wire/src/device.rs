@@ -6,6 +6,9 @@ use tidings_crypto::jwk::Jwk;
 
 use crate::{FieldProblem, Timestamp, choice::choice, fields::Fields, limits, send::Channel};
 
+/// Longest part of an e-mail address before the `@` (RFC 5321 §4.5.3.1.1).
+const LOCAL_PART_BYTES: usize = 64;
+
 choice! {
     /// What a device runs.
     Platform {
@@ -178,8 +181,8 @@ impl RegisterRequest {
         if request.mobile.as_deref().is_some_and(|mobile| !is_e164(mobile)) {
             fields.refuse("mobile", "must be a phone number as in E.164, for example +8613800138000");
         }
-        if request.email.as_deref().is_some_and(|email| !is_address(email)) {
-            fields.refuse("email", "must be an e-mail address");
+        if let Some(problem) = request.email.as_deref().and_then(address_problem) {
+            fields.refuse("email", problem);
         }
         let problems = fields.into_problems();
         if problems.is_empty() { Ok(request) } else { Err(problems) }
@@ -193,15 +196,33 @@ fn is_e164(text: &str) -> bool {
     })
 }
 
-/// One `@` with something before it and a domain with a dot after it; the provider has the last word.
-fn is_address(text: &str) -> bool {
-    text.split_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty()
-            && !domain.contains('@')
-            && domain.split('.').count() > 1
-            && domain.split('.').all(|label| !label.is_empty())
-            && !text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '<' || c == '>' || c == ',')
-    })
+/// What is wrong with an e-mail address: before the `@` stands a dot-atom (RFC 5322 §3.2.3) of at most 64 characters, and after it
+/// a domain in ASCII with a dot in it, for nothing else can be sent to. The provider has the last word.
+fn address_problem(text: &str) -> Option<&'static str> {
+    let Some((local, domain)) = text.split_once('@').filter(|(_, domain)| !domain.contains('@')) else {
+        return Some("must be an e-mail address, with one @");
+    };
+    let is_atom = |part: &str| !part.is_empty() && part.bytes().all(is_atom_byte);
+    if local.len() > LOCAL_PART_BYTES || !local.split('.').all(is_atom) {
+        return Some(
+            "must have 1 to 64 ASCII characters before the @, without blanks, brackets or quotes, and no dot at either end or \
+             beside another",
+        );
+    }
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let is_domain = domain.contains('.') && domain.split('.').all(is_label);
+    (!is_domain)
+        .then_some("must have a domain such as example.com after the @; use Punycode (xn--…) for one that is not ASCII")
+}
+
+/// What an atom is made of (RFC 5322 §3.2.3).
+fn is_atom_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
 }
 
 /// The device's two keys.
@@ -259,11 +280,32 @@ mod tests {
         for bad in ["13800138000", "+0123456789", "+12345", "+1234567890123456", "+1 202 555 0100"] {
             assert!(!is_e164(bad), "{bad}");
         }
-        for good in ["a@b.cn", "first.last+tag@sub.example.org"] {
-            assert!(is_address(good), "{good}");
+        let longest = "x".repeat(64);
+        for good in [
+            "a@b.cn",
+            "first.last+tag@sub.example.org",
+            "o'hara_{x}@b-c.cn",
+            "a@xn--fsqu00a.cn",
+            &format!("{longest}@b.cn"),
+        ] {
+            assert_eq!(address_problem(good), None, "{good}");
         }
-        for bad in ["a", "@b.cn", "a@b", "a@b@c.cn", "a b@c.cn", "a@c..cn", "A <a@b.cn>"] {
-            assert!(!is_address(bad), "{bad}");
+        for (wrong, bad) in [
+            ("one @", &["", "a", "a@b@c.cn"][..]),
+            (
+                "before the @",
+                &["@b.cn", "a b@c.cn", ".a@b.cn", "a.@b.cn", "a..b@c.cn", "张@b.cn", "ä@b.cn", "A <a@b.cn>"],
+            ),
+            ("before the @", &[&format!("{longest}x@b.cn"), "\"a\"@b.cn", "a,b@c.cn", "a\u{7f}@b.cn"]),
+            (
+                "after the @",
+                &["a@b", "a@", "a@c..cn", "a@.cn", "a@b.cn.", "a@-b.cn", "a@b-.cn", "a@b_c.cn", "a@b.cn\n"],
+            ),
+            ("Punycode", &["a@例子.cn", "a@müller.de", &format!("a@{}.cn", "x".repeat(64))]),
+        ] {
+            for text in bad {
+                assert!(address_problem(text).is_some_and(|problem| problem.contains(wrong)), "{text}");
+            }
         }
     }
 

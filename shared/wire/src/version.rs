@@ -8,7 +8,7 @@ const NUMBERS: usize = 4;
 /// 2.0.0 §9 to §11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    numbers: [u32; NUMBERS],
+    numbers: [u64; NUMBERS],
     is_release: bool,
 }
 
@@ -40,7 +40,20 @@ mod tests {
 
     #[test]
     fn numbers_are_compared_as_numbers() {
-        let ordered = ["0.9", "1", "1.2.0-beta.1", "1.2", "1.2.0.1", "1.10-rc", "1.10.0", "1.10.1", "2.0", "10"];
+        let ordered = [
+            "0.9",
+            "1",
+            "1.2.0-beta.1",
+            "1.2",
+            "1.2.0.1",
+            "1.10-rc",
+            "1.10.0",
+            "1.10.1",
+            "2.0",
+            "9.0.202611221234",
+            "9.0.202611221235",
+            "10",
+        ];
         let versions = ordered.map(|text| Version::parse(text).unwrap());
         assert!(versions.is_sorted_by(|one, next| one < next));
         for (one, other) in [("1", "1.0.0.0"), ("1.2+55", "1.2.0"), ("1.2-a", "1.2-b+7"), ("01.2", "1.2")] {
@@ -50,7 +63,9 @@ mod tests {
 
     #[test]
     fn what_is_no_version_is_none() {
-        for text in ["", ".", "1.", ".1", "v1", "1.2.3.4.5", "1,2", "-1", "+1", "1.+2", "4294967296", "eins", "1 "] {
+        for text in
+            ["", ".", "1.", ".1", "v1", "1.2.3.4.5", "1,2", "-1", "+1", "1.+2", "18446744073709551616", "eins", "1 "]
+        {
             assert_eq!(Version::parse(text), None, "{text:?}");
         }
     }

@@ -216,7 +216,7 @@ pub(super) const ROWS: &[Row] = &[
     row("inbox: list > users.before > self.backwards > Query", &["{alice}", "BETWEEN"], &[Inbox]),
     row("inbox: unread > users.headers_before > self.backwards > Query", &["{alice}", "BETWEEN"], &[Unread]),
     row("register: authenticate > apps.authenticate > self.get > directory.app > GetItem", &["app#{app}"], &[Register]),
-    row("register: follow > users.set_preferences > UpdateItem", &["{alice}", "preferences"], &[Unsubscribe]),
+    row("register: follow > users.change_preferences > UpdateItem", &["{alice}", "preferences"], &[Unsubscribe]),
     row("register: follow > users.view > Query", &["{alice}"], &[Unsubscribe]),
     row("register: find > users.device > self.last_known > GetItem", &["d#{device}"], &[Unregister]),
     row("register: find > users.view > Query", &["{bob}"], &[Unregister]),
