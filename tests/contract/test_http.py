@@ -633,7 +633,7 @@ WRONG = [
     (MESSAGE, "condition", {}, "condition"),
     (MESSAGE, "condition", {"clientVersionBelow": "v2"}, "condition.clientVersionBelow"),
     (MESSAGE, "condition", {"clientVersionBelow": "2.10-beta"}, "condition.clientVersionBelow"),
-    *((MESSAGE, "condition", {"itemOpen": name}, "condition.itemOpen") for name in ("x" * 129, ".", "..")),
+    *((MESSAGE, "condition", {"itemOpen": name}, "condition.itemOpen") for name in ("x" * 129, ".", "..", "a/b", "why?", "50%")),
     (MESSAGE, "condition", {"itemClosed": "x"}, "condition.itemClosed"),
     (MESSAGE, "audiences", [], "audiences"),
     (MESSAGE, "audiences", "alice", "audiences"),
