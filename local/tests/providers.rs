@@ -288,12 +288,15 @@ async fn what_is_accepted_arrives_once() {
 async fn nobody_knows_what_became_of_what_is_not_answered() {
     let world = World::start().await;
     let (patient, impatient) = (world.with(limits()), world.with(impatient()));
+    // Each with an id of its own: a webhook's receiver takes a call that it has seen as a repetition.
+    let steps = AtomicUsize::new(0);
+    let next = || Push { step: steps.fetch_add(1, Ordering::Relaxed), ..push() };
     for taken in [false, true] {
         // Tokens and connections first: what is not answered is to be the push.
         world.played.rules().set(Vec::new());
         for provider in Provider::ALL {
             for providers in [&patient, &impatient] {
-                let sent = providers.send(&push(), &world.target(provider), now()).await.unwrap();
+                let sent = providers.send(&next(), &world.target(provider), now()).await.unwrap();
                 assert_eq!(line(&sent.outcome), "accepted", "{provider}");
             }
         }
@@ -305,12 +308,12 @@ async fn nobody_knows_what_became_of_what_is_not_answered() {
         };
         all(Fault::Cut { taken });
         for provider in Provider::ALL {
-            let sent = patient.send(&push(), &world.target(provider), now()).await.unwrap();
+            let sent = patient.send(&next(), &world.target(provider), now()).await.unwrap();
             println!("{provider:<8} {:<32} {}", format!("cut, taken: {taken}"), line(&sent.outcome));
             assert_eq!(sent.outcome, Outcome::Unanswered(Unanswered::Cut), "{provider}");
         }
         all(Fault::Silence { taken });
-        let push = push();
+        let push = next();
         let targets = Provider::ALL.map(|provider| world.target(provider));
         for sent in join_all(targets.iter().map(|target| impatient.send(&push, target, now()))).await {
             assert_eq!(sent.unwrap().outcome, Outcome::Unanswered(Unanswered::Timeout));
