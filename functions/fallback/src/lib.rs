@@ -101,11 +101,14 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
                     return Err(error);
                 }
             };
-            if let Some(outcome) = off {
-                tracing::info!(message_id = %due.id, step = due.step, "step called off");
+            if let Some(why) = off {
+                tracing::info!(message_id = %due.id, step = due.step, ?why, "step called off");
                 give_back(deps, &due, &worker, is_repeat).await?;
-                let outcome = if is_repeat { Some(Outcome::Unknown) } else { outcome };
-                let Some(outcome) = outcome else { return Ok(()) };
+                let outcome = match why {
+                    _ if is_repeat => Outcome::Unknown,
+                    CalledOff::Cancelled => return Ok(()),
+                    CalledOff::ItemClosed => Outcome::Skipped(ITEM_CLOSED.to_owned()),
+                };
                 let outcome = record_outcome(deps, &due, outcome, None).await?;
                 return follow(deps, &due, entry.as_ref(), &outcome, trace).await;
             }
@@ -143,23 +146,32 @@ async fn follow(
     }
 }
 
-/// Whether a step that is claimed is called off, and how it ends then, if the chain goes on. Asked after the claim: whoever has
-/// cancelled the message or closed its item before, and was answered, finds no step that begins after the answer.
+/// Why a step that is claimed makes no call.
+#[derive(Clone, Copy, Debug)]
+enum CalledOff {
+    /// Its message is cancelled.
+    Cancelled,
+    /// What its message is about is closed.
+    ItemClosed,
+}
+
+/// Whether a step that is claimed is called off. Asked after the claim: whoever has cancelled the message or closed its item
+/// before, and was answered, finds no step that begins after the answer.
 async fn called_off(
     deps: &Deps,
     due: &StepDue,
     entry: Option<&Entry>,
     now: Timestamp,
-) -> Result<Option<Option<Outcome>>, Error> {
+) -> Result<Option<CalledOff>, Error> {
     // Its withdrawal may still wait in its lane.
     if deps.messages.get(&due.id, now).await?.is_some_and(|record| record.cancelled.is_some()) {
-        return Ok(Some(None));
+        return Ok(Some(CalledOff::Cancelled));
     }
     let closed = match entry.and_then(|entry| entry.item(now)) {
         Some(item) => deps.directory.item_closed(&due.user.tenant(), item, now).await?.is_some(),
         None => false,
     };
-    Ok(closed.then(|| Some(Outcome::Skipped(ITEM_CLOSED.to_owned()))))
+    Ok(closed.then_some(CalledOff::ItemClosed))
 }
 
 /// Gives the claim of a step back whose provider was certainly not called; nothing where it was claimed before, and may have

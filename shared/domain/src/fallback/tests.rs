@@ -1,0 +1,282 @@
+//! What is done about a step, case by case.
+
+use super::*;
+use crate::{DeviceId, delivery::tests};
+use tidings_wire::send::Condition;
+
+use crate::Profile;
+
+/// Without an item that is closed.
+fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, now: Timestamp) -> Decision {
+    super::decide(due, entry, view, false, now)
+}
+
+const POSITION: Position = Position { epoch: 7, seq: 1 };
+
+fn chained() -> (StepDue, Entry, UserView) {
+    let mut entry = tests::entry(1, POSITION);
+    entry.content.alert = Some("Your parcel is here\nCome and get it".into());
+    for channel in [Channel::Sms, Channel::Email] {
+        entry.steps.push(StepRecord::waiting(&Step { channel, after: Some(30) }));
+    }
+    let (user, id) = (tests::delivery(1).user, tests::id(1));
+    let due = StepDue { user, position: POSITION, id, step: 0, due: Timestamp(0), waited: false, attempts: 0 };
+    let profile = Profile { mobile: Some("+8613800138000".into()), email: Some("a@b.cn".into()), ..Profile::default() };
+    (due, entry, UserView { profile: Some(profile), ..UserView::default() })
+}
+
+#[test]
+fn a_step_calls_its_provider_with_the_newest_address() {
+    let (due, entry, view) = chained();
+    let Decision::Claim(Call::Sms { to, text }) = decide(&due, Some(&entry), &view, Timestamp(2_000)) else {
+        panic!("claim")
+    };
+    assert_eq!((to.as_str(), text.lines().count()), ("+8613800138000", 2));
+    let due = StepDue { step: 1, ..due };
+    let Decision::Claim(Call::Email { subject, .. }) = decide(&due, Some(&entry), &view, Timestamp(2_000)) else {
+        panic!("claim")
+    };
+    assert_eq!(subject, "Your parcel is here");
+    assert!(decide(&due, Some(&entry), &UserView::default(), Timestamp(2_000)) == Decision::Skip("no_email"));
+}
+
+#[test]
+fn an_acknowledgement_ends_the_chain_whatever_is_claimed() {
+    let (due, mut entry, view) = chained();
+    let device: DeviceId = "d".parse().unwrap();
+    entry.acks.push((device, Timestamp(1_500)));
+    assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Stop("confirmed"));
+}
+
+#[test]
+fn a_claim_without_an_outcome_is_waited_for_and_then_unknown_never_repeated() {
+    let (due, mut entry, view) = chained();
+    entry.steps[0].claimed = Some(Timestamp(2_000));
+    let at = |now| decide(&due, Some(&entry), &view, now);
+    let Decision::Postpone(later, _) = at(Timestamp(2_000 + 59_000)) else { panic!("postpone") };
+    assert!(later == StepDue { due: Timestamp(2_000 + 60_000), ..due.clone() });
+    assert!(at(Timestamp(2_000 + 60_000)) == Decision::RecordUnknown);
+}
+
+#[test]
+fn what_has_ended_leads_to_the_next_step_at_its_time() {
+    let (due, mut entry, view) = chained();
+    let accepted = Outcome::Accepted("x".into());
+    entry.steps[0].outcome = Some((accepted.clone(), Timestamp(2_000)));
+    assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Next);
+    let now = Timestamp(3_000);
+    assert_eq!(next(&due, &entry, &accepted, now).map(|n| (n.step, n.due)), Some((1, now.plus_seconds(30))));
+    assert_eq!(next(&due, &entry, &Outcome::Skipped("no_mobile".into()), now).map(|n| n.due), Some(now));
+    assert_eq!(next(&StepDue { step: 1, ..due }, &entry, &accepted, now), None);
+}
+
+#[test]
+fn nothing_begins_after_the_deadline_or_for_another_message() {
+    let (due, mut entry, view) = chained();
+    assert!(decide(&due, Some(&entry), &view, Timestamp(61_001)) == Decision::Stop("expired"));
+    entry.id = tests::id(2);
+    assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Stop("the message is gone"));
+}
+
+#[test]
+fn nothing_begins_where_the_message_is_closed() {
+    let (due, mut entry, view) = chained();
+    for (closed, reason) in [(Closed::Cancelled, "cancelled"), (Closed::Replaced, "replaced")] {
+        entry.closed = Some((closed, Timestamp(1_500)));
+        assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Stop(reason));
+    }
+}
+
+#[test]
+fn a_device_that_came_back_is_waited_for_once() {
+    let (due, mut entry, mut view) = chained();
+    let claims = |due: &StepDue, entry: &Entry, view: &UserView, now| {
+        matches!(decide(due, Some(entry), view, Timestamp(now)), Decision::Claim(_))
+    };
+    let UserView { devices, mut connections, .. } = tests::view(&[tidings_wire::Platform::Web]);
+    view.devices = devices;
+    connections[0].connected = Timestamp(1_900);
+    view.connections = connections;
+    assert!(claims(&due, &entry, &view, 2_000), "it was connected when the message came");
+    entry.offline = Some(Timestamp(1_800));
+    let Decision::Postpone(later, _) = decide(&due, Some(&entry), &view, Timestamp(2_000)) else { panic!("postpone") };
+    assert_eq!((later.due, later.waited), (Timestamp(12_000), true));
+    assert!(claims(&later, &entry, &view, 12_000));
+    assert!(claims(&due, &entry, &view, 51_001), "no time is left to wait");
+    view.connections[0].connected = Timestamp(1_700);
+    assert!(claims(&due, &entry, &view, 2_000), "that connection is older than the message's loneliness");
+}
+
+#[test]
+fn what_a_person_does_not_want_is_held_back_just_before_it_would_be_sent() {
+    let (due, mut entry, mut view) = chained();
+    entry.content.category = Some("news".into());
+    let preferences = serde_json::json!({"categories": {"news": {"channels": {"sms": false}}}});
+    let profile = view.profile.get_or_insert_default();
+    profile.preferences = serde_json::from_value(preferences).unwrap();
+    assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Skip("channel_off"));
+    let email = StepDue { step: 1, ..due };
+    assert!(matches!(decide(&email, Some(&entry), &view, Timestamp(2_000)), Decision::Claim(Call::Email { .. })));
+}
+
+#[test]
+fn a_step_goes_out_only_while_there_is_something_left_to_tell() {
+    let (due, mut entry, mut view) = chained();
+    entry.condition =
+        Some(Condition { client_version_below: Some("2.0".into()), item_open: Some("order:4711".into()) });
+    registered(&mut view, &[(Platform::Ios, None), (Platform::Web, None)]);
+    let at = |entry: &Entry, view: &UserView, item_closed| {
+        super::decide(&due, Some(entry), view, item_closed, Timestamp(2_000))
+    };
+    assert!(matches!(at(&entry, &view, false), Decision::Claim(_)));
+    assert!(at(&entry, &view, true) == Decision::Skip("item_closed"));
+    view.devices[0].client_version = Some("2.0.1".into());
+    assert!(matches!(at(&entry, &view, false), Decision::Claim(_)), "the other one may be older");
+    entry.platform = Platform::Ios;
+    assert!(at(&entry, &view, false) == Decision::Skip("up_to_date"), "the other one is not meant");
+    assert_eq!(entry.item(Timestamp(2_000)), Some("order:4711"));
+    assert_eq!(entry.item(entry.deadline.plus_seconds(1)), None, "nobody asks for what is over");
+}
+
+#[test]
+fn what_has_begun_is_told_to_its_end_whatever_has_become_of_its_message() {
+    let (due, open, view) = chained();
+    let mut begun = open.clone();
+    begun.steps[0].claimed = Some(Timestamp(2_000));
+    type Change = fn(&mut Entry);
+    let cases: [(&str, Change); 3] = [
+        ("confirmed", |entry| entry.acks.push(("d".parse().unwrap(), Timestamp(2_500)))),
+        ("cancelled", |entry| entry.closed = Some((Closed::Cancelled, Timestamp(2_500)))),
+        ("expired", |entry| entry.deadline = Timestamp(2_500)),
+    ];
+    for (reason, change) in cases {
+        let (mut begun, mut waiting) = (begun.clone(), open.clone());
+        change(&mut begun);
+        change(&mut waiting);
+        assert!(is_needed(&due, &begun, Timestamp(62_000)) && !is_needed(&due, &waiting, Timestamp(62_000)));
+        assert!(decide(&due, Some(&begun), &view, Timestamp(62_000)) == Decision::RecordUnknown, "{reason}");
+        begun.steps[0].channel = Channel::Webhook;
+        assert!(decide(&due, Some(&begun), &view, Timestamp(62_000)) == Decision::RecordUnknown, "{reason}");
+        assert!(decide(&due, Some(&waiting), &view, Timestamp(62_000)) == Decision::Stop(reason));
+    }
+}
+
+#[test]
+fn a_push_goes_to_the_devices_that_the_condition_holds_for() {
+    let (due, mut entry, mut view) = chained();
+    let fcm = |token: &str| Some(tidings_wire::PushAddress::Fcm { token: token.to_owned() });
+    registered(&mut view, &[(Platform::Android, fcm("old")), (Platform::Android, fcm("new"))]);
+    view.devices[0].client_version = Some("1.9".into());
+    view.devices[1].client_version = Some("2.0".into());
+    entry.steps[0].channel = Channel::Fcm;
+    entry.condition = Some(Condition { client_version_below: Some("2.0".into()), item_open: None });
+    let Decision::Claim(Call::Push(call)) = decide(&due, Some(&entry), &view, Timestamp(2_000)) else {
+        panic!("a push")
+    };
+    assert!(call.to == view.devices[..1]);
+}
+
+#[test]
+fn what_knows_a_repetition_is_called_again_where_nobody_knows_how_it_ended() {
+    let (due, mut entry, view) = chained();
+    entry.steps[0].channel = Channel::Webhook;
+    entry.steps[0].claimed = Some(Timestamp(2_000));
+    assert_eq!(repeat(&due, &entry, Timestamp(2_000)), None, "its message's time is over by then");
+    entry.deadline = Timestamp(600_000);
+    let later = repeat(&due, &entry, Timestamp(2_000)).unwrap();
+    assert_eq!(later, StepDue { due: Timestamp(62_000), ..due.clone() });
+    // The same way for one whose worker died.
+    let again = decide(&due, Some(&entry), &view, Timestamp(3_000));
+    assert!(matches!(again, Decision::Postpone(found, _) if found == later));
+    assert!(matches!(decide(&later, Some(&entry), &view, Timestamp(62_000)), Decision::Claim(Call::Push(_))));
+    let mut muted = view.clone();
+    muted.profile.get_or_insert_default().preferences.muted = true;
+    assert!(decide(&later, Some(&entry), &muted, Timestamp(62_000)) == Decision::RecordUnknown, "it may have gone out");
+    // Whoever comes with the same words again finds how often it was claimed beside the entry.
+    entry.steps[0].repeats = vec![Timestamp(62_000)];
+    assert!(matches!(decide(&due, Some(&entry), &view, Timestamp(121_000)), Decision::Postpone(..)));
+    assert!(matches!(decide(&due, Some(&entry), &view, Timestamp(122_000)), Decision::Claim(_)));
+    entry.steps[0].repeats = vec![Timestamp(62_000); REPEATS - 1];
+    assert_eq!(repeat(&due, &entry, Timestamp(62_000)), None, "that was the last one");
+    entry.steps[0].repeats = vec![Timestamp(62_000); REPEATS];
+    assert!(decide(&due, Some(&entry), &view, Timestamp(122_000)) == Decision::RecordUnknown);
+    entry.steps[0].repeats = Vec::new();
+    entry.steps[0].channel = Channel::Fcm;
+    assert_eq!(repeat(&due, &entry, Timestamp(2_000)), None);
+}
+
+fn registered(view: &mut UserView, platforms: &[(Platform, Option<tidings_wire::PushAddress>)]) {
+    let UserView { devices, .. } = tests::view(&platforms.iter().map(|(platform, _)| *platform).collect::<Vec<_>>());
+    let with = |(device, (_, address)): (Device, &(Platform, Option<tidings_wire::PushAddress>))| {
+        let push = address.clone().map(|address| crate::PushRegistration { address, key_version: 1 });
+        Device { push, ..device }
+    };
+    view.devices = devices.into_iter().zip(platforms).map(with).collect();
+}
+
+#[test]
+fn a_push_goes_to_every_device_that_is_registered_for_its_channel_and_meant() {
+    let (due, mut entry, mut view) = chained();
+    let apns = |token: &str| Some(tidings_wire::PushAddress::Apns { token: token.to_owned() });
+    registered(
+        &mut view,
+        &[
+            (Platform::Ios, apns("a1")),
+            (Platform::Pc, apns("a2")),
+            (Platform::Ios, None),
+            (Platform::Android, Some(tidings_wire::PushAddress::Mipush)),
+            (Platform::Android, Some(tidings_wire::PushAddress::Mipush)),
+        ],
+    );
+    let mut reached = |channel, platform| {
+        entry.steps[0].channel = channel;
+        entry.platform = platform;
+        match decide(&due, Some(&entry), &view, Timestamp(2_000)) {
+            Decision::Claim(Call::Push(call)) => Ok(call.to.len()),
+            Decision::Skip(reason) => Err(reason),
+            _ => panic!("a push, or a reason why none"),
+        }
+    };
+    assert_eq!(reached(Channel::Apns, Platform::All), Ok(2));
+    assert_eq!(reached(Channel::Apns, Platform::Ios), Ok(1));
+    assert_eq!(reached(Channel::Fcm, Platform::All), Err("no_device"));
+    assert_eq!(reached(Channel::Mipush, Platform::All), Ok(1), "one name reaches them all");
+    assert_eq!(reached(Channel::Webhook, Platform::All), Ok(0), "the app's own server is told once");
+}
+
+#[test]
+fn a_push_tells_what_is_shown_and_for_how_long() {
+    let (_, mut entry, _) = chained();
+    entry.content.sender = Some("Shop".into());
+    let shown = notice(&entry, Timestamp(2_000));
+    assert_eq!((shown.title.as_deref(), shown.ttl), (Some("Shop"), Timestamp(2_000).seconds_until(entry.deadline)));
+    assert!(shown.text.is_some());
+    entry.content.push_msg_type = Some(PushMsgType::Cmd);
+    let silent = notice(&entry, Timestamp(2_000));
+    assert_eq!((silent.title, silent.text), (None, None), "the app is woken, and nothing shown");
+}
+
+#[test]
+fn a_provider_that_cannot_take_it_is_asked_again_a_few_times_and_not_beyond_the_deadline() {
+    let (due, mut entry, _) = chained();
+    entry.deadline = Timestamp(1_000_000);
+    let now = Timestamp(2_000);
+    let mut at = due.clone();
+    for attempts in 1..=ATTEMPTS {
+        at = put_off(&at, &entry, 1_500, now).unwrap();
+        assert_eq!((at.attempts, at.due), (attempts, now.plus_seconds(2)));
+    }
+    assert_eq!(put_off(&at, &entry, 1_500, now), None);
+    assert_eq!(put_off(&due, &entry, 999_000, now), None, "beyond the deadline");
+    entry.deadline = Timestamp(9_000_000);
+    assert!(put_off(&due, &entry, 900_000, now).is_some());
+    assert_eq!(put_off(&due, &entry, 900_001, now), None, "the chain does not wait so long");
+    let accepted = Outcome::Accepted("x".into());
+    assert_eq!(next(&at, &entry, &accepted, now).map(|next| next.attempts), Some(0));
+}
+
+#[test]
+fn a_subject_is_one_short_line() {
+    assert_eq!(subject(Some("Shop"), "\n  Hello\r\nthere"), "Shop: Hello");
+    assert_eq!(subject(None, &"长".repeat(100)).chars().count(), 78);
+}
