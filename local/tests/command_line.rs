@@ -333,8 +333,9 @@ async fn what_was_accepted_survives_a_kill() {
     let key = folder.json(".tidings/session.json")["appKey"].clone();
     let id = folder.told(&["send", "--to", "carol", "--alert", "kept"]).await;
     folder.told(&["register", "--alias", "dave", "--mobile", "+8613800138000"]).await;
-    let sms = folder.told(&["send", "--to", "dave", "--alert", "once", "--fallback", "sms:0"]).await;
-    folder.told(&["trail", &sms, "--follow"]).await;
+    let sms = folder.told(&["send", "--to", "dave", "--alert", "once", "--fallback", "sms:0,email:1"]).await;
+    let trail = folder.told(&["trail", &sms, "--follow"]).await;
+    assert!(trail.contains("email (step 2) skipped: no_email"), "the chain goes on after the SMS: {trail}");
     twin.child.kill().await.unwrap();
     let twin = folder.up(&["--data", "data"]).await;
     let outbox = std::fs::read_to_string(folder.path().join("data/outbox.journal")).unwrap();

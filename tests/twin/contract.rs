@@ -379,6 +379,7 @@ fn recipient_trail() -> RecipientTrail {
         alias: "alice".to_owned(),
         state: State::Confirmed,
         position: Some(PLACE),
+        steps: Some(2),
         devices: vec![device_trail()],
         transitions: vec![transition()],
     }
@@ -982,6 +983,7 @@ fn every_limit_over_http_is_in_the_document_and_in_the_code() {
         ("maximum", (*limits::FALLBACK_AFTER_SECONDS.end()).into(), &["FallbackStep.after"]),
         ("maximum", (*limits::DURATION_SECONDS.end()).into(), &["SendAnswer.duration"]),
         ("maximum", limits::RECIPIENTS.into(), &["SendAnswer.recipients"]),
+        ("maximum", limits::FALLBACK_STEPS.into(), &["RecipientTrail.steps"]),
         ("maximum", (limits::FALLBACK_STEPS - 1).into(), &["Transition.step"]),
         ("maxItems", (*limits::INBOX_PAGE.end()).into(), &["InboxAnswer.messages"]),
         ("maximum", limits::UNREAD_COUNTED.into(), &["UnreadAnswer.count"]),

@@ -15,7 +15,7 @@ use super::target::{self, ApiArgs};
 pub(crate) struct Args {
     /// The request id that `send` printed
     id: String,
-    /// Go on until the message is settled for every recipient
+    /// Go on until the message is settled for every recipient, and its fallback chain is over
     #[arg(long, short)]
     follow: bool,
     /// Print the trail as JSON
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut last = None;
     loop {
         let trail = api.backend.trail(&args.id).await.map_err(target::told)?;
-        let is_settled = trail.recipients.iter().all(|recipient| recipient.state.is_settled());
+        let is_over = trail.recipients.iter().all(|recipient| is_over(recipient, &trail, Timestamp::now()));
         if last.as_ref() != Some(&trail) {
             if args.json {
                 println!("{}", serde_json::to_string_pretty(&trail)?);
@@ -49,12 +49,24 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
                 print!("{}", told(&trail, last.as_ref(), style));
             }
         }
-        if !args.follow || is_settled {
+        if !args.follow || is_over {
             return Ok(());
         }
         last = Some(trail);
         tokio::time::sleep(PACE).await;
     }
+}
+
+/// Whether nothing but a late confirmation can follow. What a provider has accepted goes on to the next step until somebody has
+/// confirmed it.
+fn is_over(recipient: &RecipientTrail, trail: &Trail, now: Timestamp) -> bool {
+    if recipient.state != State::FallbackDelivered {
+        return recipient.state.is_settled();
+    }
+    let has = |events: &[Event]| recipient.transitions.iter().filter(|it| events.contains(&it.event)).count();
+    let ended = has(&[Event::StepAccepted, Event::StepRefused, Event::StepSkipped, Event::StepUnknown]);
+    let is_closed = has(&[Event::Cancelled, Event::Replaced]) > 0;
+    is_closed || now > trail.expires_at || recipient.steps.is_none_or(|steps| ended >= steps)
 }
 
 /// The trail as lines; with an earlier one, only what is new.

@@ -65,7 +65,14 @@ pub fn recipient(alias: &str, entry: Option<&Entry>, about: &About, now: Timesta
     // Stable: what has the same time stays in the order in which it is told.
     transitions.sort_by_key(|transition| transition.at);
     let devices = entry.map(devices).unwrap_or_default();
-    RecipientTrail { alias: alias.to_owned(), state, position: entry.map(|entry| entry.position), devices, transitions }
+    RecipientTrail {
+        alias: alias.to_owned(),
+        state,
+        position: entry.map(|entry| entry.position),
+        steps: entry.map(|entry| entry.steps.len()).filter(|steps| *steps > 0),
+        devices,
+        transitions,
+    }
 }
 
 /// The best that has happened so far; see [`State`].

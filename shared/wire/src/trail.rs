@@ -139,6 +139,9 @@ pub struct RecipientTrail {
     /// Where it stands in the user's mailbox.
     #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
     pub position: Option<Position>,
+    /// Steps of its fallback chain, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub steps: Option<usize>,
     /// Every device that it was posted to or that spoke of it.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub devices: Vec<DeviceTrail>,

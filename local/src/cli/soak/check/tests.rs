@@ -190,6 +190,7 @@ fn deliver(history: &mut History, message: usize) {
             alias: history.plan.users[user].alias.clone(),
             state,
             position,
+            steps: None,
             devices: Vec::new(),
             transitions,
         });
