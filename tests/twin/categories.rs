@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tidings_crypto::{keys::RootKeys, link};
 use tidings_domain::{
-    AppId, MessageId, Timestamp, announcement, digest, fallback::Chains, message, preferences::Unsubscribe,
+    AppId, MessageId, Timestamp, announcement, chain::Chains, digest, message, preferences::Unsubscribe,
 };
 use tidings_store::{Announced, Directory, Stored};
 use tidings_wire::{AnnounceRequest, Preferences, SendRequest, send::Channel, trail::State};

@@ -17,7 +17,7 @@ use tidings_crypto::{
     keys::{KeyId, KeyUse},
     token::{self, Claims, TokenKey},
 };
-use tidings_domain::{MessageId, announcement, fallback::Chains, mailbox::Misplaced, message, presence};
+use tidings_domain::{MessageId, announcement, chain::Chains, mailbox::Misplaced, message, presence};
 use tidings_local::{
     gateway::websocket::{BinaryFrames, SocketLimits},
     template::{Secrets, Settings, Template},

@@ -198,7 +198,7 @@ async fn a_step_further_off_than_a_queue_can_delay_waits_in_the_due_table() {
 
     // One that has come within reach by now, as after fifty minutes: the clock hands it on to the queue.
     let due = tidings_store::Due::new(world.dynamodb(), due_table.clone());
-    let soon = tidings_domain::Timer::Step(tidings_domain::fallback::StepDue {
+    let soon = tidings_domain::Timer::Step(tidings_domain::chain::StepDue {
         user: World::user("alice"),
         position: place,
         id: id.parse().unwrap(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tidings_client::{Device, Event, Identity, Options};
-use tidings_domain::{Timestamp, fallback::StepDue};
+use tidings_domain::{Timestamp, chain::StepDue};
 use tidings_local::{
     faults::{Fault, Rule},
     ledger::Service,

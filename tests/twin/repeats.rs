@@ -6,10 +6,9 @@ use http::Method;
 use serde_json::{Value, json};
 use tidings_domain::{
     MessageId, Timestamp, UserView,
+    chain::Chains,
     delivery::{self, Job, Plan},
-    digest,
-    fallback::Chains,
-    message,
+    digest, message,
 };
 use tidings_local::{
     faults::{Fault, Rule},

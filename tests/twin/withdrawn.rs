@@ -1,6 +1,6 @@
 //! Messages that are cancelled after they were sent, or replaced by a newer one: nothing of them begins any more.
 
-use tidings_domain::{Position, Timer, Timestamp, fallback::StepDue};
+use tidings_domain::{Position, Timer, Timestamp, chain::StepDue};
 use tidings_wire::{
     Platform, SendRequest,
     send::{Channel, FallbackStep},

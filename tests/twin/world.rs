@@ -23,8 +23,8 @@ use tidings_client::{Backend, Identity};
 use tidings_crypto::app_key::AppKey;
 use tidings_domain::{
     AppId, ConnectionId, Message as Accepted, MessageId, Timer, Timestamp, UserKey,
+    chain::Chains,
     delivery::{self, Job, Plan},
-    fallback::Chains,
     message,
 };
 use tidings_local::{

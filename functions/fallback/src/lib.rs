@@ -12,8 +12,9 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_crypto::random;
 use tidings_domain::{
     Device, Entry, Timestamp,
+    chain::{Outcome, StepDue},
     condition::ITEM_CLOSED,
-    fallback::{self, Call, Decision, Outcome, PushCall, StepDue},
+    fallback::{self, Call, Decision, PushCall},
 };
 use tidings_runtime::{
     Error, Sdk, Steps,

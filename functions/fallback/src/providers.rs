@@ -4,7 +4,7 @@ use crate::email;
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader};
 use aws_sdk_sns::types::MessageAttributeValue;
 use tidings_crypto::{keys::RootKeys, link};
-use tidings_domain::{fallback::Outcome, preferences::Unsubscribe};
+use tidings_domain::{chain::Outcome, preferences::Unsubscribe};
 use tidings_runtime::{
     Sdk,
     config::{self, ConfigError},

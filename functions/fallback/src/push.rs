@@ -10,8 +10,10 @@ use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 use futures_util::future;
 use tidings_crypto::random;
 use tidings_domain::{
-    AppId, Device, Timestamp, UserKey, digest,
-    fallback::{Outcome, PushCall, StepDue},
+    AppId, Device, Timestamp, UserKey,
+    chain::{Outcome, StepDue},
+    digest,
+    fallback::PushCall,
 };
 use tidings_providers::{
     Bases, Client, Credentials, Limits, Provider, Providers, Push, Reach, Sent, Target,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use tidings_crypto::random;
-use tidings_domain::fallback::Step;
+use tidings_domain::chain::Step;
 use tidings_domain::{AppId, categories};
 use tidings_providers::{Credentials, Provider, Reach};
 use tidings_store::Directory;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use tidings_wire::{FieldProblem, Preferences, limits};
 
-use crate::fallback::Chains;
+use crate::chain::Chains;
 
 /// How many of the declared ones a refusal names.
 const NAMED: usize = 10;

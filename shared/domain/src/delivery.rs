@@ -11,7 +11,7 @@ use tidings_wire::{
 
 use crate::{
     Connection, DeviceId, Entry, MessageId, Position, UserKey, UserView,
-    fallback::{Step, StepDue, StepRecord},
+    chain::{Step, StepDue, StepRecord},
     mailbox::{self, Append, Closed},
 };
 

@@ -1,143 +1,22 @@
 //! The fallback chain: which step is due, and whether it still applies.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
 use tidings_wire::{
     Platform, Timestamp, limits,
     send::{Channel, PushMsgType},
 };
 
 use crate::{
-    Device, Entry, MessageId, Position, UserKey, UserView, condition, mailbox::Closed, preferences,
+    Device, Entry, UserView,
+    chain::{Outcome, Step, StepDue, StepRecord},
+    condition,
+    mailbox::Closed,
+    preferences,
     preferences::Unsubscribe,
 };
 
 /// A step that was claimed this long ago and has no outcome died with its worker, in seconds; the function's own timeout is
 /// shorter.
 pub const CLAIM_SECONDS: u64 = 60;
-
-/// One step of a chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// Where it delivers.
-    pub channel: Channel,
-    /// Seconds after the step before it, or after acceptance for the first one.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub after: Option<u64>,
-}
-
-impl Step {
-    /// Pause before a step where the sender does not say, in seconds.
-    pub const DEFAULT_AFTER_SECONDS: u64 = 60;
-}
-
-/// The chains of an app: what happens while nobody confirms a message that says nothing of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Chains {
-    /// Of messages whose category has none of its own.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub general: Vec<Step>,
-    /// By category; one without steps ends the general chain there.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub categories: BTreeMap<String, Vec<Step>>,
-}
-
-impl Chains {
-    /// The chain of a message of this category.
-    #[must_use]
-    pub fn of(&self, category: Option<&str>) -> &[Step] {
-        category.and_then(|category| self.categories.get(category)).unwrap_or(&self.general)
-    }
-}
-
-/// A step of a stored chain, and how far it has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StepRecord {
-    /// Where it delivers.
-    pub channel: Channel,
-    /// Seconds after the step before it.
-    pub after: Option<u64>,
-    /// When it was claimed: from then on, its provider may have been called.
-    pub claimed: Option<Timestamp>,
-    /// When it was claimed again, to be repeated.
-    pub repeats: Vec<Timestamp>,
-    /// Who claimed it: a token of the worker's, by which it knows its own claim where the answer to it was lost.
-    pub claimed_by: Option<String>,
-    /// How it ended, and when.
-    pub outcome: Option<(Outcome, Timestamp)>,
-    /// What the provider was asked for in the end, where that is less or other than what was asked of us.
-    pub detail: Option<String>,
-}
-
-impl StepRecord {
-    /// A step that nothing has happened to.
-    #[must_use]
-    pub fn waiting(step: &Step) -> Self {
-        Self {
-            channel: step.channel,
-            after: step.after,
-            claimed: None,
-            repeats: Vec::new(),
-            claimed_by: None,
-            outcome: None,
-            detail: None,
-        }
-    }
-
-    /// When it was claimed last.
-    #[must_use]
-    pub fn last_claimed(&self) -> Option<Timestamp> {
-        self.repeats.last().copied().or(self.claimed)
-    }
-
-    /// Whether it has begun and has no end.
-    fn is_open_ended(&self) -> bool {
-        self.claimed.is_some() && self.outcome.is_none()
-    }
-}
-
-/// How a step ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "code", rename_all = "lowercase")]
-pub enum Outcome {
-    /// The provider accepted it, under this id of its own.
-    Accepted(String),
-    /// The provider refused it, with this code of its own.
-    Refused(String),
-    /// It does not apply: why.
-    Skipped(String),
-    /// It began, and nobody knows how it ended. It is not repeated: an SMS less beats two.
-    Unknown,
-}
-
-/// A step and when it is due, as it travels on the `later` and `fallback` queues and in the due table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StepDue {
-    /// The recipient.
-    pub user: UserKey,
-    /// Where the message stands in the recipient's mailbox.
-    #[serde(flatten)]
-    pub position: Position,
-    /// The message.
-    pub id: MessageId,
-    /// Which step, from 0.
-    pub step: usize,
-    /// When.
-    pub due: Timestamp,
-    /// Whether it has waited already for a device that came back just before.
-    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub waited: bool,
-    /// How often its provider could not take it.
-    #[serde(skip_serializing_if = "is_zero", default)]
-    pub attempts: u32,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(count: &u32) -> bool {
-    *count == 0
-}
 
 /// How a step reaches the person.
 #[derive(Clone, PartialEq)]

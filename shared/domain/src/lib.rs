@@ -11,10 +11,12 @@
 //! 6. [`trail::recipient`]: the entry told as a story.
 //!
 //! What is for everyone is an [`Announcement`]. What waits for its time is a [`Timer`]. What of a mailbox a person is listed,
-//! [`inbox`] decides; whether a person wants to be told, [`preferences`]; which categories there are, [`categories`].
+//! [`inbox`] decides; whether a person wants to be told, [`preferences`]; which categories there are,
+//! [`categories`]. The data of a fallback chain is in [`chain`].
 
 pub mod announcement;
 pub mod categories;
+pub mod chain;
 pub mod condition;
 pub mod delivery;
 pub mod fallback;

@@ -8,7 +8,7 @@ use tidings_wire::{
     send::{Condition, Content},
 };
 
-use crate::{Delivery, DeviceId, MessageId, UserKey, digest, fallback::StepRecord, inbox::Header};
+use crate::{Delivery, DeviceId, MessageId, UserKey, chain::StepRecord, digest, inbox::Header};
 
 /// Ids that an entry remembers. A redelivered queue message holds its user's group back, so that only the last few can
 /// come again; what comes later than [`LATE_SECONDS`] is looked up by id.

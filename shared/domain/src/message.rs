@@ -10,7 +10,7 @@ use tidings_wire::{
 
 use crate::{
     AppId, Delivery, MessageId, UserKey, categories,
-    fallback::{Chains, Step},
+    chain::{Chains, Step},
     mailbox,
 };
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageId, Timestamp, delivery::Again, fallback::StepDue};
+use crate::{MessageId, Timestamp, chain::StepDue, delivery::Again};
 
 /// Something that is due at a time. Nothing is cancelled: what is not needed any more is found so when it is due.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

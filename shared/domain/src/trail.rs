@@ -9,7 +9,7 @@ use tidings_wire::{
 
 use crate::{
     DeviceId, Entry,
-    fallback::Outcome,
+    chain::Outcome,
     mailbox::{Closed, LATE_SECONDS, STORING_SECONDS},
 };
 
@@ -159,7 +159,11 @@ fn story(entry: &Entry) -> Vec<Transition> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Position, delivery::tests, fallback::Step, fallback::StepRecord};
+    use crate::{
+        Position,
+        chain::{Step, StepRecord},
+        delivery::tests,
+    };
     use tidings_wire::send::Channel;
 
     #[test]

@@ -17,7 +17,7 @@ use aws_sdk_sqs::{
     },
 };
 use serde::Serialize;
-use tidings_domain::{Timer, Timestamp, announcement::Fanout, delivery::Job, fallback::StepDue};
+use tidings_domain::{Timer, Timestamp, announcement::Fanout, chain::StepDue, delivery::Job};
 
 /// Messages of one batch request (AWS's limit). Ten deliveries of the largest frame stay well below SQS's 1 MB a request.
 pub const BATCH: usize = 10;

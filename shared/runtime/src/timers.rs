@@ -1,6 +1,6 @@
 //! Where a timer waits until it is due.
 
-use tidings_domain::{Timer, Timestamp, fallback::StepDue};
+use tidings_domain::{Timer, Timestamp, chain::StepDue};
 use tidings_queue::{LONGEST_DELAY_SECONDS, StepQueue, TimerQueue};
 use tidings_store::Due;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use tidings_domain::{AppId, Timestamp, fallback::Chains};
+use tidings_domain::{AppId, Timestamp, chain::Chains};
 
 use crate::{StoreError, error::took_place, item, keys};
 

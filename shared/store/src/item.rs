@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tidings_domain::{
     Connection, Device, DeviceId, Entry, MessageId, Position, Profile, Timestamp, UserKey,
-    fallback::{Outcome, StepRecord},
+    chain::{Outcome, StepRecord},
     mailbox::{Closed, Collapsed, Window},
 };
 use tidings_wire::{

@@ -3,8 +3,8 @@
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, ReturnValue, TransactWriteItem};
 use tidings_domain::{
     Device, DeviceId, Entry, MessageId, Position, Timestamp, UserKey, UserView,
+    chain::{Outcome, StepDue},
     delivery::Again,
-    fallback::{Outcome, StepDue},
     mailbox::Closed,
 };
 

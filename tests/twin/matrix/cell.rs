@@ -20,8 +20,8 @@ use tidings_crypto::{
 use tidings_domain::{
     AppId, Connection, ConnectionId, Delivery, Device, DeviceId, Entry, Message, MessageId, Profile, PushRegistration,
     Timestamp, UserKey, UserView,
+    chain::Chains,
     delivery::{self, Job, Plan},
-    fallback::Chains,
     message,
 };
 use tidings_local::{
@@ -382,7 +382,7 @@ impl Cell {
         self.put("TimerFunction", "TIDINGS_LATER_QUEUE_URL", timer).await;
     }
 
-    pub(super) async fn put_step(&self, step: &tidings_domain::fallback::StepDue) {
+    pub(super) async fn put_step(&self, step: &tidings_domain::chain::StepDue) {
         self.put("FallbackFunction", "TIDINGS_FALLBACK_QUEUE_URL", step).await;
     }
 

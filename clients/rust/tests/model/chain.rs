@@ -1,6 +1,9 @@
 //! `functions/timer` and `functions/fallback`, one request to the outside at a time.
 
-use tidings_domain::fallback::{self, Decision, Outcome};
+use tidings_domain::{
+    chain::{Outcome, StepDue},
+    fallback::{self, Decision},
+};
 
 use crate::{
     service::Tidings,
@@ -109,13 +112,7 @@ impl Tidings {
         state.steppers[worker].at = next;
     }
 
-    fn after_step(
-        &self,
-        state: &State,
-        due: &fallback::StepDue,
-        entry: &tidings_domain::Entry,
-        outcome: &Outcome,
-    ) -> StepAt {
+    fn after_step(&self, state: &State, due: &StepDue, entry: &tidings_domain::Entry, outcome: &Outcome) -> StepAt {
         match fallback::next(due, entry, outcome, self.now(state)) {
             Some(next) => StepAt::Schedule(Real::new(next)),
             None => StepAt::Delete,

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use tidings_domain::{
     Connection, Delivery, Device, DeviceId, Entry, MessageId, Position, Profile, Timestamp, UserKey, UserView,
-    fallback::{Outcome, Step, StepDue},
+    chain::{Outcome, Step, StepDue},
     trail,
 };
 use tidings_wire::{Content, Platform, send::Channel, trail::State as TrailState};

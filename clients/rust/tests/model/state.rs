@@ -7,7 +7,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use tidings_client::Inbox;
-use tidings_domain::{Entry, Position, delivery::PostOutcome, fallback::Outcome, fallback::StepDue};
+use tidings_domain::{
+    Entry, Position,
+    chain::{Outcome, StepDue},
+    delivery::PostOutcome,
+};
 
 /// A value of the real code, shared between states and hashed once.
 #[derive(Clone)]

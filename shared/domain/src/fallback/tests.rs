@@ -1,10 +1,8 @@
 //! What is done about a step, case by case.
 
 use super::*;
-use crate::{DeviceId, delivery::tests};
+use crate::{DeviceId, Position, Profile, delivery::tests};
 use tidings_wire::send::Condition;
-
-use crate::Profile;
 
 /// Without an item that is closed.
 fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, now: Timestamp) -> Decision {

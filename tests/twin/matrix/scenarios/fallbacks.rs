@@ -4,8 +4,8 @@ use http::Method;
 use serde_json::json;
 use tidings_domain::{
     Entry, Timer, Timestamp,
+    chain::{Outcome, StepDue},
     delivery::Job,
-    fallback::{Outcome, StepDue},
 };
 use tidings_local::{
     aws::outbox::Channel as Sent,
