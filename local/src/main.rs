@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use tidings_local::functions::{RUN_FUNCTION, end_with_the_twin};
 
 /// A function, running until its runtime API is gone.
-type Running = Pin<Box<dyn Future<Output = Result<(), tidings_runtime::Error>>>>;
+type Running = Pin<Box<dyn Future<Output = Result<(), tidings_lambda::Error>>>>;
 
 /// The name of a function's own binary, and what runs it.
 type Function = (&'static str, fn() -> Running);

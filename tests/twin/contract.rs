@@ -18,11 +18,11 @@ use tidings_crypto::{
     token::{self, Claims, TokenKey},
 };
 use tidings_domain::{MessageId, announcement, chain::Chains, mailbox::Misplaced, message, presence};
+use tidings_lambda::{http::ApiError, socket::Refusal};
 use tidings_local::{
     gateway::websocket::{BinaryFrames, SocketLimits},
     template::{Secrets, Settings, Template},
 };
-use tidings_runtime::{http::ApiError, socket::Refusal};
 use tidings_wire::{
     Action, AnnounceAnswer, AnnounceRequest, Choice, Content, DeviceAnswer, FieldProblem, Frame, InboxAnswer,
     InboxMessage, InboxRequest, ItemAnswer, ItemRequest, MessageFrame, Platform, Preferences, Problem, PushAddress,

@@ -9,14 +9,15 @@ use crate::world::{FUNCTIONS, World, repository};
 /// Which of our crates a crate may import. A crate that is not listed may import none.
 fn may_import(importer: &str, imported: &str) -> bool {
     let imported = imported.strip_prefix("tidings-").unwrap_or(imported);
-    let shared = ["crypto", "wire", "domain", "store", "queue", "gateway", "providers", "runtime"];
+    let shared = ["crypto", "wire", "domain", "store", "queue", "gateway", "providers", "service", "lambda"];
     let allowed: &[&str] = match importer.strip_prefix("tidings-").unwrap_or(importer) {
         "crypto" | "providers" => &[],
         "wire" => &["crypto"],
         "domain" => &["wire"],
         "store" => &["domain", "wire"],
         "queue" | "gateway" => &["domain"],
-        "runtime" => &["crypto", "wire", "domain", "store", "queue", "gateway"],
+        "service" => &["crypto", "wire", "domain", "store", "queue"],
+        "lambda" => &["crypto", "wire", "domain", "store", "queue", "gateway", "service"],
         "client" => &["wire", "crypto"],
         // The twin runs every function and is the command line too.
         "local" => return true,
@@ -36,7 +37,7 @@ fn nobody_imports_upwards() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
-    assert_eq!(packages.len(), 21, "eleven functions, eight shared crates, the client, the twin");
+    assert_eq!(packages.len(), 22, "eleven functions, nine shared crates, the client, the twin");
     for package in packages {
         let importer = package["name"].as_str().unwrap();
         for dependency in package["dependencies"].as_array().unwrap() {
@@ -67,7 +68,7 @@ fn a_function_that_is_built_alone_compiles_nothing_that_a_build_of_all_has_not()
     for function in FUNCTIONS {
         let alone = compiled(&[function]);
         let again: Vec<_> = alone.difference(&all).collect();
-        assert!(again.is_empty(), "{function}: enable in tidings-runtime what these lack: {again:?}");
+        assert!(again.is_empty(), "{function}: enable in tidings-lambda what these lack: {again:?}");
     }
 }
 
@@ -78,17 +79,19 @@ fn variables(source: &str) -> BTreeSet<&'static str> {
         (".users()?", &["TIDINGS_USERS_TABLE", "TIDINGS_LOOKUPS_TABLE"]),
         (".messages()?", &["TIDINGS_MESSAGES_TABLE"]),
         (".directory()?", &["TIDINGS_DIRECTORY_TABLE"]),
-        ("Lanes::from_env", &["TIDINGS_DELIVER_QUEUE_URL", "TIDINGS_BULK_QUEUE_URL"]),
-        ("Timers::from_env", &["TIDINGS_LATER_QUEUE_URL", "TIDINGS_DUE_TABLE"]),
+        (".lanes()?", &["TIDINGS_DELIVER_QUEUE_URL", "TIDINGS_BULK_QUEUE_URL"]),
+        (".timers()?", &["TIDINGS_LATER_QUEUE_URL", "TIDINGS_DUE_TABLE"]),
         ("config::CONNECTION_LIFE", &["TIDINGS_CONNECTION_LIFE_SECONDS"]),
         (".fanout_queue()?", &["TIDINGS_FANOUT_QUEUE_URL"]),
         (".gateway()?", &["TIDINGS_CONNECTIONS_ENDPOINT"]),
         ("config::root_keys()?", &["TIDINGS_ROOT_KEYS"]),
+        (".sealer()?", &["TIDINGS_ROOT_KEYS"]),
+        (".apps()?", &["TIDINGS_DIRECTORY_TABLE"]),
         ("config::PROVIDERS_URL", &["TIDINGS_PROVIDERS_URL"]),
         ("config::PROVIDER_SECRETS", &["TIDINGS_PROVIDER_SECRETS"]),
         ("config::API_URL", &["TIDINGS_API_URL"]),
         ("config::EMAIL_FROM", &["TIDINGS_EMAIL_FROM"]),
-        ("Steps::from_env", &["TIDINGS_FALLBACK_QUEUE_URL", "TIDINGS_LATER_QUEUE_URL", "TIDINGS_DUE_TABLE"]),
+        (".steps()?", &["TIDINGS_FALLBACK_QUEUE_URL", "TIDINGS_LATER_QUEUE_URL", "TIDINGS_DUE_TABLE"]),
     ];
     READS.iter().filter(|(call, _)| source.contains(call)).flat_map(|(_, names)| names.iter().copied()).collect()
 }

@@ -59,7 +59,7 @@ const TAKES: &[(&str, &[&str])] = &[
     ("messages.get(", &["MessagesTable GetItem"]),
     ("messages.cancel(", &["MessagesTable UpdateItem", "MessagesTable GetItem"]),
     ("messages.begin(", &["MessagesTable UpdateItem"]),
-    ("Apps::new(", &["DirectoryTable GetItem"]),
+    (".apps()?", &["DirectoryTable GetItem"]),
     ("steps.schedule(", &["DueTable PutItem"]),
     ("timers.schedule(", &["DueTable PutItem"]),
     ("timers().schedule(", &["DueTable PutItem"]),

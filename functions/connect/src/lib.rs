@@ -7,13 +7,13 @@ use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_crypto::{keys::RootKeys, token::Token};
 use tidings_domain::{Connection, Timestamp, presence::LEASE_SECONDS};
-use tidings_runtime::{
-    Error, Sdk,
-    apps::Apps,
-    config,
-    device_token::{NotSigned, Signed, signed_by},
-    logs,
+use tidings_lambda::{
+    Error, Sdk, config, logs,
     socket::{self, Reply},
+};
+use tidings_service::{
+    Apps,
+    device_token::{NotSigned, Signed, signed_by},
 };
 use tidings_store::{Connected, Users};
 
@@ -35,7 +35,7 @@ pub struct Deps {
 pub async fn run() -> Result<(), Error> {
     logs::init();
     let sdk = Sdk::from_env()?;
-    let deps = Deps { users: sdk.users()?, apps: Apps::new(sdk.directory()?), roots: config::root_keys()? };
+    let deps = Deps { users: sdk.users()?, apps: sdk.apps()?, roots: config::root_keys()? };
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&deps, event.payload, Timestamp::now()))).await
 }
 

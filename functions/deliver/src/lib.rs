@@ -14,11 +14,12 @@ use tidings_domain::{
     mailbox::{self, Closed},
 };
 use tidings_gateway::Gateway;
-use tidings_runtime::{
-    Error, Sdk, Sealer, Steps,
+use tidings_lambda::{
+    Error, Sdk,
     batch::{self, Record},
-    config, logs,
+    logs,
 };
+use tidings_service::{Sealer, Steps};
 use tidings_store::{Appended, Messages, Users};
 use tidings_wire::Frame;
 
@@ -50,8 +51,8 @@ pub async fn run() -> Result<(), Error> {
         users: sdk.users()?,
         messages: sdk.messages()?,
         gateway: sdk.gateway()?,
-        sealer: Sealer::new(config::root_keys()?),
-        steps: Steps::from_env(&sdk)?,
+        sealer: sdk.sealer()?,
+        steps: sdk.steps()?,
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| {
         handle(&deps, event.payload, batch::deadline(&event.context))

@@ -4,7 +4,7 @@
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_domain::Timestamp;
-use tidings_runtime::{
+use tidings_lambda::{
     Error, Sdk, logs,
     socket::{self, Reply},
 };

@@ -16,11 +16,12 @@ use tidings_domain::{
     condition::ITEM_CLOSED,
     fallback::{self, Call, Decision, PushCall},
 };
-use tidings_runtime::{
-    Error, Sdk, Steps,
+use tidings_lambda::{
+    Error, Sdk,
     batch::{self, Record},
     logs,
 };
+use tidings_service::Steps;
 use tidings_store::{Directory, Messages, Users};
 
 use providers::Providers;
@@ -48,7 +49,7 @@ pub async fn run() -> Result<(), Error> {
         users: sdk.users()?,
         messages: sdk.messages()?,
         directory: sdk.directory()?,
-        steps: Steps::from_env(&sdk)?,
+        steps: sdk.steps()?,
         providers: Providers::from_env(&sdk)?,
         pushes: Pushes::from_env(&sdk)?,
     };
@@ -82,7 +83,7 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
         }
         Decision::Postpone(later, reason) => {
             tracing::info!(message_id = %due.id, step = due.step, reason, "step postponed");
-            return deps.steps.schedule(later, now, trace).await;
+            return Ok(deps.steps.schedule(later, now, trace).await?);
         }
         Decision::Next => ended(entry.as_ref(), &due),
         Decision::RecordUnknown => Some(record_outcome(deps, &due, Outcome::Unknown, None).await?),
@@ -120,7 +121,7 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
                 }
                 Call::Push(call) => match push(deps, &call, &due, &worker, claimed).await? {
                     Ended::Outcome(outcome) => return follow(deps, &due, entry.as_ref(), &outcome, trace).await,
-                    Ended::PutOff(later) => return deps.steps.schedule(later, Timestamp::now(), trace).await,
+                    Ended::PutOff(later) => return Ok(deps.steps.schedule(later, Timestamp::now(), trace).await?),
                 },
             };
             Some(record_outcome(deps, &due, outcome, None).await?)
@@ -142,7 +143,7 @@ async fn follow(
 ) -> Result<(), Error> {
     let now = Timestamp::now();
     match entry.and_then(|entry| fallback::next(due, entry, outcome, now)) {
-        Some(next) => deps.steps.schedule(next, now, trace).await,
+        Some(next) => Ok(deps.steps.schedule(next, now, trace).await?),
         None => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, Me
 use aws_sdk_sns::types::MessageAttributeValue;
 use tidings_crypto::{keys::RootKeys, link};
 use tidings_domain::{chain::Outcome, preferences::Unsubscribe};
-use tidings_runtime::{
+use tidings_lambda::{
     Sdk,
     config::{self, ConfigError},
     sdk::timeouts,

@@ -15,6 +15,12 @@ use tidings_domain::{
     digest,
     fallback::PushCall,
 };
+use tidings_lambda::{
+    Error, Sdk,
+    config::{self, ConfigError},
+    logs,
+    sdk::timeouts,
+};
 use tidings_providers::{
     Bases, Client, Credentials, Limits, Provider, Providers, Push, Reach, Sent, Target,
     apns::DeviceToken,
@@ -26,12 +32,7 @@ use tidings_providers::{
     push::{Effective, Invalid, Kind, Priority},
     webpush::Subscription,
 };
-use tidings_runtime::{
-    Error, Sdk, Sealer,
-    config::{self, ConfigError},
-    logs,
-    sdk::timeouts,
-};
+use tidings_service::Sealer;
 use tidings_wire::{Platform, PushAddress, send::Channel};
 
 /// How long an app's credentials are believed unchanged, in seconds.
@@ -131,7 +132,7 @@ impl Pushes {
             http: Client::new(Limits { request: CALL, ..Limits::default() }, reach),
             bases: elsewhere.as_deref().map(Bases::all_at).unwrap_or_default(),
             reach,
-            sealer: Sealer::new(config::root_keys()?),
+            sealer: sdk.sealer()?,
             known: Mutex::default(),
             breakers: Mutex::new(Breakers::new(Rule::default())),
         })

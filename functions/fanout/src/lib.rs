@@ -13,12 +13,13 @@ use tidings_domain::{
     delivery::PostOutcome,
 };
 use tidings_gateway::Gateway;
-use tidings_queue::FanoutQueue;
-use tidings_runtime::{
-    Error, Sdk, Sealer,
+use tidings_lambda::{
+    Error, Sdk,
     batch::{self, Record},
-    config, logs,
+    logs,
 };
+use tidings_queue::FanoutQueue;
+use tidings_service::Sealer;
 use tidings_store::{Directory, Users};
 
 /// Connections of one piece.
@@ -50,7 +51,7 @@ pub async fn run() -> Result<(), Error> {
         directory: sdk.directory()?,
         fanout: sdk.fanout_queue()?,
         gateway: sdk.gateway()?,
-        sealer: Sealer::new(config::root_keys()?),
+        sealer: sdk.sealer()?,
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| {
         handle(&deps, event.payload, batch::deadline(&event.context))

@@ -8,10 +8,11 @@ use tidings_domain::{
     Connection, Position, Timestamp, UserView,
     presence::{self, LEASE_SECONDS, Life},
 };
-use tidings_runtime::{
-    Error, Sdk, Sealer, config, logs,
+use tidings_lambda::{
+    Error, Sdk, config, logs,
     socket::{self, Refusal, Reply},
 };
+use tidings_service::Sealer;
 use tidings_store::{ConnectionRecord, Users};
 use tidings_wire::{
     Action, Frame,
@@ -36,9 +37,10 @@ const LIFE_SECONDS: std::ops::RangeInclusive<u64> = 10..=7_200;
 /// Where the environment lacks something, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     logs::init();
+    let sdk = Sdk::from_env()?;
     let deps = Deps {
-        users: Sdk::from_env()?.users()?,
-        sealer: Sealer::new(config::root_keys()?),
+        users: sdk.users()?,
+        sealer: sdk.sealer()?,
         life: config::number(config::CONNECTION_LIFE, LIFE_SECONDS)?,
     };
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&deps, event.payload, Timestamp::now()))).await

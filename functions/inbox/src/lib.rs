@@ -15,14 +15,12 @@ use tidings_domain::{
     Entry, Timestamp,
     inbox::{Header, Walk, Wanted},
 };
-use tidings_runtime::{
-    Error, Sdk, Sealer,
-    apps::Apps,
-    config,
-    device_token::{Signed, signed_request},
-    http::{self, ApiError, pairs, personal},
+use tidings_lambda::{
+    Error, Sdk,
+    http::{self, ApiError, pairs, personal, signed_request},
     logs,
 };
+use tidings_service::{Apps, Sealer, device_token::Signed};
 use tidings_store::Users;
 use tidings_wire::{InboxAnswer, InboxMessage, InboxRequest, UnreadAnswer, inbox::Cursor, limits};
 
@@ -41,8 +39,7 @@ pub struct Deps {
 pub async fn run() -> Result<(), Error> {
     logs::init();
     let sdk = Sdk::from_env()?;
-    let deps =
-        Deps { users: sdk.users()?, apps: Apps::new(sdk.directory()?), sealer: Sealer::new(config::root_keys()?) };
+    let deps = Deps { users: sdk.users()?, apps: sdk.apps()?, sealer: sdk.sealer()? };
     http::serve(router(deps)).await
 }
 

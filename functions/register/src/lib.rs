@@ -21,14 +21,13 @@ use tidings_crypto::{
 use tidings_domain::{
     Device, DeviceId, Profile, PushRegistration, Timestamp, UserKey, UserView, preferences::check_time_zone,
 };
-use tidings_providers::Reach;
-use tidings_runtime::{
-    Error, Sdk,
-    apps::Apps,
-    config,
+use tidings_lambda::{
+    Error, Sdk, config,
     http::{self, ApiError, PathId},
     logs,
 };
+use tidings_providers::Reach;
+use tidings_service::Apps;
 use tidings_store::{App, Users};
 use tidings_wire::{DeviceAnswer, RegisterAnswer, RegisterRequest, device::DeviceKeys};
 
@@ -53,7 +52,7 @@ pub async fn run() -> Result<(), Error> {
     let sdk = Sdk::from_env()?;
     let deps = Deps {
         users: sdk.users()?,
-        apps: Apps::new(sdk.directory()?),
+        apps: sdk.apps()?,
         roots: config::root_keys()?,
         reach: if config::text(config::PROVIDERS_URL).is_ok() { Reach::Anywhere } else { Reach::Public },
     };

@@ -9,10 +9,7 @@ use axum::{
     response::Response,
 };
 use tidings_domain::{Timestamp, UserKey, preferences};
-use tidings_runtime::{
-    device_token::signed_request,
-    http::{self, ApiError, PathId, personal},
-};
+use tidings_lambda::http::{self, ApiError, PathId, personal, signed_request};
 use tidings_store::App;
 use tidings_wire::{Preferences, limits};
 

@@ -10,7 +10,7 @@ use axum::{
 };
 use tidings_crypto::link;
 use tidings_domain::{Timestamp, preferences::Unsubscribe};
-use tidings_runtime::http::{ApiError, PathId};
+use tidings_lambda::http::{ApiError, PathId};
 
 use crate::{ATTEMPTS, Deps};
 

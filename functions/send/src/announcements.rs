@@ -17,7 +17,7 @@ use tidings_domain::{
     announcement::{self, Receipt},
     digest,
 };
-use tidings_runtime::http::{self, ApiError, Invocation, PathId, pairs};
+use tidings_lambda::http::{self, ApiError, Invocation, PathId, pairs};
 use tidings_store::{Announced, App};
 use tidings_wire::{
     AnnounceRequest,

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use tidings_domain::{TenantKey, Timestamp};
-use tidings_runtime::http::{self, ApiError, PathId, personal};
+use tidings_lambda::http::{self, ApiError, PathId, personal};
 use tidings_wire::{ItemAnswer, ItemRequest, limits};
 
 use crate::Deps;

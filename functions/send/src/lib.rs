@@ -24,13 +24,13 @@ use tidings_crypto::random;
 use tidings_domain::{
     DeviceId, Message, MessageId, Timer, Timestamp, digest, message, message::Audience, timer::SendDue,
 };
-use tidings_queue::FanoutQueue;
-use tidings_runtime::{
-    Error, Lanes, Sdk, Timers,
-    apps::Apps,
+use tidings_lambda::{
+    Error, Sdk,
     http::{self, ApiError, Invocation},
     logs,
 };
+use tidings_queue::FanoutQueue;
+use tidings_service::{Apps, Lanes, Timers};
 use tidings_store::{App, Directory, Messages, Stored, Users};
 use tidings_wire::{FieldProblem, SendAnswer, SendRequest};
 
@@ -62,10 +62,10 @@ pub async fn run() -> Result<(), Error> {
     let deps = Deps {
         users: sdk.users()?,
         messages: sdk.messages()?,
-        apps: Apps::new(sdk.directory()?),
+        apps: sdk.apps()?,
         directory: sdk.directory()?,
-        lanes: Lanes::from_env(&sdk)?,
-        timers: Timers::from_env(&sdk)?,
+        lanes: sdk.lanes()?,
+        timers: sdk.timers()?,
         fanout: sdk.fanout_queue()?,
     };
     http::serve(router(deps)).await
@@ -176,7 +176,7 @@ async fn begin(
     match message.send_at {
         Some(due) => {
             let timer = Timer::Send(SendDue { id: message.id.clone(), due });
-            deps.timers.schedule(&timer, now, trace).await
+            Ok(deps.timers.schedule(&timer, now, trace).await?)
         }
         None => Ok(deps.lanes.deliver(message, &stored.aliases, trace).await?),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State, http::HeaderMap};
 use tidings_domain::{MessageId, Timestamp};
-use tidings_runtime::http::{self, ApiError, PathId};
+use tidings_lambda::http::{self, ApiError, PathId};
 use tidings_wire::Trail;
 
 use crate::Deps;

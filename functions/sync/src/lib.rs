@@ -9,10 +9,11 @@ use tidings_domain::{
     mailbox::{self, Misplaced},
 };
 use tidings_gateway::Gateway;
-use tidings_runtime::{
-    Error, Sdk, Sealer, config, logs,
+use tidings_lambda::{
+    Error, Sdk, logs,
     socket::{self, Refusal, Reply},
 };
+use tidings_service::Sealer;
 use tidings_store::{Confirmation, ConnectionRecord, Directory, Users};
 use tidings_wire::{
     Action, Frame,
@@ -43,12 +44,8 @@ pub struct Deps {
 pub async fn run() -> Result<(), Error> {
     logs::init();
     let sdk = Sdk::from_env()?;
-    let deps = Deps {
-        users: sdk.users()?,
-        directory: sdk.directory()?,
-        gateway: sdk.gateway()?,
-        sealer: Sealer::new(config::root_keys()?),
-    };
+    let deps =
+        Deps { users: sdk.users()?, directory: sdk.directory()?, gateway: sdk.gateway()?, sealer: sdk.sealer()? };
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&deps, event.payload, Timestamp::now()))).await
 }
 

@@ -1,6 +1,6 @@
 //! The Lambda behind `sync`, `ack`, `read` and `state`: replays the gap and records confirmations
 
 #[tokio::main]
-async fn main() -> Result<(), tidings_runtime::Error> {
+async fn main() -> Result<(), tidings_lambda::Error> {
     tidings_sync::run().await
 }

@@ -8,12 +8,13 @@ use futures_util::stream::{self, TryStreamExt};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 use tidings_domain::{Timer, Timestamp, fallback, timer::SendDue};
-use tidings_queue::LONGEST_DELAY_SECONDS;
-use tidings_runtime::{
-    Error, Lanes, Sdk, Steps,
+use tidings_lambda::{
+    Error, Sdk,
     batch::{self, Record},
     logs,
 };
+use tidings_queue::LONGEST_DELAY_SECONDS;
+use tidings_service::{Lanes, Steps};
 use tidings_store::{Messages, Users, minute_of};
 
 /// Room between the queue's longest delay and what the clock hands on, in seconds, for clocks that differ.
@@ -38,12 +39,7 @@ pub struct Deps {
 pub async fn run() -> Result<(), Error> {
     logs::init();
     let sdk = Sdk::from_env()?;
-    let deps = Deps {
-        users: sdk.users()?,
-        messages: sdk.messages()?,
-        lanes: Lanes::from_env(&sdk)?,
-        steps: Steps::from_env(&sdk)?,
-    };
+    let deps = Deps { users: sdk.users()?, messages: sdk.messages()?, lanes: sdk.lanes()?, steps: sdk.steps()? };
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| {
         handle(&deps, event.payload, batch::deadline(&event.context))
     }))
@@ -68,7 +64,7 @@ async fn fire(deps: &Deps, record: Record<Timer>) -> Result<(), Error> {
     let (timer, trace, now) = (record.payload, record.trace.as_deref(), Timestamp::now());
     if timer.due() > now {
         // It was further off than a queue's delay, or this clock is behind the one that set it.
-        return deps.steps.timers().schedule(&timer, now, trace).await;
+        return Ok(deps.steps.timers().schedule(&timer, now, trace).await?);
     }
     match timer {
         Timer::Step(step) => {
@@ -77,7 +73,7 @@ async fn fire(deps: &Deps, record: Record<Timer>) -> Result<(), Error> {
                 tracing::info!(message_id = %step.id, step = step.step, "step is not needed any more");
                 return Ok(());
             }
-            deps.steps.schedule(step, now, trace).await
+            Ok(deps.steps.schedule(step, now, trace).await?)
         }
         Timer::Again(again) => Ok(deps.lanes.again(again, trace).await?),
         Timer::Send(send) => begin(deps, &send, now, trace).await,

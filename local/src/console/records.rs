@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tidings_domain::{MessageId, Timestamp, UserKey, UserView};
-use tidings_runtime::config;
+use tidings_lambda::config;
 use tidings_store::{Messages, StoreError, Users};
 use tidings_wire::action::Position;
 use tidings_wire::send::Priority;

@@ -55,8 +55,8 @@ type Bodies = BTreeMap<String, String>;
 /// Every way from a function to a request, and how many `.send()` the source has in all.
 pub(super) fn found() -> BTreeSet<String> {
     let mut shared = Bodies::new();
-    for folder in ["shared/store/src", "shared/queue/src", "shared/gateway/src", "shared/runtime/src"] {
-        read(&repository().join(folder), &mut shared);
+    for name in ["store", "queue", "gateway", "service", "lambda"] {
+        read(&repository().join("shared").join(name).join("src"), &mut shared);
     }
     let mut reached = BTreeSet::new();
     let mut ways = BTreeSet::new();

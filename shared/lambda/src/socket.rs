@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use serde::Serialize;
 use tidings_domain::{ConnectionId, IdError, mailbox::Misplaced};
+use tidings_service::{Sealer, sealer::SealError};
 use tidings_store::ConnectionRecord;
 use tidings_wire::{
     Action, FieldProblem, Frame,
@@ -12,7 +13,7 @@ use tidings_wire::{
     json,
 };
 
-use crate::{Error, Sealer, sealer::SealError};
+use crate::Error;
 
 /// An event that lacks what every event of its kind has. It fails the invocation: nothing is invented in its place.
 #[derive(Debug, thiserror::Error)]

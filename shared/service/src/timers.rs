@@ -1,10 +1,19 @@
 //! Where a timer waits until it is due.
 
 use tidings_domain::{Timer, Timestamp, chain::StepDue};
-use tidings_queue::{LONGEST_DELAY_SECONDS, StepQueue, TimerQueue};
-use tidings_store::Due;
+use tidings_queue::{LONGEST_DELAY_SECONDS, QueueError, StepQueue, TimerQueue};
+use tidings_store::{Due, StoreError};
 
-use crate::{Error, Sdk, config::ConfigError};
+/// A timer or a step that is not where it has to wait.
+#[derive(Debug, thiserror::Error)]
+pub enum ScheduleError {
+    /// The queue did not take it.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The due table did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// What is not due yet: on the `later` queue for the next fifteen minutes, in the due table beyond.
 #[derive(Clone, Debug)]
@@ -14,12 +23,10 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// Over the queue and the table that the environment names.
-    ///
-    /// # Errors
-    /// [`ConfigError`].
-    pub fn from_env(sdk: &Sdk) -> Result<Self, ConfigError> {
-        Ok(Self { later: sdk.later_queue()?, due: sdk.due()? })
+    /// Timers over the `later` queue and the due table.
+    #[must_use]
+    pub fn new(later: TimerQueue, due: Due) -> Self {
+        Self { later, due }
     }
 
     /// The due table.
@@ -31,8 +38,8 @@ impl Timers {
     /// Puts a timer where it waits. The same one twice does no harm: what it does is done once.
     ///
     /// # Errors
-    /// Of the queue or the table.
-    pub async fn schedule(&self, timer: &Timer, now: Timestamp, trace: Option<&str>) -> Result<(), Error> {
+    /// [`ScheduleError`].
+    pub async fn schedule(&self, timer: &Timer, now: Timestamp, trace: Option<&str>) -> Result<(), ScheduleError> {
         match now.seconds_until(timer.due()) {
             0..=LONGEST_DELAY_SECONDS => self.later.send(timer, now, trace).await?,
             _ => self.due.keep(timer).await?,
@@ -43,8 +50,8 @@ impl Timers {
     /// Hands a timer that waits in the due table on to the `later` queue.
     ///
     /// # Errors
-    /// Of the queue or the table.
-    pub async fn hand_on(&self, timer: &Timer, now: Timestamp) -> Result<(), Error> {
+    /// [`ScheduleError`].
+    pub async fn hand_on(&self, timer: &Timer, now: Timestamp) -> Result<(), ScheduleError> {
         self.later.send(timer, now, None).await?;
         self.due.remove(timer).await?;
         Ok(())
@@ -59,12 +66,10 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Over the queues and the table that the environment names.
-    ///
-    /// # Errors
-    /// [`ConfigError`].
-    pub fn from_env(sdk: &Sdk) -> Result<Self, ConfigError> {
-        Ok(Self { fallback: sdk.fallback_queue()?, timers: Timers::from_env(sdk)? })
+    /// Steps over the `fallback` queue, and timers for those that are not due yet.
+    #[must_use]
+    pub fn new(fallback: StepQueue, timers: Timers) -> Self {
+        Self { fallback, timers }
     }
 
     /// What is not due yet.
@@ -77,8 +82,8 @@ impl Steps {
     /// provider is called.
     ///
     /// # Errors
-    /// Of the queue or the table.
-    pub async fn schedule(&self, step: StepDue, now: Timestamp, trace: Option<&str>) -> Result<(), Error> {
+    /// [`ScheduleError`].
+    pub async fn schedule(&self, step: StepDue, now: Timestamp, trace: Option<&str>) -> Result<(), ScheduleError> {
         if step.due <= now {
             return Ok(self.fallback.send(&step, trace).await?);
         }

@@ -14,10 +14,16 @@ use lambda_http::{
     tower::{Layer as _, util::MapRequestLayer},
 };
 use serde_json::{Map, Value};
-use tidings_store::StoreError;
+use tidings_crypto::{keys::RootKeys, token::Token};
+use tidings_service::{
+    Apps,
+    apps::AppsError,
+    device_token::{Signed, signed_by},
+};
+use tidings_store::{App, StoreError, Users};
 use tidings_wire::{FieldProblem, Problem, Timestamp, fields::Fields, json, limits, problem};
 
-use crate::{Error, apps::AppsError, logs};
+use crate::{Error, logs};
 
 /// Every way in which a request can fail, each with one status and one code.
 #[derive(Debug, thiserror::Error)]
@@ -275,6 +281,31 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The device that asks over HTTP, by the token that it sends as `Authorization: Bearer`, and its app. What opens no socket opens
+/// nothing here either; only the use of a token is not noted, so that one may serve as often as it likes within its minute.
+///
+/// # Errors
+/// [`ApiError::NoToken`]; [`ApiError::WrongToken`], whatever is wrong with it; or that of the store.
+pub async fn signed_request(
+    users: &Users,
+    apps: &Apps,
+    roots: &RootKeys,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<(Signed, App), ApiError> {
+    let refused = |reason: &dyn std::fmt::Display| {
+        tracing::info!(%reason, "device refused");
+        ApiError::WrongToken
+    };
+    let token = bearer(headers).ok_or(ApiError::NoToken)?;
+    let token = Token::parse(token).map_err(|error| refused(&error))?;
+    let signed = signed_by(users, roots, token, now).await?.map_err(|why| refused(&why))?;
+    match apps.get(&signed.device.user.app, now).await? {
+        Some(app) => Ok((signed, app)),
+        None => Err(refused(&"unknown app")),
+    }
 }
 
 /// Serves a router until the process ends: problems get the request's id, faults are logged once, unknown routes and methods

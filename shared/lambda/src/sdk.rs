@@ -13,6 +13,7 @@ use aws_smithy_http_client::{
 use aws_types::SdkConfig;
 use tidings_gateway::Gateway;
 use tidings_queue::{DeliverQueue, FanoutQueue, StepQueue, TimerQueue};
+use tidings_service::{Apps, Lanes, Sealer, Steps, Timers};
 use tidings_store::{Directory, Due, Messages, Users};
 
 use crate::{
@@ -88,6 +89,10 @@ impl Sdk {
         tidings_store::client(&self.config)
     }
 
+    fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.config)
+    }
+
     /// Users, over the tables that the environment names.
     ///
     /// # Errors
@@ -112,7 +117,7 @@ impl Sdk {
         Ok(Directory::new(self.dynamodb(), config::text(config::DIRECTORY_TABLE)?))
     }
 
-    /// Timers, over the table that the environment names.
+    /// The due table.
     ///
     /// # Errors
     /// [`ConfigError`].
@@ -120,28 +125,48 @@ impl Sdk {
         Ok(Due::new(self.dynamodb(), config::text(config::DUE_TABLE)?))
     }
 
-    /// The queue of deliveries.
+    /// The delivery queues, one for each priority.
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn deliver_queue(&self) -> Result<DeliverQueue, ConfigError> {
-        Ok(DeliverQueue::new(aws_sdk_sqs::Client::new(&self.config), config::text(config::DELIVER_QUEUE_URL)?))
+    pub fn lanes(&self) -> Result<Lanes, ConfigError> {
+        let queue = |url| DeliverQueue::new(self.sqs(), url);
+        let (high, normal) = (config::text(config::DELIVER_QUEUE_URL)?, config::text(config::BULK_QUEUE_URL)?);
+        Ok(Lanes::new(queue(high), queue(normal)))
     }
 
-    /// The queue of deliveries of bulk sends.
+    /// Timers, over the `later` queue and the due table.
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn bulk_queue(&self) -> Result<DeliverQueue, ConfigError> {
-        Ok(DeliverQueue::new(aws_sdk_sqs::Client::new(&self.config), config::text(config::BULK_QUEUE_URL)?))
+    pub fn timers(&self) -> Result<Timers, ConfigError> {
+        let later = config::text(config::LATER_QUEUE_URL)?;
+        Ok(Timers::new(TimerQueue::new(self.sqs(), later), self.due()?))
     }
 
-    /// The queue of fallback steps that are due.
+    /// Fallback steps, over the `fallback` queue and the timers.
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn fallback_queue(&self) -> Result<StepQueue, ConfigError> {
-        Ok(StepQueue::new(aws_sdk_sqs::Client::new(&self.config), config::text(config::FALLBACK_QUEUE_URL)?))
+    pub fn steps(&self) -> Result<Steps, ConfigError> {
+        let fallback = config::text(config::FALLBACK_QUEUE_URL)?;
+        Ok(Steps::new(StepQueue::new(self.sqs(), fallback), self.timers()?))
+    }
+
+    /// Apps by their keys, over the directory.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn apps(&self) -> Result<Apps, ConfigError> {
+        Ok(Apps::new(self.directory()?))
+    }
+
+    /// The sealer under the root keys of the environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn sealer(&self) -> Result<Sealer, ConfigError> {
+        Ok(Sealer::new(config::root_keys()?))
     }
 
     /// The queue of announcements on their way.
@@ -149,15 +174,7 @@ impl Sdk {
     /// # Errors
     /// [`ConfigError`].
     pub fn fanout_queue(&self) -> Result<FanoutQueue, ConfigError> {
-        Ok(FanoutQueue::new(aws_sdk_sqs::Client::new(&self.config), config::text(config::FANOUT_QUEUE_URL)?))
-    }
-
-    /// The queue of timers up to fifteen minutes ahead.
-    ///
-    /// # Errors
-    /// [`ConfigError`].
-    pub fn later_queue(&self) -> Result<TimerQueue, ConfigError> {
-        Ok(TimerQueue::new(aws_sdk_sqs::Client::new(&self.config), config::text(config::LATER_QUEUE_URL)?))
+        Ok(FanoutQueue::new(self.sqs(), config::text(config::FANOUT_QUEUE_URL)?))
     }
 
     /// The management API of the WebSocket API.

@@ -1,17 +1,11 @@
-//! Which device asks: by the token that it signs itself, on the socket and over HTTP alike.
+//! The device that signed a token, on the socket and over HTTP alike.
 
-use axum::http::HeaderMap;
 use tidings_crypto::{
     keys::RootKeys,
     token::{Claims, Token, TokenError},
 };
 use tidings_domain::{Device, DeviceId, Timestamp};
-use tidings_store::{App, StoreError, Users};
-
-use crate::{
-    apps::Apps,
-    http::{ApiError, bearer},
-};
+use tidings_store::{StoreError, Users};
 
 /// A device that has proved who it is.
 #[derive(Clone, Debug)]
@@ -71,29 +65,4 @@ pub async fn signed_by(
             Err(error.into())
         }
     })
-}
-
-/// The device that asks over HTTP, by the token that it sends as `Authorization: Bearer`, and its app. What opens no socket opens
-/// nothing here either; only the use of a token is not noted, so that one may serve as often as it likes within its minute.
-///
-/// # Errors
-/// [`ApiError::NoToken`]; [`ApiError::WrongToken`], whatever is wrong with it; or that of the store.
-pub async fn signed_request(
-    users: &Users,
-    apps: &Apps,
-    roots: &RootKeys,
-    headers: &HeaderMap,
-    now: Timestamp,
-) -> Result<(Signed, App), ApiError> {
-    let refused = |reason: &dyn std::fmt::Display| {
-        tracing::info!(%reason, "device refused");
-        ApiError::WrongToken
-    };
-    let token = bearer(headers).ok_or(ApiError::NoToken)?;
-    let token = Token::parse(token).map_err(|error| refused(&error))?;
-    let signed = signed_by(users, roots, token, now).await?.map_err(|why| refused(&why))?;
-    match apps.get(&signed.device.user.app, now).await? {
-        Some(app) => Ok((signed, app)),
-        None => Err(refused(&"unknown app")),
-    }
 }

@@ -9,8 +9,6 @@ use tidings_queue::{BATCH, DeliverQueue, QueueError};
 use tidings_store::Stored;
 use tidings_wire::send::Priority;
 
-use crate::{Sdk, config::ConfigError};
-
 /// Batches that are sent to a queue at the same time.
 const BATCHES_AT_ONCE: usize = 8;
 
@@ -22,12 +20,10 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// Over the queues that the environment names.
-    ///
-    /// # Errors
-    /// [`ConfigError`].
-    pub fn from_env(sdk: &Sdk) -> Result<Self, ConfigError> {
-        Ok(Self { high: sdk.deliver_queue()?, normal: sdk.bulk_queue()? })
+    /// Lanes over a queue for each priority.
+    #[must_use]
+    pub fn new(high: DeliverQueue, normal: DeliverQueue) -> Self {
+        Self { high, normal }
     }
 
     fn of(&self, priority: Priority) -> &DeliverQueue {

@@ -1,0 +1,17 @@
+//! The Lambda side of every function. No other shared crate knows Lambda or reads the environment.
+//!
+//! - [`config`]: the environment, read once at start; [`sdk`]: AWS clients built for a Lambda that freezes
+//! - [`http`]: axum routers, extractors and problems
+//! - [`socket`]: WebSocket events, and their answers
+//! - [`batch`]: SQS events, each record by itself
+//! - [`logs`]: one JSON object a line, without any content of users
+
+pub mod batch;
+pub mod config;
+pub mod http;
+pub mod logs;
+pub mod sdk;
+pub mod socket;
+
+pub use lambda_runtime::Error;
+pub use sdk::Sdk;

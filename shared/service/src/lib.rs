@@ -1,0 +1,16 @@
+//! Services over the store, the queues and the root keys. None of them knows Lambda or reads the environment.
+//!
+//! - [`apps`]: apps and their keys, cached for a minute; [`device_token`]: the device that signed a token
+//! - [`sealer`]: frames sealed for one device
+//! - [`lanes`]: the two delivery queues; [`timers`]: work that is due later
+
+pub mod apps;
+pub mod device_token;
+pub mod lanes;
+pub mod sealer;
+pub mod timers;
+
+pub use apps::Apps;
+pub use lanes::Lanes;
+pub use sealer::Sealer;
+pub use timers::{Steps, Timers};
