@@ -13,7 +13,6 @@ use tidings_crypto::random;
 use tidings_domain::{
     Device, Entry, Timestamp,
     chain::{Outcome, StepDue},
-    condition::ITEM_CLOSED,
     fallback::{self, Call, Decision, PushCall},
 };
 use tidings_lambda::{
@@ -23,6 +22,7 @@ use tidings_lambda::{
 };
 use tidings_service::Steps;
 use tidings_store::{Directory, Messages, Users};
+use tidings_wire::trail::SkipReason;
 
 use providers::Providers;
 use push::{Pushed, Pushes};
@@ -87,7 +87,7 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
         }
         Decision::Next => ended(entry.as_ref(), &due),
         Decision::RecordUnknown => Some(record_outcome(deps, &due, Outcome::Unknown, None).await?),
-        Decision::Skip(reason) => Some(record_outcome(deps, &due, Outcome::Skipped(reason.to_owned()), None).await?),
+        Decision::Skip(reason) => Some(record_outcome(deps, &due, Outcome::Skipped(reason), None).await?),
         Decision::Claim(call) => {
             let (worker, claimed) = (random::id()?, Timestamp::now());
             let before = entry.as_ref().and_then(|entry| entry.steps.get(due.step)?.claimed_by.as_deref());
@@ -109,7 +109,7 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
                 let outcome = match why {
                     _ if is_repeat => Outcome::Unknown,
                     CalledOff::Cancelled => return Ok(()),
-                    CalledOff::ItemClosed => Outcome::Skipped(ITEM_CLOSED.to_owned()),
+                    CalledOff::ItemClosed => Outcome::Skipped(SkipReason::ItemClosed),
                 };
                 let outcome = record_outcome(deps, &due, outcome, None).await?;
                 return follow(deps, &due, entry.as_ref(), &outcome, trace).await;

@@ -10,6 +10,7 @@ use tidings_lambda::{
     config::{self, ConfigError},
     sdk::timeouts,
 };
+use tidings_wire::trail::RefusalCode;
 
 /// Longest value of a header that SES v2 takes, in characters
 /// (<https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_MessageHeader.html>).
@@ -46,7 +47,7 @@ impl Providers {
     /// Sends a text message, once.
     pub(crate) async fn sms(&self, to: &str, text: &str) -> Outcome {
         let kind = MessageAttributeValue::builder().data_type("String").string_value("Transactional").build();
-        let Ok(kind) = kind else { return Outcome::Refused("request".to_owned()) };
+        let Ok(kind) = kind else { return Outcome::Refused(RefusalCode::Request.to_string()) };
         let sent = self
             .sns
             .publish()
@@ -67,7 +68,7 @@ impl Providers {
         let utf8 = |data: &str| Content::builder().data(data).charset("UTF-8").build();
         let page = email::page(subject, text, link.as_deref());
         let (Ok(subject), Ok(text), Ok(html)) = (utf8(subject), utf8(text), utf8(&page)) else {
-            return Outcome::Refused("request".to_owned());
+            return Outcome::Refused(RefusalCode::Request.to_string());
         };
         let body = Body::builder().text(text).html(html).build();
         let headers = link.as_deref().and_then(unsubscribe_headers);

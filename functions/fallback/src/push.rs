@@ -33,7 +33,11 @@ use tidings_providers::{
     webpush::Subscription,
 };
 use tidings_service::Sealer;
-use tidings_wire::{Platform, PushAddress, send::Channel};
+use tidings_wire::{
+    Platform, PushAddress,
+    send::Channel,
+    trail::{RefusalCode, SkipReason},
+};
 
 /// How long an app's credentials are believed unchanged, in seconds.
 const FRESH_SECONDS: u64 = 300;
@@ -184,13 +188,13 @@ impl Pushes {
     /// Where nothing was called, because the credentials could not be read.
     pub(crate) async fn push(&self, call: &PushCall, due: &StepDue) -> Result<Pushed, Error> {
         let (now, channel) = (Timestamp::now(), call.channel);
-        let skipped = |reason: &str| Ok(Pushed::ended(Outcome::Skipped(reason.to_owned())));
-        let Some(provider) = Provider::named(channel.as_str()) else { return skipped("not_served") };
+        let skipped = |reason| Ok(Pushed::ended(Outcome::Skipped(reason)));
+        let Some(provider) = Provider::named(channel.as_str()) else { return skipped(SkipReason::NotConfigured) };
         let app = &due.user.app;
-        let Some(providers) = self.of(app, now).await? else { return skipped("not_configured") };
+        let Some(providers) = self.of(app, now).await? else { return skipped(SkipReason::NotConfigured) };
         let clock = u64::try_from(now.0).unwrap_or(0);
         if !self.breakers().allows(provider, app.as_str(), clock) {
-            return Ok(Pushed::ended(Outcome::Refused("provider_down".to_owned())));
+            return Ok(Pushed::ended(Outcome::Refused(RefusalCode::ProviderDown.to_string())));
         }
         let devices: Vec<Option<&Device>> = match channel {
             Channel::Webhook => vec![None],
@@ -291,7 +295,7 @@ fn settle(called: &[Called<'_>], attempts: u32) -> Pushed {
         let sent = match called {
             Ok(sent) => sent,
             Err(Invalid::NotConfigured(_)) => {
-                return Pushed::ended(Outcome::Skipped("not_configured".to_owned()));
+                return Pushed::ended(Outcome::Skipped(SkipReason::NotConfigured));
             }
             Err(invalid) => {
                 codes.insert(invalid.to_string());
@@ -314,7 +318,7 @@ fn settle(called: &[Called<'_>], attempts: u32) -> Pushed {
             }
             outcome::Outcome::Unanswered(_) => unanswered = true,
             outcome::Outcome::Unreachable { .. } => {
-                codes.insert("unreachable".to_owned());
+                codes.insert(RefusalCode::Unreachable.to_string());
                 busy = busy.max(Some(Duration::ZERO));
             }
         }

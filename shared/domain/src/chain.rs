@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tidings_wire::{Timestamp, action::Position, send::Channel};
+use tidings_wire::{Timestamp, action::Position, send::Channel, trail::SkipReason};
 
 use crate::{MessageId, UserKey};
 
@@ -96,7 +96,7 @@ pub enum Outcome {
     /// The provider refused it; holds the provider's code.
     Refused(String),
     /// The step does not apply; holds the reason.
-    Skipped(String),
+    Skipped(SkipReason),
     /// It began, and its end is not known. It is not repeated: one SMS too few is better than two.
     Unknown,
 }

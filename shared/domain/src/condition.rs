@@ -1,28 +1,22 @@
-//! Whether there is anything left to tell: what a message's sender wants to hold when a fallback step is due.
+//! Whether a message's condition still holds when a fallback step is due.
 
-use tidings_wire::{Version, send::Condition};
+use tidings_wire::{Version, send::Condition, trail::SkipReason};
 
 use crate::Device;
 
-/// The item is closed.
-pub const ITEM_CLOSED: &str = "item_closed";
-
-/// Every device that is meant has this version, or a newer one.
-pub(crate) const UP_TO_DATE: &str = "up_to_date";
-
-/// Why a step does not go out; `None` where it may. `devices` are those that the message is meant for. Somebody without one has
-/// nothing that could be up to date.
+/// Why a step does not go out; `None` if it may. `devices` are those that the message is meant for; a user without one is never
+/// up to date.
 pub(crate) fn is_done<'a>(
     condition: &Condition,
     devices: impl Iterator<Item = &'a Device>,
     item_closed: bool,
-) -> Option<&'static str> {
+) -> Option<SkipReason> {
     if item_closed && condition.item_open.is_some() {
-        return Some(ITEM_CLOSED);
+        return Some(SkipReason::ItemClosed);
     }
     let mut devices = devices.peekable();
     let all = devices.peek().is_some() && devices.all(|device| !is_below(condition, device));
-    all.then_some(UP_TO_DATE)
+    all.then_some(SkipReason::UpToDate)
 }
 
 /// Whether a device is older than the condition asks for: also where there is no such condition, or its version is not known.
@@ -38,7 +32,7 @@ mod tests {
     use crate::delivery::tests;
     use tidings_wire::Platform;
 
-    fn done(condition: serde_json::Value, versions: &[Option<&str>], item_closed: bool) -> Option<&'static str> {
+    fn done(condition: serde_json::Value, versions: &[Option<&str>], item_closed: bool) -> Option<SkipReason> {
         let condition: Condition = serde_json::from_value(condition).unwrap();
         let devices = tests::view(&vec![Platform::Web; versions.len()]).devices;
         let with = |(device, version): (Device, &Option<&str>)| Device {
@@ -54,9 +48,9 @@ mod tests {
         let below = || serde_json::json!({"clientVersionBelow": "2.10"});
         for (versions, expected) in [
             (&[Some("2.9.3")][..], None),
-            (&[Some("2.10.0")], Some(UP_TO_DATE)),
+            (&[Some("2.10.0")], Some(SkipReason::UpToDate)),
             (&[Some("2.10.0-beta.2")], None),
-            (&[Some("2.10"), Some("3.0")], Some(UP_TO_DATE)),
+            (&[Some("2.10"), Some("3.0")], Some(SkipReason::UpToDate)),
             (&[Some("2.10"), Some("2.9")], None),
             (&[Some("2.10"), None], None),
             (&[Some("two")], None),
@@ -69,11 +63,11 @@ mod tests {
     #[test]
     fn what_is_closed_is_not_worth_telling() {
         let open = || serde_json::json!({"itemOpen": "order:4711"});
-        assert_eq!(done(open(), &[None], true), Some(ITEM_CLOSED));
+        assert_eq!(done(open(), &[None], true), Some(SkipReason::ItemClosed));
         assert_eq!(done(open(), &[Some("9")], false), None, "nobody asks for a version");
         let both = || serde_json::json!({"itemOpen": "order:4711", "clientVersionBelow": "2"});
-        assert_eq!(done(both(), &[Some("1")], true), Some(ITEM_CLOSED));
-        assert_eq!(done(both(), &[Some("2")], false), Some(UP_TO_DATE));
+        assert_eq!(done(both(), &[Some("1")], true), Some(SkipReason::ItemClosed));
+        assert_eq!(done(both(), &[Some("2")], false), Some(SkipReason::UpToDate));
         assert_eq!(done(both(), &[Some("1")], false), None);
     }
 }

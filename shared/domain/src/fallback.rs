@@ -3,6 +3,7 @@
 use tidings_wire::{
     Platform, Timestamp, limits,
     send::{Channel, PushMsgType},
+    trail::SkipReason,
 };
 
 use crate::{
@@ -86,7 +87,7 @@ pub enum Decision {
     /// The step has ended: on to the next.
     Next,
     /// The step does not apply: recorded with this reason, then on to the next.
-    Skip(&'static str),
+    Skip(SkipReason),
     /// The step is claimed, then its provider called.
     Claim(Call),
 }
@@ -153,7 +154,7 @@ fn call(
     view: &UserView,
     item_closed: bool,
     now: Timestamp,
-) -> Result<Call, &'static str> {
+) -> Result<Call, SkipReason> {
     let meant = || view.devices.iter().filter(|it| entry.platform == Platform::All || entry.platform == it.platform);
     let condition = entry.condition.as_ref();
     if let Some(reason) = condition.and_then(|condition| condition::is_done(condition, meant(), item_closed)) {
@@ -169,13 +170,13 @@ fn call(
     let sender = entry.content.sender.as_deref();
     match channel {
         Channel::Sms => {
-            let to = profile.and_then(|profile| profile.mobile.clone()).ok_or("no_mobile")?;
-            let text = entry.sms.as_deref().or(alert).ok_or("no_text")?;
+            let to = profile.and_then(|profile| profile.mobile.clone()).ok_or(SkipReason::NoMobile)?;
+            let text = entry.sms.as_deref().or(alert).ok_or(SkipReason::NoText)?;
             Ok(Call::Sms { to, text: cut(text, limits::SMS_CHARS) })
         }
         Channel::Email => {
-            let to = profile.and_then(|profile| profile.email.clone()).ok_or("no_email")?;
-            let text = alert.or(entry.sms.as_deref()).ok_or("no_text")?;
+            let to = profile.and_then(|profile| profile.email.clone()).ok_or(SkipReason::NoEmail)?;
+            let text = alert.or(entry.sms.as_deref()).ok_or(SkipReason::NoText)?;
             let subject = subject(sender, text);
             let unsubscribe = Unsubscribe { user: due.user.clone(), channel, category: category.clone() };
             Ok(Call::Email { to, subject, text: text.to_owned(), unsubscribe })
@@ -190,7 +191,7 @@ fn call(
                 // It reaches all of the user's by one name.
                 to.truncate(1);
             }
-            if to.is_empty() { Err("no_device") } else { Ok(push(channel, to, entry, now)) }
+            if to.is_empty() { Err(SkipReason::NoDevice) } else { Ok(push(channel, to, entry, now)) }
         }
         Channel::Webhook => Ok(push(channel, Vec::new(), entry, now)),
     }

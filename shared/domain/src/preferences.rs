@@ -8,16 +8,17 @@ use tidings_wire::{
     FieldProblem, Preferences, Timestamp, limits,
     preferences::{CategoryPreferences, WallTime},
     send::Channel,
+    trail::SkipReason,
 };
 
 use crate::{Profile, UserKey, categories};
 
-/// Why nothing is sent by a channel now, as it stands on the trail; `None` where it may be sent.
+/// Why nothing is sent by a channel now; `None` if it may be sent.
 ///
 /// The most particular word counts: what is said of a category's channel, then of the channel. Quiet hours and muting come on
 /// top of both.
 #[must_use]
-pub fn held_back(profile: &Profile, channel: Channel, category: Option<&str>, now: Timestamp) -> Option<&'static str> {
+pub fn held_back(profile: &Profile, channel: Channel, category: Option<&str>, now: Timestamp) -> Option<SkipReason> {
     let preferences = &profile.preferences;
     let of_category = category.and_then(|category| preferences.categories.get(category));
     let welcome = of_category
@@ -25,13 +26,13 @@ pub fn held_back(profile: &Profile, channel: Channel, category: Option<&str>, no
         .or_else(|| preferences.channels.get(&channel))
         .is_none_or(|welcome| *welcome);
     if preferences.muted {
-        Some("muted")
+        Some(SkipReason::Muted)
     } else if of_category.is_some_and(|category: &CategoryPreferences| category.muted) {
-        Some("category_muted")
+        Some(SkipReason::CategoryMuted)
     } else if !welcome {
-        Some("channel_off")
+        Some(SkipReason::ChannelOff)
     } else if is_quiet(profile, category, now) {
-        Some("quiet_hours")
+        Some(SkipReason::QuietHours)
     } else {
         None
     }
@@ -130,16 +131,16 @@ mod tests {
             },
         }));
         let told = |channel, category| held_back(&profile, channel, category, Timestamp(0));
-        assert_eq!(told(Channel::Sms, None), Some("channel_off"));
+        assert_eq!(told(Channel::Sms, None), Some(SkipReason::ChannelOff));
         assert_eq!(told(Channel::Email, None), None);
-        assert_eq!(told(Channel::Sms, Some("other")), Some("channel_off"));
+        assert_eq!(told(Channel::Sms, Some("other")), Some(SkipReason::ChannelOff));
         assert_eq!(told(Channel::Sms, Some("orders")), None);
-        assert_eq!(told(Channel::Email, Some("orders")), Some("channel_off"));
-        assert_eq!(told(Channel::Email, Some("news")), Some("category_muted"));
+        assert_eq!(told(Channel::Email, Some("orders")), Some(SkipReason::ChannelOff));
+        assert_eq!(told(Channel::Email, Some("news")), Some(SkipReason::CategoryMuted));
         assert_eq!(told(Channel::Apns, Some("orders")), None);
         let muted = Preferences { muted: true, ..profile.preferences.clone() };
         let profile = Profile { preferences: muted, ..profile };
-        assert_eq!(held_back(&profile, Channel::Sms, Some("orders"), Timestamp(0)), Some("muted"));
+        assert_eq!(held_back(&profile, Channel::Sms, Some("orders"), Timestamp(0)), Some(SkipReason::Muted));
     }
 
     #[test]
@@ -243,7 +244,7 @@ mod tests {
             let profile = profile(serde_json::json!({"quietHours": {"from": from, "to": to}, "timeZone": zone}));
             for (moment, quiet) in *moments {
                 let told = held_back(&profile, Channel::Sms, None, at(moment));
-                assert_eq!(told, quiet.then_some("quiet_hours"), "{zone} {from} to {to}, {moment}");
+                assert_eq!(told, quiet.then_some(SkipReason::QuietHours), "{zone} {from} to {to}, {moment}");
             }
         }
     }
@@ -255,8 +256,8 @@ mod tests {
         let mut profile = profile(quiet);
         assert_eq!(held_back(&profile, Channel::Sms, None, night), None, "UTC");
         profile.time_zone = Some("Asia/Shanghai".into());
-        assert_eq!(held_back(&profile, Channel::Sms, None, night), Some("quiet_hours"));
-        assert_eq!(held_back(&profile, Channel::Sms, Some("news"), night), Some("quiet_hours"));
+        assert_eq!(held_back(&profile, Channel::Sms, None, night), Some(SkipReason::QuietHours));
+        assert_eq!(held_back(&profile, Channel::Sms, Some("news"), night), Some(SkipReason::QuietHours));
         assert_eq!(held_back(&profile, Channel::Sms, Some("alerts"), night), None);
         profile.preferences.time_zone = Some("Europe/Berlin".into());
         assert_eq!(
@@ -285,11 +286,11 @@ mod tests {
         let news = link(Some("news")).apply(before.clone());
         assert_eq!(
             (told(&news, Some("news")), told(&news, Some("orders")), told(&news, None)),
-            (Some("channel_off"), None, None)
+            (Some(SkipReason::ChannelOff), None, None)
         );
         assert_eq!(link(Some("news")).apply(news.clone()), news, "twice is once");
         let all = link(None).apply(news);
-        assert_eq!((told(&all, Some("orders")), all.channels.len()), (Some("channel_off"), 2));
+        assert_eq!((told(&all, Some("orders")), all.channels.len()), (Some(SkipReason::ChannelOff), 2));
 
         let mut full = Preferences::default();
         for n in 0..limits::PREFERRED_CATEGORIES {
@@ -297,7 +298,7 @@ mod tests {
         }
         let more = link(Some("one more")).apply(full.clone());
         assert_eq!(more.categories.len(), limits::PREFERRED_CATEGORIES);
-        assert_eq!(told(&more, Some("one more")), Some("channel_off"));
+        assert_eq!(told(&more, Some("one more")), Some(SkipReason::ChannelOff));
     }
 
     #[test]

@@ -145,7 +145,7 @@ fn story(entry: &Entry) -> Vec<Transition> {
                 .map(|(outcome, at)| match outcome {
                     Outcome::Accepted(id) => of_step(*at, Event::StepAccepted, Some(id.clone())),
                     Outcome::Refused(code) => of_step(*at, Event::StepRefused, Some(code.clone())),
-                    Outcome::Skipped(reason) => of_step(*at, Event::StepSkipped, Some(reason.clone())),
+                    Outcome::Skipped(reason) => of_step(*at, Event::StepSkipped, Some(reason.to_string())),
                     Outcome::Unknown => of_step(*at, Event::StepUnknown, None),
                 })
                 .map(|ended| Transition { detail: record.detail.clone(), ..ended }),
@@ -164,7 +164,7 @@ mod tests {
         chain::{Step, StepRecord},
         delivery::tests,
     };
-    use tidings_wire::send::Channel;
+    use tidings_wire::{send::Channel, trail::SkipReason};
 
     #[test]
     fn the_state_only_ever_improves() {
@@ -172,7 +172,7 @@ mod tests {
         let late = Timestamp(61_001);
         assert_eq!((state(&entry, Timestamp(2_000)), state(&entry, late)), (State::Pending, State::Expired));
         entry.steps.push(StepRecord::waiting(&Step { channel: Channel::Sms, after: None }));
-        entry.steps[0].outcome = Some((Outcome::Skipped("no_mobile".into()), Timestamp(1_100)));
+        entry.steps[0].outcome = Some((Outcome::Skipped(SkipReason::NoMobile), Timestamp(1_100)));
         assert_eq!((state(&entry, Timestamp(2_000)), state(&entry, late)), (State::Suppressed, State::Suppressed));
         entry.steps[0].outcome = Some((Outcome::Refused("OptedOut".into()), Timestamp(1_100)));
         assert_eq!(state(&entry, Timestamp(2_000)), State::Failed);

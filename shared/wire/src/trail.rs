@@ -52,9 +52,9 @@ choice! {
         StepStarted = "step-started",
         /// The provider accepted it.
         StepAccepted = "step-accepted",
-        /// The provider refused it; `code` is the provider's own.
+        /// The provider refused it; `code` is the provider's own, or a [`RefusalCode`].
         StepRefused = "step-refused",
-        /// The step does not apply; `code` says why.
+        /// The step does not apply; `code` is a [`SkipReason`].
         StepSkipped = "step-skipped",
         /// The step began and nobody knows how it ended; it is not repeated any more.
         StepUnknown = "step-unknown",
@@ -64,6 +64,46 @@ choice! {
         Replaced = "replaced",
         /// Its time was over, and nobody had confirmed it.
         Expired = "expired",
+    }
+}
+
+choice! {
+    /// Why a fallback step does not apply: the `code` of [`Event::StepSkipped`].
+    SkipReason {
+        /// The user has no phone number.
+        NoMobile = "no_mobile",
+        /// The user has no email address.
+        NoEmail = "no_email",
+        /// The message has no text that the channel could carry.
+        NoText = "no_text",
+        /// None of the user's devices is registered for the channel and meant by the message.
+        NoDevice = "no_device",
+        /// The app has no credentials for the channel.
+        NotConfigured = "not_configured",
+        /// The user has muted everything.
+        Muted = "muted",
+        /// The user has muted the message's category.
+        CategoryMuted = "category_muted",
+        /// The user has switched the channel off.
+        ChannelOff = "channel_off",
+        /// It is within the user's quiet hours.
+        QuietHours = "quiet_hours",
+        /// The condition's `itemOpen` does not hold: the item is closed.
+        ItemClosed = "item_closed",
+        /// The condition's `clientVersionBelow` does not hold: every device has this version, or a newer one.
+        UpToDate = "up_to_date",
+    }
+}
+
+choice! {
+    /// The service's own reasons in the `code` of [`Event::StepRefused`]; every other code is the provider's.
+    RefusalCode {
+        /// The provider could not be reached, or left the request unread.
+        Unreachable = "unreachable",
+        /// The provider was not called, because it has been failing for this app.
+        ProviderDown = "provider_down",
+        /// The request could not be built.
+        Request = "request",
     }
 }
 

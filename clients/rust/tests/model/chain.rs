@@ -73,9 +73,7 @@ impl Tidings {
                         self.meet("a crash between claim and outcome");
                         StepAt::Record(entry, Outcome::Unknown.into())
                     }
-                    (Decision::Skip(reason), Some(entry)) => {
-                        StepAt::Record(entry, Outcome::Skipped(reason.into()).into())
-                    }
+                    (Decision::Skip(reason), Some(entry)) => StepAt::Record(entry, Outcome::Skipped(reason).into()),
                     (Decision::Next, Some(entry)) => {
                         let outcome = entry.steps[due.step].outcome.clone().unwrap().0;
                         self.after_step(state, &due, &entry, &outcome)

@@ -35,7 +35,7 @@ fn a_step_calls_its_provider_with_the_newest_address() {
         panic!("claim")
     };
     assert_eq!(subject, "Your parcel is here");
-    assert!(decide(&due, Some(&entry), &UserView::default(), Timestamp(2_000)) == Decision::Skip("no_email"));
+    assert!(decide(&due, Some(&entry), &UserView::default(), Timestamp(2_000)) == Decision::Skip(SkipReason::NoEmail));
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn what_has_ended_leads_to_the_next_step_at_its_time() {
     assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Next);
     let now = Timestamp(3_000);
     assert_eq!(next(&due, &entry, &accepted, now).map(|n| (n.step, n.due)), Some((1, now.plus_seconds(30))));
-    assert_eq!(next(&due, &entry, &Outcome::Skipped("no_mobile".into()), now).map(|n| n.due), Some(now));
+    assert_eq!(next(&due, &entry, &Outcome::Skipped(SkipReason::NoMobile), now).map(|n| n.due), Some(now));
     assert_eq!(next(&StepDue { step: 1, ..due }, &entry, &accepted, now), None);
 }
 
@@ -112,7 +112,7 @@ fn what_a_person_does_not_want_is_held_back_just_before_it_would_be_sent() {
     let preferences = serde_json::json!({"categories": {"news": {"channels": {"sms": false}}}});
     let profile = view.profile.get_or_insert_default();
     profile.preferences = serde_json::from_value(preferences).unwrap();
-    assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Skip("channel_off"));
+    assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Skip(SkipReason::ChannelOff));
     let email = StepDue { step: 1, ..due };
     assert!(matches!(decide(&email, Some(&entry), &view, Timestamp(2_000)), Decision::Claim(Call::Email { .. })));
 }
@@ -127,11 +127,11 @@ fn a_step_goes_out_only_while_there_is_something_left_to_tell() {
         super::decide(&due, Some(entry), view, item_closed, Timestamp(2_000))
     };
     assert!(matches!(at(&entry, &view, false), Decision::Claim(_)));
-    assert!(at(&entry, &view, true) == Decision::Skip("item_closed"));
+    assert!(at(&entry, &view, true) == Decision::Skip(SkipReason::ItemClosed));
     view.devices[0].client_version = Some("2.0.1".into());
     assert!(matches!(at(&entry, &view, false), Decision::Claim(_)), "the other one may be older");
     entry.platform = Platform::Ios;
-    assert!(at(&entry, &view, false) == Decision::Skip("up_to_date"), "the other one is not meant");
+    assert!(at(&entry, &view, false) == Decision::Skip(SkipReason::UpToDate), "the other one is not meant");
     assert_eq!(entry.item(Timestamp(2_000)), Some("order:4711"));
     assert_eq!(entry.item(entry.deadline.plus_seconds(1)), None, "nobody asks for what is over");
 }
@@ -237,7 +237,7 @@ fn a_push_goes_to_every_device_that_is_registered_for_its_channel_and_meant() {
     };
     assert_eq!(reached(Channel::Apns, Platform::All), Ok(2));
     assert_eq!(reached(Channel::Apns, Platform::Ios), Ok(1));
-    assert_eq!(reached(Channel::Fcm, Platform::All), Err("no_device"));
+    assert_eq!(reached(Channel::Fcm, Platform::All), Err(SkipReason::NoDevice));
     assert_eq!(reached(Channel::Mipush, Platform::All), Ok(1), "one name reaches them all");
     assert_eq!(reached(Channel::Webhook, Platform::All), Ok(0), "the app's own server is told once");
 }

@@ -13,7 +13,10 @@ use tidings_local::{
     providers::rules,
 };
 use tidings_store::{Confirmation, minute_of};
-use tidings_wire::send::{Channel, FallbackStep};
+use tidings_wire::{
+    send::{Channel, FallbackStep},
+    trail::SkipReason,
+};
 
 use crate::matrix::cell::Cell;
 
@@ -292,7 +295,7 @@ pub(super) async fn closed_item(cell: &Cell) {
     let is_ended = |entry: &Entry| entry.steps.iter().all(|step| step.outcome.is_some());
     let entry = cell.settled("k", is_ended).await;
     cell.idle().await;
-    let skipped = Outcome::Skipped("item_closed".to_owned());
+    let skipped = Outcome::Skipped(SkipReason::ItemClosed);
     assert!(entry.steps.iter().all(|step| step.outcome.as_ref().is_some_and(|(outcome, _)| *outcome == skipped)));
     assert_eq!((cell.sent(Sent::Sms), cell.sent(Sent::Email)), (0, 0));
 }
