@@ -33,10 +33,10 @@ function build() {
       table(
         "Schedules",
         ["Name", "Function", "When"],
-        schedules.map(({ name, function: of, expression, enabled }) => [
-          name,
-          of,
-          enabled ? expression : `${expression}, disabled`,
+        schedules.map((schedule) => [
+          schedule.name,
+          schedule.function,
+          schedule.enabled ? schedule.expression : `${schedule.expression}, disabled`,
         ]),
         "The template has no schedules.",
       ),
