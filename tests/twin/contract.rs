@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 use tidings_crypto::{
     frame::ContentKey,
     jwk::{Jwk, SecretText},
-    keys::{KeyId, KeyUse},
-    token::{self, Claims, TokenKey},
+    keys::{KeyId, KeyUse, TokenKey},
+    token::{self, Claims},
 };
 use tidings_domain::{MessageId, announcement, chain::Chains, mailbox::Misplaced, message, presence};
 use tidings_lambda::{http::ApiError, socket::Refusal};

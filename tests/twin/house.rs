@@ -11,8 +11,8 @@ fn may_import(importer: &str, imported: &str) -> bool {
     let imported = imported.strip_prefix("tidings-").unwrap_or(imported);
     let shared = ["crypto", "wire", "domain", "store", "queue", "gateway", "providers", "service", "lambda"];
     let allowed: &[&str] = match importer.strip_prefix("tidings-").unwrap_or(importer) {
-        "crypto" | "providers" => &[],
-        "wire" => &["crypto"],
+        "crypto" => &[],
+        "wire" | "providers" => &["crypto"],
         "domain" => &["wire"],
         "store" => &["domain", "wire"],
         "queue" | "gateway" => &["domain"],

@@ -9,10 +9,9 @@ use std::time::Duration;
 use futures_util::Stream;
 use tidings_wire::action::{AppState, Position, Receipt};
 use tidings_wire::frame::{AnnouncementFrame, ErrorFrame, Pong, Synced};
-use tidings_wire::{Action, MessageFrame};
+use tidings_wire::{Action, Backoff, MessageFrame};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::backoff::Backoff;
 use crate::identity::Identity;
 use crate::inbox;
 use crate::worker::{CloseReason, Loss, Worker};

@@ -2,9 +2,9 @@
 
 use tidings_crypto::frame::{self, ContentKey, OpenError};
 use tidings_crypto::jwk::JwkError;
-use tidings_crypto::keys::{KeyId, KeyIdError};
+use tidings_crypto::keys::{KeyId, KeyIdError, TokenKey};
 use tidings_crypto::random::{self, RandomError};
-use tidings_crypto::token::{self, Claims, TokenKey};
+use tidings_crypto::token::{self, Claims};
 use tidings_wire::RegisterAnswer;
 
 /// A registered device. Prints its id only.

@@ -40,7 +40,6 @@
 
 mod announcements;
 mod backend;
-mod backoff;
 mod confirmations;
 mod device;
 mod device_api;
@@ -51,10 +50,10 @@ mod socket;
 mod worker;
 
 pub use backend::{ApiError, Backend};
-pub use backoff::Backoff;
 pub use device::{Ack, Device, DeviceGone, Event, Events, Options, Received, TokenIn, Unreadable};
 pub use device_api::DeviceApi;
 pub use dial::ConnectError;
 pub use identity::{Identity, IdentityError};
 pub use inbox::{Inbox, Step};
+pub use tidings_wire::Backoff;
 pub use worker::{CloseReason, Loss};

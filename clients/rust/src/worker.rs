@@ -12,12 +12,12 @@ use futures_util::StreamExt;
 use tidings_crypto::random;
 use tidings_wire::Action;
 use tidings_wire::action::{Position, Receipt};
+use tidings_wire::backoff;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite;
 
 use crate::announcements::Announcements;
-use crate::backoff;
 use crate::confirmations::Confirmations;
 use crate::device::{Ack, Command, Event, Options, TokenIn};
 use crate::dial::{ConnectError, Dial, Socket};

@@ -24,7 +24,6 @@ use tidings_lambda::{
 use tidings_providers::{
     Bases, Client, Credentials, Limits, Provider, Providers, Push, Reach, Sent, Target,
     apns::DeviceToken,
-    backoff::Backoff,
     breaker::{Breakers, Rule},
     fcm::RegistrationToken,
     mipush,
@@ -34,7 +33,7 @@ use tidings_providers::{
 };
 use tidings_service::Sealer;
 use tidings_wire::{
-    Platform, PushAddress,
+    Backoff, Platform, PushAddress,
     send::Channel,
     trail::{RefusalCode, SkipReason},
 };
@@ -50,7 +49,7 @@ const CALL: Duration = Duration::from_secs(5);
 const CACHED: usize = 200;
 
 /// Pauses before a provider is asked again that could not take it.
-const PAUSES: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(60) };
+const PAUSES: Backoff = Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(60) };
 
 /// The name under which an app finds the sealed frame in a push.
 const FRAME: &str = "frame";
@@ -329,10 +328,9 @@ fn settle(called: &[Called<'_>], attempts: u32) -> Pushed {
         (true, ..) => Outcome::Accepted(joined(ids)),
         (false, true, _) => Outcome::Unknown,
         (false, false, Some(asked)) => {
-            let random = random::bytes()
-                .map_or(0.5, |bytes: [u8; 4]| f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX));
-            let asked = Some(asked).filter(|asked| !asked.is_zero());
-            return Pushed::Busy { code, pause: PAUSES.after(attempts + 1, random, asked), dead };
+            let random = random::bytes().map_or(u64::MAX / 2, u64::from_be_bytes);
+            // Jitter on top of what the provider asked for, so that what it refused together does not come back together.
+            return Pushed::Busy { code, pause: asked.saturating_add(PAUSES.pause(attempts, random)), dead };
         }
         (false, false, None) => Outcome::Refused(code),
     };

@@ -8,10 +8,11 @@ use axum::http::{HeaderMap, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
+use tidings_crypto::jws;
 
 use super::rules::Service;
 use super::serve::Connection;
-use super::{Arrival, Played, jwt, now, picked, text};
+use super::{Arrival, Played, now, picked, text};
 use crate::aws::outbox::Channel;
 
 const PAYLOAD_BYTES: usize = 4096;
@@ -80,9 +81,10 @@ fn check(
         return Err((StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"));
     }
     let Some(authorization) = text(headers, "authorization") else { return forbidden("MissingProviderToken") };
-    let signed = authorization.strip_prefix("bearer ").and_then(|it| jwt::es256(it, credentials.private_key.public()));
+    let key = credentials.private_key.public();
+    let signed = authorization.strip_prefix("bearer ").and_then(|token| jws::verify::<Value>(token, &key));
     let Some((header, claims)) = signed else { return forbidden("InvalidProviderToken") };
-    if header["kid"] != credentials.key_id || claims["iss"] != credentials.team_id {
+    if header.kid.as_deref() != Some(&*credentials.key_id) || claims["iss"] != credentials.team_id {
         return forbidden("InvalidProviderToken");
     }
     match claims["iat"].as_u64() {

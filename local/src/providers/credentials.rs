@@ -4,10 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
+use tidings_crypto::encoding::base64url;
 use tidings_providers::credentials::CredentialsError;
 use tidings_providers::{Credentials, Reach};
 
@@ -35,7 +36,7 @@ impl Halves {
     }
 
     fn pem(&self) -> String {
-        let text = base64::engine::general_purpose::STANDARD.encode(&self.pkcs8);
+        let text = STANDARD.encode(&self.pkcs8);
         let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
         format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
     }
@@ -56,8 +57,8 @@ pub fn document(url: &str) -> Option<Value> {
         },
         "webpush": {
             "subject": "mailto:push@example.com",
-            "privateKey": URL_SAFE_NO_PAD.encode(&vapid.private),
-            "publicKey": URL_SAFE_NO_PAD.encode(&vapid.public),
+            "privateKey": base64url(&vapid.private),
+            "publicKey": base64url(&vapid.public),
         },
         "mipush": {"appSecret": "tidings-local-secret", "packageName": "com.example.tidings"},
         "webhook": {"url": format!("{url}/webhook"), "secret": "whsec_dGlkaW5ncyBsb2NhbCB0d2luIHNlY3JldA=="},

@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
+use tidings_crypto::jws;
 
 use super::rules::Service;
 use super::serve::Connection;
-use super::{Arrival, Played, jwt, now, text};
+use super::{Arrival, Played, now, text};
 use crate::aws::outbox::Channel;
 use crate::aws::sqs::new_id;
 
@@ -72,7 +73,7 @@ fn granted(played: &Played, body: &[u8]) -> Result<String, (&'static str, &'stat
     }
     let invalid = |reason| Err(("invalid_grant", reason));
     let Some(account) = &played.credentials.fcm else { return invalid("Invalid grant: account not found") };
-    let Some((_, claims)) = jwt::rs256(field("assertion"), account.private_key.public()) else {
+    let Some((_, claims)) = jws::verify::<Value>(field("assertion"), &account.private_key.public()) else {
         return invalid("Invalid JWT Signature.");
     };
     if claims["iss"] != account.client_email {

@@ -19,7 +19,6 @@
 mod apns;
 mod credentials;
 mod fcm;
-mod jwt;
 mod mipush;
 pub mod rules;
 mod serve;

@@ -8,9 +8,9 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tidings_crypto::encoding::base64url;
 
 use super::credentials::Halves;
 use crate::aws::sqs::new_id;
@@ -52,12 +52,11 @@ impl Subscriptions {
         let endpoint = format!("{}/webpush/{id}", self.base);
         let subscription = Subscription { restricted_to, is_over: false };
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner).insert(id, subscription);
-        let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         Some(json!({
             "endpoint": endpoint,
             "expirationTime": null,
-            "keys": {"p256dh": encoded(&keys.public), "auth": encoded(&auth)},
-            "privateKey": encoded(&keys.private),
+            "keys": {"p256dh": base64url(&keys.public), "auth": base64url(&auth)},
+            "privateKey": base64url(&keys.private),
         }))
     }
 }

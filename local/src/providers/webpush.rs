@@ -6,11 +6,13 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+use tidings_crypto::encoding::{base64url, from_base64url};
+use tidings_crypto::jws::{self, PublicKey};
 
 use super::rules::Service;
 use super::serve::Connection;
-use super::{Arrival, Played, jwt, now, picked, text};
+use super::{Arrival, Played, now, picked, text};
 use crate::aws::outbox::Channel;
 use crate::aws::sqs::new_id;
 
@@ -46,7 +48,7 @@ async fn accept(played: &Played, id: &str, ttl: u64, headers: &HeaderMap, body: 
         channel: Channel::Webpush,
         to: format!("{base}/webpush/{id}"),
         title: None,
-        body: URL_SAFE_NO_PAD.encode(body),
+        body: base64url(body),
         headers: picked(headers, &["ttl", "urgency", "topic", "authorization", "content-encoding"]),
     };
     match played.keep(&location, arrival).await {
@@ -103,8 +105,8 @@ fn authorized(
     if restricted_to.is_some_and(|only| only.trim_end_matches('=') != key) {
         return forbidden("the subscription belongs to another application server key");
     }
-    let public = URL_SAFE_NO_PAD.decode(key).unwrap_or_default();
-    let Some((_, claims)) = jwt::es256(token, &public) else {
+    let public = from_base64url(key).unwrap_or_default();
+    let Some((_, claims)) = jws::verify::<Value>(token, &PublicKey::es256(&public)) else {
         return forbidden("the VAPID token is not signed by its key");
     };
     if claims["aud"] != origin {

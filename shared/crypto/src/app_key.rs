@@ -31,7 +31,7 @@ impl AppKey {
     /// If the id is empty, longer than [`MAX_APP_ID`], or has other characters than letters, digits, `-` and `_`.
     pub fn generate(app_id: &str, random: [u8; 32]) -> Result<Self, AppKeyError> {
         let random = Zeroizing::new(random);
-        Self::parse(&Zeroizing::new(format!("{PREFIX}{app_id}.{}", encoding::encode(random.as_slice()))))
+        Self::parse(&Zeroizing::new(format!("{PREFIX}{app_id}.{}", encoding::base64url(random.as_slice()))))
     }
 
     /// Takes a key apart that somebody presented; [`AppKey::matches`] says whether it is right.
@@ -42,7 +42,7 @@ impl AppKey {
         let (app_id, secret) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('.')).ok_or(AppKeyError)?;
         let id_fits = (1..=MAX_APP_ID).contains(&app_id.len())
             && app_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        let secret = encoding::decode(secret).map(Zeroizing::new).ok_or(AppKeyError)?;
+        let secret = encoding::from_base64url(secret).map(Zeroizing::new).ok_or(AppKeyError)?;
         if !id_fits || secret.len() != 32 {
             return Err(AppKeyError);
         }
@@ -61,7 +61,7 @@ impl AppKey {
 
     /// What is stored: SHA-256 in base64url. A slow hash would add nothing, for the key is random, not chosen.
     pub fn hash(&self) -> String {
-        encoding::encode(&Sha256::digest(self.text.as_bytes()))
+        encoding::base64url(&Sha256::digest(self.text.as_bytes()))
     }
 
     /// Whether this key has the stored hash, in constant time.

@@ -58,13 +58,18 @@ struct Header {
 pub fn seal(key: &ContentKey, kid: &str, plaintext: &[u8], iv: [u8; 16]) -> String {
     // Written by hand: three members whose order and spelling are part of what is authenticated.
     let header = format!(r#"{{"alg":"{ALGORITHM}","enc":"{ENCRYPTION}","kid":{}}}"#, serde_json::Value::from(kid));
-    let protected = encoding::encode(header.as_bytes());
+    let protected = encoding::base64url(header.as_bytes());
     let sealed = A256CbcHs512::seal(key.as_bytes(), &iv, protected.as_bytes(), plaintext);
     let Some(Sealed { ciphertext, tag }) = sealed else {
         unreachable!("a content key has 64 bytes by its type, which is what A256CBC-HS512 wants")
     };
     // The second part is the encrypted key, which `dir` leaves empty.
-    format!("{protected}..{}.{}.{}", encoding::encode(&iv), encoding::encode(&ciphertext), encoding::encode(&tag))
+    format!(
+        "{protected}..{}.{}.{}",
+        encoding::base64url(&iv),
+        encoding::base64url(&ciphertext),
+        encoding::base64url(&tag)
+    )
 }
 
 /// [`seal`] with a fresh IV from the operating system.
@@ -111,8 +116,8 @@ fn parse(frame: &str) -> Option<Parts<'_>> {
     if header.alg != ALGORITHM || header.enc != ENCRYPTION {
         return None;
     }
-    let sealed = Sealed { ciphertext: encoding::decode(ciphertext)?, tag: encoding::decode(tag)? };
-    Some(Parts { header, protected, iv: encoding::decode(iv)?.try_into().ok()?, sealed })
+    let sealed = Sealed { ciphertext: encoding::from_base64url(ciphertext)?, tag: encoding::from_base64url(tag)? };
+    Some(Parts { header, protected, iv: encoding::from_base64url(iv)?.try_into().ok()?, sealed })
 }
 
 #[cfg(test)]
@@ -126,10 +131,10 @@ mod tests {
     }
 
     fn with_header(header: &str) -> String {
-        let protected = encoding::encode(header.as_bytes());
+        let protected = encoding::base64url(header.as_bytes());
         let Sealed { ciphertext, tag } =
             A256CbcHs512::seal(key(1).as_bytes(), &[9; 16], protected.as_bytes(), b"hello").unwrap();
-        let encode = encoding::encode;
+        let encode = encoding::base64url;
         format!("{protected}..{}.{}.{}", encode(&[9; 16]), encode(&ciphertext), encode(&tag))
     }
 

@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 use crate::encoding;
 use crate::frame::{self, ContentKey};
-use crate::keys::{KeyId, KeyUse};
-use crate::token::{self, TokenKey};
+use crate::keys::{KeyId, KeyUse, TokenKey};
+use crate::token;
 
 /// A symmetric key: `{"kty":"oct","use":"enc","alg":"dir","kid":"…","k":"…"}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ impl Jwk {
             key_use: key_use.as_str().to_owned(),
             alg: algorithm(key_use).to_owned(),
             kid: id.with_use(key_use).to_string(),
-            k: SecretText::new(encoding::encode(key)),
+            k: SecretText::new(encoding::base64url(key)),
         }
     }
 
@@ -116,7 +116,7 @@ impl Jwk {
         if self.kty != "oct" || self.key_use != key_use.as_str() || self.alg != expected {
             return Err(JwkError::WrongKind { expected });
         }
-        let decoded = Zeroizing::new(encoding::decode(self.k.expose()).ok_or(JwkError::Malformed)?);
+        let decoded = Zeroizing::new(encoding::from_base64url(self.k.expose()).ok_or(JwkError::Malformed)?);
         decoded.as_slice().try_into().map_err(|_| JwkError::Malformed)
     }
 }
@@ -124,7 +124,7 @@ impl Jwk {
 fn algorithm(key_use: KeyUse) -> &'static str {
     match key_use {
         KeyUse::Content => frame::ALGORITHM,
-        KeyUse::Token => token::ALGORITHM,
+        KeyUse::Token => token::ALGORITHM.as_str(),
     }
 }
 

@@ -15,7 +15,6 @@ use sha2::Sha512;
 use zeroize::Zeroizing;
 
 use crate::frame::ContentKey;
-use crate::token::TokenKey;
 
 /// The shortest root secret that is accepted, in characters.
 pub const MIN_SECRET_CHARS: usize = 32;
@@ -96,6 +95,27 @@ impl FromStr for KeyId {
 /// Decimal with one spelling: no sign, no leading zero.
 pub(crate) fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number: &u32| number.to_string() == text)
+}
+
+/// The key with which a device signs its connect tokens.
+#[derive(Clone)]
+pub struct TokenKey(Zeroizing<[u8; 32]>);
+
+impl TokenKey {
+    /// Takes the key's bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// The two keys of a device.

@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | [`frame`] | one sealed frame: JWE compact, `dir` + `A256CBC-HS512` |
 //! | [`keys`] | the root keys of a deployment and the two keys of every device |
+//! | [`jws`] | signed tokens of every kind: HS256, ES256, RS256; those of the push providers too |
 //! | [`token`] | the connect token that a device signs for itself |
 //! | [`app_key`] | the key with which a backend sends |
 //! | [`link`] | links that a person may follow without logging in |
 //! | [`jwk`] | a device's key as it travels once, in the answer to registration |
+//! | [`encoding`] | base64url |
 //! | [`random`] | the only source of randomness; everything else takes it as an argument |
 //!
 //! Nothing here reads a clock, the environment or the network. Secrets are wiped when dropped and print as `***`.
@@ -26,10 +28,12 @@
 
 pub mod app_key;
 mod cbc_hmac;
-mod encoding;
+pub mod encoding;
 pub mod frame;
 pub mod jwk;
+pub mod jws;
 pub mod keys;
 pub mod link;
+mod mac;
 pub mod random;
 pub mod token;

@@ -22,5 +22,5 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], RandomError> {
 /// # Errors
 /// As [`bytes`].
 pub fn id() -> Result<String, RandomError> {
-    Ok(encoding::encode(&bytes::<16>()?))
+    Ok(encoding::base64url(&bytes::<16>()?))
 }

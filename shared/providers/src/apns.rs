@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{Request, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tidings_crypto::jws::{self, Header};
 
 use crate::credentials;
 use crate::http::{Client, Protocol};
@@ -160,8 +161,9 @@ impl ProviderToken {
     }
 
     fn make(&mut self, credentials: &credentials::Apns, now: u64) -> Result<String, Invalid> {
+        let key = &credentials.private_key;
         let claims = json!({"iss": credentials.team_id, "iat": now});
-        let token = credentials.private_key.token(json!({"kid": credentials.key_id}), &claims)?;
+        let token = jws::sign(key, Header::of(key).with_kid(&credentials.key_id), &claims)?;
         self.0 = Some((token.clone(), now));
         Ok(token)
     }
@@ -268,11 +270,9 @@ mod tests {
     use std::time::Duration;
 
     use http::{HeaderMap, HeaderValue, StatusCode};
-    use ring::signature::ECDSA_P256_SHA256_FIXED;
 
     use super::*;
     use crate::credentials::tests::credentials;
-    use crate::keys::tests::verified;
     use crate::outcome::Load;
     use crate::push::tests::push;
 
@@ -364,8 +364,8 @@ mod tests {
         let credentials = credentials().apns.unwrap();
         let mut cache = ProviderToken::default();
         let first = cache.get(&credentials, NOW).unwrap();
-        let (header, claims) = verified(&first, &ECDSA_P256_SHA256_FIXED, credentials.private_key.public());
-        assert_eq!(header, json!({"alg": "ES256", "kid": "ABC123DEFG"}));
+        let (header, claims): (_, Value) = jws::verify(&first, &credentials.private_key.public()).unwrap();
+        assert_eq!(json!(header), json!({"alg": "ES256", "kid": "ABC123DEFG"}));
         assert_eq!(claims, json!({"iss": "DEF123GHIJ", "iat": NOW}));
         assert_eq!(cache.get(&credentials, NOW + TOKEN_SECONDS - 1).unwrap(), first);
         // Refused while it is young: not replaced.

@@ -15,10 +15,11 @@
 use std::fmt;
 
 use serde_json::{Map, Value};
+use tidings_crypto::encoding::from_base64url_or_padded;
+use tidings_crypto::jws::{EcKey, KeyError, RsaKey};
 
 use crate::endpoint::{Endpoint, EndpointError, Reach};
-use crate::keys::{EcKey, KeyError, RsaKey};
-use crate::{Provider, encoding::from_base64url, webhook};
+use crate::{Provider, webhook};
 
 /// The credentials of an app.
 #[derive(Debug, Default)]
@@ -246,7 +247,7 @@ impl Part<'_> {
     fn webpush(&self) -> Result<Webpush, CredentialsError> {
         self.only(&["subject", "privateKey", "publicKey"])?;
         let contact = |text: &str| text.starts_with("mailto:") || text.starts_with("https:");
-        let bytes = |text: &str| from_base64url(text).ok_or(Reason::Encoding);
+        let bytes = |text: &str| from_base64url_or_padded(text).ok_or(Reason::Encoding);
         let private = self.read("privateKey", bytes)?;
         let public = self.read("publicKey", bytes)?;
         Ok(Webpush {
@@ -303,10 +304,12 @@ impl Part<'_> {
 #[cfg(test)]
 pub(crate) mod tests {
     use serde_json::json;
+    use tidings_crypto::encoding::base64url;
 
     use super::*;
-    use crate::encoding::base64url;
-    use crate::keys::tests::{EC_PEM, RSA_PEM};
+
+    const EC_PEM: &str = include_str!("../../crypto/tests/keys/p256.pem");
+    const RSA_PEM: &str = include_str!("../../crypto/tests/keys/rsa2048.pem");
 
     /// A pair that everybody knows: the browser's in RFC 8291 Appendix A.
     pub(crate) const VAPID_PRIVATE: &str = "q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94";
@@ -337,7 +340,7 @@ pub(crate) mod tests {
         let all = credentials();
         assert!(!all.apns.unwrap().sandbox);
         assert_eq!(all.fcm.unwrap().project_id, "example");
-        assert_eq!(base64url(all.webpush.unwrap().key.public()), VAPID_PUBLIC);
+        assert_eq!(base64url(all.webpush.unwrap().key.public().bytes()), VAPID_PUBLIC);
     }
 
     #[test]

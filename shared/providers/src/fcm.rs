@@ -7,6 +7,7 @@ use form_urlencoded::Serializer;
 use http::{Request, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tidings_crypto::jws::{self, Header};
 use tokio::sync::Mutex;
 
 use crate::credentials;
@@ -205,7 +206,8 @@ pub fn token_request(credentials: &credentials::Fcm, now: u64) -> Result<Request
         "iat": now,
         "exp": now + ASSERTION_SECONDS,
     });
-    let assertion = credentials.private_key.token(json!({"typ": "JWT"}), &claims)?;
+    let key = &credentials.private_key;
+    let assertion = jws::sign(key, Header::of(key).with_type(), &claims)?;
     let form = Serializer::new(String::new())
         .append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
         .append_pair("assertion", &assertion)
@@ -375,11 +377,9 @@ mod tests {
     use std::time::Duration;
 
     use http::{HeaderMap, HeaderValue};
-    use ring::signature::RSA_PKCS1_2048_8192_SHA256;
 
     use super::*;
     use crate::credentials::tests::credentials;
-    use crate::keys::tests::verified;
     use crate::outcome::Load;
     use crate::push::{Downgrade, tests::push};
 
@@ -442,9 +442,8 @@ mod tests {
         assert_eq!(request.uri(), "https://oauth2.googleapis.com/token");
         let form: Vec<(String, String)> = form_urlencoded::parse(request.body()).into_owned().collect();
         assert_eq!(form[0], ("grant_type".to_owned(), "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned()));
-        let public = credentials.private_key.public();
-        let (header, claims) = verified(&form[1].1, &RSA_PKCS1_2048_8192_SHA256, public);
-        assert_eq!(header, json!({"alg": "RS256", "typ": "JWT"}));
+        let (header, claims): (_, Value) = jws::verify(&form[1].1, &credentials.private_key.public()).unwrap();
+        assert_eq!(json!(header), json!({"alg": "RS256", "typ": "JWT"}));
         let expected = json!({
             "iss": "push@example.iam.gserviceaccount.com",
             "scope": "https://www.googleapis.com/auth/firebase.messaging",

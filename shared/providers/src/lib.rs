@@ -12,8 +12,7 @@
 //! | [`webhook`] | Standard Webhooks |
 //! | [`http`] | the HTTP client: time limits, size limits, HTTP/1.1 and HTTP/2 |
 //! | [`endpoint`] | which URLs may be called |
-//! | [`keys`] | signing keys and tokens |
-//! | [`breaker`], [`backoff`] | when a provider is left alone, and for how long |
+//! | [`breaker`] | when a provider is left alone |
 //!
 //! Each provider translates a push by a pure function (`request`), reads an answer by another (`outcome`), and has a client
 //! around the two that keeps its token. No client repeats a request that may have been acted on: the one exception is a token
@@ -35,14 +34,11 @@
 //! ```
 
 pub mod apns;
-pub mod backoff;
 pub mod breaker;
 pub mod credentials;
-mod encoding;
 pub mod endpoint;
 pub mod fcm;
 pub mod http;
-pub mod keys;
 pub mod mipush;
 pub mod outcome;
 mod providers;

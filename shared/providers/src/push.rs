@@ -3,9 +3,11 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use ring::digest::{SHA256, digest};
+use tidings_crypto::encoding::base64url;
+use tidings_crypto::jws::NoRandomness;
 use uuid::{Builder, Uuid};
 
-use crate::{Provider, encoding::hashed};
+use crate::Provider;
 
 /// Names that a provider keeps for itself at the top of what an app gets: APNs `aps`, FCM the rest
 /// (<https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type>).
@@ -116,7 +118,7 @@ impl Push {
             return Some(key.to_owned());
         }
         downgrades.push(Downgrade::CollapseKeyHashed);
-        let mut hash = hashed(key);
+        let mut hash = base64url(digest(&SHA256, key.as_bytes()).as_ref());
         hash.truncate(chars);
         Some(hash)
     }
@@ -156,6 +158,12 @@ pub enum Invalid {
     /// Nothing can be signed or sealed.
     #[error("the operating system gave no randomness")]
     NoRandomness,
+}
+
+impl From<NoRandomness> for Invalid {
+    fn from(_: NoRandomness) -> Self {
+        Self::NoRandomness
+    }
 }
 
 impl From<http::Error> for Invalid {

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tidings_crypto::encoding::{base64url, from_base64url_or_padded};
+use tidings_crypto::jws::{self, Header};
 
 use crate::credentials;
-use crate::encoding::{base64url, from_base64url};
 use crate::endpoint::{Endpoint, EndpointError, Reach};
 use crate::http::{Client, Protocol};
 use crate::outcome::{Answer, Fate, Outcome};
@@ -72,9 +73,11 @@ impl Subscription {
             auth: String,
         }
         let Given { endpoint, keys } = serde_json::from_str(json).map_err(|_| SubscriptionError::Malformed)?;
-        let p256dh = from_base64url(&keys.p256dh).and_then(|bytes| bytes.try_into().ok());
+        let p256dh = from_base64url_or_padded(&keys.p256dh).and_then(|bytes| bytes.try_into().ok());
         let p256dh = p256dh.filter(|point: &[u8; 65]| point[0] == 4).ok_or(SubscriptionError::P256dh)?;
-        let auth = from_base64url(&keys.auth).and_then(|bytes| bytes.try_into().ok()).ok_or(SubscriptionError::Auth)?;
+        let auth = from_base64url_or_padded(&keys.auth)
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or(SubscriptionError::Auth)?;
         Ok(Self { endpoint: Endpoint::parse(&endpoint, reach)?, p256dh, auth })
     }
 }
@@ -168,8 +171,9 @@ pub fn request(
 /// [`Invalid::NoRandomness`].
 pub fn vapid(credentials: &credentials::Webpush, endpoint: &Endpoint, now: u64) -> Result<String, Invalid> {
     let claims = json!({"aud": endpoint.origin(), "exp": now + VAPID_SECONDS, "sub": credentials.subject});
-    let token = credentials.key.token(json!({"typ": "JWT"}), &claims)?;
-    Ok(format!("vapid t={token}, k={}", base64url(credentials.key.public())))
+    let key = &credentials.key;
+    let token = jws::sign(key, Header::of(key).with_type(), &claims)?;
+    Ok(format!("vapid t={token}, k={}", base64url(key.public().bytes())))
 }
 
 /// What the page's service worker reads: `{"id", "title", "body", "badge", "data"}`, of which only the id and the data are always
@@ -213,11 +217,9 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
     use ring::agreement::{ECDH_P256, EphemeralPrivateKey};
     use ring::rand::SystemRandom;
-    use ring::signature::ECDSA_P256_SHA256_FIXED;
 
     use super::*;
     use crate::credentials::tests::{VAPID_PUBLIC, credentials};
-    use crate::keys::tests::verified;
     use crate::outcome::Load;
     use crate::push::tests::push;
 
@@ -274,8 +276,8 @@ mod tests {
         let header = vapid(&credentials, &subscription.endpoint, NOW).unwrap();
         let (token, key) = header.strip_prefix("vapid t=").unwrap().split_once(", k=").unwrap();
         assert_eq!(key, VAPID_PUBLIC);
-        let (header, claims) = verified(token, &ECDSA_P256_SHA256_FIXED, credentials.key.public());
-        assert_eq!(header, json!({"alg": "ES256", "typ": "JWT"}));
+        let (header, claims): (_, Value) = jws::verify(token, &credentials.key.public()).unwrap();
+        assert_eq!(json!(header), json!({"alg": "ES256", "typ": "JWT"}));
         let expected =
             json!({"aud": "https://push.example.net", "exp": NOW + 43_200, "sub": "mailto:push@example.com"});
         assert_eq!(claims, expected);

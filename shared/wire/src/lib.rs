@@ -12,11 +12,13 @@
 //! - [`inbox`]: `GET /v1/inbox`, `GET /v1/inbox/unread`
 //! - [`frame`]: what a device receives, once decrypted
 //! - [`action`]: what a device says
+//! - [`backoff`]: how long a client waits before it reconnects
 //! - [`problem`]: errors on HTTP (RFC 9457)
 //! - [`fields`], [`json`], [`limits`]: how requests are read
 
 pub mod action;
 pub mod announcement;
+pub mod backoff;
 mod choice;
 pub mod device;
 pub mod fields;
@@ -34,6 +36,7 @@ mod version;
 
 pub use action::Action;
 pub use announcement::{AnnounceAnswer, AnnounceRequest};
+pub use backoff::Backoff;
 pub use choice::Choice;
 pub use device::{DeviceAnswer, Platform, PushAddress, RegisterAnswer, RegisterRequest};
 pub use fields::FieldProblem;

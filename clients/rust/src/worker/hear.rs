@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tidings_wire::action::{Position, Receipt};
+use tidings_wire::backoff;
 use tidings_wire::frame::Reconnect;
 use tidings_wire::{Action, Frame};
 use tokio::time::Instant;
@@ -10,7 +11,6 @@ use tokio::time::Instant;
 use super::line::Line;
 use super::{Loss, Worker, draw};
 use crate::announcements::Verdict;
-use crate::backoff;
 use crate::device::{Ack, Event, Unreadable};
 use crate::inbox::Step;
 use crate::socket::{Incoming, in_clear};

@@ -123,8 +123,9 @@ pub(super) fn open(key: EphemeralPrivateKey, auth: &[u8; 16], body: &[u8]) -> Op
 
 #[cfg(test)]
 mod tests {
+    use tidings_crypto::encoding::{base64url, from_base64url};
+
     use super::*;
-    use crate::encoding::{base64url, from_base64url};
 
     /// RFC 8291 Appendix A: everything from the agreed secret on.
     #[test]

@@ -1,4 +1,7 @@
-//! How long to wait before the next attempt: full jitter over a window that doubles.
+//! How long to wait before the next attempt: full jitter over a window that doubles
+//! (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
+//!
+//! Part of the protocol, because a client reconnects by it; the service asks push providers again by the same rule.
 
 use std::time::Duration;
 
@@ -12,6 +15,7 @@ pub struct Backoff {
     pub longest: Duration,
 }
 
+/// The pauses of a client that reconnects.
 impl Default for Backoff {
     fn default() -> Self {
         Self { first: Duration::from_secs(1), longest: Duration::from_secs(300) }
@@ -33,7 +37,8 @@ impl Backoff {
 }
 
 /// A share of `window` in proportion to `random`, evenly from nothing to all of it.
-pub(crate) fn spread(window: Duration, random: u64) -> Duration {
+#[must_use]
+pub fn spread(window: Duration, random: u64) -> Duration {
     // 53 bits are what a double holds exactly.
     #[expect(clippy::cast_precision_loss, reason = "both values stay below 2^53")]
     let share = (random >> 11) as f64 / (1_u64 << 53) as f64;
@@ -54,9 +59,19 @@ mod tests {
 
     #[test]
     fn pauses_cover_the_whole_window_and_nothing_else() {
-        let backoff = Backoff::default();
-        assert_eq!(backoff.pause(3, 0), Duration::ZERO);
-        assert_eq!(backoff.pause(3, u64::MAX).as_millis(), 8_000);
-        assert_eq!(backoff.pause(3, u64::MAX / 2 + 1), Duration::from_secs(4));
+        let backoff = Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(60) };
+        let cases = [
+            (0, u64::MAX, 2_000),
+            (1, u64::MAX, 4_000),
+            (4, u64::MAX, 32_000),
+            (5, u64::MAX, 60_000),
+            (u32::MAX, u64::MAX, 60_000),
+            (2, 0, 0),
+            (2, u64::MAX / 4 + 1, 2_000),
+            (2, u64::MAX / 2 + 1, 4_000),
+        ];
+        for (attempt, random, millis) in cases {
+            assert_eq!(backoff.pause(attempt, random).as_millis(), millis, "{attempt} {random}");
+        }
     }
 }
