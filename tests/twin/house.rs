@@ -86,6 +86,7 @@ fn variables(source: &str) -> BTreeSet<&'static str> {
         (".gateway()?", &["TIDINGS_CONNECTIONS_ENDPOINT"]),
         ("config::root_keys()?", &["TIDINGS_ROOT_KEYS"]),
         (".sealer()?", &["TIDINGS_ROOT_KEYS"]),
+        (".device_tokens()?", &["TIDINGS_USERS_TABLE", "TIDINGS_LOOKUPS_TABLE", "TIDINGS_ROOT_KEYS"]),
         (".apps()?", &["TIDINGS_DIRECTORY_TABLE"]),
         ("config::PROVIDERS_URL", &["TIDINGS_PROVIDERS_URL"]),
         ("config::PROVIDER_SECRETS", &["TIDINGS_PROVIDER_SECRETS"]),

@@ -35,8 +35,8 @@ const TAKES: &[(&str, &[&str])] = &[
     ("users.renew(", &["LookupsTable ConditionCheckItem", "UsersTable UpdateItem"]),
     ("users.device(", &["LookupsTable GetItem"]),
     ("users.last_known(", &["LookupsTable GetItem"]),
-    ("signed_by(", &["LookupsTable GetItem"]),
-    ("signed_request(", &["LookupsTable GetItem"]),
+    ("tokens.verify(", &["LookupsTable GetItem"]),
+    ("Checked<SignedDevice", &["LookupsTable GetItem"]),
     (
         "users.register(",
         &["LookupsTable PutItem", "LookupsTable UpdateItem", "UsersTable UpdateItem", "UsersTable DeleteItem"],

@@ -4,16 +4,15 @@
 //! another device's token, an origin that the app does not list. Nothing is stored then.
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
-use lambda_runtime::{LambdaEvent, service_fn};
-use tidings_crypto::{keys::RootKeys, token::Token};
+use tidings_crypto::token::Token;
 use tidings_domain::{Connection, Timestamp, presence::LEASE_SECONDS};
 use tidings_lambda::{
-    Error, Sdk, config, logs,
+    Error,
     socket::{self, Reply},
 };
 use tidings_service::{
-    Apps,
-    device_token::{NotSigned, Signed, signed_by},
+    Apps, DeviceTokens,
+    device_token::{NotSigned, Signed},
 };
 use tidings_store::{Connected, Users};
 
@@ -25,18 +24,17 @@ const SUBPROTOCOL: &str = "tidings.v1";
 pub struct Deps {
     users: Users,
     apps: Apps,
-    roots: RootKeys,
+    tokens: DeviceTokens,
 }
 
 /// Runs the function until its process ends.
 ///
 /// # Errors
-/// Where the environment lacks something, or the Runtime API cannot be reached.
+/// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
-    logs::init();
-    let sdk = Sdk::from_env()?;
-    let deps = Deps { users: sdk.users()?, apps: sdk.apps()?, roots: config::root_keys()? };
-    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&deps, event.payload, Timestamp::now()))).await
+    let sdk = tidings_lambda::start()?;
+    let deps = Deps { users: sdk.users()?, apps: sdk.apps()?, tokens: sdk.device_tokens()? };
+    socket::serve(|event, now| handle(&deps, event, now)).await
 }
 
 /// Why an upgrade is refused.
@@ -91,7 +89,7 @@ async fn accept(
     if offered.device.is_some_and(|device| device != token.key_id().device) {
         return Ok(Err(Refused::Forbidden("another device's token")));
     }
-    let Signed { device, key_version, claims } = match signed_by(&deps.users, &deps.roots, token, now).await? {
+    let Signed { device, key_version, claims } = match deps.tokens.verify(token, now).await? {
         Ok(signed) => signed,
         Err(why) => return Ok(Err(Refused::NotSigned(why))),
     };

@@ -7,7 +7,6 @@
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::future;
-use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_domain::{
     Connection, Delivery, DeviceId, Entry, Position, Timer, Timestamp, UserKey, UserView,
     delivery::{self, Again, Job, Plan, PostOutcome, Settled, Withdraw},
@@ -15,7 +14,7 @@ use tidings_domain::{
 };
 use tidings_gateway::Gateway;
 use tidings_lambda::{
-    Error, Sdk,
+    Error,
     batch::{self, Record},
     logs,
 };
@@ -43,10 +42,9 @@ pub struct Deps {
 /// Runs the function until its process ends.
 ///
 /// # Errors
-/// Where the environment lacks something, or the Runtime API cannot be reached.
+/// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
-    logs::init();
-    let sdk = Sdk::from_env()?;
+    let sdk = tidings_lambda::start()?;
     let deps = Deps {
         users: sdk.users()?,
         messages: sdk.messages()?,
@@ -54,10 +52,7 @@ pub async fn run() -> Result<(), Error> {
         sealer: sdk.sealer()?,
         steps: sdk.steps()?,
     };
-    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| {
-        handle(&deps, event.payload, batch::deadline(&event.context))
-    }))
-    .await
+    batch::serve(|event, deadline| handle(&deps, event, deadline)).await
 }
 
 /// Works on a batch; reports exactly the jobs that must come again.

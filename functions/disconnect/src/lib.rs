@@ -2,10 +2,9 @@
 //! handled, so it leaves a tombstone.
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
-use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_domain::Timestamp;
 use tidings_lambda::{
-    Error, Sdk, logs,
+    Error,
     socket::{self, Reply},
 };
 use tidings_store::Users;
@@ -13,11 +12,10 @@ use tidings_store::Users;
 /// Runs the function until its process ends.
 ///
 /// # Errors
-/// Where the environment lacks something, or the Runtime API cannot be reached.
+/// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
-    logs::init();
-    let users = Sdk::from_env()?.users()?;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&users, event.payload, Timestamp::now()))).await
+    let users = tidings_lambda::start()?.users()?;
+    socket::serve(|event, now| handle(&users, event, now)).await
 }
 
 /// Forgets the connection.

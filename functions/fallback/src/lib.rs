@@ -8,7 +8,6 @@ mod providers;
 mod push;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_crypto::random;
 use tidings_domain::{
     Device, Entry, Timestamp,
@@ -16,7 +15,7 @@ use tidings_domain::{
     fallback::{self, Call, Decision, PushCall},
 };
 use tidings_lambda::{
-    Error, Sdk,
+    Error,
     batch::{self, Record},
     logs,
 };
@@ -41,10 +40,9 @@ pub struct Deps {
 /// Runs the function until its process ends.
 ///
 /// # Errors
-/// Where the environment lacks something, or the Runtime API cannot be reached.
+/// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
-    logs::init();
-    let sdk = Sdk::from_env()?;
+    let sdk = tidings_lambda::start()?;
     let deps = Deps {
         users: sdk.users()?,
         messages: sdk.messages()?,
@@ -53,10 +51,7 @@ pub async fn run() -> Result<(), Error> {
         providers: Providers::from_env(&sdk)?,
         pushes: Pushes::from_env(&sdk)?,
     };
-    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| {
-        handle(&deps, event.payload, batch::deadline(&event.context))
-    }))
-    .await
+    batch::serve(|event, deadline| handle(&deps, event, deadline)).await
 }
 
 /// Works on a batch; reports exactly the steps that must be looked at again.

@@ -6,7 +6,6 @@
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::stream::{self, StreamExt};
-use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_domain::{
     Announcement, Timestamp,
     announcement::{self, Fanout, Part, Target},
@@ -14,7 +13,7 @@ use tidings_domain::{
 };
 use tidings_gateway::Gateway;
 use tidings_lambda::{
-    Error, Sdk,
+    Error,
     batch::{self, Record},
     logs,
 };
@@ -42,10 +41,9 @@ pub struct Deps {
 /// Runs the function until its process ends.
 ///
 /// # Errors
-/// Where the environment lacks something, or the Runtime API cannot be reached.
+/// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
-    logs::init();
-    let sdk = Sdk::from_env()?;
+    let sdk = tidings_lambda::start()?;
     let deps = Deps {
         users: sdk.users()?,
         directory: sdk.directory()?,
@@ -53,10 +51,7 @@ pub async fn run() -> Result<(), Error> {
         gateway: sdk.gateway()?,
         sealer: sdk.sealer()?,
     };
-    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| {
-        handle(&deps, event.payload, batch::deadline(&event.context))
-    }))
-    .await
+    batch::serve(|event, deadline| handle(&deps, event, deadline)).await
 }
 
 /// Works on a batch; reports exactly the pieces that must come again.

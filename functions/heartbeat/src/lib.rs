@@ -3,13 +3,12 @@
 //! wrong with a message that no other route takes.
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
-use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_domain::{
     Connection, Position, Timestamp, UserView,
     presence::{self, LEASE_SECONDS, Life},
 };
 use tidings_lambda::{
-    Error, Sdk, config, logs,
+    Error, config,
     socket::{self, Refusal, Reply},
 };
 use tidings_service::Sealer;
@@ -34,16 +33,15 @@ const LIFE_SECONDS: std::ops::RangeInclusive<u64> = 10..=7_200;
 /// Runs the function until its process ends.
 ///
 /// # Errors
-/// Where the environment lacks something, or the Runtime API cannot be reached.
+/// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
-    logs::init();
-    let sdk = Sdk::from_env()?;
+    let sdk = tidings_lambda::start()?;
     let deps = Deps {
         users: sdk.users()?,
         sealer: sdk.sealer()?,
         life: config::number(config::CONNECTION_LIFE, LIFE_SECONDS)?,
     };
-    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&deps, event.payload, Timestamp::now()))).await
+    socket::serve(|event, now| handle(&deps, event, now)).await
 }
 
 /// Answers.

@@ -4,23 +4,16 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::{RawQuery, State},
-    http::HeaderMap,
-    response::Response,
-    routing::get,
-};
+use axum::{Router, extract::State, response::Response, routing::get};
 use tidings_domain::{
-    Entry, Timestamp,
+    Entry,
     inbox::{Header, Walk, Wanted},
 };
 use tidings_lambda::{
-    Error, Sdk,
-    http::{self, ApiError, pairs, personal, signed_request},
-    logs,
+    Error,
+    http::{self, ApiError, Checked, SignedDevice, personal},
 };
-use tidings_service::{Apps, Sealer, device_token::Signed};
+use tidings_service::{Apps, DeviceTokens, Sealer};
 use tidings_store::Users;
 use tidings_wire::{InboxAnswer, InboxMessage, InboxRequest, UnreadAnswer, inbox::Cursor, limits};
 
@@ -29,17 +22,29 @@ use tidings_wire::{InboxAnswer, InboxMessage, InboxRequest, UnreadAnswer, inbox:
 pub struct Deps {
     users: Users,
     apps: Apps,
+    tokens: DeviceTokens,
     sealer: Sealer,
+}
+
+impl AsRef<Apps> for Deps {
+    fn as_ref(&self) -> &Apps {
+        &self.apps
+    }
+}
+
+impl AsRef<DeviceTokens> for Deps {
+    fn as_ref(&self) -> &DeviceTokens {
+        &self.tokens
+    }
 }
 
 /// Runs the function until its process ends.
 ///
 /// # Errors
-/// Where the environment lacks something, or the Runtime API cannot be reached.
+/// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
-    logs::init();
-    let sdk = Sdk::from_env()?;
-    let deps = Deps { users: sdk.users()?, apps: sdk.apps()?, sealer: sdk.sealer()? };
+    let sdk = tidings_lambda::start()?;
+    let deps = Deps { users: sdk.users()?, apps: sdk.apps()?, tokens: sdk.device_tokens()?, sealer: sdk.sealer()? };
     http::serve(router(deps)).await
 }
 
@@ -48,20 +53,11 @@ pub fn router(deps: Deps) -> Router {
     Router::new().route("/v1/inbox", get(list)).route("/v1/inbox/unread", get(unread)).with_state(Arc::new(deps))
 }
 
-async fn authenticate(deps: &Deps, headers: &HeaderMap, now: Timestamp) -> Result<Signed, ApiError> {
-    let (signed, _) = signed_request(&deps.users, &deps.apps, deps.sealer.roots(), headers, now).await?;
-    Ok(signed)
-}
-
-/// A page of what is there for the device, whoever has confirmed or read it.
+/// A page of what is there for the device, whether or not it was confirmed or read.
 async fn list(
     State(deps): State<Arc<Deps>>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
+    Checked { now, by: SignedDevice { signed, .. }, about: request, .. }: Checked<SignedDevice, InboxRequest>,
 ) -> Result<Response, ApiError> {
-    let now = Timestamp::now();
-    let signed = authenticate(&deps, &headers, now).await?;
-    let request = InboxRequest::parse(pairs(query.as_deref().unwrap_or_default()))?;
     let (user, platform) = (&signed.device.user, signed.device.platform);
     let most = usize::try_from(request.limit).unwrap_or(usize::MAX);
     let mut page = Walk::<Entry>::new(Wanted::All, platform, request.before.map(|cursor| cursor.0), most, now);
@@ -79,9 +75,10 @@ async fn list(
 }
 
 /// How much of it the user has read on no device.
-async fn unread(State(deps): State<Arc<Deps>>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let now = Timestamp::now();
-    let signed = authenticate(&deps, &headers, now).await?;
+async fn unread(
+    State(deps): State<Arc<Deps>>,
+    Checked { now, by: SignedDevice { signed, .. }, .. }: Checked<SignedDevice>,
+) -> Result<Response, ApiError> {
     let most = usize::try_from(limits::UNREAD_COUNTED).unwrap_or(usize::MAX);
     let mut unread = Walk::<Header>::new(Wanted::Unread, signed.device.platform, None, most, now);
     while let Some(read) = unread.next_read() {
@@ -100,6 +97,7 @@ fn message(entry: &Entry, frame: String) -> InboxMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidings_lambda::http::pairs;
 
     fn parse(query: &str) -> Result<InboxRequest, Vec<String>> {
         InboxRequest::parse(pairs(query)).map_err(|wrong| wrong.into_iter().map(|problem| problem.field).collect())

@@ -7,9 +7,8 @@ mod unsubscribe;
 
 use axum::{
     Json, Router,
-    body::Bytes,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -22,12 +21,11 @@ use tidings_domain::{
     Device, DeviceId, Profile, PushRegistration, Timestamp, UserKey, UserView, preferences::check_time_zone,
 };
 use tidings_lambda::{
-    Error, Sdk, config,
-    http::{self, ApiError, PathId},
-    logs,
+    Error, config,
+    http::{self, ApiError, Checked, PathId},
 };
 use tidings_providers::Reach;
-use tidings_service::Apps;
+use tidings_service::{Apps, DeviceTokens};
 use tidings_store::{App, Users};
 use tidings_wire::{DeviceAnswer, RegisterAnswer, RegisterRequest, device::DeviceKeys};
 
@@ -39,20 +37,33 @@ const ATTEMPTS: usize = 3;
 pub struct Deps {
     users: Users,
     apps: Apps,
+    tokens: DeviceTokens,
     roots: RootKeys,
     reach: Reach,
+}
+
+impl AsRef<Apps> for Deps {
+    fn as_ref(&self) -> &Apps {
+        &self.apps
+    }
+}
+
+impl AsRef<DeviceTokens> for Deps {
+    fn as_ref(&self) -> &DeviceTokens {
+        &self.tokens
+    }
 }
 
 /// Runs the function until its process ends.
 ///
 /// # Errors
-/// Where the environment lacks something, or the Runtime API cannot be reached.
+/// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
-    logs::init();
-    let sdk = Sdk::from_env()?;
+    let sdk = tidings_lambda::start()?;
     let deps = Deps {
         users: sdk.users()?,
         apps: sdk.apps()?,
+        tokens: sdk.device_tokens()?,
         roots: config::root_keys()?,
         reach: if config::text(config::PROVIDERS_URL).is_ok() { Reach::Anywhere } else { Reach::Public },
     };
@@ -70,18 +81,11 @@ pub fn router(deps: Deps) -> Router {
         .with_state(Arc::new(deps))
 }
 
-async fn authenticate(deps: &Deps, headers: &HeaderMap, now: Timestamp) -> Result<App, ApiError> {
-    Ok(deps.apps.authenticate(http::bearer(headers), now).await?)
-}
-
 /// Registers a device for a user; the same app and native token keep their device id. 201 for a new device, else 200.
-async fn register(State(deps): State<Arc<Deps>>, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
-    let now = Timestamp::now();
-    let app = authenticate(&deps, &headers, now).await?;
-    let request = RegisterRequest::parse(http::object(&body)?)?;
-    if request.app_id != app.id.as_str() {
-        return Err(ApiError::UnknownApp);
-    }
+async fn register(
+    State(deps): State<Arc<Deps>>,
+    Checked { now, by: app, body: request, .. }: Checked<App, (), RegisterRequest>,
+) -> Result<Response, ApiError> {
     check_time_zone(request.time_zone.as_deref())?;
     push::check(request.push.as_ref(), deps.reach)?;
     let id = DeviceId::derive(&app.id, &request.native_token);
@@ -143,22 +147,20 @@ fn answer(roots: &RootKeys, device: &Device) -> Result<RegisterAnswer, ApiError>
 }
 
 /// The device of a path, if it is the app's.
-async fn find(deps: &Deps, app: &App, id: &str) -> Result<(Device, UserView), ApiError> {
+async fn find(deps: &Deps, app: &App, id: &str, now: Timestamp) -> Result<(Device, UserView), ApiError> {
     const UNKNOWN: ApiError = ApiError::NotFound("no such device");
     let id: DeviceId = id.parse().map_err(|_| UNKNOWN)?;
     let device = deps.users.device(&id).await?.filter(|device| device.user.app == app.id).ok_or(UNKNOWN)?;
-    let view = deps.users.view(&device.user, Timestamp::now()).await?;
+    let view = deps.users.view(&device.user, now).await?;
     Ok((device, view))
 }
 
 /// What is known of a device.
 async fn show(
     State(deps): State<Arc<Deps>>,
-    PathId(id): PathId,
-    headers: HeaderMap,
+    Checked { now, by: app, about: PathId(id), .. }: Checked<App, PathId>,
 ) -> Result<Json<DeviceAnswer>, ApiError> {
-    let app = authenticate(&deps, &headers, Timestamp::now()).await?;
-    let (device, view) = find(&deps, &app, &id).await?;
+    let (device, view) = find(&deps, &app, &id, now).await?;
     let listed = view.devices.iter().find(|listed| listed.id == device.id);
     Ok(Json(DeviceAnswer {
         push: listed.and_then(|listed| Some(listed.push.as_ref()?.address.channel())),
@@ -175,12 +177,9 @@ async fn show(
 /// Forgets a device: its connections receive nothing more, and its keys open nothing new.
 async fn unregister(
     State(deps): State<Arc<Deps>>,
-    PathId(id): PathId,
-    headers: HeaderMap,
+    Checked { now, by: app, about: PathId(id), .. }: Checked<App, PathId>,
 ) -> Result<StatusCode, ApiError> {
-    let now = Timestamp::now();
-    let app = authenticate(&deps, &headers, now).await?;
-    let (device, view) = find(&deps, &app, &id).await?;
+    let (device, view) = find(&deps, &app, &id, now).await?;
     if deps.users.unregister(&device, &view, now).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::Conflict) }
 }
 

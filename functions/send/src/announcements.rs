@@ -6,25 +6,23 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{RawQuery, State},
-    http::{HeaderMap, HeaderValue, StatusCode},
+    extract::State,
+    http::{HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
 use tidings_crypto::random;
 use tidings_domain::{
     Announcement, MessageId, TenantKey, Timestamp,
     announcement::{self, Receipt},
-    digest,
 };
-use tidings_lambda::http::{self, ApiError, Invocation, PathId, pairs};
+use tidings_lambda::http::{ApiError, Checked, Invocation, PathId, Repeatable};
 use tidings_store::{Announced, App};
 use tidings_wire::{
     AnnounceRequest,
     announcement::{AnnouncementAnswer, AnnouncementsAnswer, AnnouncementsRequest, WithdrawAnswer},
 };
 
-use crate::{Deps, idempotency_key};
+use crate::Deps;
 
 const UNKNOWN: ApiError = ApiError::NotFound("no such announcement, or it is no longer kept");
 
@@ -34,31 +32,23 @@ const INDEX_SECONDS: u64 = 1;
 pub(crate) async fn announce(
     State(deps): State<Arc<Deps>>,
     invocation: Invocation,
-    headers: HeaderMap,
-    body: Bytes,
+    Checked { now, by: app, body, .. }: Checked<App, (), Repeatable<AnnounceRequest>>,
 ) -> Result<Response, ApiError> {
-    let now = Timestamp::now();
-    let app = deps.apps.authenticate(http::bearer(&headers), now).await?;
-    let request = AnnounceRequest::parse(http::object(&body)?)?;
-    if request.app_id.as_deref().is_some_and(|id| id != app.id.as_str()) {
-        return Err(ApiError::UnknownApp);
-    }
-    let key = idempotency_key(&headers)?;
-    let id = match key {
+    let Repeatable { request, key, hash } = body;
+    let id = match &key {
         // Apart from every message's: a device must be able to tell the two by their ids, and no key has a line break.
         Some(key) => MessageId::of_key(&app.id, &format!("announcement\n{key}")),
         None => MessageId::new(now, random::bytes().map_err(|error| ApiError::Internal(error.into()))?),
     };
-    let body_hash = digest(&body);
     let (receipt, replay) = match announcement::accept(request, app.id.clone(), &app.categories, id.clone(), now) {
-        Ok(draft) => match deps.directory.announce(&draft, &body_hash).await? {
-            Announced::Before(before) if before.body_hash != body_hash => return Err(ApiError::KeyReused),
+        Ok(draft) => match deps.directory.announce(&draft, &hash).await? {
+            Announced::Before(before) if before.body_hash != hash => return Err(ApiError::KeyReused),
             Announced::Before(before) => (before, true),
             Announced::Now(receipt) => (receipt, false),
         },
         // It may be the repeat of one that could be accepted then: its category was one of the app's.
         Err(problems) if key.is_some() => match find(&deps, &app, id.as_str(), now).await {
-            Ok(before) if before.body_hash == body_hash => (before, true),
+            Ok(before) if before.body_hash == hash => (before, true),
             Ok(_) | Err(ApiError::NotFound(_)) => return Err(problems.into()),
             Err(error) => return Err(error),
         },
@@ -79,12 +69,8 @@ pub(crate) async fn announce(
 
 pub(crate) async fn list(
     State(deps): State<Arc<Deps>>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
+    Checked { now, by: app, about: request, .. }: Checked<App, AnnouncementsRequest>,
 ) -> Result<Json<AnnouncementsAnswer>, ApiError> {
-    let now = Timestamp::now();
-    let app = deps.apps.authenticate(http::bearer(&headers), now).await?;
-    let request = AnnouncementsRequest::parse(pairs(query.as_deref().unwrap_or_default()))?;
     let tenant = TenantKey { app: app.id, tenant: request.tenant_code.unwrap_or_default() };
     let most = usize::try_from(request.limit).unwrap_or(usize::MAX);
     let (found, more) = deps.directory.announcements_before(&tenant, request.before, most).await?;
@@ -95,11 +81,8 @@ pub(crate) async fn list(
 
 pub(crate) async fn one(
     State(deps): State<Arc<Deps>>,
-    PathId(id): PathId,
-    headers: HeaderMap,
+    Checked { now, by: app, about: PathId(id), .. }: Checked<App, PathId>,
 ) -> Result<Json<AnnouncementAnswer>, ApiError> {
-    let now = Timestamp::now();
-    let app = deps.apps.authenticate(http::bearer(&headers), now).await?;
     let Receipt { tenant, number, .. } = find(&deps, &app, &id, now).await?;
     let found = deps.directory.announcement(&tenant, number, now).await?.ok_or(UNKNOWN)?;
     Ok(Json(found.shown()))
@@ -108,11 +91,8 @@ pub(crate) async fn one(
 /// Withdraws an announcement: whoever was not told yet is not told any more. Twice is once.
 pub(crate) async fn withdraw(
     State(deps): State<Arc<Deps>>,
-    PathId(id): PathId,
-    headers: HeaderMap,
+    Checked { now, by: app, about: PathId(id), .. }: Checked<App, PathId>,
 ) -> Result<Json<WithdrawAnswer>, ApiError> {
-    let now = Timestamp::now();
-    let app = deps.apps.authenticate(http::bearer(&headers), now).await?;
     let Receipt { id, tenant, number, .. } = find(&deps, &app, &id, now).await?;
     let withdrawn_at = deps.directory.withdraw(&tenant, number, now).await?.ok_or(UNKNOWN)?;
     tracing::info!(announcement = %id, "announcement withdrawn");

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::HeaderMap};
-use tidings_domain::{MessageId, Timestamp};
-use tidings_lambda::http::{self, ApiError, Invocation, PathId};
-use tidings_store::{Cancelled, Stored};
+use axum::{Json, extract::State};
+use tidings_domain::MessageId;
+use tidings_lambda::http::{ApiError, Checked, Invocation, PathId};
+use tidings_store::{App, Cancelled, Stored};
 use tidings_wire::send::CancelAnswer;
 
 use crate::Deps;
@@ -14,13 +14,10 @@ use crate::Deps;
 /// replay begins after this. What devices have shown stays shown.
 pub(crate) async fn cancel(
     State(deps): State<Arc<Deps>>,
-    PathId(id): PathId,
     invocation: Invocation,
-    headers: HeaderMap,
+    Checked { now, by: app, about: PathId(id), .. }: Checked<App, PathId>,
 ) -> Result<Json<CancelAnswer>, ApiError> {
     const UNKNOWN: ApiError = ApiError::NotFound("no such message, or it is no longer kept");
-    let now = Timestamp::now();
-    let app = deps.apps.authenticate(http::bearer(&headers), now).await?;
     let id: MessageId = id.parse().map_err(|_| UNKNOWN)?;
     let stored = deps.messages.get(&id, now).await?.filter(|stored| stored.app == app.id).ok_or(UNKNOWN)?;
     if stored.cancelled.is_none() && now > stored.deadline {

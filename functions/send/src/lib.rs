@@ -13,21 +13,17 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     Json, Router,
-    body::Bytes,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode},
+    http::{HeaderValue, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tidings_crypto::random;
-use tidings_domain::{
-    DeviceId, Message, MessageId, Timer, Timestamp, digest, message, message::Audience, timer::SendDue,
-};
+use tidings_domain::{DeviceId, Message, MessageId, Timer, Timestamp, message, message::Audience, timer::SendDue};
 use tidings_lambda::{
-    Error, Sdk,
-    http::{self, ApiError, Invocation},
-    logs,
+    Error,
+    http::{self, ApiError, Checked, Invocation, Repeatable},
 };
 use tidings_queue::FanoutQueue;
 use tidings_service::{Apps, Lanes, Timers};
@@ -36,9 +32,6 @@ use tidings_wire::{FieldProblem, SendAnswer, SendRequest};
 
 /// Devices that are looked up at the same time.
 const LOOKUPS_AT_ONCE: usize = 8;
-
-/// Longest idempotency key, in characters.
-const IDEMPOTENCY_KEY_CHARS: usize = 255;
 
 /// What the handlers need.
 #[derive(Debug)]
@@ -52,13 +45,18 @@ pub struct Deps {
     fanout: FanoutQueue,
 }
 
+impl AsRef<Apps> for Deps {
+    fn as_ref(&self) -> &Apps {
+        &self.apps
+    }
+}
+
 /// Runs the function until its process ends.
 ///
 /// # Errors
-/// Where the environment lacks something, or the Runtime API cannot be reached.
+/// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
-    logs::init();
-    let sdk = Sdk::from_env()?;
+    let sdk = tidings_lambda::start()?;
     let deps = Deps {
         users: sdk.users()?,
         messages: sdk.messages()?,
@@ -85,33 +83,24 @@ pub fn router(deps: Deps) -> Router {
 async fn send(
     State(deps): State<Arc<Deps>>,
     invocation: Invocation,
-    headers: HeaderMap,
-    body: Bytes,
+    Checked { now, by: app, body: Repeatable { request, key, hash }, .. }: Checked<App, (), Repeatable<SendRequest>>,
 ) -> Result<Response, ApiError> {
-    let (now, trace) = (Timestamp::now(), invocation.trace.as_deref());
-    let app = deps.apps.authenticate(http::bearer(&headers), now).await?;
-    let request = SendRequest::parse(http::object(&body)?)?;
-    if request.app_id.as_deref().is_some_and(|id| id != app.id.as_str()) {
-        return Err(ApiError::UnknownApp);
-    }
-    let key = idempotency_key(&headers)?;
-    let id = match key {
+    let trace = invocation.trace.as_deref();
+    let id = match &key {
         Some(key) => MessageId::of_key(&app.id, key),
         None => MessageId::new(now, random::bytes().map_err(|error| ApiError::Internal(error.into()))?),
     };
-    let body_hash = digest(&body);
-    let (message, stored) = match prepare(&deps, request, &app, &id, &body_hash, now).await {
+    let (message, stored) = match prepare(&deps, request.clone(), &app, &id, &hash, now).await {
         // It may be the repeat of one that could be accepted then: its time to be sent was still to come, a device was known, its
         // category was one of the app's.
         Err(ApiError::Fields(problems)) if key.is_some() => {
             let before = deps.messages.get(&id, now).await?;
-            let same = before.filter(|before| before.app == app.id && before.body_hash == body_hash);
+            let same = before.filter(|before| before.app == app.id && before.body_hash == hash);
             let Some(stored) = same else { return Err(problems.into()) };
             let message = match stored.message.clone() {
                 Some(message) => message,
                 // Nothing but its category stands against it, and that was settled then.
                 None => {
-                    let request = SendRequest::parse(http::object(&body)?)?;
                     let message = message::accept(request, app.id, &app.chains, &BTreeSet::new(), id, now)?;
                     Message { accepted: stored.accepted, ..message }
                 }
@@ -191,17 +180,6 @@ fn answer(stored: &Stored) -> SendAnswer {
         duration: stored.duration,
         send_at: stored.send_at,
         downgrades: stored.downgrades.clone(),
-    }
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    match value.to_str() {
-        Ok(key) if (1..=IDEMPOTENCY_KEY_CHARS).contains(&key.len()) => Ok(Some(key)),
-        _ => {
-            let detail = format!("must have 1 to {IDEMPOTENCY_KEY_CHARS} printable ASCII characters");
-            Err(vec![FieldProblem::new("Idempotency-Key", detail)].into())
-        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use futures_util::stream::{self, TryStreamExt};
-use lambda_runtime::{LambdaEvent, service_fn};
 use tidings_domain::{
     ConnectionId, Device, Entry, MessageId, Position, Timestamp, announcement,
     delivery::PostOutcome,
@@ -10,7 +9,7 @@ use tidings_domain::{
 };
 use tidings_gateway::Gateway;
 use tidings_lambda::{
-    Error, Sdk, logs,
+    Error,
     socket::{self, Refusal, Reply},
 };
 use tidings_service::Sealer;
@@ -40,13 +39,12 @@ pub struct Deps {
 /// Runs the function until its process ends.
 ///
 /// # Errors
-/// Where the environment lacks something, or the Runtime API cannot be reached.
+/// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
-    logs::init();
-    let sdk = Sdk::from_env()?;
+    let sdk = tidings_lambda::start()?;
     let deps =
         Deps { users: sdk.users()?, directory: sdk.directory()?, gateway: sdk.gateway()?, sealer: sdk.sealer()? };
-    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| handle(&deps, event.payload, Timestamp::now()))).await
+    socket::serve(|event, now| handle(&deps, event, now)).await
 }
 
 /// What a device is told.

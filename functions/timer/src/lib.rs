@@ -5,13 +5,11 @@
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::stream::{self, TryStreamExt};
-use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 use tidings_domain::{Timer, Timestamp, fallback, timer::SendDue};
 use tidings_lambda::{
-    Error, Sdk,
+    Error,
     batch::{self, Record},
-    logs,
 };
 use tidings_queue::LONGEST_DELAY_SECONDS;
 use tidings_service::{Lanes, Steps};
@@ -35,15 +33,11 @@ pub struct Deps {
 /// Runs the function until its process ends.
 ///
 /// # Errors
-/// Where the environment lacks something, or the Runtime API cannot be reached.
+/// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
-    logs::init();
-    let sdk = Sdk::from_env()?;
+    let sdk = tidings_lambda::start()?;
     let deps = Deps { users: sdk.users()?, messages: sdk.messages()?, lanes: sdk.lanes()?, steps: sdk.steps()? };
-    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| {
-        handle(&deps, event.payload, batch::deadline(&event.context))
-    }))
-    .await
+    batch::serve(|event, deadline| handle(&deps, event, deadline)).await
 }
 
 /// Works on a batch of the `later` queue, or on one tick of the clock.

@@ -4,15 +4,27 @@ use std::{collections::HashMap, future::Future};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::stream::{self, StreamExt};
+use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::DeserializeOwned;
 use tidings_domain::Timestamp;
 
 use crate::{Error, logs};
 
-/// When an invocation ends.
-#[must_use]
-pub fn deadline(context: &lambda_runtime::Context) -> Timestamp {
-    Timestamp(i64::try_from(context.deadline).unwrap_or(i64::MAX))
+/// Serves a queue until the process ends: `handle` gets each event, and when its invocation ends.
+///
+/// # Errors
+/// If the Runtime API cannot be reached.
+pub async fn serve<E, F, Fut>(handle: F) -> Result<(), Error>
+where
+    E: DeserializeOwned,
+    F: Fn(E, Timestamp) -> Fut,
+    Fut: Future<Output = Result<SqsBatchResponse, Error>>,
+{
+    lambda_runtime::run(service_fn(|LambdaEvent { payload, context }: LambdaEvent<E>| {
+        // Boxed: below it lie the SDK's futures, deeper than the compiler lays out in one.
+        Box::pin(handle(payload, Timestamp(i64::try_from(context.deadline).unwrap_or(i64::MAX))))
+    }))
+    .await
 }
 
 /// Groups that are worked on at the same time.

@@ -15,3 +15,13 @@ pub mod socket;
 
 pub use lambda_runtime::Error;
 pub use sdk::Sdk;
+
+/// Starts logging and reads the SDK's configuration from the environment. Every function begins with it, builds what its
+/// handler needs, and ends with `serve` of [`http`], [`socket`] or [`batch`].
+///
+/// # Errors
+/// If the environment lacks a variable, or the TLS stack cannot be set up.
+pub fn start() -> Result<Sdk, Error> {
+    logs::init();
+    Sdk::from_env()
+}

@@ -13,7 +13,7 @@ use aws_smithy_http_client::{
 use aws_types::SdkConfig;
 use tidings_gateway::Gateway;
 use tidings_queue::{DeliverQueue, FanoutQueue, StepQueue, TimerQueue};
-use tidings_service::{Apps, Lanes, Sealer, Steps, Timers};
+use tidings_service::{Apps, DeviceTokens, Lanes, Sealer, Steps, Timers};
 use tidings_store::{Directory, Due, Messages, Users};
 
 use crate::{
@@ -159,6 +159,14 @@ impl Sdk {
     /// [`ConfigError`].
     pub fn apps(&self) -> Result<Apps, ConfigError> {
         Ok(Apps::new(self.directory()?))
+    }
+
+    /// The tokens of devices, over the tables of users and the root keys of the environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn device_tokens(&self) -> Result<DeviceTokens, ConfigError> {
+        Ok(DeviceTokens::new(self.users()?, config::root_keys()?))
     }
 
     /// The sealer under the root keys of the environment.

@@ -1,10 +1,11 @@
 //! WebSocket functions: events as the handlers want them, answers as API Gateway wants them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, future::Future};
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
+use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
-use tidings_domain::{ConnectionId, IdError, mailbox::Misplaced};
+use tidings_domain::{ConnectionId, IdError, Timestamp, mailbox::Misplaced};
 use tidings_service::{Sealer, sealer::SealError};
 use tidings_store::ConnectionRecord;
 use tidings_wire::{
@@ -14,6 +15,19 @@ use tidings_wire::{
 };
 
 use crate::Error;
+
+/// Serves a route of the WebSocket API until the process ends: `handle` gets each event, and when it came.
+///
+/// # Errors
+/// If the Runtime API cannot be reached.
+pub async fn serve<F, Fut>(handle: F) -> Result<(), Error>
+where
+    F: Fn(ApiGatewayWebsocketProxyRequest, Timestamp) -> Fut,
+    Fut: Future<Output = Result<Reply, Error>>,
+{
+    // Boxed: below it lie the SDK's futures, deeper than the compiler lays out in one.
+    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| Box::pin(handle(event.payload, Timestamp::now())))).await
+}
 
 /// An event that lacks what every event of its kind has. It fails the invocation: nothing is invented in its place.
 #[derive(Debug, thiserror::Error)]

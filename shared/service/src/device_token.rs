@@ -38,31 +38,41 @@ pub enum NotSigned {
     Token(#[from] TokenError),
 }
 
-/// The device that has signed a token: the token names its key, the device is read, the key derived, and only then the
-/// signature believed. Whether the token was used before is for the caller to know.
-///
-/// # Errors
-/// [`StoreError`]; inside, why the token proves nothing.
-pub async fn signed_by(
-    users: &Users,
-    roots: &RootKeys,
-    token: Token<'_>,
-    now: Timestamp,
-) -> Result<Result<Signed, NotSigned>, StoreError> {
-    let key = token.key_id().clone();
-    let Ok(id) = key.device.parse::<DeviceId>() else { return Ok(Err(NotSigned::DeviceId)) };
-    let Some(device) = users.device(&id).await? else { return Ok(Err(NotSigned::UnknownDevice)) };
-    if key.generation != device.generation {
-        return Ok(Err(NotSigned::EarlierKey));
+/// Verifies the tokens that devices sign.
+#[derive(Debug)]
+pub struct DeviceTokens {
+    users: Users,
+    roots: RootKeys,
+}
+
+impl DeviceTokens {
+    /// Over the devices, and the root keys that their keys are derived from.
+    #[must_use]
+    pub fn new(users: Users, roots: RootKeys) -> Self {
+        Self { users, roots }
     }
-    let Ok(keys) = roots.device_keys(key.version, device.id.as_str(), device.generation) else {
-        return Ok(Err(NotSigned::WithdrawnRoot));
-    };
-    Ok(match token.verify(&keys.token, u64::try_from(now.seconds()).unwrap_or(0)) {
-        Ok(claims) => Ok(Signed { device, key_version: key.version, claims }),
-        Err(error) => {
-            tracing::info!(device = %device.id, %error, "token refused");
-            Err(error.into())
+
+    /// The device that signed a token: the token names its key, the device is read, its key derived, and only then the
+    /// signature believed. Whether the token was used before is for the caller to check.
+    ///
+    /// # Errors
+    /// [`StoreError`]; inside, why the token proves nothing.
+    pub async fn verify(&self, token: Token<'_>, now: Timestamp) -> Result<Result<Signed, NotSigned>, StoreError> {
+        let key = token.key_id().clone();
+        let Ok(id) = key.device.parse::<DeviceId>() else { return Ok(Err(NotSigned::DeviceId)) };
+        let Some(device) = self.users.device(&id).await? else { return Ok(Err(NotSigned::UnknownDevice)) };
+        if key.generation != device.generation {
+            return Ok(Err(NotSigned::EarlierKey));
         }
-    })
+        let Ok(keys) = self.roots.device_keys(key.version, device.id.as_str(), device.generation) else {
+            return Ok(Err(NotSigned::WithdrawnRoot));
+        };
+        Ok(match token.verify(&keys.token, u64::try_from(now.seconds()).unwrap_or(0)) {
+            Ok(claims) => Ok(Signed { device, key_version: key.version, claims }),
+            Err(error) => {
+                tracing::info!(device = %device.id, %error, "token refused");
+                Err(error.into())
+            }
+        })
+    }
 }

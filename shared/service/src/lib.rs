@@ -11,6 +11,7 @@ pub mod sealer;
 pub mod timers;
 
 pub use apps::Apps;
+pub use device_token::DeviceTokens;
 pub use lanes::Lanes;
 pub use sealer::Sealer;
 pub use timers::{Steps, Timers};

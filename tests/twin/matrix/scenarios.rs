@@ -51,6 +51,14 @@ pub(super) enum Scenario {
     Unread,
     /// A device sets what its user wants to be told of, and reads it again.
     Preferences,
+    /// A device reads what its user wants to be told of.
+    ReadPreferences,
+    /// A backend sets what a user wants to be told of.
+    SetUserPreferences,
+    /// A backend reads what a user wants to be told of.
+    UserPreferences,
+    /// A backend asks for a device.
+    ShowDevice,
     /// A person follows the link in an email.
     Unsubscribe,
 
@@ -166,6 +174,8 @@ pub(super) enum Scenario {
     CloseItem,
     /// It is opened again.
     ReopenItem,
+    /// A backend asks whether an item is open.
+    ReadItem,
     /// A timer comes minutes before its time.
     TooEarly,
     /// A timer comes so early that no queue can hold it.
@@ -196,6 +206,10 @@ impl Scenario {
             Self::Inbox => devices::list(cell).await,
             Self::Unread => devices::count(cell).await,
             Self::Preferences => devices::prefer(cell).await,
+            Self::ReadPreferences => devices::preferences(cell).await,
+            Self::SetUserPreferences => devices::set_user_preferences(cell).await,
+            Self::UserPreferences => devices::user_preferences(cell).await,
+            Self::ShowDevice => devices::show(cell).await,
             Self::Unsubscribe => devices::unsubscribe(cell).await,
             Self::Online => messages::online(cell, 0).await,
             Self::OnlineNext => messages::online(cell, 1).await,
@@ -252,6 +266,7 @@ impl Scenario {
             Self::ClosedItem => fallbacks::closed_item(cell).await,
             Self::CloseItem => fallbacks::set_item(cell, false).await,
             Self::ReopenItem => fallbacks::set_item(cell, true).await,
+            Self::ReadItem => fallbacks::read_item(cell).await,
             Self::TooEarly => fallbacks::too_early(cell).await,
             Self::TooEarlyByFar => fallbacks::too_early_by_far(cell).await,
             Self::Tick => fallbacks::tick(cell).await,

@@ -27,6 +27,7 @@ const RECEIVERS: &[(&str, &str)] = &[
     ("timers()", "Timers"),
     ("steps", "Steps"),
     ("apps", "Apps"),
+    ("tokens", "DeviceTokens"),
     ("providers", "Providers"),
     ("pushes", "Pushes"),
 ];
@@ -47,6 +48,10 @@ const OPERATIONS: &[(&str, &str)] = &[
     (".send_email()", "SendEmail"),
     (".get_secret_value()", "GetSecretValue"),
 ];
+
+/// What the extractor of a handler's signature calls before the handler runs.
+const EXTRACTORS: &[(&str, &str)] =
+    &[("Checked<App", " apps.authenticate("), ("Checked<SignedDevice", " signed_request(")];
 
 /// Functions and methods by `Type.name`; those of a crate without a type by `.name`. The bodies are without
 /// comments.
@@ -155,7 +160,9 @@ fn read_file(source: &str, bodies: &mut Bodies) {
             body.push_str(if code.starts_with('.') { "" } else { " " });
             body.push_str(code);
             if line == end {
-                bodies.insert(name, body);
+                let extractors = EXTRACTORS.iter().filter(|(written, _)| body.contains(written));
+                let calls: String = extractors.map(|(_, call)| *call).collect();
+                bodies.insert(name, body + &calls);
             } else {
                 open = Some((name, end, body));
             }
@@ -178,7 +185,7 @@ fn read_file(source: &str, bodies: &mut Bodies) {
         if code.trim_end().ends_with('}') {
             bodies.insert(format!("{owner}.{name}"), code.to_owned());
         } else {
-            // The signature belongs to what is read; it calls nothing.
+            // The signature belongs to what is read; it calls nothing but its extractors.
             open = Some((format!("{owner}.{name}"), if indented { "    }" } else { "}" }, String::new()));
         }
     }

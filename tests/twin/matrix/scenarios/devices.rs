@@ -103,6 +103,44 @@ pub(super) async fn prefer(cell: &Cell) {
     assert_eq!(ask(cell, &identity, Method::GET, PATH, &Value::Null).await, wanted);
 }
 
+pub(super) async fn preferences(cell: &Cell) {
+    let identity = cell.register(&cell.user()).await;
+    let wanted = prefers_no_sms(cell).await;
+    cell.arm().await;
+    assert_eq!(ask(cell, &identity, Method::GET, "/v1/preferences", &Value::Null).await, wanted);
+}
+
+pub(super) async fn user_preferences(cell: &Cell) {
+    let wanted = prefers_no_sms(cell).await;
+    cell.arm().await;
+    let answer = cell.ask(Method::GET, "/v1/users/alice/preferences", None, None).await;
+    assert_eq!((answer.status.as_u16(), answer.json()), (200, wanted), "{answer:?}");
+}
+
+pub(super) async fn set_user_preferences(cell: &Cell) {
+    cell.arm().await;
+    let wanted = json!({"channels": {"sms": false}});
+    let answer = cell.ask(Method::PUT, "/v1/users/alice/preferences", None, Some(wanted.clone())).await;
+    assert_eq!((answer.status.as_u16(), answer.json()), (200, wanted.clone()), "{answer:?}");
+    let profile = cell.view().await.profile.unwrap();
+    assert_eq!(serde_json::to_value(&profile.preferences).unwrap(), wanted);
+}
+
+/// Alice wants no SMS.
+async fn prefers_no_sms(cell: &Cell) -> Value {
+    let wanted = json!({"channels": {"sms": false}});
+    let preferences = serde_json::from_value(wanted.clone()).unwrap();
+    cell.lane.users.set_preferences(&cell.user(), &preferences).await.unwrap();
+    wanted
+}
+
+pub(super) async fn show(cell: &Cell) {
+    cell.register(&cell.user()).await;
+    cell.arm().await;
+    let answer = cell.ask(Method::GET, &format!("/v1/devices/{}", cell.device_id()), None, None).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["alias"]), (200, &json!("alice")), "{answer:?}");
+}
+
 pub(super) async fn unsubscribe(cell: &Cell) {
     cell.register(&cell.user()).await;
     cell.arm().await;

@@ -314,6 +314,14 @@ pub(super) async fn set_item(cell: &Cell, open: bool) {
     assert_eq!(closed.is_none(), open);
 }
 
+/// A backend asks for an item that is closed.
+pub(super) async fn read_item(cell: &Cell) {
+    let closed = cell.lane.directory.close_item(&cell.user().tenant(), ITEM, Timestamp::now()).await.unwrap();
+    cell.arm().await;
+    let answer = cell.ask(Method::GET, &format!("/v1/items/{ITEM}"), None, None).await;
+    assert_eq!(answer.json(), json!({"item": ITEM, "open": false, "closedAt": closed}), "{answer:?}");
+}
+
 pub(super) async fn push_later(cell: &Cell) {
     apple_says(cell, 429, "TooManyRequests", None, 1);
     send_push_then_sms(cell).await;

@@ -1,0 +1,191 @@
+//! Every failure of a request, as a problem (RFC 9457).
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use tidings_service::apps::AppsError;
+use tidings_store::StoreError;
+use tidings_wire::{FieldProblem, Problem, Timestamp, json, problem};
+
+use crate::Error;
+
+/// Every way in which a request can fail, each with one status and one code.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Fields are missing, empty, too long, of the wrong type or not known.
+    #[error("fields are wrong")]
+    Fields(Vec<FieldProblem>),
+    /// The body is no JSON object that we read.
+    #[error("{0}")]
+    Body(json::JsonError),
+    /// No `Authorization: Bearer` header.
+    #[error("send the app key as `Authorization: Bearer …`")]
+    NoAppKey,
+    /// The key is not one of the app's.
+    #[error("the app key is not valid")]
+    WrongAppKey,
+    /// No `Authorization: Bearer` header, where a device asks.
+    #[error("send a token that the device has signed as `Authorization: Bearer …`")]
+    NoToken,
+    /// The token proves nothing: one answer, whatever is wrong with it.
+    #[error("the token is not valid, or no longer: sign a new one, and check the clock")]
+    WrongToken,
+    /// The request names another app than the key's.
+    #[error("`appId` is not the app that the key belongs to")]
+    UnknownApp,
+    /// Nothing there, or not this app's.
+    #[error("{0}")]
+    NotFound(&'static str),
+    /// No such route.
+    #[error("no such route; see the API's documentation")]
+    NoRoute,
+    /// The route exists with other methods.
+    #[error("the method is not allowed here")]
+    MethodNotAllowed,
+    /// The idempotency key was used with another body.
+    #[error("the Idempotency-Key was used before with another body")]
+    KeyReused,
+    /// The message was cancelled before.
+    #[error("the message was cancelled before, at {0}")]
+    AlreadyCancelled(Timestamp),
+    /// The message's time is over.
+    #[error("the message's time was over at {0}: nothing is left to cancel")]
+    Settled(Timestamp),
+    /// Somebody else changed the same thing at the same moment.
+    #[error("changed by another request at the same moment; try again")]
+    Conflict,
+    /// A dependency is slow or down; the request may be repeated.
+    #[error("not available just now; try again")]
+    Unavailable(#[source] Error),
+    /// A fault of ours.
+    #[error("internal error")]
+    Internal(#[source] Error),
+}
+
+impl ApiError {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Fields(_) => StatusCode::BAD_REQUEST,
+            Self::Body(json::JsonError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(json::JsonError::TooDeep | json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::NoAppKey | Self::WrongAppKey | Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
+            Self::UnknownApp => StatusCode::FORBIDDEN,
+            Self::NotFound(_) | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::AlreadyCancelled(_) | Self::Settled(_) | Self::Conflict => StatusCode::CONFLICT,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Fields(_) => "invalid_fields",
+            Self::Body(json::JsonError::TooLarge { .. }) => "body_too_large",
+            Self::Body(json::JsonError::TooDeep) => "body_too_deep",
+            Self::Body(json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => "not_json",
+            Self::NoAppKey => "no_app_key",
+            Self::WrongAppKey => "wrong_app_key",
+            Self::NoToken => "no_token",
+            Self::WrongToken => "wrong_token",
+            Self::UnknownApp => "unknown_app",
+            Self::NotFound(_) => "not_found",
+            Self::NoRoute => "no_route",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::AlreadyCancelled(_) => "already_cancelled",
+            Self::Settled(_) => "message_settled",
+            Self::Conflict => "conflict",
+            Self::Unavailable(_) => "unavailable",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// Seconds after which a repeat makes sense.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Conflict | Self::Unavailable(_) => Some(1),
+            Self::Fields(_)
+            | Self::Body(_)
+            | Self::NoAppKey
+            | Self::WrongAppKey
+            | Self::NoToken
+            | Self::WrongToken
+            | Self::UnknownApp
+            | Self::NotFound(_)
+            | Self::NoRoute
+            | Self::MethodNotAllowed
+            | Self::KeyReused
+            | Self::AlreadyCancelled(_)
+            | Self::Settled(_)
+            | Self::Internal(_) => None,
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Request { .. } => Self::Unavailable(error.into()),
+            StoreError::Item { .. } => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<AppsError> for ApiError {
+    fn from(error: AppsError) -> Self {
+        match error {
+            AppsError::NoKey => Self::NoAppKey,
+            AppsError::WrongKey => Self::WrongAppKey,
+            AppsError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Vec<FieldProblem>> for ApiError {
+    fn from(problems: Vec<FieldProblem>) -> Self {
+        Self::Fields(problems)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let errors = if let Self::Fields(problems) = &self { problems.clone() } else { Vec::new() };
+        let detail = match errors.as_slice() {
+            [] => self.to_string(),
+            [only] => format!("`{}` {}", only.field, only.detail),
+            [first, rest @ ..] => format!("`{}` {}; and {} more", first.field, first.detail, rest.len()),
+        };
+        let problem = Problem {
+            status: status.as_u16(),
+            code: self.code().to_owned(),
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            detail,
+            request_id: None,
+            errors,
+        };
+        let mut response = (status, Json(&problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE));
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // For the middleware, which knows the request's id.
+        response.extensions_mut().insert(problem);
+        response.extensions_mut().insert(std::sync::Arc::new(self));
+        response
+    }
+}
