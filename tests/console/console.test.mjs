@@ -672,9 +672,9 @@ test("the theme is chosen by hand and stays", async () => {
 
 test("a twin that is gone is said, and its return too", async () => {
   const { page, close } = await openPage(browser, twin.console, { expected: [/ERR_CONNECTION_REFUSED|ERR_FAILED/] });
-  await page.route("**/_tidings/**", (route) => route.abort());
+  await page.route("**/_twin/**", (route) => route.abort());
   await shows(page.getByRole("alert"), "The twin does not answer.");
-  await page.unroute("**/_tidings/**");
+  await page.unroute("**/_twin/**");
   await page.getByRole("alert").waitFor({ state: "hidden" });
   await close();
 });
@@ -683,7 +683,7 @@ test("as static files on another host it asks for a deployment, and shows what n
   const files = createServer((request, response) => {
     const path = join(
       ROOT,
-      "local/console",
+      "tidings/console",
       request.url === "/" ? "index.html" : new URL(request.url, "http://x").pathname,
     );
     const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };

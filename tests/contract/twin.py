@@ -48,7 +48,7 @@ class Twin:
             told = self.read_until_ready()
             self.api_url, self.socket_url, self.aws_url = told["HTTP API"], told["WebSocket"], told["AWS"]
             self.key = told["its key"]
-            self.outputs = self.control("GET", "/_tidings/outputs")
+            self.outputs = self.control("GET", "/_twin/outputs")
         except BaseException:
             self.stop()
             raise
@@ -90,17 +90,17 @@ class Twin:
     @contextlib.contextmanager
     def fault(self, **rule):
         """Lets a fault strike the calls that match, as often as they come, until this is left. It must strike."""
-        added = self.control("POST", "/_tidings/faults/rules", {"times": 1000, **rule})["id"]
+        added = self.control("POST", "/_twin/faults/rules", {"times": 1000, **rule})["id"]
         try:
             yield
-            hits = next(it["hits"] for it in self.control("GET", "/_tidings/faults")["rules"] if it["id"] == added)
+            hits = next(it["hits"] for it in self.control("GET", "/_twin/faults")["rules"] if it["id"] == added)
             assert hits, f"nothing met the fault {rule}"
         finally:
-            self.control("DELETE", f"/_tidings/faults/rules/{added}")
+            self.control("DELETE", f"/_twin/faults/rules/{added}")
 
     def outbox(self) -> list[dict]:
         """What providers were asked to send."""
-        return self.control("GET", "/_tidings/outbox")
+        return self.control("GET", "/_twin/outbox")
 
     def dynamodb(self):
         return boto3.client(

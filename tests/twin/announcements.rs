@@ -2,8 +2,8 @@
 
 use futures_util::StreamExt;
 use http::Method;
+use sam_twin::faults::{Fault, Rule};
 use tidings_client::{ApiError, Device, Event, Events, Identity, Options};
-use tidings_local::faults::{Fault, Rule};
 use tidings_wire::{AnnounceRequest, Platform, send::Content};
 
 use crate::world::{APP, World, eventually};
@@ -358,7 +358,7 @@ async fn a_shard_of_more_than_a_page_is_pushed_to_the_end() {
         !more && left.iter().all(|target| target.user.alias == "zoe")
     })
     .await;
-    let queues = world.control(Method::GET, "/_tidings/queues", None).await;
+    let queues = world.control(Method::GET, "/_twin/queues", None).await;
     let dead = queues.as_array().unwrap().iter().filter(|queue| queue["name"].as_str().unwrap().contains("FanoutDead"));
     assert!(dead.clone().all(|queue| queue["visible"] == 0) && dead.count() == 1, "{queues}");
     world.end().await;

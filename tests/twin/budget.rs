@@ -1,9 +1,9 @@
 //! The AWS requests that each thing costs, counted by the twin.
 
+use sam_twin::ledger::{Service, TraceSummary};
 use serde_json::json;
 use tidings_client::DeviceApi;
 use tidings_domain::{Timer, Timestamp, delivery::Again};
-use tidings_local::ledger::{Service, TraceSummary};
 use tidings_wire::{
     Frame, Platform, SendRequest,
     send::{Channel, Condition, FallbackStep},

@@ -1,7 +1,7 @@
 //! Conditions: a step goes out only while there is something left to tell, by the newest data.
 
+use sam_twin::faults::{Fault, Rule};
 use serde_json::json;
-use tidings_local::faults::{Fault, Rule};
 use tidings_wire::{
     Platform, PushAddress,
     send::{Channel, Condition, FallbackStep},

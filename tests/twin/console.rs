@@ -28,7 +28,7 @@ async fn the_page_has_one_origin_and_knows_the_app_that_was_introduced() {
     let world = world().await;
     let get = async |path: &str| world.page(Method::GET, path, &[], &Value::Null).await;
     assert_eq!(get("/config.json").await.json()["appKey"], Value::Null);
-    world.twin.introduce(world.key.app_id(), world.key.expose());
+    world.additions.console.introduce(world.key.app_id(), world.key.expose());
     let config = get("/config.json").await;
     let told = json!({
         "apiUrl": "", "socketUrl": world.twin.socket_url(), "appId": "demo", "appKey": world.key.expose(), "twin": true,
@@ -48,7 +48,7 @@ async fn the_page_has_one_origin_and_knows_the_app_that_was_introduced() {
         assert_eq!(file.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
     }
     // Everything else is the two APIs', in their own words.
-    assert_eq!(get("/_tidings/queues").await.json().as_array().unwrap().len(), 10);
+    assert_eq!(get("/_twin/queues").await.json().as_array().unwrap().len(), 10);
     assert_eq!(get("/nothing").await.json()["code"], "no_route");
     let body = json!({"audiences": ["alice"]});
     assert_eq!(world.page(Method::POST, "/v1/messages", &[], &body).await.json()["code"], "no_app_key");
@@ -65,7 +65,7 @@ async fn other_pages_ask_in_vain() {
     let port = own.rsplit(':').next().unwrap();
     let rebound = format!("evil.example:{port}");
     let fire = async |headers: &[(&str, &str)]| {
-        world.page(Method::POST, "/_tidings/schedules/fire", headers, &Value::Null).await.status.as_u16()
+        world.page(Method::POST, "/_twin/schedules/fire", headers, &Value::Null).await.status.as_u16()
     };
     assert_eq!(fire(&[]).await, 200, "no page at all: curl");
     assert_eq!(fire(&[("origin", &own)]).await, 200);
@@ -73,7 +73,7 @@ async fn other_pages_ask_in_vain() {
     assert_eq!(fire(&[("origin", "http://127.0.0.1:1")]).await, 403, "another server on this machine");
     assert_eq!(fire(&[("origin", "null")]).await, 403);
     assert_eq!(fire(&[("host", &rebound), ("origin", &format!("http://{rebound}"))]).await, 403);
-    for path in ["/config.json", "/", "/_tidings/outbox", "/v1/devices/x"] {
+    for path in ["/config.json", "/", "/_twin/outbox", "/v1/devices/x"] {
         assert_eq!(world.page(Method::GET, path, &[("host", &rebound)], &Value::Null).await.status, 403, "{path}");
         // Another origin's page may ask, but its browser does not let it read the answer.
         let answer = world.page(Method::GET, path, &[("origin", "http://evil.example")], &Value::Null).await;
@@ -88,14 +88,14 @@ async fn the_endpoint_of_aws_serves_programs_and_no_page() {
     let world = world().await;
     let url = |path: &str| format!("{}{path}", world.twin.aws_url());
     let fire = async |headers: &[(&str, &str)]| {
-        world.request(Method::POST, &url("/_tidings/schedules/fire"), headers, "null").await.status.as_u16()
+        world.request(Method::POST, &url("/_twin/schedules/fire"), headers, "null").await.status.as_u16()
     };
     assert_eq!(fire(&[]).await, 200, "no page at all: curl");
     for origin in [world.twin.aws_url(), world.twin.console_url().unwrap(), "http://evil.example", "null"] {
         assert_eq!(fire(&[("origin", origin)]).await, 403, "{origin}");
     }
     let rebound = [("host", "evil.example:7402")];
-    assert_eq!(world.request(Method::GET, &url("/_tidings/outbox"), &rebound, "").await.status, 403);
+    assert_eq!(world.request(Method::GET, &url("/_twin/outbox"), &rebound, "").await.status, 403);
     world.end().await;
 }
 
@@ -116,7 +116,7 @@ async fn messages_are_told_newest_first_as_the_service_tells_them() {
     .await;
     let third = world.send_with(&["bob"], "third", |request| request.send_at = Some(after(3_600))).await;
 
-    let page = world.told("/_tidings/messages").await;
+    let page = world.told("/_twin/messages").await;
     let of = |page: &Value, what: &str| -> Vec<Value> {
         page["messages"].as_array().unwrap().iter().map(|message| message[what].clone()).collect()
     };
@@ -131,7 +131,7 @@ async fn messages_are_told_newest_first_as_the_service_tells_them() {
     // A list tells some of the recipients, a message all of them.
     assert_eq!(page["messages"][1]["recipients"].as_array().unwrap().len(), 20);
     for id in [&first, &second, &third] {
-        let told = world.told(&format!("/_tidings/messages/{id}")).await;
+        let told = world.told(&format!("/_twin/messages/{id}")).await;
         let trail = serde_json::to_value(world.trail(id).await).unwrap();
         for (name, value) in trail.as_object().unwrap() {
             assert_eq!(&told[name], value, "{name} of {id}");
@@ -142,14 +142,14 @@ async fn messages_are_told_newest_first_as_the_service_tells_them() {
     let mut place = String::new();
     let mut paged = Vec::new();
     loop {
-        let page = world.told(&format!("/_tidings/messages?limit=1{place}")).await;
+        let page = world.told(&format!("/_twin/messages?limit=1{place}")).await;
         paged.extend(of(&page, "requestId"));
         let Some(next) = page["next"].as_str() else { break };
         place = format!("&before={next}");
     }
     assert_eq!(paged, of(&page, "requestId"));
     for unknown in ["no-id", "0193a2b4-6c7d-7e8f-9a0b-1c2d3e4f5061"] {
-        let url = format!("{}/_tidings/messages/{unknown}", world.twin.aws_url());
+        let url = format!("{}/_twin/messages/{unknown}", world.twin.aws_url());
         assert_eq!(world.request(Method::GET, &url, &[], "").await.status, 404, "{unknown}");
     }
     world.end().await;
@@ -172,7 +172,7 @@ async fn users_are_told_with_their_devices_and_connections() {
     })
     .await;
 
-    let page = world.told("/_tidings/devices").await;
+    let page = world.told("/_twin/devices").await;
     assert_eq!(page.get("next"), None);
     let [user, carol] = page["users"].as_array().unwrap().as_slice() else { panic!("{page}") };
     assert_eq!((&user["appId"], &user["alias"], &user["head"]["seq"]), (&json!("demo"), &json!("alice"), &json!(1)));
@@ -187,10 +187,10 @@ async fn users_are_told_with_their_devices_and_connections() {
         assert!(expected == 1 || device["id"] == away.id());
     }
 
-    let first = world.told("/_tidings/devices?limit=1").await;
+    let first = world.told("/_twin/devices?limit=1").await;
     assert_eq!(first["users"].as_array().unwrap(), std::slice::from_ref(user));
     let next = first["next"].as_str().unwrap().replace('|', "%7C");
-    let second = world.told(&format!("/_tidings/devices?limit=1&after={next}")).await;
+    let second = world.told(&format!("/_twin/devices?limit=1&after={next}")).await;
     assert_eq!(
         (second["users"].as_array().unwrap().as_slice(), second.get("next")),
         ([carol.clone()].as_slice(), None)
@@ -204,24 +204,24 @@ async fn to_look_changes_nothing_and_costs_nobody_anything() {
     world.set_event_source("DeliverFunction", false).await;
     let id = world.send(&["alice"], "waits").await;
     eventually("it waits", async || world.waiting("DeliverQueue").await[0] == 1).await;
-    let (items, traces) = (world.items().await, world.told("/_tidings/traces").await);
+    let (items, traces) = (world.items().await, world.told("/_twin/traces").await);
     let queue = &world.twin.template().queues.iter().find(|queue| queue.logical_id == "DeliverQueue").unwrap().name;
-    let waiting = world.told(&format!("/_tidings/queues/{queue}/messages")).await;
+    let waiting = world.told(&format!("/_twin/queues/{queue}/messages")).await;
     assert_eq!(waiting.as_array().unwrap().len(), 1);
     assert!(waiting[0]["body"].as_str().unwrap().contains(&id) && waiting[0]["receives"] == 0, "{waiting}");
     assert!(waiting[0]["sentAt"].as_i64().unwrap() > Timestamp::now().0 - 60_000, "{waiting}");
     for path in ["messages", "devices", "schedules", "faults/kinds", "outbox?limit=1", &format!("messages/{id}")] {
-        world.told(&format!("/_tidings/{path}")).await;
+        world.told(&format!("/_twin/{path}")).await;
     }
     assert_eq!(world.waiting("DeliverQueue").await, [1, 0, 0]);
-    assert_eq!((world.items().await, world.told("/_tidings/traces").await), (items, traces));
+    assert_eq!((world.items().await, world.told("/_twin/traces").await), (items, traces));
 
-    let dead_letters = world.told("/_tidings/queues").await;
+    let dead_letters = world.told("/_twin/queues").await;
     let of = |queue: &Value| Some((queue["name"].as_str()?.to_owned(), queue["deadLetterQueue"].as_str()?.to_owned()));
     let led: Vec<_> = dead_letters.as_array().unwrap().iter().filter_map(of).collect();
     assert_eq!(led.len(), 5, "every queue has dead letters, and no dead letters have");
     assert!(led.contains(&(queue.clone(), queue.replace("Queue", "DeadLetters"))), "{led:?}");
-    let schedules = world.told("/_tidings/schedules").await;
+    let schedules = world.told("/_twin/schedules").await;
     assert_eq!((&schedules[0]["function"], &schedules[0]["enabled"]), (&json!("TimerFunction"), &json!(true)));
     world.end().await;
 }
@@ -237,7 +237,7 @@ async fn the_newest_of_the_outbox_come_last() {
         world.until(&id, State::FallbackDelivered).await;
     }
     let texts = async |query: &str| {
-        let items = world.told(&format!("/_tidings/outbox{query}")).await;
+        let items = world.told(&format!("/_twin/outbox{query}")).await;
         items.as_array().unwrap().iter().map(|item| item["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(texts("?limit=2").await, ["two", "three"]);
@@ -260,7 +260,7 @@ async fn the_page_of_an_email_may_do_nothing_and_is_all_that_may_be_framed() {
     }
     let get = async |path: &str| world.page(Method::GET, path, &[], &Value::Null).await;
     let policy = |answer: &Answer| answer.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
-    let page = get("/_tidings/outbox/1/page").await;
+    let page = get("/_twin/outbox/1/page").await;
     let text = std::str::from_utf8(&page.body).unwrap();
     assert_eq!((page.status.as_u16(), text), (200, "<!doctype html><base target=\"_blank\"><p>你好</p>"));
     assert_eq!(page.headers[header::CONTENT_TYPE], "text/html; charset=utf-8");
@@ -271,9 +271,9 @@ async fn the_page_of_an_email_may_do_nothing_and_is_all_that_may_be_framed() {
     }
     assert!(directives.contains(&"sandbox"), "nothing is let out of the sandbox, a frame around it or not");
     for (path, status) in [
-        ("/_tidings/outbox/2/page", 404),
-        ("/_tidings/outbox/3/page", 404),
-        ("/_tidings/outbox", 200),
+        ("/_twin/outbox/2/page", 404),
+        ("/_twin/outbox/3/page", 404),
+        ("/_twin/outbox", 200),
         ("/", 200),
         ("/v1/devices/x", 401),
     ] {
@@ -288,13 +288,13 @@ async fn the_page_of_an_email_may_do_nothing_and_is_all_that_may_be_framed() {
 async fn a_template_without_tidings_tables_has_no_records() {
     let world = World::changed(&[("TIDINGS_LOOKUPS_TABLE:", "ANOTHER_TABLE:")]).await;
     for path in ["messages", "messages/0193a2b4-6c7d-7e8f-9a0b-1c2d3e4f5061", "devices"] {
-        let answer = world.request(Method::GET, &format!("{}/_tidings/{path}", world.twin.aws_url()), &[], "").await;
+        let answer = world.request(Method::GET, &format!("{}/_twin/{path}", world.twin.aws_url()), &[], "").await;
         assert_eq!(
             (answer.status.as_u16(), &answer.json()["message"]),
             (404, &json!("the template has none of Tidings' tables"))
         );
     }
-    assert!(!world.told("/_tidings/queues").await.as_array().unwrap().is_empty());
+    assert!(!world.told("/_twin/queues").await.as_array().unwrap().is_empty());
     world.end().await;
 }
 

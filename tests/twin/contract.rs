@@ -9,6 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::SinkExt;
+use sam_twin::{
+    gateway::websocket::{BinaryFrames, SocketLimits},
+    template::{Secrets, Settings, Template},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use tidings_crypto::{
@@ -19,10 +23,6 @@ use tidings_crypto::{
 };
 use tidings_domain::{MessageId, announcement, chain::Chains, mailbox::Misplaced, message, presence};
 use tidings_lambda::{http::ApiError, socket::Refusal};
-use tidings_local::{
-    gateway::websocket::{BinaryFrames, SocketLimits},
-    template::{Secrets, Settings, Template},
-};
 use tidings_wire::{
     Action, AnnounceAnswer, AnnounceRequest, Choice, Content, DeviceAnswer, FieldProblem, Frame, InboxAnswer,
     InboxMessage, InboxRequest, ItemAnswer, ItemRequest, MessageFrame, Platform, Preferences, Problem, PushAddress,

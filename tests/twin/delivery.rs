@@ -135,7 +135,7 @@ async fn a_connection_that_is_gone_is_pruned_and_the_fallback_takes_over() {
         ]
     );
     assert!(users.view(&user, Timestamp::now()).await.unwrap().connections.is_empty(), "pruned");
-    let outbox = world.control(Method::GET, "/_tidings/outbox", None).await;
+    let outbox = world.control(Method::GET, "/_twin/outbox", None).await;
     assert_eq!(outbox.as_array().unwrap().len(), 1, "one SMS: {outbox}");
     world.end().await;
 }
@@ -162,7 +162,7 @@ async fn an_acknowledgement_before_its_time_stops_the_chain() {
     world.until(&other, State::FallbackDelivered).await;
     world.stored().await;
     assert!(!happened(&world.until(&id, State::Confirmed).await).contains(&Happened::StepStarted));
-    let outbox = world.control(Method::GET, "/_tidings/outbox", None).await;
+    let outbox = world.control(Method::GET, "/_twin/outbox", None).await;
     assert_eq!(outbox.as_array().unwrap().len(), 1, "only the second one's: {outbox}");
     world.end().await;
 }
@@ -211,7 +211,7 @@ async fn a_step_further_off_than_a_queue_can_delay_waits_in_the_due_table() {
     for name in world.twin.schedules().names() {
         world.twin.schedules().fire(name).await.unwrap().unwrap();
     }
-    let waiting = async || world.control(Method::GET, "/_tidings/queues", None).await;
+    let waiting = async || world.control(Method::GET, "/_twin/queues", None).await;
     eventually("it waits in the queue, with a delay", async || {
         waiting().await.as_array().unwrap().iter().any(|queue| queue["delayed"] == 1)
     })

@@ -1,13 +1,17 @@
 //! The order of the house: who may import whom, and that the template and the code name the same things.
 
-use std::{collections::BTreeSet, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
 
+use sam_twin::template::{Secrets, Settings, Template};
 use serde_json::Value;
 
-use crate::world::{FUNCTIONS, World, repository};
+use crate::world::{World, functions, repository};
 
 /// Which of our crates a crate may import. A crate that is not listed may import none.
-fn may_import(importer: &str, imported: &str) -> bool {
+fn may_import(importer: &str, imported: &str, functions: &[String]) -> bool {
     let imported = imported.strip_prefix("tidings-").unwrap_or(imported);
     let shared = ["crypto", "wire", "domain", "store", "queue", "gateway", "providers", "service", "lambda"];
     let allowed: &[&str] = match importer.strip_prefix("tidings-").unwrap_or(importer) {
@@ -19,9 +23,12 @@ fn may_import(importer: &str, imported: &str) -> bool {
         "service" => &["crypto", "wire", "domain", "store", "queue"],
         "lambda" => &["crypto", "wire", "domain", "store", "queue", "gateway", "service"],
         "client" => &["wire", "crypto"],
-        // The twin runs every function and is the command line too.
-        "local" => return true,
-        name if FUNCTIONS.contains(&name) => &shared,
+        // It serves any template: nothing of ours is in it.
+        "sam-twin" => &[],
+        "soak" => &["sam-twin", "client", "wire"],
+        // The command line runs every function, and all that is around them.
+        "tidings" => return true,
+        name if functions.iter().any(|function| function == name) => &shared,
         _ => &[],
     };
     allowed.contains(&imported)
@@ -37,20 +44,21 @@ fn nobody_imports_upwards() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
-    assert_eq!(packages.len(), 22, "eleven functions, nine shared crates, the client, the twin");
+    let names: Vec<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    let functions = functions();
     for package in packages {
         let importer = package["name"].as_str().unwrap();
         for dependency in package["dependencies"].as_array().unwrap() {
             let imported = dependency["name"].as_str().unwrap();
-            if imported.starts_with("tidings-") && dependency["kind"].is_null() {
-                assert!(may_import(importer, imported), "{importer} must not import {imported}");
+            if names.contains(&imported) && dependency["kind"].is_null() {
+                assert!(may_import(importer, imported, &functions), "{importer} must not import {imported}");
             }
         }
     }
 }
 
 /// What is compiled for these functions when they are built together: packages, each with its features.
-fn compiled(functions: &[&str]) -> BTreeSet<String> {
+fn compiled(functions: &[String]) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p} {f}", "--locked", "--offline"])
         .args(functions.iter().map(|name| format!("--package=tidings-{name}")))
@@ -64,9 +72,10 @@ fn compiled(functions: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn a_function_that_is_built_alone_compiles_nothing_that_a_build_of_all_has_not() {
-    let all = compiled(&FUNCTIONS);
-    for function in FUNCTIONS {
-        let alone = compiled(&[function]);
+    let functions = functions();
+    let all = compiled(&functions);
+    for function in functions {
+        let alone = compiled(std::slice::from_ref(&function));
         let again: Vec<_> = alone.difference(&all).collect();
         assert!(again.is_empty(), "{function}: enable in tidings-lambda what these lack: {again:?}");
     }
@@ -113,4 +122,53 @@ async fn the_template_gives_every_function_exactly_what_it_reads() {
         assert_eq!(given, read, "{}", function.logical_id);
     }
     world.end().await;
+}
+
+/// What is deployed and what the twin serves are one file; these are the names that the rest of the project goes by.
+#[test]
+fn the_template_of_this_project_is_served_whole() {
+    let settings = Settings::new("http://127.0.0.1:1", "ws://127.0.0.1:2", "http://127.0.0.1:3");
+    let template = Template::read(&repository().join("template.yaml"), &settings, &mut Secrets::in_memory()).unwrap();
+    assert_eq!(template.warnings, [""; 0]);
+    let binaries: Vec<&str> = template.functions.values().filter_map(|it| it.binary.as_deref()).collect();
+    assert_eq!(binaries, functions());
+    let http = template.http_api.as_ref().unwrap();
+    let inbox: Vec<&str> =
+        http.routes.iter().filter(|it| it.function == "InboxFunction").map(|it| it.path.as_str()).collect();
+    assert_eq!(inbox, ["/v1/inbox", "/v1/inbox/unread"]);
+    let cors = http.cors.as_ref().unwrap();
+    assert_eq!((cors.allow_origins.as_slice(), cors.allow_credentials), (["*".to_owned()].as_slice(), false));
+    for route in http.routes.iter().filter(|it| it.method != "ANY") {
+        assert!(cors.allow_methods.contains(&route.method), "{} {}", route.method, route.path);
+    }
+    let sockets = template.websocket_api.as_ref().unwrap();
+    let expected = ["$connect", "$default", "$disconnect", "ack", "ping", "read", "state", "sync"];
+    assert_eq!(sockets.routes.keys().collect::<Vec<_>>(), expected);
+    for (key, route) in &sockets.routes {
+        assert_eq!(route.has_route_response, !matches!(key.as_str(), "$connect" | "$disconnect"), "{key}");
+    }
+    let deliver = &template.functions["DeliverFunction"];
+    let posts = &deliver.environment["TIDINGS_CONNECTIONS_ENDPOINT"];
+    assert_eq!(*posts, format!("http://127.0.0.1:3/{}", sockets.stage));
+    let keys: BTreeMap<u32, String> = serde_json::from_str(&deliver.environment["TIDINGS_ROOT_KEYS"]).unwrap();
+    assert_eq!(keys[&1].len(), 64);
+    for function in template.functions.values() {
+        for (name, value) in function.environment.iter().filter(|(name, _)| name.ends_with("_QUEUE_URL")) {
+            assert!(template.queues.iter().any(|queue| queue.url == *value), "{}: {name}", function.logical_id);
+        }
+        for (name, value) in function.environment.iter().filter(|(name, _)| name.ends_with("_TABLE")) {
+            assert!(template.tables.iter().any(|table| table.name == *value), "{}: {name}", function.logical_id);
+        }
+    }
+    let fed: Vec<(&str, bool)> =
+        template.event_sources.iter().map(|source| (source.function.as_str(), source.report_failures)).collect();
+    let functions = ["DeliverFunction", "DeliverFunction", "FallbackFunction", "FanoutFunction", "TimerFunction"];
+    assert_eq!(fed, functions.map(|function| (function, true)));
+    for queue in &template.queues {
+        assert_eq!(queue.redrive.is_some(), !queue.logical_id.ends_with("DeadLetters"), "{}", queue.logical_id);
+    }
+    assert!(template.tables.iter().all(|table| table.ttl_attribute.as_deref() == Some("expires_at")));
+    assert_eq!(template.schedules[0].expression, "rate(1 minute)");
+    assert_eq!(template.outputs["ApiUrl"], "http://127.0.0.1:1");
+    assert_eq!(template.outputs["SocketUrl"], format!("ws://127.0.0.1:2/{}", sockets.stage));
 }

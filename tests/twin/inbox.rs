@@ -1,6 +1,7 @@
 //! What a device reads over HTTP: its inbox, page by page, and how much of it is unread; and how browsers get there.
 
 use http::Method;
+use sam_twin::faults::{Fault, Rule};
 use serde_json::json;
 use tidings_client::{ApiError, DeviceApi, Identity};
 use tidings_crypto::{
@@ -11,7 +12,6 @@ use tidings_domain::{
     Timestamp,
     delivery::{self, Job, Plan},
 };
-use tidings_local::faults::{Fault, Rule};
 use tidings_store::{Appended, Confirmation};
 use tidings_wire::{Frame, InboxAnswer, MessageFrame, Platform, RegisterAnswer, SendRequest, trail::State};
 
@@ -490,7 +490,7 @@ async fn a_page_of_another_origin_may_read_the_inbox() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn origins_that_are_not_listed_are_told_nothing() {
-    let listed = |options: &mut tidings_local::stack::TwinOptions| {
+    let listed = |options: &mut sam_twin::stack::TwinOptions| {
         let origins = "https://app.example, https://shop.example".to_owned();
         options.parameters.insert("AllowedOrigins".to_owned(), origins);
     };

@@ -3,8 +3,8 @@
 
 use http::Method;
 use serde_json::{Value, json};
+use tidings::providers::rules::{Fault, Rule, Service};
 use tidings_client::Identity;
-use tidings_local::providers::rules::{Fault, Rule, Service};
 use tidings_wire::{
     Frame, Platform, PushAddress,
     send::{Channel, FallbackStep},
@@ -81,10 +81,8 @@ async fn channels(world: &World) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_channel_pushes_once_with_the_frame_that_a_socket_would_have_brought() {
     let world = World::start().await;
-    let made = world
-        .request(Method::POST, &format!("{}/_tidings/subscriptions", world.twin.providers().url()), &[], "")
-        .await
-        .json();
+    let made =
+        world.request(Method::POST, &format!("{}/_twin/subscriptions", world.providers().url()), &[], "").await.json();
     let webpush = address(json!({"channel": "webpush", "endpoint": made["endpoint"], "keys": made["keys"]}));
     let phone = device(&world, "alice", Platform::Ios, Some(apns())).await;
     device(&world, "alice", Platform::Android, Some(address(json!({"channel": "fcm", "token": "abc:def"})))).await;
@@ -130,7 +128,7 @@ async fn every_channel_pushes_once_with_the_frame_that_a_socket_would_have_broug
 async fn an_address_that_is_dead_is_forgotten_and_the_chain_goes_on() {
     let world = World::start().await;
     let phone = device(&world, "alice", Platform::Ios, Some(apns())).await;
-    world.twin.providers().rules().set(vec![refuse(Service::Apns, 410, "Unregistered", None)]);
+    world.providers().rules().set(vec![refuse(Service::Apns, 410, "Unregistered", None)]);
     let id = send(&world, &[Channel::Apns, Channel::Sms]).await;
     let trail = ended(&world, &id, 2).await;
     let first = end(&trail, 0);
@@ -151,13 +149,13 @@ async fn an_address_that_is_dead_is_forgotten_and_the_chain_goes_on() {
 async fn a_provider_that_is_busy_is_asked_again_and_sends_once() {
     let world = World::start().await;
     device(&world, "alice", Platform::Ios, Some(apns())).await;
-    world.twin.providers().rules().set(vec![refuse(Service::Apns, 429, "TooManyRequests", Some(1))]);
+    world.providers().rules().set(vec![refuse(Service::Apns, 429, "TooManyRequests", Some(1))]);
     let id = send(&world, &[Channel::Apns]).await;
     let trail = ended(&world, &id, 1).await;
     assert_eq!(end(&trail, 0).event, Happened::StepAccepted);
     assert_eq!(trail.state, State::FallbackDelivered);
     assert_eq!(channels(&world).await, ["apns"]);
-    assert!(world.twin.providers().rules().all().is_empty(), "it was refused first");
+    assert!(world.providers().rules().all().is_empty(), "it was refused first");
     world.end().await;
 }
 
@@ -167,7 +165,7 @@ async fn nobody_waits_for_a_provider_that_wants_to_be_left_alone_for_long() {
     device(&world, "alice", Platform::Ios, Some(apns())).await;
     let (code, reason, retry_after) = ("Shutdown".to_owned(), String::new(), Some("86400".to_owned()));
     let fault = Fault::Refuse { status: 503, code, reason, retry_after };
-    world.twin.providers().rules().set(vec![Rule { service: Service::Apns, to: String::new(), fault, times: None }]);
+    world.providers().rules().set(vec![Rule { service: Service::Apns, to: String::new(), fault, times: None }]);
     let id = send(&world, &[Channel::Apns, Channel::Sms]).await;
     let trail = ended(&world, &id, 2).await;
     assert_eq!((end(&trail, 0).event, end(&trail, 0).code.as_deref()), (Happened::StepRefused, Some("503 Shutdown")));
@@ -180,7 +178,7 @@ async fn a_push_without_an_answer_is_unknown_and_never_repeated() {
     let world = World::start().await;
     device(&world, "alice", Platform::Ios, Some(apns())).await;
     let cut = Rule { service: Service::Apns, to: String::new(), fault: Fault::Cut { taken: true }, times: Some(1) };
-    world.twin.providers().rules().set(vec![cut]);
+    world.providers().rules().set(vec![cut]);
     let id = send(&world, &[Channel::Apns, Channel::Sms]).await;
     let trail = ended(&world, &id, 2).await;
     assert_eq!(end(&trail, 0).event, Happened::StepUnknown);
@@ -197,7 +195,7 @@ async fn a_provider_that_is_down_is_passed_over() {
     world.backend().register(&registration).await.unwrap();
     // Nobody knows what becomes of these, and so many in a row say that nobody is there.
     let cut = Rule { service: Service::Apns, to: String::new(), fault: Fault::Cut { taken: false }, times: None };
-    world.twin.providers().rules().set(vec![cut]);
+    world.providers().rules().set(vec![cut]);
     for _ in 0..5 {
         let id = send(&world, &[Channel::Apns]).await;
         assert_eq!(end(&ended(&world, &id, 1).await, 0).event, Happened::StepUnknown);

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
-use tidings_client::{Device, Event, Identity, Options};
-use tidings_domain::{Timestamp, chain::StepDue};
-use tidings_local::{
+use sam_twin::{
     faults::{Fault, Rule},
     ledger::Service,
 };
+use serde_json::{Value, json};
+use tidings_client::{Device, Event, Identity, Options};
+use tidings_domain::{Timestamp, chain::StepDue};
 use tidings_store::Confirmation;
 use tidings_wire::{
     SendRequest,

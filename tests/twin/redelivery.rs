@@ -1,11 +1,11 @@
 //! `needConfirm`: posted again, with growing pauses, until a device confirms it or its time is over.
 
-use serde_json::json;
-use tidings_domain::{Timer, Timestamp, delivery::Again};
-use tidings_local::{
+use sam_twin::{
     faults::{Fault, Rule, RuleId},
     ledger::Service,
 };
+use serde_json::json;
+use tidings_domain::{Timer, Timestamp, delivery::Again};
 use tidings_wire::{
     MessageFrame, SendRequest,
     trail::{DeviceState, Event as Happened, State},

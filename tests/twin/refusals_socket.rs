@@ -1,9 +1,9 @@
 //! Bad input over WebSocket: a refused upgrade, or an error frame; nothing is stored.
 
 use futures_util::SinkExt;
+use sam_twin::gateway::websocket::{BinaryFrames, SocketLimits};
 use serde_json::{Value, json};
 use tidings_crypto::app_key::AppKey;
-use tidings_local::gateway::websocket::{BinaryFrames, SocketLimits};
 use tidings_wire::Frame;
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 

@@ -3,16 +3,16 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use http::Method;
+use sam_twin::{
+    faults::{Fault, Rule},
+    ledger::Service,
+};
 use serde_json::{Value, json};
 use tidings_domain::{
     MessageId, Timestamp, UserView,
     chain::Chains,
     delivery::{self, Job, Plan},
     digest, message,
-};
-use tidings_local::{
-    faults::{Fault, Rule},
-    ledger::Service,
 };
 use tidings_store::{Appended, Stored};
 use tidings_wire::{MessageFrame, SendRequest, trail::State};
@@ -154,7 +154,7 @@ async fn an_old_dead_letter_is_delivered_late_unless_it_was_cancelled_meanwhile(
         queues.iter().find(|queue| queue.logical_id == logical).unwrap().name.clone()
     };
     eventually("its withdrawal has passed", async || world.waiting("DeliverQueue").await == [0, 0, 0]).await;
-    let path = format!("/_tidings/queues/{}/redrive", name("DeliverDeadLetters"));
+    let path = format!("/_twin/queues/{}/redrive", name("DeliverDeadLetters"));
     assert_eq!(world.control(Method::POST, &path, None).await, json!({"moved": 2}));
 
     assert_eq!(alice.message().await.id, messages[1]);

@@ -20,7 +20,7 @@ fn stored_at(trail: &Trail) -> Timestamp {
 
 /// Lets the clock tick.
 async fn tick(world: &World) {
-    let fired = world.control(Method::POST, "/_tidings/schedules/fire", None).await;
+    let fired = world.control(Method::POST, "/_twin/schedules/fire", None).await;
     assert!(fired.as_array().unwrap().iter().all(|schedule| schedule["error"].is_null()), "{fired}");
 }
 

@@ -18,7 +18,16 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use sam_twin::{
+    functions::Source,
+    gateway::websocket::SocketLimits,
+    stack::{Twin, TwinOptions},
+};
 use serde_json::{Value, json};
+use tidings::{
+    additions::Additions,
+    providers::{PlayedProviders, ProvidersOptions},
+};
 use tidings_client::{Backend, Identity};
 use tidings_crypto::app_key::AppKey;
 use tidings_domain::{
@@ -26,11 +35,6 @@ use tidings_domain::{
     chain::Chains,
     delivery::{self, Job, Plan},
     message,
-};
-use tidings_local::{
-    functions::Source,
-    gateway::websocket::SocketLimits,
-    stack::{Twin, TwinOptions},
 };
 use tidings_store::{App, Appended, Directory, Messages, Users};
 use tidings_wire::{
@@ -46,20 +50,14 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 /// How long anything may take before a test gives up on it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The service's functions, by the names of their binaries.
-pub(crate) const FUNCTIONS: [&str; 11] = [
-    "connect",
-    "disconnect",
-    "heartbeat",
-    "sync",
-    "register",
-    "inbox",
-    "send",
-    "deliver",
-    "fanout",
-    "timer",
-    "fallback",
-];
+/// The service's functions, by the names of their binaries: the folder is the list.
+pub(crate) fn functions() -> Vec<String> {
+    let folder = std::fs::read_dir(repository().join("functions")).unwrap();
+    let folders = folder.map(|entry| entry.unwrap()).filter(|entry| entry.path().join("Cargo.toml").is_file());
+    let mut names: Vec<String> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
 
 /// Names that a URL has to escape, and some that would be others where they are not escaped, or decoded twice.
 pub(crate) const NAMES: [&str; 12] =
@@ -89,6 +87,7 @@ pub(crate) async fn tidings(arguments: &[&str]) -> (bool, String) {
 /// A twin and its app.
 pub(crate) struct World {
     pub(crate) twin: Twin,
+    pub(crate) additions: Additions,
     pub(crate) key: AppKey,
     http: Client<HttpConnector, Full<Bytes>>,
     sdk: aws_config::SdkConfig,
@@ -136,11 +135,17 @@ impl World {
         Self::of(Some(file), |_| {}).await
     }
 
+    /// The push providers that the twin plays.
+    pub(crate) fn providers(&self) -> &PlayedProviders {
+        &self.additions.providers
+    }
+
     async fn of(template: Option<tempfile::NamedTempFile>, change: impl FnOnce(&mut TwinOptions)) -> Self {
         let program = Source::Program { path: env!("CARGO_BIN_EXE_tidings").into(), args: Vec::new() };
         let path = template.as_ref().map_or_else(|| repository().join("template.yaml"), |file| file.path().to_owned());
         let mut options = TwinOptions::new(path, program);
         change(&mut options);
+        let additions = Additions::to(&mut options, ProvidersOptions::default());
         let twin = Twin::start(options).await.unwrap();
         let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
             .http_client(Builder::new().build_http())
@@ -151,7 +156,7 @@ impl World {
             .await;
         let key = AppKey::generate(APP, tidings_crypto::random::bytes().unwrap()).unwrap();
         let http = Client::builder(TokioExecutor::new()).build_http();
-        let world = Self { twin, key, http, sdk, _template: template };
+        let world = Self { twin, additions, key, http, sdk, _template: template };
         world.create_app(&world.key, Vec::new()).await;
         world
     }
@@ -201,7 +206,7 @@ impl World {
     /// Everything that is stored, once no queue holds anything: the items of every table.
     pub(crate) async fn stored(&self) -> BTreeMap<String, usize> {
         eventually("the queues are empty", async || {
-            count_messages(&self.control(Method::GET, "/_tidings/queues", None).await) == 0
+            count_messages(&self.control(Method::GET, "/_twin/queues", None).await) == 0
         })
         .await;
         let client = self.dynamodb();
@@ -231,7 +236,7 @@ impl World {
     /// What a queue holds, by its logical id: visible, in flight and delayed.
     pub(crate) async fn waiting(&self, logical: &str) -> [u64; 3] {
         let name = &self.twin.template().queues.iter().find(|queue| queue.logical_id == logical).unwrap().name;
-        let queues = self.control(Method::GET, "/_tidings/queues", None).await;
+        let queues = self.control(Method::GET, "/_twin/queues", None).await;
         let queue = queues.as_array().unwrap().iter().find(|queue| queue["name"] == name.as_str()).unwrap();
         ["visible", "inFlight", "delayed"].map(|state| queue[state].as_u64().unwrap())
     }
@@ -239,7 +244,7 @@ impl World {
     /// Waits until nothing is being worked on, whatever waits for its time.
     pub(crate) async fn idle(&self) {
         let is_quiet = async || {
-            let queues = self.control(Method::GET, "/_tidings/queues", None).await;
+            let queues = self.control(Method::GET, "/_twin/queues", None).await;
             queues.as_array().unwrap().iter().all(|queue| queue["visible"] == 0 && queue["inFlight"] == 0)
         };
         // Twice: queues are counted one after the other, and what moves from one to another meanwhile is missed by one count.
@@ -272,7 +277,7 @@ impl World {
 
     /// What providers were asked to send.
     pub(crate) async fn outbox(&self) -> Vec<Value> {
-        self.control(Method::GET, "/_tidings/outbox", None).await.as_array().unwrap().clone()
+        self.control(Method::GET, "/_twin/outbox", None).await.as_array().unwrap().clone()
     }
 
     pub(crate) async fn control(&self, method: Method, path: &str, body: Option<Value>) -> Value {
@@ -473,7 +478,7 @@ impl World {
     }
 
     pub(crate) async fn set_event_source(&self, function: &str, enabled: bool) {
-        let path = format!("/_tidings/event-sources/{function}");
+        let path = format!("/_twin/event-sources/{function}");
         self.control(Method::POST, &path, Some(serde_json::json!({"enabled": enabled}))).await;
     }
 

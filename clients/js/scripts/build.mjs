@@ -31,7 +31,7 @@ const tsc = at("node_modules/typescript/bin/tsc");
 const types = ["--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--outDir", at("dist")];
 execFileSync(process.execPath, [tsc, "--project", at("tsconfig.json"), ...types], { stdio: "inherit" });
 
-const vendor = at("../../local/console/vendor");
+const vendor = at("../../tidings/console/vendor");
 if (existsSync(vendor)) {
   writeFileSync(`${vendor}/tidings.js`, readFileSync(at("dist/tidings.js")));
 }

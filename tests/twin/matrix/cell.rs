@@ -8,6 +8,10 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use http::Method;
+use sam_twin::{
+    aws::outbox::Channel,
+    faults::{Fault, Rule, RuleId},
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tidings_client::Identity;
@@ -23,10 +27,6 @@ use tidings_domain::{
     chain::Chains,
     delivery::{self, Job, Plan},
     message,
-};
-use tidings_local::{
-    aws::outbox::Channel,
-    faults::{Fault, Rule, RuleId},
 };
 use tidings_store::{Appended, Connected, Directory, Due, Messages, Stored, Users};
 use tidings_wire::{Platform, PushAddress, RegisterAnswer, SendRequest, device::DeviceKeys, send::Content};

@@ -18,7 +18,7 @@ use std::{
     time::Instant,
 };
 
-use tidings_local::faults::{Fault, of_request};
+use sam_twin::faults::{Fault, of_request};
 
 use self::{
     cell::{Cell, Lane},

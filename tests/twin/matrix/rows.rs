@@ -1,7 +1,7 @@
 //! The table: every way from a function to a request, how the request is known on the wire, and what makes the
 //! function send it. A way without a row, or a row without a way, fails a test.
 
-use tidings_local::{faults::Fault, ledger::Service};
+use sam_twin::{faults::Fault, ledger::Service};
 
 use super::scenarios::Scenario::{self, *};
 

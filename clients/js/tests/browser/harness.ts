@@ -110,12 +110,12 @@ export class Twin {
 
   /** Cuts the socket that the next frame travels on after so many have passed, in either direction. */
   async cutAfter(frames: number): Promise<void> {
-    await this.#ask("POST", `${this.aws}/_tidings/faults/rules`, { fault: "drop-socket", skip: frames });
+    await this.#ask("POST", `${this.aws}/_twin/faults/rules`, { fault: "drop-socket", skip: frames });
   }
 
   /** How many sockets were cut. */
   async cuts(): Promise<number> {
-    const told = await this.#ask("GET", `${this.aws}/_tidings/faults`);
+    const told = await this.#ask("GET", `${this.aws}/_twin/faults`);
     return (told.injected as Record<string, number>)["drop-socket"] ?? 0;
   }
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use http::Method;
+use sam_twin::faults::{Fault, Rule};
 use serde_json::{Value, json};
 use tidings_domain::{
     Timestamp,
     announcement::{self, Draft, Fanout, Part, Receipt},
 };
-use tidings_local::faults::{Fault, Rule};
 use tidings_store::Announced;
 use tidings_wire::{AnnounceRequest, Frame, frame::AnnouncementFrame, send::Content};
 

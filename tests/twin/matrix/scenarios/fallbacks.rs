@@ -1,16 +1,16 @@
 //! Steps and timers: no SMS and no email too many, and none that is forgotten.
 
 use http::Method;
+use sam_twin::{
+    aws::outbox::Channel as Sent,
+    faults::{Fault, Rule},
+};
 use serde_json::json;
+use tidings::providers::rules;
 use tidings_domain::{
     Entry, Timer, Timestamp,
     chain::{Outcome, StepDue},
     delivery::Job,
-};
-use tidings_local::{
-    aws::outbox::Channel as Sent,
-    faults::{Fault, Rule},
-    providers::rules,
 };
 use tidings_store::{Confirmation, minute_of};
 use tidings_wire::{
@@ -233,7 +233,7 @@ async fn send_push_then_sms(cell: &Cell) {
 fn apple_says(cell: &Cell, status: u16, code: &str, retry_after: Option<&str>, times: u32) {
     let (code, reason, retry_after) = (code.to_owned(), String::new(), retry_after.map(str::to_owned));
     let fault = rules::Fault::Refuse { status, code, reason, retry_after };
-    let rules = cell.lane.world.twin.providers().rules();
+    let rules = cell.lane.world.providers().rules();
     // Another cell of this lane is over, and has left nothing.
     rules.set(vec![rules::Rule { service: rules::Service::Apns, to: cell.token(), fault, times: Some(times) }]);
 }
@@ -265,7 +265,7 @@ pub(super) async fn hook_cut(cell: &Cell, busy: bool) {
     let (code, reason, retry_after) = (String::new(), String::new(), None);
     let away = rules::Fault::Refuse { status: 503, code, reason, retry_after };
     let rules = [rule(rules::Fault::Cut { taken: true }, Some(1)), rule(away, Some(1))];
-    cell.lane.world.twin.providers().rules().set(rules.into_iter().take(1 + usize::from(busy)).collect());
+    cell.lane.world.providers().rules().set(rules.into_iter().take(1 + usize::from(busy)).collect());
     hook_chain(cell).await;
     let entry = cell.entry("k").await.unwrap();
     assert!(entry.steps[0].claimed.is_some() && !entry.steps[0].repeats.is_empty(), "{:?}", entry.steps[0]);

@@ -1,9 +1,9 @@
 //! Connections and what devices say on them.
 
 use bytes::Bytes;
+use sam_twin::faults::Fault;
 use serde_json::{Value, json};
 use tidings_domain::{ConnectionId, Timestamp};
-use tidings_local::faults::Fault;
 use tidings_wire::Frame;
 
 use crate::{

@@ -1,0 +1,173 @@
+//! SMS and email: what the outbox holds, against what the trails say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidings_wire::trail::{Event, RecipientTrail, State, Transition};
+
+use super::{Broken, Row, begun, first, millis};
+use crate::history::{History, Item};
+use crate::plan::{Kind, User};
+
+/// How much later than the first confirmation a step's beginning may be dated where nobody saw the trail in between.
+/// The two are dated by different workers before they write, and a worker that is throttled dates first and writes
+/// late.
+const APART: i64 = 15_000;
+
+/// The outbox by message, address and channel.
+fn by_step(history: &History) -> BTreeMap<(usize, String, String), Vec<&Item>> {
+    let mut items: BTreeMap<_, Vec<&Item>> = BTreeMap::new();
+    for item in &history.outbox {
+        let text = item.text.as_deref().or(item.subject.as_deref()).unwrap_or_default();
+        if let Some(message) = history.plan.named_in(text) {
+            let to = item.to.first().cloned().unwrap_or_default();
+            items.entry((message, to, item.channel.clone())).or_default().push(item);
+        }
+    }
+    items
+}
+
+/// Never two of one step.
+pub(super) fn twice(history: &History) -> Row {
+    let mut row = Row::new("one push, SMS, email per step");
+    for ((message, to, channel), items) in by_step(history) {
+        row.holds(items.len() == 1, || {
+            let numbers: Vec<u64> = items.iter().map(|item| item.number).collect();
+            Broken::of(format!("{} {channel} to {to}, numbers {numbers:?}", items.len())).message(message)
+        });
+    }
+    row
+}
+
+/// No step begins after an acknowledgement: not one that had not begun when the trail was first seen to be confirmed,
+/// and none that is dated long after.
+pub(super) fn after_acknowledgement(history: &History) -> Row {
+    let mut row = Row::new("no step after an acknowledgement");
+    for (&message, trail) in &history.trails {
+        for recipient in trail.recipients.iter() {
+            let Some(confirmed) = first(recipient, Event::Confirmed) else { continue };
+            if !history.plan.messages[message].kind.has_chain() {
+                continue;
+            }
+            let seen = history.begun_when_confirmed.get(&(message, recipient.alias.clone()));
+            let late = seen.and_then(|seen| begun(recipient).into_iter().find(|step| !seen.contains(step)));
+            row.holds(late.is_none(), || {
+                let why = format!("step {late:?} of {} began after its confirmation was seen", recipient.alias);
+                Broken::of(why).message(message)
+            });
+            let started = recipient.transitions.iter().filter(|transition| transition.event == Event::StepStarted);
+            let apart = started.map(|started| millis(confirmed.at, started.at)).max();
+            row.holds(apart.is_none_or(|apart| apart <= APART), || {
+                let why = format!("a step of {} began {apart:?} ms after its confirmation", recipient.alias);
+                Broken::of(why).message(message)
+            });
+        }
+    }
+    row
+}
+
+/// A step that was accepted is in the outbox, under the provider's id; one whose end is unknown may be; all others
+/// are not.
+pub(super) fn agree(history: &History) -> Row {
+    let mut row = Row::new("trail and outbox agree");
+    let mut items = by_step(history);
+    for (&message, trail) in &history.trails {
+        let chain = history.plan.messages[message].chain();
+        for recipient in &trail.recipients {
+            let Some(user) = history.plan.users.iter().find(|user| user.alias == recipient.alias) else { continue };
+            for (step, channel) in chain.iter().enumerate() {
+                let to = addresses(history, user, channel);
+                let of_step = |to| items.remove(&(message, to, (*channel).to_owned())).unwrap_or_default();
+                let by_address: Vec<Vec<&Item>> = to.into_iter().map(of_step).collect();
+                let once = by_address.iter().all(|sent| sent.len() <= 1);
+                let sent: Vec<&Item> = by_address.into_iter().flatten().collect();
+                let held = once && fits(recipient, step, &sent);
+                row.holds(held, || {
+                    let numbers: Vec<u64> = sent.iter().map(|item| item.number).collect();
+                    let why = format!("step {step} ({channel}) of {}: outbox has {numbers:?}", recipient.alias);
+                    Broken::of(why).message(message)
+                });
+            }
+        }
+    }
+    for (message, to, channel) in items.into_keys() {
+        row.holds(false, || Broken::of(format!("{channel} to {to} that no chain names")).message(message));
+    }
+    row
+}
+
+/// Where a step of this channel reaches a user.
+fn addresses(history: &History, user: &User, channel: &str) -> Vec<String> {
+    match channel {
+        "sms" => vec![user.mobile.clone().unwrap_or_default()],
+        "email" => vec![user.email.clone().unwrap_or_default()],
+        // A push goes to every device of the user.
+        _ => user.devices.iter().map(|device| history.plan.push_token(*device)).collect(),
+    }
+}
+
+/// How far the chains came, and the steps whose worker died between the claim and the outcome.
+pub(super) fn counts(history: &History) -> BTreeMap<&'static str, u64> {
+    let items = by_step(history);
+    let mut counts = BTreeMap::new();
+    let mut count = |what| *counts.entry(what).or_default() += 1;
+    let with_chain = |message: &&usize| history.plan.messages[**message].kind.has_chain();
+    for message in history.trails.keys().filter(with_chain) {
+        for recipient in &history.trails[message].recipients {
+            let Some(user) = history.plan.users.iter().find(|user| user.alias == recipient.alias) else { continue };
+            let of = |event| recipient.transitions.iter().filter(move |transition| transition.event == event);
+            let is_begun = of(Event::StepStarted).next().is_some();
+            count(match (recipient.state == State::Confirmed, is_begun) {
+                (true, false) => "chains confirmed before any step",
+                (true, true) => "chains confirmed on their way",
+                (false, _) => "chains that nobody confirmed",
+            });
+            of(Event::StepStarted).for_each(|_| count("steps begun"));
+            for died in of(Event::StepUnknown) {
+                count("steps whose claim died");
+                let channel = died.channel.clone().unwrap_or_default();
+                let sent = |to| items.contains_key(&(*message, to, channel.clone()));
+                if addresses(history, user, &channel).into_iter().any(sent) {
+                    count("steps whose claim died, sent");
+                }
+            }
+        }
+    }
+    counts
+}
+
+fn fits(recipient: &RecipientTrail, step: usize, sent: &[&Item]) -> bool {
+    let of_step = || recipient.transitions.iter().filter(|transition| transition.step == Some(step));
+    let ended = |event| of_step().find(|transition| transition.event == event);
+    if let Some(accepted) = ended(Event::StepAccepted) {
+        let code = accepted.code.as_deref().unwrap_or_default();
+        let (told, sent): (BTreeSet<&str>, BTreeSet<&str>) =
+            (code.split(", ").collect(), sent.iter().map(|item| item.message_id.as_str()).collect());
+        return told == sent;
+    }
+    let may_be_sent = ended(Event::StepStarted).is_some()
+        && ended(Event::StepRefused).is_none()
+        && ended(Event::StepSkipped).is_none();
+    sent.is_empty() || may_be_sent
+}
+
+/// Where nobody confirmed, every step of the chain has ended once, one after the other; and none twice anywhere.
+pub(super) fn whole(history: &History) -> Row {
+    let mut row = Row::new("chains whole and in order");
+    for (&message, trail) in &history.trails {
+        let chain = history.plan.messages[message].chain();
+        let is_fallback = matches!(history.plan.messages[message].kind, Kind::Fallback(_));
+        for recipient in trail.recipients.iter().filter(|_| is_fallback) {
+            let ended = |transition: &&Transition| {
+                let over = [Event::StepAccepted, Event::StepRefused, Event::StepSkipped, Event::StepUnknown];
+                over.contains(&transition.event)
+            };
+            let steps: Vec<usize> = recipient.transitions.iter().filter(ended).filter_map(|it| it.step).collect();
+            let in_order = steps.iter().copied().eq(0..steps.len());
+            let is_over = first(recipient, Event::Confirmed).is_some() || steps.len() == chain.len();
+            row.holds(in_order && is_over, || {
+                Broken::of(format!("of {} steps these ended: {steps:?}", chain.len())).message(message)
+            });
+        }
+    }
+    row
+}

@@ -1,0 +1,66 @@
+//! The mailboxes as they stand in the table, read past the service.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::types::AttributeValue;
+use tidings_wire::action::Position;
+
+use super::history::Entry;
+use sam_twin::cli::failure::Failure;
+
+/// The table of users. Its name is the deployment's; nobody is told it but the functions.
+const TABLE: &str = "UsersTable";
+
+/// The mailbox of each user, oldest entry first.
+pub(crate) async fn read(aws_url: &str, app: &str, aliases: &[&str]) -> Result<Vec<Vec<Entry>>, Failure> {
+    let client = dynamodb(aws_url);
+    let tables = client.list_tables().send().await?.table_names.unwrap_or_default();
+    let table = tables.into_iter().find(|name| name.contains(TABLE));
+    let table = table.ok_or_else(|| Failure::new(format!("there is no table {TABLE}")))?;
+    let mut mailboxes = Vec::with_capacity(aliases.len());
+    for alias in aliases {
+        mailboxes.push(mailbox(&client, &table, &format!("{app}||{alias}")).await?);
+    }
+    Ok(mailboxes)
+}
+
+/// The twin's DynamoDB, which takes any credentials.
+fn dynamodb(aws_url: &str) -> Client {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(aws_url)
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("soak", "soak", None, None, "soak"))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build();
+    Client::from_conf(config)
+}
+
+async fn mailbox(client: &Client, table: &str, user: &str) -> Result<Vec<Entry>, Failure> {
+    let text = |value: &str| AttributeValue::S(value.to_owned());
+    let mut pages = client
+        .query()
+        .table_name(table)
+        .key_condition_expression("pk = :pk AND begins_with(sk, :entry)")
+        .expression_attribute_values(":pk", text(user))
+        .expression_attribute_values(":entry", text("m#"))
+        .projection_expression("sk, message")
+        .consistent_read(true)
+        .into_paginator()
+        .send();
+    let mut entries = Vec::new();
+    while let Some(page) = pages.next().await {
+        for item in page?.items.unwrap_or_default() {
+            let of = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str);
+            let position = of("sk").and_then(position);
+            let position = position.ok_or_else(|| Failure::new(format!("an entry of {user} has no place")))?;
+            entries.push(Entry { position, id: of("message").unwrap_or_default().to_owned() });
+        }
+    }
+    Ok(entries)
+}
+
+fn position(sort_key: &str) -> Option<Position> {
+    let (epoch, seq) = sort_key.strip_prefix("m#")?.split_once('#')?;
+    Some(Position { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? })
+}

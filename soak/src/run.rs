@@ -1,0 +1,273 @@
+//! One soak from its beginning to its end: a twin, its devices and senders, what is done to them, and what was seen.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use hyper::Method;
+use tidings_client::{Backend, Identity};
+use tidings_wire::trail::State;
+use tidings_wire::{PushAddress, RegisterRequest, Timestamp};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::history::History;
+use super::plan::{Plan, What};
+use super::report::Report;
+use super::twin::{Twin, TwinOptions};
+use super::world::{Progress, World};
+use super::{check, device, mailboxes, send, watch};
+use sam_twin::cli::failure::{Context, Failure};
+use sam_twin::stack::interrupted;
+
+/// How many trails are read at once while messages are sent, and afterwards.
+const LOOKING: usize = 3;
+const LOOKING_AFTERWARDS: usize = 12;
+/// How many devices register at once.
+const REGISTERING: usize = 8;
+/// How many devices connect for the first time at once.
+const CONNECTING: usize = 8;
+/// How long devices may take to show what is owed after everything is settled.
+const SHOWN_WITHIN: Duration = Duration::from_secs(30);
+/// After the last acceptance the last step of a chain is due this much later at most.
+const LAST_STEP: Duration = Duration::from_secs(8);
+/// How long chains may take to come to their ends: each of their steps may wait for a device that has come back, or be put off.
+const CHAINS_WITHIN: Duration = Duration::from_secs(150);
+
+/// What a soak does to the service.
+#[derive(Debug, Clone)]
+pub(crate) struct Orders {
+    pub(crate) senders: usize,
+    pub(crate) kills: usize,
+    pub(crate) faults: Option<String>,
+    pub(crate) is_calm: bool,
+    /// None: as the service asks for.
+    pub(crate) ping_every: Option<Duration>,
+    pub(crate) patience: Duration,
+    pub(crate) twin: TwinOptions,
+}
+
+/// Runs one soak in `folder`.
+pub(crate) async fn run(plan: Plan, orders: &Orders, folder: &Path) -> Result<Report, Failure> {
+    let mut twin = Twin::start(folder, orders.twin.clone()).await?;
+    let session = twin.session().clone();
+    let backend = Backend::new(&session.api_url, &session.app_key)?;
+    let world = Arc::new(World::new(plan, session, backend));
+    let tasks = TaskTracker::new();
+    let report = tokio::select! {
+        report = soak(&world, orders, &mut twin, &tasks) => report,
+        interrupted = interrupted() => match interrupted {
+            Ok(()) => Err(Failure::new("interrupted")),
+            Err(error) => Err(error.into()),
+        },
+    };
+    world.stop.cancel();
+    tasks.close();
+    twin.stop().await;
+    // What still asks a twin that is gone is of no interest.
+    let _ = tokio::time::timeout(Duration::from_secs(5), tasks.wait()).await;
+    report
+}
+
+async fn soak(world: &Arc<World>, orders: &Orders, twin: &mut Twin, tasks: &TaskTracker) -> Result<Report, Failure> {
+    let identities = register(world).await?;
+    let mut devices = Vec::with_capacity(identities.len());
+    let connecting = Arc::new(Semaphore::new(CONNECTING));
+    for (index, identity) in identities.into_iter().enumerate() {
+        let ready = Arc::clone(&connecting).acquire_owned().await?;
+        let (order, ordered) = mpsc::unbounded_channel();
+        devices.push(order);
+        tasks.spawn(device::live(Arc::clone(world), index, identity, orders.ping_every, ordered, ready));
+    }
+    // All of them are back: everybody is connected.
+    drop(connecting.acquire_many(u32::try_from(CONNECTING).unwrap_or(u32::MAX)).await?);
+    for _ in 0..LOOKING {
+        tasks.spawn(watch::trails(Arc::clone(world)));
+    }
+    tasks.spawn(watch::keep_outbox(Arc::clone(world)));
+    tasks.spawn(watch::tell_progress(Arc::clone(world)));
+
+    let (began, later, senders) = (Instant::now(), TaskTracker::new(), TaskTracker::new());
+    for sender in 0..orders.senders {
+        senders.spawn(send::run(Arc::clone(world), sender, later.clone()));
+    }
+    senders.spawn(send::announce(Arc::clone(world)));
+    senders.close();
+    tokio::select! {
+        () = sent(&senders, &later) => {}
+        failure = torment(world, orders, twin) => return Err(failure),
+        () = direct(world, &devices) => {}
+    }
+    let sending = began.elapsed();
+    for device in &devices {
+        // A device that gave up does not hear; its log says why.
+        let _ = device.send(What::Return);
+    }
+    tokio::select! {
+        settled = settle(world, orders, tasks) => settled?,
+        failure = twin.ended() => return Err(failure),
+    }
+    let history = gather(world, orders).await?;
+    Ok(Report::new(history, world, sending, began.elapsed()))
+}
+
+/// Everything is sent, and what follows it later is done.
+async fn sent(senders: &TaskTracker, later: &TaskTracker) {
+    senders.wait().await;
+    later.close();
+    later.wait().await;
+}
+
+/// Registers every device; a fault is asked again.
+async fn register(world: &World) -> Result<Vec<Identity>, Failure> {
+    let registered = stream::iter(0..world.plan.devices.len()).map(async |index| {
+        let device = &world.plan.devices[index];
+        let user = &world.plan.users[device.user];
+        let request = RegisterRequest {
+            alias: user.alias.clone(),
+            app_id: world.session.app_id.clone(),
+            platform: device.platform,
+            native_token: format!("soak-{}-{index}", world.plan.seed),
+            mobile: user.mobile.clone(),
+            email: user.email.clone(),
+            tag: None,
+            tenant_code: None,
+            client_version: None,
+            locale: None,
+            time_zone: None,
+            push: world.plan.chains.then(|| PushAddress::Fcm { token: world.plan.push_token(index) }),
+        };
+        loop {
+            match world.backend.register(&request).await {
+                Ok(answer) => {
+                    world.log().devices[index].id.clone_from(&answer.id);
+                    return Ok(Identity::from_answer(&answer)?);
+                }
+                Err(error) if error.is_retryable() => {
+                    Progress::count(&world.progress.retries);
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Err(error) => return Err(Failure::from(error)),
+            }
+        }
+    });
+    registered.buffered(REGISTERING).try_collect().await
+}
+
+/// Tells the devices what the plan has them do, as messages are accepted. Does not end by itself.
+async fn direct(world: &World, devices: &[mpsc::UnboundedSender<What>]) {
+    for next in &world.plan.moves {
+        world.progress.reached(next.at).await;
+        // A device that gave up does not hear; its log says why.
+        let _ = devices[next.device].send(next.what);
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Kills the twin as often as asked for, spread over the messages. Ends only with a failure.
+async fn torment(world: &World, orders: &Orders, twin: &mut Twin) -> Failure {
+    for kill in 1..=orders.kills {
+        let at = world.plan.messages.len() * kill / (orders.kills + 1);
+        tokio::select! {
+            () = world.progress.reached(at) => {}
+            failure = twin.ended() => return failure,
+        }
+        // What cannot be asked now was lost with the twin.
+        let _ = watch::faults(world).await;
+        if let Err(failure) = twin.kill_and_restart().await {
+            return failure;
+        }
+        Progress::count(&world.progress.twins_killed);
+    }
+    twin.ended().await
+}
+
+/// Nothing is injected any more: waits until every message has come to its end and every device has shown what it owes.
+/// What has not by then is for the checks to tell.
+async fn settle(world: &Arc<World>, orders: &Orders, tasks: &TaskTracker) -> Result<(), Failure> {
+    if orders.faults.is_some() {
+        watch::faults(world).await?;
+        world.control.yes(Method::DELETE, &world.aws("/_twin/faults")).await?;
+    }
+    for _ in LOOKING..LOOKING_AFTERWARDS {
+        tasks.spawn(watch::trails(Arc::clone(world)));
+    }
+    let (began, accepted) = (Instant::now(), world.progress.accepted());
+    while world.progress.settled.load(Ordering::Relaxed) < accepted && began.elapsed() < orders.patience {
+        watch::redrive(world).await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    send::announce_one(world, world.plan.announcements.len() - 1).await?;
+    look_again(world).await;
+    let deadline = Instant::now() + SHOWN_WITHIN;
+    while Instant::now() < deadline && !check::nothing_owed(&history(world, orders)) {
+        watch::redrive(world).await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    tokio::time::sleep_until(began + LAST_STEP).await;
+    let deadline = Instant::now() + CHAINS_WITHIN;
+    while world.plan.chains && Instant::now() < deadline && !check::chains_ended(&history(world, orders)) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        look_again(world).await;
+    }
+    Ok(())
+}
+
+/// Reads every trail once more that may have changed since it was settled.
+async fn look_again(world: &World) {
+    let again: Vec<usize> = {
+        let log = world.log();
+        let is_done = |index: &usize| {
+            let confirmed = log
+                .trails
+                .get(index)
+                .is_some_and(|trail| trail.recipients.iter().all(|recipient| recipient.state == State::Confirmed));
+            confirmed && !world.plan.messages[*index].kind.changes_when_settled()
+        };
+        (0..world.plan.messages.len()).filter(|index| !is_done(index)).collect()
+    };
+    stream::iter(again)
+        .for_each_concurrent(LOOKING_AFTERWARDS, async |index| {
+            watch::read(world, index).await;
+        })
+        .await;
+}
+
+/// Everything that was seen, as it is in the end.
+async fn gather(world: &World, orders: &Orders) -> Result<History, Failure> {
+    look_again(world).await;
+    watch::outbox(world).await?;
+    let aliases: Vec<&str> = world.plan.users.iter().map(|user| user.alias.as_str()).collect();
+    let mailboxes = mailboxes::read(&world.session.aws_url, &world.session.app_id, &aliases).await?;
+    Ok(History { mailboxes, ..history(world, orders) })
+}
+
+/// What was seen so far, without the mailboxes.
+fn history(world: &World, orders: &Orders) -> History {
+    let ended = Timestamp::now();
+    let log = world.log();
+    let mut devices = log.devices.clone();
+    devices.iter_mut().for_each(|device| device.offline(ended));
+    History {
+        plan: Arc::clone(&world.plan),
+        sends: log.sends.clone(),
+        announced: log.announced.clone(),
+        devices,
+        trails: log.trails.clone(),
+        begun_when_confirmed: log.begun_when_confirmed.clone(),
+        mailboxes: Vec::new(),
+        outbox: log.outbox.values().cloned().collect(),
+        calm: orders.is_calm,
+        ended,
+    }
+}
+
+/// A folder of its own for one soak.
+pub(crate) fn folder(seed: u64) -> Result<PathBuf, Failure> {
+    let folder = std::env::temp_dir().join(format!("tidings-soak-{}-{seed}", std::process::id()));
+    std::fs::create_dir_all(&folder).context(|| format!("make {}", folder.display()))?;
+    Ok(folder)
+}

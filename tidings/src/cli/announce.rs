@@ -1,0 +1,162 @@
+//! `tidings announce`: a backend that says something to everyone.
+
+use clap::Subcommand;
+use serde_json::Value;
+use tidings_wire::announcement::AnnouncementAnswer;
+use tidings_wire::{AnnounceRequest, Content, Platform};
+
+use super::send::json;
+use super::target::{self, ApiArgs};
+use sam_twin::cli::failure::Failure;
+use sam_twin::cli::style::{Style, printable};
+
+/// Announcements.
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub(crate) enum Command {
+    /// Say something to everyone; prints its request id
+    Send(Box<Send>),
+    /// List what is kept, newest first
+    List(List),
+    /// Withdraw one: nobody is told any more who was not told before
+    Withdraw(Withdraw),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings announce send --alert 'We are open on Sunday, too'
+  tidings announce send --alert 'Version 2 is out' --platform IOS --ttl 604800
+  tidings announce list
+  tidings announce withdraw 0196f0a1-5c5e-7b1e-9d0c-3f6f0b1f2a3b
+
+Whoever is connected is told at once, and everyone else when they come back. Nobody acknowledges an announcement.";
+
+/// An announcement to be.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Send {
+    /// Text that is shown
+    #[arg(long, required_unless_present = "extra")]
+    alert: Option<String>,
+    /// The app's own data: any JSON
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    extra: Option<Value>,
+    /// Who announces, as shown
+    #[arg(long)]
+    sender: Option<String>,
+    /// What the app lists by
+    #[arg(long)]
+    category: Option<String>,
+    /// Only devices of this platform: ANDROID, IOS, PC or WEB
+    #[arg(long, value_parser = super::register::platform)]
+    platform: Option<Platform>,
+    /// Seconds that it is kept for who is not connected, 60 to 2419200 [default: 72 hours]
+    #[arg(long, value_name = "SECONDS")]
+    ttl: Option<u64>,
+    /// Only users of this tenant
+    #[arg(long, value_name = "CODE")]
+    tenant: Option<String>,
+    /// The same key announces once, however often it is asked
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// Print the whole answer as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+/// Which announcements.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct List {
+    /// Those of this tenant
+    #[arg(long, value_name = "CODE")]
+    tenant: Option<String>,
+    /// One line of JSON for each
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+/// Which announcement.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Withdraw {
+    /// The request id that `announce send` printed
+    id: String,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+pub(crate) async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Send(args) => send(*args).await,
+        Command::List(args) => list(args).await,
+        Command::Withdraw(args) => withdraw(args).await,
+    }
+}
+
+async fn send(args: Send) -> Result<(), Failure> {
+    let api = args.api.resolve()?;
+    let request = AnnounceRequest {
+        app_id: Some(api.app_id.clone()),
+        tenant_code: args.tenant,
+        platform: args.platform,
+        content: Content {
+            alert: args.alert,
+            extra: args.extra,
+            sender: args.sender,
+            category: args.category,
+            ..Content::default()
+        },
+        ttl: args.ttl,
+    };
+    let answer = api.backend.announce(&request, args.idempotency_key.as_deref()).await.map_err(target::told)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&answer)?);
+    } else {
+        println!("{}", answer.request_id);
+    }
+    Ok(())
+}
+
+async fn list(args: List) -> Result<(), Failure> {
+    let api = args.api.resolve()?;
+    let mut before = None;
+    loop {
+        let page = api.backend.announcements(args.tenant.as_deref(), before).await.map_err(target::told)?;
+        for announcement in &page.announcements {
+            if args.json {
+                println!("{}", serde_json::to_string(announcement)?);
+            } else {
+                println!("{}", line(announcement, Style::of_stdout()));
+            }
+        }
+        match page.next {
+            Some(next) => before = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn withdraw(args: Withdraw) -> Result<(), Failure> {
+    let api = args.api.resolve()?;
+    let answer = api.backend.withdraw(&args.id).await.map_err(target::told)?;
+    println!("withdrawn at {}", answer.withdrawn_at);
+    Ok(())
+}
+
+fn line(announcement: &AnnouncementAnswer, style: Style) -> String {
+    let AnnouncementAnswer { request_id, accepted_at, withdrawn_at, posts, content, .. } = announcement;
+    let extra = || content.extra.as_ref().map(ToString::to_string);
+    let text = content.alert.clone().or_else(extra).unwrap_or_default();
+    let state = withdrawn_at.map_or_else(|| format!("{posts} pushed"), |at| format!("withdrawn {at}"));
+    format!(
+        "{} {}  {}",
+        style.faint(&accepted_at.to_string()),
+        style.bold(&printable(&text)),
+        style.faint(&format!("({request_id}, {state})"))
+    )
+}

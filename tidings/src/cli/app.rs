@@ -1,0 +1,420 @@
+//! `tidings app`: apps, their keys, their chains and categories, and the credentials by which they push.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use tidings_crypto::random;
+use tidings_domain::chain::Step;
+use tidings_domain::{AppId, categories};
+use tidings_providers::{Credentials, Provider, Reach};
+use tidings_store::Directory;
+use tidings_wire::limits;
+use tidings_wire::send::FallbackStep;
+
+use super::aws;
+use super::session::Session;
+use sam_twin::cli::failure::{Context, Failure};
+
+/// What can be done with apps.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create an app and show its key, once
+    Create(Create),
+    /// Show or set what happens while nobody confirms a message that says nothing of it
+    Chain(Chain),
+    /// Show or set which categories its messages and its users' preferences may name
+    Categories(CategoriesArgs),
+    /// Set the credentials by which an app pushes, or show which providers it has
+    Providers(ProvidersArgs),
+}
+
+/// Where the apps are.
+#[derive(Debug, clap::Args)]
+struct Deployment {
+    /// The deployment's table of apps (output DirectoryTableName) [default: the twin's]
+    #[arg(long, env = "TIDINGS_DIRECTORY_TABLE", value_name = "TABLE", help_heading = "Deployment")]
+    directory_table: Option<String>,
+    /// Where AWS is played [default: the twin's, or AWS itself where --directory-table is given]
+    #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", help_heading = "Deployment")]
+    aws_endpoint: Option<String>,
+}
+
+impl Deployment {
+    async fn directory(self) -> Result<Directory, Failure> {
+        let found = self.resolve()?;
+        Ok(aws::directory(found.endpoint.as_deref(), &found.table).await)
+    }
+
+    fn resolve(self) -> Result<Found, Failure> {
+        Ok(match (self.aws_endpoint, self.directory_table) {
+            (endpoint, Some(table)) => Found { endpoint, table, provider_secrets: None },
+            (endpoint, None) => {
+                let session = Session::read()?.ok_or_else(|| {
+                    Failure::new("no deployment to find apps in")
+                        .hint("run `tidings up` in this folder, or give --directory-table")
+                })?;
+                Found {
+                    endpoint: Some(endpoint.unwrap_or(session.aws_url)),
+                    table: session.directory_table,
+                    provider_secrets: session.provider_secrets,
+                }
+            }
+        })
+    }
+}
+
+/// A deployment that was found.
+struct Found {
+    /// Where AWS is played, if it is.
+    endpoint: Option<String>,
+    /// The table of apps.
+    table: String,
+    /// What the names of their secrets begin with, where the deployment says so.
+    provider_secrets: Option<String>,
+}
+
+/// An app to be.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Create {
+    /// What people call the app
+    #[arg(long)]
+    name: String,
+    /// Id of the app: letters, digits, `-`, `_` [default: made from the name]
+    #[arg(long)]
+    id: Option<String>,
+    /// Origin whose pages may connect, e.g. https://shop.example.com; repeatable [default: any]
+    #[arg(long = "origin", value_name = "URL")]
+    origins: Vec<String>,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings app create --name Shop            in the twin that runs in this folder
+  tidings app create --name Shop --id shop --origin https://shop.example.com
+  AWS_PROFILE=prod tidings app create --name Shop --directory-table tidings-prod-DirectoryTable-1ABC
+
+The key is on standard output and nowhere else: Tidings keeps only its hash.";
+
+pub(crate) async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Create(create) => create.run().await,
+        Command::Chain(chain) => chain.run().await,
+        Command::Categories(categories) => categories.run().await,
+        Command::Providers(providers) => providers.run().await,
+    }
+}
+
+impl Create {
+    async fn run(self) -> Result<(), Failure> {
+        let id = match self.id {
+            Some(id) => id,
+            None => derive_id(&self.name, random::bytes()?),
+        };
+        let directory = self.deployment.directory().await?;
+        let key = aws::create_app(&directory, &id, &self.name, self.origins).await?;
+        eprintln!("created the app {id}; this is its key, shown once:");
+        println!("{}", key.expose());
+        Ok(())
+    }
+}
+
+/// A chain of an app.
+#[derive(Debug, clap::Args)]
+#[command(after_help = CHAIN_EXAMPLES)]
+pub(crate) struct Chain {
+    /// Id of the app
+    #[arg(long)]
+    id: String,
+    /// Only for messages of this category, one of the app's [default: for those that have none of their own]
+    #[arg(long)]
+    category: Option<String>,
+    /// The steps: channels, each with its pause in seconds; without them, --none and --unset the chains are shown
+    #[arg(long, value_delimiter = ',', value_name = "CHANNEL[:SECONDS]", value_parser = super::send::step)]
+    steps: Vec<FallbackStep>,
+    /// No steps: for a category, that the general chain ends there
+    #[arg(long, conflicts_with = "steps")]
+    none: bool,
+    /// No chain of the category's own any more: the general one holds for it
+    #[arg(long, requires = "category", conflicts_with_all = ["steps", "none"])]
+    unset: bool,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+const CHAIN_EXAMPLES: &str = "\
+Examples:
+  tidings app chain --id demo --steps sms:60,email:300
+  tidings app chain --id demo --category news --none
+  tidings app chain --id demo --category news --unset
+  tidings app chain --id demo
+
+A message with `fallback` or `smsMessage` has its own chain, and one that is not to be shown (CMD) or not kept has none. A change
+takes up to a minute to be seen everywhere.";
+
+impl Chain {
+    async fn run(self) -> Result<(), Failure> {
+        if self.steps.len() > limits::FALLBACK_STEPS {
+            let (many, most) = (self.steps.len(), limits::FALLBACK_STEPS);
+            return Err(Failure::new(format!("--steps has {many} of them; the limit is {most}")));
+        }
+        let longest = *limits::FALLBACK_AFTER_SECONDS.end();
+        if self.steps.iter().any(|step| step.after > Some(longest)) {
+            return Err(Failure::new(format!("--steps has a pause of more than {longest} seconds")));
+        }
+        // What an older version has let in can still be unset.
+        if let Some(category) = self.category.as_deref().filter(|_| !self.unset) {
+            check_category(category).map_err(|wrong| Failure::new(format!("--category {category:?}: {wrong}")))?;
+        }
+        let id: AppId = self.id.parse()?;
+        let unknown = || no_app(&id);
+        let directory = self.deployment.directory().await?;
+        let app = directory.app(&id).await?.ok_or_else(unknown)?;
+        let mut chains = app.chains;
+        if self.none || self.unset || !self.steps.is_empty() {
+            let steps = self.steps.iter().map(|step| Step { channel: step.channel, after: step.after }).collect();
+            match self.category {
+                Some(category) if self.unset => {
+                    if chains.categories.remove(&category).is_none() {
+                        eprintln!("the category {category:?} has no chain of its own: nothing to unset");
+                    }
+                }
+                Some(category) => {
+                    if let Some(problem) = categories::check(&app.categories, Some(&category)) {
+                        return Err(Failure::new(format!("--category {category:?} {}", problem.detail))
+                            .hint("declare it first, beside the others, with `tidings app categories --set`"));
+                    }
+                    chains.categories.insert(category, steps);
+                }
+                None => chains.general = steps,
+            }
+            if !directory.set_chains(&id, &chains).await? {
+                return Err(unknown());
+            }
+        }
+        println!("{}", serde_json::to_string_pretty(&chains)?);
+        Ok(())
+    }
+}
+
+/// Whether an app could declare a category of this name.
+fn check_category(name: &str) -> Result<(), String> {
+    if name.contains(',') {
+        return Err("a category that is declared has no comma".to_owned());
+    }
+    categories::name(name).map(drop)
+}
+
+/// The categories of an app.
+#[derive(Debug, clap::Args)]
+#[command(after_help = CATEGORIES_EXAMPLES)]
+pub(crate) struct CategoriesArgs {
+    /// Id of the app
+    #[arg(long)]
+    id: AppId,
+    /// Declare these, up to 200, in place of those before; without it and --any they are shown
+    #[arg(long, value_delimiter = ',', value_name = "CATEGORY", value_parser = categories::name)]
+    set: Vec<String>,
+    /// Take the declaration away: any category is welcome, as in an app that has never declared one
+    #[arg(long, conflicts_with = "set")]
+    any: bool,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+const CATEGORIES_EXAMPLES: &str = "\
+Examples:
+  tidings app categories --id demo
+  tidings app categories --id demo --set orders,news
+  tidings app categories --id demo --any
+
+Once an app has declared some, a message, an announcement or preferences that name another one are refused. What was accepted
+before stays as it is. A change takes up to a minute to be seen everywhere.";
+
+impl CategoriesArgs {
+    async fn run(self) -> Result<(), Failure> {
+        let wanted = categories::declare(self.set).map_err(|wrong| Failure::new(format!("--set has {wrong}")))?;
+        let directory = self.deployment.directory().await?;
+        let app = directory.app(&self.id).await?.ok_or_else(|| no_app(&self.id))?;
+        let is_change = self.any || !wanted.is_empty();
+        if is_change {
+            let left_out: Vec<&str> = categories::left_out(&wanted, &app.chains).collect();
+            if let [first, ..] = left_out.as_slice() {
+                let (left_out, id) = (left_out.join(", "), self.id.as_str());
+                return Err(Failure::new(format!("--set leaves out what has a chain of its own: {left_out}")).hint(
+                    format!("add it, or take its chain away: tidings app chain --id {id} --category {first:?} --unset"),
+                ));
+            }
+            if !directory.set_categories(&self.id, &wanted).await? {
+                return Err(no_app(&self.id));
+            }
+        }
+        let declared = if is_change { wanted } else { app.categories };
+        if declared.is_empty() {
+            eprintln!("the app {} has declared none: any category is welcome", self.id.as_str());
+        }
+        for name in declared {
+            println!("{name}");
+        }
+        Ok(())
+    }
+}
+
+/// The credentials of an app.
+#[derive(Debug, clap::Args)]
+#[command(after_help = PROVIDERS_EXAMPLES)]
+pub(crate) struct ProvidersArgs {
+    /// Id of the app
+    #[arg(long)]
+    app: AppId,
+    /// The document of credentials, - for standard input; without it the names of the app's providers are shown
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Stage of the deployment, as its template's parameter Stage has it; --directory-table needs it [default: the twin's]
+    #[arg(long, help_heading = "Deployment")]
+    stage: Option<String>,
+    #[command(flatten)]
+    deployment: Deployment,
+}
+
+const PROVIDERS_EXAMPLES: &str = "\
+Examples:
+  tidings app providers --app demo
+  tidings app providers --app demo --file credentials.json
+  AWS_PROFILE=prod tidings app providers --app shop --file - --stage prod \\
+    --directory-table tidings-prod-DirectoryTable-1ABC
+
+The document is one JSON object, and each part of it is optional:
+
+  {
+    \"apns\": {\"keyId\": \"ABC123DEFG\", \"teamId\": \"DEF123GHIJ\", \"topic\": \"com.example.app\",
+             \"privateKey\": \"-----BEGIN PRIVATE KEY-----…\", \"sandbox\": false},
+    \"fcm\": the file of a service account, as Google hands it out,
+    \"webpush\": {\"subject\": \"mailto:push@example.com\", \"privateKey\": \"…\", \"publicKey\": \"…\"},
+    \"mipush\": {\"appSecret\": \"…\", \"packageName\": \"com.example.app\"},
+    \"webhook\": {\"url\": \"https://example.com/push\", \"secret\": \"whsec_…\"}
+  }
+
+It becomes the secret tidings/<stage>/providers/<app> in Secrets Manager, in the place of the one before. A change takes up to
+five minutes to be seen everywhere. In the twin every app that was given none has the twin's own.";
+
+impl ProvidersArgs {
+    async fn run(self) -> Result<(), Failure> {
+        let Found { endpoint, table, provider_secrets } = self.deployment.resolve()?;
+        // A guess would overwrite the credentials of another deployment.
+        let secrets_of_stage = self.stage.map(|stage| format!("tidings/{stage}/providers")).or(provider_secrets);
+        let secrets_of_stage = secrets_of_stage.ok_or_else(|| {
+            Failure::new("--stage is missing: the name of the secret that has an app's credentials has the stage in it")
+                .hint("give the template's parameter Stage as the deployment has it, for example --stage prod")
+        })?;
+        // What plays AWS may be asked to call back to this machine; from AWS itself nobody could.
+        let reach = if endpoint.is_some() { Reach::Anywhere } else { Reach::Public };
+        let given = match &self.file {
+            Some(file) => {
+                let text = document(file)?;
+                let credentials = Credentials::parse(&text, reach).context(|| format!("read {}", file.display()))?;
+                Some((text, credentials))
+            }
+            None => None,
+        };
+        // Nobody would read a secret of an app that there is none of.
+        let directory = aws::directory(endpoint.as_deref(), &table).await;
+        directory.app(&self.app).await?.ok_or_else(|| no_app(&self.app))?;
+        let secrets = aws::secrets(endpoint.as_deref()).await;
+        let name = format!("{secrets_of_stage}/{}", self.app.as_str());
+        let credentials = match given {
+            Some((text, credentials)) => {
+                put(&secrets, &name, &text).await?;
+                eprintln!("the credentials are in the secret {name}");
+                credentials
+            }
+            None => match get(&secrets, &name).await? {
+                Some(text) => {
+                    Credentials::parse(&text, Reach::Anywhere).context(|| format!("read the secret {name}"))?
+                }
+                None => Credentials::default(),
+            },
+        };
+        let names = configured(&credentials);
+        if names.is_empty() {
+            eprintln!("the app {} has no providers", self.app.as_str());
+        }
+        for name in names {
+            println!("{name}");
+        }
+        Ok(())
+    }
+}
+
+/// The text of a file, or of standard input for `-`.
+fn document(file: &Path) -> Result<String, Failure> {
+    let read =
+        if file == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
+    read.context(|| format!("read {}", file.display()))
+}
+
+/// Puts a secret, which may be there already.
+async fn put(secrets: &aws_sdk_secretsmanager::Client, name: &str, text: &str) -> Result<(), Failure> {
+    let description = "Credentials by which an app of Tidings pushes";
+    let created = secrets.create_secret().name(name).description(description).secret_string(text).send().await;
+    match created {
+        Ok(_) => Ok(()),
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_exists_exception()) => {
+            let put = secrets.put_secret_value().secret_id(name).secret_string(text).send().await;
+            put.map(drop).context(|| format!("put the secret {name}"))
+        }
+        Err(error) => Err(error).context(|| format!("create the secret {name}")),
+    }
+}
+
+/// The text of a secret, if there is one.
+async fn get(secrets: &aws_sdk_secretsmanager::Client, name: &str) -> Result<Option<String>, Failure> {
+    match secrets.get_secret_value().secret_id(name).send().await {
+        Ok(answer) => Ok(Some(answer.secret_string.unwrap_or_default())),
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => Ok(None),
+        Err(error) => Err(error).context(|| format!("read the secret {name}")),
+    }
+}
+
+/// The providers that credentials are for.
+fn configured(credentials: &Credentials) -> Vec<Provider> {
+    let has = |provider: &Provider| match provider {
+        Provider::Apns => credentials.apns.is_some(),
+        Provider::Fcm => credentials.fcm.is_some(),
+        Provider::Webpush => credentials.webpush.is_some(),
+        Provider::Mipush => credentials.mipush.is_some(),
+        Provider::Webhook => credentials.webhook.is_some(),
+    };
+    Provider::ALL.into_iter().filter(has).collect()
+}
+
+fn no_app(id: &AppId) -> Failure {
+    Failure::new(format!("there is no app {:?}", id.as_str()))
+}
+
+/// A readable id that is unlikely to be taken: the name's letters and digits, and a few by chance.
+fn derive_id(name: &str, random: [u8; 3]) -> String {
+    let words: Vec<String> = name
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let stem: String = words.join("-").chars().take(40).collect();
+    let stem = if stem.is_empty() { "app" } else { stem.trim_end_matches('-') };
+    let [a, b, c] = random;
+    format!("{stem}-{a:02x}{b:02x}{c:02x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_made_from_names() {
+        assert_eq!(derive_id("My Shop!", [1, 2, 255]), "my-shop-0102ff");
+        assert_eq!(derive_id("商店", [0; 3]), "app-000000");
+        assert!(derive_id(&"a ".repeat(100), [0; 3]).parse::<tidings_domain::AppId>().is_ok());
+    }
+}

@@ -1,0 +1,35 @@
+//! `tidings cancel`: a backend that has changed its mind.
+
+use super::target::{self, ApiArgs};
+use sam_twin::cli::failure::Failure;
+
+/// Which message.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The request id that `send` printed
+    id: String,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings cancel 0196f0a1-5c5e-7b1e-9d0c-3f6f0b1f2a3b
+
+A message that was to be sent later is not sent. Of one that was sent, no fallback step, no redelivery and no replay begins
+any more; what a device has shown stays shown.";
+
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let api = args.api.resolve()?;
+    let answer = api.backend.cancel(&args.id).await.map_err(target::told)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&answer)?);
+    } else {
+        println!("cancelled at {}", answer.cancelled_at);
+    }
+    Ok(())
+}

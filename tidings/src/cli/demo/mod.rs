@@ -1,0 +1,143 @@
+//! `tidings demo`: one message that goes all the way and one that nobody takes, checked step by step.
+//!
+//! Every step waits for what it claims, never for time to pass, and nothing is taken from the twin's inside: what the
+//! demo sees, any backend and any device would see. That is why it also runs against a deployment elsewhere.
+
+mod outbox;
+mod story;
+mod watch;
+
+use std::time::Duration;
+
+use sam_twin::cli::failure::Failure;
+use sam_twin::cli::logs;
+use sam_twin::cli::options::TwinArgs;
+use sam_twin::cli::style::Style;
+use sam_twin::stack::Twin;
+use tidings_client::TokenIn;
+
+use self::outbox::{Outbox, OutboxKind};
+use self::story::{Story, Told};
+use super::start;
+use crate::providers::ProvidersOptions;
+
+/// Against what the story is run.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// HTTP API of a deployment that runs already [default: a twin of its own, in memory, on free ports]
+    #[arg(long, value_name = "URL", requires_all = ["socket_url", "directory_table"], help_heading = "Deployment")]
+    api_url: Option<String>,
+    /// Its WebSocket API
+    #[arg(long, value_name = "URL", requires = "api_url", help_heading = "Deployment")]
+    socket_url: Option<String>,
+    /// Its table of apps (output DirectoryTableName)
+    #[arg(long, value_name = "TABLE", requires = "api_url", help_heading = "Deployment")]
+    directory_table: Option<String>,
+    /// Where AWS is played [default: AWS itself, with your credentials]
+    #[arg(long, value_name = "URL", requires = "api_url", help_heading = "Deployment")]
+    aws_endpoint: Option<String>,
+    /// Where SMS and email can be looked at: of a twin, of ministack, or nowhere but in the trail
+    #[arg(long, value_enum, default_value_t = OutboxKind::Trail, requires = "api_url", help_heading = "Deployment")]
+    outbox: OutboxKind,
+    /// Phone number that gets the SMS; on AWS itself, take one of yours
+    #[arg(long, default_value = "+8613800138000")]
+    mobile: String,
+    /// Address that gets the email; on AWS itself, take one of yours
+    #[arg(long, default_value = "alice@example.com")]
+    email: String,
+    /// Seconds that each step may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    step_timeout: u64,
+    /// What to log: error, warn, info, debug, or a filter
+    #[arg(long, default_value = "error")]
+    log: String,
+    #[command(flatten)]
+    twin: TwinArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings demo
+  tidings demo --artefacts target/lambda    with what `cargo lambda build --release` made
+  tidings demo --api-url http://127.0.0.1:7400 --socket-url ws://127.0.0.1:7401/prod \\
+    --aws-endpoint http://127.0.0.1:7402 --directory-table TABLE --outbox tidings
+
+The exit code is 0 only if every step truly happened.";
+
+/// Where the story takes place.
+pub(crate) struct Stage {
+    pub(crate) api_url: String,
+    pub(crate) socket_url: String,
+    pub(crate) aws_endpoint: Option<String>,
+    pub(crate) directory_table: String,
+    pub(crate) outbox: Outbox,
+    pub(crate) token_in: TokenIn,
+    pub(crate) mobile: String,
+    pub(crate) email: String,
+}
+
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    logs::log(&args.log)?;
+    let mut story = Story::new(Duration::from_secs(args.step_timeout), Style::of_stdout());
+    let twin = match args.api_url {
+        Some(_) => None,
+        None => Some(own_twin(&args, &mut story).await?),
+    };
+    let told = match stage(args, twin.as_ref()) {
+        Ok(stage) => tokio::select! {
+            told = story.tell(&stage) => told,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                Err(Failure::new("interrupted"))
+            }
+        },
+        Err(failure) => Err(failure),
+    };
+    if let Some(twin) = twin {
+        twin.shutdown().await;
+    }
+    let Told { steps, took } = told?;
+    println!("\n{}", story.style().good(&format!("All {steps} steps happened, in {:.1} s.", took.as_secs_f64())));
+    Ok(())
+}
+
+async fn own_twin(args: &Args, story: &mut Story) -> Result<Twin, Failure> {
+    let (options, _) = start::options(args.twin.clone(), ProvidersOptions::default())?;
+    story
+        .step("a twin starts, in memory", async |_| {
+            let twin = Twin::start(options).await?;
+            logs::show_functions(&twin);
+            let detail = format!("{}, {}", twin.api_url(), twin.socket_url());
+            Ok((twin, detail))
+        })
+        .await
+}
+
+fn stage(args: Args, twin: Option<&Twin>) -> Result<Stage, Failure> {
+    let (mobile, email) = (args.mobile, args.email);
+    if let Some(twin) = twin {
+        return Ok(Stage {
+            api_url: twin.api_url(),
+            socket_url: twin.socket_url(),
+            aws_endpoint: Some(twin.aws_url().to_owned()),
+            directory_table: start::directory_table(twin)?,
+            outbox: Outbox::new(OutboxKind::Tidings, Some(twin.aws_url()))?,
+            token_in: TokenIn::Subprotocol,
+            mobile,
+            email,
+        });
+    }
+    let missing = |flag: &str| Failure::new(format!("{flag} is missing"));
+    Ok(Stage {
+        api_url: args.api_url.ok_or_else(|| missing("--api-url"))?,
+        socket_url: args.socket_url.ok_or_else(|| missing("--socket-url"))?,
+        outbox: Outbox::new(args.outbox, args.aws_endpoint.as_deref())?,
+        aws_endpoint: args.aws_endpoint,
+        directory_table: args.directory_table.ok_or_else(|| missing("--directory-table"))?,
+        // ministack does not pass a function's headers on to the handshake.
+        token_in: if args.outbox == OutboxKind::Ministack { TokenIn::Query } else { TokenIn::Subprotocol },
+        mobile,
+        email,
+    })
+}

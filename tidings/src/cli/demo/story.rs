@@ -1,0 +1,533 @@
+//! The story itself.
+
+use std::time::{Duration, Instant};
+
+use tidings_client::{Ack, Backend, Device, DeviceApi, Event, Identity, Options, Received};
+use tidings_crypto::app_key::AppKey;
+use tidings_crypto::{frame, random};
+use tidings_wire::action::Position;
+use tidings_wire::send::{Channel, FallbackStep};
+use tidings_wire::trail::{self, State};
+use tidings_wire::{AnnounceRequest, Content, Platform, RegisterAnswer, RegisterRequest, SendRequest, Trail};
+
+use super::Stage;
+use super::outbox::Sent;
+use super::watch::{Seen, Watched, until};
+use crate::cli::{aws, target};
+use sam_twin::cli::failure::Failure;
+use sam_twin::cli::style::Style;
+
+const ALIAS: &str = "alice";
+const HELLO: &str = "Hello from Tidings 👋";
+const NEWS: &str = "We are open on Sunday, too";
+const PARCEL: &str = "Your parcel is here";
+const PARCEL_SMS: &str = "Parcel here. Reply to no one.";
+/// Seconds between the SMS and the email.
+const EMAIL_AFTER: u64 = 2;
+
+/// What came of it.
+pub(super) struct Told {
+    pub(super) steps: u32,
+    pub(super) took: Duration,
+}
+
+/// Runs steps, one by one, each with a deadline, and prints them.
+pub(super) struct Story {
+    step_timeout: Duration,
+    style: Style,
+    began: Instant,
+    steps: u32,
+}
+
+impl Story {
+    pub(super) fn new(step_timeout: Duration, style: Style) -> Self {
+        Self { step_timeout, style, began: Instant::now(), steps: 0 }
+    }
+
+    pub(super) fn style(&self) -> Style {
+        self.style
+    }
+
+    fn chapter(&self, title: &str) {
+        println!("\n{}", self.style.bold(title));
+    }
+
+    /// One step: it happened, or the story ends here with what was seen last.
+    pub(super) async fn step<T>(
+        &mut self,
+        name: &str,
+        work: impl AsyncFnOnce(&Seen) -> Result<(T, String), Failure>,
+    ) -> Result<T, Failure> {
+        self.steps += 1;
+        let began = Instant::now();
+        let seen = Seen::default();
+        let failed = match tokio::time::timeout(self.step_timeout, work(&seen)).await {
+            Ok(Ok((value, detail))) => {
+                let took = format!("{:>6} ms", began.elapsed().as_millis());
+                let (check, took) = (self.style.good("✓"), self.style.faint(&took));
+                let detail = if detail.is_empty() { detail } else { format!("  {}", self.style.faint(&detail)) };
+                println!("  {check} {took}  {name}{detail}");
+                return Ok(value);
+            }
+            Ok(Err(failure)) => failure.reason(),
+            Err(_) => format!("nothing within {} s; last seen: {}", self.step_timeout.as_secs(), seen.told()),
+        };
+        println!("  {} {:>9}  {name}  {failed}", self.style.bad("✗"), "");
+        Err(Failure::new(format!("step {} did not happen: {name}: {failed}", self.steps)))
+    }
+
+    pub(super) async fn tell(&mut self, stage: &Stage) -> Result<Told, Failure> {
+        self.chapter("An app and a device");
+        let key = self.create_app(stage).await?;
+        let backend = Backend::new(&stage.api_url, key.expose())?;
+        let registered = self.register(stage, &backend, key.app_id()).await?;
+        let identity = Identity::from_answer(&registered)?;
+
+        self.chapter("A message goes all the way");
+        let (device, mut watched) = open(stage, identity.clone(), None);
+        let cursor = self.connect(&device, &mut watched).await?;
+        let (id, received) = self.send_and_receive(&backend, &identity, &mut watched).await?;
+        self.confirm(&backend, &device, &registered.id, &id, &received).await?;
+        let cursor = received.message.position.unwrap_or(cursor);
+        self.leave(&backend, &device, &registered.id).await?;
+
+        self.chapter("Nobody is there to take the next one");
+        let missed = self.fall_back(stage, &backend).await?;
+
+        self.chapter("The device comes back");
+        let (device, mut watched, received) =
+            self.come_back(stage, &backend, identity.clone(), &registered.id, cursor, &missed).await?;
+
+        self.chapter("And looks into its inbox");
+        self.look_back(&DeviceApi::new(&stage.api_url, identity.clone())?, &identity, &device, &received, &id).await?;
+
+        self.chapter("Something is said to everyone");
+        self.announce(&backend, &mut watched).await?;
+        device.close().await;
+        Ok(Told { steps: self.steps, took: self.began.elapsed() })
+    }
+
+    async fn create_app(&mut self, stage: &Stage) -> Result<AppKey, Failure> {
+        let [a, b, c, d] = random::bytes()?;
+        // Its own app each time: the story can be told again in the same place.
+        let id = format!("demo-{a:02x}{b:02x}{c:02x}{d:02x}");
+        self.step("an app is created, its key shown once", async |seen| {
+            let directory = aws::directory(stage.aws_endpoint.as_deref(), &stage.directory_table).await;
+            seen.note(format!("the table {}", stage.directory_table));
+            let key = aws::create_app(&directory, &id, "Demo", Vec::new()).await?;
+            let told = format!("{key:?}");
+            Ok((key, told))
+        })
+        .await
+    }
+
+    async fn register(&mut self, stage: &Stage, backend: &Backend, app_id: &str) -> Result<RegisterAnswer, Failure> {
+        let request = RegisterRequest {
+            alias: ALIAS.to_owned(),
+            app_id: app_id.to_owned(),
+            platform: Platform::Web,
+            native_token: format!("demo-{}", random::id()?),
+            mobile: Some(stage.mobile.clone()),
+            email: Some(stage.email.clone()),
+            tag: None,
+            tenant_code: None,
+            client_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            locale: None,
+            time_zone: None,
+            push: None,
+        };
+        self.step("the device is registered and given its two keys", async |seen| {
+            let registered = backend.register(&request).await.map_err(target::told)?;
+            seen.note(format!("device {}", registered.id));
+            let known = backend.device(&registered.id).await.map_err(target::told)?;
+            if known.alias != ALIAS || known.id != registered.id {
+                return Err(Failure::new(format!("the device is {}'s", known.alias)));
+            }
+            let detail = format!("device {}", registered.id);
+            Ok((registered, detail))
+        })
+        .await
+    }
+
+    async fn connect(&mut self, device: &Device, watched: &mut Watched) -> Result<Position, Failure> {
+        self.step("it connects with a token that it signed itself", async |seen| {
+            watched.next(seen, |event| matches!(event, Event::Connected).then_some(())).await?;
+            Ok(((), String::new()))
+        })
+        .await?;
+        let cursor = self
+            .step("sync: nothing was missed", async |seen| {
+                let synced = watched
+                    .next(seen, |event| if let Event::Synced(synced) = event { Some(synced.clone()) } else { None })
+                    .await?;
+                if synced.count != 0 {
+                    return Err(Failure::new(format!("{} messages in a new mailbox", synced.count)));
+                }
+                Ok((synced.position, format!("place {}", synced.position.seq)))
+            })
+            .await?;
+        self.step("ping, pong", async |seen| {
+            device.ping()?;
+            let pong = watched
+                .next(seen, |event| if let Event::Pong(pong) = event { Some(pong.clone()) } else { None })
+                .await?;
+            Ok(((), format!("next due in {} s", pong.next_ping)))
+        })
+        .await?;
+        Ok(cursor)
+    }
+
+    async fn send_and_receive(
+        &mut self,
+        backend: &Backend,
+        identity: &Identity,
+        watched: &mut Watched,
+    ) -> Result<(String, Received), Failure> {
+        let content = Content {
+            alert: Some(HELLO.to_owned()),
+            extra: Some(serde_json::json!({"order": 7, "paid": true})),
+            ..Content::default()
+        };
+        let request =
+            SendRequest { audiences: vec![ALIAS.to_owned()], content: content.clone(), ..SendRequest::default() };
+        let id = self
+            .step("the backend sends: 202", async |_| {
+                let answer = backend.send(&request, None).await.map_err(target::told)?;
+                let detail = format!("request {}, kept {} h", answer.request_id, answer.ttl / 3600);
+                Ok((answer.request_id, detail))
+            })
+            .await?;
+        let received = self
+            .step("a sealed frame arrives and opens", async |seen| {
+                let received = message(watched, seen, &id).await?;
+                let kid = frame::key_id(&received.sealed).unwrap_or_default();
+                let in_clear = received.sealed.contains(HELLO);
+                if in_clear || identity.open(&received.sealed).is_err() {
+                    return Err(Failure::new("the frame is not a JWE for this device"));
+                }
+                // The service may add defaults; what was written has to come as it was.
+                let came = &received.message.content;
+                if (&came.alert, &came.extra) != (&content.alert, &content.extra) {
+                    return Err(Failure::new(format!("the frame is not what was sent: {came:?}")));
+                }
+                if received.message.to_user_name != ALIAS {
+                    return Err(Failure::new("the frame names another user"));
+                }
+                let detail = format!("{} bytes, dir + A256CBC-HS512, kid {kid}", received.sealed.len());
+                Ok((received, detail))
+            })
+            .await?;
+        Ok((id, received))
+    }
+
+    async fn confirm(
+        &mut self,
+        backend: &Backend,
+        device: &Device,
+        device_id: &str,
+        id: &str,
+        received: &Received,
+    ) -> Result<(), Failure> {
+        self.step("the device acknowledges; the trail says confirmed", async |seen| {
+            device.ack(&received.message)?;
+            let trail = trail_in(backend, seen, id, State::Confirmed).await?;
+            let by = events(&trail).find(|at| at.event == trail::Event::Confirmed).and_then(|at| at.device_id.clone());
+            if by.as_deref() != Some(device_id) {
+                return Err(Failure::new(format!("confirmed by {by:?}, not by {device_id}")));
+            }
+            if !events(&trail).any(|at| at.event == trail::Event::Posted) {
+                return Err(Failure::new("confirmed without having been posted"));
+            }
+            Ok(((), story_of(&trail)))
+        })
+        .await
+    }
+
+    async fn leave(&mut self, backend: &Backend, device: &Device, device_id: &str) -> Result<(), Failure> {
+        self.step("the device closes; its connection is forgotten", async |seen| {
+            let before = backend.device(device_id).await.map_err(target::told)?.connections;
+            device.close().await;
+            until(async || {
+                let connections = backend.device(device_id).await.map_err(target::told)?.connections;
+                seen.note(format!("{connections} connections on record"));
+                Ok((connections == 0).then_some(()))
+            })
+            .await?;
+            if before == 0 {
+                return Err(Failure::new("no connection was on record while the device was connected"));
+            }
+            Ok(((), format!("{before} connection before, none now")))
+        })
+        .await
+    }
+
+    async fn fall_back(&mut self, stage: &Stage, backend: &Backend) -> Result<String, Failure> {
+        let [sms, email] = [(Channel::Sms, 0), (Channel::Email, EMAIL_AFTER)]
+            .map(|(channel, after)| FallbackStep { channel, after: Some(after) });
+        let request = SendRequest {
+            audiences: vec![ALIAS.to_owned()],
+            content: Content { alert: Some(PARCEL.to_owned()), ..Content::default() },
+            sms_message: Some(PARCEL_SMS.to_owned()),
+            fallback: Some(vec![sms, email]),
+            ..SendRequest::default()
+        };
+        let (sms_before, email_before) = (stage.outbox.sms().await?, stage.outbox.emails().await?);
+        let id = self
+            .step("the backend sends, with SMS at once and email 2 s later", async |_| {
+                let answer = backend.send(&request, None).await.map_err(target::told)?;
+                let detail = format!("request {}", answer.request_id);
+                Ok((answer.request_id, detail))
+            })
+            .await?;
+        self.step("no device is connected, and nothing was posted anywhere", async |seen| {
+            let trail = until(async || {
+                let trail = backend.trail(&id).await.map_err(target::told)?;
+                seen.note(story_of(&trail));
+                let offline = events(&trail).any(|at| at.event == trail::Event::Offline);
+                let tried = events(&trail).any(|at| matches!(at.event, trail::Event::Posted | trail::Event::Gone));
+                if tried {
+                    return Err(Failure::new(format!("it was posted to a closed connection: {}", story_of(&trail))));
+                }
+                Ok(offline.then_some(trail))
+            })
+            .await?;
+            Ok(((), story_of(&trail)))
+        })
+        .await?;
+        self.step("the SMS is in the outbox", async |seen| {
+            let detail = until(async || {
+                let sent = stage.outbox.sms().await?;
+                let matching = |sent: &Sent| sent.is_to(&stage.mobile) && sent.text == PARCEL_SMS;
+                arrived(backend, seen, &id, 0, sms_before.as_deref(), sent.as_deref(), matching).await
+            })
+            .await?;
+            Ok(((), format!("to {}: {PARCEL_SMS:?} {detail}", stage.mobile)))
+        })
+        .await?;
+        self.step("the email follows: later queue, timer, fallback", async |seen| {
+            let detail = until(async || {
+                let sent = stage.outbox.emails().await?;
+                let matching = |sent: &Sent| {
+                    sent.is_to(&stage.email) && (sent.subject.contains(PARCEL) || sent.text.contains(PARCEL))
+                };
+                arrived(backend, seen, &id, 1, email_before.as_deref(), sent.as_deref(), matching).await
+            })
+            .await?;
+            Ok(((), format!("to {} {detail}", stage.email)))
+        })
+        .await?;
+        self.step("the trail says fallback-delivered, both steps accepted", async |seen| {
+            let trail = until(async || {
+                let trail = trail_in(backend, seen, &id, State::FallbackDelivered).await?;
+                Ok((accepted_steps(&trail).len() == 2).then_some(trail))
+            })
+            .await?;
+            let steps = accepted_steps(&trail);
+            let apart = steps[1].1 - steps[0].1;
+            if (steps[0].0, steps[1].0) != (0, 1) || apart < i64::try_from(EMAIL_AFTER)? * 1_000 - 100 {
+                return Err(Failure::new(format!("the steps are {apart} ms apart: {}", story_of(&trail))));
+            }
+            if events(&trail).any(|at| matches!(at.event, trail::Event::Posted | trail::Event::Gone)) {
+                return Err(Failure::new(format!("it was posted to a closed connection: {}", story_of(&trail))));
+            }
+            Ok(((), format!("{:.1} s apart", apart as f64 / 1_000.0)))
+        })
+        .await?;
+        Ok(id)
+    }
+
+    async fn come_back(
+        &mut self,
+        stage: &Stage,
+        backend: &Backend,
+        identity: Identity,
+        device_id: &str,
+        cursor: Position,
+        missed: &str,
+    ) -> Result<(Device, Watched, Received), Failure> {
+        let (device, mut watched) = open(stage, identity, Some(cursor));
+        let received = self
+            .step("it connects again and the missed message comes by sync", async |seen| {
+                let synced = watched
+                    .next(seen, |event| if let Event::Synced(synced) = event { Some(synced.clone()) } else { None })
+                    .await?;
+                if !synced.recovered || synced.count != 1 {
+                    let detail = format!("recovered: {}, {} messages", synced.recovered, synced.count);
+                    return Err(Failure::new(format!("the replay is not the one missed message: {detail}")));
+                }
+                // Kept while the end of the replay was waited for: so it came before it.
+                let came = watched.kept().iter().any(|event| is_message(event, missed));
+                if !came {
+                    return Err(Failure::new("the replay ended without the missed message"));
+                }
+                let received = message(&mut watched, seen, missed).await?;
+                if received.message.content.alert.as_deref() != Some(PARCEL) {
+                    return Err(Failure::new("the frame is not what was sent"));
+                }
+                Ok((received, format!("after place {}", cursor.seq)))
+            })
+            .await?;
+        self.step("it acknowledges; the trail says confirmed after all", async |seen| {
+            device.ack(&received.message)?;
+            let trail = trail_in(backend, seen, missed, State::Confirmed).await?;
+            let by_it = |at: &trail::Transition| {
+                at.event == trail::Event::Confirmed && at.device_id.as_deref() == Some(device_id)
+            };
+            if !events(&trail).any(by_it) {
+                return Err(Failure::new("confirmed by another device"));
+            }
+            Ok(((), String::new()))
+        })
+        .await?;
+        Ok((device, watched, received))
+    }
+
+    async fn announce(&mut self, backend: &Backend, watched: &mut Watched) -> Result<(), Failure> {
+        let content = Content { alert: Some(NEWS.to_owned()), ..Content::default() };
+        let request = AnnounceRequest { content, ..AnnounceRequest::default() };
+        let id = self
+            .step("the backend announces: 202, stored once", async |_| {
+                let answer = backend.announce(&request, None).await.map_err(target::told)?;
+                let detail = format!("request {}, kept {} h", answer.request_id, answer.ttl / 3600);
+                Ok((answer.request_id, detail))
+            })
+            .await?;
+        self.step("the device, being connected, is pushed", async |seen| {
+            let came = watched
+                .next(seen, |event| match event {
+                    Event::Announcement(announcement) if announcement.id == id => Some(announcement.clone()),
+                    _ => None,
+                })
+                .await?;
+            if came.content.alert.as_deref() != Some(NEWS) {
+                return Err(Failure::new("the frame is not what was announced"));
+            }
+            until(async || {
+                let posts = backend.announcement(&id).await.map_err(target::told)?.posts;
+                seen.note(format!("{posts} posts"));
+                Ok((posts == 1).then_some(()))
+            })
+            .await?;
+            Ok(((), "1 post".to_owned()))
+        })
+        .await
+    }
+
+    async fn look_back(
+        &mut self,
+        reader: &DeviceApi,
+        identity: &Identity,
+        device: &Device,
+        newest: &Received,
+        older: &str,
+    ) -> Result<(), Failure> {
+        let ids = [newest.message.id.as_str(), older];
+        self.step("over HTTP, the inbox lists both messages, newest first and sealed", async |seen| {
+            let page = reader.page(None, None).await.map_err(target::told)?;
+            let listed: Vec<&str> = page.messages.iter().map(|message| message.id.as_str()).collect();
+            seen.note(listed.join(", "));
+            if listed != ids || page.next.is_some() {
+                return Err(Failure::new(format!("the inbox lists {listed:?}")));
+            }
+            if page.messages.iter().any(|message| identity.open(&message.frame).is_err()) {
+                return Err(Failure::new("a frame is not a JWE for this device"));
+            }
+            let unread = reader.unread().await.map_err(target::told)?;
+            if (unread.count, unread.more) != (2, false) {
+                return Err(Failure::new(format!("{} messages are unread", unread.count)));
+            }
+            Ok(((), format!("{} unread", unread.count)))
+        })
+        .await?;
+        self.step("one of them is read, and the other is left", async |seen| {
+            device.read(&newest.message)?;
+            until(async || {
+                let left = reader.unread().await.map_err(target::told)?.count;
+                seen.note(format!("{left} unread"));
+                Ok((left == 1).then_some(()))
+            })
+            .await?;
+            let page = reader.page(Some(1), None).await.map_err(target::told)?;
+            if !page.messages.iter().any(|message| message.id == ids[0] && message.read) {
+                return Err(Failure::new("the inbox does not say which one"));
+            }
+            Ok(((), "1 unread".to_owned()))
+        })
+        .await
+    }
+}
+
+fn open(stage: &Stage, identity: Identity, cursor: Option<Position>) -> (Device, Watched) {
+    let options =
+        Options { ack: Ack::Manual, cursor, token_in: stage.token_in, ..Options::new(stage.socket_url.as_str()) };
+    let (device, events) = Device::open(identity, options);
+    (device, Watched::new(events))
+}
+
+fn is_message(event: &Event, id: &str) -> bool {
+    matches!(event, Event::Message(received) if received.message.id == id)
+}
+
+/// The message of this id, kept or to come.
+async fn message(watched: &mut Watched, seen: &Seen, id: &str) -> Result<Received, Failure> {
+    watched
+        .next(seen, |event| match event {
+            Event::Message(received) if received.message.id == id => Some(Received::clone(received)),
+            _ => None,
+        })
+        .await
+}
+
+/// The trail once its one recipient has come to `state`.
+async fn trail_in(backend: &Backend, seen: &Seen, id: &str, state: State) -> Result<Trail, Failure> {
+    until(async || {
+        let trail = backend.trail(id).await.map_err(target::told)?;
+        seen.note(story_of(&trail));
+        let reached = trail.recipients.len() == 1 && trail.recipients[0].state == state;
+        Ok(reached.then_some(trail))
+    })
+    .await
+}
+
+fn events(trail: &Trail) -> impl Iterator<Item = &trail::Transition> {
+    trail.recipients.iter().flat_map(|recipient| &recipient.transitions)
+}
+
+/// The steps that a provider accepted, with the time in milliseconds, in order.
+fn accepted_steps(trail: &Trail) -> Vec<(usize, i64)> {
+    let accepted = events(trail).filter(|at| at.event == trail::Event::StepAccepted);
+    accepted.filter_map(|at| Some((at.step?, at.at.0))).collect()
+}
+
+/// Whether exactly one thing more than before is in the outbox for us. Where nobody can look into it, the provider's id
+/// in the trail has to do.
+async fn arrived(
+    backend: &Backend,
+    seen: &Seen,
+    id: &str,
+    step: usize,
+    before: Option<&[Sent]>,
+    now: Option<&[Sent]>,
+    matching: impl Fn(&Sent) -> bool,
+) -> Result<Option<String>, Failure> {
+    let trail = backend.trail(id).await.map_err(target::told)?;
+    seen.note(story_of(&trail));
+    let accepted = events(&trail).find(|at| at.event == trail::Event::StepAccepted && at.step == Some(step));
+    let provider = accepted.and_then(|at| at.code.clone()).map(|id| format!("(provider's id {id})"));
+    let (Some(before), Some(now)) = (before, now) else { return Ok(provider) };
+    let count = |sent: &[Sent]| sent.iter().filter(|sent| matching(sent)).count();
+    match count(now).saturating_sub(count(before)) {
+        0 => Ok(None),
+        1 => Ok(provider),
+        more => Err(Failure::new(format!("it was sent {more} times"))),
+    }
+}
+
+/// A trail in one line.
+fn story_of(trail: &Trail) -> String {
+    let told = trail.recipients.iter().map(|recipient| {
+        let events: Vec<_> = recipient.transitions.iter().map(|at| at.event.as_str()).collect();
+        format!("{}: {}", recipient.state, events.join(", "))
+    });
+    told.collect::<Vec<_>>().join("; ")
+}

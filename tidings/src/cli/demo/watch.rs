@@ -1,0 +1,95 @@
+//! Waiting for something to become true, and remembering what was seen last.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use tidings_client::{Event, Events};
+
+use sam_twin::cli::failure::Failure;
+
+/// How often something is looked at that cannot be waited for.
+const PACE: Duration = Duration::from_millis(100);
+
+/// What a step saw last, to tell it when the step fails.
+#[derive(Debug, Default)]
+pub(super) struct Seen(RefCell<Option<String>>);
+
+impl Seen {
+    pub(super) fn note(&self, what: impl Into<String>) {
+        *self.0.borrow_mut() = Some(what.into());
+    }
+
+    pub(super) fn told(&self) -> String {
+        self.0.borrow().clone().unwrap_or_else(|| "nothing".to_owned())
+    }
+}
+
+/// Looks until there is something. The step's deadline ends it.
+pub(super) async fn until<T>(mut look: impl AsyncFnMut() -> Result<Option<T>, Failure>) -> Result<T, Failure> {
+    loop {
+        if let Some(found) = look().await? {
+            return Ok(found);
+        }
+        tokio::time::sleep(PACE).await;
+    }
+}
+
+/// The events of a device, kept until somebody asks for them: a pong may come before what the step before it waits for.
+#[derive(Debug)]
+pub(super) struct Watched {
+    events: Events,
+    kept: Vec<Event>,
+}
+
+impl Watched {
+    pub(super) fn new(events: Events) -> Self {
+        Self { events, kept: Vec::new() }
+    }
+
+    /// The first event, kept or to come, that `wanted` takes. The end of the device is a failure.
+    pub(super) async fn next<T>(&mut self, seen: &Seen, wanted: impl Fn(&Event) -> Option<T>) -> Result<T, Failure> {
+        if let Some((at, found)) = self.kept.iter().enumerate().find_map(|(at, event)| Some((at, wanted(event)?))) {
+            self.kept.remove(at);
+            return Ok(found);
+        }
+        while let Some(event) = self.events.next().await {
+            seen.note(told(&event));
+            match wanted(&event) {
+                Some(found) => return Ok(found),
+                None => self.kept.push(event),
+            }
+        }
+        Err(Failure::new(format!("the device ended: {}", seen.told())))
+    }
+
+    /// The kept events, in order, and what came since.
+    pub(super) fn kept(&self) -> &[Event] {
+        &self.kept
+    }
+}
+
+fn told(event: &Event) -> String {
+    match event {
+        Event::Connected => "the device connected".to_owned(),
+        Event::Synced(synced) => format!("the replay ended at place {}", synced.position.seq),
+        Event::Message(received) => format!("the message {}", received.message.id),
+        Event::Announcement(announcement) => format!("the announcement {}", announcement.id),
+        Event::Pong(_) => "a pong".to_owned(),
+        Event::RolledOver => "the device moved to a new socket".to_owned(),
+        Event::Refused(error) => format!("the service refused: {} ({})", error.detail, error.code),
+        Event::Unreadable(unreadable) => format!("{unreadable}"),
+        Event::Disconnected { loss, .. } => chain(loss),
+        Event::Closed(tidings_client::CloseReason::Asked) => "the device closed".to_owned(),
+        Event::Closed(tidings_client::CloseReason::CannotConnect(error)) => chain(error),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        told = format!("{told}: {cause}");
+        source = cause.source();
+    }
+    told
+}

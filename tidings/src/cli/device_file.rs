@@ -1,0 +1,151 @@
+//! `.tidings/devices/<alias>.json`: a device of this terminal, with its keys and how far it has read.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tidings_crypto::random;
+use tidings_wire::action::Position;
+use tidings_wire::{Platform, PushAddress, RegisterAnswer, RegisterRequest};
+
+use super::private_file;
+use super::target::{self, Api};
+use sam_twin::cli::failure::{Context, Failure};
+
+const FOLDER: &str = ".tidings/devices";
+
+/// A device as it is kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeviceFile {
+    /// Where it is registered: with another deployment or app it has to register again.
+    pub(crate) api_url: String,
+    pub(crate) app_id: String,
+    pub(crate) alias: String,
+    pub(crate) native_token: String,
+    pub(crate) registered: RegisterAnswer,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cursor: Option<Position>,
+    /// The number of the last announcement that was printed.
+    #[serde(default)]
+    pub(crate) announced: u64,
+    /// How it is reached while nobody listens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) push: Option<PushAddress>,
+}
+
+/// What a person is reached by where no device is.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Reach {
+    /// Phone number for SMS, as in E.164: +8613800138000
+    #[arg(long)]
+    pub(crate) mobile: Option<String>,
+    /// Address for email
+    #[arg(long)]
+    pub(crate) email: Option<String>,
+    /// How the device is reached while it holds no socket: {"channel": "apns", "token": "…"}, fcm, webpush or mipush
+    #[arg(long, value_name = "JSON", value_parser = push)]
+    pub(crate) push: Option<PushAddress>,
+}
+
+fn push(text: &str) -> Result<PushAddress, String> {
+    serde_json::from_str(text).map_err(|error| format!("not an address for pushes: {error}"))
+}
+
+impl DeviceFile {
+    /// The device of an alias, if this terminal has one there.
+    pub(crate) fn read(api: &Api, alias: &str) -> Result<Option<Self>, Failure> {
+        let path = path(alias);
+        let Some(text) = private_file::read(&path)? else { return Ok(None) };
+        let file: Self = serde_json::from_str(&text).context(|| format!("read {}", path.display()))?;
+        Ok((file.api_url == api.url && file.app_id == api.app_id).then_some(file))
+    }
+
+    pub(crate) fn write(&self) -> Result<PathBuf, Failure> {
+        let path = path(&self.alias);
+        private_file::write(&path, &format!("{}\n", serde_json::to_string_pretty(self)?))?;
+        Ok(path)
+    }
+
+    /// Registers a device for an alias and keeps it. The same terminal stays the same device.
+    pub(crate) async fn register(
+        api: &Api,
+        alias: &str,
+        platform: Platform,
+        native_token: Option<String>,
+        reach: Reach,
+    ) -> Result<Self, Failure> {
+        let kept = Self::read(api, alias)?;
+        let native_token = match (native_token, &kept) {
+            (Some(token), _) => token,
+            (None, Some(kept)) => kept.native_token.clone(),
+            (None, None) => format!("terminal-{}", random::id()?),
+        };
+        let request = RegisterRequest {
+            alias: alias.to_owned(),
+            app_id: api.app_id.clone(),
+            platform,
+            native_token: native_token.clone(),
+            mobile: reach.mobile,
+            email: reach.email,
+            tag: None,
+            tenant_code: None,
+            client_version: Some(concat!("tidings-cli/", env!("CARGO_PKG_VERSION")).to_owned()),
+            locale: None,
+            time_zone: None,
+            // A registration without one would take it away.
+            push: reach.push.or_else(|| kept.as_ref().and_then(|kept| kept.push.clone())),
+        };
+        let registered = api.backend.register(&request).await.map_err(target::told)?;
+        // The cursor belongs to the mailbox: another device, or a deployment that began anew, has another one.
+        let kept = kept.filter(|kept| kept.registered.id == registered.id);
+        let (cursor, announced) = kept.map_or((None, 0), |kept| (kept.cursor, kept.announced));
+        let file = Self {
+            api_url: api.url.clone(),
+            app_id: api.app_id.clone(),
+            alias: alias.to_owned(),
+            native_token,
+            registered,
+            cursor,
+            announced,
+            push: request.push,
+        };
+        file.write()?;
+        Ok(file)
+    }
+
+    /// Moves the cursor on, never back, and keeps it.
+    pub(crate) fn advance(&mut self, to: Position) -> Result<(), Failure> {
+        let is_older = self.cursor.is_some_and(|at| at.epoch == to.epoch && to.seq <= at.seq);
+        if !is_older {
+            self.cursor = Some(to);
+            self.write()?;
+        }
+        Ok(())
+    }
+}
+
+/// An alias may hold anything; a file name may not.
+fn path(alias: &str) -> PathBuf {
+    let mut name = String::with_capacity(alias.len());
+    for byte in alias.bytes() {
+        if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
+            name.push(char::from(byte));
+        } else {
+            let _ = write!(name, "%{byte:02x}");
+        }
+    }
+    Path::new(FOLDER).join(name).with_extension("json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_alias_leaves_the_folder() {
+        assert_eq!(path("alice"), Path::new(".tidings/devices/alice.json"));
+        assert_eq!(path("../a/b.c"), Path::new(".tidings/devices/%2e%2e%2fa%2fb%2ec.json"));
+        assert_ne!(path("a.b"), path("a_b"));
+    }
+}

@@ -1,0 +1,256 @@
+//! `tidings send`: a backend in the terminal.
+
+use serde_json::Value;
+use tidings_wire::send::{Channel, Condition, FallbackStep, MsgType, Priority};
+use tidings_wire::{Choice, Content, Platform, SendRequest, Timestamp};
+
+use super::target::{self, ApiArgs};
+use sam_twin::cli::failure::Failure;
+
+/// A message to be.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Alias of a recipient; repeatable, or separated by commas
+    #[arg(long, required = true, value_delimiter = ',', value_name = "ALIAS")]
+    to: Vec<String>,
+    /// Text that is shown
+    #[arg(long, required_unless_present = "extra")]
+    alert: Option<String>,
+    /// The app's own data: any JSON
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    extra: Option<Value>,
+    /// Who sends, as shown
+    #[arg(long)]
+    sender: Option<String>,
+    /// Kind of content: text, event, image, voice, link or file
+    #[arg(long, value_name = "KIND", value_parser = word::<MsgType>)]
+    msg_type: Option<MsgType>,
+    /// Name of what happened, for --msg-type event
+    #[arg(long)]
+    event: Option<String>,
+    /// What the app lists by
+    #[arg(long)]
+    category: Option<String>,
+    /// What the app filters by
+    #[arg(long)]
+    tag: Option<String>,
+    /// Sound to play
+    #[arg(long)]
+    sound: Option<String>,
+    /// Number on the app's icon
+    #[arg(long, value_name = "N")]
+    badge: Option<u64>,
+    /// Only devices of this platform: ANDROID, IOS, PC or WEB
+    #[arg(long, value_parser = super::register::platform)]
+    platform: Option<Platform>,
+    /// Text of the SMS, where the fallback comes to one
+    #[arg(long, value_name = "TEXT")]
+    sms: Option<String>,
+    /// What happens while nobody confirms: channels, each with its pause in seconds
+    #[arg(long, value_delimiter = ',', value_name = "CHANNEL[:SECONDS]", value_parser = step)]
+    fallback: Vec<FallbackStep>,
+    /// A step goes out only to who has an older version of the app than this, such as 2.10.0
+    #[arg(long, value_name = "VERSION")]
+    client_version_below: Option<String>,
+    /// A step goes out only while the item of this name is open: see `tidings item`
+    #[arg(long, value_name = "ITEM")]
+    item_open: Option<String>,
+    /// Seconds that the message is kept for its recipient [default: 72 hours]
+    #[arg(long, value_name = "SECONDS")]
+    ttl: Option<u64>,
+    /// Deliver the message again and again until a device confirms it
+    #[arg(long)]
+    need_confirm: bool,
+    /// Seconds for which --need-confirm goes on, 300 to 259200 [default: as long as the message is kept]
+    #[arg(long, value_name = "SECONDS", requires = "need_confirm")]
+    duration: Option<u64>,
+    /// high, or normal: in the lane of bulk sends [default: high up to 25 recipients, normal for more]
+    #[arg(long, value_parser = word::<Priority>)]
+    priority: Option<Priority>,
+    /// Replace what has not been shown yet under the same key
+    #[arg(long, value_name = "KEY")]
+    collapse_key: Option<String>,
+    /// When to send: a time such as 2026-11-22T08:00:00Z, or seconds from now such as +90
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    send_at: Option<Timestamp>,
+    /// Do not keep the message for who is not connected
+    #[arg(long)]
+    transient: bool,
+    /// The same key sends once, however often it is asked
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// Print the whole answer as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings send --to alice --alert 'Your parcel is here'
+  tidings send --to alice,bob --alert 'Paid' --msg-type event --event order.paid --extra '{\"order\": 7}'
+
+  If nobody takes it: SMS at once where no device is connected, email 30 seconds after the SMS.
+  tidings send --to alice --alert 'Your parcel is here' --sms 'Parcel here' --fallback sms:0,email:30
+
+  The same, and nothing more once `tidings item close parcel:7` says that it was fetched.
+  tidings send --to alice --alert 'Your parcel is here' --fallback sms:0,email:30 --item-open parcel:7
+
+  Tomorrow, unless `tidings cancel` comes first.
+  tidings send --to alice --alert 'Good morning' --send-at 2026-11-23T07:00:00Z
+
+Standard output is the request id alone: tidings trail $(tidings send --to alice --alert Hi) --follow";
+
+pub(super) fn json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
+}
+
+fn word<T: Choice>(text: &str) -> Result<T, String> {
+    let words = || T::ALL.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+    T::from_word(text).ok_or_else(|| format!("expected one of {}", words()))
+}
+
+/// `2026-11-22T08:00:00Z`, `+90`.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Some(seconds) = text.strip_prefix('+') {
+        let seconds = seconds.parse().map_err(|_| format!("{seconds:?} is not a number of seconds"))?;
+        return Ok(Timestamp::now().plus_seconds(seconds));
+    }
+    serde_json::from_value(Value::String(text.to_owned()))
+        .map_err(|_| "expected a time such as 2026-11-22T08:00:00Z, or seconds such as +90".to_owned())
+}
+
+/// `sms`, `sms:0`, `email:30`.
+pub(super) fn step(text: &str) -> Result<FallbackStep, String> {
+    let (channel, after) = match text.split_once(':') {
+        Some((channel, seconds)) => {
+            let after = seconds.parse().map_err(|_| format!("{seconds:?} is not a number of seconds"))?;
+            (channel, Some(after))
+        }
+        None => (text, None),
+    };
+    Ok(FallbackStep { channel: word::<Channel>(channel)?, after })
+}
+
+impl Args {
+    fn request(&self, app_id: &str) -> SendRequest {
+        SendRequest {
+            app_id: Some(app_id.to_owned()),
+            platform: self.platform,
+            audiences: self.to.clone(),
+            content: Content {
+                msg_type: self.msg_type,
+                alert: self.alert.clone(),
+                extra: self.extra.clone(),
+                event: self.event.clone(),
+                sound: self.sound.clone(),
+                badge: self.badge,
+                sender: self.sender.clone(),
+                category: self.category.clone(),
+                tag: self.tag.clone(),
+                need_confirm: self.need_confirm.then_some(true),
+                ..Content::default()
+            },
+            sms_message: self.sms.clone(),
+            duration: self.duration,
+            ttl: self.ttl,
+            priority: self.priority,
+            collapse_key: self.collapse_key.clone(),
+            send_at: self.send_at,
+            persist: self.transient.then_some(false),
+            fallback: (!self.fallback.is_empty()).then(|| self.fallback.clone()),
+            condition: self.condition(),
+            ..SendRequest::default()
+        }
+    }
+
+    fn condition(&self) -> Option<Condition> {
+        let Self { client_version_below, item_open, .. } = self;
+        let condition = Condition { client_version_below: client_version_below.clone(), item_open: item_open.clone() };
+        Some(condition).filter(|condition| *condition != Condition::default())
+    }
+}
+
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let api = args.api.clone().resolve()?;
+    let request = args.request(&api.app_id);
+    let answer = api.backend.send(&request, args.idempotency_key.as_deref()).await.map_err(target::told)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&answer)?);
+        return Ok(());
+    }
+    println!("{}", answer.request_id);
+    for downgrade in &answer.downgrades {
+        eprintln!("note: {}: {}", downgrade.field, downgrade.detail);
+    }
+    eprintln!("next: tidings trail {}", answer.request_id);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Only {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &[&str]) -> Result<Args, clap::Error> {
+        Only::try_parse_from(std::iter::once(&"send").chain(line)).map(|only| only.args)
+    }
+
+    #[test]
+    fn flags_become_the_request() {
+        let args = parse(&[
+            "--to",
+            "alice,bob",
+            "--to",
+            "eve",
+            "--alert",
+            "Hi",
+            "--extra",
+            "{\"a\":1}",
+            "--sms",
+            "S",
+            "--fallback",
+            "sms:0,email:30,webhook",
+            "--ttl",
+            "60",
+            "--transient",
+            "--client-version-below",
+            "2.10",
+            "--item-open",
+            "order:4711",
+        ])
+        .unwrap();
+        let expected = serde_json::json!({
+            "appId": "demo", "audiences": ["alice", "bob", "eve"], "alert": "Hi", "extra": {"a": 1}, "smsMessage": "S",
+            "ttl": 60, "persist": false,
+            "fallback": [{"channel": "sms", "after": 0}, {"channel": "email", "after": 30}, {"channel": "webhook"}],
+            "condition": {"clientVersionBelow": "2.10", "itemOpen": "order:4711"},
+        });
+        assert_eq!(serde_json::to_value(args.request("demo")).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_by_name() {
+        for (line, named) in [
+            (&["--alert", "Hi"][..], "--to"),
+            (&["--to", "alice"], "--alert"),
+            (&["--to", "alice", "--extra", "{"], "not JSON"),
+            (&["--to", "alice", "--alert", "x", "--fallback", "pigeon:1"], "expected one of apns"),
+            (&["--to", "alice", "--alert", "x", "--fallback", "sms:soon"], "not a number of seconds"),
+            (&["--to", "alice", "--alert", "x", "--priority", "urgent"], "expected one of high, normal"),
+            (&["--to", "alice", "--alert", "x", "--send-at", "tomorrow"], "expected a time such as"),
+            (&["--to", "alice", "--alert", "x", "--duration", "600"], "--need-confirm"),
+        ] {
+            let error = parse(line).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

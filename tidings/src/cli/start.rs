@@ -1,0 +1,29 @@
+//! The twin that a command starts, with what Tidings adds.
+
+use sam_twin::cli::failure::Failure;
+use sam_twin::cli::options::TwinArgs;
+use sam_twin::functions::Source;
+use sam_twin::stack::{Twin, TwinOptions};
+
+use crate::additions::Additions;
+use crate::providers::ProvidersOptions;
+
+/// Options on free ports, in memory, and what Tidings adds to them. Without artefacts this program runs the functions.
+pub(crate) fn options(args: TwinArgs, providers: ProvidersOptions) -> Result<(TwinOptions, Additions), Failure> {
+    let mut options = args.options(Source::this_program()?)?;
+    let additions = Additions::to(&mut options, providers);
+    Ok((options, additions))
+}
+
+/// The table of apps, as the template names it in its outputs.
+pub(crate) fn directory_table(twin: &Twin) -> Result<String, Failure> {
+    twin.outputs().get("DirectoryTableName").cloned().ok_or_else(|| {
+        Failure::new("the template has no output DirectoryTableName").hint("it names the table that holds the apps")
+    })
+}
+
+/// What the names of the secrets begin with by which apps push, as the template tells its functions.
+pub(crate) fn provider_secrets(twin: &Twin) -> Option<String> {
+    let mut functions = twin.template().functions.values();
+    functions.find_map(|function| function.environment.get("TIDINGS_PROVIDER_SECRETS")).cloned()
+}

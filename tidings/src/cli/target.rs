@@ -1,0 +1,104 @@
+//! Which deployment a command means: a flag, else the environment, else the twin that runs in this folder.
+
+use clap::Args;
+use tidings_client::Backend;
+use tidings_crypto::app_key::AppKey;
+
+use super::session::Session;
+use sam_twin::cli::failure::{Context, Failure};
+
+/// The HTTP API and the app.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ApiArgs {
+    /// HTTP API of the deployment [default: the twin that runs in this folder]
+    #[arg(long, env = "TIDINGS_API_URL", value_name = "URL", help_heading = "Deployment")]
+    api_url: Option<String>,
+    /// Key of the app [default: the demo app of the twin]
+    #[arg(long, env = "TIDINGS_APP_KEY", hide_env_values = true, value_name = "KEY", help_heading = "Deployment")]
+    app_key: Option<AppKeyArg>,
+}
+
+/// An app key on the command line. Does not print.
+#[derive(Debug, Clone)]
+struct AppKeyArg(AppKey);
+
+impl std::str::FromStr for AppKeyArg {
+    type Err = tidings_crypto::app_key::AppKeyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        AppKey::parse(text).map(Self)
+    }
+}
+
+/// The WebSocket API.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SocketArgs {
+    /// WebSocket API of the deployment [default: the twin that runs in this folder]
+    #[arg(long, env = "TIDINGS_SOCKET_URL", value_name = "URL", help_heading = "Deployment")]
+    socket_url: Option<String>,
+}
+
+/// A backend that is ready to ask.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    pub(crate) backend: Backend,
+    pub(crate) app_id: String,
+    pub(crate) url: String,
+}
+
+const HINT: &str = "run `tidings up` in this folder, in another terminal";
+
+impl ApiArgs {
+    pub(crate) fn resolve(self) -> Result<Api, Failure> {
+        // A key of one deployment is worth nothing at another: both come from the same place.
+        let (url, key) = match (self.api_url, self.app_key) {
+            (Some(url), Some(key)) => (url, key.0),
+            (Some(_), None) => {
+                return Err(Failure::new("--api-url needs the --app-key of an app there")
+                    .hint("`tidings app create --name NAME` makes an app and shows its key"));
+            }
+            (None, key) => {
+                let session = Session::read()?.ok_or_else(|| {
+                    Failure::new("no deployment to talk to").hint(format!("{HINT}, or give --api-url"))
+                })?;
+                let given = key.map(|key| key.0);
+                let demo = AppKey::parse(&session.app_key).context(|| "read the session's app key".to_owned());
+                (session.api_url, given.map_or(demo, Ok)?)
+            }
+        };
+        let backend = Backend::new(&url, key.expose())?;
+        Ok(Api { backend, app_id: key.app_id().to_owned(), url })
+    }
+}
+
+impl SocketArgs {
+    pub(crate) fn resolve(self) -> Result<String, Failure> {
+        match self.socket_url {
+            Some(url) => Ok(url),
+            None => Session::read()?.map(|session| session.socket_url).ok_or_else(|| {
+                Failure::new("no WebSocket API to connect to").hint(format!("{HINT}, or give --socket-url"))
+            }),
+        }
+    }
+}
+
+/// What may help when a deployment did not answer as it should.
+pub(crate) fn told(error: tidings_client::ApiError) -> Failure {
+    use tidings_client::ApiError as E;
+    let hint = match &error {
+        E::Unreachable { .. } | E::Timeout { .. } => Some(format!("is it running? {HINT}")),
+        E::Problem(problem) if problem.status == 401 => {
+            Some("check the app key; a twin without --data forgets its apps when it stops".to_owned())
+        }
+        E::Problem(problem) if !problem.errors.is_empty() => {
+            let named: Vec<_> = problem.errors.iter().map(|at| format!("{}: {}", at.field, at.detail)).collect();
+            Some(named.join("\n  "))
+        }
+        E::Problem(_) | E::Unexpected { .. } | E::BadUrl { .. } | E::BadKey => None,
+    };
+    let failure = Failure::from(error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}

@@ -1,0 +1,152 @@
+//! `tidings up`: the twin until Ctrl-C.
+
+use std::path::{Path, PathBuf};
+
+use sam_twin::cli::failure::{Context, Failure};
+use sam_twin::cli::faults::FaultArgs;
+use sam_twin::cli::options::{ListenArgs, TwinArgs};
+use sam_twin::cli::style::Style;
+use sam_twin::cli::{addresses, faults_row, logs, row};
+use sam_twin::stack::{Twin, interrupted};
+use tidings_crypto::app_key::AppKey;
+use tidings_crypto::random;
+use tidings_store::Directory;
+
+use super::session::Session;
+use super::{aws, private_file, start};
+use crate::additions::Additions;
+use crate::providers::ProvidersOptions;
+
+/// Where the twin listens and what it keeps.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    listen: ListenArgs,
+    /// Port of what plays APNs, FCM, Web Push, Mi Push and a webhook; 0 takes a free one [default: 7404, or a free one where the
+    /// HTTP API takes one]
+    #[arg(long, value_name = "PORT")]
+    providers_port: Option<u16>,
+    /// Credentials that the push providers know, as `tidings app providers` takes them; every app has them that was given none
+    /// of its own [default: made]
+    #[arg(long, value_name = "FILE")]
+    providers: Option<PathBuf>,
+    #[command(flatten)]
+    twin: TwinArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings up                                on ports 7400 to 7404, in memory; open the console in a browser
+  tidings up --data .tidings/data           keep everything; `kill -9` loses nothing that was accepted
+  tidings up --http-port 0 --socket-port 0 --aws-port 0
+  cargo lambda build --release && tidings up --artefacts target/lambda
+  tidings up --faults all --retry-after 1   a bad day in the cloud; --help lists the faults
+
+Other programs reach what plays AWS with AWS_ENDPOINT_URL=http://127.0.0.1:7402 and any credentials. What the functions
+sent by SMS, email and push is at http://127.0.0.1:7402/_twin/outbox; what is to go wrong with pushes is put to
+http://127.0.0.1:7404/_twin/rules.";
+
+/// Where the push providers are, unless the arguments say otherwise.
+const PROVIDERS_PORT: u16 = 7404;
+
+/// The demo app's id.
+const DEMO: &str = "demo";
+
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    logs::log(args.listen.log())?;
+    let data = args.listen.data().map(Path::to_path_buf);
+    let providers = ProvidersOptions {
+        port: args.providers_port.unwrap_or(args.listen.usual(PROVIDERS_PORT)),
+        credentials: args.providers,
+    };
+    let (options, additions) = start::options(args.twin, providers)?;
+    let twin = sam_twin::cli::start(args.faults.apply(args.listen.apply(options))?).await?;
+    logs::show_functions(&twin);
+    let style = Style::of_stdout();
+    let first_steps = match start::directory_table(&twin) {
+        Ok(directory_table) => match prepare(&twin, &additions, data.as_deref(), directory_table).await {
+            Ok(session) => first_steps(&session, style),
+            Err(failure) => {
+                twin.shutdown().await;
+                return Err(failure);
+            }
+        },
+        // Any template with functions behind gateways runs here; only ours has apps.
+        Err(_) => "\nThe template has no output DirectoryTableName, so no demo app is made.\n".to_owned(),
+    };
+    // The last line is told when everything is ready: whoever waits for it finds the session written.
+    print!("{}{first_steps}Ctrl-C stops it.\n\n", urls(&twin, &additions, style));
+    interrupted().await?;
+    eprintln!("\nstopping…");
+    twin.shutdown().await;
+    eprintln!("stopped");
+    Ok(())
+}
+
+/// Makes the demo app and tells the other terminals where everything is.
+async fn prepare(
+    twin: &Twin,
+    additions: &Additions,
+    data: Option<&Path>,
+    directory_table: String,
+) -> Result<Session, Failure> {
+    let directory = aws::directory(Some(twin.aws_url()), &directory_table).await;
+    let key = demo_app(&directory, data).await?;
+    let session = Session {
+        api_url: twin.api_url(),
+        socket_url: twin.socket_url(),
+        aws_url: twin.aws_url().to_owned(),
+        providers_url: additions.providers.url().to_owned(),
+        directory_table,
+        provider_secrets: start::provider_secrets(twin),
+        app_id: key.app_id().to_owned(),
+        app_key: key.expose().to_owned(),
+    };
+    session.write()?;
+    additions.console.introduce(&session.app_id, &session.app_key);
+    Ok(session)
+}
+
+/// The demo app, made once. Its key stays the same over restarts, so that a shell that has it keeps it.
+async fn demo_app(directory: &Directory, data: Option<&Path>) -> Result<AppKey, Failure> {
+    let kept = data.map(|folder| folder.join("demo-app.key"));
+    let known = match &kept {
+        Some(file) => private_file::read(file)?,
+        None => Session::read()?.map(|session| session.app_key),
+    };
+    let known = known.and_then(|text| AppKey::parse(text.trim()).ok());
+    let mut key = match known {
+        Some(key) => key,
+        None => AppKey::generate(DEMO, random::bytes()?).context(|| "make the demo app's key".to_owned())?,
+    };
+    if !aws::put_app(directory, &key, "Demo", Vec::new()).await? {
+        let app = directory.app(&key.app_id().parse()?).await?;
+        let is_its_key = app.is_some_and(|app| app.key_hashes.iter().any(|hash| key.matches(hash)));
+        if !is_its_key {
+            // Its key was shown once and lost; the app itself stays with whoever uses it.
+            let id = format!("{DEMO}-{}", random::id()?);
+            key = aws::create_app(directory, &id, "Demo", Vec::new()).await?;
+        }
+    }
+    if let Some(file) = kept {
+        private_file::write(&file, key.expose())?;
+    }
+    Ok(key)
+}
+
+fn urls(twin: &Twin, additions: &Additions, style: Style) -> String {
+    addresses(twin, style) + &row("providers", additions.providers.url()) + &faults_row(twin)
+}
+
+fn first_steps(session: &Session, style: Style) -> String {
+    let mut text = row("demo app", &session.app_id);
+    text += &row("its key", &session.app_key);
+    text += "\nOpen the console in a browser, or go on in other terminals in this folder:\n\n";
+    text += &format!("  {}\n", style.bold("tidings listen --alias alice"));
+    text += &format!("  {}\n", style.bold("tidings send --to alice --alert 'Hello'"));
+    text += "\nIf `tidings` is not on your path: cargo run -q -- listen --alias alice\n";
+    text
+}

@@ -1,0 +1,387 @@
+//! Tidings' own records, for people: users with their devices and connections, messages with their trails. A template of
+//! something else has none of these tables, and nothing is told then.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::ready;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use sam_twin::aws::dynamodb::DynamoDb;
+use sam_twin::template::Template;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tidings_domain::{MessageId, Timestamp, UserKey, UserView};
+use tidings_lambda::config;
+use tidings_store::{Messages, StoreError, Users};
+use tidings_wire::action::Position;
+use tidings_wire::send::Priority;
+use tidings_wire::trail::State;
+use tidings_wire::{Platform, Trail};
+
+/// The most messages and users that one answer tells.
+const PAGE: usize = 100;
+
+/// The most recipients of a message that a list tells.
+const RECIPIENTS: usize = 20;
+
+/// The seconds over which accepted messages are counted.
+const SECONDS: usize = 120;
+
+/// How many trails are read at once.
+const AT_ONCE: usize = 8;
+
+/// How many confirmed messages are remembered.
+const REMEMBERED: usize = 2_000;
+
+/// Sorts behind every sort key of a user.
+const BEHIND_ALL: &str = "~";
+
+/// Why records cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RecordsError {
+    /// The table cannot be scanned.
+    #[error("scan the table {table}: {reason}")]
+    Scan {
+        /// The table.
+        table: String,
+        /// What the database said.
+        reason: String,
+    },
+    /// A record cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The tables of a deployment of Tidings.
+#[derive(Debug, Clone)]
+pub(super) struct Records {
+    database: DynamoDb,
+    users: Users,
+    messages: Messages,
+    users_table: String,
+    messages_table: String,
+    confirmed: Arc<Mutex<HashMap<Place, MessageRecord>>>,
+}
+
+/// Where a message stands in the list: when it was accepted, in milliseconds since 1970, and its id.
+type Place = (i64, String);
+
+/// A page of messages, newest first, and how many there are.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MessagePage {
+    messages: Vec<MessageRecord>,
+    /// Where the next page begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    total: usize,
+    per_second: PerSecond,
+}
+
+/// How many messages were accepted in each of the last seconds, the oldest first.
+#[derive(Debug, Serialize)]
+struct PerSecond {
+    until: Timestamp,
+    counts: Vec<u32>,
+}
+
+/// A message with what `GET /v1/messages/{id}` says of it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MessageRecord {
+    app_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    tenant_code: String,
+    /// Known where the message, or an entry of it, is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alert: Option<String>,
+    priority: Priority,
+    recipient_count: usize,
+    /// How many recipients are in which state.
+    states: BTreeMap<&'static str, usize>,
+    #[serde(flatten)]
+    trail: Trail,
+}
+
+/// A page of users, in the order of their names.
+#[derive(Debug, Serialize)]
+pub(super) struct UserPage {
+    users: Vec<UserRecord>,
+    /// Where the next page begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UserRecord {
+    app_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    tenant_code: String,
+    alias: String,
+    profile: BTreeMap<&'static str, String>,
+    /// Up to where the mailbox reaches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<Position>,
+    devices: Vec<DeviceRecord>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeviceRecord {
+    id: String,
+    platform: Platform,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_version: Option<String>,
+    registered_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<Position>,
+    connections: Vec<ConnectionRecord>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ConnectionRecord {
+    id: String,
+    connected_at: Timestamp,
+    lease_until: Timestamp,
+}
+
+impl Records {
+    /// The records of a template whose functions are told Tidings' tables; none of another.
+    #[must_use]
+    pub(super) fn of(template: &Template, database: &DynamoDb, aws_url: &str, region: &str) -> Option<Self> {
+        let told = |name| template.functions.values().find_map(|function| function.environment.get(name)).cloned();
+        let users_table = told(config::USERS_TABLE)?;
+        let messages_table = told(config::MESSAGES_TABLE)?;
+        let lookups_table = told(config::LOOKUPS_TABLE)?;
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(aws_url)
+            .region(Region::new(region.to_owned()))
+            // Of nobody: what the console looks at is no part of any trace, and no fault strikes it.
+            .credentials_provider(Credentials::new("console", "console", None, None, "console"))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .build();
+        let client = aws_sdk_dynamodb::Client::from_conf(config);
+        Some(Self {
+            database: database.clone(),
+            users: Users::new(client.clone(), users_table.clone(), lookups_table),
+            messages: Messages::new(client, messages_table.clone()),
+            users_table,
+            messages_table,
+            confirmed: Arc::default(),
+        })
+    }
+
+    /// Up to `limit` of the newest messages, of those before `before`.
+    ///
+    /// # Errors
+    /// [`RecordsError`].
+    pub(super) async fn messages(&self, limit: usize, before: Option<&str>) -> Result<MessagePage, RecordsError> {
+        let now = Timestamp::now();
+        // Newest first; the id tells those apart that were accepted in one millisecond.
+        let mut known = self.accepted().await?;
+        known.sort_unstable_by(|left, right| right.cmp(left));
+        let per_second = PerSecond::of(known.iter().map(|(accepted, _)| *accepted), now);
+        let total = known.len();
+        let before = before.and_then(|place| {
+            let (accepted, id) = place.split_once('.')?;
+            Some((accepted.parse().ok()?, id.to_owned()))
+        });
+        let rest = known.into_iter().filter(|place| before.as_ref().is_none_or(|before| place < before));
+        let mut page: Vec<_> = rest.take(limit.clamp(1, PAGE) + 1).collect();
+        let more = page.len() > limit.clamp(1, PAGE);
+        page.truncate(limit.clamp(1, PAGE));
+        let next = page.last().filter(|_| more).map(|(accepted, id)| format!("{accepted}.{id}"));
+        let messages = stream::iter(page)
+            .map(|place| self.listed(place))
+            .buffered(AT_ONCE)
+            .try_filter_map(|found| ready(Ok(found)))
+            .try_collect()
+            .await?;
+        Ok(MessagePage { messages, next, total, per_second })
+    }
+
+    /// One message; `None` where there is no such message, or its record is no longer kept.
+    ///
+    /// # Errors
+    /// [`RecordsError`].
+    pub(super) async fn message(&self, id: &MessageId) -> Result<Option<MessageRecord>, RecordsError> {
+        let now = Timestamp::now();
+        let Some(stored) = self.messages.get(id, now).await? else { return Ok(None) };
+        let entries = self.users.entries_of(&stored).await?;
+        let trail = stored.trail(&entries, now);
+        let mut states = BTreeMap::new();
+        for recipient in &trail.recipients {
+            *states.entry(recipient.state.as_str()).or_default() += 1;
+        }
+        let content = entries.first().map(|(_, entry)| &entry.content);
+        let content = content.or(stored.message.as_ref().map(|message| &message.content));
+        Ok(Some(MessageRecord {
+            app_id: stored.app.to_string(),
+            tenant_code: stored.tenant,
+            alert: content.and_then(|content| content.alert.clone()),
+            priority: stored.priority,
+            recipient_count: trail.recipients.len(),
+            states,
+            trail,
+        }))
+    }
+
+    /// Up to `limit` users after `after`, with their devices and connections.
+    ///
+    /// # Errors
+    /// [`RecordsError`].
+    pub(super) async fn users(&self, limit: usize, after: Option<&str>) -> Result<UserPage, RecordsError> {
+        let now = Timestamp::now();
+        let limit = limit.clamp(1, PAGE);
+        let mut users = Vec::new();
+        let mut last = after.map(str::to_owned);
+        while let Some(next) = self.next_user(last.as_deref()).await? {
+            if users.len() == limit {
+                return Ok(UserPage { users, next: last });
+            }
+            if let Ok(user) = UserKey::decode(&next) {
+                let view = self.users.view(&user, now).await?;
+                users.push(UserRecord::new(user, view));
+            }
+            last = Some(next);
+        }
+        Ok(UserPage { users, next: None })
+    }
+
+    /// The partition behind this one. Each is found by skipping all that the one before it holds: a long mailbox costs nothing.
+    async fn next_user(&self, after: Option<&str>) -> Result<Option<String>, RecordsError> {
+        let mut request = json!({"TableName": self.users_table, "Limit": 1, "ProjectionExpression": "pk"});
+        if let Some(after) = after {
+            request["ExclusiveStartKey"] = json!({"pk": {"S": after}, "sk": {"S": BEHIND_ALL}});
+        }
+        let page = self.scan(&self.users_table, request).await?;
+        Ok(page["Items"][0]["pk"]["S"].as_str().map(str::to_owned))
+    }
+
+    /// A message for a list. Nothing that a list tells can change once all have confirmed; whoever looks on asks for the same
+    /// hundred messages every other second.
+    async fn listed(&self, place: Place) -> Result<Option<MessageRecord>, RecordsError> {
+        let known = || self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(record) = known().get(&place) {
+            return Ok(Some(record.clone()));
+        }
+        let Ok(id) = place.1.parse::<MessageId>() else { return Ok(None) };
+        let record = self.message(&id).await?.map(MessageRecord::shortened);
+        if let Some(record) = record.as_ref().filter(|record| record.is_confirmed()) {
+            let mut known = known();
+            if known.len() == REMEMBERED {
+                known.clear();
+            }
+            known.insert(place, record.clone());
+        }
+        Ok(record)
+    }
+
+    async fn accepted(&self) -> Result<Vec<Place>, RecordsError> {
+        let mut accepted = Vec::new();
+        // In pages: a scan holds up what functions ask meanwhile.
+        let mut request =
+            json!({"TableName": self.messages_table, "Limit": 500, "ProjectionExpression": "pk, accepted"});
+        loop {
+            let page = self.scan(&self.messages_table, request.clone()).await?;
+            let items = page["Items"].as_array().into_iter().flatten();
+            accepted.extend(items.filter_map(|item| {
+                Some((item["accepted"]["N"].as_str()?.parse().ok()?, item["pk"]["S"].as_str()?.to_owned()))
+            }));
+            match page.get("LastEvaluatedKey") {
+                Some(key) if !key.is_null() => request["ExclusiveStartKey"] = key.clone(),
+                _ => return Ok(accepted),
+            }
+        }
+    }
+
+    async fn scan(&self, table: &str, request: Value) -> Result<Value, RecordsError> {
+        let scanned = self.database.scan(request).await;
+        scanned.map_err(|error| RecordsError::Scan { table: table.to_owned(), reason: error.to_string() })
+    }
+}
+
+impl PerSecond {
+    fn of(accepted: impl Iterator<Item = i64>, now: Timestamp) -> Self {
+        let mut counts = vec![0; SECONDS];
+        for at in accepted {
+            let age = usize::try_from(now.seconds() - Timestamp(at).seconds()).ok();
+            if let Some(count) = age.and_then(|age| counts.get_mut((SECONDS - 1).checked_sub(age)?)) {
+                *count += 1;
+            }
+        }
+        Self { until: now, counts }
+    }
+}
+
+impl MessageRecord {
+    /// Whether all recipients have confirmed, which is the best of all states.
+    fn is_confirmed(&self) -> bool {
+        self.states.keys().all(|state| *state == State::Confirmed.as_str())
+    }
+
+    /// With as many recipients as a list tells.
+    fn shortened(mut self) -> Self {
+        self.trail.recipients.truncate(RECIPIENTS);
+        self
+    }
+}
+
+impl UserRecord {
+    fn new(user: UserKey, view: UserView) -> Self {
+        let device_records = view.devices.iter().map(|device| DeviceRecord {
+            id: device.id.to_string(),
+            platform: device.platform,
+            client_version: device.client_version.clone(),
+            registered_at: device.registered,
+            cursor: device.cursor,
+            connections: view
+                .connections
+                .iter()
+                .filter(|connection| view.device_of(connection) == Some(device))
+                .map(|connection| ConnectionRecord {
+                    id: connection.id.to_string(),
+                    connected_at: connection.connected,
+                    lease_until: connection.lease,
+                })
+                .collect(),
+        });
+        let devices = device_records.collect();
+        let profile = view.profile.unwrap_or_default();
+        let fields = [
+            ("mobile", profile.mobile),
+            ("email", profile.email),
+            ("tag", profile.tag),
+            ("locale", profile.locale),
+            ("timeZone", profile.time_zone),
+        ];
+        Self {
+            app_id: user.app.to_string(),
+            tenant_code: user.tenant,
+            alias: user.alias,
+            profile: fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
+            head: view.tail.map(|entry| entry.position),
+            devices,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_counted_by_the_second_in_which_they_were_accepted() {
+        let now = Timestamp(1_000_000_500);
+        let told = PerSecond::of(
+            [1_000_000_400, 1_000_000_000, 999_999_999, 999_881_000, 999_880_999, 1_000_002_000].into_iter(),
+            now,
+        );
+        assert_eq!((told.counts[SECONDS - 1], told.counts[SECONDS - 2], told.counts[0]), (2, 1, 1));
+        assert_eq!(told.counts.iter().sum::<u32>(), 4, "neither what is older nor what a clock puts ahead");
+    }
+}

@@ -1,0 +1,91 @@
+//! Subscriptions, as a browser makes them: but the twin tells the private key, so that a test can open what arrives.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidings_crypto::encoding::base64url;
+
+use super::credentials::Halves;
+use sam_twin::ids::uuid;
+
+/// All subscriptions of a push service. A clone has the same ones.
+#[derive(Clone)]
+pub(super) struct Subscriptions {
+    base: String,
+    by_id: Arc<Mutex<HashMap<String, Subscription>>>,
+}
+
+/// One subscription.
+#[derive(Clone, Debug)]
+pub(super) struct Subscription {
+    /// The only application server that may use it, where the page has named one: base64url of its public key (RFC 8292 §4.1).
+    pub(super) restricted_to: Option<String>,
+    /// Whether the page has ended it.
+    pub(super) is_over: bool,
+}
+
+impl Subscriptions {
+    pub(super) fn new(base: &str) -> Self {
+        Self { base: base.to_owned(), by_id: Arc::default() }
+    }
+
+    /// Where the push service is.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<Subscription> {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    fn add(&self, restricted_to: Option<String>) -> Option<Value> {
+        let (id, keys) = (uuid(), Halves::new()?);
+        let mut auth = [0; 16];
+        getrandom::fill(&mut auth).ok()?;
+        let endpoint = format!("{}/webpush/{id}", self.base);
+        let subscription = Subscription { restricted_to, is_over: false };
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner).insert(id, subscription);
+        Some(json!({
+            "endpoint": endpoint,
+            "expirationTime": null,
+            "keys": {"p256dh": base64url(&keys.public), "auth": base64url(&auth)},
+            "privateKey": base64url(&keys.private),
+        }))
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Wanted {
+    application_server_key: Option<String>,
+}
+
+/// `POST /_twin/subscriptions`, optionally with `{"applicationServerKey": …}`: a subscription as `PushSubscription.toJSON()`
+/// has it, and its `privateKey`.
+pub(super) async fn make(State(subscriptions): State<Subscriptions>, body: Bytes) -> Response {
+    let wanted = if body.is_empty() { Ok(Wanted::default()) } else { serde_json::from_slice(&body) };
+    match wanted.map(|Wanted { application_server_key }| subscriptions.add(application_server_key)) {
+        Ok(Some(subscription)) => (StatusCode::CREATED, Json(subscription)).into_response(),
+        Ok(None) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    }
+}
+
+/// `DELETE /webpush/{id}`: the page ends it.
+pub(super) async fn end(State(subscriptions): State<Subscriptions>, Path(id): Path<String>) -> StatusCode {
+    let mut by_id = subscriptions.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+    match by_id.get_mut(&id) {
+        Some(subscription) => {
+            subscription.is_over = true;
+            StatusCode::NO_CONTENT
+        }
+        None => StatusCode::NOT_FOUND,
+    }
+}

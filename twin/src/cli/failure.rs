@@ -1,0 +1,92 @@
+//! What is told to the person at the terminal when a command does not succeed.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+/// A command that did not succeed: what was tried, why it failed, and what may help.
+#[derive(Debug)]
+pub struct Failure {
+    what: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure of the attempt `what`.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), source: None, hint: None }
+    }
+
+    /// The same, with its cause.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same, with what may help.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What failed with every cause behind it, in one line.
+    pub fn reason(&self) -> String {
+        let mut told = self.what.clone();
+        let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Some errors repeat their source in their own text.
+            if !told.ends_with(&text) {
+                let _ = write!(told, ": {text}");
+            }
+            cause = error.source();
+        }
+        told
+    }
+
+    /// The reason, and what may help, as `program` prints it.
+    #[must_use]
+    pub fn report(&self, program: &str) -> String {
+        let hint = self.hint.as_ref().map(|hint| format!("\n  {hint}")).unwrap_or_default();
+        format!("{program}: {}{hint}", self.reason())
+    }
+}
+
+/// Any error can end a command; those that need a word about what was tried get it with [`Context`].
+impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let what = error.to_string();
+        Self { what, source: Some(Box::new(error)), hint: None }
+    }
+}
+
+/// Says what was being tried when an error came.
+pub trait Context<T> {
+    /// The same result, whose error begins with what was being tried.
+    ///
+    /// # Errors
+    /// That of the result.
+    fn context(self, what: impl FnOnce() -> String) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<Box<dyn Error + Send + Sync>>> Context<T> for Result<T, E> {
+    fn context(self, what: impl FnOnce() -> String) -> Result<T, Failure> {
+        self.map_err(|error| Failure::new(what()).because(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_every_cause_once_and_the_hint_last() {
+        let io = std::io::Error::other("refused");
+        let failure = Failure::from(io).hint("is it running?");
+        assert_eq!(failure.report("program"), "program: refused\n  is it running?");
+        let failure = Failure::new("reach it").because(std::io::Error::other("refused"));
+        assert_eq!(failure.reason(), "reach it: refused");
+    }
+}

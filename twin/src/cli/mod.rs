@@ -1,0 +1,124 @@
+//! The command line, `sam-twin`, in parts that another command line can use.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`options`] | what to run, where it listens, what it keeps |
+//! | [`faults`] | what is worse or faster than on AWS |
+//! | [`logs`], [`style`] | what a terminal shows |
+//! | [`failure`] | what it shows if a command fails |
+
+pub mod failure;
+pub mod faults;
+pub mod logs;
+pub mod options;
+pub mod style;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::failure::Failure;
+use self::faults::FaultArgs;
+use self::options::{ListenArgs, TwinArgs};
+use self::style::Style;
+use crate::functions::Source;
+use crate::stack::{StartError, Twin, TwinOptions, interrupted};
+
+/// Serves a SAM template on this machine: its functions, both APIs, and the AWS services that the functions use.
+#[derive(Debug, Parser)]
+#[command(name = "sam-twin", version, after_help = EXAMPLES)]
+struct Args {
+    #[command(flatten)]
+    listen: ListenArgs,
+    #[command(flatten)]
+    twin: TwinArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sam-twin                                  template.yaml, on ports 7400 to 7403; each function's CodeUri has its bootstrap
+  sam-twin --artefacts .aws-sam/build       what `sam build` made; target/lambda has what `cargo lambda build` made
+  sam-twin --data .twin                     keep everything; `kill -9` loses nothing that was accepted
+  sam-twin --faults all --retry-after 1     a bad day in the cloud; --help lists the faults
+
+Other programs reach what plays AWS with AWS_ENDPOINT_URL=http://127.0.0.1:7402 and any credentials.";
+
+/// Runs the command line.
+pub async fn run() -> ExitCode {
+    match serve(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{}", failure.report("sam-twin"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(args: Args) -> Result<(), Failure> {
+    logs::log(args.listen.log())?;
+    let source = Source::CodeUri(args.twin.folder().to_owned());
+    let options = args.faults.apply(args.listen.apply(args.twin.options(source)?))?;
+    let twin = start(options).await?;
+    logs::show_functions(&twin);
+    print!("{}{}\nCtrl-C stops it.\n\n", addresses(&twin, Style::of_stdout()), faults_row(&twin));
+    interrupted().await?;
+    eprintln!("\nstopping…");
+    twin.shutdown().await;
+    eprintln!("stopped");
+    Ok(())
+}
+
+/// Starts a twin.
+///
+/// # Errors
+/// See [`StartError`]; a port that is taken with a hint.
+pub async fn start(options: TwinOptions) -> Result<Twin, Failure> {
+    Twin::start(options).await.map_err(|error: StartError| {
+        let failure = Failure::from(error);
+        if failure.reason().contains("in use") {
+            failure.hint("another twin? --http-port 0 takes a free port, and so do the others")
+        } else {
+            failure
+        }
+    })
+}
+
+/// One line about the twin that runs.
+#[must_use]
+pub fn row(name: &str, value: &str) -> String {
+    format!("  {name:<11}{value}\n")
+}
+
+/// Where everything is served.
+#[must_use]
+pub fn addresses(twin: &Twin, style: Style) -> String {
+    let mut text = format!("\n{}\n\n", style.bold("The twin is up."));
+    if let Some(url) = twin.console_url() {
+        text += &row("console", &style.bold(url));
+    }
+    text += &row("HTTP API", &twin.api_url());
+    text += &row("WebSocket", &twin.socket_url());
+    text + &row("AWS", twin.aws_url())
+}
+
+/// The faults that strike by chance, as arguments that repeat them.
+#[must_use]
+pub fn faults_row(twin: &Twin) -> String {
+    let Some(plan) = twin.faults().plan() else { return String::new() };
+    let rates: Vec<String> = plan.rates.iter().map(|(fault, rate)| format!("{fault}={rate}")).collect();
+    row("faults", &format!("--fault-seed {} --faults {}", plan.seed, rates.join(",")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,109 @@
+//! What a program adds to a twin: a listener beside the twin's, values for the template's parameters, secrets that are there
+//! from the start, routes of the control API, files of the console.
+//!
+//! The program keeps its own [`Arc`](std::sync::Arc) of an extension, and reaches what runs through it.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
+
+use axum::Router;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
+use tokio::net::TcpListener;
+
+use crate::aws::dynamodb::DynamoDb;
+use crate::aws::outbox::Outbox;
+use crate::aws::secretsmanager::SecretsManager;
+use crate::console::File;
+use crate::data::DataFolder;
+use crate::ledger::Ledger;
+use crate::template::Template;
+
+/// An addition to a twin. Each method but `start` has nothing to add unless it is implemented.
+pub trait Extension: fmt::Debug + Send + Sync {
+    /// The listener that the extension serves. The twin binds it together with its own, before it reads the template.
+    fn listener(&self) -> Option<Listener> {
+        None
+    }
+
+    /// Values for parameters of the template. Only those that the template declares are used, unless the user of the twin has
+    /// given others. `address` is where the extension's listener is.
+    fn parameters(&self, address: Option<SocketAddr>) -> BTreeMap<String, String> {
+        let _ = address;
+        BTreeMap::new()
+    }
+
+    /// Starts the extension; no function runs yet. The routes that it returns are served with the control API, whose paths
+    /// begin with `/_twin/`.
+    ///
+    /// # Errors
+    /// Whatever keeps the extension from starting; the twin does not start then.
+    fn start(&self, parts: Parts<'_>) -> Result<Router, ExtensionError>;
+
+    /// Files that the console serves, in place of the twin's own of the same names.
+    fn console_files(&self) -> Vec<File> {
+        Vec::new()
+    }
+
+    /// Further fields of the console's `config.json`, asked for at each request.
+    fn console_config(&self) -> Map<String, Value> {
+        Map::new()
+    }
+
+    /// Ends what runs. The functions have ended by then; the AWS endpoint still answers.
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
+}
+
+/// A listener that an extension wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listener {
+    /// What listens, for the message about a port that is taken: `push providers`.
+    pub what: &'static str,
+    /// The port; 0 takes a free one.
+    pub port: u16,
+}
+
+/// The parts of a twin that an extension can use.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The extension's listener, if it wants one.
+    pub listener: Option<TcpListener>,
+    /// The template, resolved.
+    pub template: &'a Template,
+    /// The region that the functions believe to be in.
+    pub region: &'a str,
+    /// Where the AWS endpoint will be served.
+    pub aws_url: &'a str,
+    /// The data folder.
+    pub data: &'a DataFolder,
+    /// The tables.
+    pub dynamodb: &'a DynamoDb,
+    /// What was sent to people.
+    pub outbox: &'a Outbox,
+    /// Secrets Manager.
+    pub secrets: &'a SecretsManager,
+    /// What each trace cost.
+    pub ledger: &'a Ledger,
+}
+
+/// An extension does not start.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct ExtensionError {
+    what: &'static str,
+    #[source]
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl ExtensionError {
+    /// `what` is the attempt that failed: `play the push providers`.
+    #[must_use]
+    pub fn new(what: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { what, source: source.into() }
+    }
+}

@@ -1,0 +1,243 @@
+//! The processes of one function: started on demand, reused, and taken back when idle.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::process::Process;
+use super::runtime_api::{Answer, Invocation, RESPONSE_LIMIT};
+use super::{InvokeError, Shared};
+use crate::ledger::TraceId;
+use crate::template::Function;
+
+/// How long a new process has to initialise itself, before the function's own timeout counts as well. Lambda's own.
+const INIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long an answer may still be on its way from a process that is already gone.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    pub(super) function: Function,
+    permits: Semaphore,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    /// The one used last is at the end and is used next, so that the others can grow old.
+    processes: Vec<Process>,
+    reaping: bool,
+}
+
+/// How one invocation on one process ended.
+enum End {
+    /// The process answered, and can be used again.
+    Answered(Answer),
+    /// The process is gone, with this status; whether it had taken the invocation.
+    Exited { status: String, taken: bool },
+    /// It took too long and has to be killed.
+    TimedOut { taken: bool },
+}
+
+impl Pool {
+    pub(super) fn new(function: Function, default_limit: usize) -> Self {
+        let limit = function.reserved_concurrency.map_or(default_limit, |limit| limit as usize);
+        Self { function, permits: Semaphore::new(limit), idle: Mutex::default() }
+    }
+
+    /// Runs one invocation to its end.
+    pub(super) async fn invoke(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        payload: Bytes,
+        traces: &[TraceId],
+    ) -> Result<Bytes, InvokeError> {
+        let name = &self.function.logical_id;
+        // A real Lambda would answer "throttled" at once, but a laptop has few cores: waiting a little is kinder.
+        let permit = tokio::time::timeout(shared.options.queue_limit, self.permits.acquire()).await;
+        let Ok(Ok(_permit)) = permit else { return Err(InvokeError::Throttled { function: name.clone() }) };
+        let request_id = crate::ids::uuid();
+        loop {
+            let mut process = match self.take_idle() {
+                Some(process) => process,
+                None => self.start(shared).await?,
+            };
+            shared.assign(process.number, name, traces);
+            let end = self.run(&mut process, &request_id, &payload, traces).await;
+            match end {
+                End::Answered(answer) => return self.settle(shared, process, answer, &request_id).await,
+                // It died while idle, before it saw this invocation: another one can have it.
+                End::Exited { taken: false, .. } if process.proven => {}
+                End::Exited { status, .. } => {
+                    let message = format!("RequestId: {request_id} Error: Runtime exited with error: {status}");
+                    tracing::warn!(function = %name, process = process.number, %status, "the process ended");
+                    return Err(InvokeError::failed(name, "Runtime.ExitError", &message));
+                }
+                End::TimedOut { taken } => {
+                    tracing::warn!(function = %name, process = process.number, taken, "timed out and was killed");
+                    process.kill().await;
+                    return Err(InvokeError::TimedOut { function: name.clone(), after: self.function.timeout });
+                }
+            }
+        }
+    }
+
+    async fn start(&self, shared: &Arc<Shared>) -> Result<Process, InvokeError> {
+        Process::start(&self.function, shared)
+            .await
+            .map_err(|source| InvokeError::Start { function: self.function.logical_id.clone(), source })
+    }
+
+    async fn run(&self, process: &mut Process, request_id: &str, payload: &Bytes, traces: &[TraceId]) -> End {
+        let wanted = process.kill_switch.wanted.clone();
+        let (taken, mut was_taken) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
+        let timeout = self.function.timeout;
+        process.api.offer(Invocation {
+            request_id: request_id.to_owned(),
+            arn: self.function.arn.clone(),
+            trace: traces.first().cloned().unwrap_or_default().header(),
+            payload: payload.clone(),
+            timeout,
+            taken,
+            answer,
+        });
+
+        // Its time begins when the process takes it: starting is Lambda's init phase, with a limit of its own.
+        tokio::select! {
+            biased;
+            Ok(()) = &mut was_taken => {}
+            Ok(answer) = &mut answered => return End::Answered(answer),
+            () = wanted.cancelled() => return End::Exited { status: put_down(process).await, taken: false },
+            status = process.child.wait() => return match last_words(answered).await {
+                Some(answer) => End::Answered(answer),
+                None => End::Exited { status: describe(status), taken: was_taken.try_recv().is_ok() },
+            },
+            () = tokio::time::sleep(INIT_LIMIT + timeout) => return End::TimedOut { taken: false },
+        }
+        tokio::select! {
+            biased;
+            Ok(answer) = &mut answered => End::Answered(answer),
+            () = wanted.cancelled() => End::Exited { status: put_down(process).await, taken: true },
+            status = process.child.wait() => match last_words(answered).await {
+                Some(answer) => End::Answered(answer),
+                None => End::Exited { status: describe(status), taken: true },
+            },
+            () = tokio::time::sleep(timeout) => End::TimedOut { taken: true },
+        }
+    }
+
+    async fn settle(
+        self: &Arc<Self>,
+        shared: &Shared,
+        mut process: Process,
+        answer: Answer,
+        request_id: &str,
+    ) -> Result<Bytes, InvokeError> {
+        let name = &self.function.logical_id;
+        match answer {
+            Answer::Response(body) => {
+                self.put_back(process, shared.options.idle_limit);
+                Ok(body)
+            }
+            Answer::Error { error_type, payload } => {
+                self.put_back(process, shared.options.idle_limit);
+                Err(InvokeError::reported(name, error_type, payload))
+            }
+            Answer::TooLarge => {
+                self.put_back(process, shared.options.idle_limit);
+                let message =
+                    format!("RequestId: {request_id} Error: Response payload size exceeded {RESPONSE_LIMIT} bytes");
+                Err(InvokeError::failed(name, "Function.ResponseSizeTooLarge", &message))
+            }
+            Answer::InitError { error_type, payload } => {
+                // It says so and then ends by itself; it is not used again either way.
+                let _ = process.child.start_kill();
+                Err(InvokeError::reported(name, error_type, payload))
+            }
+        }
+    }
+
+    fn take_idle(&self) -> Option<Process> {
+        let mut idle = self.idle();
+        while let Some(mut process) = idle.processes.pop() {
+            if !process.kill_switch.wanted.is_cancelled() && matches!(process.child.try_wait(), Ok(None)) {
+                return Some(process);
+            }
+        }
+        None
+    }
+
+    fn put_back(self: &Arc<Self>, mut process: Process, idle_limit: Duration) {
+        process.proven = true;
+        process.idle_since = Instant::now();
+        let mut idle = self.idle();
+        if process.kill_switch.wanted.is_cancelled() {
+            return;
+        }
+        idle.processes.push(process);
+        if !std::mem::replace(&mut idle.reaping, true) {
+            tokio::spawn(reap(Arc::downgrade(self), idle_limit));
+        }
+    }
+
+    /// Takes the process of this number away, if it is idle.
+    pub(super) fn take_idle_process(&self, number: u64) -> Option<Process> {
+        let mut idle = self.idle();
+        let place = idle.processes.iter().position(|process| process.number == number)?;
+        Some(idle.processes.remove(place))
+    }
+
+    /// Takes the idle processes away, to end them.
+    pub(super) fn drain(&self) -> Vec<Process> {
+        std::mem::take(&mut self.idle().processes)
+    }
+
+    /// Ends what has been idle for long enough, and says when to look again.
+    fn reap_once(&self, idle_limit: Duration) -> Option<Duration> {
+        let mut idle = self.idle();
+        idle.processes.retain(|process| process.idle_since.elapsed() < idle_limit);
+        let oldest = idle.processes.iter().map(|process| process.idle_since).min();
+        idle.reaping = oldest.is_some();
+        oldest.map(|since| idle_limit.saturating_sub(since.elapsed()))
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends idle processes as each grows too old; ends itself when none is left.
+async fn reap(pool: Weak<Pool>, idle_limit: Duration) {
+    let mut wait = idle_limit;
+    loop {
+        tokio::time::sleep(wait).await;
+        let Some(next) = pool.upgrade().and_then(|pool| pool.reap_once(idle_limit)) else { return };
+        wait = next;
+    }
+}
+
+/// Kills a process and waits until the system has taken it back; says how it ended.
+async fn put_down(process: &mut Process) -> String {
+    let killed = process.child.start_kill();
+    describe(match killed {
+        Ok(()) => process.child.wait().await,
+        Err(error) => Err(error),
+    })
+}
+
+/// An answer that was sent just before the process ended may still be in the socket.
+async fn last_words(answered: oneshot::Receiver<Answer>) -> Option<Answer> {
+    tokio::time::timeout(LAST_WORDS, answered).await.ok()?.ok()
+}
+
+fn describe(status: std::io::Result<std::process::ExitStatus>) -> String {
+    match status {
+        // "exit status: 101" and "signal: 9 (SIGKILL)"; Lambda writes them without the colon.
+        Ok(status) => status.to_string().replacen(": ", " ", 1),
+        Err(error) => error.to_string(),
+    }
+}

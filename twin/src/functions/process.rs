@@ -1,0 +1,248 @@
+//! One operating-system process that runs a function.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::broadcast;
+
+use super::runtime_api::{Listening, RuntimeApi};
+use super::{KillSwitch, LogLine, Shared};
+use crate::template::Function;
+
+/// The variable that makes the twin's own program run one function instead of the twin.
+pub const RUN_FUNCTION: &str = "TWIN_RUN_FUNCTION";
+
+/// Where the code of the functions comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A program that runs the function named by [`RUN_FUNCTION`]: usually the twin itself.
+    Program {
+        /// The program.
+        path: PathBuf,
+        /// Its arguments.
+        args: Vec<OsString>,
+    },
+    /// A folder with `<binary>/bootstrap` (as `cargo lambda build` lays it out) or `<LogicalId>/bootstrap` (`sam build`).
+    Artefacts(PathBuf),
+    /// The folder of the template, below which each function's `CodeUri` names the folder of its `bootstrap`.
+    CodeUri(PathBuf),
+}
+
+impl Source {
+    /// The program that is running now, executed again.
+    ///
+    /// # Errors
+    /// Where the system cannot tell which program that is.
+    pub fn this_program() -> std::io::Result<Self> {
+        Ok(Self::Program { path: std::env::current_exe()?, args: Vec::new() })
+    }
+
+    /// The command that runs a function, and the folder that is its task root.
+    fn command(&self, function: &Function) -> std::io::Result<(Command, PathBuf)> {
+        match self {
+            Self::Program { path, args } => {
+                let binary = function.binary.as_deref().unwrap_or(&function.logical_id);
+                let mut command = Command::new(path);
+                // Cleared first: the function sees what the template gives it, as on Lambda, and nothing of the caller.
+                command.args(args).env_clear().env(RUN_FUNCTION, binary);
+                Ok((command, path.parent().unwrap_or(Path::new("/")).to_path_buf()))
+            }
+            Self::Artefacts(folder) => {
+                let names = function.binary.iter().chain([&function.logical_id]);
+                bootstrap(function, folder, names.map(|name| folder.join(name)))
+            }
+            Self::CodeUri(folder) => {
+                let code = function.code_uri.as_deref().unwrap_or(Path::new("."));
+                bootstrap(function, folder, std::iter::once(folder.join(code)))
+            }
+        }
+    }
+}
+
+/// The command that runs the `bootstrap` in the first of these folders that has one, and that folder.
+fn bootstrap(
+    function: &Function,
+    folder: &Path,
+    mut roots: impl Iterator<Item = PathBuf>,
+) -> std::io::Result<(Command, PathBuf)> {
+    let found = roots.find(|root| root.join("bootstrap").is_file());
+    let root = found.ok_or_else(|| {
+        let message = format!("no bootstrap for {} in {}", function.logical_id, folder.display());
+        std::io::Error::new(std::io::ErrorKind::NotFound, message)
+    })?;
+    let root = root.canonicalize()?;
+    let mut command = Command::new(root.join("bootstrap"));
+    command.env_clear();
+    Ok((command, root))
+}
+
+/// A process of one function. Dropping it kills it.
+#[derive(Debug)]
+pub(super) struct Process {
+    /// Names the process in its access key and in the log.
+    pub(super) number: u64,
+    pub(super) child: Child,
+    pub(super) api: RuntimeApi,
+    /// Whether it has answered before: a new one that dies failed to start, an old one merely died.
+    pub(super) proven: bool,
+    pub(super) idle_since: Instant,
+    pub(super) kill_switch: KillSwitch,
+    shared: Arc<Shared>,
+    /// Taken out of `child`, because waiting for a child closes its standard input first.
+    _stdin: Option<ChildStdin>,
+    _listening: Listening,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.shared.forget(self.number);
+        // Before it is said that the process is gone; it fails where it is gone already.
+        let _ = self.child.start_kill();
+        self.kill_switch.done.cancel();
+    }
+}
+
+impl Process {
+    /// Starts a process, which polls for work once it has initialised itself.
+    pub(super) async fn start(function: &Function, shared: &Arc<Shared>) -> std::io::Result<Self> {
+        let number = shared.next_number();
+        let options = &shared.options;
+        let api = RuntimeApi::default();
+        let listening = api.listen().await?;
+        let (mut command, task_root) = options.source.command(function)?;
+        command
+            .envs(environment(number, function, options, &listening.address.to_string(), &task_root))
+            .current_dir(&task_root)
+            // Held open by the twin and never written: its end tells the process that the twin is gone, however it went.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C in a terminal is for the twin alone, which lets its functions finish first.
+            .process_group(0)
+            .kill_on_drop(true);
+        let mut child = command.spawn()?;
+        if let Some(stdout) = child.stdout.take() {
+            forward(stdout, number, &function.logical_id, &shared.logs);
+        }
+        if let Some(stderr) = child.stderr.take() {
+            forward(stderr, number, &function.logical_id, &shared.logs);
+        }
+        tracing::debug!(function = %function.logical_id, process = number, "started");
+        let shared = shared.clone();
+        let kill_switch = KillSwitch::default();
+        shared.switches().insert(number, kill_switch.clone());
+        let stdin = child.stdin.take();
+        Ok(Self {
+            number,
+            child,
+            api,
+            proven: false,
+            idle_since: Instant::now(),
+            kill_switch,
+            shared,
+            _stdin: stdin,
+            _listening: listening,
+        })
+    }
+
+    /// Kills it and waits until the system has taken it back.
+    pub(super) async fn kill(mut self) {
+        if let Err(error) = self.child.kill().await {
+            tracing::warn!(process = self.number, %error, "could not be killed");
+        }
+    }
+}
+
+/// What Lambda puts into the environment, under what the template puts there.
+fn environment(
+    number: u64,
+    function: &Function,
+    options: &super::FunctionsOptions,
+    runtime_api: &str,
+    task_root: &Path,
+) -> BTreeMap<String, OsString> {
+    let mut variables: BTreeMap<String, OsString> =
+        function.environment.iter().map(|(name, value)| (name.clone(), value.into())).collect();
+    // Reserved on Lambda: a template cannot set these, so they come last.
+    let reserved: [(&str, OsString); 18] = [
+        ("AWS_LAMBDA_RUNTIME_API", runtime_api.into()),
+        ("AWS_LAMBDA_FUNCTION_NAME", function.name.as_str().into()),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mb.to_string().into()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".into()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".into()),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", function.name).into()),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", format!("twin-{number}").into()),
+        ("AWS_REGION", options.region.as_str().into()),
+        ("AWS_DEFAULT_REGION", options.region.as_str().into()),
+        ("AWS_ACCESS_KEY_ID", access_key_id(number).into()),
+        ("AWS_SECRET_ACCESS_KEY", "twin".into()),
+        ("AWS_SESSION_TOKEN", "twin".into()),
+        ("AWS_ENDPOINT_URL", options.aws_endpoint.as_str().into()),
+        // Nothing on this machine may be taken for the metadata service of a real one.
+        ("AWS_EC2_METADATA_DISABLED", "true".into()),
+        ("LAMBDA_TASK_ROOT", task_root.into()),
+        ("_HANDLER", function.handler.as_deref().unwrap_or("bootstrap").into()),
+        ("TZ", ":UTC".into()),
+        ("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into())),
+    ];
+    variables.extend(reserved.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    variables
+}
+
+/// The access key of a process, by which the AWS side knows who asks.
+pub(super) fn access_key_id(number: u64) -> String {
+    format!("twin-{number}")
+}
+
+/// The process that an access key belongs to.
+pub(super) fn process_of(access_key_id: &str) -> Option<u64> {
+    access_key_id.strip_prefix("twin-")?.parse().ok()
+}
+
+/// Passes on what a process prints, line by line, with the function's name.
+fn forward(
+    output: impl AsyncRead + Unpin + Send + 'static,
+    process: u64,
+    function: &str,
+    logs: &broadcast::Sender<LogLine>,
+) {
+    let function: Arc<str> = function.into();
+    let logs = logs.clone();
+    tokio::spawn(async move {
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            match output.read_until(b'\n', &mut line).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            let text = String::from_utf8_lossy(&line);
+            let text = text.trim_end_matches(['\n', '\r']);
+            // Whoever runs the twin shows the lines in its own way; without such a one they are still in its log.
+            tracing::trace!(target: "twin::function", %function, process, "{text}");
+            let _ = logs.send(LogLine { function: function.clone(), process, text: text.to_owned() });
+        }
+    });
+}
+
+/// Makes this process end when the twin that started it does, even by `kill -9` and in the middle of an invocation.
+///
+/// A waiting function ends by itself, because its poll of the runtime API fails. One that hangs would stay; so a thread
+/// reads standard input, which the twin holds open and never writes to.
+///
+/// # Errors
+/// Where the thread cannot be started.
+pub fn end_with_the_twin() -> std::io::Result<()> {
+    std::thread::Builder::new().name("twin-watch".to_owned()).spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        std::process::exit(1);
+    })?;
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! API Gateway v2: the HTTP API, the WebSocket API and its `@connections`, with the events, limits and errors of AWS.
+
+pub mod http;
+pub mod management;
+mod route_answer;
+mod routes;
+mod session;
+mod socket_events;
+pub mod websocket;
+
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+/// A moment in the two forms that events carry.
+#[derive(Debug, Clone, Copy)]
+struct Moment(OffsetDateTime);
+
+impl Moment {
+    fn now() -> Self {
+        Self(OffsetDateTime::now_utc())
+    }
+
+    /// Milliseconds since 1970.
+    fn epoch_millis(self) -> i64 {
+        i64::try_from(self.0.unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
+    }
+
+    /// `09/Feb/2024:18:11:43 +0000`.
+    fn common_log(self) -> String {
+        let form = format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
+        self.0.format(form).unwrap_or_default()
+    }
+
+    /// `2024-02-09T18:11:43.419Z`.
+    fn iso(self) -> String {
+        let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+        self.0.format(form).unwrap_or_default()
+    }
+}
+
+/// Decodes `%20`; what is no valid escape stays as it is. In a query, `+` is a space.
+pub(crate) fn percent_decode(text: &str, plus_is_space: bool) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = after.get(..2).filter(|hex| first == b'%' && hex.iter().all(u8::is_ascii_hexdigit));
+        let value = escaped.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        match value {
+            Some(value) => {
+                bytes.push(value);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(if first == b'+' && plus_is_space { b' ' } else { first });
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The pairs of a query, decoded, in their order.
+fn query_pairs(query: &str) -> Vec<(String, String)> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (percent_decode(name, true), percent_decode(value, true))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_in_events() {
+        let moment = Moment(OffsetDateTime::from_unix_timestamp_nanos(1_707_502_303_419_000_000).unwrap());
+        assert_eq!(moment.common_log(), "09/Feb/2024:18:11:43 +0000");
+        assert_eq!(moment.iso(), "2024-02-09T18:11:43.419Z");
+        assert_eq!(moment.epoch_millis(), 1_707_502_303_419);
+    }
+
+    #[test]
+    fn escapes_are_decoded_and_broken_ones_kept() {
+        assert_eq!(percent_decode("L0SM%3D+%2", false), "L0SM=+%2");
+        assert_eq!(
+            query_pairs("a=1&a=b+c&flag&=x&"),
+            [("a", "1"), ("a", "b c"), ("flag", ""), ("", "x")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+    }
+}

@@ -1,0 +1,537 @@
+//! What each message cost: the AWS requests of a trace, counted by service and operation.
+//!
+//! A trace begins with something from outside (an HTTP request, a socket's message, a schedule's tick) and goes on
+//! through every queue and function that it sets in motion. A request that serves several traces at once, such as the
+//! receipt of ten messages, counts as a share for each. When nothing of a trace is left running or waiting, it is
+//! quiet, and one line says what it cost.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tokio::sync::Notify;
+
+/// How many traces are remembered; the oldest quiet ones are forgotten first.
+const REMEMBERED: usize = 4096;
+
+/// An X-Ray root id: `1-`, eight hexadecimal digits of time, `-`, twenty-four of chance.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TraceId(Arc<str>);
+
+impl TraceId {
+    /// A new id, of now.
+    #[must_use]
+    pub fn new() -> Self {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut chance = [0_u8; 12];
+        // Ids only have to differ within one twin: where the system has no randomness to give, a counter would do, but
+        // every system that runs a socket has it.
+        if getrandom::fill(&mut chance).is_err() {
+            let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+            chance.copy_from_slice(&nanos.to_be_bytes()[4..]);
+        }
+        let chance: String = chance.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("1-{seconds:08x}-{chance}").into())
+    }
+
+    /// Reads an id as it is written: `1-68f0a1b2-0123456789abcdef01234567`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        let (version, time, chance) = (parts.next()?, parts.next()?, parts.next()?);
+        let hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let valid = parts.next().is_none() && version == "1" && hex(time, 8) && hex(chance, 24);
+        valid.then(|| Self(text.to_ascii_lowercase().into()))
+    }
+
+    /// Reads the `Root` of a trace header: `Root=1-…;Parent=…;Sampled=0`.
+    #[must_use]
+    pub fn from_header(header: &str) -> Option<Self> {
+        header.split(';').find_map(|part| part.trim().strip_prefix("Root=")).and_then(Self::parse)
+    }
+
+    /// The trace header that carries this id, for `Lambda-Runtime-Trace-Id` and `AWSTraceHeader`.
+    #[must_use]
+    pub fn header(&self) -> String {
+        format!("Root={};Sampled=0", self.0)
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for TraceId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for TraceId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for TraceId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a trace id"))
+    }
+}
+
+/// A service whose requests are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Service {
+    /// DynamoDB.
+    #[serde(rename = "dynamodb")]
+    DynamoDb,
+    /// SQS.
+    #[serde(rename = "sqs")]
+    Sqs,
+    /// `@connections` of the WebSocket API.
+    #[serde(rename = "connections")]
+    Connections,
+    /// SES v2.
+    #[serde(rename = "ses")]
+    Ses,
+    /// SNS.
+    #[serde(rename = "sns")]
+    Sns,
+    /// Secrets Manager.
+    #[serde(rename = "secretsmanager")]
+    SecretsManager,
+}
+
+/// Counts the requests of every trace. A clone counts into the same ledger.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    book: Mutex<Book>,
+    became_quiet: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    entries: HashMap<TraceId, Entry>,
+    order: VecDeque<TraceId>,
+    aliases: HashMap<String, TraceId>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    origin: String,
+    outcome: Option<String>,
+    started: SystemTime,
+    requests: BTreeMap<(Service, String), f64>,
+    holds: usize,
+    aliases: Vec<String>,
+    name: Option<String>,
+    /// Counts that no line has told yet.
+    untold: bool,
+}
+
+/// What a trace cost so far.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TraceSummary {
+    /// Its id.
+    pub trace_id: TraceId,
+    /// What began it: `POST /v1/messages`, a route key, a schedule's name.
+    pub origin: String,
+    /// How the caller was answered, once it was.
+    pub outcome: Option<String>,
+    /// When it began, in milliseconds since 1970.
+    pub started_at: u64,
+    /// Whether nothing of it is running or waiting.
+    pub quiet: bool,
+    /// The requests by service and operation.
+    pub requests: Vec<RequestCount>,
+    /// The same as one readable line.
+    pub cost: String,
+}
+
+/// How often one operation was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RequestCount {
+    /// The service.
+    pub service: Service,
+    /// The operation, `PutItem`.
+    pub operation: String,
+    /// The requests; a request shared by several traces counts as a part.
+    pub count: f64,
+}
+
+impl TraceSummary {
+    /// The requests to one service whose operation is one of these; all of the service's where none is named.
+    #[must_use]
+    pub fn count(&self, service: Service, operations: &[&str]) -> f64 {
+        self.requests
+            .iter()
+            .filter(|request| request.service == service)
+            .filter(|request| operations.is_empty() || operations.contains(&request.operation.as_str()))
+            .map(|request| request.count)
+            .sum()
+    }
+}
+
+/// Keeps traces from being quiet until it is dropped: held while an invocation runs or a message waits.
+#[derive(Debug)]
+pub struct Hold {
+    ledger: Ledger,
+    traces: Vec<TraceId>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.ledger.release(&self.traces);
+    }
+}
+
+impl Ledger {
+    /// An empty ledger.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins a trace for something from outside. `origin` is what a reader should see: method and path, or a route.
+    #[must_use]
+    pub fn begin(&self, origin: &str) -> TraceId {
+        let trace = TraceId::new();
+        self.adopt(&trace, origin);
+        trace
+    }
+
+    /// Takes note of a trace that began elsewhere: with a client's own header, or before a restart.
+    pub fn adopt(&self, trace: &TraceId, origin: &str) {
+        self.book().entry(trace, origin);
+    }
+
+    /// Keeps these traces from being quiet until the answer is dropped.
+    #[must_use]
+    pub fn hold(&self, traces: &[TraceId]) -> Hold {
+        let mut book = self.book();
+        for trace in traces {
+            book.entry(trace, "").holds += 1;
+        }
+        drop(book);
+        Hold { ledger: self.clone(), traces: traces.to_vec() }
+    }
+
+    /// Counts one request; each of the traces bears an equal share. A trace that is named twice bears two.
+    pub fn record(&self, traces: &[TraceId], service: Service, operation: &str) {
+        let share = 1.0 / traces.len().max(1) as f64;
+        let mut book = self.book();
+        for trace in traces {
+            let entry = book.entry(trace, "");
+            *entry.requests.entry((service, operation.to_owned())).or_default() += share;
+            entry.untold = true;
+        }
+    }
+
+    /// Notes how the caller was answered, `202`.
+    pub fn outcome(&self, trace: &TraceId, outcome: &str) {
+        if let Some(entry) = self.book().entries.get_mut(trace) {
+            entry.outcome = Some(outcome.to_owned());
+        }
+    }
+
+    /// Lets a trace be found by another id, such as that of a message. The first one keeps it: a message's is that of its
+    /// sending, not of a question about it.
+    pub fn alias(&self, trace: &TraceId, alias: &str) {
+        let mut book = self.book();
+        if !book.aliases.contains_key(alias) {
+            book.aliases.insert(alias.to_owned(), trace.clone());
+            book.entry(trace, "").aliases.push(alias.to_owned());
+        }
+    }
+
+    /// Gives a trace the id that its caller knows it by: an alias, and how the log names it.
+    pub fn name(&self, trace: &TraceId, name: &str) {
+        self.alias(trace, name);
+        if let Some(entry) = self.book().entries.get_mut(trace) {
+            entry.name = Some(name.to_owned());
+        }
+    }
+
+    /// What a trace cost, by its id or an alias of it.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<TraceSummary> {
+        let book = self.book();
+        let trace = TraceId::parse(id).or_else(|| book.aliases.get(id).cloned())?;
+        book.entries.get(&trace).map(|entry| entry.summary(&trace))
+    }
+
+    /// The latest traces, newest first.
+    #[must_use]
+    pub fn recent(&self, limit: usize) -> Vec<TraceSummary> {
+        let book = self.book();
+        let entries = book.order.iter().rev().filter_map(|trace| Some((trace, book.entries.get(trace)?)));
+        entries.take(limit).map(|(trace, entry)| entry.summary(trace)).collect()
+    }
+
+    /// Waits until nothing of the trace is running or waiting, and says what it cost; at once where it is unknown.
+    pub async fn settled(&self, trace: &TraceId) -> Option<TraceSummary> {
+        loop {
+            let became_quiet = self.0.became_quiet.notified();
+            tokio::pin!(became_quiet);
+            // Registered before the look, so that a release in between is not missed.
+            became_quiet.as_mut().enable();
+            match self.find(trace.as_str()) {
+                Some(summary) if !summary.quiet => became_quiet.await,
+                settled_or_unknown => return settled_or_unknown,
+            }
+        }
+    }
+
+    fn release(&self, traces: &[TraceId]) {
+        let mut book = self.book();
+        for trace in traces {
+            let Some(entry) = book.entries.get_mut(trace) else { continue };
+            entry.holds = entry.holds.saturating_sub(1);
+            if entry.holds == 0 && std::mem::take(&mut entry.untold) {
+                let outcome = entry.outcome.as_deref().unwrap_or_default();
+                let id = entry.name.as_deref().unwrap_or(trace.as_str());
+                let line = format!("{} {outcome}", entry.origin);
+                tracing::info!(target: "twin::trace", id, "{}  {}", line.trim_end(), entry.cost());
+            }
+        }
+        drop(book);
+        self.0.became_quiet.notify_waiters();
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // Counts stay meaningful where a thread died while it counted.
+        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    fn entry(&mut self, trace: &TraceId, origin: &str) -> &mut Entry {
+        if !self.entries.contains_key(trace) {
+            self.order.push_back(trace.clone());
+            self.forget();
+        }
+        let entry = self.entries.entry(trace.clone()).or_insert_with(|| Entry {
+            origin: String::new(),
+            outcome: None,
+            started: SystemTime::now(),
+            requests: BTreeMap::new(),
+            holds: 0,
+            aliases: Vec::new(),
+            name: None,
+            untold: false,
+        });
+        if entry.origin.is_empty() {
+            entry.origin = origin.chars().take(200).collect();
+        }
+        entry
+    }
+
+    fn forget(&mut self) {
+        // Bounded: a trace that is not quiet is put back at the young end, at most once around.
+        for _ in 0..self.order.len().saturating_sub(REMEMBERED) {
+            let Some(trace) = self.order.pop_front() else { return };
+            match self.entries.get(&trace) {
+                Some(entry) if entry.holds > 0 => self.order.push_back(trace),
+                _ => {
+                    for alias in self.entries.remove(&trace).map(|entry| entry.aliases).unwrap_or_default() {
+                        self.aliases.remove(&alias);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn summary(&self, trace: &TraceId) -> TraceSummary {
+        let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        TraceSummary {
+            trace_id: trace.clone(),
+            origin: self.origin.clone(),
+            outcome: self.outcome.clone(),
+            started_at: u64::try_from(started).unwrap_or(u64::MAX),
+            quiet: self.holds == 0,
+            requests: self
+                .requests
+                .iter()
+                .map(|((service, operation), count)| RequestCount {
+                    service: *service,
+                    operation: operation.clone(),
+                    count: *count,
+                })
+                .collect(),
+            cost: self.cost(),
+        }
+    }
+
+    /// `DynamoDB 1 read 2 writes  SQS 1 send 1 receive 1 delete  posts 1`.
+    fn cost(&self) -> String {
+        let mut by_kind: BTreeMap<Kind, f64> = BTreeMap::new();
+        for ((service, operation), count) in &self.requests {
+            *by_kind.entry(Kind::of(*service, operation)).or_default() += count;
+        }
+        let mut line = String::new();
+        let mut last = "";
+        for (kind, count) in by_kind {
+            let (group, one, many) = kind.words();
+            let amount = amount(count);
+            match group {
+                "" => line.push_str(&format!("  {many} {amount}")),
+                _ => {
+                    let word = if amount == "1" { one } else { many };
+                    let lead = if group == last { " ".to_owned() } else { format!("  {group} ") };
+                    line.push_str(&format!("{lead}{amount} {word}"));
+                }
+            }
+            last = group;
+        }
+        line.trim_start().to_owned()
+    }
+}
+
+/// The kinds of request that the line of a trace tells apart, in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Read,
+    Write,
+    Send,
+    Receive,
+    Delete,
+    OtherQueue,
+    Post,
+    OtherConnection,
+    Email,
+    Sms,
+    Secret,
+}
+
+impl Kind {
+    fn of(service: Service, operation: &str) -> Self {
+        match (service, operation) {
+            (Service::DynamoDb, "GetItem" | "BatchGetItem" | "TransactGetItems" | "Query" | "Scan") => Self::Read,
+            (Service::DynamoDb, _) => Self::Write,
+            (Service::Sqs, "SendMessage" | "SendMessageBatch") => Self::Send,
+            (Service::Sqs, "ReceiveMessage") => Self::Receive,
+            (Service::Sqs, "DeleteMessage" | "DeleteMessageBatch") => Self::Delete,
+            (Service::Sqs, _) => Self::OtherQueue,
+            (Service::Connections, "PostToConnection") => Self::Post,
+            (Service::Connections, _) => Self::OtherConnection,
+            (Service::Ses, _) => Self::Email,
+            (Service::Sns, _) => Self::Sms,
+            (Service::SecretsManager, _) => Self::Secret,
+        }
+    }
+
+    /// The service it is told under, and its name for one and for many.
+    fn words(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Read => ("DynamoDB", "read", "reads"),
+            Self::Write => ("DynamoDB", "write", "writes"),
+            Self::Send => ("SQS", "send", "sends"),
+            Self::Receive => ("SQS", "receive", "receives"),
+            Self::Delete => ("SQS", "delete", "deletes"),
+            Self::OtherQueue => ("SQS", "other", "others"),
+            Self::Post => ("", "posts", "posts"),
+            Self::OtherConnection => ("", "connection requests", "connection requests"),
+            Self::Email => ("", "emails", "emails"),
+            Self::Sms => ("", "SMS", "SMS"),
+            Self::Secret => ("", "secrets", "secrets"),
+        }
+    }
+}
+
+/// `2`, `0.1`, `0.33`.
+fn amount(count: f64) -> String {
+    let text = format!("{count:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trace_ids_round_trip_through_headers() {
+        let trace = TraceId::new();
+        assert_eq!(TraceId::from_header(&trace.header()), Some(trace.clone()));
+        assert_eq!(TraceId::from_header(&format!("Parent=53995c3f42cd8ad8; Root={trace}")), Some(trace));
+        assert_eq!(TraceId::parse("1-5759e988-bd862e3fe1be46a994272793-1"), None);
+        assert_eq!(TraceId::parse("2-5759e988-bd862e3fe1be46a994272793"), None);
+        assert_eq!(TraceId::from_header("Root=nonsense"), None);
+    }
+
+    #[test]
+    fn a_request_for_several_traces_is_shared_between_them() {
+        let ledger = Ledger::new();
+        let (a, b) = (ledger.begin("POST /a"), ledger.begin("POST /b"));
+        ledger.record(&[a.clone(), a.clone(), b.clone(), b.clone()], Service::Sqs, "ReceiveMessage");
+        ledger.record(&[a.clone(), b.clone(), b.clone(), b.clone()], Service::Sqs, "DeleteMessageBatch");
+        let a = ledger.find(a.as_str()).unwrap();
+        assert_eq!(a.count(Service::Sqs, &["ReceiveMessage"]), 0.5);
+        assert_eq!(a.cost, "SQS 0.5 receives 0.25 deletes");
+    }
+
+    #[tokio::test]
+    async fn a_trace_is_settled_once_its_last_hold_is_gone() {
+        let ledger = Ledger::new();
+        let trace = ledger.begin("POST /v1/messages");
+        let invocation = ledger.hold(std::slice::from_ref(&trace));
+        let message = ledger.hold(std::slice::from_ref(&trace));
+        ledger.outcome(&trace, "202");
+        ledger.alias(&trace, "message-1");
+        ledger.alias(&ledger.begin("GET /v1/messages/message-1"), "message-1");
+        for (service, operation) in [
+            (Service::DynamoDb, "Query"),
+            (Service::DynamoDb, "PutItem"),
+            (Service::DynamoDb, "UpdateItem"),
+            (Service::Sqs, "SendMessage"),
+            (Service::Connections, "PostToConnection"),
+        ] {
+            ledger.record(std::slice::from_ref(&trace), service, operation);
+        }
+        drop(invocation);
+        assert!(!ledger.find("message-1").unwrap().quiet);
+        let (settled, ()) = tokio::join!(ledger.settled(&trace), async { drop(message) });
+        let settled = settled.unwrap();
+        assert!(settled.quiet);
+        assert_eq!(settled.outcome.as_deref(), Some("202"));
+        assert_eq!(settled.cost, "DynamoDB 1 read 2 writes  SQS 1 send  posts 1");
+    }
+
+    #[test]
+    fn only_so_many_traces_are_remembered() {
+        let ledger = Ledger::new();
+        let running = ledger.begin("running");
+        let _hold = ledger.hold(std::slice::from_ref(&running));
+        let quiet = ledger.begin("quiet");
+        ledger.alias(&quiet, "alias");
+        for _ in 0..REMEMBERED + 8 {
+            let _ = ledger.begin("next");
+        }
+        assert!(ledger.find(running.as_str()).is_some());
+        assert!(ledger.find(quiet.as_str()).is_none());
+        assert!(ledger.find("alias").is_none());
+        assert!(ledger.recent(usize::MAX).len() <= REMEMBERED + 1);
+    }
+}

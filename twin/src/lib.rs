@@ -1,0 +1,33 @@
+//! A local twin of a serverless stack on AWS.
+//!
+//! The twin reads a SAM template and serves what it declares on loopback, with no Docker, no account and no other process:
+//!
+//! - [`template`] reads the template into plain data;
+//! - [`functions`] runs Lambda functions as real processes on the Runtime API;
+//! - [`gateway`] is the HTTP API, the WebSocket API and its `@connections`, with the events, limits and errors of AWS;
+//! - [`aws`] is what functions call: DynamoDB, SQS, SES, SNS, Secrets Manager and `@connections` behind one endpoint;
+//! - [`console`] is a page that shows what the twin has;
+//! - [`event_source`] feeds queues to functions;
+//! - [`faults`] decides what goes wrong, by chance or on purpose;
+//! - [`schedule`] fires `rate(…)` and `cron(…)` rules;
+//! - [`ledger`] counts, for each thing that came from outside, the AWS requests that it cost;
+//! - [`extension`] is what a program adds to a twin;
+//! - [`stack`] puts all of it together: start there;
+//! - [`cli`] is the command line, `sam-twin`, in parts that another command line can use.
+
+pub mod aws;
+pub mod cli;
+pub mod console;
+pub mod data;
+pub mod event_source;
+pub mod extension;
+pub mod faults;
+pub mod functions;
+pub mod gateway;
+pub mod guard;
+pub mod ids;
+pub mod ledger;
+pub mod private_file;
+pub mod schedule;
+pub mod stack;
+pub mod template;

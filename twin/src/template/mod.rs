@@ -1,0 +1,145 @@
+//! Reads a SAM template into the model that the twin serves: functions, routes, queues, tables, schedules, outputs.
+//!
+//! Any template may come: what the twin has no counterpart for is named in [`Template::warnings`] and skipped; an
+//! intrinsic that cannot be resolved, where the twin needs its value, is an error that names resource and property.
+
+mod api;
+mod build;
+mod model;
+mod resolve;
+mod secrets;
+mod yaml;
+
+pub use model::{
+    Cors, EventSource, Function, HttpApi, HttpRoute, Queue, Redrive, Schedule, Table, Template, WebSocketApi,
+    WebSocketRoute,
+};
+
+pub use secrets::Secrets;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use thiserror::Error;
+
+/// What a template is resolved against: where the twin listens, and what its user chose.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Parameter overrides; a parameter that is missing here takes its default.
+    pub parameters: BTreeMap<String, String>,
+    /// `AWS::StackName`, the prefix of generated names.
+    pub stack_name: String,
+    /// `AWS::Region`.
+    pub region: String,
+    /// `AWS::AccountId`.
+    pub account_id: String,
+    /// Where the HTTP API is served, `http://127.0.0.1:7400`.
+    pub api_url: String,
+    /// Where the WebSocket API is served, `ws://127.0.0.1:7401`.
+    pub socket_url: String,
+    /// Where the AWS endpoint is served, `http://127.0.0.1:7402`.
+    pub aws_url: String,
+}
+
+impl Settings {
+    /// The twin's default names, for these three addresses.
+    #[must_use]
+    pub fn new(api_url: impl Into<String>, socket_url: impl Into<String>, aws_url: impl Into<String>) -> Self {
+        Self {
+            parameters: BTreeMap::new(),
+            stack_name: "local".to_owned(),
+            region: "us-east-1".to_owned(),
+            account_id: "000000000000".to_owned(),
+            api_url: api_url.into(),
+            socket_url: socket_url.into(),
+            aws_url: aws_url.into(),
+        }
+    }
+}
+
+/// Why a template cannot be served.
+#[derive(Debug, Error)]
+pub enum TemplateError {
+    /// The file cannot be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not YAML.
+    #[error("it is not YAML: {0}")]
+    Yaml(#[from] serde_yaml_ng::Error),
+    /// It is YAML, but no template that the twin can serve.
+    #[error("{0}")]
+    Shape(String),
+    /// A value cannot be resolved or is of the wrong kind.
+    #[error("{place}: {message}")]
+    Invalid {
+        /// The resource and the property.
+        place: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A parameter has no default and was not given.
+    #[error("the parameter {0} has no default: give it a value")]
+    MissingParameter(String),
+    /// A parameter was given that the template does not declare.
+    #[error("the template has no parameter {name}; it has {known}")]
+    UnknownParameter {
+        /// The name.
+        name: String,
+        /// The names it has.
+        known: String,
+    },
+    /// A secret cannot be made or kept.
+    #[error("the secret {secret} cannot be made or kept")]
+    Secret {
+        /// Its logical id.
+        secret: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Template {
+    /// Reads and resolves a template file.
+    ///
+    /// Secrets that the template generates come from `secrets`, which makes those that are new.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no template, or the twin needs a value of it that cannot be resolved.
+    pub fn read(path: &Path, settings: &Settings, secrets: &mut Secrets) -> Result<Self, TemplateError> {
+        let text = fs::read_to_string(path).map_err(|source| TemplateError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, settings, secrets)
+    }
+
+    /// The names of the parameters that a template declares.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no YAML.
+    pub fn parameters(path: &Path) -> Result<BTreeSet<String>, TemplateError> {
+        let text = fs::read_to_string(path).map_err(|source| TemplateError::Read { path: path.to_owned(), source })?;
+        let document = yaml::parse(&text)?;
+        let declared = document.get("Parameters").and_then(serde_json::Value::as_object);
+        Ok(declared.into_iter().flatten().map(|(name, _)| name.clone()).collect())
+    }
+
+    /// Resolves the text of a template.
+    ///
+    /// # Errors
+    /// It is no template, or the twin needs a value of it that cannot be resolved.
+    pub fn parse(text: &str, settings: &Settings, secrets: &mut Secrets) -> Result<Self, TemplateError> {
+        let document = yaml::parse(text)?;
+        if !document.get("Resources").is_some_and(serde_json::Value::is_object) {
+            return Err(TemplateError::Shape("it has no Resources, so it is no template".to_owned()));
+        }
+        let resolver = resolve::Resolver::new(&document, settings, secrets)?;
+        build::build(&document, resolver)
+    }
+}
+
+#[cfg(test)]
+mod tests;

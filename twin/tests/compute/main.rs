@@ -1,0 +1,32 @@
+//! Functions as real processes, and both gateways in front of them, over real sockets.
+//!
+//! The functions under test are this very binary, executed again: with `TWIN_RUN_FUNCTION` set, the test
+//! `function_process` is not a test but a Lambda function on `lambda_runtime`.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where it panics")]
+
+mod faults;
+mod functions;
+mod http;
+mod probe;
+mod schedule;
+mod stack;
+mod twin;
+mod websocket;
+
+/// The function that a twin started; an empty test where nobody did.
+#[tokio::test]
+async fn function_process() {
+    if let Ok(name) = std::env::var(sam_twin::functions::RUN_FUNCTION) {
+        // Every behaviour must also hold for a function that knows nothing of its twin: no watch on standard input here.
+        probe::run(&name).await;
+    }
+}
+
+/// A twin that `kill -9` will end; an empty test where nobody asked for one.
+#[tokio::test]
+async fn twin_process() {
+    if std::env::var_os(twin::DOOMED).is_some() {
+        twin::run_doomed().await;
+    }
+}

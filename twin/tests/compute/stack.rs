@@ -1,0 +1,192 @@
+//! A whole twin on a template of its own.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use sam_twin::console::File;
+use sam_twin::extension::{Extension, ExtensionError, Listener, Parts};
+use sam_twin::stack::{StartError, Twin, TwinOptions};
+use serde_json::{Map, Value};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::twin::{self, request};
+
+const TEMPLATE: &str = r#"
+Transform: AWS::Serverless-2016-10-31
+Parameters:
+  Greeting: { Type: String, Default: hello }
+Globals:
+  Function: { Runtime: provided.al2023, Handler: bootstrap, Timeout: 10, CodeUri: . }
+Resources:
+  WebFunction:
+    Type: AWS::Serverless::Function
+    Metadata: { BuildMethod: rust-cargolambda, BuildProperties: { Binary: http } }
+    Properties:
+      Events:
+        Hello: { Type: HttpApi, Properties: { Method: GET, Path: '/hello/{name}' } }
+  SocketFunction:
+    Type: AWS::Serverless::Function
+    Metadata: { BuildMethod: rust-cargolambda, BuildProperties: { Binary: socket } }
+  HourlyFunction:
+    Type: AWS::Serverless::Function
+    Metadata: { BuildMethod: rust-cargolambda, BuildProperties: { Binary: plain } }
+    Properties:
+      Environment: { Variables: { GREETING: !Ref Greeting } }
+      Events:
+        Hourly:
+          Type: Schedule
+          Properties: { Schedule: rate(1 hour), Input: '{"do":"greet"}' }
+  Sockets:
+    Type: AWS::Serverless::WebSocketApi
+    Properties:
+      StageName: live
+      RouteSelectionExpression: $request.body.action
+      Routes:
+        $connect: { FunctionArn: !GetAtt SocketFunction.Arn }
+        $default: { FunctionArn: !GetAtt SocketFunction.Arn }
+"#;
+
+async fn start(folder: &tempfile::TempDir) -> Result<Twin, StartError> {
+    with(folder, |_| {}).await
+}
+
+async fn with(folder: &tempfile::TempDir, change: impl FnOnce(&mut TwinOptions)) -> Result<Twin, StartError> {
+    let path = folder.path().join("template.yaml");
+    std::fs::write(&path, TEMPLATE).unwrap();
+    let mut options = TwinOptions::new(path, twin::options().source);
+    options.parameters.insert("Greeting".to_owned(), "good day".to_owned());
+    options.data = Some(folder.path().join("data"));
+    change(&mut options);
+    Twin::start(options).await
+}
+
+#[tokio::test]
+async fn a_template_is_served_and_ends_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let twin = start(&folder).await.unwrap();
+    let mut logs = twin.functions().logs();
+
+    let (status, _, body) = request(&format!("{}/hello/you", twin.api_url()), "GET", &[], Bytes::new()).await;
+    let event: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((status, event["pathParameters"]["name"].as_str()), (200, Some("you")));
+    assert_eq!(request(&twin.api_url(), "GET", &[], Bytes::new()).await.0, 404);
+
+    assert!(twin.socket_url().ends_with("/live"), "{}", twin.socket_url());
+    let (mut socket, _) = connect_async(twin.socket_url()).await.unwrap();
+    let ids = twin.sockets().unwrap().connection_ids();
+    let post = format!("{}/live/@connections/{}", twin.aws_url(), ids[0].replace('=', "%3D"));
+    let (status, _, _) = request(&post, "POST", &[("authorization", "AWS4-HMAC-SHA256 test")], "hi".into()).await;
+    assert_eq!(status, 200);
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hi"));
+    socket.send(Message::text("no route response is declared")).await.unwrap();
+
+    let name = twin.schedules().names().next().unwrap().to_owned();
+    twin.schedules().fire(&name).await.unwrap().unwrap();
+    assert_eq!(twin::json_line(&mut logs, "EVENT ").await["do"], "greet");
+
+    let answer = twin.functions().invoke("HourlyFunction", Bytes::from_static(b"{}"), &[]).await.unwrap();
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(answer["environment"]["GREETING"], "good day");
+    let process = answer["pid"].as_u64().unwrap().try_into().unwrap();
+    twin.shutdown().await;
+    twin::gone(process).await;
+    let closed = tokio::time::timeout(Duration::from_secs(5), socket.next()).await.unwrap();
+    assert!(matches!(closed, Some(Ok(Message::Close(Some(_))))), "{closed:?}");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut options = TwinOptions::new(folder.path().join("none.yaml"), twin::options().source);
+    options.socket_port = taken.local_addr().unwrap().port();
+    let error = Twin::start(options).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("listen on {} for the WebSocket API", taken.local_addr().unwrap()));
+}
+
+/// An extension that uses everything an extension may.
+#[derive(Debug, Default)]
+struct Addition {
+    stopped: AtomicBool,
+}
+
+impl Extension for Addition {
+    fn listener(&self) -> Option<Listener> {
+        Some(Listener { what: "addition", port: 0 })
+    }
+
+    fn parameters(&self, address: Option<SocketAddr>) -> BTreeMap<String, String> {
+        let greeting = format!("from {}", address.unwrap());
+        BTreeMap::from([("Greeting".to_owned(), greeting), ("Undeclared".to_owned(), "x".to_owned())])
+    }
+
+    fn start(&self, parts: Parts<'_>) -> Result<Router, ExtensionError> {
+        if parts.template.functions.is_empty() {
+            return Err(ExtensionError::new("add something", "there is nothing to add to"));
+        }
+        let address = parts.listener.unwrap().local_addr().unwrap();
+        parts.secrets.preset("/preset", "a value".to_owned());
+        Ok(Router::new().route("/_twin/addition", get(move || async move { address.to_string() })))
+    }
+
+    fn console_files(&self) -> Vec<File> {
+        vec![File { name: "more.js", kind: "text/javascript", body: b"more" }]
+    }
+
+    fn console_config(&self) -> Map<String, Value> {
+        Map::from_iter([("more".to_owned(), Value::from(1))])
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        async { self.stopped.store(true, Ordering::Relaxed) }.boxed()
+    }
+}
+
+#[tokio::test]
+async fn an_extension_adds_a_listener_parameters_secrets_routes_and_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let addition = Arc::new(Addition::default());
+    let extended = |options: &mut TwinOptions| {
+        options.parameters.clear();
+        options.console_port = Some(0);
+        options.extensions.push(addition.clone());
+    };
+    let twin = with(&folder, extended).await.unwrap();
+    let get = async |url: String| {
+        let (status, _, body) = request(&url, "GET", &[], Bytes::new()).await;
+        assert_eq!(status, 200, "{url}");
+        String::from_utf8(body.to_vec()).unwrap()
+    };
+    let address = get(format!("{}/_twin/addition", twin.aws_url())).await;
+    assert_eq!(twin.template().functions["HourlyFunction"].environment["GREETING"], format!("from {address}"));
+    let console = twin.console_url().unwrap();
+    assert_eq!(get(format!("{console}/_twin/addition")).await, address);
+    assert_eq!(get(format!("{console}/more.js")).await, "more");
+    let config: Value = serde_json::from_str(&get(format!("{console}/config.json")).await).unwrap();
+    assert_eq!((&config["more"], &config["twin"]), (&Value::from(1), &Value::from(true)));
+    let target = [("x-amz-target", "secretsmanager.GetSecretValue")];
+    let (status, _, _) = request(twin.aws_url(), "POST", &target, r#"{"SecretId": "a/preset"}"#.into()).await;
+    assert_eq!(status, 200);
+    assert!(!addition.stopped.load(Ordering::Relaxed));
+    twin.shutdown().await;
+    assert!(addition.stopped.load(Ordering::Relaxed));
+}
+
+#[tokio::test]
+async fn an_extension_that_does_not_start_keeps_the_twin_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("template.yaml");
+    std::fs::write(&path, "Resources: {}").unwrap();
+    let mut options = TwinOptions::new(path, twin::options().source);
+    options.extensions.push(Arc::new(Addition::default()));
+    assert_eq!(Twin::start(options).await.unwrap_err().to_string(), "add something");
+}
