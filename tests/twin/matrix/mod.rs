@@ -29,6 +29,9 @@ use self::{
 /// Twins that work at the same time; most of a cell is waiting.
 const LANES: usize = 6;
 
+/// The stack of a lane.
+const STACK_BYTES: usize = 16 << 20;
+
 /// A cell that is to be played.
 #[derive(Clone, Copy)]
 struct Planned {
@@ -81,7 +84,8 @@ fn every_fault_at_every_request_ends_well() {
     let queue = Arc::new(Mutex::new(VecDeque::from(cells)));
     let lanes = (0..LANES.min(total)).map(|_| {
         let queue = queue.clone();
-        std::thread::spawn(move || work(&queue))
+        // Without optimisation, the frame that polls a scenario has room for the futures of all of them.
+        std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || work(&queue)).unwrap()
     });
     let mut tally: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     let mut red = Vec::new();
