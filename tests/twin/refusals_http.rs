@@ -8,12 +8,20 @@ use tidings_wire::{AnnounceRequest, limits};
 
 use crate::world::{APP, World};
 
+/// What a request shows.
+enum Authorization {
+    /// The app's own key.
+    Own,
+    None,
+    Other(String),
+}
+
 /// A refused request.
 struct Row {
     name: &'static str,
     method: Method,
     path: &'static str,
-    authorization: Option<String>,
+    authorization: Authorization,
     headers: Vec<(&'static str, String)>,
     body: String,
     status: u16,
@@ -69,45 +77,64 @@ fn nested(levels: usize) -> String {
     format!("{{\"audiences\":[\"alice\"],\"alert\":\"x\",\"extra\":{extra}}}")
 }
 
-fn rows(key: &AppKey) -> Vec<Row> {
-    let bearer = |key: &str| Some(format!("Bearer {key}"));
-    let row = |name, method, path, body: String, status, code, fields| Row {
-        name,
-        method,
-        path,
-        authorization: bearer(key.expose()),
-        headers: Vec::new(),
-        body,
-        status,
-        code,
-        fields,
-    };
-    let send = |name, body: Value, fields| {
-        row(name, Method::POST, "/v1/messages", body.to_string(), 400, "invalid_fields", fields)
-    };
-    let register = |name, body: Value, fields| {
-        row(name, Method::POST, "/v1/devices", body.to_string(), 400, "invalid_fields", fields)
-    };
-    let announce = |name, body: Value, fields| {
-        row(name, Method::POST, "/v1/announcements", body.to_string(), 400, "invalid_fields", fields)
-    };
-    let put_item =
-        |name, path, body: Value, fields| row(name, Method::PUT, path, body.to_string(), 400, "invalid_fields", fields);
-    let list = |name, path, fields| row(name, Method::GET, path, String::new(), 400, "invalid_fields", fields);
+/// A request with the app's own key.
+fn row(
+    name: &'static str,
+    method: Method,
+    path: &'static str,
+    body: String,
+    status: u16,
+    code: &'static str,
+    fields: &'static [&'static str],
+) -> Row {
+    Row { name, method, path, authorization: Authorization::Own, headers: Vec::new(), body, status, code, fields }
+}
+
+fn post(name: &'static str, path: &'static str, body: String, status: u16, code: &'static str) -> Row {
+    row(name, Method::POST, path, body, status, code, &[])
+}
+
+fn send(name: &'static str, body: Value, fields: &'static [&'static str]) -> Row {
+    row(name, Method::POST, "/v1/messages", body.to_string(), 400, "invalid_fields", fields)
+}
+
+fn register(name: &'static str, body: Value, fields: &'static [&'static str]) -> Row {
+    row(name, Method::POST, "/v1/devices", body.to_string(), 400, "invalid_fields", fields)
+}
+
+fn announcement(name: &'static str, body: Value, fields: &'static [&'static str]) -> Row {
+    row(name, Method::POST, "/v1/announcements", body.to_string(), 400, "invalid_fields", fields)
+}
+
+fn put_item(name: &'static str, path: &'static str, body: Value, fields: &'static [&'static str]) -> Row {
+    row(name, Method::PUT, path, body.to_string(), 400, "invalid_fields", fields)
+}
+
+fn list(name: &'static str, path: &'static str, fields: &'static [&'static str]) -> Row {
+    row(name, Method::GET, path, String::new(), 400, "invalid_fields", fields)
+}
+
+fn bearer(key: &str) -> Authorization {
+    Authorization::Other(format!("Bearer {key}"))
+}
+
+/// A key of the app that it does not have.
+fn wrong_secret() -> AppKey {
+    AppKey::generate(APP, [7; 32]).unwrap()
+}
+
+/// The app key is missing, malformed or of another app.
+fn wrong_keys() -> Vec<Row> {
     let as_key = |name, authorization, code| Row {
         authorization,
         ..row(name, Method::POST, "/v1/messages", good_message().to_string(), 401, code, &[])
     };
-    let other_secret = AppKey::generate(APP, [7; 32]).unwrap();
     let other_app = AppKey::generate("nobody", [7; 32]).unwrap();
-    let beyond_a_year = Timestamp::now().plus_seconds(limits::SEND_AT_AHEAD_SECONDS + 60);
-    let many: Vec<String> = (0..1_001).map(|n| format!("user{n}")).collect();
-    let post = |name, path, body: String, status, code| row(name, Method::POST, path, body, status, code, &[]);
     vec![
-        as_key("no app key", None, "no_app_key"),
-        as_key("not a bearer token", Some("Basic YTpi".to_owned()), "no_app_key"),
+        as_key("no app key", Authorization::None, "no_app_key"),
+        as_key("not a bearer token", Authorization::Other("Basic YTpi".to_owned()), "no_app_key"),
         as_key("malformed app key", bearer("nonsense"), "wrong_app_key"),
-        as_key("wrong app key", bearer(other_secret.expose()), "wrong_app_key"),
+        as_key("wrong app key", bearer(wrong_secret().expose()), "wrong_app_key"),
         as_key("key of an unknown app", bearer(other_app.expose()), "wrong_app_key"),
         post(
             "unknown app",
@@ -123,6 +150,13 @@ fn rows(key: &AppKey) -> Vec<Row> {
             403,
             "unknown_app",
         ),
+    ]
+}
+
+/// The recipients of a message, and on what condition they are.
+fn audiences() -> Vec<Row> {
+    let many: Vec<String> = (0..1_001).map(|n| format!("user{n}")).collect();
+    vec![
         send("no audience", without(good_message(), "audiences"), &["audiences"]),
         send("empty audience", with(good_message(), "audiences", json!([])), &["audiences"]),
         send("empty recipient", with(good_message(), "audiences", json!(["alice", ""])), &["audiences[1]"]),
@@ -144,6 +178,12 @@ fn rows(key: &AppKey) -> Vec<Row> {
             &["condition.clientVersionBelow"],
         ),
         send("condition on nothing", with(good_message(), "condition", json!({})), &["condition"]),
+    ]
+}
+
+/// The items that conditions are about.
+fn items() -> Vec<Row> {
+    vec![
         put_item("item that is neither open nor closed", "/v1/items/a", json!({}), &["open"]),
         put_item("item that is half open", "/v1/items/a", json!({"open": "half"}), &["open"]),
         put_item(
@@ -154,6 +194,12 @@ fn rows(key: &AppKey) -> Vec<Row> {
         ),
         list("item with a wrong query", "/v1/items/a?tenant=north", &["tenant"]),
         list("item without a name", "/v1/items/%20", &["item"]),
+    ]
+}
+
+/// What a message says, and by which channels.
+fn contents() -> Vec<Row> {
+    vec![
         send("no alert", without(good_message(), "alert"), &["alert"]),
         send("empty alert", with(good_message(), "alert", json!(" ")), &["alert"]),
         send("alert of the wrong type", with(good_message(), "alert", json!(7)), &["alert"]),
@@ -181,6 +227,13 @@ fn rows(key: &AppKey) -> Vec<Row> {
             with(good_message(), "fallback", Value::from(vec![json!({"channel": "sms"}); 9])),
             &["fallback"],
         ),
+    ]
+}
+
+/// How and when a message is sent.
+fn options() -> Vec<Row> {
+    let beyond_a_year = Timestamp::now().plus_seconds(limits::SEND_AT_AHEAD_SECONDS + 60);
+    vec![
         send("ttl over 28 days", with(good_message(), "ttl", json!(2_419_201)), &["ttl"]),
         send("fractional badge", with(good_message(), "badge", json!(1.5)), &["badge"]),
         send("persist of the wrong type", with(good_message(), "persist", json!("yes")), &["persist"]),
@@ -211,6 +264,12 @@ fn rows(key: &AppKey) -> Vec<Row> {
             headers: vec![("idempotency-key", "x".repeat(256))],
             ..send("over-long idempotency key", good_message(), &["Idempotency-Key"])
         },
+    ]
+}
+
+/// Bodies that are not read as an object.
+fn bodies() -> Vec<Row> {
+    vec![
         post(
             "body over 256 KB",
             "/v1/messages",
@@ -229,6 +288,12 @@ fn rows(key: &AppKey) -> Vec<Row> {
         post("not JSON", "/v1/messages", "{\"audiences\":".to_owned(), 400, "not_json"),
         post("not an object", "/v1/messages", "[]".to_owned(), 400, "not_json"),
         post("no body", "/v1/messages", String::new(), 400, "not_json"),
+    ]
+}
+
+/// A registration.
+fn devices() -> Vec<Row> {
+    vec![
         register("no alias", without(good_device(), "alias"), &["alias"]),
         register("empty alias", with(good_device(), "alias", json!("")), &["alias"]),
         register(
@@ -240,6 +305,12 @@ fn rows(key: &AppKey) -> Vec<Row> {
         register("every platform", with(good_device(), "platform", json!("ALL")), &["platform"]),
         register("malformed phone number", with(good_device(), "mobile", json!("13800138000")), &["mobile"]),
         register("malformed address", with(good_device(), "email", json!("alice")), &["email"]),
+    ]
+}
+
+/// The address in a registration at which a provider reaches the device.
+fn push_addresses() -> Vec<Row> {
+    vec![
         register("push of the wrong type", push(json!("apns")), &["push"]),
         register("push without a channel", push(json!({"token": "00fc"})), &["push.channel", "push.token"]),
         register("unknown push channel", push(json!({"channel": "pigeon"})), &["push.channel"]),
@@ -289,78 +360,102 @@ fn rows(key: &AppKey) -> Vec<Row> {
             push(with(good_webpush("https://push.example.com/1"), "expirationTime", json!(1))),
             &["push.expirationTime"],
         ),
-        announce("no announcement", json!({}), &["alert"]),
-        announce("announcement of blanks", with(good_announcement(), "alert", json!(" \t")), &["alert"]),
-        announce("announcement of the wrong type", with(good_announcement(), "alert", json!(["Hello"])), &["alert"]),
-        announce(
+    ]
+}
+
+/// What is announced.
+fn announcements() -> Vec<Row> {
+    vec![
+        announcement("no announcement", json!({}), &["alert"]),
+        announcement("announcement of blanks", with(good_announcement(), "alert", json!(" \t")), &["alert"]),
+        announcement(
+            "announcement of the wrong type",
+            with(good_announcement(), "alert", json!(["Hello"])),
+            &["alert"],
+        ),
+        announcement(
             "announcement that cannot fit a frame",
             with(good_announcement(), "alert", json!("x".repeat(24 * 1024))),
             &["alert"],
         ),
-        announce(
+        announcement(
             "announced extra that cannot fit a frame",
             with(good_announcement(), "extra", json!("y".repeat(24 * 1024))),
             &["extra"],
         ),
-        announce("announcement to somebody", with(good_announcement(), "audiences", json!(["alice"])), &["audiences"]),
-        announce(
+        announcement(
+            "announcement to somebody",
+            with(good_announcement(), "audiences", json!(["alice"])),
+            &["audiences"],
+        ),
+        announcement(
             "announcement to an audience",
             with(good_announcement(), "audienceType", json!("ALL")),
             &["audienceType"],
         ),
-        announce(
+        announcement(
             "announcement to be confirmed",
             with(good_announcement(), "needConfirm", json!(true)),
             &["needConfirm"],
         ),
-        announce(
+        announcement(
             "announcement not to be confirmed",
             with(good_announcement(), "needConfirm", json!(false)),
             &["needConfirm"],
         ),
-        announce(
+        announcement(
             "announcement with a fallback",
             with(with(good_announcement(), "fallback", json!([{"channel": "sms"}])), "smsMessage", json!("Hi")),
             &["fallback", "smsMessage"],
         ),
-        announce(
+        announcement(
             "announcement that is not kept",
             with(with(good_announcement(), "persist", json!(false)), "ttl", json!(0)),
             &["persist", "ttl"],
         ),
-        announce(
+        announcement(
             "announcement for later",
             with(good_announcement(), "sendAt", json!("2099-01-01T00:00:00Z")),
             &["sendAt"],
         ),
-        announce("announcement kept for 59 seconds", with(good_announcement(), "ttl", json!(59)), &["ttl"]),
-        announce("announcement kept over 28 days", with(good_announcement(), "ttl", json!(2_419_201)), &["ttl"]),
-        announce("announcement kept for a text", with(good_announcement(), "ttl", json!("60")), &["ttl"]),
-        announce("announcement to no platform", with(good_announcement(), "platform", json!("web")), &["platform"]),
-        announce(
+        announcement("announcement kept for 59 seconds", with(good_announcement(), "ttl", json!(59)), &["ttl"]),
+        announcement("announcement kept over 28 days", with(good_announcement(), "ttl", json!(2_419_201)), &["ttl"]),
+        announcement("announcement kept for a text", with(good_announcement(), "ttl", json!("60")), &["ttl"]),
+        announcement("announcement to no platform", with(good_announcement(), "platform", json!("web")), &["platform"]),
+        announcement(
             "announcement to an empty tenant",
             with(good_announcement(), "tenantCode", json!("")),
             &["tenantCode"],
         ),
-        announce(
+        announcement(
             "announcement to an over-long tenant",
             with(good_announcement(), "tenantCode", json!("x".repeat(65))),
             &["tenantCode"],
         ),
-        announce("announcement with a misspelt field", with(good_announcement(), "tenant", json!("7")), &["tenant"]),
-        announce(
+        announcement(
+            "announcement with a misspelt field",
+            with(good_announcement(), "tenant", json!("7")),
+            &["tenant"],
+        ),
+        announcement(
             "announcement with three wrong fields",
             json!({"alert": 1, "ttl": 0, "badge": -1}),
             &["alert", "badge", "ttl"],
         ),
         Row {
             headers: vec![("idempotency-key", "x".repeat(256))],
-            ..announce("announcement under an over-long key", good_announcement(), &["Idempotency-Key"])
+            ..announcement("announcement under an over-long key", good_announcement(), &["Idempotency-Key"])
         },
         Row {
             headers: vec![("idempotency-key", String::new())],
-            ..announce("announcement under an empty key", good_announcement(), &["Idempotency-Key"])
+            ..announcement("announcement under an empty key", good_announcement(), &["Idempotency-Key"])
         },
+    ]
+}
+
+/// Announcing, and listing what was announced.
+fn announcement_routes() -> Vec<Row> {
+    vec![
         post(
             "announcement of an unknown app",
             "/v1/announcements",
@@ -369,11 +464,11 @@ fn rows(key: &AppKey) -> Vec<Row> {
             "unknown_app",
         ),
         Row {
-            authorization: None,
+            authorization: Authorization::None,
             ..post("announcing without a key", "/v1/announcements", good_announcement().to_string(), 401, "no_app_key")
         },
         Row {
-            authorization: bearer(other_secret.expose()),
+            authorization: bearer(wrong_secret().expose()),
             ..post(
                 "announcing with a wrong key",
                 "/v1/announcements",
@@ -400,7 +495,7 @@ fn rows(key: &AppKey) -> Vec<Row> {
         list("two lists at once", "/v1/announcements?limit=3&limit=3", &["limit"]),
         list("list with a misspelt field", "/v1/announcements?tenant=7&Limit=3", &["Limit", "tenant"]),
         Row {
-            authorization: None,
+            authorization: Authorization::None,
             ..row(
                 "listing announcements without a key",
                 Method::GET,
@@ -411,6 +506,12 @@ fn rows(key: &AppKey) -> Vec<Row> {
                 &[],
             )
         },
+    ]
+}
+
+/// What no route or no record answers to.
+fn routes() -> Vec<Row> {
+    vec![
         row(
             "unknown announcement",
             Method::GET,
@@ -478,7 +579,7 @@ fn rows(key: &AppKey) -> Vec<Row> {
         ),
         row("cancelling everything", Method::DELETE, "/v1/messages", String::new(), 405, "method_not_allowed", &[]),
         Row {
-            authorization: None,
+            authorization: Authorization::None,
             ..row("cancelling without a key", Method::DELETE, "/v1/messages/1", String::new(), 401, "no_app_key", &[])
         },
         row("malformed message id", Method::GET, "/v1/messages/1", String::new(), 404, "not_found", &[]),
@@ -491,15 +592,39 @@ fn rows(key: &AppKey) -> Vec<Row> {
     ]
 }
 
+fn rows() -> Vec<Row> {
+    [
+        wrong_keys(),
+        audiences(),
+        items(),
+        contents(),
+        options(),
+        bodies(),
+        devices(),
+        push_addresses(),
+        announcements(),
+        announcement_routes(),
+        routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_bad_request_is_a_problem_and_stores_nothing() {
     let world = World::start().await;
     let before = world.stored().await;
-    let rows = rows(&world.key);
+    let own = format!("Bearer {}", world.key.expose());
+    let rows = rows();
     println!("{} rows", rows.len());
     for row in rows {
         let mut headers: Vec<(&str, &str)> = row.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        headers.extend(row.authorization.as_deref().map(|value| ("authorization", value)));
+        headers.extend(match &row.authorization {
+            Authorization::Own => Some(("authorization", own.as_str())),
+            Authorization::None => None,
+            Authorization::Other(value) => Some(("authorization", value.as_str())),
+        });
         let url = format!("{}{}", world.twin.api_url(), row.path);
         let answer = world.request(row.method, &url, &headers, row.body).await;
         let name = row.name;

@@ -31,7 +31,7 @@ use tidings_domain::{
 use tidings_store::{Appended, Connected, Directory, Due, Messages, Stored, Users};
 use tidings_wire::{Platform, PushAddress, RegisterAnswer, SendRequest, device::DeviceKeys, send::Content};
 
-use super::rows::Row;
+use super::call::Call;
 use crate::world::{Answer, World};
 
 /// How long anything may take in a cell.
@@ -80,7 +80,7 @@ impl Lane {
 /// One cell.
 pub(super) struct Cell {
     pub(super) lane: Lane,
-    pub(super) row: &'static Row,
+    pub(super) call: &'static Call,
     pub(super) fault: Fault,
     /// How often the fault strikes.
     pub(super) times: u32,
@@ -90,10 +90,10 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    pub(super) async fn new(lane: &Lane, row: &'static Row, fault: Fault, times: u32, number: usize) -> Self {
+    pub(super) async fn new(lane: &Lane, call: &'static Call, fault: Fault, times: u32, number: usize) -> Self {
         let key = AppKey::generate(&format!("m{number:05}"), tidings_crypto::random::bytes().unwrap()).unwrap();
         lane.world.create_app(&key, Vec::new()).await;
-        Self { lane: lane.clone(), row, fault, times, key, number, rule: Mutex::new(None) }
+        Self { lane: lane.clone(), call, fault, times, key, number, rule: Mutex::new(None) }
     }
 
     pub(super) fn app(&self) -> AppId {
@@ -146,7 +146,7 @@ impl Cell {
     pub(super) async fn arm(&self) {
         let faults = self.lane.world.twin.faults();
         let mut connection = String::new();
-        if self.row.contains.contains(&"{connection}") {
+        if self.call.contains.contains(&"{connection}") {
             connection = self.view().await.connections[0].id.to_string();
         }
         let fill = |text: &str| {
@@ -159,14 +159,14 @@ impl Cell {
                 .replace("{connection}", &connection)
         };
         let rule = |fault, contains: &[&str]| {
-            let rule = Rule::new(fault).function(self.row.function());
+            let rule = Rule::new(fault).function(self.call.function());
             contains.iter().fold(rule, |rule, text| rule.contains(fill(text)))
         };
-        if let Some(before) = &self.row.before {
+        if let Some(before) = &self.call.before {
             faults.add(rule(before.fault, before.contains).operation(before.operation));
         }
-        let struck = rule(self.fault, self.row.contains).operation(self.row.operation());
-        *self.rule.lock().unwrap() = Some(faults.add(struck.times(self.times).skip(self.row.skip)));
+        let struck = rule(self.fault, self.call.contains).operation(self.call.operation());
+        *self.rule.lock().unwrap() = Some(faults.add(struck.times(self.times).skip(self.call.skip)));
     }
 
     pub(super) fn hits(&self) -> u32 {
@@ -473,7 +473,7 @@ impl Cell {
 
     /// Whether nobody but the SDK noticed: what it tries again by itself, and fewer times than it tries.
     pub(super) fn is_hidden(&self) -> bool {
-        self.times < self.row.attempts(self.fault)
+        self.times < self.call.attempts(self.fault)
     }
 
     /// Waits until every queue is worked off, but for what waits for its time.

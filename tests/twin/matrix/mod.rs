@@ -1,10 +1,11 @@
 //! The fault matrix: every call that a function makes to AWS, times every fault that it can have.
 //!
 //! - [`sites`]: the calls, as the source has them
-//! - [`rows`]: the table, a row for each of them
+//! - [`rows`]: the table, a row for each [`call`]
 //! - [`scenarios`]: what makes a function send a request, and what must be true in the end
 //! - [`cell`], [`phone`]: what a scenario is played with
 
+mod call;
 mod cell;
 mod phone;
 mod rows;
@@ -43,7 +44,7 @@ struct Planned {
 
 impl Planned {
     fn name(&self) -> String {
-        format!("{} | {:?} | {} x{}", self.row.way, self.scenario, self.fault, self.times)
+        format!("{} | {:?} | {} x{}", self.row.call.way, self.scenario, self.fault, self.times)
     }
 }
 
@@ -52,8 +53,8 @@ fn cells() -> Vec<Planned> {
     let mut cells = Vec::new();
     for row in ROWS {
         for scenario in row.scenarios {
-            for fault in of_request(row.service(), row.operation()) {
-                let attempts = BTreeSet::from([1, row.attempts(fault)]);
+            for fault in of_request(row.call.service(), row.call.operation()) {
+                let attempts = BTreeSet::from([1, row.call.attempts(fault)]);
                 cells.extend(attempts.into_iter().map(|times| Planned { row, scenario: *scenario, fault, times }));
             }
         }
@@ -64,13 +65,18 @@ fn cells() -> Vec<Planned> {
 #[test]
 fn every_request_that_the_source_makes_has_its_row() {
     let found = sites::found();
-    let rows: BTreeSet<String> = ROWS.iter().map(|row| row.way.to_owned()).collect();
+    let rows: BTreeSet<String> = ROWS.iter().map(|row| row.call.way.to_owned()).collect();
     assert_eq!(rows.len(), ROWS.len(), "a row stands twice");
     let missing: Vec<_> = found.difference(&rows).collect();
     let dead: Vec<_> = rows.difference(&found).collect();
     assert!(missing.is_empty() && dead.is_empty(), "without a row: {missing:#?}\nwithout a site: {dead:#?}");
     for row in ROWS {
-        assert_eq!(row.scenarios.is_empty(), !row.never.is_empty(), "{}: a scenario, or a reason why none", row.way);
+        assert_eq!(
+            row.scenarios.is_empty(),
+            !row.never.is_empty(),
+            "{}: a scenario, or a reason why none",
+            row.call.way
+        );
     }
 }
 
@@ -91,7 +97,7 @@ fn every_fault_at_every_request_ends_well() {
     let mut red = Vec::new();
     for lane in lanes.collect::<Vec<_>>() {
         for (cell, ended) in lane.join().unwrap() {
-            let (played, green) = tally.entry(cell.row.name()).or_default();
+            let (played, green) = tally.entry(cell.row.call.name()).or_default();
             *played += 1;
             match ended {
                 Ok(()) => *green += 1,
@@ -120,7 +126,7 @@ fn work(queue: &Mutex<VecDeque<(usize, Planned)>>) -> Vec<(Planned, Result<(), S
         let started = Instant::now();
         let Planned { row, scenario, fault, times } = planned;
         let play = async {
-            let cell = Cell::new(&lane, row, fault, times, number).await;
+            let cell = Cell::new(&lane, &row.call, fault, times, number).await;
             scenario.play(&cell).await;
             cell.check();
         };

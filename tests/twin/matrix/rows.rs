@@ -1,92 +1,43 @@
 //! The table: every way from a function to a request, how the request is known on the wire, and what makes the
 //! function send it. A way without a row, or a row without a way, fails a test.
 
-use sam_twin::{faults::Fault, ledger::Service};
+use sam_twin::faults::Fault;
 
-use super::scenarios::Scenario::{self, *};
+use super::{
+    call::{Before, Call},
+    scenarios::Scenario::{self, *},
+};
 
-/// One way.
+/// One call, and what leads to it.
 pub(super) struct Row {
-    /// As [`super::sites::found`] names it.
-    pub(super) way: &'static str,
-    /// Texts of the request that no other request of the function's scenario has. `{app}`, `{alice}`, `{bob}` (user
-    /// keys), `{device}`, `{message}`, `{announcement}` and `{connection}` stand for the cell's own.
-    pub(super) contains: &'static [&'static str],
-    /// How many requests of the same looks the scenario makes before this one.
-    pub(super) skip: u32,
-    /// What has to go wrong first, so that the function comes here.
-    pub(super) before: Option<Before>,
-    /// What makes the function come here; empty where nothing can, for the reason beside it.
+    pub(super) call: Call,
+    /// What makes the function come here; empty if nothing can, for the reason beside it.
     pub(super) scenarios: &'static [Scenario],
     pub(super) never: &'static str,
 }
 
-/// A fault that leads to a request.
-pub(super) struct Before {
-    pub(super) fault: Fault,
-    pub(super) operation: &'static str,
-    pub(super) contains: &'static [&'static str],
-}
-
 impl Row {
     const fn skip(mut self, skip: u32) -> Self {
-        self.skip = skip;
+        self.call.skip = skip;
         self
     }
 
     const fn before(mut self, fault: Fault, operation: &'static str, contains: &'static [&'static str]) -> Self {
-        self.before = Some(Before { fault, operation, contains });
+        self.call.before = Some(Before { fault, operation, contains });
         self
     }
+}
 
-    /// The SDK's operation.
-    pub(super) fn operation(&self) -> &'static str {
-        self.way.rsplit(" > ").next().unwrap()
-    }
-
-    /// The function's logical id.
-    pub(super) fn function(&self) -> String {
-        let name = self.name();
-        format!("{}{}Function", name[..1].to_uppercase(), &name[1..])
-    }
-
-    /// The function's name.
-    pub(super) fn name(&self) -> &'static str {
-        self.way.split(": ").next().unwrap()
-    }
-
-    pub(super) fn service(&self) -> Service {
-        match self.operation() {
-            "SendMessage" | "SendMessageBatch" => Service::Sqs,
-            "PostToConnection" => Service::Connections,
-            "Publish" => Service::Sns,
-            "SendEmail" => Service::Ses,
-            "GetSecretValue" => Service::SecretsManager,
-            _ => Service::DynamoDb,
-        }
-    }
-
-    /// How often the request is tried before the function itself sees a failure. The providers' clients try once,
-    /// those of `@connections` twice, all others three times; a batch that is sent in part is sent once more by the
-    /// function.
-    pub(super) fn attempts(&self, fault: Fault) -> u32 {
-        match (self.service(), fault) {
-            (_, Fault::KillBefore | Fault::KillAfter) => 1,
-            (_, Fault::GoneThoughDelivered | Fault::AcceptedThoughDead) => 1,
-            (_, Fault::Partial) => 2,
-            (Service::Sns | Service::Ses, _) => 1,
-            (Service::Connections, _) => 2,
-            (Service::DynamoDb | Service::Sqs | Service::SecretsManager, _) => 3,
-        }
-    }
+const fn call(way: &'static str, contains: &'static [&'static str]) -> Call {
+    Call { way, contains, skip: 0, before: None }
 }
 
 const fn row(way: &'static str, contains: &'static [&'static str], scenarios: &'static [Scenario]) -> Row {
-    Row { way, contains, skip: 0, before: None, scenarios, never: "" }
+    Row { call: call(way, contains), scenarios, never: "" }
 }
 
 const fn never(way: &'static str, why: &'static str) -> Row {
-    Row { way, contains: &[], skip: 0, before: None, scenarios: &[], never: why }
+    Row { call: call(way, &[]), scenarios: &[], never: why }
 }
 
 const FALLBACK: &[&str] = &["FallbackQueue", "{message}"];

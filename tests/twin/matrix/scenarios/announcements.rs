@@ -103,7 +103,7 @@ async fn piece(cell: &Cell) -> Fanout {
 /// Whether what is not worth a second push was not done: the request failed as often as it was tried, and its worker lives.
 fn is_given_up(cell: &Cell, call: &str) -> bool {
     let unanswered = [Fault::LoseAnswer, Fault::KillBefore, Fault::KillAfter].contains(&cell.fault);
-    cell.row.way.contains(call) && !cell.is_hidden() && !unanswered
+    cell.call.way.contains(call) && !cell.is_hidden() && !unanswered
 }
 
 pub(super) async fn push(cell: &Cell, busy: bool) {

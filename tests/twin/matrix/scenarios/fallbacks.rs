@@ -66,10 +66,10 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
     .await;
     cell.idle().await;
     let entry = found.unwrap();
-    let at_provider = ["Publish", "SendEmail"].contains(&cell.row.operation());
+    let at_provider = ["Publish", "SendEmail"].contains(&cell.call.operation());
     // From the claim to the outcome, whoever dies leaves the step unknown.
     let claimed = ["claim_step", "end_step", "release_step", "pushes.push", "called_off"];
-    let on_step = at_provider || claimed.iter().any(|call| cell.row.way.contains(call));
+    let on_step = at_provider || claimed.iter().any(|call| cell.call.way.contains(call));
     for step in &entry.steps {
         let sent = cell.sent(match step.channel {
             Channel::Sms => Sent::Sms,

@@ -1,0 +1,66 @@
+//! One call of a function to AWS: how it is known, in the source and on the wire.
+
+use sam_twin::{faults::Fault, ledger::Service};
+
+/// One call.
+pub(super) struct Call {
+    /// As [`super::sites::found`] names it.
+    pub(super) way: &'static str,
+    /// Texts of the request that no other request of the function's scenario has. `{app}`, `{alice}`, `{bob}` (user
+    /// keys), `{device}`, `{message}`, `{announcement}` and `{connection}` stand for the cell's own.
+    pub(super) contains: &'static [&'static str],
+    /// How many requests of the same looks the scenario makes before this one.
+    pub(super) skip: u32,
+    /// What has to go wrong first, so that the function comes here.
+    pub(super) before: Option<Before>,
+}
+
+/// A fault that leads to a request.
+pub(super) struct Before {
+    pub(super) fault: Fault,
+    pub(super) operation: &'static str,
+    pub(super) contains: &'static [&'static str],
+}
+
+impl Call {
+    /// The SDK's operation.
+    pub(super) fn operation(&self) -> &'static str {
+        self.way.rsplit(" > ").next().unwrap()
+    }
+
+    /// The function's logical id.
+    pub(super) fn function(&self) -> String {
+        let name = self.name();
+        format!("{}{}Function", name[..1].to_uppercase(), &name[1..])
+    }
+
+    /// The function's name.
+    pub(super) fn name(&self) -> &'static str {
+        self.way.split(": ").next().unwrap()
+    }
+
+    pub(super) fn service(&self) -> Service {
+        match self.operation() {
+            "SendMessage" | "SendMessageBatch" => Service::Sqs,
+            "PostToConnection" => Service::Connections,
+            "Publish" => Service::Sns,
+            "SendEmail" => Service::Ses,
+            "GetSecretValue" => Service::SecretsManager,
+            _ => Service::DynamoDb,
+        }
+    }
+
+    /// How often the request is tried before the function itself sees a failure. The providers' clients try once,
+    /// those of `@connections` twice, all others three times; a batch that is sent in part is sent once more by the
+    /// function.
+    pub(super) fn attempts(&self, fault: Fault) -> u32 {
+        match (self.service(), fault) {
+            (_, Fault::KillBefore | Fault::KillAfter) => 1,
+            (_, Fault::GoneThoughDelivered | Fault::AcceptedThoughDead) => 1,
+            (_, Fault::Partial) => 2,
+            (Service::Sns | Service::Ses, _) => 1,
+            (Service::Connections, _) => 2,
+            (Service::DynamoDb | Service::Sqs | Service::SecretsManager, _) => 3,
+        }
+    }
+}
