@@ -255,7 +255,7 @@ impl Pushes {
             Some(device) => {
                 let frame = device.push.as_ref().and_then(|push| {
                     let frame = entry.frame(&due.user, &device.id);
-                    self.sealer.seal_for_push(&frame, device, push.key_version).ok()
+                    self.sealer.seal(&frame, device.key_holder(push.key_version)).ok()
                 });
                 data.extend(frame.map(|frame| (FRAME.to_owned(), frame)));
             }

@@ -124,7 +124,7 @@ async fn post(deps: &Deps, announcement: &Announcement, targets: &[Target]) -> P
 
 async fn post_to(deps: &Deps, announcement: &Announcement, target: &Target) -> PostOutcome {
     let frame = announcement.frame(announcement.after.of(target.platform), &target.user, &target.device);
-    let sealed = match deps.sealer.seal_to(&frame, target) {
+    let sealed = match deps.sealer.seal(&frame, target) {
         Ok(sealed) => sealed,
         // Under a root key that is gone: nobody could open it, and the others are not to wait for it.
         Err(error) => {

@@ -66,7 +66,7 @@ async fn list(
         page.take(entries, more);
     }
     let seal = |entry: &Entry| {
-        let frame = deps.sealer.seal_for(&entry.frame(user, &signed.device.id), &signed);
+        let frame = deps.sealer.seal(&entry.frame(user, &signed.device.id), &signed);
         Ok(message(entry, frame.map_err(|error| ApiError::Internal(error.into()))?))
     };
     let messages = page.found().iter().map(seal).collect::<Result<Vec<_>, ApiError>>()?;

@@ -16,7 +16,7 @@ use tidings_wire::{
     send::PushMsgType,
 };
 
-use crate::{AppId, ConnectionId, DeviceId, MessageId, TenantKey, UserKey, categories, message::too_large};
+use crate::{AppId, ConnectionId, DeviceId, KeyHolder, MessageId, TenantKey, UserKey, categories, message::too_large};
 
 /// Parts that the connections of a tenant are indexed and pushed in: one part takes the writes of a few hundred connections a
 /// second, and parts are worked on side by side.
@@ -288,6 +288,12 @@ pub struct Target {
     pub key_version: u32,
     /// What the device runs.
     pub platform: Platform,
+}
+
+impl<'a> From<&'a Target> for KeyHolder<'a> {
+    fn from(Target { device, generation, key_version, .. }: &'a Target) -> Self {
+        Self { device, generation: *generation, key_version: *key_version }
+    }
 }
 
 /// One piece of pushing an announcement, as it travels on the `fanout` queue.

@@ -34,6 +34,6 @@ pub use delivery::Delivery;
 pub use id::{AppId, ConnectionId, DeviceId, IdError, MessageId, TenantKey, UserKey, digest};
 pub use mailbox::Entry;
 pub use message::Message;
-pub use presence::{Connection, Device, Profile, PushRegistration, UserView};
+pub use presence::{Connection, Device, KeyHolder, Profile, PushRegistration, UserView};
 pub use tidings_wire::{Timestamp, action::Position};
 pub use timer::Timer;

@@ -65,6 +65,24 @@ impl fmt::Debug for Profile {
     }
 }
 
+/// A device with the keys that it holds: what a frame is sealed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyHolder<'a> {
+    /// The device.
+    pub device: &'a DeviceId,
+    /// Generation of its keys.
+    pub generation: u32,
+    /// Version of the root key that they are derived from.
+    pub key_version: u32,
+}
+
+impl<'a> From<&'a Connection> for KeyHolder<'a> {
+    /// The device behind a connection, with the keys that it connected with.
+    fn from(Connection { device, generation, key_version, .. }: &'a Connection) -> Self {
+        Self { device, generation: *generation, key_version: *key_version }
+    }
+}
+
 /// A registered device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
@@ -84,6 +102,14 @@ pub struct Device {
     pub cursor: Option<Position>,
     /// How it is reached while it holds no socket.
     pub push: Option<PushRegistration>,
+}
+
+impl Device {
+    /// The device with its present keys under a version of the root key.
+    #[must_use]
+    pub fn key_holder(&self, key_version: u32) -> KeyHolder<'_> {
+        KeyHolder { device: &self.id, generation: self.generation, key_version }
+    }
 }
 
 /// How a device is reached while it holds no socket.

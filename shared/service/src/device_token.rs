@@ -4,7 +4,7 @@ use tidings_crypto::{
     keys::RootKeys,
     token::{Claims, Token, TokenError},
 };
-use tidings_domain::{Device, DeviceId, Timestamp};
+use tidings_domain::{Device, DeviceId, KeyHolder, Timestamp};
 use tidings_store::{StoreError, Users};
 
 /// A device that has proved who it is.
@@ -16,6 +16,13 @@ pub struct Signed {
     pub key_version: u32,
     /// What its token says.
     pub claims: Claims,
+}
+
+impl<'a> From<&'a Signed> for KeyHolder<'a> {
+    /// The device with the keys that it signed its token with.
+    fn from(signed: &'a Signed) -> Self {
+        signed.device.key_holder(signed.key_version)
+    }
 }
 
 /// Why a token proves nothing. For logs: whoever presents one is told the same each time.
