@@ -1,4 +1,4 @@
-import { type Action, type AppState, ack, type Receipt } from "./actions.js";
+import { type Action, ack, type Receipt } from "./actions.js";
 import { LONGEST, spread, windowOf } from "./backoff.js";
 import type { ServiceClock } from "./clock.js";
 import { confirmations } from "./confirmations.js";
@@ -11,6 +11,7 @@ import type { Identity } from "./identity.js";
 import { inboxFrom, type Step } from "./inbox.js";
 import { type Cursor, compare, later, type Position, placeOf } from "./position.js";
 import { connectToken } from "./tokens.js";
+import type { AppState } from "./wire.js";
 
 /** A socket's `readyState`. */
 const OPEN = 1;

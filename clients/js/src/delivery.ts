@@ -1,5 +1,6 @@
-import type { Announcement, Message, Received } from "./frames.js";
+import type { Received } from "./frames.js";
 import { type Cursor, type Position, placeOf } from "./position.js";
+import type { Announcement, Message } from "./wire.js";
 
 /** What is for the app. */
 export type Item =

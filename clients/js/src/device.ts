@@ -1,17 +1,18 @@
-import type { AppState, Receipt } from "./actions.js";
+import type { Receipt } from "./actions.js";
 import { spread, windowOf } from "./backoff.js";
 import { type ServiceClock, serviceClock } from "./clock.js";
 import { type Connection, connect, type State, type StateChange } from "./connection.js";
 import { type Delivery, deliver, type Gap } from "./delivery.js";
 import { type Environment, REAL, type SocketClass } from "./environment.js";
 import { failure, TidingsError } from "./errors.js";
-import { type Announcement, type Message, unsealMessage } from "./frames.js";
+import { unsealMessage } from "./frames.js";
 import { type Identity, identify, type Registration } from "./identity.js";
 import { receiptOf } from "./inbox.js";
 import type { Cursor, Position } from "./position.js";
 import { type CursorStore, indexedDbStore, memoryStore, type SharedStore } from "./store.js";
 import { lead } from "./tabs.js";
 import { connectToken } from "./tokens.js";
+import type { Announcement, AppState, InboxAnswer, Message, Preferences, Unread } from "./wire.js";
 
 /** How long the app's `registration` function may take, the store for each question, and a goodbye, in milliseconds. */
 const REGISTER_WITHIN = 30_000;
@@ -74,32 +75,6 @@ export interface DeviceEvents {
 
 /** A message of the inbox, and whether a person has read it. */
 export type InboxMessage = Message & { readonly read: boolean };
-
-/** How many messages nobody has read. */
-export interface Unread {
-  /** At most 100. */
-  readonly count: number;
-  /** There are more than `count`. */
-  readonly more: boolean;
-}
-
-/** Which channels around the socket are welcome; those that are not named are. */
-export type Channels = Partial<Record<"apns" | "fcm" | "webpush" | "mipush" | "sms" | "email" | "webhook", boolean>>;
-
-/** What a user wants to be told of around the socket. Empty where everything is welcome. */
-export interface Preferences {
-  /** No channel is used at all. */
-  readonly muted?: boolean;
-  readonly channels?: Channels;
-  /** What differs for messages of a category, by its name. */
-  readonly categories?: Readonly<Record<string, { readonly muted?: boolean; readonly channels?: Channels }>>;
-  /** From a minute until before another, `HH:MM` by the clock on the wall; but for some categories. */
-  readonly quietHours?: { readonly from: string; readonly to: string; readonly except?: readonly string[] };
-  /** IANA name. */
-  readonly timeZone?: string;
-  /** BCP 47. */
-  readonly language?: string;
-}
 
 /** A page of the inbox. */
 export interface InboxPage {
@@ -292,10 +267,10 @@ export class Device {
 
   /** A page of the user's inbox, newest first. `limit` is the number of messages. Throws a {@link TidingsError}. */
   async inbox(query: { limit?: number; before?: string } = {}): Promise<InboxPage> {
-    const page = await this.#ask(`inbox?${new URLSearchParams(query as Record<string, string>)}`);
+    const page: InboxAnswer = await this.#ask(`inbox?${new URLSearchParams(query as Record<string, string>)}`);
     const messages: InboxMessage[] = [];
     try {
-      for (const { frame, read } of page.messages as { frame: string; read: boolean }[]) {
+      for (const { frame, read } of page.messages) {
         try {
           const message = await unsealMessage(this.#identity as Identity, frame);
           messages.push({ ...message, read });

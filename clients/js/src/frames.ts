@@ -1,110 +1,20 @@
 import { TidingsError } from "./errors.js";
 import type { Identity } from "./identity.js";
 import { open } from "./jwe.js";
-import type { Position } from "./position.js";
+import type * as wire from "./wire.js";
 
-/** Any JSON. */
-export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
-
-/** A message, as this device receives it. Content fields are there where the sender gave them. */
-export interface Message {
-  readonly type: "message";
-  /** The same on every device and every redelivery. */
-  readonly id: string;
-  /** Where it stands in the mailbox; absent for a message that is not kept (`persist: false`). */
-  readonly epoch?: number;
-  readonly seq?: number;
-  readonly deviceId: string;
-  /** The user. */
-  readonly toUserName: string;
-  readonly fromUserName?: string;
-  /** When it was accepted, in seconds of Unix time. */
-  readonly createTime: number;
-  /** `MSG` is shown, `CMD` is handed to the app. */
-  readonly pushMsgType?: "MSG" | "CMD";
-  readonly msgType?: "text" | "event" | "image" | "voice" | "link" | "file";
-  /** The text that is shown. */
-  readonly alert?: string;
-  /** The app's own data. */
-  readonly extra?: Json;
-  readonly event?: string;
-  readonly sound?: string;
-  readonly badge?: number;
-  readonly sender?: string;
-  readonly sendDevice?: string;
-  readonly source?: { readonly platform?: string; readonly product?: string };
-  readonly category?: string;
-  readonly tag?: string;
-  /** Redelivered until a device confirms it. */
-  readonly needConfirm?: boolean;
-}
-
-/** An announcement: sent once, to everyone. It is in no mailbox, and nobody acknowledges or reads it. */
-export interface Announcement extends Omit<Message, "type" | "epoch" | "seq" | "needConfirm"> {
-  readonly type: "announcement";
-  /** Its place in the log of announcements. Grows, and is not dense. */
-  readonly number: number;
-  /** The place of the one before it, as far as this device is concerned; 0 before the first. */
-  readonly after: number;
-}
-
-/** How far a replay came in the announcements. */
-export interface Announced {
-  /** The last one that it sent, or the one that was asked from. */
-  readonly after: number;
-  /** Nothing between `after` and this is for this device. */
-  readonly number: number;
-  /** There is more to ask for. */
-  readonly more?: boolean;
-}
-
-/** The end of a replay. */
-export interface Synced extends Position {
-  readonly type: "synced";
-  readonly deviceId: string;
-  /** `false`: the mailbox no longer reaches back to the place that was asked for. */
-  readonly recovered: boolean;
-  /** There is more to ask for. */
-  readonly more: boolean;
-  /** The places in its epoch that the replay sent. */
-  readonly posted: readonly number[];
-  /** How far the replay came in the announcements; absent while there is more of the mailbox. */
-  readonly announced?: Announced;
-}
-
-/** The service is there. */
-export interface Pong extends Position {
-  readonly type: "pong";
-  readonly deviceId: string;
-  /** In seconds of Unix time. */
-  readonly serverTime: number;
-  /** In seconds. */
-  readonly nextPing: number;
-}
-
-/** Something that the device said could not be done. */
-export interface ErrorFrame {
-  readonly type: "error";
-  readonly deviceId: string;
-  readonly code: string;
-  readonly detail: string;
-}
+/** The end of a replay. This client needs the places that it sent, and not their count. */
+export type Synced = Omit<wire.Synced, "count"> & Required<Pick<wire.Synced, "posted">>;
 
 /** Come back on a new connection. */
-export interface Reconnect {
-  readonly type: "reconnect";
-  readonly deviceId: string;
-  readonly code: string;
-  /** In seconds, to be spread. */
-  readonly after: number;
-}
+export type Reconnect = wire.Rollover | wire.UnknownConnection;
 
 /** What a device receives, once opened. */
-export type Frame = Message | Announcement | Synced | Pong | ErrorFrame | Reconnect;
+export type Frame = Exclude<wire.Frame, wire.Synced> | Synced;
 
 /** A message and its frame on the wire, a JWE in compact form. */
 export interface Received {
-  readonly message: Message;
+  readonly message: wire.Message;
   readonly sealed: string;
 }
 
@@ -170,7 +80,7 @@ export async function unseal(identity: Identity, sealed: unknown): Promise<Frame
 }
 
 /** The same, where nothing but a message is welcome. */
-export async function unsealMessage(identity: Identity, sealed: string): Promise<Message> {
+export async function unsealMessage(identity: Identity, sealed: string): Promise<wire.Message> {
   const frame = await unseal(identity, sealed);
   if (frame.type !== "message") {
     throw new TidingsError("unexpected", "no message");

@@ -22,8 +22,9 @@
  */
 
 import type { Receipt } from "./actions.js";
-import type { Announced, Announcement, Frame, Message, Received, Synced } from "./frames.js";
+import type { Frame, Received, Synced } from "./frames.js";
 import { compare, later, type Position, placeOf } from "./position.js";
+import type { Announced, Announcement, Message } from "./wire.js";
 
 /** How many ids are remembered to refuse duplicates. The service looks back a few dozen; this is generous. */
 export const REMEMBERED = 4_096;

@@ -13,23 +13,19 @@
  * @module
  */
 
-export type { AppState } from "./actions.js";
 export type { State, StateChange } from "./connection.js";
 export type { Gap } from "./delivery.js";
 export {
-  type Channels,
   Device,
   type DeviceEvents,
   type DeviceOptions,
   type Handler,
   type InboxMessage,
   type InboxPage,
-  type Preferences,
-  type Unread,
 } from "./device.js";
 export type { Environment, Socket, SocketClass } from "./environment.js";
 export { type ErrorCode, TidingsError } from "./errors.js";
-export type { Announcement, Json, Message } from "./frames.js";
 export type { Jwk, Registration } from "./identity.js";
 export type { Cursor, Position } from "./position.js";
 export type { CursorStore } from "./store.js";
+export type { Announcement, AppState, Channel, Channels, Json, Message, Preferences, Unread } from "./wire.js";

@@ -16,16 +16,17 @@
  */
 
 import { TidingsError } from "./errors.js";
-import { type Message, unsealMessage } from "./frames.js";
+import { unsealMessage } from "./frames.js";
 import { keyIdOf } from "./jwe.js";
 import { placeOf } from "./position.js";
 import { indexedDbStore, type SharedStore } from "./store.js";
+import type { Message } from "./wire.js";
 
 export { type ErrorCode, TidingsError } from "./errors.js";
-export type { Json, Message } from "./frames.js";
 export type { Identity } from "./identity.js";
 export type { Cursor, Position } from "./position.js";
 export type { CursorStore, SharedStore, ShownBy } from "./store.js";
+export type { Json, Message } from "./wire.js";
 
 /**
  * Opens the sealed frame that a push brought, with the keys that a page of this origin has kept in IndexedDB when its

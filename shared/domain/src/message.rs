@@ -271,7 +271,7 @@ fn audience(request: &SendRequest, problems: &mut Vec<FieldProblem>) -> Option<A
 
 /// The content as it stands in the frame, beside an envelope of identifiers, must fit the frame's plaintext.
 pub(crate) fn too_large(content: &Content) -> Option<FieldProblem> {
-    let room = limits::FRAME_PLAINTEXT_BYTES - limits::FRAME_ENVELOPE_BYTES;
+    let room = limits::CONTENT_BYTES;
     let bytes = serde_json::to_vec(content).map_or(usize::MAX, |json| json.len());
     (bytes > room).then(|| {
         let detail = format!("it takes {bytes} bytes as JSON with `alert` and `extra`; the limit is {room}");
@@ -457,7 +457,7 @@ mod tests {
 
     #[test]
     fn a_message_fits_its_frame_to_the_byte() {
-        let room = limits::FRAME_PLAINTEXT_BYTES - limits::FRAME_ENVELOPE_BYTES;
+        let room = limits::CONTENT_BYTES;
         let fixed = serde_json::to_vec(&Content { alert: Some(String::new()), ..Content::default() }).unwrap().len();
         let alert = |bytes: usize| serde_json::json!({"alert": "x".repeat(bytes), "audiences": ["a"]});
         assert!(accepted(alert(room - fixed)).is_ok());

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use tidings_wire::{Platform, Preferences, PushAddress, Timestamp};
+use tidings_wire::{Platform, Preferences, PushAddress, Timestamp, limits};
 
 use crate::{ConnectionId, DeviceId, Entry, Position, UserKey};
 
 /// Seconds between two pings that the server asks for; API Gateway closes a socket after 600 idle ones.
-pub const PING_SECONDS: u64 = 240;
+pub const PING_SECONDS: u64 = limits::PING_SECONDS;
 
 /// Life of a connection's lease, in seconds: two pings may be lost before the connection counts as gone.
 pub const LEASE_SECONDS: u64 = 3 * PING_SECONDS;

@@ -17,47 +17,58 @@ choice! {
 
 /// A place in a user's mailbox. `seq` is dense within an `epoch` and begins at 1; 0 is before the first entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Position {
     /// Life of the mailbox.
     pub epoch: u64,
-    /// Place within it.
+    /// Place in the mailbox, from 1 and without gaps within an epoch.
     pub seq: u64,
 }
 
 /// One message of the mailbox, or everything up to a place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::texts))]
 pub struct Receipt {
-    /// The message at this place; without one, every message up to it.
+    /// The message at this place. Without it, every message up to the place.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub id: Option<String>,
     /// The place.
     #[serde(flatten)]
     pub position: Position,
 }
 
-/// What a device says.
+/// What a device says on its socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "action", rename_all = "lowercase")]
 pub enum Action {
-    /// I am here; what is the head of my mailbox?
+    /// Asks whether the connection lives, and for the head of the mailbox.
+    #[cfg_attr(feature = "schema", schemars(title = "Ping"))]
     Ping,
-    /// Give me what came after this place: `0, 0` for everything that is kept. Without one, what came after the place that
-    /// the service keeps for this device.
+    /// Asks for what came after the last place that was received without a gap before it; `0`, `0` for everything that is kept.
+    /// Without a place: after the one that the service keeps for this device. Announcements come only if `announced` asks for
+    /// them.
+    #[cfg_attr(feature = "schema", schemars(title = "Sync"))]
     Sync {
         /// Last place that was received without a gap before it.
         #[serde(flatten, skip_serializing_if = "Option::is_none")]
         after: Option<Position>,
-        /// Announcements too, those after this number: 0 for everything that is kept. Without one, none.
+        /// Announcements too, those after this number; 0 for every one that is kept. The service keeps no number.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         announced: Option<u64>,
     },
-    /// I have received this.
+    /// With `id`, the message at this place is confirmed. Without it, everything up to the place that is neither expired nor
+    /// closed, and the place that the service keeps for the device moves there.
+    #[cfg_attr(feature = "schema", schemars(title = "Ack"))]
     Ack(Receipt),
-    /// A person has read this.
+    /// With `id`, a person has read the message at this place, which confirms it. Without it, everything up to the place.
+    #[cfg_attr(feature = "schema", schemars(title = "Read"))]
     Read(Receipt),
-    /// The app went to the foreground or the background.
+    /// The app went to the foreground or the background. It is recorded; the service does not use it.
+    #[cfg_attr(feature = "schema", schemars(title = "StateChange"))]
     State {
-        /// Where it is now.
+        /// Whether a person is looking at the app.
         state: AppState,
     },
 }

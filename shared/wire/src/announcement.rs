@@ -10,24 +10,29 @@ use crate::{
     send::{about_nothing, content},
 };
 
-/// Announces something to every user of an app and tenant.
+/// An announcement to every user of an app and tenant. Absent options take the values that the answer or the list names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::unconfirmed, transform = crate::schema::sent))]
 pub struct AnnounceRequest {
-    /// The app; must be the one that the key belongs to.
+    /// The app. If given, it must be the app that the key belongs to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub app_id: Option<String>,
-    /// The tenant within the app, whose users are told and no others.
+    /// The tenant whose users receive it. Default: users of no tenant.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub tenant_code: Option<String>,
-    /// Only devices of this platform. Default: all.
+    /// Only devices of this platform.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = Platform::All)))]
     pub platform: Option<Platform>,
     /// What the devices are given.
     #[serde(flatten)]
     pub content: Content,
-    /// Seconds that it is kept for who is not connected, within [`limits::ANNOUNCEMENT_TTL_SECONDS`].
+    /// Seconds that it is kept for devices that are not connected.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(range(min = *limits::ANNOUNCEMENT_TTL_SECONDS.start(), max = *limits::ANNOUNCEMENT_TTL_SECONDS.end()), extend("default" = limits::TTL_DEFAULT_SECONDS)))]
     pub ttl: Option<u64>,
 }
 
@@ -54,15 +59,19 @@ impl AnnounceRequest {
     }
 }
 
-/// The `202` answer: the announcement is stored, and on its way to whoever is connected.
+/// The `202` answer: the announcement is stored, and on its way to connected devices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AnnounceAnswer {
-    /// Its id, for `/v1/announcements/{requestId}`.
+    /// The announcement's id, for `/v1/announcements/{requestId}`.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::AnnouncementId"))]
     pub request_id: String,
     /// Its place among the announcements of the app and tenant. Numbers grow; they are not dense.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub number: u64,
-    /// Effective time to live, in seconds.
+    /// Seconds until it expires.
+    #[cfg_attr(feature = "schema", schemars(range(min = *limits::ANNOUNCEMENT_TTL_SECONDS.start(), max = *limits::ANNOUNCEMENT_TTL_SECONDS.end())))]
     pub ttl: u64,
 }
 
@@ -96,43 +105,52 @@ impl AnnouncementsRequest {
 
 /// A page of the announcements that are kept, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AnnouncementsAnswer {
-    /// The announcements.
+    /// The announcements, newest first.
+    #[cfg_attr(feature = "schema", schemars(length(max = *limits::ANNOUNCEMENT_LIST.end())))]
     pub announcements: Vec<AnnouncementAnswer>,
-    /// The `before` of the next page; absent where there is none.
+    /// The `before` of the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub next: Option<u64>,
 }
 
-/// One announcement, as its sender sees it.
+/// An announcement, as its sender sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::unconfirmed))]
 pub struct AnnouncementAnswer {
-    /// Its id.
+    /// The announcement's id.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::AnnouncementId"))]
     pub request_id: String,
     /// Its place among the announcements of the app and tenant.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub number: u64,
     /// Only devices of this platform.
     pub platform: Platform,
     /// When it was accepted.
     pub accepted_at: Timestamp,
-    /// Until when it is kept for who is not connected.
+    /// Until when it is kept for devices that are not connected.
     pub expires_at: Timestamp,
-    /// When it was withdrawn.
+    /// When it was withdrawn, first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub withdrawn_at: Option<Timestamp>,
-    /// Posts to connections that the gateway has accepted while it was pushed. That somebody has seen it, no count tells.
+    /// Posts to connections that API Gateway has accepted while it was pushed; some connections may count twice. It does not tell
+    /// how many people have seen it.
     pub posts: u64,
     /// What was announced.
     #[serde(flatten)]
     pub content: Content,
 }
 
-/// The answer to `DELETE /v1/announcements/{requestId}`: nobody is told any more who was not told before.
+/// The answer to `DELETE /v1/announcements/{requestId}`: no device receives it that had not received it before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WithdrawAnswer {
-    /// The announcement.
+    /// The announcement's id.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::AnnouncementId"))]
     pub request_id: String,
     /// When it was withdrawn, first.
     pub withdrawn_at: Timestamp,

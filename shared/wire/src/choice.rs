@@ -11,13 +11,14 @@ pub trait Choice: Sized + Copy + 'static {
     }
 }
 
-/// Declares an enumeration of words: serde, [`Choice`] and `as_str` from one list.
+/// Declares an enumeration of words: serde, [`Choice`], `as_str` and the JSON Schema from one list. The doc comments are what
+/// the documents say of each word.
 macro_rules! choice {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$meta])*
+    ($(#[doc = $about:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[doc = $about])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name {
-            $($(#[$doc])* #[serde(rename = $word)] $variant,)+
+            $($(#[doc = $doc])+ #[serde(rename = $word)] $variant,)+
         }
 
         impl $crate::Choice for $name {
@@ -36,6 +37,22 @@ macro_rules! choice {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
             }
+        }
+
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                $crate::schema::of_words(concat!($($about, "\n"),+), <Self as $crate::schema::Described>::WORDS)
+            }
+        }
+
+        #[cfg(feature = "schema")]
+        impl $crate::schema::Described for $name {
+            const WORDS: &'static [(&'static str, &'static str)] = &[$(($word, concat!($($doc, "\n"),+))),+];
         }
     };
 }

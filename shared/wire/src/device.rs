@@ -12,7 +12,7 @@ const LOCAL_PART_BYTES: usize = 64;
 choice! {
     /// What a device runs.
     Platform {
-        /// Every platform; only in a send request.
+        /// Every platform; only in a request to send or announce.
         All = "ALL",
         /// Android.
         Android = "ANDROID",
@@ -25,37 +25,49 @@ choice! {
     }
 }
 
-/// How a device is reached while it holds no socket.
+/// How a device is reached by push while it holds no socket, by its `channel`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "channel", rename_all = "lowercase")]
 pub enum PushAddress {
-    /// By Apple, under the token that the device was given.
+    /// By Apple Push Notification service.
+    #[cfg_attr(feature = "schema", schemars(title = "ApnsAddress"))]
     Apns {
-        /// Hexadecimal.
+        /// The device token that the app was given: 16 to 200 hexadecimal digits, an even number of them.
+        #[cfg_attr(feature = "schema", schemars(regex(pattern = "^([0-9A-Fa-f]{2}){8,100}$")))]
         token: String,
     },
-    /// By Firebase, under the registration token that the app was given.
+    /// By Firebase Cloud Messaging.
+    #[cfg_attr(feature = "schema", schemars(title = "FcmAddress"))]
     Fcm {
-        /// The token.
+        /// The registration token that the app was given.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::NATIVE_TOKEN_CHARS), regex(pattern = "^[A-Za-z0-9_:-]+$")))]
         token: String,
     },
-    /// By the push service of a browser: `PushSubscription.toJSON()`.
+    /// By the push service of a browser: `endpoint` and `keys` of the page's `PushSubscription`, and nothing else of it.
+    #[cfg_attr(feature = "schema", schemars(title = "WebpushAddress"))]
     Webpush {
-        /// Where the push service takes messages.
+        /// Where the push service takes messages. It is `https`, with a public name as its host, neither an address nor a name
+        /// of a local network, and without a user name. The local twin allows `http` and any host.
+        #[cfg_attr(feature = "schema", schemars(length(max = limits::PUSH_ENDPOINT_CHARS), regex(pattern = r"^https?://[^/?#@\s]+([/?][^\s]*)?$")))]
         endpoint: String,
-        /// What they are encrypted for.
+        /// What a push is encrypted for.
         keys: WebpushKeys,
     },
-    /// By Xiaomi, under the MD5 of the user's alias, which the app has set as its own there.
+    /// By Mi Push, for which the app has set the MD5 of the alias, in lower-case hexadecimal, as its own.
+    #[cfg_attr(feature = "schema", schemars(title = "MipushAddress"))]
     Mipush,
 }
 
-/// The keys of a Web Push subscription (RFC 8291 §2).
+/// What a push is encrypted for (RFC 8291 §2): the keys of a Web Push subscription, in base64url without padding.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
 pub struct WebpushKeys {
-    /// The browser's public key, base64url.
+    /// The browser's public key: 65 bytes, the first of them 4.
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::PUSH_KEY_CHARS), regex(pattern = "^B[A-P][A-Za-z0-9_-]{85}$")))]
     pub p256dh: String,
-    /// The secret between browser and page, base64url.
+    /// The secret between browser and page, 16 bytes.
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::PUSH_KEY_CHARS), regex(pattern = "^[A-Za-z0-9_-]{22}$")))]
     pub auth: String,
 }
 
@@ -107,37 +119,49 @@ impl std::fmt::Debug for PushAddress {
 /// Registers a device for a user, or moves it to another one.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
 pub struct RegisterRequest {
     /// The user's name in the app.
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::ALIAS_CHARS)))]
     pub alias: String,
-    /// The app; must be the one that the key belongs to.
+    /// The app that the key belongs to.
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub app_id: String,
     /// What the device runs.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DevicePlatform"))]
     pub platform: Platform,
-    /// The device's own token; the same app and token keep their device id.
+    /// The device's own token: the same app and token keep their device id.
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::NATIVE_TOKEN_CHARS)))]
     pub native_token: String,
-    /// Phone number of the user, E.164.
+    /// Phone number of the user, as in E.164.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = r"^\+[1-9][0-9]{6,14}$")))]
     pub mobile: Option<String>,
-    /// E-mail address of the user.
+    /// Email address of the user, without a name around it, in ASCII; domains in other letters as Punycode.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::EMAIL_CHARS), extend("allOf" = crate::schema::EMAIL.map(|pattern| serde_json::json!({"pattern": pattern})))))]
     pub email: Option<String>,
-    /// Tag of the user.
+    /// Tag of the user. It is kept; the service does not use it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub tag: Option<String>,
-    /// The tenant within the app.
+    /// The tenant within the app. Aliases of two tenants are two users.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub tenant_code: Option<String>,
-    /// Version of the client.
+    /// Version of the app on the device.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub client_version: Option<String>,
-    /// Language and region (BCP 47).
+    /// Language and region (BCP 47) of the user. It is kept; the service does not use it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub locale: Option<String>,
-    /// Time zone (IANA name).
+    /// Time zone (IANA name) of the user, for quiet hours if the preferences name none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub time_zone: Option<String>,
-    /// How the device is reached while it holds no socket. A registration without it takes it away.
+    /// How the device is reached while it holds no socket. A registration without it takes away what there was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub push: Option<PushAddress>,
 }
@@ -225,19 +249,24 @@ fn is_atom_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
 }
 
-/// The device's two keys.
+/// A device's two keys.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeviceKeys {
     /// Opens frames (`dir`, `A256CBC-HS512`).
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::ContentKey"))]
     pub content: Jwk,
     /// Signs connect tokens (`HS256`).
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::TokenKey"))]
     pub token: Jwk,
 }
 
-/// The answer to a registration. The keys are derived and never stored by the service.
+/// A device and its keys. The keys are derived; the service stores them nowhere.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RegisterAnswer {
     /// The device's id.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DeviceId"))]
     pub id: String,
     /// The device's keys.
     pub keys: DeviceKeys,
@@ -246,25 +275,30 @@ pub struct RegisterAnswer {
 /// What the service knows of a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeviceAnswer {
     /// The device's id.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DeviceId"))]
     pub id: String,
     /// The user that it is registered for.
     pub alias: String,
-    /// The user's tenant.
+    /// The user's tenant, if there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tenant_code: Option<String>,
     /// What it runs.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DevicePlatform"))]
     pub platform: Platform,
-    /// Version of the client, as registered.
+    /// Version of the app on the device, if it was given.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub client_version: Option<String>,
     /// When it was last registered.
     pub registered_at: Timestamp,
-    /// Its live connections.
+    /// Its connections whose lease has not run out.
     pub connections: usize,
-    /// By which channel it is reached while it has none.
+    /// By which channel it is reached while it has no connection. Absent if it was registered without, or if the provider has said
+    /// that the address is dead.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::PushChannel>"))]
     pub push: Option<Channel>,
 }
 

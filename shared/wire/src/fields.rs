@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 
 use crate::Choice;
 
-/// One field of a request that cannot be accepted, and why.
+/// A field of a request that cannot be accepted, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FieldProblem {
-    /// Path of the field, for example `audiences[3]` or `fallback[0].channel`.
+    /// Path of the field, such as `audiences[3]` or `fallback[0].channel`; or a header.
     pub field: String,
     /// What is wrong, with the limit or the allowed words.
     pub detail: String,

@@ -2,10 +2,47 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{action::Position, send::Content};
+use crate::{action::Position, choice::choice, limits, send::Content};
 
-/// One frame.
+choice! {
+    /// Why what a device said changed nothing.
+    RefusalCode {
+        /// There is no `action`, or none of the five.
+        UnknownAction = "unknown_action",
+        /// Fields are missing, wrong or not known; `detail` names each.
+        InvalidFields = "invalid_fields",
+        /// A receipt of a message that the mailbox does not have at that place.
+        UnknownMessage = "unknown_message",
+        /// A receipt of a place in another epoch than the mailbox's.
+        UnknownEpoch = "unknown_epoch",
+        /// A receipt of a place beyond the mailbox's newest message.
+        FutureSeq = "future_seq",
+        /// Not JSON, or not an object.
+        NotJson = "not_json",
+        /// Nested more than [`limits::JSON_DEPTH`] levels.
+        BodyTooDeep = "body_too_deep",
+        /// Over [`limits::HTTP_BODY_BYTES`] bytes; API Gateway closes the connection long before.
+        BodyTooLarge = "body_too_large",
+        /// Not text; API Gateway itself closes the connection at one.
+        BinaryFrame = "binary_frame",
+    }
+}
+
+choice! {
+    /// Why a device should come back on a new connection.
+    ReconnectCode {
+        /// Instead of a pong, in the last eighth of the connection's life: open a new connection within `after` seconds, say
+        /// `sync` there, and close this one when `synced` has come. It serves until then.
+        Rollover = "rollover",
+        /// The device was unregistered, changed hands, or was away for too long. In clear, because no key belongs to such a
+        /// connection: close it, wait up to `after` seconds, connect again.
+        UnknownConnection = "unknown_connection",
+    }
+}
+
+/// What a device receives, once opened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Frame {
     /// A message.
@@ -37,45 +74,59 @@ impl Frame {
     }
 }
 
-/// A message, as one device receives it.
+/// A message, as one device receives it. `epoch` and `seq`, its place in the user's mailbox, are absent for a message that is not
+/// kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Message", transform = crate::schema::kept))]
 pub struct MessageFrame {
-    /// The message's id; the same on every device and every redelivery.
+    /// The message's id: the same on every device and every time it comes. Show each once.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::MessageId"))]
     pub id: String,
     /// Where it stands in the user's mailbox; absent for a message that is not kept.
     #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
     pub position: Option<Position>,
-    /// The device.
+    /// The device that the frame is for.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DeviceId"))]
     pub device_id: String,
     /// The user.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::ALIAS_CHARS)))]
     pub to_user_name: String,
-    /// The sender, where the request names one.
+    /// The `sender`, if the request names one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::NAME_CHARS)))]
     pub from_user_name: Option<String>,
-    /// When it was accepted, in seconds since the Unix epoch.
+    /// When it was accepted, or its `sendAt`; in seconds since the Unix epoch.
     pub create_time: i64,
     /// What was sent.
     #[serde(flatten)]
     pub content: Content,
 }
 
-/// An announcement, as one device receives it.
+/// An announcement, as one device receives it. Devices do not acknowledge it. One with a `number` up to the device's own was shown
+/// before. One whose `after` is beyond the device's own is not shown: something between is missing, and a `sync` brings it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Announcement", transform = crate::schema::unconfirmed))]
 pub struct AnnouncementFrame {
-    /// Its id; the same on every device.
+    /// The announcement's id: the same on every device and every time it comes.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::AnnouncementId"))]
     pub id: String,
     /// Its place among the announcements of the app and tenant. Numbers grow; they are not dense.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub number: u64,
-    /// The number before it: what stands between the two is not for this device. 0 for the first.
+    /// The number that it comes behind, 0 for the first: of the announcement before it, or in a replay the one that the device has
+    /// come to. Nothing between the two is for this device.
     pub after: u64,
-    /// The device.
+    /// The device that the frame is for.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DeviceId"))]
     pub device_id: String,
     /// The user.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::ALIAS_CHARS)))]
     pub to_user_name: String,
-    /// The sender, where the request names one.
+    /// The `sender`, if the request names one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::NAME_CHARS)))]
     pub from_user_name: Option<String>,
     /// When it was accepted, in seconds since the Unix epoch.
     pub create_time: i64,
@@ -84,78 +135,92 @@ pub struct AnnouncementFrame {
     pub content: Content,
 }
 
-/// How far a replay came in the announcements.
+/// How far a replay came in the announcements. Absent if the device did not ask, and while there is more of the mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Announced {
-    /// The last one that this replay sent; where it sent none, the place that the client asked from.
+    /// The last one that this replay sent; if it sent none, the number that the device asked from.
     pub after: u64,
-    /// The cursor to keep: nothing between `after` and it is for this device.
+    /// The number to keep once everything up to `after` has come: nothing between the two is for this device.
     pub number: u64,
-    /// Whether there is more: ask again with the new cursor, at once where it has moved.
+    /// Whether there are more: ask again from `number`. Absent if not.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub more: bool,
 }
 
-/// The end of a replay.
+/// The end of a replay. `epoch` and `seq` are the cursor to keep; `0`, `0` for an empty mailbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Synced {
-    /// The device.
+    /// The device that the frame is for.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DeviceId"))]
     pub device_id: String,
     /// The cursor to keep: everything up to it has been sent.
     #[serde(flatten)]
     pub position: Position,
-    /// Whether the replay is complete: false where the log no longer reaches back to the client's cursor.
+    /// Whether the mailbox reaches back to the device's cursor. If not, something may be missing.
     pub recovered: bool,
-    /// Whether there is more: ask again with the new cursor.
+    /// Whether there is more: ask again with this cursor.
     pub more: bool,
-    /// Messages that this replay sent.
+    /// Messages that this replay posted. They may still be on their way.
+    #[cfg_attr(feature = "schema", schemars(range(max = limits::SYNC_PAGE)))]
     pub count: u64,
-    /// Their places in the epoch. Without them a live message that was withdrawn on its way, so that the replay passes over its
-    /// place, could stand in for one that is counted and missing.
+    /// Their `seq`, in the epoch of the cursor. A message that is named here and has not come is on its way, or lost.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::SYNC_PAGE), inner(range(min = 1))))]
     pub posted: Option<Vec<u64>>,
-    /// How far it came in the announcements, where the client asked for them and nothing of the mailbox is left.
+    /// How far it came in the announcements, if the device asked for them and nothing of the mailbox is left.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub announced: Option<Announced>,
 }
 
-/// The server is there.
+/// The answer to a ping. `epoch` and `seq` are the newest place of the mailbox: a device that is behind it says `sync`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pong {
-    /// The device.
+    /// The device that the frame is for.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DeviceId"))]
     pub device_id: String,
     /// Head of the mailbox: a client whose cursor is behind it has missed something.
     #[serde(flatten)]
     pub position: Position,
-    /// The server's clock, in seconds since the Unix epoch.
+    /// The service's clock, in seconds since the Unix epoch.
     pub server_time: i64,
     /// Seconds until the next ping is due.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = limits::PING_SECONDS)))]
     pub next_ping: u64,
 }
 
-/// Something that the device said could not be done.
+/// Something that the device said could not be done. It changed nothing, and the connection stays open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Error"))]
 pub struct ErrorFrame {
-    /// The device.
+    /// The device that the frame is for.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DeviceId"))]
     pub device_id: String,
-    /// Stable code, `snake_case`.
+    /// A code that stays the same.
+    #[cfg_attr(feature = "schema", schemars(with = "RefusalCode"))]
     pub code: String,
-    /// The field and the limit.
+    /// What is wrong, for people: the field and the limit.
     pub detail: String,
 }
 
 /// Come back on a new connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reconnect {
-    /// The device.
+    /// The device that the frame is for.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DeviceId"))]
     pub device_id: String,
     /// Stable code, `snake_case`.
+    #[cfg_attr(feature = "schema", schemars(with = "ReconnectCode"))]
     pub code: String,
-    /// Seconds to wait before; spread it by full jitter.
+    /// Seconds to wait before, to be spread by full jitter.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub after: u64,
 }
 

@@ -72,34 +72,43 @@ impl FromStr for Cursor {
 
 /// A page of the inbox, newest message first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InboxAnswer {
-    /// The messages. A page may be shorter than its limit, and empty, though there are more.
+    /// The messages, newest first. A page may be shorter than its limit, and even empty, though there are more.
+    #[cfg_attr(feature = "schema", schemars(length(max = *limits::INBOX_PAGE.end())))]
     pub messages: Vec<InboxMessage>,
-    /// The `before` of the next page; absent where there is none.
+    /// The `before` of the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub next: Option<String>,
 }
 
 /// One message of the inbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::kept))]
 pub struct InboxMessage {
     /// The message's id.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::MessageId"))]
     pub id: String,
     /// Where it stands in the user's mailbox.
     #[serde(flatten)]
     pub position: Position,
     /// Whether the user has read it, on any device.
     pub read: bool,
-    /// The `message` frame, sealed for the device that asks.
+    /// The `message` frame that the socket would bring, sealed for the device that asks: `SealedFrame` and `Message` in
+    /// [asyncapi.yaml](asyncapi.yaml).
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::SealedFrame"))]
     pub frame: String,
 }
 
 /// How much of the inbox is unread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UnreadAnswer {
-    /// Messages that the user has read on no device; at most [`limits::UNREAD_COUNTED`].
+    /// Messages that the user has read on no device.
+    #[cfg_attr(feature = "schema", schemars(range(max = limits::UNREAD_COUNTED)))]
     pub count: u64,
-    /// Whether counting stopped before the end: there may be more.
+    /// Whether counting stopped before the end, at [`limits::UNREAD_COUNTED`] or after 400 messages; there may be more.
     pub more: bool,
 }
 

@@ -8,10 +8,11 @@ use serde_json::{Map, Value};
 
 use crate::{FieldProblem, Timestamp, fields::Fields};
 
-/// What an app says of an item.
+/// Closes an item, or opens it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
 pub struct ItemRequest {
-    /// Whether somebody still has to see to it.
+    /// Whether the item is open: somebody still has to see to it.
     pub open: bool,
 }
 
@@ -32,8 +33,10 @@ impl ItemRequest {
 /// An item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ItemAnswer {
     /// Its name.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = crate::limits::ITEM_CHARS)))]
     pub item: String,
     /// Whether it is open.
     pub open: bool,

@@ -15,6 +15,7 @@
 //! - [`backoff`]: how long a client waits before it reconnects
 //! - [`problem`]: errors on HTTP (RFC 9457)
 //! - [`fields`], [`json`], [`limits`]: how requests are read
+//! - `schema`, behind the feature of this name: the JSON Schema of all of it
 
 pub mod action;
 pub mod announcement;
@@ -29,6 +30,8 @@ pub mod json;
 pub mod limits;
 pub mod preferences;
 pub mod problem;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod send;
 mod timestamp;
 pub mod trail;
@@ -44,7 +47,7 @@ pub use frame::{Frame, MessageFrame};
 pub use inbox::{InboxAnswer, InboxMessage, InboxRequest, UnreadAnswer};
 pub use item::{ItemAnswer, ItemRequest};
 pub use preferences::Preferences;
-pub use problem::Problem;
+pub use problem::{Problem, ProblemCode};
 pub use send::{Content, SendAnswer, SendRequest};
 pub use timestamp::Timestamp;
 pub use trail::Trail;

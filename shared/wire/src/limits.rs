@@ -12,6 +12,9 @@ pub const FRAME_PLAINTEXT_BYTES: usize = 24 * 1024;
 /// Part of a frame that the sender does not write: identifiers, position, times, the recipient's alias. In bytes.
 pub const FRAME_ENVELOPE_BYTES: usize = 2_048;
 
+/// All content fields of a message together, as JSON, in bytes.
+pub const CONTENT_BYTES: usize = FRAME_PLAINTEXT_BYTES - FRAME_ENVELOPE_BYTES;
+
 /// How deeply arrays and objects may be nested in a request body.
 pub const JSON_DEPTH: usize = 64;
 
@@ -77,6 +80,9 @@ pub const PREFERRED_CATEGORIES: usize = 50;
 
 /// Largest badge.
 pub const BADGE: std::ops::RangeInclusive<u64> = 0..=99_999;
+
+/// Longest time between two pings of a device, in seconds.
+pub const PING_SECONDS: u64 = 240;
 
 /// Entries that one `sync` replays at most; `more` tells the client to ask again.
 pub const SYNC_PAGE: usize = 100;

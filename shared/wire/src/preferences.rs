@@ -11,53 +11,64 @@ use serde_json::{Map, Value};
 
 use crate::{Choice, FieldProblem, fields::Fields, limits, send::Channel};
 
-/// A person's preferences. Those of a person who has set none are empty: everything is welcome.
+/// What a person wants to be told of. It holds for every step of a fallback chain, at the moment when the step is due, and not for
+/// the socket. Absent fields are as for a person who has set nothing: everything is welcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
 pub struct Preferences {
-    /// No channel at all is used, whatever else stands here.
+    /// No channel is used at all, whatever else stands here.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub muted: bool,
-    /// Which channels are welcome. Those that are not named are.
+    /// Which channels are welcome.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::WelcomeChannels"))]
     pub channels: BTreeMap<Channel, bool>,
-    /// What differs for messages of a category, by the `category` that their sender gives them; at most
-    /// [`limits::PREFERRED_CATEGORIES`].
+    /// What differs for messages of a `category`, by its name. When it is set, the name must be one of the app's categories, if it
+    /// has declared any.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(extend("maxProperties" = limits::PREFERRED_CATEGORIES, "propertyNames" = {"minLength": 1, "maxLength": limits::IDENTIFIER_CHARS})))]
     pub categories: BTreeMap<String, CategoryPreferences>,
     /// When nothing is to be heard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet_hours: Option<QuietHours>,
-    /// Time zone of the quiet hours (IANA name). Default: the one that the user's device was registered with last, else UTC.
+    /// Time zone of the quiet hours (IANA name). Default: the one that a device of the user was registered with last, else UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::IDENTIFIER_CHARS), regex(pattern = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$")))]
     pub time_zone: Option<String>,
-    /// Language that the person reads (BCP 47). For whoever writes the messages; nothing here depends on it.
+    /// Language that the person reads (BCP 47). For senders; the service does not use it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub language: Option<String>,
 }
 
 /// What differs for one category.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
 pub struct CategoryPreferences {
     /// No channel is used for it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub muted: bool,
-    /// Which channels are welcome for it; the general ones hold for those that are not named.
+    /// Which channels are welcome for it; the general ones hold for channels that are not named.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::WelcomeChannels"))]
     pub channels: BTreeMap<Channel, bool>,
 }
 
-/// A part of every day, by the clock on the person's wall. Over midnight where `from` is later than `to`.
+/// A part of every day when nothing is to be heard, by the clock on the person's wall; over midnight if `from` is later than `to`.
+/// They must differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
 pub struct QuietHours {
     /// The first quiet minute.
     pub from: WallTime,
     /// The first minute that is not quiet any more.
     pub to: WallTime,
-    /// Categories that are heard all the same.
+    /// Categories that are heard all the same. When they are set, they must be among the app's categories, if it has declared any.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::PREFERRED_CATEGORIES), inner(length(max = limits::IDENTIFIER_CHARS))))]
     pub except: Vec<String>,
 }
 

@@ -2,28 +2,75 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::FieldProblem;
+use crate::{FieldProblem, choice::choice};
 
 /// Media type of a problem (RFC 9457 §3).
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// What went wrong, for a program (`code`) and for a person (`detail`).
+choice! {
+    /// A code that stays the same; each has one status.
+    ProblemCode {
+        /// Fields are missing, empty, too long, of the wrong type, not known or not served; `errors` names each.
+        InvalidFields = "invalid_fields",
+        /// The body is not JSON, or not an object; `detail` has line and column.
+        NotJson = "not_json",
+        /// The body is nested more than [`limits::JSON_DEPTH`] levels.
+        BodyTooDeep = "body_too_deep",
+        /// The request has no `Authorization: Bearer`.
+        NoAppKey = "no_app_key",
+        /// The key is malformed, of an unknown app, or not one of the app's.
+        WrongAppKey = "wrong_app_key",
+        /// The request of a device has no `Authorization: Bearer`.
+        NoToken = "no_token",
+        /// The token is malformed, expired, signed with another key, or of a device that is not known or has changed hands.
+        WrongToken = "wrong_token",
+        /// `appId` is not the app of the key.
+        UnknownApp = "unknown_app",
+        /// There is none, it is another app's, or it is no longer kept.
+        NotFound = "not_found",
+        /// There is no such route, or not with this method.
+        NoRoute = "no_route",
+        /// A path of messages or announcements has other methods.
+        MethodNotAllowed = "method_not_allowed",
+        /// The message was cancelled before.
+        AlreadyCancelled = "already_cancelled",
+        /// The message's time is over; nothing is left to cancel.
+        MessageSettled = "message_settled",
+        /// Another request changed the device, or what a person prefers, at the same moment. Repeat.
+        Conflict = "conflict",
+        /// The body has over [`limits::HTTP_BODY_BYTES`] bytes.
+        BodyTooLarge = "body_too_large",
+        /// The `Idempotency-Key` was used before with another body.
+        IdempotencyKeyReused = "idempotency_key_reused",
+        /// A fault of the service; the log has it under `requestId`.
+        Internal = "internal",
+        /// Something that the service needs did not answer. Repeat, with the same `Idempotency-Key`.
+        Unavailable = "unavailable",
+    }
+}
+
+/// What went wrong (RFC 9457), for a program (`code`) and for a person (`detail`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::errors_of_fields))]
 pub struct Problem {
-    /// HTTP status.
+    /// The HTTP status.
+    #[cfg_attr(feature = "schema", schemars(range(min = 400, max = 599)))]
     pub status: u16,
     /// Stable code, `snake_case`.
+    #[cfg_attr(feature = "schema", schemars(with = "ProblemCode"))]
     pub code: String,
     /// What the status means, in a few words.
     pub title: String,
-    /// What is wrong with this request: the field and the limit.
+    /// What is wrong with this request, with the field and the limit.
     pub detail: String,
     /// The request's id, as it stands in the logs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub request_id: Option<String>,
-    /// Every field that is wrong.
+    /// Every field that is wrong; present for `invalid_fields`.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub errors: Vec<FieldProblem>,
 }
 

@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 use crate::{FieldProblem, Platform, Timestamp, Version, choice::choice, fields::Fields, limits};
 
 choice! {
-    /// What the audience's names are.
+    /// What the names in `audiences` are.
     AudienceType {
         /// User names in the app.
         Alias = "ALIAS",
         /// Tags of users.
         Tag = "TAG",
-        /// Device ids: the user behind the device receives the message.
+        /// Device ids: the users who hold the devices now receive the message.
         Device = "DEVICE",
         /// Groups of the directory.
         Group = "GROUP",
@@ -24,11 +24,11 @@ choice! {
 }
 
 choice! {
-    /// What the device does with the message.
+    /// Whether a message is shown or handed to the app. The service treats both alike.
     PushMsgType {
-        /// Shows it.
+        /// Shown.
         Msg = "MSG",
-        /// Hands it to the app without showing anything.
+        /// Handed to the app without anything shown.
         Cmd = "CMD",
     }
 }
@@ -52,17 +52,18 @@ choice! {
 }
 
 choice! {
-    /// How soon the message is worked on.
+    /// The lane of a message. One user's messages of one lane arrive in the order in which they were accepted.
     Priority {
-        /// In a lane of its own, for at most [`limits::HIGH_PRIORITY_RECIPIENTS`]: no bulk send is ever in front of it.
+        /// A lane that no bulk send is in, for at most [`limits::HIGH_PRIORITY_RECIPIENTS`] recipients.
         High = "high",
-        /// In the lane of bulk sends.
+        /// The lane of bulk sends.
         Normal = "normal",
     }
 }
 
 choice! {
-    /// A way around the socket.
+    /// A way around the socket. `apns`, `fcm` and `webpush` deliver to every device of the user that is registered for them and
+    /// is of the message's `platform`; `mipush`, `sms` and `email` to the user, once; `webhook` to the app's own server.
     Channel {
         /// Apple Push Notification service.
         Apns = "apns",
@@ -74,139 +75,188 @@ choice! {
         Mipush = "mipush",
         /// Text message.
         Sms = "sms",
-        /// E-mail.
+        /// Email.
         Email = "email",
         /// The app's own HTTPS endpoint.
         Webhook = "webhook",
     }
 }
 
+impl Channel {
+    /// Whether it delivers to an address that a device is registered with; the others go by the user's name or profile, or to
+    /// the app.
+    #[must_use]
+    pub fn has_address(self) -> bool {
+        match self {
+            Self::Apns | Self::Fcm | Self::Webpush | Self::Mipush => true,
+            Self::Sms | Self::Email | Self::Webhook => false,
+        }
+    }
+}
+
 /// One step of a fallback chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
 pub struct FallbackStep {
     /// Where the step delivers.
     pub channel: Channel,
-    /// Seconds after the step before it, or after acceptance for the first one. Where absent: at once for the first step of
-    /// a user who is offline, else one minute.
+    /// Seconds after the end of the step before. For the first step: after acceptance, or after `sendAt`; the default is 0 for a
+    /// user whom no post reached, and 60 for others. For later steps the default is 60.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(range(max = *limits::FALLBACK_AFTER_SECONDS.end())))]
     pub after: Option<u64>,
 }
 
-/// What must hold when a fallback step is due: all of it, by the newest data. Where it does not, there is nothing left to tell.
+/// What must hold when a fallback step is due, by the newest data: all of it. If it does not hold, the step is skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request, extend("minProperties" = 1)))]
 pub struct Condition {
-    /// A device that the message is meant for is registered with an older `clientVersion` than this, a [`Version`] that is
-    /// released; pushes go to those alone. A device whose version is not known may be older.
+    /// A device that the message is for is registered with an older `clientVersion` than this one, which is released, or with none
+    /// that is a version; pushes go to those devices alone. A user without devices has nothing that is up to date.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::IDENTIFIER_CHARS), regex(pattern = r"^\d+(\.\d+){0,3}(\+.*)?$")))]
     pub client_version_below: Option<String>,
-    /// The item of this name is open: nobody has closed it at `/v1/items/{item}`.
+    /// The item of this name is open: the app has not closed it at `/v1/items/{item}`. `.`, `..` and names with `/`, `?` or `%`
+    /// are refused, because paths do not carry them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::ITEM_CHARS), regex(pattern = r"^[^/?%]*[^/?%\s][^/?%]*$"), extend("not" = {"enum": [".", ".."]})))]
     pub item_open: Option<String>,
 }
 
-/// What a message comes from.
+/// What a message comes from, for the app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
 pub struct Source {
     /// Platform of the sending client.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::NAME_CHARS)))]
     pub platform: Option<String>,
     /// Product that sends.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::NAME_CHARS)))]
     pub product: Option<String>,
 }
 
-/// What a device is given of a message: the part of a send request that travels in the frame.
+/// What a device receives of a message: the part of a send request that travels in the frame.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::texts))]
 pub struct Content {
-    /// Shown, or handed to the app.
+    /// Shown (`MSG`) or handed to the app (`CMD`).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub push_msg_type: Option<PushMsgType>,
-    /// Kind of content.
+    /// Kind of content, for the app.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub msg_type: Option<MsgType>,
-    /// The text that is shown.
+    /// The text that is shown; required if there is no `extra`. All content fields together may take [`limits::CONTENT_BYTES`]
+    /// bytes as JSON.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::FRAME_PLAINTEXT_BYTES)))]
     pub alert: Option<String>,
-    /// The app's own data: any JSON.
+    /// The app's own data, any JSON; required if there is no `alert`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::any"))]
     pub extra: Option<Value>,
     /// Name of what happened, for `msgType` `event`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub event: Option<String>,
-    /// Sound to play.
+    /// Sound to play, for the app.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::NAME_CHARS)))]
     pub sound: Option<String>,
     /// Number on the app's icon.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(range(max = *limits::BADGE.end())))]
     pub badge: Option<u64>,
-    /// Who sends, as shown.
+    /// Who sends, as shown. It also leads the subject of an email.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::NAME_CHARS)))]
     pub sender: Option<String>,
     /// Device that sends, as shown.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::NAME_CHARS)))]
     pub send_device: Option<String>,
     /// What the message comes from.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source: Option<Source>,
-    /// What the app lists by.
+    /// What the app lists by, and what preferences and the app's chains go by. One of the app's categories, if it has declared
+    /// any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub category: Option<String>,
     /// What the app filters by.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub tag: Option<String>,
-    /// Whether it is redelivered until a device confirms it.
+    /// Whether the message is redelivered until a device confirms it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub need_confirm: Option<bool>,
 }
 
-/// A send request. Absent options take the effective values that the answer names.
+/// A message. Absent options take the effective values that the answer names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::sent))]
 pub struct SendRequest {
-    /// The app; must be the one that the key belongs to.
+    /// The app. If given, it must be the app that the key belongs to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub app_id: Option<String>,
-    /// The tenant within the app.
+    /// The tenant of the recipients. Default: users of no tenant.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub tenant_code: Option<String>,
-    /// Only devices of this platform. Default: all.
+    /// Only devices of this platform.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = Platform::All)))]
     pub platform: Option<Platform>,
-    /// What `audiences` names. Default: aliases.
+    /// What `audiences` names: users, or devices that stand for the users who hold them now.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::ServedAudienceType>", extend("default" = AudienceType::Alias)))]
     pub audience_type: Option<AudienceType>,
-    /// Names of the audience, at most [`limits::RECIPIENTS`].
+    /// Who receives the message. A name that stands twice receives once.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::RECIPIENTS), inner(length(max = limits::ALIAS_CHARS)), transform = crate::schema::without_default))]
     pub audiences: Vec<String>,
     /// What the devices are given.
     #[serde(flatten)]
     pub content: Content,
-    /// Text of the SMS, where the chain comes to one. Without `fallback` it makes the chain: one SMS.
+    /// Text of the SMS. Without `fallback` it makes a chain of one SMS.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::SMS_CHARS)))]
     pub sms_message: Option<String>,
-    /// Seconds during which a message with `needConfirm` is redelivered until a device confirms it; brought within
-    /// [`limits::DURATION_SECONDS`]. Default: as long as it is kept.
+    /// Seconds during which a message with `needConfirm` is redelivered, brought within [`limits::DURATION_SECONDS`] and the `ttl`.
+    /// Default: as long as that allows.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub duration: Option<u64>,
-    /// Seconds that the message is kept for its recipient.
+    /// Seconds until the message expires. 0 is for devices that are connected now, as `persist: false` is; with the latter at most
+    /// [`limits::TRANSIENT_SECONDS`] hold.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(range(max = *limits::TTL_SECONDS.end()), extend("default" = limits::TTL_DEFAULT_SECONDS)))]
     pub ttl: Option<u64>,
-    /// Its lane. Default: high for up to [`limits::HIGH_PRIORITY_RECIPIENTS`] recipients, normal for more.
+    /// Its lane. Default: `high` for up to [`limits::HIGH_PRIORITY_RECIPIENTS`] recipients and `normal` for more; `high` for more is
+    /// brought down to `normal`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub priority: Option<Priority>,
-    /// Replaces what the recipient has not been shown yet under the same key.
+    /// The message replaces what has not been shown yet under the same key and `platform`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub collapse_key: Option<String>,
-    /// When to send, RFC 3339, to the second: up to [`limits::SEND_AT_AHEAD_SECONDS`] ahead.
+    /// When to send it, RFC 3339 with any offset, rounded up to a second: in the future, and at most 365 days ahead. Default:
+    /// now.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::moment"))]
     pub send_at: Option<Timestamp>,
-    /// Whether the message is kept for who is not connected. Default: true.
+    /// Whether the message is kept for devices that are not connected.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = true)))]
     pub persist: Option<bool>,
-    /// What happens while nobody confirms.
+    /// Steps around the socket, taken in this order until a device confirms. Without them and without `smsMessage`, those that the
+    /// app has for the `category`, else for all; an empty list is no step.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = limits::FALLBACK_STEPS)))]
     pub fallback: Option<Vec<FallbackStep>>,
     /// What must still hold when a step is due.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -313,8 +363,9 @@ fn moment(fields: &mut Fields, name: &'static str) -> Option<Timestamp> {
     moment
 }
 
-/// One option that takes effect differently from what the request says.
+/// An option that takes effect differently from what the request says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Downgrade {
     /// The field.
     pub field: String,
@@ -325,31 +376,39 @@ pub struct Downgrade {
 /// The `202` answer: the message is stored and queued, and will be settled for every recipient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SendAnswer {
     /// The message's id, for its trail at `/v1/messages/{requestId}`.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::MessageId"))]
     pub request_id: String,
-    /// Recipients.
+    /// How many users receive it.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = limits::RECIPIENTS)))]
     pub recipients: usize,
-    /// Effective time to live, in seconds.
+    /// Seconds until it expires.
+    #[cfg_attr(feature = "schema", schemars(range(max = *limits::TTL_SECONDS.end())))]
     pub ttl: u64,
-    /// Effective priority. One user's messages of one priority arrive in the order of their acceptance.
+    /// Its lane.
     pub priority: Priority,
-    /// Effective seconds of redelivery, for a message with `needConfirm`.
+    /// Seconds of redelivery, for a message with `needConfirm`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(range(max = *limits::DURATION_SECONDS.end())))]
     pub duration: Option<u64>,
-    /// When it is sent, where that is later.
+    /// When it is sent, if that is later.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub send_at: Option<Timestamp>,
-    /// Every option that takes effect differently from what the request says.
+    /// Options that take effect differently from what the request says. Absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub downgrades: Vec<Downgrade>,
 }
 
-/// The answer to `DELETE /v1/messages/{requestId}`: nothing of the message begins after this that had not begun before.
+/// The answer to `DELETE /v1/messages/{requestId}`: nothing of the message begins after it that had not begun before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CancelAnswer {
-    /// The message.
+    /// The message's id.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::MessageId"))]
     pub request_id: String,
     /// When it was cancelled.
     pub cancelled_at: Timestamp,

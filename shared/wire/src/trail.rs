@@ -2,27 +2,33 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Timestamp, action::Position, choice::choice, send::Downgrade};
+use crate::{
+    Timestamp,
+    action::Position,
+    choice::choice,
+    limits,
+    send::{Channel, Downgrade},
+};
 
 choice! {
-    /// What has become of a message for one recipient: the best that has happened so far. It only ever improves, and at the
-    /// end of the message's life it is one of the settled ones.
+    /// What has become of a message for one recipient: the best that has happened so far. It only improves, and at the end of
+    /// the message's life it is a settled one.
     State {
         /// Accepted, to be sent later.
         Scheduled = "scheduled",
-        /// Accepted and queued; not stored in the recipient's mailbox yet.
+        /// Accepted, not in the recipient's mailbox yet.
         Accepted = "accepted",
-        /// In the mailbox; waiting for a device or for the next fallback step.
+        /// In the mailbox; waits for a device or a fallback step.
         Pending = "pending",
-        /// A device of the recipient acknowledged it. Settled.
+        /// A device acknowledged it, or a person read it. Settled.
         Confirmed = "confirmed",
         /// A provider accepted it. Settled.
         FallbackDelivered = "fallback-delivered",
-        /// Nobody confirmed it in its time. Settled.
+        /// No device confirmed it in its time. Settled.
         Expired = "expired",
-        /// It was held back, for a reason that the trail names: cancelled, replaced, or no step applied. Settled.
+        /// Held back, for a reason that the trail names: cancelled, replaced, or no step of the chain applied. Settled.
         Suppressed = "suppressed",
-        /// Every step was tried, and refused. Settled.
+        /// Every step was tried, and at least one was refused or ended unknown. Settled.
         Failed = "failed",
     }
 }
@@ -32,17 +38,17 @@ choice! {
     Event {
         /// `send` answered 202.
         Accepted = "accepted",
-        /// It is to be sent at this time.
+        /// It was to be sent at this time.
         Scheduled = "scheduled",
         /// It stands in the mailbox.
         Stored = "stored",
-        /// It was posted to a connection of a device; no proof that it arrived.
+        /// It was about to be posted to a connection of this device; no proof that it arrived.
         Posted = "posted",
-        /// It was posted to a connection of a device once more, because nobody had confirmed it.
+        /// It was posted to this device once more, because no device had confirmed it.
         Redelivered = "redelivered",
         /// No device was connected.
         Offline = "offline",
-        /// The connection turned out to be gone.
+        /// Every connection turned out to be gone, this device's among them.
         Gone = "gone",
         /// A device acknowledged it.
         Confirmed = "confirmed",
@@ -56,13 +62,13 @@ choice! {
         StepRefused = "step-refused",
         /// The step does not apply; `code` is a [`SkipReason`].
         StepSkipped = "step-skipped",
-        /// The step began and nobody knows how it ended; it is not repeated any more.
+        /// The step began and its end is not known; it is not repeated.
         StepUnknown = "step-unknown",
-        /// The sender cancelled it: nothing begins after this.
+        /// Its sender cancelled it: nothing begins after this.
         Cancelled = "cancelled",
         /// A newer message under the same `collapseKey` took its place: nothing begins after this.
         Replaced = "replaced",
-        /// Its time was over, and nobody had confirmed it.
+        /// Its time was over, and no device had confirmed it.
         Expired = "expired",
     }
 }
@@ -121,11 +127,13 @@ choice! {
     }
 }
 
-/// One device of a recipient.
+/// How far a message has come on one device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeviceTrail {
     /// The device.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DeviceId"))]
     pub device_id: String,
     /// How far the message has come there.
     pub state: DeviceState,
@@ -134,25 +142,32 @@ pub struct DeviceTrail {
 /// One thing that happened, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Transition {
     /// When.
     pub at: Timestamp,
     /// What.
     pub event: Event,
-    /// The device, where one was involved.
+    /// The device, for `posted`, `redelivered`, `gone`, `confirmed` and `read`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::DeviceId>"))]
     pub device_id: Option<String>,
-    /// The fallback step, from 0.
+    /// The step of the chain, from 0.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(range(max = limits::FALLBACK_STEPS - 1)))]
     pub step: Option<usize>,
     /// The step's channel.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Channel>"))]
     pub channel: Option<String>,
-    /// The provider's message id or refusal, or why a step was skipped.
+    /// The provider's message id for `step-accepted`; its own code for `step-refused`, or `provider_down` if it was not called
+    /// because it has been failing, or `unreachable`; for `step-skipped` `no_mobile`, `no_email`, `no_text`, `no_device` or
+    /// `not_configured`, by the preferences `muted`, `category_muted`, `channel_off` or `quiet_hours`, or by the condition
+    /// `item_closed` or `up_to_date`. For a push to several devices: the codes of all of them, separated by commas.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<String>,
-    /// What the provider was asked for in the end, where that is less or other than was asked of us: the effective time to
-    /// live, and every downgrade.
+    /// What a push asked of its provider in the end: the effective time to live, and in words everything that was left out, cut or
+    /// lowered, separated by commas. On the end of a step.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
 }
@@ -168,9 +183,11 @@ impl State {
     }
 }
 
-/// One recipient's part of the trail.
+/// One recipient's part of the trail. `epoch` and `seq`, the place in the user's mailbox, are absent while the message is not in
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::kept))]
 pub struct RecipientTrail {
     /// The user.
     pub alias: String,
@@ -179,35 +196,42 @@ pub struct RecipientTrail {
     /// Where it stands in the user's mailbox.
     #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
     pub position: Option<Position>,
-    /// Steps of its fallback chain, where it has one.
+    /// Steps of its fallback chain. Absent if it has none, and while the message is not in the mailbox.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = limits::FALLBACK_STEPS)))]
     pub steps: Option<usize>,
-    /// Every device that it was posted to or that spoke of it.
+    /// The devices that it was posted to, or that spoke of it. Absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub devices: Vec<DeviceTrail>,
     /// Everything that happened, oldest first.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub transitions: Vec<Transition>,
 }
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Trail {
-    /// The message.
+    /// The message's id.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::MessageId"))]
     pub request_id: String,
     /// When it was accepted.
     pub accepted_at: Timestamp,
-    /// When it is sent, where that is later.
+    /// When it is sent, if that is later.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub send_at: Option<Timestamp>,
-    /// When it expires for whoever has not confirmed it.
+    /// When it expires for recipients who have not confirmed it.
     pub expires_at: Timestamp,
     /// When it was cancelled.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cancelled_at: Option<Timestamp>,
-    /// Every option that takes effect differently from what the request said.
+    /// Options that took effect differently from what the request said. Absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub downgrades: Vec<Downgrade>,
-    /// Every recipient.
+    /// Every recipient, in the order of the request.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub recipients: Vec<RecipientTrail>,
 }

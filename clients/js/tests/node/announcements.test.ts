@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import type { Device } from "../../src/device.js";
-import type { Announcement } from "../../src/frames.js";
+import type { Announcement } from "../../src/wire.js";
 import { keysOf, sealFrame } from "../sealing.js";
 import { until } from "./clock.js";
 import { DEVICE, EPOCH, type Peer, Service } from "./service.js";

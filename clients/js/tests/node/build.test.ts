@@ -29,7 +29,7 @@ test("no name that others use is shortened", () => {
   const [, list = ""] = /const INTERNAL = \[(.+?)\];/s.exec(script) ?? [];
   const names = [...list.matchAll(/"(\w+)"/g)].map(([, name]) => name);
   assert.ok(names.length > 20, "the list was found");
-  const others = ["../../tests/api.txt", "../../src/frames.ts", "../../src/identity.ts", "../../src/store.ts"];
+  const others = ["../../tests/api.txt", "../../src/wire.ts", "../../src/identity.ts", "../../src/store.ts"];
   for (const path of [...others, "../../../../docs/asyncapi.yaml"]) {
     const text = readFileSync(new URL(path, import.meta.url), "utf8");
     for (const name of names) {

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { Device } from "../../src/device.js";
-import type { Message } from "../../src/frames.js";
+import type { Message } from "../../src/wire.js";
 import type { Position } from "../../src/position.js";
 import type { CursorStore } from "../../src/store.js";
 import { keysOf, sealFrame } from "../sealing.js";

@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Announced, Announcement, Frame } from "../../src/frames.js";
+import type { Frame } from "../../src/frames.js";
 import { type Inbox, inboxFrom, type Step } from "../../src/inbox.js";
+import type { Announced, Announcement } from "../../src/wire.js";
 import { Random } from "../random.js";
 
 const EPOCH = 7;

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Device } from "../../src/device.js";
-import type { Message } from "../../src/frames.js";
+import type { Message } from "../../src/wire.js";
 import { until } from "./clock.js";
 import { messageFrame, type Peer, Service } from "./service.js";
 import { ack, Kept, sync } from "./words.js";

@@ -8,7 +8,7 @@ import type { TestContext } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";
 import { Device, type DeviceOptions } from "../../src/device.js";
 import type { TidingsError } from "../../src/errors.js";
-import type { Message } from "../../src/frames.js";
+import type { Message } from "../../src/wire.js";
 import { type Keys, keysOf, sealFrame } from "../sealing.js";
 import { FakeClock, until } from "./clock.js";
 
