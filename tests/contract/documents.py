@@ -70,8 +70,13 @@ class Document:
         return self.follow(node)
 
     def follow(self, node):
-        while isinstance(node, dict) and set(node) == {"$ref"}:
-            node = self.at(node["$ref"].removeprefix("#"))
+        """What a reference leads to. A description may stand beside it; draft 7 has it in an `allOf` then."""
+        while isinstance(node, dict) and set(node) <= {"$ref", "allOf", "description", "default"}:
+            whole = node.get("allOf", [])
+            reference = node.get("$ref") or (whole[0].get("$ref") if len(whole) == 1 else None)
+            if reference is None:
+                break
+            node = self.at(reference.removeprefix("#"))
         return node
 
     def errors(self, schema: dict, value, strict: bool = False) -> list[str]:

@@ -90,7 +90,7 @@ class Documents(unittest.TestCase):
         said = {name.rsplit(" ", 1)[1] for name in OPENAPI.answers()}
         self.assertEqual(set(OPENAPI.at("/components/schemas/ProblemCode")["enum"]) - said, set())
         for code in ASYNCAPI.codes():
-            self.assertIn(f"- `{code}`: ", ASYNCAPI.at("/components/schemas/Error")["description"])
+            self.assertIn(f"- `{code}`: ", ASYNCAPI.at("/components/schemas/ErrorCode")["description"])
 
     def test_every_message_belongs_to_an_operation(self):
         used = set()

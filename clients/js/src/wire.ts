@@ -348,7 +348,7 @@ export interface Pong {
  * - `body_too_large`: Over 262,144 bytes; API Gateway closes the connection long before.
  * - `binary_frame`: Not text; API Gateway itself closes the connection at one.
  */
-export type RefusalCode =
+export type ErrorFrameCode =
   | "unknown_action"
   | "invalid_fields"
   | "unknown_message"
@@ -365,7 +365,7 @@ export interface ErrorFrame {
   /** The device that the frame is for. */
   readonly deviceId: string;
   /** A code that stays the same. */
-  readonly code: RefusalCode;
+  readonly code: ErrorFrameCode;
   /** What is wrong, for people: the field and the limit. */
   readonly detail: string;
 }

@@ -46,9 +46,9 @@ pub enum Action {
     /// Asks whether the connection lives, and for the head of the mailbox.
     #[cfg_attr(feature = "schema", schemars(title = "Ping"))]
     Ping,
-    /// Asks for what came after the last place that was received without a gap before it; `0`, `0` for everything that is kept.
-    /// Without a place: after the one that the service keeps for this device. Announcements come only if `announced` asks for
-    /// them.
+    /// Asks for what came after the last place that was received without a gap before it; `0`, `0` for everything that
+    /// is kept. Without a place: after the one that the service keeps for this device. Announcements come only if
+    /// `announced` asks for them.
     #[cfg_attr(feature = "schema", schemars(title = "Sync"))]
     Sync {
         /// Last place that was received without a gap before it.
@@ -58,11 +58,12 @@ pub enum Action {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         announced: Option<u64>,
     },
-    /// With `id`, the message at this place is confirmed. Without it, everything up to the place that is neither expired nor
-    /// closed, and the place that the service keeps for the device moves there.
+    /// With `id`, the message at this place is confirmed. Without it, everything up to the place that is neither
+    /// expired nor closed, and the place that the service keeps for the device moves there.
     #[cfg_attr(feature = "schema", schemars(title = "Ack"))]
     Ack(Receipt),
-    /// With `id`, a person has read the message at this place, which confirms it. Without it, everything up to the place.
+    /// With `id`, a person has read the message at this place, which confirms it. Without it, everything up to the
+    /// place.
     #[cfg_attr(feature = "schema", schemars(title = "Read"))]
     Read(Receipt),
     /// The app went to the foreground or the background. It is recorded; the service does not use it.

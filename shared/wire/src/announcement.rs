@@ -10,10 +10,15 @@ use crate::{
     send::{about_nothing, content},
 };
 
-/// An announcement to every user of an app and tenant. Absent options take the values that the answer or the list names.
+/// An announcement to every user of an app and tenant. Absent options take the values that the answer or the list
+/// names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::unconfirmed, transform = crate::schema::sent))]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = crate::schema::unconfirmed, transform = crate::send::sent)
+)]
 pub struct AnnounceRequest {
     /// The app. If given, it must be the app that the key belongs to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -32,7 +37,13 @@ pub struct AnnounceRequest {
     pub content: Content,
     /// Seconds that it is kept for devices that are not connected.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "schema", schemars(range(min = *limits::ANNOUNCEMENT_TTL_SECONDS.start(), max = *limits::ANNOUNCEMENT_TTL_SECONDS.end()), extend("default" = limits::TTL_DEFAULT_SECONDS)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            range(min = *limits::ANNOUNCEMENT_TTL_SECONDS.start(), max = *limits::ANNOUNCEMENT_TTL_SECONDS.end()),
+            extend("default" = limits::TTL_DEFAULT_SECONDS)
+        )
+    )]
     pub ttl: Option<u64>,
 }
 
@@ -71,7 +82,10 @@ pub struct AnnounceAnswer {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub number: u64,
     /// Seconds until it expires.
-    #[cfg_attr(feature = "schema", schemars(range(min = *limits::ANNOUNCEMENT_TTL_SECONDS.start(), max = *limits::ANNOUNCEMENT_TTL_SECONDS.end())))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(range(min = *limits::ANNOUNCEMENT_TTL_SECONDS.start(), max = *limits::ANNOUNCEMENT_TTL_SECONDS.end()))
+    )]
     pub ttl: u64,
 }
 
@@ -136,8 +150,8 @@ pub struct AnnouncementAnswer {
     /// When it was withdrawn, first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub withdrawn_at: Option<Timestamp>,
-    /// Posts to connections that API Gateway has accepted while it was pushed; some connections may count twice. It does not tell
-    /// how many people have seen it.
+    /// Posts to connections that API Gateway has accepted while it was pushed; some connections may count twice. It
+    /// does not tell how many people have seen it.
     pub posts: u64,
     /// What was announced.
     #[serde(flatten)]

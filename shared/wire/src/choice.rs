@@ -11,8 +11,8 @@ pub trait Choice: Sized + Copy + 'static {
     }
 }
 
-/// Declares an enumeration of words: serde, [`Choice`], `as_str` and the JSON Schema from one list. The doc comments are what
-/// the documents say of each word.
+/// Declares an enumeration of words: serde, [`Choice`], `as_str` and the JSON Schema from one list. The doc comments
+/// are what the documents say of each word.
 macro_rules! choice {
     ($(#[doc = $about:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[doc = $about])+

@@ -25,6 +25,18 @@ choice! {
     }
 }
 
+#[cfg(feature = "schema")]
+crate::schema::part! {
+    /// What a device runs.
+    DevicePlatform as "DevicePlatform" = Platform, but |it: Platform| it == Platform::All
+}
+
+#[cfg(feature = "schema")]
+crate::schema::part! {
+    /// A channel that a device is registered for.
+    PushChannel as "PushChannel" = Channel, but |it: Channel| !it.has_address()
+}
+
 /// How a device is reached by push while it holds no socket, by its `channel`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -41,15 +53,22 @@ pub enum PushAddress {
     #[cfg_attr(feature = "schema", schemars(title = "FcmAddress"))]
     Fcm {
         /// The registration token that the app was given.
-        #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::NATIVE_TOKEN_CHARS), regex(pattern = "^[A-Za-z0-9_:-]+$")))]
+        #[cfg_attr(
+            feature = "schema",
+            schemars(length(min = 1, max = limits::NATIVE_TOKEN_CHARS), regex(pattern = "^[A-Za-z0-9_:-]+$"))
+        )]
         token: String,
     },
-    /// By the push service of a browser: `endpoint` and `keys` of the page's `PushSubscription`, and nothing else of it.
+    /// By the push service of a browser: `endpoint` and `keys` of the page's `PushSubscription`, and nothing else of
+    /// it.
     #[cfg_attr(feature = "schema", schemars(title = "WebpushAddress"))]
     Webpush {
-        /// Where the push service takes messages. It is `https`, with a public name as its host, neither an address nor a name
-        /// of a local network, and without a user name. The local twin allows `http` and any host.
-        #[cfg_attr(feature = "schema", schemars(length(max = limits::PUSH_ENDPOINT_CHARS), regex(pattern = r"^https?://[^/?#@\s]+([/?][^\s]*)?$")))]
+        /// Where the push service takes messages. It is `https`, with a public name as its host, neither an address nor
+        /// a name of a local network, and without a user name. The local twin allows `http` and any host.
+        #[cfg_attr(
+            feature = "schema",
+            schemars(length(max = limits::PUSH_ENDPOINT_CHARS), regex(pattern = r"^https?://[^/?#@\s]+([/?][^\s]*)?$"))
+        )]
         endpoint: String,
         /// What a push is encrypted for.
         keys: WebpushKeys,
@@ -64,10 +83,16 @@ pub enum PushAddress {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
 pub struct WebpushKeys {
     /// The browser's public key: 65 bytes, the first of them 4.
-    #[cfg_attr(feature = "schema", schemars(length(max = limits::PUSH_KEY_CHARS), regex(pattern = "^B[A-P][A-Za-z0-9_-]{85}$")))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = limits::PUSH_KEY_CHARS), regex(pattern = "^B[A-P][A-Za-z0-9_-]{85}$"))
+    )]
     pub p256dh: String,
     /// The secret between browser and page, 16 bytes.
-    #[cfg_attr(feature = "schema", schemars(length(max = limits::PUSH_KEY_CHARS), regex(pattern = "^[A-Za-z0-9_-]{22}$")))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = limits::PUSH_KEY_CHARS), regex(pattern = "^[A-Za-z0-9_-]{22}$"))
+    )]
     pub auth: String,
 }
 
@@ -128,7 +153,7 @@ pub struct RegisterRequest {
     #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub app_id: String,
     /// What the device runs.
-    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DevicePlatform"))]
+    #[cfg_attr(feature = "schema", schemars(with = "DevicePlatform"))]
     pub platform: Platform,
     /// The device's own token: the same app and token keep their device id.
     #[cfg_attr(feature = "schema", schemars(length(max = limits::NATIVE_TOKEN_CHARS)))]
@@ -139,7 +164,13 @@ pub struct RegisterRequest {
     pub mobile: Option<String>,
     /// Email address of the user, without a name around it, in ASCII; domains in other letters as Punycode.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "schema", schemars(length(max = limits::EMAIL_CHARS), extend("allOf" = crate::schema::EMAIL.map(|pattern| serde_json::json!({"pattern": pattern})))))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(max = limits::EMAIL_CHARS),
+            extend("allOf" = crate::schema::EMAIL.map(|pattern| serde_json::json!({"pattern": pattern})))
+        )
+    )]
     pub email: Option<String>,
     /// Tag of the user. It is kept; the service does not use it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -220,8 +251,8 @@ fn is_e164(text: &str) -> bool {
     })
 }
 
-/// What is wrong with an e-mail address: before the `@` stands a dot-atom (RFC 5322 §3.2.3) of at most 64 characters, and after it
-/// a domain in ASCII with a dot in it, for nothing else can be sent to. The provider has the last word.
+/// What is wrong with an e-mail address: before the `@` stands a dot-atom (RFC 5322 §3.2.3) of at most 64 characters,
+/// and after it a domain in ASCII with a dot in it, for nothing else can be sent to. The provider has the last word.
 fn address_problem(text: &str) -> Option<&'static str> {
     let Some((local, domain)) = text.split_once('@').filter(|(_, domain)| !domain.contains('@')) else {
         return Some("must be an e-mail address, with one @");
@@ -286,7 +317,7 @@ pub struct DeviceAnswer {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tenant_code: Option<String>,
     /// What it runs.
-    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DevicePlatform"))]
+    #[cfg_attr(feature = "schema", schemars(with = "DevicePlatform"))]
     pub platform: Platform,
     /// Version of the app on the device, if it was given.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -295,10 +326,10 @@ pub struct DeviceAnswer {
     pub registered_at: Timestamp,
     /// Its connections whose lease has not run out.
     pub connections: usize,
-    /// By which channel it is reached while it has no connection. Absent if it was registered without, or if the provider has said
-    /// that the address is dead.
+    /// By which channel it is reached while it has no connection. Absent if it was registered without, or if the
+    /// provider has said that the address is dead.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::PushChannel>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<PushChannel>"))]
     pub push: Option<Channel>,
 }
 

@@ -40,8 +40,8 @@ impl Fields {
         Self::nested(object, String::new())
     }
 
-    /// Begins to read the pairs of a query. It has texts only; `numbers` names those that stand for whole numbers. Whatever is
-    /// given twice is a problem.
+    /// Begins to read the pairs of a query. It has texts only; `numbers` names those that stand for whole numbers.
+    /// Whatever is given twice is a problem.
     #[must_use]
     pub fn of_query(pairs: impl IntoIterator<Item = (String, String)>, numbers: &[&str]) -> Self {
         let mut fields = Self::new(Map::new());
@@ -172,8 +172,8 @@ impl Fields {
         self.object_at(name, value, &read)
     }
 
-    /// An object whose names are the sender's own, each of 1 to `max` characters, at most `most` of them; each value is an
-    /// object, read by `read`.
+    /// An object whose names are the sender's own, each of 1 to `max` characters, at most `most` of them; each value is
+    /// an object, read by `read`.
     pub fn entries<T>(
         &mut self,
         name: &'static str,

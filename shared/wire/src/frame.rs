@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{action::Position, choice::choice, limits, send::Content};
+use crate::{action::Position, choice::choice, send::Content};
 
 choice! {
     /// Why what a device said changed nothing.
-    RefusalCode {
+    ErrorCode {
         /// There is no `action`, or none of the five.
         UnknownAction = "unknown_action",
         /// Fields are missing, wrong or not known; `detail` names each.
@@ -19,9 +19,9 @@ choice! {
         FutureSeq = "future_seq",
         /// Not JSON, or not an object.
         NotJson = "not_json",
-        /// Nested more than [`limits::JSON_DEPTH`] levels.
+        /// Nested more than [`crate::limits::JSON_DEPTH`] levels.
         BodyTooDeep = "body_too_deep",
-        /// Over [`limits::HTTP_BODY_BYTES`] bytes; API Gateway closes the connection long before.
+        /// Over [`crate::limits::HTTP_BODY_BYTES`] bytes; API Gateway closes the connection long before.
         BodyTooLarge = "body_too_large",
         /// Not text; API Gateway itself closes the connection at one.
         BinaryFrame = "binary_frame",
@@ -31,11 +31,11 @@ choice! {
 choice! {
     /// Why a device should come back on a new connection.
     ReconnectCode {
-        /// Instead of a pong, in the last eighth of the connection's life: open a new connection within `after` seconds, say
-        /// `sync` there, and close this one when `synced` has come. It serves until then.
+        /// Instead of a pong, in the last eighth of the connection's life: open a new connection within `after`
+        /// seconds, say `sync` there, and close this one when `synced` has come. It serves until then.
         Rollover = "rollover",
-        /// The device was unregistered, changed hands, or was away for too long. In clear, because no key belongs to such a
-        /// connection: close it, wait up to `after` seconds, connect again.
+        /// The device was unregistered, changed hands, or was away for too long. In clear, because no key belongs to
+        /// such a connection: close it, wait up to `after` seconds, connect again.
         UnknownConnection = "unknown_connection",
     }
 }
@@ -74,11 +74,15 @@ impl Frame {
     }
 }
 
-/// A message, as one device receives it. `epoch` and `seq`, its place in the user's mailbox, are absent for a message that is not
-/// kept.
+/// A message, as one device receives it. `epoch` and `seq`, its place in the user's mailbox, are absent for a message
+/// that is not kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Message", transform = crate::schema::kept))]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "Message", transform = crate::schema::kept)
+)]
 pub struct MessageFrame {
     /// The message's id: the same on every device and every time it comes. Show each once.
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::MessageId"))]
@@ -90,11 +94,11 @@ pub struct MessageFrame {
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DeviceId"))]
     pub device_id: String,
     /// The user.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::ALIAS_CHARS)))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = crate::limits::ALIAS_CHARS)))]
     pub to_user_name: String,
     /// The `sender`, if the request names one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::NAME_CHARS)))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = crate::limits::NAME_CHARS)))]
     pub from_user_name: Option<String>,
     /// When it was accepted, or its `sendAt`; in seconds since the Unix epoch.
     pub create_time: i64,
@@ -103,11 +107,16 @@ pub struct MessageFrame {
     pub content: Content,
 }
 
-/// An announcement, as one device receives it. Devices do not acknowledge it. One with a `number` up to the device's own was shown
-/// before. One whose `after` is beyond the device's own is not shown: something between is missing, and a `sync` brings it.
+/// An announcement, as one device receives it. Devices do not acknowledge it. One with a `number` up to the device's
+/// own was shown before. One whose `after` is beyond the device's own is not shown: something between is missing, and a
+/// `sync` brings it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Announcement", transform = crate::schema::unconfirmed))]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "Announcement", transform = crate::schema::unconfirmed)
+)]
 pub struct AnnouncementFrame {
     /// The announcement's id: the same on every device and every time it comes.
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::AnnouncementId"))]
@@ -115,18 +124,18 @@ pub struct AnnouncementFrame {
     /// Its place among the announcements of the app and tenant. Numbers grow; they are not dense.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub number: u64,
-    /// The number that it comes behind, 0 for the first: of the announcement before it, or in a replay the one that the device has
-    /// come to. Nothing between the two is for this device.
+    /// The number that it comes behind, 0 for the first: of the announcement before it, or in a replay the one that the
+    /// device has come to. Nothing between the two is for this device.
     pub after: u64,
     /// The device that the frame is for.
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DeviceId"))]
     pub device_id: String,
     /// The user.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::ALIAS_CHARS)))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = crate::limits::ALIAS_CHARS)))]
     pub to_user_name: String,
     /// The `sender`, if the request names one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::NAME_CHARS)))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = crate::limits::NAME_CHARS)))]
     pub from_user_name: Option<String>,
     /// When it was accepted, in seconds since the Unix epoch.
     pub create_time: i64,
@@ -135,7 +144,8 @@ pub struct AnnouncementFrame {
     pub content: Content,
 }
 
-/// How far a replay came in the announcements. Absent if the device did not ask, and while there is more of the mailbox.
+/// How far a replay came in the announcements. Absent if the device did not ask, and while there is more of the
+/// mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Announced {
@@ -164,11 +174,11 @@ pub struct Synced {
     /// Whether there is more: ask again with this cursor.
     pub more: bool,
     /// Messages that this replay posted. They may still be on their way.
-    #[cfg_attr(feature = "schema", schemars(range(max = limits::SYNC_PAGE)))]
+    #[cfg_attr(feature = "schema", schemars(range(max = crate::limits::SYNC_PAGE)))]
     pub count: u64,
     /// Their `seq`, in the epoch of the cursor. A message that is named here and has not come is on its way, or lost.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "schema", schemars(length(max = limits::SYNC_PAGE), inner(range(min = 1))))]
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::limits::SYNC_PAGE), inner(range(min = 1))))]
     pub posted: Option<Vec<u64>>,
     /// How far it came in the announcements, if the device asked for them and nothing of the mailbox is left.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -189,7 +199,7 @@ pub struct Pong {
     /// The service's clock, in seconds since the Unix epoch.
     pub server_time: i64,
     /// Seconds until the next ping is due.
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = limits::PING_SECONDS)))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = crate::limits::PING_SECONDS)))]
     pub next_ping: u64,
 }
 
@@ -202,7 +212,7 @@ pub struct ErrorFrame {
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DeviceId"))]
     pub device_id: String,
     /// A code that stays the same.
-    #[cfg_attr(feature = "schema", schemars(with = "RefusalCode"))]
+    #[cfg_attr(feature = "schema", schemars(with = "ErrorCode"))]
     pub code: String,
     /// What is wrong, for people: the field and the limit.
     pub detail: String,

@@ -16,8 +16,8 @@ pub struct InboxRequest {
 }
 
 impl InboxRequest {
-    /// Reads the pairs of a query and names every one that is wrong, given twice, or not known: a misspelt `before` would
-    /// begin anew with each page, for ever.
+    /// Reads the pairs of a query and names every one that is wrong, given twice, or not known: a misspelt `before`
+    /// would begin anew with each page, for ever.
     ///
     /// # Errors
     /// One [`FieldProblem`] for each.

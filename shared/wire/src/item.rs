@@ -1,7 +1,7 @@
 //! `GET` and `PUT /v1/items/{item}`: whether something that messages are about is still open.
 //!
-//! An item is anything that an app gives a name: an order, a task, a call that waits for somebody. It is open until the app says
-//! otherwise. A message whose `condition` names it goes out by no further fallback step once it is closed.
+//! An item is anything that an app gives a name: an order, a task, a call that waits for somebody. It is open until the
+//! app says otherwise. A message whose `condition` names it goes out by no further fallback step once it is closed.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -27,7 +27,8 @@ pub const IDENTIFIER_CHARS: usize = 64;
 /// Longest name of an item that a message is about, in characters.
 pub const ITEM_CHARS: usize = 128;
 
-/// How long it is remembered that an item is closed, in seconds (400 days): longer than any message that names it can be on its way.
+/// How long it is remembered that an item is closed, in seconds (400 days): longer than any message that names it can
+/// be on its way.
 pub const ITEM_CLOSED_SECONDS: u64 = 34_560_000;
 
 /// Longest native token of a platform, in characters.
@@ -51,7 +52,8 @@ pub const EMAIL_CHARS: usize = 254;
 /// Steps of one fallback chain.
 pub const FALLBACK_STEPS: usize = 8;
 
-/// Shortest and longest time that a message is kept for its recipient, in seconds (0: only who is connected now; 28 days).
+/// Shortest and longest time that a message is kept for its recipient, in seconds (0: only who is connected now; 28
+/// days).
 pub const TTL_SECONDS: std::ops::RangeInclusive<u64> = 0..=2_419_200;
 
 /// Time that a message is kept where the sender does not say, in seconds (72 hours).
@@ -63,7 +65,8 @@ pub const DURATION_SECONDS: std::ops::RangeInclusive<u64> = 300..=259_200;
 /// How far ahead a message may be scheduled, in seconds (365 days).
 pub const SEND_AT_AHEAD_SECONDS: u64 = 31_536_000;
 
-/// Most recipients of a message of high priority; a message to more is bulk, and travels in the lane of normal priority.
+/// Most recipients of a message of high priority; a message to more is bulk, and travels in the lane of normal
+/// priority.
 pub const HIGH_PRIORITY_RECIPIENTS: usize = 25;
 
 /// Longest life of a message with `persist: false`, in seconds: who is not connected by then does not receive it.
@@ -93,15 +96,15 @@ pub const ANNOUNCEMENT_TTL_SECONDS: std::ops::RangeInclusive<u64> = 60..=2_419_2
 /// Announcements that one `sync` replays at most.
 pub const ANNOUNCEMENT_PAGE: usize = 50;
 
-/// Announcements that one page of their list has at most, as the backend asks for. Fifty of the largest stay below what Lambda
-/// may answer (6 MB).
+/// Announcements that one page of their list has at most, as the backend asks for. Fifty of the largest stay below what
+/// Lambda may answer (6 MB).
 pub const ANNOUNCEMENT_LIST: std::ops::RangeInclusive<u64> = 1..=50;
 
 /// Announcements of a page of their list where the backend does not say.
 pub const ANNOUNCEMENT_LIST_DEFAULT: u64 = 20;
 
-/// Messages that one page of the inbox lists at most, as the device asks for. A hundred of the largest, sealed, stay below
-/// what Lambda may answer (6 MB).
+/// Messages that one page of the inbox lists at most, as the device asks for. A hundred of the largest, sealed, stay
+/// below what Lambda may answer (6 MB).
 pub const INBOX_PAGE: std::ops::RangeInclusive<u64> = 1..=100;
 
 /// Messages of a page of the inbox where the device does not say.

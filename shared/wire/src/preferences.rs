@@ -1,8 +1,8 @@
-//! `GET` and `PUT /v1/users/{alias}/preferences`, `/v1/preferences`: what a person wants to be told of, by which channel, and
-//! when not.
+//! `GET` and `PUT /v1/users/{alias}/preferences`, `/v1/preferences`: what a person wants to be told of, by which
+//! channel, and when not.
 //!
-//! They hold for everything that leaves the socket, and for nothing else: a muted message still stands in the mailbox and
-//! still comes to an open page, which shows it as it likes.
+//! They hold for everything that leaves the socket, and for nothing else: a muted message still stands in the mailbox
+//! and still comes to an open page, which shows it as it likes.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 use crate::{Choice, FieldProblem, fields::Fields, limits, send::Channel};
 
-/// What a person wants to be told of. It holds for every step of a fallback chain, at the moment when the step is due, and not for
-/// the socket. Absent fields are as for a person who has set nothing: everything is welcome.
+/// What a person wants to be told of. It holds for every step of a fallback chain, at the moment when the step is due,
+/// and not for the socket. Absent fields are as for a person who has set nothing: everything is welcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
@@ -22,19 +22,34 @@ pub struct Preferences {
     pub muted: bool,
     /// Which channels are welcome.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::WelcomeChannels"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Welcome<Channel>"))]
     pub channels: BTreeMap<Channel, bool>,
-    /// What differs for messages of a `category`, by its name. When it is set, the name must be one of the app's categories, if it
-    /// has declared any.
+    /// What differs for messages of a `category`, by its name. When it is set, the name must be one of the app's
+    /// categories, if it has declared any.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(extend("maxProperties" = limits::PREFERRED_CATEGORIES, "propertyNames" = {"minLength": 1, "maxLength": limits::IDENTIFIER_CHARS})))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            extend(
+                "maxProperties" = limits::PREFERRED_CATEGORIES,
+                "propertyNames" = {"minLength": 1, "maxLength": limits::IDENTIFIER_CHARS}
+            )
+        )
+    )]
     pub categories: BTreeMap<String, CategoryPreferences>,
     /// When nothing is to be heard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet_hours: Option<QuietHours>,
-    /// Time zone of the quiet hours (IANA name). Default: the one that a device of the user was registered with last, else UTC.
+    /// Time zone of the quiet hours (IANA name). Default: the one that a device of the user was registered with last,
+    /// else UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::IDENTIFIER_CHARS), regex(pattern = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$")))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = 1, max = limits::IDENTIFIER_CHARS),
+            regex(pattern = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$")
+        )
+    )]
     pub time_zone: Option<String>,
     /// Language that the person reads (BCP 47). For senders; the service does not use it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,12 +67,12 @@ pub struct CategoryPreferences {
     pub muted: bool,
     /// Which channels are welcome for it; the general ones hold for channels that are not named.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::WelcomeChannels"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Welcome<Channel>"))]
     pub channels: BTreeMap<Channel, bool>,
 }
 
-/// A part of every day when nothing is to be heard, by the clock on the person's wall; over midnight if `from` is later than `to`.
-/// They must differ.
+/// A part of every day when nothing is to be heard, by the clock on the person's wall; over midnight if `from` is later
+/// than `to`. They must differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
@@ -66,9 +81,13 @@ pub struct QuietHours {
     pub from: WallTime,
     /// The first minute that is not quiet any more.
     pub to: WallTime,
-    /// Categories that are heard all the same. When they are set, they must be among the app's categories, if it has declared any.
+    /// Categories that are heard all the same. When they are set, they must be among the app's categories, if it has
+    /// declared any.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    #[cfg_attr(feature = "schema", schemars(length(max = limits::PREFERRED_CATEGORIES), inner(length(max = limits::IDENTIFIER_CHARS))))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = limits::PREFERRED_CATEGORIES), inner(length(max = limits::IDENTIFIER_CHARS)))
+    )]
     pub except: Vec<String>,
 }
 
@@ -82,7 +101,12 @@ impl QuietHours {
 
 /// What a clock on the wall shows, to the minute: `HH:MM`, from `00:00` to `23:59`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct WallTime(u16);
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(inline, extend("pattern" = "^([01][0-9]|2[0-3]):[0-5][0-9]$"))
+)]
+pub struct WallTime(#[cfg_attr(feature = "schema", schemars(with = "String"))] u16);
 
 impl WallTime {
     /// `None` for what no clock shows.
@@ -121,8 +145,8 @@ impl<'de> Deserialize<'de> for WallTime {
 }
 
 impl Preferences {
-    /// Reads preferences, as they are from now on: what is not named is as for a person who has set none. Names every field
-    /// that is wrong or not known. Whether a time zone exists is not known here.
+    /// Reads preferences, as they are from now on: what is not named is as for a person who has set none. Names every
+    /// field that is wrong or not known. Whether a time zone exists is not known here.
     ///
     /// # Errors
     /// One [`FieldProblem`] for each.

@@ -14,7 +14,7 @@ choice! {
         InvalidFields = "invalid_fields",
         /// The body is not JSON, or not an object; `detail` has line and column.
         NotJson = "not_json",
-        /// The body is nested more than [`limits::JSON_DEPTH`] levels.
+        /// The body is nested more than [`crate::limits::JSON_DEPTH`] levels.
         BodyTooDeep = "body_too_deep",
         /// The request has no `Authorization: Bearer`.
         NoAppKey = "no_app_key",
@@ -22,7 +22,8 @@ choice! {
         WrongAppKey = "wrong_app_key",
         /// The request of a device has no `Authorization: Bearer`.
         NoToken = "no_token",
-        /// The token is malformed, expired, signed with another key, or of a device that is not known or has changed hands.
+        /// The token is malformed, expired, signed with another key, or of a device that is not known or has changed
+        /// hands.
         WrongToken = "wrong_token",
         /// `appId` is not the app of the key.
         UnknownApp = "unknown_app",
@@ -38,7 +39,7 @@ choice! {
         MessageSettled = "message_settled",
         /// Another request changed the device, or what a person prefers, at the same moment. Repeat.
         Conflict = "conflict",
-        /// The body has over [`limits::HTTP_BODY_BYTES`] bytes.
+        /// The body has over [`crate::limits::HTTP_BODY_BYTES`] bytes.
         BodyTooLarge = "body_too_large",
         /// The `Idempotency-Key` was used before with another body.
         IdempotencyKeyReused = "idempotency_key_reused",
@@ -52,7 +53,7 @@ choice! {
 /// What went wrong (RFC 9457), for a program (`code`) and for a person (`detail`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::errors_of_fields))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = errors_of_fields))]
 pub struct Problem {
     /// The HTTP status.
     #[cfg_attr(feature = "schema", schemars(range(min = 400, max = 599)))]
@@ -72,6 +73,16 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub errors: Vec<FieldProblem>,
+}
+
+/// What the schema says beside the fields: a problem with fields names each; no other does.
+#[cfg(feature = "schema")]
+fn errors_of_fields(schema: &mut schemars::Schema) {
+    use serde_json::json;
+    let code = json!({"properties": {"code": {"const": ProblemCode::InvalidFields}}});
+    let parts =
+        [("if", code), ("then", json!({"required": ["errors"]})), ("else", json!({"properties": {"errors": false}}))];
+    schema.ensure_object().extend(parts.map(|(name, part)| (name.to_owned(), part)));
 }
 
 impl std::fmt::Display for Problem {

@@ -1,69 +1,16 @@
-//! The JSON Schema (2020-12) of everything on the wire, for the documents and the clients. No function enables the feature.
+//! What the JSON Schemas (2020-12) of the types need: words with their descriptions, texts that are types on the wire, and what
+//! serde does not say. The feature is for `examples/schemas`, which writes the documents; no function enables it.
 //!
-//! Shapes, limits and descriptions come from the types. Requests are closed, since their readers refuse unknown fields;
-//! answers and frames are open, so that a client of today reads those of tomorrow.
+//! Requests are closed, since their readers refuse unknown fields; answers and frames are open, so that a client of today
+//! reads those of tomorrow.
 
-mod finish;
+use std::{borrow::Cow, marker::PhantomData};
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use crate::{
-    Action, AnnounceAnswer, AnnounceRequest, Choice, DeviceAnswer, Frame, InboxAnswer, ItemAnswer, ItemRequest,
-    Platform, Preferences, Problem, ProblemCode, PushAddress, RegisterAnswer, RegisterRequest, SendAnswer, SendRequest,
-    Timestamp, Trail, UnreadAnswer,
-    announcement::{AnnouncementsAnswer, WithdrawAnswer},
-    preferences::WallTime,
-    send::{AudienceType, CancelAnswer, Channel, PushMsgType},
-};
-
-/// Where one schema refers to another one.
-pub const PLACE: &str = "#/components/schemas/";
-
-/// The schema of every type by its name, each referring to others at [`PLACE`].
-///
-/// # Errors
-/// If a doc comment links to a limit that is not in [`crate::limits`], or a tagged enumeration has a variant without a title.
-pub fn definitions() -> Result<Map<String, Value>, String> {
-    let settings = SchemaSettings::draft2020_12().for_serialize();
-    let mut generator =
-        settings.with(|settings| settings.definitions_path = "/components/schemas".into()).into_generator();
-    macro_rules! roots {
-        ($($root:ty),+ $(,)?) => { $(generator.subschema_for::<$root>();)+ };
-    }
-    roots![
-        DeviceId,
-        MessageId,
-        AnnouncementId,
-        Timestamp,
-        RegisterRequest,
-        RegisterAnswer,
-        DeviceAnswer,
-        SendRequest,
-        SendAnswer,
-        CancelAnswer,
-        Trail,
-        AnnounceRequest,
-        AnnounceAnswer,
-        AnnouncementsAnswer,
-        WithdrawAnswer,
-        ItemRequest,
-        ItemAnswer,
-        InboxAnswer,
-        UnreadAnswer,
-        Preferences,
-        Problem,
-        Action,
-        Frame,
-        PushAddress,
-    ];
-    finish::finish(generator.take_definitions(true))
-}
-
 /// The words of an enumeration, each with its doc comment.
-pub(crate) trait Described {
+pub trait Described {
     /// Words and doc comments, as they are declared.
     const WORDS: &'static [(&'static str, &'static str)];
 }
@@ -76,7 +23,7 @@ pub(crate) fn of_words(about: &str, words: &[(&str, &str)]) -> Schema {
 }
 
 /// A doc comment without the blanks that begin its lines.
-fn trimmed(doc: &str) -> String {
+pub fn trimmed(doc: &str) -> String {
     let lines: Vec<&str> = doc.lines().map(str::trim).collect();
     lines.join("\n").trim().to_owned()
 }
@@ -124,8 +71,8 @@ texts! {
     AnnouncementId = {
         "type": "string", "format": "uuid", "pattern": UUID, "examples": ["0193a2b4-6c7d-7e8f-9a0b-1c2d3e4f5062"]
     };
-    /// A JWE in compact form (RFC 7516): five parts, the second of them empty. The first is `SealedHeader` in base64url. The
-    /// device opens it with its content key, and accepts no other algorithm.
+    /// A JWE in compact form (RFC 7516): five parts, the second of them empty. The first is `SealedHeader` in
+    /// base64url. The device opens it with its content key, and accepts no other algorithm.
     SealedFrame = {
         "type": "string", "pattern": r"^[A-Za-z0-9_-]+\.\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}$"
     };
@@ -163,83 +110,48 @@ texts! {
     };
 }
 
-impl JsonSchema for Timestamp {
-    fn schema_name() -> Cow<'static, str> {
-        "Timestamp".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "A moment in UTC, to the millisecond.",
-            "type": "string",
-            "format": "date-time",
-            "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$",
-            "examples": ["2026-11-22T08:00:00.000Z"]
-        })
-    }
-}
-
-impl JsonSchema for WallTime {
-    fn schema_name() -> Cow<'static, str> {
-        "WallTime".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"})
-    }
-}
-
 // -- Parts of enumerations -----------------------------------------------------------------------------------------------
 
-macro_rules! parts {
-    ($($(#[doc = $about:literal])+ $name:ident as $shown:literal = $whole:ty, but $left_out:expr;)+) => {$(
+/// Declares a type for the words of an enumeration but some: what a field takes that does not take all of them.
+macro_rules! part {
+    ($(#[doc = $about:literal])+ $name:ident as $shown:literal = $whole:ty, but $is_left_out:expr) => {
         $(#[doc = $about])+
         pub(crate) enum $name {}
 
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
                 $shown.into()
             }
 
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                let is_left_out = $left_out;
-                let words = <$whole>::ALL.iter().zip(<$whole as Described>::WORDS);
-                let kept: Vec<_> = words.filter(|((_, it), _)| !is_left_out(it)).map(|(_, word)| *word).collect();
-                of_words(concat!($($about, "\n"),+), &kept)
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let is_left_out = $is_left_out;
+                let words = <$whole as $crate::schema::Described>::WORDS.iter();
+                let all = words.zip(<$whole as $crate::Choice>::ALL);
+                let kept: Vec<_> = all.filter(|(_, (_, it))| !is_left_out(*it)).map(|(word, _)| *word).collect();
+                $crate::schema::of_words(concat!($($about, "\n"),+), &kept)
             }
         }
-    )+};
+    };
 }
 
-parts! {
-    /// What a device runs.
-    DevicePlatform as "DevicePlatform" = Platform, but |it: &Platform| *it == Platform::All;
-    /// A channel that a device is registered for.
-    PushChannel as "PushChannel" = Channel, but |it: &Channel| !it.has_address();
-    /// What the names in `audiences` are.
-    ServedAudienceType as "AudienceType" = AudienceType, but |it: &AudienceType| !matches!(it, AudienceType::Alias | AudienceType::Device);
-}
+pub(crate) use part;
 
-/// Which channels are welcome. Those that are not named are.
-pub(crate) enum WelcomeChannels {}
+/// An object with a flag for each word of an enumeration of channels.
+pub(crate) struct Welcome<T>(PhantomData<T>);
 
-impl JsonSchema for WelcomeChannels {
+impl<T: Described> JsonSchema for Welcome<T> {
     fn schema_name() -> Cow<'static, str> {
         "WelcomeChannels".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let channel =
+        let flag =
             |(word, doc): &(&str, &str)| ((*word).to_owned(), json!({"description": trimmed(doc), "type": "boolean"}));
-        let channels: Map<String, Value> = Channel::WORDS.iter().map(channel).collect();
+        let flags: Map<String, Value> = T::WORDS.iter().map(flag).collect();
         json_schema!({
             "description": "Which channels are welcome. Those that are not named are.",
             "type": "object",
-            "properties": channels,
+            "properties": flags,
             "additionalProperties": false
         })
     }
@@ -260,32 +172,11 @@ pub(crate) fn moment(_: &mut SchemaGenerator) -> Schema {
 /// An email address: how long its first part may be, and what it is made of.
 pub(crate) const EMAIL: [&str; 2] = [
     "^[^@]{1,64}@",
-    "^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.)+\
-     [A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$",
+    "^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*\
+     @([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.)+[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$",
 ];
 
-/// A request to send: it has something to show or to hand over. The content's defaults hold here alone; a frame has their
-/// effective values.
-pub(crate) fn sent(schema: &mut Schema) {
-    request(schema);
-    schema.insert("anyOf".to_owned(), json!([{"required": ["alert"]}, {"required": ["extra"]}]));
-    let defaults = [("pushMsgType", json!(PushMsgType::Msg)), ("needConfirm", json!(false))];
-    for (name, default) in defaults {
-        if let Some(Value::Object(field)) = schema.get_mut("properties").and_then(|all| all.get_mut(name)) {
-            field.insert("default".to_owned(), default);
-        }
-    }
-}
-
-/// A problem with fields names each; no other does.
-pub(crate) fn errors_of_fields(schema: &mut Schema) {
-    let code = json!({"properties": {"code": {"const": ProblemCode::InvalidFields}}});
-    let parts =
-        [("if", code), ("then", json!({"required": ["errors"]})), ("else", json!({"properties": {"errors": false}}))];
-    schema.ensure_object().extend(parts.map(|(name, part)| (name.to_owned(), part)));
-}
-
-/// What [`crate::fields::Fields`] reads: no fields but the named ones, and texts of one character at least.
+/// What a reader of requests takes: no fields but the named ones, and texts of one character at least.
 pub(crate) fn request(schema: &mut Schema) {
     texts(schema);
     schema.insert("additionalProperties".to_owned(), false.into());

@@ -62,8 +62,9 @@ choice! {
 }
 
 choice! {
-    /// A way around the socket. `apns`, `fcm` and `webpush` deliver to every device of the user that is registered for them and
-    /// is of the message's `platform`; `mipush`, `sms` and `email` to the user, once; `webhook` to the app's own server.
+    /// A way around the socket. `apns`, `fcm` and `webpush` deliver to every device of the user that is registered for
+    /// them and is of the message's `platform`; `mipush`, `sms` and `email` to the user, once; `webhook` to the app's
+    /// own server.
     Channel {
         /// Apple Push Notification service.
         Apns = "apns",
@@ -82,9 +83,17 @@ choice! {
     }
 }
 
+#[cfg(feature = "schema")]
+crate::schema::part! {
+    /// What the names in `audiences` are.
+    ServedAudienceType as "AudienceType" = AudienceType, but |it: AudienceType| {
+        !matches!(it, AudienceType::Alias | AudienceType::Device)
+    }
+}
+
 impl Channel {
-    /// Whether it delivers to an address that a device is registered with; the others go by the user's name or profile, or to
-    /// the app.
+    /// Whether it delivers to an address that a device is registered with; the others go by the user's name or profile,
+    /// or to the app.
     #[must_use]
     pub fn has_address(self) -> bool {
         match self {
@@ -100,8 +109,8 @@ impl Channel {
 pub struct FallbackStep {
     /// Where the step delivers.
     pub channel: Channel,
-    /// Seconds after the end of the step before. For the first step: after acceptance, or after `sendAt`; the default is 0 for a
-    /// user whom no post reached, and 60 for others. For later steps the default is 60.
+    /// Seconds after the end of the step before. For the first step: after acceptance, or after `sendAt`; the default
+    /// is 0 for a user whom no post reached, and 60 for others. For later steps the default is 60.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(range(max = *limits::FALLBACK_AFTER_SECONDS.end())))]
     pub after: Option<u64>,
@@ -110,17 +119,32 @@ pub struct FallbackStep {
 /// What must hold when a fallback step is due, by the newest data: all of it. If it does not hold, the step is skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request, extend("minProperties" = 1)))]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = crate::schema::request, extend("minProperties" = 1))
+)]
 pub struct Condition {
-    /// A device that the message is for is registered with an older `clientVersion` than this one, which is released, or with none
-    /// that is a version; pushes go to those devices alone. A user without devices has nothing that is up to date.
+    /// A device that the message is for is registered with an older `clientVersion` than this one, which is released,
+    /// or with none that is a version; pushes go to those devices alone. A user without devices has nothing that is up
+    /// to date.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::IDENTIFIER_CHARS), regex(pattern = r"^\d+(\.\d+){0,3}(\+.*)?$")))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = limits::IDENTIFIER_CHARS), regex(pattern = r"^\d+(\.\d+){0,3}(\+.*)?$"))
+    )]
     pub client_version_below: Option<String>,
-    /// The item of this name is open: the app has not closed it at `/v1/items/{item}`. `.`, `..` and names with `/`, `?` or `%`
-    /// are refused, because paths do not carry them.
+    /// The item of this name is open: the app has not closed it at `/v1/items/{item}`. `.`, `..` and names with `/`,
+    /// `?` or `%` are refused, because paths do not carry them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::ITEM_CHARS), regex(pattern = r"^[^/?%]*[^/?%\s][^/?%]*$"), extend("not" = {"enum": [".", ".."]})))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = 1, max = limits::ITEM_CHARS),
+            regex(pattern = r"^[^/?%]*[^/?%\s][^/?%]*$"),
+            extend("not" = {"enum": [".", ".."]})
+        )
+    )]
     pub item_open: Option<String>,
 }
 
@@ -149,8 +173,8 @@ pub struct Content {
     /// Kind of content, for the app.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub msg_type: Option<MsgType>,
-    /// The text that is shown; required if there is no `extra`. All content fields together may take [`limits::CONTENT_BYTES`]
-    /// bytes as JSON.
+    /// The text that is shown; required if there is no `extra`. All content fields together may take
+    /// [`limits::CONTENT_BYTES`] bytes as JSON.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(length(max = limits::FRAME_PLAINTEXT_BYTES)))]
     pub alert: Option<String>,
@@ -181,8 +205,8 @@ pub struct Content {
     /// What the message comes from.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source: Option<Source>,
-    /// What the app lists by, and what preferences and the app's chains go by. One of the app's categories, if it has declared
-    /// any.
+    /// What the app lists by, and what preferences and the app's chains go by. One of the app's categories, if it has
+    /// declared any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub category: Option<String>,
@@ -198,7 +222,7 @@ pub struct Content {
 /// A message. Absent options take the effective values that the answer names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::sent))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = sent))]
 pub struct SendRequest {
     /// The app. If given, it must be the app that the key belongs to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -214,11 +238,21 @@ pub struct SendRequest {
     pub platform: Option<Platform>,
     /// What `audiences` names: users, or devices that stand for the users who hold them now.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::ServedAudienceType>", extend("default" = AudienceType::Alias)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<ServedAudienceType>", extend("default" = AudienceType::Alias))
+    )]
     pub audience_type: Option<AudienceType>,
     /// Who receives the message. A name that stands twice receives once.
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = limits::RECIPIENTS), inner(length(max = limits::ALIAS_CHARS)), transform = crate::schema::without_default))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = 1, max = limits::RECIPIENTS),
+            inner(length(max = limits::ALIAS_CHARS)),
+            transform = crate::schema::without_default
+        )
+    )]
     pub audiences: Vec<String>,
     /// What the devices are given.
     #[serde(flatten)]
@@ -227,25 +261,28 @@ pub struct SendRequest {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(length(max = limits::SMS_CHARS)))]
     pub sms_message: Option<String>,
-    /// Seconds during which a message with `needConfirm` is redelivered, brought within [`limits::DURATION_SECONDS`] and the `ttl`.
-    /// Default: as long as that allows.
+    /// Seconds during which a message with `needConfirm` is redelivered, brought within [`limits::DURATION_SECONDS`]
+    /// and the `ttl`. Default: as long as that allows.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub duration: Option<u64>,
-    /// Seconds until the message expires. 0 is for devices that are connected now, as `persist: false` is; with the latter at most
-    /// [`limits::TRANSIENT_SECONDS`] hold.
+    /// Seconds until the message expires. 0 is for devices that are connected now, as `persist: false` is; with the
+    /// latter at most [`limits::TRANSIENT_SECONDS`] hold.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "schema", schemars(range(max = *limits::TTL_SECONDS.end()), extend("default" = limits::TTL_DEFAULT_SECONDS)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(range(max = *limits::TTL_SECONDS.end()), extend("default" = limits::TTL_DEFAULT_SECONDS))
+    )]
     pub ttl: Option<u64>,
-    /// Its lane. Default: `high` for up to [`limits::HIGH_PRIORITY_RECIPIENTS`] recipients and `normal` for more; `high` for more is
-    /// brought down to `normal`.
+    /// Its lane. Default: `high` for up to [`limits::HIGH_PRIORITY_RECIPIENTS`] recipients and `normal` for more;
+    /// `high` for more is brought down to `normal`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub priority: Option<Priority>,
     /// The message replaces what has not been shown yet under the same key and `platform`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub collapse_key: Option<String>,
-    /// When to send it, RFC 3339 with any offset, rounded up to a second: in the future, and at most 365 days ahead. Default:
-    /// now.
+    /// When to send it, RFC 3339 with any offset, rounded up to a second: in the future, and at most 365 days ahead.
+    /// Default: now.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::moment"))]
     pub send_at: Option<Timestamp>,
@@ -253,14 +290,29 @@ pub struct SendRequest {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(extend("default" = true)))]
     pub persist: Option<bool>,
-    /// Steps around the socket, taken in this order until a device confirms. Without them and without `smsMessage`, those that the
-    /// app has for the `category`, else for all; an empty list is no step.
+    /// Steps around the socket, taken in this order until a device confirms. Without them and without `smsMessage`,
+    /// those that the app has for the `category`, else for all; an empty list is no step.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(length(max = limits::FALLBACK_STEPS)))]
     pub fallback: Option<Vec<FallbackStep>>,
     /// What must still hold when a step is due.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub condition: Option<Condition>,
+}
+
+/// What the schema of a request to send says beside its fields: there is something to show or to hand over. The
+/// content's defaults hold here alone, since a frame has effective values.
+#[cfg(feature = "schema")]
+pub(crate) fn sent(schema: &mut schemars::Schema) {
+    use serde_json::json;
+    crate::schema::request(schema);
+    schema.insert("anyOf".to_owned(), json!([{"required": ["alert"]}, {"required": ["extra"]}]));
+    let defaults = [("pushMsgType", json!(PushMsgType::Msg)), ("needConfirm", json!(false))];
+    for (name, default) in defaults {
+        if let Some(Value::Object(field)) = schema.get_mut("properties").and_then(|all| all.get_mut(name)) {
+            field.insert("default".to_owned(), default);
+        }
+    }
 }
 
 impl SendRequest {
@@ -415,85 +467,4 @@ pub struct CancelAnswer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(value: Value) -> Result<SendRequest, Vec<String>> {
-        SendRequest::parse(value.as_object().unwrap().clone()).map_err(|problems| {
-            problems.into_iter().map(|problem| format!("{}: {}", problem.field, problem.detail)).collect()
-        })
-    }
-
-    #[test]
-    fn reads_every_field_and_writes_it_again() {
-        let value = serde_json::json!({
-            "appId": "demo", "tenantCode": "t", "platform": "WEB", "audienceType": "ALIAS", "audiences": ["alice"],
-            "pushMsgType": "MSG", "msgType": "event", "alert": "Hello", "extra": {"a": [1]}, "event": "order.paid",
-            "sound": "ping", "badge": 3, "sender": "Shop", "sendDevice": "till", "source": {"platform": "pc", "product": "shop"},
-            "category": "orders", "tag": "vip", "needConfirm": true, "smsMessage": "Hi", "duration": 600, "ttl": 60,
-            "priority": "high", "collapseKey": "k", "sendAt": "2026-11-22T08:00:00.000Z", "persist": true,
-            "fallback": [{"channel": "sms", "after": 0}, {"channel": "email"}],
-            "condition": {"clientVersionBelow": "2.10", "itemOpen": "order:4711"},
-        });
-        let request = parse(value.clone()).unwrap();
-        assert_eq!(serde_json::to_value(&request).unwrap(), value);
-    }
-
-    #[test]
-    fn refuses_a_message_to_nobody_or_about_nothing() {
-        assert_eq!(
-            parse(serde_json::json!({"alert": "x"})),
-            Err(vec!["audiences: must name at least one recipient".into()])
-        );
-        assert_eq!(
-            parse(serde_json::json!({"alert": "x", "audiences": []})),
-            Err(vec!["audiences: must name at least one recipient".into()])
-        );
-        assert_eq!(
-            parse(serde_json::json!({"audiences": ["a"]})),
-            Err(vec!["alert: is required where there is no `extra`".into()])
-        );
-        let many: Vec<_> = (0..=limits::RECIPIENTS).map(|n| n.to_string()).collect();
-        assert_eq!(
-            parse(serde_json::json!({"alert": "x", "audiences": many})),
-            Err(vec!["audiences: has 1001 items; the limit is 1000".into()])
-        );
-    }
-
-    #[test]
-    fn names_what_is_wrong_with_a_condition() {
-        let condition = |condition: Value| {
-            let request = serde_json::json!({"alert": "x", "audiences": ["a"], "condition": condition});
-            parse(request).map(|_| ()).map_err(|problems| problems.join("; "))
-        };
-        let version = "condition.clientVersionBelow: must be one to four whole numbers with dots between them, for example \
-                       2.10.0";
-        assert_eq!(condition(serde_json::json!({"clientVersionBelow": "2.10-beta"})), Err(version.into()));
-        assert_eq!(condition(serde_json::json!({"clientVersionBelow": "v2"})), Err(version.into()));
-        let item = "x".repeat(limits::ITEM_CHARS + 1);
-        let long = "condition.itemOpen: has 129 characters; the limit is 128";
-        assert_eq!(condition(serde_json::json!({"itemOpen": item})), Err(long.into()));
-        for name in [".", "..", "a/b", "what?", "50%"] {
-            let nowhere = "condition.itemOpen: must not be `.` or `..`, nor have `/`, `?` or `%`: paths do not carry such a \
-                           name";
-            assert_eq!(condition(serde_json::json!({"itemOpen": name})), Err(nowhere.into()));
-        }
-        assert_eq!(condition(serde_json::json!({"itemOpen": "..."})), Ok(()));
-        let unknown = "condition.itemopen: is not a field of this request; did you mean `itemOpen`?";
-        assert_eq!(condition(serde_json::json!({"itemopen": "x"})), Err(unknown.into()));
-        assert_eq!(condition(serde_json::json!("x")), Err("condition: must be an object".into()));
-        assert_eq!(condition(serde_json::json!({})), Err("condition: must name what has to hold".into()));
-    }
-
-    #[test]
-    fn names_the_step_that_is_wrong() {
-        let fallback = serde_json::json!([{"channel": "sms"}, {"channel": "pigeon", "after": -1}]);
-        assert_eq!(
-            parse(serde_json::json!({"alert": "x", "audiences": ["a"], "fallback": fallback})),
-            Err(vec![
-                "fallback[1].channel: must be one of apns, fcm, webpush, mipush, sms, email, webhook".into(),
-                "fallback[1].after: must be a whole number from 0 to 259200".into(),
-            ])
-        );
-    }
-}
+mod tests;

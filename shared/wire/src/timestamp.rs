@@ -5,7 +5,19 @@ use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// A moment, in milliseconds since the Unix epoch. In JSON: an RFC 3339 string in UTC with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(pub i64);
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(
+        description = "A moment in UTC, to the millisecond.",
+        extend(
+            "format" = "date-time",
+            "pattern" = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$",
+            "examples" = ["2026-11-22T08:00:00.000Z"]
+        )
+    )
+)]
+pub struct Timestamp(#[cfg_attr(feature = "schema", schemars(with = "String"))] pub i64);
 
 impl Timestamp {
     /// The clock of this machine. For `main` and adapters: decisions take the time as an argument.

@@ -2,17 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Timestamp,
-    action::Position,
-    choice::choice,
-    limits,
-    send::{Channel, Downgrade},
-};
+use crate::{Timestamp, action::Position, choice::choice, send::Downgrade};
 
 choice! {
-    /// What has become of a message for one recipient: the best that has happened so far. It only improves, and at the end of
-    /// the message's life it is a settled one.
+    /// What has become of a message for one recipient: the best that has happened so far. It only improves, and at the
+    /// end of the message's life it is a settled one.
     State {
         /// Accepted, to be sent later.
         Scheduled = "scheduled",
@@ -74,7 +68,7 @@ choice! {
 }
 
 choice! {
-    /// Why a fallback step does not apply: the `code` of [`Event::StepSkipped`].
+    /// Why a fallback step does not apply: the `code` of `step-skipped`.
     SkipReason {
         /// The user has no phone number.
         NoMobile = "no_mobile",
@@ -102,7 +96,7 @@ choice! {
 }
 
 choice! {
-    /// The service's own reasons in the `code` of [`Event::StepRefused`]; every other code is the provider's.
+    /// The service's own reasons in the `code` of `step-refused`; every other code is the provider's.
     RefusalCode {
         /// The provider could not be reached, or left the request unread.
         Unreachable = "unreachable",
@@ -154,22 +148,29 @@ pub struct Transition {
     pub device_id: Option<String>,
     /// The step of the chain, from 0.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "schema", schemars(range(max = limits::FALLBACK_STEPS - 1)))]
+    #[cfg_attr(feature = "schema", schemars(range(max = crate::limits::FALLBACK_STEPS - 1)))]
     pub step: Option<usize>,
     /// The step's channel.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<Channel>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::send::Channel>"))]
     pub channel: Option<String>,
-    /// The provider's message id for `step-accepted`; its own code for `step-refused`, or `provider_down` if it was not called
-    /// because it has been failing, or `unreachable`; for `step-skipped` `no_mobile`, `no_email`, `no_text`, `no_device` or
-    /// `not_configured`, by the preferences `muted`, `category_muted`, `channel_off` or `quiet_hours`, or by the condition
-    /// `item_closed` or `up_to_date`. For a push to several devices: the codes of all of them, separated by commas.
+    /// The provider's message id for `step-accepted`; a [`RefusalCode`] or the provider's own code for `step-refused`;
+    /// a [`SkipReason`] for `step-skipped`. For a push to several devices: the codes of all of them, separated by
+    /// commas.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "step_code"))]
     pub code: Option<String>,
-    /// What a push asked of its provider in the end: the effective time to live, and in words everything that was left out, cut or
-    /// lowered, separated by commas. On the end of a step.
+    /// What a push asked of its provider in the end: the effective time to live, and in words everything that was left
+    /// out, cut or lowered, separated by commas. On the end of a step.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
+}
+
+/// The code of a step: one of ours, or the provider's.
+#[cfg(feature = "schema")]
+fn step_code(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let (skipped, refused) = (generator.subschema_for::<SkipReason>(), generator.subschema_for::<RefusalCode>());
+    schemars::json_schema!({"anyOf": [skipped, refused, {"type": "string"}]})
 }
 
 impl State {
@@ -183,8 +184,8 @@ impl State {
     }
 }
 
-/// One recipient's part of the trail. `epoch` and `seq`, the place in the user's mailbox, are absent while the message is not in
-/// it.
+/// One recipient's part of the trail. `epoch` and `seq`, the place in the user's mailbox, are absent while the message
+/// is not in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::kept))]
@@ -198,7 +199,7 @@ pub struct RecipientTrail {
     pub position: Option<Position>,
     /// Steps of its fallback chain. Absent if it has none, and while the message is not in the mailbox.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = limits::FALLBACK_STEPS)))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = crate::limits::FALLBACK_STEPS)))]
     pub steps: Option<usize>,
     /// The devices that it was posted to, or that spoke of it. Absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]

@@ -1,17 +1,22 @@
-//! Writes what is derived from the wire's types: the schemas in `docs/openapi.yaml` and `docs/asyncapi.yaml`, below the line
-//! that says so, and `clients/js/src/wire.ts`. With `--check` it writes nothing, and fails if one of them is out of date.
+//! Writes what is derived from the wire's types: the schemas in `docs/openapi.yaml` and `docs/asyncapi.yaml`, below the
+//! line that says so, and `clients/js/src/wire.ts`. With `--check` it writes nothing, and fails if one of them is out
+//! of date.
 //!
 //! ```sh
 //! cargo run -p tidings-wire --features schema --example schemas
 //! ```
 
+mod definitions;
+mod finish;
 mod typescript;
 mod yaml;
 
 use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 
+use schemars::generate::Contract;
 use serde_json::{Map, Value};
-use tidings_wire::schema::{self, PLACE};
+
+use definitions::PLACE;
 
 const COMMAND: &str = "cargo run -p tidings-wire --features schema --example schemas";
 
@@ -30,7 +35,8 @@ fn main() -> ExitCode {
 }
 
 fn run(is_check: bool) -> Result<(), String> {
-    let definitions = schema::definitions()?;
+    let definitions = finish::finish(definitions::definitions(&Contract::Serialize))?;
+    is_read_as_written(&definitions, &finish::finish(definitions::definitions(&Contract::Deserialize))?)?;
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut stale = Vec::new();
     for (name, dialect) in [
@@ -59,6 +65,19 @@ fn run(is_check: bool) -> Result<(), String> {
     Err(format!("not what the types of shared/wire say: {}; run `{COMMAND}` and commit the result", stale.join(", ")))
 }
 
+/// Answers and frames are read by serde, which must want no more than is always written. Requests have readers of their own.
+fn is_read_as_written(written: &Map<String, Value>, read: &Map<String, Value>) -> Result<(), String> {
+    for (name, schema) in written.iter().filter(|(_, schema)| schema["additionalProperties"] != false) {
+        if schema["required"] != read[name]["required"] {
+            let (always, wanted) = (&schema["required"], &read[name]["required"]);
+            return Err(format!(
+                "{name}: {always} is always written, and {wanted} is wanted: `default` is missing or too much"
+            ));
+        }
+    }
+    Ok(())
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Dialect {
     /// JSON Schema 2020-12.
@@ -81,6 +100,14 @@ fn document(name: &str, text: &str, all: &Map<String, Value>, dialect: Dialect) 
             format!("{name} refers to {reference}, which is neither a type of the wire nor described above the line")
         })?;
         next.extend(references(&schema.to_string()));
+    }
+    if dialect == Dialect::Asyncapi {
+        for kind in ["Action", "Frame"] {
+            let is_missing = |variant: &String| !wanted.contains(variant);
+            if let Some(missing) = references(&all[kind].to_string()).into_iter().find(is_missing) {
+                return Err(format!("{name} has no message whose payload is {missing}"));
+            }
+        }
     }
     let mut text = format!("{by_hand}{MARK}\n    #    {COMMAND}\n");
     for (name, schema) in all.iter().filter(|(name, _)| wanted.contains(*name)) {

@@ -1,7 +1,8 @@
 //! The types that the client in TypeScript shares with the service.
 
 use serde_json::{Map, Value};
-use tidings_wire::schema::PLACE;
+
+use crate::definitions::PLACE;
 
 /// Longest line, as the client's formatter has it.
 const COLUMNS: usize = 120;
@@ -31,7 +32,7 @@ const NAMED: &[(&str, &str)] = &[
     ("Announced", "Announced"),
     ("Synced", "Synced"),
     ("Pong", "Pong"),
-    ("RefusalCode", "RefusalCode"),
+    ("ErrorCode", "ErrorFrameCode"),
     ("Error", "ErrorFrame"),
     ("Reconnect", "Rollover"),
     ("UnknownConnection", "UnknownConnection"),

@@ -2,15 +2,20 @@
 
 use serde_json::{Map, Value, json};
 
-use super::PLACE;
-use crate::limits;
+use tidings_wire::{
+    frame::ReconnectCode,
+    limits,
+    schema::{self, Described},
+};
+
+use crate::definitions::PLACE;
 
 /// The tagged enumerations, with the field that tells the variants apart, and whether a variant is closed.
 const TAGGED: &[(&str, &str, bool)] =
     &[("Action", "action", true), ("Frame", "type", false), ("PushAddress", "channel", true)];
 
 /// Gives every variant of a tagged enumeration a schema of its own, takes `null` out, and writes limits into the prose.
-pub(super) fn finish(mut definitions: Map<String, Value>) -> Result<Map<String, Value>, String> {
+pub(crate) fn finish(mut definitions: Map<String, Value>) -> Result<Map<String, Value>, String> {
     for (name, tag, is_closed) in TAGGED {
         name_variants(&mut definitions, name, tag, *is_closed)?;
     }
@@ -56,8 +61,8 @@ fn name_variants(definitions: &mut Map<String, Value>, name: &str, tag: &str, is
     Ok(())
 }
 
-/// A tagged variant and the type that it holds, as one object: the tag before the other fields. A variant with a title brings
-/// its own description.
+/// A tagged variant and the type that it holds, as one object: the tag before the other fields. A variant with a title
+/// brings its own description.
 fn merged(variant: Value, mut held: Value) -> Value {
     if variant["title"].is_string() {
         held["description"] = variant["description"].clone();
@@ -77,10 +82,9 @@ fn merged(variant: Value, mut held: Value) -> Value {
 
 /// A `reconnect` has two forms, by its code: one is sealed, the other comes in clear and names no device.
 fn reconnects(definitions: &mut Map<String, Value>) -> Result<(), String> {
-    use crate::{frame::ReconnectCode, schema::Described};
     for (word, doc) in ReconnectCode::WORDS {
         let mut form = definitions.get("Reconnect").cloned().ok_or("there is no Reconnect")?;
-        form["description"] = super::trimmed(doc).into();
+        form["description"] = schema::trimmed(doc).into();
         form["properties"]["code"] = json!({"type": "string", "const": word});
         if *word == ReconnectCode::UnknownConnection.as_str() {
             form["properties"]["deviceId"] = json!({"description": "Empty.", "type": "string", "const": ""});
@@ -161,7 +165,7 @@ fn without_links(text: &str) -> Result<String, String> {
     while let Some((before, after)) = rest.split_once("[`") {
         let (link, after) = after.split_once("`]").ok_or_else(|| format!("a link without an end: {text}"))?;
         shown.push_str(before);
-        match link.strip_prefix("limits::") {
+        match link.trim_start_matches("crate::").strip_prefix("limits::") {
             Some(name) => shown.push_str(&limit(name).ok_or_else(|| format!("no limit of the name {name}: {text}"))?),
             None => shown.push_str(&format!("`{link}`")),
         }
