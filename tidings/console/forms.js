@@ -2,9 +2,6 @@
 
 import { complain, h } from "./dom.js";
 
-/** The ways around the socket. */
-export const CHANNELS = ["apns", "fcm", "webpush", "mipush", "sms", "email", "webhook"];
-
 export const text = (props) => h("input", { type: "text", autocomplete: "off", ...props });
 export const number = () => text({ inputmode: "numeric" });
 export const area = (rows, props) => h("textarea", { rows, ...props });

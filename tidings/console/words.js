@@ -1,44 +1,19 @@
 // The service's words and numbers for people.
 
+import { EVENTS, SETTLED } from "./wire.js";
+
 /** One thing that happened to a message, as a sentence. */
 export function told({ event, deviceId, step, channel, code, detail }) {
-  const device = short(deviceId ?? "a device");
-  const what = channel ? `${channel}${step === undefined ? "" : ` (step ${step + 1})`}` : "the step";
-  const said = {
-    accepted: "accepted: will be settled for every recipient",
-    scheduled: "its time to be sent",
-    stored: "stored in the mailbox",
-    posted: `posted to device ${device}`,
-    redelivered: `posted once more to device ${device}`,
-    offline: "no device was connected",
-    gone: `the connection of device ${device} turned out to be gone`,
-    confirmed: `confirmed by device ${device}`,
-    read: `read on device ${device}`,
-    "step-started": `${what} began`,
-    "step-accepted": `${what} accepted by the provider as ${code}`,
-    "step-refused": `${what} refused by the provider: ${code}`,
-    "step-skipped": `${what} skipped: ${code}`,
-    "step-unknown": `${what} began and nobody knows how it ended; it is not repeated`,
-    cancelled: "cancelled by its sender",
-    replaced: "replaced by a newer message under the same collapse key",
-    expired: "expired: nobody had confirmed it",
+  const filled = {
+    device: short(deviceId ?? "a device"),
+    step: channel ? `${channel}${step === undefined ? "" : ` (step ${step + 1})`}` : "the step",
+    code,
   };
-  return `${said[event] ?? event}${detail ? ` (${detail})` : ""}`;
+  const said = EVENTS[event]?.replace(/\{(\w+)\}/g, (_, name) => filled[name]);
+  return `${said ?? event}${detail ? ` (${detail})` : ""}`;
 }
 
-/** The states of a recipient, in the order in which charts have them; the settled ones last. */
-export const STATES = [
-  "scheduled",
-  "accepted",
-  "pending",
-  "confirmed",
-  "fallback-delivered",
-  "expired",
-  "suppressed",
-  "failed",
-];
-
-export const isSettled = (state) => STATES.indexOf(state) > 2;
+export const isSettled = (state) => SETTLED.includes(state);
 
 /** A long id, short enough for a table and long enough to tell two apart. */
 export const short = (id) => (id.length > 12 ? `${id.slice(0, 8)}…` : id);

@@ -92,6 +92,20 @@ crate::schema::part! {
 }
 
 impl Channel {
+    /// What people call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Apns => "APNs",
+            Self::Fcm => "FCM",
+            Self::Webpush => "Web Push",
+            Self::Mipush => "Mi Push",
+            Self::Sms => "SMS",
+            Self::Email => "Email",
+            Self::Webhook => "Webhook",
+        }
+    }
+
     /// Whether it delivers to an address that a device is registered with; the others go by the user's name or profile,
     /// or to the app.
     #[must_use]

@@ -166,6 +166,48 @@ pub struct Transition {
     pub detail: Option<String>,
 }
 
+impl Event {
+    /// A sentence for people, with `{device}`, `{step}` and `{code}` for those of the transition.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted: will be settled for every recipient",
+            Self::Scheduled => "its time to be sent",
+            Self::Stored => "stored in the mailbox",
+            Self::Posted => "posted to device {device}",
+            Self::Redelivered => "posted once more to device {device}",
+            Self::Offline => "no device was connected",
+            Self::Gone => "the connection of device {device} turned out to be gone",
+            Self::Confirmed => "confirmed by device {device}",
+            Self::Read => "read on device {device}",
+            Self::StepStarted => "{step} began",
+            Self::StepAccepted => "{step} accepted by the provider as {code}",
+            Self::StepRefused => "{step} refused by the provider: {code}",
+            Self::StepSkipped => "{step} skipped: {code}",
+            Self::StepUnknown => "{step} began and nobody knows how it ended; it is not repeated",
+            Self::Cancelled => "cancelled by its sender",
+            Self::Replaced => "replaced by a newer message under the same collapse key",
+            Self::Expired => "expired: nobody had confirmed it",
+        }
+    }
+}
+
+impl Transition {
+    /// What happened, as a sentence for people.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let step = match (&self.channel, self.step) {
+            (Some(channel), Some(step)) => format!("{channel} (step {})", step + 1),
+            (Some(channel), None) => channel.clone(),
+            (None, _) => "the step".to_owned(),
+        };
+        let sentence = self.event.sentence();
+        let sentence = sentence.replace("{device}", self.device_id.as_deref().unwrap_or("a device"));
+        let sentence = sentence.replace("{step}", &step);
+        sentence.replace("{code}", self.code.as_deref().unwrap_or("no reason given"))
+    }
+}
+
 /// The code of a step: one of ours, or the provider's.
 #[cfg(feature = "schema")]
 fn step_code(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {

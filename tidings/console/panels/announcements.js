@@ -3,6 +3,7 @@
 import { api } from "../api.js";
 import { action, badge, choice, confirm, field, form, h, heading, pager, press, say, show, table } from "../dom.js";
 import { area, clear, json, number, numeric, refuse, text } from "../forms.js";
+import { PLATFORMS } from "../wire.js";
 import { ago, moment } from "../words.js";
 
 export default { id: "announcements", title: "Announcements", needs: ["app"], build };
@@ -16,7 +17,7 @@ const FIELDS = {
   sender: ["Sender", text],
   category: ["Category", text],
   extra: ["Extra", () => area(2, { spellcheck: "false" }), "any JSON, for the app"],
-  platform: ["Only devices of", () => choice([["", "default: ALL"], "ANDROID", "IOS", "PC", "WEB"])],
+  platform: ["Only devices of", () => choice([["", "default: ALL"], ...PLATFORMS])],
   ttl: ["Time to live, seconds", number, "72 h where empty"],
   tenantCode: ["Tenant", text],
 };

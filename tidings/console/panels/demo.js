@@ -3,8 +3,9 @@
 import { api, place } from "../api.js";
 import { action, badge, choice, field, form, h, heading, say } from "../dom.js";
 import { remember } from "../records.js";
-import { clock } from "../words.js";
 import { Device } from "../vendor/tidings.js";
+import { PLATFORMS } from "../wire.js";
+import { clock } from "../words.js";
 
 export default { id: "demo", title: "Try it", needs: ["app"], build };
 
@@ -32,7 +33,7 @@ function build() {
 
 function phone(slot, someone) {
   const alias = h("input", { type: "text", value: someone, required: true, autocomplete: "off" });
-  const platform = choice(["WEB", "ANDROID", "IOS", "PC"]);
+  const platform = choice(["WEB", ...PLATFORMS.filter((it) => it !== "WEB")]);
   const ack = choice([
     ["automatic", "by itself"],
     ["manual", "by hand"],

@@ -3,7 +3,8 @@
 import { action, badge, confirm, form, h, heading, pager, say, show, table } from "../dom.js";
 import { api, place, twin } from "../api.js";
 import { latest, trail } from "../records.js";
-import { STATES, clock, count, isSettled, moment, short, told, took } from "../words.js";
+import { STATES } from "../wire.js";
+import { clock, count, isSettled, moment, short, told, took } from "../words.js";
 
 /** Messages on a page of the list. */
 const PAGE = 25;

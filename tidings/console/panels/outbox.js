@@ -2,6 +2,7 @@
 
 import { twin, twinUrl } from "../api.js";
 import { h, heading, show } from "../dom.js";
+import { CHANNELS } from "../wire.js";
 import { clock, moment } from "../words.js";
 
 /** How many of the newest are shown. */
@@ -9,8 +10,8 @@ const SHOWN = 100;
 /** How many of each kind without asking for more. */
 const OPEN = 10;
 
-/** The push providers, as people call them. */
-const PROVIDERS = { apns: "APNs", fcm: "FCM", webpush: "Web Push", mipush: "Mi Push", webhook: "Webhook" };
+/** The channels that are shown as pushes: all but those with a column of their own. */
+const isPush = (channel) => channel in CHANNELS && channel !== "sms" && channel !== "email";
 
 export default { id: "outbox", title: "Outbox", needs: ["twin"], build };
 
@@ -24,7 +25,7 @@ function build() {
       const items = all.filter(({ channel }) => its(channel));
       show(node, items, (shown) => (shown.length ? folded(shown, render) : none(what)));
     };
-    column(pushes, (channel) => channel in PROVIDERS, push, "push");
+    column(pushes, isPush, push, "push");
     column(texts, (channel) => channel === "sms" || channel === "topic", text, "SMS");
     column(emails, (channel) => channel === "email", email, "email");
   }
@@ -72,7 +73,7 @@ function text({ to, text, sentAt, channel }) {
 }
 
 function push({ number, channel, to, subject, text, headers = {}, sentAt }) {
-  const name = PROVIDERS[channel];
+  const name = CHANNELS[channel];
   const fields = Object.entries(headers);
   const sent = parsed(text);
   const shown = sent && words(channel, sent);

@@ -4,7 +4,8 @@ import { place, twin } from "../api.js";
 import { bars, dots, parts } from "../chart.js";
 import { h, heading, show } from "../dom.js";
 import { latest } from "../records.js";
-import { STATES, count, isSettled, took } from "../words.js";
+import { STATES } from "../wire.js";
+import { count, isSettled, took } from "../words.js";
 
 /** Over how many of the newest messages latency and states are told. */
 const NEWEST = 100;

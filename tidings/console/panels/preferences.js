@@ -2,7 +2,8 @@
 
 import { api } from "../api.js";
 import { choice, field, form, h, heading, say } from "../dom.js";
-import { CHANNELS, clear, refuse, text } from "../forms.js";
+import { clear, refuse, text } from "../forms.js";
+import { CHANNELS } from "../wire.js";
 
 export default { id: "preferences", title: "Preferences", needs: ["app"], build };
 
@@ -66,7 +67,7 @@ function editor(preferences, user, summary) {
   };
   const switches = (path, { muted, channels = {} }, otherwise) => [
     field(`${path}muted`, "Muted", set(named(`${path}muted`, mute()), muted)),
-    CHANNELS.map((channel) => {
+    Object.keys(CHANNELS).map((channel) => {
       const control = named(`${path}channels.${channel}`, welcome(otherwise));
       return field(`${path}${channel}`, channel, set(control, channels[channel]));
     }),
@@ -150,7 +151,9 @@ function set(control, value) {
 function wanted(controls, ofCategory) {
   const value = (name) => controls[name].value.trim();
   const switches = (path) => {
-    const channels = CHANNELS.map((channel) => [channel, value(`${path}channels.${channel}`)]).filter(([, it]) => it);
+    const channels = Object.keys(CHANNELS)
+      .map((channel) => [channel, value(`${path}channels.${channel}`)])
+      .filter(([, it]) => it);
     return {
       muted: value(`${path}muted`) === "true" || undefined,
       channels: channels.length ? Object.fromEntries(channels.map(([name, it]) => [name, it === "true"])) : undefined,

@@ -2,8 +2,9 @@
 
 import { api } from "../api.js";
 import { choice, complain, field, form, h, heading, say, show } from "../dom.js";
-import { CHANNELS, area, json, number, numeric, text } from "../forms.js";
+import { area, json, number, numeric, text } from "../forms.js";
 import { remember } from "../records.js";
+import { AUDIENCE_TYPES, CHANNELS, MSG_TYPES, PLATFORMS, PRIORITIES } from "../wire.js";
 
 export default { id: "send", title: "Send", needs: ["app"], build };
 
@@ -24,8 +25,8 @@ const GROUPS = [
     true,
     {
       audiences: ["Audiences, one per line", () => area(2, { required: true }), "aliases of users, or device ids"],
-      audienceType: ["What they are", () => choice([["", "default: ALIAS"], "ALIAS", "DEVICE"])],
-      platform: ["Only devices of", () => choice([["", "default: ALL"], "ALL", "ANDROID", "IOS", "PC", "WEB"])],
+      audienceType: ["What they are", () => choice([["", "default: ALIAS"], ...AUDIENCE_TYPES])],
+      platform: ["Only devices of", () => choice([["", "default: ALL"], "ALL", ...PLATFORMS])],
       tenantCode: ["Tenant", text],
       appId: ["App", text, "the key's own where empty"],
     },
@@ -52,7 +53,7 @@ const GROUPS = [
     "Delivery",
     false,
     {
-      priority: ["Priority", () => choice([["", "default: by size"], "high", "normal"])],
+      priority: ["Priority", () => choice([["", "default: by size"], ...PRIORITIES])],
       ttl: ["Time to live, seconds", number, "72 h where empty"],
       persist: ["Kept for who is away (persist)", yesNo],
       sendAt: ["Send at", () => h("input", { type: "datetime-local", step: "1" }), "your local time"],
@@ -75,7 +76,7 @@ const GROUPS = [
     "For the app",
     false,
     {
-      msgType: ["Type of content", () => choice([["", "none"], "text", "event", "image", "voice", "link", "file"])],
+      msgType: ["Type of content", () => choice([["", "none"], ...MSG_TYPES])],
       event: ["Event", text],
       sound: ["Sound", text],
       badge: ["Badge", number],
@@ -117,7 +118,7 @@ function build() {
 
   function addStep() {
     if (steps.length === STEPS) return say(`A chain has at most ${STEPS} steps.`);
-    const step = { channel: choice(CHANNELS), after: number() };
+    const step = { channel: choice(Object.keys(CHANNELS)), after: number() };
     const remove = () => {
       steps.splice(steps.indexOf(step), 1);
       step.node.remove();

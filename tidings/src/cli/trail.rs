@@ -109,36 +109,7 @@ fn line(transition: &Transition, accepted: Timestamp, style: Style) -> String {
     let millis = transition.at.0 - accepted.0;
     let after = format!("{:+}.{:03} s", millis / 1_000, millis.abs() % 1_000);
     let detail = transition.detail.as_ref().map(|detail| style.faint(&format!(" ({detail})"))).unwrap_or_default();
-    format!("  {:>12}  {}{detail}", style.faint(&after), what(transition))
-}
-
-fn what(transition: &Transition) -> String {
-    let device = transition.device_id.as_deref().unwrap_or("a device");
-    let code = transition.code.as_deref().unwrap_or("no reason given");
-    let step = match (&transition.channel, transition.step) {
-        (Some(channel), Some(step)) => format!("{channel} (step {})", step + 1),
-        (Some(channel), None) => channel.clone(),
-        (None, _) => "the step".to_owned(),
-    };
-    match transition.event {
-        Event::Accepted => "accepted: will be settled for every recipient".to_owned(),
-        Event::Scheduled => "its time to be sent".to_owned(),
-        Event::Stored => "stored in the mailbox".to_owned(),
-        Event::Posted => format!("posted to device {device}"),
-        Event::Redelivered => format!("posted once more to device {device}"),
-        Event::Offline => "no device was connected".to_owned(),
-        Event::Gone => format!("the connection of device {device} turned out to be gone"),
-        Event::Confirmed => format!("confirmed by device {device}"),
-        Event::Read => format!("read on device {device}"),
-        Event::StepStarted => format!("{step} began"),
-        Event::StepAccepted => format!("{step} accepted by the provider as {code}"),
-        Event::StepRefused => format!("{step} refused by the provider: {code}"),
-        Event::StepSkipped => format!("{step} skipped: {code}"),
-        Event::StepUnknown => format!("{step} began and nobody knows how it ended; it is not repeated"),
-        Event::Cancelled => "cancelled by its sender".to_owned(),
-        Event::Replaced => "replaced by a newer message under the same collapse key".to_owned(),
-        Event::Expired => "expired: nobody had confirmed it".to_owned(),
-    }
+    format!("  {:>12}  {}{detail}", style.faint(&after), transition.sentence())
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub(super) const FILES: &[File] = files![
     "dom.js" SCRIPT,
     "forms.js" SCRIPT,
     "records.js" SCRIPT,
+    "wire.js" SCRIPT,
     "words.js" SCRIPT,
     "panels/announcements.js" SCRIPT,
     "panels/demo.js" SCRIPT,

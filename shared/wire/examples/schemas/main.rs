@@ -1,6 +1,6 @@
 //! Writes what is derived from the wire's types: the schemas in `docs/openapi.yaml` and `docs/asyncapi.yaml`, below the
-//! line that says so, and `clients/js/src/wire.ts`. With `--check` it writes nothing, and fails if one of them is out
-//! of date.
+//! line that says so, the types of the client in TypeScript, and the words of the console. With `--check` it writes
+//! nothing, and fails if one of them is out of date.
 //!
 //! ```sh
 //! cargo run -p tidings-wire --features schema --example schemas
@@ -8,6 +8,7 @@
 
 mod definitions;
 mod finish;
+mod javascript;
 mod typescript;
 mod yaml;
 
@@ -22,6 +23,26 @@ const COMMAND: &str = "cargo run -p tidings-wire --features schema --example sch
 
 /// The line of a document below which everything is generated.
 const MARK: &str = "    # -- Generated from the types of shared/wire by";
+
+/// What is written.
+const FILES: &[(&str, Kind)] = &[
+    ("docs/openapi.yaml", Kind::Openapi),
+    ("docs/asyncapi.yaml", Kind::Asyncapi),
+    ("clients/js/src/wire.ts", Kind::TypeScript),
+    ("tidings/console/wire.js", Kind::JavaScript),
+];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// A document with JSON Schema 2020-12.
+    Openapi,
+    /// A document with JSON Schema draft 7.
+    Asyncapi,
+    /// Types.
+    TypeScript,
+    /// Words.
+    JavaScript,
+}
 
 fn main() -> ExitCode {
     let is_check = std::env::args().any(|argument| argument == "--check");
@@ -39,22 +60,19 @@ fn run(is_check: bool) -> Result<(), String> {
     is_read_as_written(&definitions, &finish::finish(definitions::definitions(&Contract::Deserialize))?)?;
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut stale = Vec::new();
-    for (name, dialect) in [
-        ("docs/openapi.yaml", Some(Dialect::Openapi)),
-        ("docs/asyncapi.yaml", Some(Dialect::Asyncapi)),
-        ("clients/js/src/wire.ts", None),
-    ] {
+    for (name, kind) in FILES {
         let path = root.join(name);
         let before = std::fs::read_to_string(&path).unwrap_or_default();
-        let after = match dialect {
-            Some(dialect) => document(name, &before, &definitions, dialect)?,
-            None => typescript::module(&definitions, COMMAND)?,
+        let after = match kind {
+            Kind::Openapi | Kind::Asyncapi => document(name, &before, &definitions, *kind)?,
+            Kind::TypeScript => typescript::module(&definitions, COMMAND)?,
+            Kind::JavaScript => javascript::module(&definitions, COMMAND)?,
         };
         if before == after {
             continue;
         }
         if is_check {
-            stale.push(name);
+            stale.push(*name);
         } else {
             std::fs::write(&path, after).map_err(|error| format!("{name}: {error}"))?;
         }
@@ -78,16 +96,8 @@ fn is_read_as_written(written: &Map<String, Value>, read: &Map<String, Value>) -
     Ok(())
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Dialect {
-    /// JSON Schema 2020-12.
-    Openapi,
-    /// JSON Schema draft 7.
-    Asyncapi,
-}
-
 /// A document with the schemas that its part by hand refers to, and those that these refer to.
-fn document(name: &str, text: &str, all: &Map<String, Value>, dialect: Dialect) -> Result<String, String> {
+fn document(name: &str, text: &str, all: &Map<String, Value>, kind: Kind) -> Result<String, String> {
     let (by_hand, _) = text.split_once(MARK).ok_or_else(|| format!("{name} has no line that begins with `{MARK}`"))?;
     let (_, described) = by_hand.rsplit_once("\n  schemas:\n").ok_or_else(|| format!("{name} has no schemas"))?;
     let mut wanted = BTreeSet::new();
@@ -101,10 +111,10 @@ fn document(name: &str, text: &str, all: &Map<String, Value>, dialect: Dialect) 
         })?;
         next.extend(references(&schema.to_string()));
     }
-    if dialect == Dialect::Asyncapi {
-        for kind in ["Action", "Frame"] {
+    if kind == Kind::Asyncapi {
+        for tagged in ["Action", "Frame"] {
             let is_missing = |variant: &String| !wanted.contains(variant);
-            if let Some(missing) = references(&all[kind].to_string()).into_iter().find(is_missing) {
+            if let Some(missing) = references(&all[tagged].to_string()).into_iter().find(is_missing) {
                 return Err(format!("{name} has no message whose payload is {missing}"));
             }
         }
@@ -112,7 +122,7 @@ fn document(name: &str, text: &str, all: &Map<String, Value>, dialect: Dialect) 
     let mut text = format!("{by_hand}{MARK}\n    #    {COMMAND}\n");
     for (name, schema) in all.iter().filter(|(name, _)| wanted.contains(*name)) {
         let mut schema = schema.clone();
-        if dialect == Dialect::Asyncapi {
+        if kind == Kind::Asyncapi {
             // What a device receives is open, whatever it is part of.
             if schema["properties"]["action"].is_null() {
                 open(&mut schema);
