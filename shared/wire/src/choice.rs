@@ -58,3 +58,29 @@ macro_rules! choice {
 }
 
 pub(crate) use choice;
+
+/// Declares a type for the words of an enumeration but some: what a field takes that does not take all of them.
+#[cfg(feature = "schema")]
+macro_rules! part {
+    ($(#[doc = $about:literal])+ $name:ident as $shown:literal = $whole:ty, but $is_left_out:expr) => {
+        $(#[doc = $about])+
+        pub(crate) enum $name {}
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $shown.into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let is_left_out = $is_left_out;
+                let words = <$whole as $crate::schema::Described>::WORDS.iter();
+                let all = words.zip(<$whole as $crate::Choice>::ALL);
+                let kept: Vec<_> = all.filter(|(_, (_, it))| !is_left_out(*it)).map(|(word, _)| *word).collect();
+                $crate::schema::of_words(concat!($($about, "\n"),+), &kept)
+            }
+        }
+    };
+}
+
+#[cfg(feature = "schema")]
+pub(crate) use part;

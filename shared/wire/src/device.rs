@@ -4,35 +4,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tidings_crypto::jwk::Jwk;
 
-use crate::{FieldProblem, Timestamp, choice::choice, fields::Fields, limits, send::Channel};
+use crate::{FieldProblem, Timestamp, fields::Fields, limits, platform::Platform, send::Channel};
 
 /// Longest part of an e-mail address before the `@` (RFC 5321 §4.5.3.1.1).
 const LOCAL_PART_BYTES: usize = 64;
 
-choice! {
-    /// What a device runs.
-    Platform {
-        /// Every platform; only in a request to send or announce.
-        All = "ALL",
-        /// Android.
-        Android = "ANDROID",
-        /// iOS and iPadOS.
-        Ios = "IOS",
-        /// Desktop.
-        Pc = "PC",
-        /// Browser.
-        Web = "WEB",
-    }
-}
-
 #[cfg(feature = "schema")]
-crate::schema::part! {
-    /// What a device runs.
-    DevicePlatform as "DevicePlatform" = Platform, but |it: Platform| it == Platform::All
-}
-
-#[cfg(feature = "schema")]
-crate::schema::part! {
+crate::choice::part! {
     /// A channel that a device is registered for.
     PushChannel as "PushChannel" = Channel, but |it: Channel| !it.has_address()
 }
@@ -153,7 +131,7 @@ pub struct RegisterRequest {
     #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub app_id: String,
     /// What the device runs.
-    #[cfg_attr(feature = "schema", schemars(with = "DevicePlatform"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::platform::DevicePlatform"))]
     pub platform: Platform,
     /// The device's own token: the same app and token keep their device id.
     #[cfg_attr(feature = "schema", schemars(length(max = limits::NATIVE_TOKEN_CHARS)))]
@@ -317,7 +295,7 @@ pub struct DeviceAnswer {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tenant_code: Option<String>,
     /// What it runs.
-    #[cfg_attr(feature = "schema", schemars(with = "DevicePlatform"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::platform::DevicePlatform"))]
     pub platform: Platform,
     /// Version of the app on the device, if it was given.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -84,7 +84,7 @@ choice! {
 }
 
 #[cfg(feature = "schema")]
-crate::schema::part! {
+crate::choice::part! {
     /// What the names in `audiences` are.
     ServedAudienceType as "AudienceType" = AudienceType, but |it: AudienceType| {
         !matches!(it, AudienceType::Alias | AudienceType::Device)
