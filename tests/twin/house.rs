@@ -17,7 +17,7 @@ fn may_import(importer: &str, imported: &str, functions: &[String]) -> bool {
     let allowed: &[&str] = match importer.strip_prefix("tidings-").unwrap_or(importer) {
         "crypto" => &[],
         "wire" | "providers" => &["crypto"],
-        "domain" => &["wire"],
+        "domain" => &["crypto", "wire"],
         "store" => &["domain", "wire"],
         "queue" | "gateway" => &["domain"],
         "service" => &["crypto", "wire", "domain", "store", "queue"],

@@ -13,6 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::Notify;
 
+use crate::ids::{chance, hexadecimal};
+
 /// How many traces are remembered; the oldest quiet ones are forgotten first.
 const REMEMBERED: usize = 4096;
 
@@ -25,14 +27,7 @@ impl TraceId {
     #[must_use]
     pub fn new() -> Self {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let mut chance = [0_u8; 12];
-        // Ids only have to differ within one twin: where the system has no randomness to give, a counter would do, but
-        // every system that runs a socket has it.
-        if getrandom::fill(&mut chance).is_err() {
-            let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-            chance.copy_from_slice(&nanos.to_be_bytes()[4..]);
-        }
-        let chance: String = chance.iter().map(|byte| format!("{byte:02x}")).collect();
+        let chance = hexadecimal(&chance::<12>());
         Self(format!("1-{seconds:08x}-{chance}").into())
     }
 

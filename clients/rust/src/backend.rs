@@ -14,6 +14,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tidings_crypto::encoding::percent;
 use tidings_wire::announcement::{AnnouncementAnswer, AnnouncementsAnswer, WithdrawAnswer};
 use tidings_wire::send::CancelAnswer;
 use tidings_wire::{
@@ -131,7 +132,7 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn device(&self, device_id: &str) -> Result<DeviceAnswer, ApiError> {
-        self.ask(Method::GET, &format!("/v1/devices/{}", encode(device_id)), None::<&()>, None).await
+        self.ask(Method::GET, &format!("/v1/devices/{}", percent(device_id)), None::<&()>, None).await
     }
 
     /// Forgets a device (`DELETE /v1/devices/{deviceId}`).
@@ -139,7 +140,7 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn unregister(&self, device_id: &str) -> Result<(), ApiError> {
-        let path = format!("/v1/devices/{}", encode(device_id));
+        let path = format!("/v1/devices/{}", percent(device_id));
         self.exchange(Method::DELETE, &path, None::<&()>, None).await.map(drop)
     }
 
@@ -169,7 +170,7 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn item(&self, item: &str, tenant: Option<&str>) -> Result<ItemAnswer, ApiError> {
-        self.ask(Method::GET, &of_tenant(&format!("/v1/items/{}", encode(item)), tenant), None::<&()>, None).await
+        self.ask(Method::GET, &of_tenant(&format!("/v1/items/{}", percent(item)), tenant), None::<&()>, None).await
     }
 
     /// Closes an item, or opens it again (`PUT /v1/items/{item}`): messages on the condition that it is open go out by no step
@@ -178,7 +179,7 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn set_item(&self, item: &str, tenant: Option<&str>, open: bool) -> Result<ItemAnswer, ApiError> {
-        let path = of_tenant(&format!("/v1/items/{}", encode(item)), tenant);
+        let path = of_tenant(&format!("/v1/items/{}", percent(item)), tenant);
         self.ask(Method::PUT, &path, Some(&ItemRequest { open }), None).await
     }
 
@@ -196,7 +197,7 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn cancel(&self, request_id: &str) -> Result<CancelAnswer, ApiError> {
-        self.ask(Method::DELETE, &format!("/v1/messages/{}", encode(request_id)), None::<&()>, None).await
+        self.ask(Method::DELETE, &format!("/v1/messages/{}", percent(request_id)), None::<&()>, None).await
     }
 
     /// What became of a message (`GET /v1/messages/{requestId}`).
@@ -204,7 +205,7 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn trail(&self, request_id: &str) -> Result<Trail, ApiError> {
-        self.ask(Method::GET, &format!("/v1/messages/{}", encode(request_id)), None::<&()>, None).await
+        self.ask(Method::GET, &format!("/v1/messages/{}", percent(request_id)), None::<&()>, None).await
     }
 
     /// Says something to everyone of a tenant (`POST /v1/announcements`). With the same idempotency key it is said once, however
@@ -229,7 +230,7 @@ impl Backend {
         tenant: Option<&str>,
         before: Option<u64>,
     ) -> Result<AnnouncementsAnswer, ApiError> {
-        let tenant = tenant.map(|tenant| format!("&tenantCode={}", encode(tenant))).unwrap_or_default();
+        let tenant = tenant.map(|tenant| format!("&tenantCode={}", percent(tenant))).unwrap_or_default();
         let before = before.map(|before| format!("&before={before}")).unwrap_or_default();
         let limit = limits::ANNOUNCEMENT_LIST.end();
         self.ask(Method::GET, &format!("/v1/announcements?limit={limit}{before}{tenant}"), None::<&()>, None).await
@@ -240,7 +241,7 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn announcement(&self, request_id: &str) -> Result<AnnouncementAnswer, ApiError> {
-        self.ask(Method::GET, &format!("/v1/announcements/{}", encode(request_id)), None::<&()>, None).await
+        self.ask(Method::GET, &format!("/v1/announcements/{}", percent(request_id)), None::<&()>, None).await
     }
 
     /// Withdraws an announcement (`DELETE /v1/announcements/{requestId}`): nobody is told any more who was not told before.
@@ -248,7 +249,7 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn withdraw(&self, request_id: &str) -> Result<WithdrawAnswer, ApiError> {
-        self.ask(Method::DELETE, &format!("/v1/announcements/{}", encode(request_id)), None::<&()>, None).await
+        self.ask(Method::DELETE, &format!("/v1/announcements/{}", percent(request_id)), None::<&()>, None).await
     }
 
     pub(crate) async fn ask<A: DeserializeOwned>(
@@ -307,11 +308,11 @@ impl Backend {
 }
 
 fn preferences(alias: &str, tenant: Option<&str>) -> String {
-    of_tenant(&format!("/v1/users/{}/preferences", encode(alias)), tenant)
+    of_tenant(&format!("/v1/users/{}/preferences", percent(alias)), tenant)
 }
 
 fn of_tenant(path: &str, tenant: Option<&str>) -> String {
-    let query = tenant.map(|tenant| format!("?tenantCode={}", encode(tenant))).unwrap_or_default();
+    let query = tenant.map(|tenant| format!("?tenantCode={}", percent(tenant))).unwrap_or_default();
     format!("{path}{query}")
 }
 
@@ -319,19 +320,6 @@ fn bearer(key: &str) -> Result<HeaderValue, ApiError> {
     let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| ApiError::BadKey)?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// Percent-encodes one segment of a path, or one value of a query.
-pub(crate) fn encode(segment: &str) -> String {
-    let mut encoded = String::with_capacity(segment.len());
-    for byte in segment.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
@@ -345,11 +333,6 @@ mod tests {
             assert!(matches!(Backend::new(url, "k"), Err(ApiError::BadUrl { .. })), "{url}");
         }
         assert!(matches!(Backend::new("http://h", "a\nb"), Err(ApiError::BadKey)));
-    }
-
-    #[test]
-    fn a_segment_stays_one_segment() {
-        assert_eq!(encode("a/b?c=d é"), "a%2Fb%3Fc%3Dd%20%C3%A9");
     }
 
     #[test]

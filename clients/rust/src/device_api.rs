@@ -5,9 +5,10 @@ use std::time::SystemTime;
 
 use http::Method;
 use serde::{Serialize, de::DeserializeOwned};
+use tidings_crypto::encoding::percent;
 use tidings_wire::{InboxAnswer, Preferences, UnreadAnswer};
 
-use crate::backend::{ApiError, Backend, encode};
+use crate::backend::{ApiError, Backend};
 use crate::identity::Identity;
 
 const PREFERENCES: &str = "/v1/preferences";
@@ -35,7 +36,7 @@ impl DeviceApi {
     /// See [`ApiError`].
     pub async fn page(&self, limit: Option<u64>, before: Option<&str>) -> Result<InboxAnswer, ApiError> {
         let limit = limit.map(|limit| format!("limit={limit}"));
-        let before = before.map(|cursor| format!("before={}", encode(cursor)));
+        let before = before.map(|cursor| format!("before={}", percent(cursor)));
         let query: Vec<String> = limit.into_iter().chain(before).collect();
         self.get(&if query.is_empty() { "/v1/inbox".to_owned() } else { format!("/v1/inbox?{}", query.join("&")) })
             .await

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{DATE, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderValue, StatusCode, Uri};
+use tidings_crypto::encoding::percent;
 use tidings_crypto::random::RandomError;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -11,9 +12,8 @@ use tokio_tungstenite::tungstenite::error::{ProtocolError, SubProtocolError};
 use tokio_tungstenite::tungstenite::{self, protocol::WebSocketConfig};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
-use crate::backend::encode;
-use crate::device::TokenIn;
 use crate::identity::Identity;
+use crate::options::TokenIn;
 
 /// The subprotocol of Tidings.
 const PROTOCOL: &str = "tidings.v1";
@@ -83,7 +83,7 @@ impl Dial {
         let path = if uri.path().is_empty() { "/" } else { uri.path() };
         let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
         let scheme = uri.scheme_str().unwrap_or_default();
-        let mut url = format!("{scheme}://{authority}{path}?deviceId={}", encode(self.identity.id()));
+        let mut url = format!("{scheme}://{authority}{path}?deviceId={}", percent(self.identity.id()));
         if self.token_in == TokenIn::Query {
             url.push_str("&token=");
             url.push_str(&token);

@@ -22,7 +22,7 @@ use tidings_wire::action::{Position, Receipt};
 use tidings_wire::frame::Synced;
 use tidings_wire::{Action, Frame, MessageFrame};
 
-use crate::device::Received;
+use crate::received::{Received, receipt};
 
 /// How many ids are remembered to refuse duplicates. The service looks back a few dozen; this is generous.
 const REMEMBERED: usize = 4_096;
@@ -416,11 +416,6 @@ impl Inbox {
 /// The first place after one in its epoch.
 fn beyond(position: Position) -> Position {
     Position { seq: position.seq.saturating_add(1), ..position }
-}
-
-/// How a message is confirmed; `None` for one without a place in the mailbox, which nobody waits for.
-pub(crate) fn receipt(message: &MessageFrame) -> Option<Receipt> {
-    message.position.map(|position| Receipt { id: Some(message.id.clone()), position })
 }
 
 /// The last ids. Places alone would do for what has one; this also covers what has none, and a service that stores

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::dial::Socket;
-use crate::worker::Loss;
+use crate::event::Loss;
 
 /// How long the service may take to answer a close.
 pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(2);

@@ -1,74 +1,41 @@
 //! The task behind a device: keeps a socket open and carries out what the [`Inbox`] decides. Here connections come and go;
-//! what comes on them is in `hear`.
+//! what comes on them is in `hear`, what is said on them in `speak`.
 
 mod hear;
 mod line;
+mod pause;
+mod rollover;
+mod speak;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tidings_crypto::random;
 use tidings_wire::Action;
-use tidings_wire::action::{Position, Receipt};
-use tidings_wire::backoff;
+use tidings_wire::action::Position;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
-use tokio_tungstenite::tungstenite;
 
 use crate::announcements::Announcements;
 use crate::confirmations::Confirmations;
-use crate::device::{Ack, Command, Event, Options, TokenIn};
 use crate::dial::{ConnectError, Dial, Socket};
+use crate::event::{CloseReason, Event, Loss};
 use crate::identity::Identity;
 use crate::inbox::Inbox;
-use crate::socket::{CLOSE_WITHIN, close, goodbye, received, say};
+use crate::options::{Ack, Options};
+use crate::socket::{close, received, say};
 use line::{Line, Old, next_of};
+use pause::jitter;
 
-/// A clock that differs by more than this from the service's is corrected after a refusal, in seconds.
-const CLOCK_TOLERANCE: i64 = 2;
-/// Acknowledgements that come closer together than this are said in one word.
-const ACK_PAUSE: Duration = Duration::from_millis(200);
 /// The pause before the next heartbeat until a pong says otherwise.
 const NEXT_PING: Duration = Duration::from_secs(60);
 
-/// How a connection ended, or why there was none.
-#[derive(Debug, thiserror::Error)]
-pub enum Loss {
-    /// It was not opened.
-    #[error(transparent)]
-    Connect(ConnectError),
-    /// The other side closed it.
-    #[error("the connection was closed ({code})")]
-    Closed {
-        /// The close code (RFC 6455 §7.4); 1005 where there was none.
-        code: u16,
-    },
-    /// It broke.
-    #[error("the connection broke")]
-    Broken(#[source] Box<tungstenite::Error>),
-    /// A heartbeat brought no answer.
-    #[error("the service does not answer")]
-    Silent,
-    /// The service asked to come back on a new connection.
-    #[error("the service asked to reconnect ({code})")]
-    Asked {
-        /// The stable code of the reason.
-        code: String,
-        /// How long to stay away.
-        after: Duration,
-    },
-}
-
-/// Why a device ended.
+/// What the handle of a device asks of its task.
 #[derive(Debug)]
-pub enum CloseReason {
-    /// The app asked for it, or no longer listens.
-    Asked,
-    /// No further attempt can help: the service refuses this device, which has to be registered anew, or the URL is
-    /// none.
-    CannotConnect(ConnectError),
+pub(crate) enum Command {
+    Say(Action),
+    Close(oneshot::Sender<()>),
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Socket, ConnectError>> + Send>>;
@@ -161,37 +128,6 @@ impl Worker {
         }
     }
 
-    /// How long to wait before the next attempt; `None` to make none.
-    fn pause_after(&mut self, loss: &Loss) -> Option<Duration> {
-        match loss {
-            Loss::Connect(ConnectError::NoSubprotocol) if self.options.token_in == TokenIn::Subprotocol => {
-                tracing::info!("the gateway does not answer with a subprotocol; the token goes into the URL");
-                self.options.token_in = TokenIn::Query;
-                return Some(Duration::ZERO);
-            }
-            Loss::Connect(error @ ConnectError::Refused { clock_ahead, .. }) if error.is_refusal() => {
-                self.refusals += 1;
-                if let Some(ahead) = clock_ahead.filter(|ahead| (ahead - self.clock_ahead).abs() > CLOCK_TOLERANCE) {
-                    tracing::info!(seconds = ahead, "this machine's clock differs from the service's; corrected");
-                    self.clock_ahead = ahead;
-                    return Some(Duration::ZERO);
-                }
-                if self.refusals >= self.options.give_up_after {
-                    return None;
-                }
-            }
-            Loss::Asked { after, .. } => {
-                // At least a second's window: all devices of a deployment may have been asked at once.
-                return Some(backoff::spread((*after).max(self.options.backoff.first), draw()));
-            }
-            Loss::Connect(ConnectError::BadUrl { .. }) => return None,
-            Loss::Connect(_) | Loss::Closed { .. } | Loss::Broken(_) | Loss::Silent => self.refusals = 0,
-        }
-        let pause = self.options.backoff.pause(self.attempt, draw());
-        self.attempt = self.attempt.saturating_add(1);
-        Some(pause)
-    }
-
     /// Between connections: keeps what the app says, until it asks for the end.
     async fn wait_for_close(&mut self) -> Option<oneshot::Sender<()>> {
         loop {
@@ -209,17 +145,6 @@ impl Worker {
                 Some(Command::Close(done)) => return Some(done),
                 None => return None,
             }
-        }
-    }
-
-    fn confirmed(&mut self, action: &Action) {
-        if let Action::Ack(receipt) | Action::Read(receipt) = action {
-            self.inbox.acknowledged(receipt.position);
-        }
-        if let Action::Ack(receipt) = action
-            && (self.options.ack == Ack::Automatic || receipt.id.is_none())
-        {
-            self.taken = self.taken.max(Some(receipt.position));
         }
     }
 
@@ -314,7 +239,7 @@ impl Worker {
         let now = Instant::now();
         let first_ping = self.options.first_ping.min(self.options.ping_every.unwrap_or(Duration::MAX));
         // Half an hour at most is spread, in proportion, so that devices that came together do not leave together.
-        let early = backoff::spread(self.options.rollover_after / 4, draw());
+        let early = jitter(self.options.rollover_after / 4);
         let mut line = Line {
             socket,
             heard: false,
@@ -323,7 +248,7 @@ impl Worker {
             sum: None,
             repeat: None,
             repeats: 0,
-            ping: now + first_ping.saturating_sub(backoff::spread(first_ping / 4, draw())),
+            ping: now + first_ping.saturating_sub(jitter(first_ping / 4)),
             pinged: None,
             pong: None,
             replay: None,
@@ -347,57 +272,6 @@ impl Worker {
         Action::Sync { after, announced: Some(self.announcements.asked()) }
     }
 
-    async fn say_unsaid(&mut self, line: &mut Line) -> Result<(), Loss> {
-        while let Some(action) = self.confirmations.next() {
-            say(&mut line.socket, action).await?;
-            self.confirmations.said_next(Instant::now());
-        }
-        Ok(())
-    }
-
-    /// A new connection is open: everything is said on it from now on. The old one is read until [`Self::part`].
-    async fn roll_over(&mut self, line: &mut Line, old: &mut Option<Old>, socket: Socket) -> Result<(), Loss> {
-        self.confirmations.doubt(Instant::now(), self.taken);
-        let sync = self.inbox.rolled_over();
-        match self.greet(socket, sync).await {
-            Ok(greeted) => {
-                *old = Some(Old { line: std::mem::replace(line, greeted), leaves: None });
-                Ok(())
-            }
-            Err(loss) => self.go_back(line, &loss).await,
-        }
-    }
-
-    /// The successor failed: this connection goes on.
-    async fn go_back(&mut self, line: &mut Line, loss: &Loss) -> Result<(), Loss> {
-        self.retry_rollover(line, loss);
-        (line.pinged, line.pong, line.ping) = (None, None, Instant::now());
-        self.confirmations.doubt(Instant::now(), self.taken);
-        let sync = self.inbox.rolled_over();
-        self.begin(line, sync).await
-    }
-
-    fn retry_rollover(&mut self, line: &mut Line, loss: &Loss) {
-        let pause = self.pause_after(loss).unwrap_or(self.options.backoff.longest);
-        tracing::debug!(device = self.identity.id(), %loss, ?pause, "no successor for the connection yet");
-        line.rollover = Some(Instant::now() + pause);
-    }
-
-    /// Leaves the old connection once the new one has been heard and the gap is closed. What was posted to the old one
-    /// meanwhile is read until it ends.
-    async fn part(&mut self, line: &Line, old: &mut Option<Old>) {
-        if !line.heard || self.inbox.awaits_replay() {
-            return;
-        }
-        let Some(leaving) = old.as_mut().filter(|old| old.leaves.is_none()) else { return };
-        self.tell(Event::RolledOver);
-        if goodbye(&mut leaving.line.socket).await {
-            leaving.leaves = Some(Instant::now() + CLOSE_WITHIN);
-        } else {
-            *old = None;
-        }
-    }
-
     /// The end. What the app said before it is said first.
     async fn leave(&mut self, mut line: Line, old: Option<Old>) {
         while let Ok(command) = self.commands.try_recv() {
@@ -417,54 +291,6 @@ impl Worker {
             }
         };
         tokio::join!(close(line.socket), close_old);
-    }
-
-    async fn say_for_app(&mut self, line: &mut Line, action: Action) -> Result<(), Loss> {
-        self.confirmed(&action);
-        if self.is_summed_up(&action) {
-            return self.ack(line, action).await;
-        }
-        if action == Action::Ping {
-            line.pings(Instant::now(), self.options.answer_within);
-        }
-        self.say_or_keep(line, action).await
-    }
-
-    /// Whether saying up to where the app has taken everything says this too.
-    fn is_summed_up(&self, action: &Action) -> bool {
-        let Action::Ack(Receipt { id: Some(_), position }) = action else { return false };
-        let mailbox = self.inbox.cursor().map(|cursor| cursor.epoch);
-        self.options.ack == Ack::Automatic && Some(*position) <= self.taken && Some(position.epoch) == mailbox
-    }
-
-    /// Acknowledges what the sum covers. The first one is said at once, and what comes with it as a sum: a hundred messages
-    /// of a replay are one word, not a hundred requests to a service that may be overloaded already.
-    async fn ack(&mut self, line: &mut Line, action: Action) -> Result<(), Loss> {
-        let now = Instant::now();
-        let crowd = line.sum.is_some() || line.acked.is_some_and(|at| now < at + ACK_PAUSE);
-        if crowd || self.inbox.awaits_replay() {
-            line.sum.get_or_insert(now + ACK_PAUSE);
-            return Ok(());
-        }
-        line.acked = Some(now);
-        self.say_or_keep(line, action).await
-    }
-
-    /// Says up to where the app has taken everything, unless that was said here before.
-    async fn say_sum(&mut self, line: &mut Line) -> Result<(), Loss> {
-        match self.inbox.cursor().and_then(|cursor| self.sum(line, cursor)) {
-            Some(sum) => self.say_or_keep(line, sum).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn say_or_keep(&mut self, line: &mut Line, action: Action) -> Result<(), Loss> {
-        let said = say(&mut line.socket, &action).await;
-        match said {
-            Ok(()) => self.confirmations.said(action, Instant::now()),
-            Err(_) => self.confirmations.keep(action),
-        }
-        said
     }
 
     async fn on_deadline(&mut self, line: &mut Line) -> Result<(), Loss> {
@@ -496,11 +322,6 @@ impl Worker {
         }
         Ok(())
     }
-}
-
-/// A random number for a jittered pause. Without randomness the middle of the window, which is still a pause.
-fn draw() -> u64 {
-    random::bytes().map_or(u64::MAX / 2, u64::from_be_bytes)
 }
 
 async fn open_of(opening: &mut Option<Opening>) -> Result<Socket, ConnectError> {

@@ -1,7 +1,9 @@
-//! base64url without padding (RFC 4648 §5), as JOSE and Web Push write it.
+//! Bytes and text in the alphabets of others: base64url without padding (RFC 4648 §5), as JOSE and Web Push write it,
+//! hexadecimal, and percent-encoding (RFC 3986 §2.1).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
 /// Bytes as base64url.
@@ -24,9 +26,51 @@ pub fn from_base64url_or_padded(text: &str) -> Option<Vec<u8>> {
     from_base64url(text.trim_end_matches('='))
 }
 
+/// Bytes as lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
+}
+
+/// What a segment of a path or a value of a query cannot hold as it is: everything but the unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// One segment of a path, or one value of a query, percent-encoded.
+#[must_use]
+pub fn percent(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
 /// A JOSE header or claims set: base64url of a JSON object. Checked by its first byte, because serde would also read a
 /// struct from an array, which no other JOSE library does.
 pub(crate) fn decode_object<T: DeserializeOwned>(text: &str) -> Option<T> {
     let json = from_base64url(text).filter(|json| json.first() == Some(&b'{'))?;
     serde_json::from_slice(&json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64url_has_one_spelling_and_is_read_with_padding_if_asked_for() {
+        assert_eq!(base64url(&[0xfb, 0xff]), "-_8");
+        assert_eq!(from_base64url("-_8"), Some(vec![0xfb, 0xff]));
+        for other in ["-_8=", "+/8", "-_9", "-_8 "] {
+            assert_eq!(from_base64url(other), None, "{other}");
+        }
+        assert_eq!(from_base64url_or_padded("-_8="), Some(vec![0xfb, 0xff]));
+    }
+
+    #[test]
+    fn hexadecimal_has_two_lower_case_digits_a_byte() {
+        assert_eq!(hex(&[0x00, 0x0f, 0xa0, 0xff]), "000fa0ff");
+    }
+
+    #[test]
+    fn a_segment_stays_one_segment() {
+        assert_eq!(percent("a/b?c=d é"), "a%2Fb%3Fc%3Dd%20%C3%A9");
+        assert_eq!(percent("A-z.0_9~"), "A-z.0_9~");
+    }
 }

@@ -267,6 +267,7 @@ impl<'de> Deserialize<'de> for Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encoding::hex;
     use std::collections::BTreeSet;
 
     const TWO: &str =
@@ -324,7 +325,6 @@ mod tests {
     fn the_derivation_is_pinned() {
         let root = RootKeys::parse(TWO).unwrap();
         let keys = root.device_keys(1, "device-1", 0).unwrap();
-        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
         assert_eq!(hex(&keys.content.as_bytes()[..16]), "5022fffd4780cc38161cc0252b269d46");
         assert_eq!(hex(&keys.token.as_bytes()[..16]), "e9f1796b9547a2301d2aa3b1d0e9831f");
     }

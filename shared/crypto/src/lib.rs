@@ -9,7 +9,7 @@
 //! | [`app_key`] | the key with which a backend sends |
 //! | [`link`] | links that a person may follow without logging in |
 //! | [`jwk`] | a device's key as it travels once, in the answer to registration |
-//! | [`encoding`] | base64url |
+//! | [`encoding`] | base64url, hexadecimal, percent-encoding |
 //! | [`random`] | the only source of randomness; everything else takes it as an argument |
 //!
 //! Nothing here reads a clock, the environment or the network. Secrets are wiped when dropped and print as `***`.

@@ -8,6 +8,7 @@ use http::{Request, StatusCode, header};
 use md5::{Digest, Md5};
 use serde::Deserialize;
 use serde_json::Value;
+use tidings_crypto::encoding::hex;
 
 use crate::credentials;
 use crate::http::{Client, Protocol};
@@ -75,7 +76,7 @@ impl Audience {
     /// be a phone number, and may have a comma, by which Xiaomi separates aliases.
     #[must_use]
     pub fn user(alias: &str) -> Self {
-        Self::Alias(Md5::digest(alias.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+        Self::Alias(hex(&Md5::digest(alias.as_bytes())))
     }
 
     /// A topic.

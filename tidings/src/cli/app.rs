@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use tidings_crypto::encoding::hex;
 use tidings_crypto::random;
 use tidings_domain::chain::Step;
 use tidings_domain::{AppId, categories};
@@ -403,8 +404,7 @@ fn derive_id(name: &str, random: [u8; 3]) -> String {
         .collect();
     let stem: String = words.join("-").chars().take(40).collect();
     let stem = if stem.is_empty() { "app" } else { stem.trim_end_matches('-') };
-    let [a, b, c] = random;
-    format!("{stem}-{a:02x}{b:02x}{c:02x}")
+    format!("{stem}-{}", hex(&random))
 }
 
 #[cfg(test)]

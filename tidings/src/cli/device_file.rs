@@ -1,9 +1,9 @@
 //! `.tidings/devices/<alias>.json`: a device of this terminal, with its keys and how far it has read.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tidings_crypto::encoding::hex;
 use tidings_crypto::random;
 use tidings_wire::action::Position;
 use tidings_wire::{Platform, PushAddress, RegisterAnswer, RegisterRequest};
@@ -132,7 +132,8 @@ fn path(alias: &str) -> PathBuf {
         if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
             name.push(char::from(byte));
         } else {
-            let _ = write!(name, "%{byte:02x}");
+            name.push('%');
+            name.push_str(&hex(&[byte]));
         }
     }
     Path::new(FOLDER).join(name).with_extension("json")

@@ -16,7 +16,7 @@ use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::ids::uuid;
+use crate::ids::{hexadecimal, uuid};
 use crate::private_file;
 
 /// What `X-Amz-Target` begins with.
@@ -427,8 +427,8 @@ fn named(secret_id: &str) -> &str {
 
 /// The ARN of a name. Its last six characters are by chance at AWS, and here of the name, so that they need no keeping.
 fn arn(name: &str) -> String {
-    let [a, b, c, ..] = <[u8; 16]>::from(Md5::digest(name));
-    format!("arn:aws:secretsmanager:us-east-1:000000000000:secret:{name}-{a:02x}{b:02x}{c:02x}")
+    let suffix = hexadecimal(&Md5::digest(name)[..3]);
+    format!("arn:aws:secretsmanager:us-east-1:000000000000:secret:{name}-{suffix}")
 }
 
 fn required<'a>(value: Option<&'a str>, member: &str) -> Result<&'a str, Refusal> {

@@ -8,6 +8,9 @@ mod session;
 mod socket_events;
 pub mod websocket;
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -40,23 +43,8 @@ impl Moment {
 
 /// Decodes `%20`; what is no valid escape stays as it is. In a query, `+` is a space.
 pub(crate) fn percent_decode(text: &str, plus_is_space: bool) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let escaped = after.get(..2).filter(|hex| first == b'%' && hex.iter().all(u8::is_ascii_hexdigit));
-        let value = escaped.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        match value {
-            Some(value) => {
-                bytes.push(value);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(if first == b'+' && plus_is_space { b' ' } else { first });
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let spaced = if plus_is_space { Cow::from(text.replace('+', " ")) } else { Cow::from(text) };
+    percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }
 
 /// The pairs of a query, decoded, in their order.

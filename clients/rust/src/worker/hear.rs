@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use tidings_wire::action::{Position, Receipt};
-use tidings_wire::backoff;
 use tidings_wire::frame::Reconnect;
 use tidings_wire::{Action, Frame};
 use tokio::time::Instant;
 
+use super::Worker;
 use super::line::Line;
-use super::{Loss, Worker, draw};
+use super::pause::jitter;
 use crate::announcements::Verdict;
-use crate::device::{Ack, Event, Unreadable};
+use crate::event::{Event, Loss, Unreadable};
 use crate::inbox::Step;
+use crate::options::Ack;
 use crate::socket::{Incoming, in_clear};
 
 /// Pause before asking again when a replay's answer was an error of the gateway.
@@ -53,7 +53,7 @@ impl Worker {
                 }
                 // In place of a pong, and no loss: this connection serves until its successor does.
                 self.ping_was_answered(line);
-                let at = Instant::now() + backoff::spread(after, draw());
+                let at = Instant::now() + jitter(after);
                 line.rollover = Some(line.rollover.map_or(at, |planned| planned.min(at)));
             }
             Frame::Announcement(_) | Frame::Error(_) | Frame::Message(_) | Frame::Synced(_) => {}
@@ -69,14 +69,6 @@ impl Worker {
             Some(sum) => self.say_or_keep(line, sum).await,
             None => Ok(()),
         }
-    }
-
-    /// What says up to where the app has taken everything, where that has moved on: once on each connection, and with each
-    /// heartbeat. A single acknowledgement may be lost without a word, in the service too.
-    pub(super) fn sum(&self, line: &mut Line, mailbox: Position) -> Option<Action> {
-        let taken = self.taken.filter(|at| at.epoch == mailbox.epoch && Some(*at) > line.summed_up)?;
-        line.summed_up = Some(taken);
-        Some(Action::Ack(Receipt { id: None, position: taken }))
     }
 
     /// What comes on a connection whose successor is there: messages as ever; what it says of itself no longer matters.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tidings_client::{Ack, Backend, Device, DeviceApi, Event, Identity, Options, Received};
 use tidings_crypto::app_key::AppKey;
+use tidings_crypto::encoding::hex;
 use tidings_crypto::{frame, random};
 use tidings_wire::action::Position;
 use tidings_wire::send::{Channel, FallbackStep};
@@ -108,9 +109,8 @@ impl Story {
     }
 
     async fn create_app(&mut self, stage: &Stage) -> Result<AppKey, Failure> {
-        let [a, b, c, d] = random::bytes()?;
         // Its own app each time: the story can be told again in the same place.
-        let id = format!("demo-{a:02x}{b:02x}{c:02x}{d:02x}");
+        let id = format!("demo-{}", hex(&random::bytes::<4>()?));
         self.step("an app is created, its key shown once", async |seen| {
             let directory = aws::directory(stage.aws_endpoint.as_deref(), &stage.directory_table).await;
             seen.note(format!("the table {}", stage.directory_table));

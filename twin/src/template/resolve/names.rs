@@ -4,6 +4,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{At, IMPLICIT_HTTP_API, Resolver, URL_SUFFIX};
+use crate::ids::hexadecimal;
 use crate::template::TemplateError;
 
 impl Resolver<'_> {
@@ -31,7 +32,7 @@ impl Resolver<'_> {
 
     /// The id of an API: ten characters as API Gateway's, and always the same for the same logical id.
     pub(in crate::template) fn api_id(&self, logical_id: &str) -> String {
-        Sha256::digest(logical_id).iter().take(5).map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&Sha256::digest(logical_id)[..5])
     }
 
     /// The stage of an API, as the resource names it or as SAM does where it is silent.

@@ -1,0 +1,93 @@
+//! What happens to a device and to its connections.
+
+use std::time::Duration;
+
+use tidings_wire::frame::{AnnouncementFrame, ErrorFrame, Pong, Synced};
+use tokio_tungstenite::tungstenite;
+
+use crate::dial::ConnectError;
+use crate::received::Received;
+
+/// What happens to a device.
+#[derive(Debug)]
+pub enum Event {
+    /// A socket is open; messages follow when the replay is complete.
+    Connected,
+    /// Everything that was missed has been delivered. Not `recovered`: the mailbox no longer reaches back to the
+    /// cursor.
+    Synced(Synced),
+    /// A message: in order, and each id once.
+    Message(Box<Received>),
+    /// What the app says to everyone: in order, and each once. Nobody acknowledges it.
+    Announcement(Box<AnnouncementFrame>),
+    /// The device has moved to a new socket and leaves the old one. Nothing was interrupted.
+    RolledOver,
+    /// The service answered a heartbeat.
+    Pong(Pong),
+    /// The service refused something that the device said.
+    Refused(ErrorFrame),
+    /// Something came that is not a frame for this device. It was ignored.
+    Unreadable(Unreadable),
+    /// The connection is gone; the device comes back by itself.
+    Disconnected {
+        /// How it ended.
+        loss: Loss,
+        /// When the next attempt begins.
+        retry_in: Duration,
+    },
+    /// The end: nothing follows.
+    Closed(CloseReason),
+}
+
+/// Why a frame was ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Not sealed, or sealed for another device, or changed on the way. API Gateway itself answers in clear when an
+    /// integration fails.
+    #[error("the frame is not sealed for this device")]
+    NotSealedForUs,
+    /// Sealed for us, but of a kind that this version does not know.
+    #[error("the frame is of an unknown kind")]
+    UnknownKind,
+    /// Sealed with our key, yet it names another device.
+    #[error("the frame names another device")]
+    NamesAnotherDevice,
+}
+
+/// How a connection ended, or why there was none.
+#[derive(Debug, thiserror::Error)]
+pub enum Loss {
+    /// It was not opened.
+    #[error(transparent)]
+    Connect(ConnectError),
+    /// The other side closed it.
+    #[error("the connection was closed ({code})")]
+    Closed {
+        /// The close code (RFC 6455 §7.4); 1005 where there was none.
+        code: u16,
+    },
+    /// It broke.
+    #[error("the connection broke")]
+    Broken(#[source] Box<tungstenite::Error>),
+    /// A heartbeat brought no answer.
+    #[error("the service does not answer")]
+    Silent,
+    /// The service asked to come back on a new connection.
+    #[error("the service asked to reconnect ({code})")]
+    Asked {
+        /// The stable code of the reason.
+        code: String,
+        /// How long to stay away.
+        after: Duration,
+    },
+}
+
+/// Why a device ended.
+#[derive(Debug)]
+pub enum CloseReason {
+    /// The app asked for it, or no longer listens.
+    Asked,
+    /// No further attempt can help: the service refuses this device, which has to be registered anew, or the URL is
+    /// none.
+    CannotConnect(ConnectError),
+}

@@ -1,0 +1,59 @@
+//! Moving to a new socket before the gateway ends the old one.
+
+use tokio::time::Instant;
+
+use super::Worker;
+use super::line::{Line, Old};
+use crate::dial::Socket;
+use crate::event::{Event, Loss};
+use crate::socket::{CLOSE_WITHIN, goodbye};
+
+impl Worker {
+    /// A new connection is open: everything is said on it from now on. The old one is read until [`Self::part`].
+    pub(super) async fn roll_over(
+        &mut self,
+        line: &mut Line,
+        old: &mut Option<Old>,
+        socket: Socket,
+    ) -> Result<(), Loss> {
+        self.confirmations.doubt(Instant::now(), self.taken);
+        let sync = self.inbox.rolled_over();
+        match self.greet(socket, sync).await {
+            Ok(greeted) => {
+                *old = Some(Old { line: std::mem::replace(line, greeted), leaves: None });
+                Ok(())
+            }
+            Err(loss) => self.go_back(line, &loss).await,
+        }
+    }
+
+    /// The successor failed: this connection goes on.
+    pub(super) async fn go_back(&mut self, line: &mut Line, loss: &Loss) -> Result<(), Loss> {
+        self.retry_rollover(line, loss);
+        (line.pinged, line.pong, line.ping) = (None, None, Instant::now());
+        self.confirmations.doubt(Instant::now(), self.taken);
+        let sync = self.inbox.rolled_over();
+        self.begin(line, sync).await
+    }
+
+    pub(super) fn retry_rollover(&mut self, line: &mut Line, loss: &Loss) {
+        let pause = self.pause_after(loss).unwrap_or(self.options.backoff.longest);
+        tracing::debug!(device = self.identity.id(), %loss, ?pause, "no successor for the connection yet");
+        line.rollover = Some(Instant::now() + pause);
+    }
+
+    /// Leaves the old connection once the new one has been heard and the gap is closed. What was posted to the old one
+    /// meanwhile is read until it ends.
+    pub(super) async fn part(&mut self, line: &Line, old: &mut Option<Old>) {
+        if !line.heard || self.inbox.awaits_replay() {
+            return;
+        }
+        let Some(leaving) = old.as_mut().filter(|old| old.leaves.is_none()) else { return };
+        self.tell(Event::RolledOver);
+        if goodbye(&mut leaving.line.socket).await {
+            leaving.leaves = Some(Instant::now() + CLOSE_WITHIN);
+        } else {
+            *old = None;
+        }
+    }
+}
