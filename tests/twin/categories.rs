@@ -8,7 +8,7 @@ use tidings_crypto::{keys::RootKeys, link};
 use tidings_domain::{
     AppId, MessageId, Timestamp, announcement, chain::Chains, digest, message, preferences::Unsubscribe,
 };
-use tidings_store::{Announced, Directory, Stored};
+use tidings_store::{Announced, Announcements, Stored};
 use tidings_wire::{AnnounceRequest, Preferences, SendRequest, send::Channel, trail::State};
 
 use crate::world::{APP, Answer, World, seconds, tidings};
@@ -16,8 +16,8 @@ use crate::world::{APP, Answer, World, seconds, tidings};
 const ALLOWED: &str = "must be one of the app's categories: alerts, news, orders";
 
 impl World {
-    fn directory(&self) -> Directory {
-        Directory::new(self.dynamodb(), self.twin.outputs()["DirectoryTableName"].clone())
+    fn announcements(&self) -> Announcements {
+        Announcements::new(self.dynamodb(), self.twin.outputs()["DirectoryTableName"].clone())
     }
 
     /// Declares categories as an operator does. A function that knows the app already goes by the old ones for a minute.
@@ -98,7 +98,9 @@ async fn what_was_accepted_while_it_could_be_is_answered_as_before() {
     let draft =
         announcement::accept(request, app.clone(), &any, MessageId::of_key(&app, "announcement\nk"), now).unwrap();
     let hash = digest(announced.to_string().as_bytes());
-    let Announced::Now(receipt) = world.directory().announce(&draft, &hash).await.unwrap() else { panic!("the first") };
+    let Announced::Now(receipt) = world.announcements().announce(&draft, &hash).await.unwrap() else {
+        panic!("the first")
+    };
     world.declare("orders").await;
 
     let key = world.key.expose();
@@ -121,7 +123,7 @@ async fn what_was_accepted_while_it_could_be_is_answered_as_before() {
     }
     // The repeat went on with it, where it was left.
     world.until(id.as_str(), State::Pending).await;
-    let (kept, _) = world.directory().announcements_before(&receipt.tenant, None, 10).await.unwrap();
+    let (kept, _) = world.announcements().before(&receipt.tenant, None, 10).await.unwrap();
     assert_eq!(kept.iter().map(|it| it.number).collect::<Vec<_>>(), [receipt.number]);
     world.end().await;
 }

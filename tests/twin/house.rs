@@ -87,7 +87,8 @@ fn variables(source: &str) -> BTreeSet<&'static str> {
     const READS: &[(&str, &[&str])] = &[
         (".users()?", &["TIDINGS_USERS_TABLE", "TIDINGS_LOOKUPS_TABLE"]),
         (".messages()?", &["TIDINGS_MESSAGES_TABLE"]),
-        (".directory()?", &["TIDINGS_DIRECTORY_TABLE"]),
+        (".items()?", &["TIDINGS_DIRECTORY_TABLE"]),
+        (".announcements()?", &["TIDINGS_DIRECTORY_TABLE"]),
         (".lanes()?", &["TIDINGS_DELIVER_QUEUE_URL", "TIDINGS_BULK_QUEUE_URL"]),
         (".timers()?", &["TIDINGS_LATER_QUEUE_URL", "TIDINGS_DUE_TABLE"]),
         ("config::CONNECTION_LIFE", &["TIDINGS_CONNECTION_LIFE_SECONDS"]),

@@ -36,7 +36,7 @@ use tidings_domain::{
     delivery::{self, Job, Plan},
     message,
 };
-use tidings_store::{App, Appended, Directory, Messages, Users};
+use tidings_store::{App, Appended, Apps, Messages, Users};
 use tidings_wire::{
     AnnounceAnswer, AnnounceRequest, Frame, MessageFrame, Platform, RegisterRequest, SendRequest, Trail,
     action::Position,
@@ -165,7 +165,7 @@ impl World {
         let id: AppId = key.app_id().parse().unwrap();
         let app = App::new(id, "Test".to_owned(), key.hash(), origins, Timestamp::now());
         let table = self.twin.outputs()["DirectoryTableName"].clone();
-        assert!(Directory::new(self.dynamodb(), table).create_app(&app).await.unwrap());
+        assert!(Apps::new(self.dynamodb(), table).create(&app).await.unwrap());
     }
 
     pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {

@@ -11,7 +11,7 @@ use tidings_lambda::{
     socket::{self, Reply},
 };
 use tidings_service::{
-    Apps, DeviceTokens,
+    AppCache, DeviceTokens,
     device_token::{NotSigned, Signed},
 };
 use tidings_store::{Connected, Users};
@@ -23,7 +23,7 @@ const SUBPROTOCOL: &str = "tidings.v1";
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
-    apps: Apps,
+    apps: AppCache,
     tokens: DeviceTokens,
 }
 

@@ -20,7 +20,7 @@ use tidings_lambda::{
     logs,
 };
 use tidings_service::Steps;
-use tidings_store::{Directory, Messages, Users};
+use tidings_store::{Items, Messages, Users};
 use tidings_wire::trail::SkipReason;
 
 use providers::Providers;
@@ -31,7 +31,7 @@ use push::{Pushed, Pushes};
 pub struct Deps {
     users: Users,
     messages: Messages,
-    directory: Directory,
+    items: Items,
     steps: Steps,
     providers: Providers,
     pushes: Pushes,
@@ -46,7 +46,7 @@ pub async fn run() -> Result<(), Error> {
     let deps = Deps {
         users: sdk.users()?,
         messages: sdk.messages()?,
-        directory: sdk.directory()?,
+        items: sdk.items()?,
         steps: sdk.steps()?,
         providers: Providers::from_env(&sdk)?,
         pushes: Pushes::from_env(&sdk)?,
@@ -68,7 +68,7 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
     let entry = deps.users.entry(&due.user, due.position).await?;
     let view = deps.users.view(&due.user, now).await?;
     let item_closed = match entry.as_ref().and_then(|entry| entry.item(now)) {
-        Some(item) => deps.directory.item_closed(&due.user.tenant(), item, now).await?.is_some(),
+        Some(item) => deps.items.closed(&due.user.tenant(), item, now).await?.is_some(),
         None => false,
     };
     let outcome = match fallback::decide(&due, entry.as_ref(), &view, item_closed, now) {
@@ -165,7 +165,7 @@ async fn called_off(
         return Ok(Some(CalledOff::Cancelled));
     }
     let closed = match entry.and_then(|entry| entry.item(now)) {
-        Some(item) => deps.directory.item_closed(&due.user.tenant(), item, now).await?.is_some(),
+        Some(item) => deps.items.closed(&due.user.tenant(), item, now).await?.is_some(),
         None => false,
     };
     Ok(closed.then_some(CalledOff::ItemClosed))

@@ -45,7 +45,7 @@ const FRESH_SECONDS: u64 = 300;
 /// the function's own time.
 const CALL: Duration = Duration::from_secs(5);
 
-/// Apps whose clients are kept at most; beyond, the cache starts again.
+/// AppCache whose clients are kept at most; beyond, the cache starts again.
 const CACHED: usize = 200;
 
 /// Pauses before a provider is asked again that could not take it.

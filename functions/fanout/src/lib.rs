@@ -19,7 +19,7 @@ use tidings_lambda::{
 };
 use tidings_queue::FanoutQueue;
 use tidings_service::Sealer;
-use tidings_store::{Directory, Users};
+use tidings_store::{Announcements, Users};
 
 /// Connections of one piece.
 const PAGE: usize = 500;
@@ -32,7 +32,7 @@ const POSTS_AT_ONCE: usize = 16;
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
-    directory: Directory,
+    announcements: Announcements,
     fanout: FanoutQueue,
     gateway: Gateway,
     sealer: Sealer,
@@ -46,7 +46,7 @@ pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
     let deps = Deps {
         users: sdk.users()?,
-        directory: sdk.directory()?,
+        announcements: sdk.announcements()?,
         fanout: sdk.fanout_queue()?,
         gateway: sdk.gateway()?,
         sealer: sdk.sealer()?,
@@ -65,7 +65,7 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result
 async fn push(deps: &Deps, Record { payload, trace, .. }: Record<Fanout>) -> Result<(), Error> {
     let Fanout { tenant, number, part } = payload;
     let now = Timestamp::now();
-    let found = deps.directory.announcement(&tenant, number, now).await?;
+    let found = deps.announcements.get(&tenant, number, now).await?;
     let Some(announcement) = found.filter(|it| it.is_alive(now)) else {
         tracing::info!(number, "announcement is over");
         return Ok(());
@@ -82,7 +82,7 @@ async fn push(deps: &Deps, Record { payload, trace, .. }: Record<Fanout>) -> Res
     tracing::info!(announcement = %announcement.id, targets = targets.len(), accepted, again = again.len(), "page pushed");
     if accepted > 0 {
         // It is a count for people: pushing the page once more for its sake would make it no better.
-        let counted = deps.directory.count_posts(&tenant, number, accepted).await;
+        let counted = deps.announcements.count_posts(&tenant, number, accepted).await;
         counted.unwrap_or_else(|error| tracing::warn!(error = logs::chain(&error), "posts were not counted"));
     }
     // Last, and in one request: a piece that comes again after it has queued what follows makes that come twice, too.

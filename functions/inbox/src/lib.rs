@@ -13,7 +13,7 @@ use tidings_lambda::{
     Error,
     http::{self, ApiError, Checked, SignedDevice, personal},
 };
-use tidings_service::{Apps, DeviceTokens, Sealer};
+use tidings_service::{AppCache, DeviceTokens, Sealer};
 use tidings_store::Users;
 use tidings_wire::{InboxAnswer, InboxMessage, InboxRequest, UnreadAnswer, inbox::Cursor, limits};
 
@@ -21,13 +21,13 @@ use tidings_wire::{InboxAnswer, InboxMessage, InboxRequest, UnreadAnswer, inbox:
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
-    apps: Apps,
+    apps: AppCache,
     tokens: DeviceTokens,
     sealer: Sealer,
 }
 
-impl AsRef<Apps> for Deps {
-    fn as_ref(&self) -> &Apps {
+impl AsRef<AppCache> for Deps {
+    fn as_ref(&self) -> &AppCache {
         &self.apps
     }
 }

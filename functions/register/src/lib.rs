@@ -25,7 +25,7 @@ use tidings_lambda::{
     http::{self, ApiError, Checked, PathId},
 };
 use tidings_providers::Reach;
-use tidings_service::{Apps, DeviceTokens};
+use tidings_service::{AppCache, DeviceTokens};
 use tidings_store::{App, Users};
 use tidings_wire::{DeviceAnswer, RegisterAnswer, RegisterRequest, device::DeviceKeys};
 
@@ -36,14 +36,14 @@ const ATTEMPTS: usize = 3;
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
-    apps: Apps,
+    apps: AppCache,
     tokens: DeviceTokens,
     roots: RootKeys,
     reach: Reach,
 }
 
-impl AsRef<Apps> for Deps {
-    fn as_ref(&self) -> &Apps {
+impl AsRef<AppCache> for Deps {
+    fn as_ref(&self) -> &AppCache {
         &self.apps
     }
 }

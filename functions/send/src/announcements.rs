@@ -41,7 +41,7 @@ pub(crate) async fn announce(
         None => MessageId::new(now, random::bytes().map_err(|error| ApiError::Internal(error.into()))?),
     };
     let (receipt, replay) = match announcement::accept(request, app.id.clone(), &app.categories, id.clone(), now) {
-        Ok(draft) => match deps.directory.announce(&draft, &hash).await? {
+        Ok(draft) => match deps.announcements.announce(&draft, &hash).await? {
             Announced::Before(before) if before.body_hash != hash => return Err(ApiError::KeyReused),
             Announced::Before(before) => (before, true),
             Announced::Now(receipt) => (receipt, false),
@@ -73,7 +73,7 @@ pub(crate) async fn list(
 ) -> Result<Json<AnnouncementsAnswer>, ApiError> {
     let tenant = TenantKey { app: app.id, tenant: request.tenant_code.unwrap_or_default() };
     let most = usize::try_from(request.limit).unwrap_or(usize::MAX);
-    let (found, more) = deps.directory.announcements_before(&tenant, request.before, most).await?;
+    let (found, more) = deps.announcements.before(&tenant, request.before, most).await?;
     // What has expired is swept away some time later, and not shown until then.
     let kept = found.iter().filter(|it| now <= it.deadline).map(Announcement::shown).collect();
     Ok(Json(AnnouncementsAnswer { announcements: kept, next: found.last().filter(|_| more).map(|it| it.number) }))
@@ -84,7 +84,7 @@ pub(crate) async fn one(
     Checked { now, by: app, about: PathId(id), .. }: Checked<App, PathId>,
 ) -> Result<Json<AnnouncementAnswer>, ApiError> {
     let Receipt { tenant, number, .. } = find(&deps, &app, &id, now).await?;
-    let found = deps.directory.announcement(&tenant, number, now).await?.ok_or(UNKNOWN)?;
+    let found = deps.announcements.get(&tenant, number, now).await?.ok_or(UNKNOWN)?;
     Ok(Json(found.shown()))
 }
 
@@ -94,7 +94,7 @@ pub(crate) async fn withdraw(
     Checked { now, by: app, about: PathId(id), .. }: Checked<App, PathId>,
 ) -> Result<Json<WithdrawAnswer>, ApiError> {
     let Receipt { id, tenant, number, .. } = find(&deps, &app, &id, now).await?;
-    let withdrawn_at = deps.directory.withdraw(&tenant, number, now).await?.ok_or(UNKNOWN)?;
+    let withdrawn_at = deps.announcements.withdraw(&tenant, number, now).await?.ok_or(UNKNOWN)?;
     tracing::info!(announcement = %id, "announcement withdrawn");
     Ok(Json(WithdrawAnswer { request_id: id.to_string(), withdrawn_at }))
 }
@@ -102,6 +102,6 @@ pub(crate) async fn withdraw(
 /// Where an announcement of the app stands.
 async fn find(deps: &Deps, app: &App, id: &str, now: Timestamp) -> Result<Receipt, ApiError> {
     let id: MessageId = id.parse().map_err(|_| UNKNOWN)?;
-    let receipt = deps.directory.announcement_receipt(&id, now).await?;
+    let receipt = deps.announcements.receipt(&id, now).await?;
     receipt.filter(|receipt| receipt.tenant.app == app.id).ok_or(UNKNOWN)
 }

@@ -29,7 +29,7 @@ pub(crate) async fn item(
     State(deps): State<Arc<Deps>>,
     Checked { now, by: app, about: NamedItem { name, tenant }, .. }: Checked<App, NamedItem>,
 ) -> Result<Response, ApiError> {
-    let closed = deps.directory.item_closed(&TenantKey { app: app.id, tenant }, &name, now).await?;
+    let closed = deps.items.closed(&TenantKey { app: app.id, tenant }, &name, now).await?;
     Ok(personal(&answer(name, closed)))
 }
 
@@ -40,10 +40,10 @@ pub(crate) async fn set_item(
 ) -> Result<Response, ApiError> {
     let tenant = TenantKey { app: app.id, tenant };
     let closed = if body.open {
-        deps.directory.open_item(&tenant, &name).await?;
+        deps.items.open(&tenant, &name).await?;
         None
     } else {
-        Some(deps.directory.close_item(&tenant, &name, now).await?)
+        Some(deps.items.close(&tenant, &name, now).await?)
     };
     tracing::info!(open = body.open, "item set");
     Ok(personal(&answer(name, closed)))

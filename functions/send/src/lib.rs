@@ -26,8 +26,8 @@ use tidings_lambda::{
     http::{self, ApiError, Checked, Invocation, Repeatable},
 };
 use tidings_queue::FanoutQueue;
-use tidings_service::{Apps, Lanes, Timers};
-use tidings_store::{App, Directory, Messages, Stored, Users};
+use tidings_service::{AppCache, Lanes, Timers};
+use tidings_store::{Announcements, App, Items, Messages, Stored, Users};
 use tidings_wire::{FieldProblem, SendAnswer, SendRequest};
 
 /// Devices that are looked up at the same time.
@@ -38,15 +38,16 @@ const LOOKUPS_AT_ONCE: usize = 8;
 pub struct Deps {
     users: Users,
     messages: Messages,
-    apps: Apps,
-    directory: Directory,
+    apps: AppCache,
+    announcements: Announcements,
+    items: Items,
     lanes: Lanes,
     timers: Timers,
     fanout: FanoutQueue,
 }
 
-impl AsRef<Apps> for Deps {
-    fn as_ref(&self) -> &Apps {
+impl AsRef<AppCache> for Deps {
+    fn as_ref(&self) -> &AppCache {
         &self.apps
     }
 }
@@ -61,7 +62,8 @@ pub async fn run() -> Result<(), Error> {
         users: sdk.users()?,
         messages: sdk.messages()?,
         apps: sdk.apps()?,
-        directory: sdk.directory()?,
+        announcements: sdk.announcements()?,
+        items: sdk.items()?,
         lanes: sdk.lanes()?,
         timers: sdk.timers()?,
         fanout: sdk.fanout_queue()?,

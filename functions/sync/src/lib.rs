@@ -13,7 +13,7 @@ use tidings_lambda::{
     socket::{self, Refusal, Reply},
 };
 use tidings_service::Sealer;
-use tidings_store::{Confirmation, ConnectionRecord, Directory, Users};
+use tidings_store::{Announcements, Confirmation, ConnectionRecord, Users};
 use tidings_wire::{
     Action, Frame,
     action::Receipt,
@@ -31,7 +31,7 @@ const CONFIRMED_AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
-    directory: Directory,
+    announcements: Announcements,
     gateway: Gateway,
     sealer: Sealer,
 }
@@ -42,8 +42,12 @@ pub struct Deps {
 /// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
-    let deps =
-        Deps { users: sdk.users()?, directory: sdk.directory()?, gateway: sdk.gateway()?, sealer: sdk.sealer()? };
+    let deps = Deps {
+        users: sdk.users()?,
+        announcements: sdk.announcements()?,
+        gateway: sdk.gateway()?,
+        sealer: sdk.sealer()?,
+    };
     socket::serve(|event, now| handle(&deps, event, now)).await
 }
 
@@ -210,7 +214,7 @@ async fn replay(
 async fn announce(deps: &Deps, record: &ConnectionRecord, from: u64, now: Timestamp) -> Result<Announced, Error> {
     const PAGE: usize = limits::ANNOUNCEMENT_PAGE;
     let ConnectionRecord { user, connection, .. } = record;
-    let (page, more) = deps.directory.announcements_after(&user.tenant(), from, PAGE).await?;
+    let (page, more) = deps.announcements.after(&user.tenant(), from, PAGE).await?;
     let end = page.last().map_or(from, |last| last.number);
     let end = if more { end } else { announcement::come_to(end, now) };
     let mut after = from;

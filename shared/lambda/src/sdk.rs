@@ -13,8 +13,8 @@ use aws_smithy_http_client::{
 use aws_types::SdkConfig;
 use tidings_gateway::Gateway;
 use tidings_queue::{DeliverQueue, FanoutQueue, StepQueue, TimerQueue};
-use tidings_service::{Apps, DeviceTokens, Lanes, Sealer, Steps, Timers};
-use tidings_store::{Directory, Due, Messages, Users};
+use tidings_service::{AppCache, DeviceTokens, Lanes, Sealer, Steps, Timers};
+use tidings_store::{Announcements, Apps, Due, Items, Messages, Users};
 
 use crate::{
     Error,
@@ -109,12 +109,20 @@ impl Sdk {
         Ok(Messages::new(self.dynamodb(), config::text(config::MESSAGES_TABLE)?))
     }
 
-    /// The directory, over the table that the environment names.
+    /// The items that apps have closed, over the table that the environment names.
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn directory(&self) -> Result<Directory, ConfigError> {
-        Ok(Directory::new(self.dynamodb(), config::text(config::DIRECTORY_TABLE)?))
+    pub fn items(&self) -> Result<Items, ConfigError> {
+        Ok(Items::new(self.dynamodb(), config::text(config::DIRECTORY_TABLE)?))
+    }
+
+    /// The logs of announcements, over the table that the environment names.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn announcements(&self) -> Result<Announcements, ConfigError> {
+        Ok(Announcements::new(self.dynamodb(), config::text(config::DIRECTORY_TABLE)?))
     }
 
     /// The due table.
@@ -153,12 +161,12 @@ impl Sdk {
         Ok(Steps::new(StepQueue::new(self.sqs(), fallback), self.timers()?))
     }
 
-    /// Apps by their keys, over the directory.
+    /// Apps by their keys, over the table that the environment names.
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn apps(&self) -> Result<Apps, ConfigError> {
-        Ok(Apps::new(self.directory()?))
+    pub fn apps(&self) -> Result<AppCache, ConfigError> {
+        Ok(AppCache::new(Apps::new(self.dynamodb(), config::text(config::DIRECTORY_TABLE)?)))
     }
 
     /// The tokens of devices, over the tables of users and the root keys of the environment.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Mutex};
 
 use tidings_crypto::app_key::AppKey;
 use tidings_domain::{AppId, Timestamp};
-use tidings_store::{App, Directory, StoreError};
+use tidings_store::{App, Apps, StoreError};
 
 /// How long an app is believed unchanged, in seconds: a revoked key works that much longer.
 const FRESH_SECONDS: u64 = 60;
@@ -26,17 +26,17 @@ pub enum AppsError {
     Store(#[from] StoreError),
 }
 
-/// The directory's apps, with what was read of them in the last minute.
+/// Apps, with what was read of them in the last minute.
 #[derive(Debug)]
-pub struct Apps {
-    directory: Directory,
+pub struct AppCache {
+    directory: Apps,
     known: Mutex<HashMap<AppId, (App, Timestamp)>>,
 }
 
-impl Apps {
-    /// Over the directory.
+impl AppCache {
+    /// An empty cache over the stored apps.
     #[must_use]
-    pub fn new(directory: Directory) -> Self {
+    pub fn new(directory: Apps) -> Self {
         Self { directory, known: Mutex::new(HashMap::new()) }
     }
 
@@ -52,7 +52,7 @@ impl Apps {
             return Ok(Some(app.clone()));
         }
         // An app that is not there is asked for each time: it may be created the next moment.
-        let app = self.directory.app(id).await?;
+        let app = self.directory.get(id).await?;
         if let (Some(app), Ok(mut known)) = (&app, self.known.lock()) {
             if known.len() >= CACHED {
                 known.clear();

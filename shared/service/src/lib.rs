@@ -10,7 +10,7 @@ pub mod lanes;
 pub mod sealer;
 pub mod timers;
 
-pub use apps::Apps;
+pub use apps::AppCache;
 pub use device_token::DeviceTokens;
 pub use lanes::Lanes;
 pub use sealer::Sealer;

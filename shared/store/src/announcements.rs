@@ -12,7 +12,7 @@ use tidings_domain::{
 use tidings_wire::Platform;
 
 use crate::{
-    Directory, StoreError,
+    StoreError,
     error::{refused_writes, took_place},
     item::{self, Item},
     keys,
@@ -128,7 +128,20 @@ impl ReceiptItem {
     }
 }
 
-impl Directory {
+/// The logs of announcements.
+#[derive(Clone, Debug)]
+pub struct Announcements {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+}
+
+impl Announcements {
+    /// Over the `Directory` table.
+    #[must_use]
+    pub fn new(client: aws_sdk_dynamodb::Client, table: String) -> Self {
+        Self { client, table }
+    }
+
     /// Appends an announcement to its tenant's log, unless one with its id is kept: then that one.
     ///
     /// # Errors
@@ -154,7 +167,7 @@ impl Directory {
             match error.as_service_error().map(refused_writes).unwrap_or_default().as_slice() {
                 // Also where our own write was answered with silence and sent again.
                 [true, ..] => {
-                    if let Some(before) = self.announcement_receipt(&draft.id, draft.accepted).await? {
+                    if let Some(before) = self.receipt(&draft.id, draft.accepted).await? {
                         return Ok(Announced::Before(before));
                     }
                 }
@@ -218,7 +231,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn announcement_receipt(&self, id: &MessageId, now: Timestamp) -> Result<Option<Receipt>, StoreError> {
+    pub async fn receipt(&self, id: &MessageId, now: Timestamp) -> Result<Option<Receipt>, StoreError> {
         const OPERATION: &str = "look announcement up";
         let item = self.item(OPERATION, keys::announcement_id(id), keys::RECEIPT).await?;
         let receipt =
@@ -230,7 +243,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn announcement(
+    pub async fn get(
         &self,
         tenant: &TenantKey,
         number: u64,
@@ -247,14 +260,14 @@ impl Directory {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn announcements_after(
+    pub async fn after(
         &self,
         tenant: &TenantKey,
         number: u64,
         most: usize,
     ) -> Result<(Vec<Announcement>, bool), StoreError> {
         let between = (keys::announcement(number.saturating_add(1)), keys::announcement(u64::MAX));
-        self.announcements("read announcements", tenant, between, most, true).await
+        self.page("read announcements", tenant, between, most, true).await
     }
 
     /// The last `most` announcements before a number, newest first, withdrawn and expired ones among them. `true` beside them
@@ -262,7 +275,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn announcements_before(
+    pub async fn before(
         &self,
         tenant: &TenantKey,
         number: Option<u64>,
@@ -270,11 +283,11 @@ impl Directory {
     ) -> Result<(Vec<Announcement>, bool), StoreError> {
         let before = number.map_or(u64::MAX, |number| number.saturating_sub(1));
         let between = (keys::announcement(0), keys::announcement(before));
-        self.announcements("list announcements", tenant, between, most, false).await
+        self.page("list announcements", tenant, between, most, false).await
     }
 
     /// One page of one query: a megabyte at most.
-    async fn announcements(
+    async fn page(
         &self,
         operation: &'static str,
         tenant: &TenantKey,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use tidings_domain::{TenantKey, Timestamp};
 use tidings_wire::limits;
 
-use crate::{Directory, StoreError, item, keys};
+use crate::{StoreError, item, keys};
 
 #[derive(Debug, Deserialize)]
 struct ClosedItem {
@@ -13,13 +13,26 @@ struct ClosedItem {
     expires_at: i64,
 }
 
-impl Directory {
+/// The items that apps have closed.
+#[derive(Clone, Debug)]
+pub struct Items {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+}
+
+impl Items {
+    /// Over the `Directory` table.
+    #[must_use]
+    pub fn new(client: aws_sdk_dynamodb::Client, table: String) -> Self {
+        Self { client, table }
+    }
+
     /// Closes an item, and tells since when it is closed: the first time stays. It is remembered for
     /// [`limits::ITEM_CLOSED_SECONDS`] after the last time.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn close_item(&self, tenant: &TenantKey, name: &str, now: Timestamp) -> Result<Timestamp, StoreError> {
+    pub async fn close(&self, tenant: &TenantKey, name: &str, now: Timestamp) -> Result<Timestamp, StoreError> {
         const OPERATION: &str = "close item";
         let until = item::expiry(now.plus_seconds(limits::ITEM_CLOSED_SECONDS));
         let answer = self
@@ -43,7 +56,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn open_item(&self, tenant: &TenantKey, name: &str) -> Result<(), StoreError> {
+    pub async fn open(&self, tenant: &TenantKey, name: &str) -> Result<(), StoreError> {
         const OPERATION: &str = "open item";
         let deleted = self
             .client
@@ -56,11 +69,11 @@ impl Directory {
         deleted.map(drop).map_err(|error| StoreError::request(OPERATION, error))
     }
 
-    /// Since when an item is closed; `None` where it is open. Whoever closed it before this was asked is heard.
+    /// Since when an item is closed; `None` where it is open. Strongly consistent.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn item_closed(
+    pub async fn closed(
         &self,
         tenant: &TenantKey,
         name: &str,

@@ -3,15 +3,15 @@
 //!
 //! - [`Users`]: a user's partition (profile, devices, connections, mailbox) and the look-ups that lead to it
 //! - [`Messages`]: one record per send, which is also the idempotency record
-//! - [`Directory`]: apps and their keys; announcements; items that are closed
+//! - [`Apps`], [`Items`], [`Announcements`], in one table: apps and their keys; closed items; logs of announcements
 //! - [`Due`]: timers that are further off than a queue's delay
 //!
 //! Every item that can go stale has `expires_at`, in seconds; DynamoDB deletes late, so every reader filters on it.
 
 mod announcements;
+mod apps;
 mod connections;
 mod devices;
-mod directory;
 mod due;
 mod error;
 mod inbox;
@@ -22,11 +22,12 @@ mod mailbox;
 mod messages;
 mod retry;
 
-pub use announcements::Announced;
+pub use announcements::{Announced, Announcements};
+pub use apps::{App, Apps};
 pub use connections::{Connected, ConnectionRecord};
-pub use directory::{App, Directory};
 pub use due::{Due, Kept, minute_of};
 pub use error::StoreError;
+pub use items::Items;
 pub use mailbox::{Appended, Confirmation};
 pub use messages::{Cancelled, Messages, Stored};
 pub use retry::client;

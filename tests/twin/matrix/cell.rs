@@ -28,7 +28,7 @@ use tidings_domain::{
     delivery::{self, Job, Plan},
     message,
 };
-use tidings_store::{Appended, Connected, Directory, Due, Messages, Stored, Users};
+use tidings_store::{Announcements, Appended, Connected, Due, Items, Messages, Stored, Users};
 use tidings_wire::{Platform, PushAddress, RegisterAnswer, SendRequest, device::DeviceKeys, send::Content};
 
 use super::call::Call;
@@ -46,7 +46,8 @@ pub(super) struct Lane {
     pub(super) world: Arc<World>,
     pub(super) users: Users,
     pub(super) messages: Messages,
-    pub(super) directory: Directory,
+    pub(super) items: Items,
+    pub(super) announcements: Announcements,
     pub(super) due: Due,
     dynamodb: aws_sdk_dynamodb::Client,
     sqs: aws_sdk_sqs::Client,
@@ -62,7 +63,8 @@ impl Lane {
         Self {
             users: world.users(),
             messages: Messages::new(world.dynamodb(), world.table("TIDINGS_MESSAGES_TABLE")),
-            directory: Directory::new(world.dynamodb(), world.table("TIDINGS_DIRECTORY_TABLE")),
+            items: Items::new(world.dynamodb(), world.table("TIDINGS_DIRECTORY_TABLE")),
+            announcements: Announcements::new(world.dynamodb(), world.table("TIDINGS_DIRECTORY_TABLE")),
             due: Due::new(world.dynamodb(), due),
             dynamodb: world.dynamodb(),
             sqs: world.sqs(),

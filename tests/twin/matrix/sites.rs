@@ -15,7 +15,9 @@ use crate::world::repository;
 const RECEIVERS: &[(&str, &str)] = &[
     ("users", "Users"),
     ("messages", "Messages"),
-    ("directory", "Directory"),
+    ("directory", "Apps"),
+    ("items", "Items"),
+    ("announcements", "Announcements"),
     ("due", "Due"),
     ("queue", "DeliverQueue"),
     ("fallback", "StepQueue"),
@@ -26,7 +28,7 @@ const RECEIVERS: &[(&str, &str)] = &[
     ("timers", "Timers"),
     ("timers()", "Timers"),
     ("steps", "Steps"),
-    ("apps", "Apps"),
+    ("apps", "AppCache"),
     ("tokens", "DeviceTokens"),
     ("providers", "Providers"),
     ("pushes", "Pushes"),
@@ -85,7 +87,7 @@ pub(super) fn found() -> BTreeSet<String> {
         assert_eq!(missed.count(), 0, "requests of {begins:?} that no way leads to", begins = function.file_name());
     }
     // The command line's own.
-    reached.extend(["create_app", "set"].map(|method| format!("Directory.{method}")));
+    reached.extend(["create", "set"].map(|method| format!("Apps.{method}")));
     for (name, _) in shared.iter().filter(|(_, body)| body.contains(".send()")) {
         assert!(reached.contains(name), "{name}: no function leads there");
     }

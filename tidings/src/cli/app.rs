@@ -8,7 +8,7 @@ use tidings_crypto::random;
 use tidings_domain::chain::Step;
 use tidings_domain::{AppId, categories};
 use tidings_providers::{Credentials, Provider, Reach};
-use tidings_store::Directory;
+use tidings_store::Apps;
 use tidings_wire::limits;
 use tidings_wire::send::FallbackStep;
 
@@ -41,9 +41,9 @@ struct Deployment {
 }
 
 impl Deployment {
-    async fn directory(self) -> Result<Directory, Failure> {
+    async fn apps(self) -> Result<Apps, Failure> {
         let found = self.resolve()?;
-        Ok(aws::directory(found.endpoint.as_deref(), &found.table).await)
+        Ok(aws::apps(found.endpoint.as_deref(), &found.table).await)
     }
 
     fn resolve(self) -> Result<Found, Failure> {
@@ -114,8 +114,8 @@ impl Create {
             Some(id) => id,
             None => derive_id(&self.name, random::bytes()?),
         };
-        let directory = self.deployment.directory().await?;
-        let key = aws::create_app(&directory, &id, &self.name, self.origins).await?;
+        let apps = self.deployment.apps().await?;
+        let key = aws::create_app(&apps, &id, &self.name, self.origins).await?;
         eprintln!("created the app {id}; this is its key, shown once:");
         println!("{}", key.expose());
         Ok(())
@@ -171,8 +171,8 @@ impl Chain {
         }
         let id: AppId = self.id.parse()?;
         let unknown = || no_app(&id);
-        let directory = self.deployment.directory().await?;
-        let app = directory.app(&id).await?.ok_or_else(unknown)?;
+        let apps = self.deployment.apps().await?;
+        let app = apps.get(&id).await?.ok_or_else(unknown)?;
         let mut chains = app.chains;
         if self.none || self.unset || !self.steps.is_empty() {
             let steps = self.steps.iter().map(|step| Step { channel: step.channel, after: step.after }).collect();
@@ -191,7 +191,7 @@ impl Chain {
                 }
                 None => chains.general = steps,
             }
-            if !directory.set_chains(&id, &chains).await? {
+            if !apps.set_chains(&id, &chains).await? {
                 return Err(unknown());
             }
         }
@@ -237,8 +237,8 @@ before stays as it is. A change takes up to a minute to be seen everywhere.";
 impl CategoriesArgs {
     async fn run(self) -> Result<(), Failure> {
         let wanted = categories::declare(self.set).map_err(|wrong| Failure::new(format!("--set has {wrong}")))?;
-        let directory = self.deployment.directory().await?;
-        let app = directory.app(&self.id).await?.ok_or_else(|| no_app(&self.id))?;
+        let apps = self.deployment.apps().await?;
+        let app = apps.get(&self.id).await?.ok_or_else(|| no_app(&self.id))?;
         let is_change = self.any || !wanted.is_empty();
         if is_change {
             let left_out: Vec<&str> = categories::left_out(&wanted, &app.chains).collect();
@@ -248,7 +248,7 @@ impl CategoriesArgs {
                     format!("add it, or take its chain away: tidings app chain --id {id} --category {first:?} --unset"),
                 ));
             }
-            if !directory.set_categories(&self.id, &wanted).await? {
+            if !apps.set_categories(&self.id, &wanted).await? {
                 return Err(no_app(&self.id));
             }
         }
@@ -321,8 +321,8 @@ impl ProvidersArgs {
             None => None,
         };
         // Nobody would read a secret of an app that there is none of.
-        let directory = aws::directory(endpoint.as_deref(), &table).await;
-        directory.app(&self.app).await?.ok_or_else(|| no_app(&self.app))?;
+        let apps = aws::apps(endpoint.as_deref(), &table).await;
+        apps.get(&self.app).await?.ok_or_else(|| no_app(&self.app))?;
         let secrets = aws::secrets(endpoint.as_deref()).await;
         let name = format!("{secrets_of_stage}/{}", self.app.as_str());
         let credentials = match given {

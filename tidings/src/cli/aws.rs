@@ -8,16 +8,16 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use tidings_crypto::app_key::AppKey;
 use tidings_crypto::random;
 use tidings_domain::Timestamp;
-use tidings_store::{App, Directory};
+use tidings_store::{App, Apps};
 
 use sam_twin::cli::failure::{Context, Failure};
 
 /// The region where nothing says otherwise; what the twin believes to be in.
 const REGION: &str = "us-east-1";
 
-/// The directory of a deployment.
-pub(crate) async fn directory(endpoint: Option<&str>, table: &str) -> Directory {
-    Directory::new(dynamodb(endpoint).await, table.to_owned())
+/// The apps of a deployment.
+pub(crate) async fn apps(endpoint: Option<&str>, table: &str) -> Apps {
+    Apps::new(dynamodb(endpoint).await, table.to_owned())
 }
 
 /// DynamoDB.
@@ -47,14 +47,9 @@ async fn config(endpoint: Option<&str>) -> SdkConfig {
 }
 
 /// A new app and its key, which nobody can read again.
-pub(crate) async fn create_app(
-    directory: &Directory,
-    id: &str,
-    name: &str,
-    origins: Vec<String>,
-) -> Result<AppKey, Failure> {
+pub(crate) async fn create_app(apps: &Apps, id: &str, name: &str, origins: Vec<String>) -> Result<AppKey, Failure> {
     let key = AppKey::generate(id, random::bytes()?).context(|| format!("make a key for the app {id:?}"))?;
-    if put_app(directory, &key, name, origins).await? {
+    if put_app(apps, &key, name, origins).await? {
         Ok(key)
     } else {
         Err(Failure::new(format!("there is an app {id:?} already")).hint("choose another --id"))
@@ -62,12 +57,7 @@ pub(crate) async fn create_app(
 }
 
 /// Creates the app of `key`; `false` where there is one with its id.
-pub(crate) async fn put_app(
-    directory: &Directory,
-    key: &AppKey,
-    name: &str,
-    origins: Vec<String>,
-) -> Result<bool, Failure> {
+pub(crate) async fn put_app(apps: &Apps, key: &AppKey, name: &str, origins: Vec<String>) -> Result<bool, Failure> {
     let app = App::new(key.app_id().parse()?, name.to_owned(), key.hash(), origins, Timestamp::now());
-    Ok(directory.create_app(&app).await?)
+    Ok(apps.create(&app).await?)
 }

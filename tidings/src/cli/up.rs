@@ -10,7 +10,7 @@ use sam_twin::cli::{addresses, faults_row, logs, row};
 use sam_twin::stack::{Twin, interrupted};
 use tidings_crypto::app_key::AppKey;
 use tidings_crypto::random;
-use tidings_store::Directory;
+use tidings_store::Apps;
 
 use super::session::Session;
 use super::{aws, private_file, start};
@@ -93,8 +93,8 @@ async fn prepare(
     data: Option<&Path>,
     directory_table: String,
 ) -> Result<Session, Failure> {
-    let directory = aws::directory(Some(twin.aws_url()), &directory_table).await;
-    let key = demo_app(&directory, data).await?;
+    let apps = aws::apps(Some(twin.aws_url()), &directory_table).await;
+    let key = demo_app(&apps, data).await?;
     let session = Session {
         api_url: twin.api_url(),
         socket_url: twin.socket_url(),
@@ -111,7 +111,7 @@ async fn prepare(
 }
 
 /// The demo app, made once. Its key stays the same over restarts, so that a shell that has it keeps it.
-async fn demo_app(directory: &Directory, data: Option<&Path>) -> Result<AppKey, Failure> {
+async fn demo_app(apps: &Apps, data: Option<&Path>) -> Result<AppKey, Failure> {
     let kept = data.map(|folder| folder.join("demo-app.key"));
     let known = match &kept {
         Some(file) => private_file::read(file)?,
@@ -122,13 +122,13 @@ async fn demo_app(directory: &Directory, data: Option<&Path>) -> Result<AppKey, 
         Some(key) => key,
         None => AppKey::generate(DEMO, random::bytes()?).context(|| "make the demo app's key".to_owned())?,
     };
-    if !aws::put_app(directory, &key, "Demo", Vec::new()).await? {
-        let app = directory.app(&key.app_id().parse()?).await?;
+    if !aws::put_app(apps, &key, "Demo", Vec::new()).await? {
+        let app = apps.get(&key.app_id().parse()?).await?;
         let is_its_key = app.is_some_and(|app| app.key_hashes.iter().any(|hash| key.matches(hash)));
         if !is_its_key {
             // Its key was shown once and lost; the app itself stays with whoever uses it.
             let id = format!("{DEMO}-{}", random::id()?);
-            key = aws::create_app(directory, &id, "Demo", Vec::new()).await?;
+            key = aws::create_app(apps, &id, "Demo", Vec::new()).await?;
         }
     }
     if let Some(file) = kept {

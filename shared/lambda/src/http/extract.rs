@@ -12,7 +12,7 @@ use axum::{
 use serde_json::{Map, Value};
 use tidings_crypto::token::Token;
 use tidings_domain::{AppId, digest};
-use tidings_service::{Apps, DeviceTokens, device_token::Signed};
+use tidings_service::{AppCache, DeviceTokens, device_token::Signed};
 use tidings_store::App;
 use tidings_wire::{
     AnnounceRequest, FieldProblem, InboxRequest, ItemRequest, Preferences, RegisterRequest, SendRequest, Timestamp,
@@ -81,7 +81,7 @@ pub trait Caller<D>: Sized + Send {
     fn app(&self) -> &AppId;
 }
 
-impl<D: AsRef<Apps> + Sync> Caller<D> for App {
+impl<D: AsRef<AppCache> + Sync> Caller<D> for App {
     async fn authenticate(deps: &D, headers: &HeaderMap, now: Timestamp) -> Result<Self, ApiError> {
         Ok(deps.as_ref().authenticate(bearer(headers), now).await?)
     }
@@ -100,7 +100,7 @@ pub struct SignedDevice {
     pub app: App,
 }
 
-impl<D: AsRef<Apps> + AsRef<DeviceTokens> + Sync> Caller<D> for SignedDevice {
+impl<D: AsRef<AppCache> + AsRef<DeviceTokens> + Sync> Caller<D> for SignedDevice {
     async fn authenticate(deps: &D, headers: &HeaderMap, now: Timestamp) -> Result<Self, ApiError> {
         signed_request(deps.as_ref(), deps.as_ref(), headers, now).await
     }
@@ -113,7 +113,7 @@ impl<D: AsRef<Apps> + AsRef<DeviceTokens> + Sync> Caller<D> for SignedDevice {
 /// The device that asks over HTTP, by the token that it sends as `Authorization: Bearer`, and its app. A token that opens no
 /// socket is refused here too; only its use is not recorded, so that it serves as often as the device likes within its minute.
 async fn signed_request(
-    apps: &Apps,
+    apps: &AppCache,
     tokens: &DeviceTokens,
     headers: &HeaderMap,
     now: Timestamp,

@@ -28,7 +28,7 @@ async fn announced(cell: &Cell, body_hash: &str) -> Receipt {
     let request = AnnounceRequest { content, ..AnnounceRequest::default() };
     let draft: Draft =
         announcement::accept(request, cell.app(), &BTreeSet::new(), cell.announcement_id(), Timestamp::now()).unwrap();
-    match cell.lane.directory.announce(&draft, body_hash).await.unwrap() {
+    match cell.lane.announcements.announce(&draft, body_hash).await.unwrap() {
         Announced::Now(receipt) => receipt,
         Announced::Before(receipt) => panic!("there before: {receipt:?}"),
     }
@@ -36,7 +36,7 @@ async fn announced(cell: &Cell, body_hash: &str) -> Receipt {
 
 /// The only announcement that is kept.
 async fn only(cell: &Cell) -> tidings_domain::Announcement {
-    let (mut kept, more) = cell.lane.directory.announcements_after(&cell.user().tenant(), 0, 10).await.unwrap();
+    let (mut kept, more) = cell.lane.announcements.after(&cell.user().tenant(), 0, 10).await.unwrap();
     assert_eq!((kept.len(), more), (1, false), "{kept:?}");
     kept.remove(0)
 }

@@ -275,7 +275,7 @@ pub(super) async fn hook_cut(cell: &Cell, busy: bool) {
 async fn send_about_item(cell: &Cell, open: bool) {
     cell.register(&cell.user()).await;
     if !open {
-        cell.lane.directory.close_item(&cell.user().tenant(), ITEM, Timestamp::now()).await.unwrap();
+        cell.lane.items.close(&cell.user().tenant(), ITEM, Timestamp::now()).await.unwrap();
     }
     cell.arm().await;
     let (sms, email) = (json!({"channel": "sms", "after": 0}), json!({"channel": "email", "after": 0}));
@@ -304,19 +304,19 @@ pub(super) async fn closed_item(cell: &Cell) {
 pub(super) async fn set_item(cell: &Cell, open: bool) {
     let path = format!("/v1/items/{ITEM}");
     if open {
-        cell.lane.directory.close_item(&cell.user().tenant(), ITEM, Timestamp::now()).await.unwrap();
+        cell.lane.items.close(&cell.user().tenant(), ITEM, Timestamp::now()).await.unwrap();
     }
     cell.arm().await;
     let answer = cell.ask(Method::PUT, &path, None, Some(json!({"open": open}))).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["open"]), (200, &json!(open)), "{answer:?}");
     assert_eq!(cell.ask(Method::GET, &path, None, None).await.json(), answer.json());
-    let closed = cell.lane.directory.item_closed(&cell.user().tenant(), ITEM, Timestamp::now()).await.unwrap();
+    let closed = cell.lane.items.closed(&cell.user().tenant(), ITEM, Timestamp::now()).await.unwrap();
     assert_eq!(closed.is_none(), open);
 }
 
 /// A backend asks for an item that is closed.
 pub(super) async fn read_item(cell: &Cell) {
-    let closed = cell.lane.directory.close_item(&cell.user().tenant(), ITEM, Timestamp::now()).await.unwrap();
+    let closed = cell.lane.items.close(&cell.user().tenant(), ITEM, Timestamp::now()).await.unwrap();
     cell.arm().await;
     let answer = cell.ask(Method::GET, &format!("/v1/items/{ITEM}"), None, None).await;
     assert_eq!(answer.json(), json!({"item": ITEM, "open": false, "closedAt": closed}), "{answer:?}");

@@ -112,9 +112,9 @@ impl Story {
         // Its own app each time: the story can be told again in the same place.
         let id = format!("demo-{}", hex(&random::bytes::<4>()?));
         self.step("an app is created, its key shown once", async |seen| {
-            let directory = aws::directory(stage.aws_endpoint.as_deref(), &stage.directory_table).await;
+            let apps = aws::apps(stage.aws_endpoint.as_deref(), &stage.directory_table).await;
             seen.note(format!("the table {}", stage.directory_table));
-            let key = aws::create_app(&directory, &id, "Demo", Vec::new()).await?;
+            let key = aws::create_app(&apps, &id, "Demo", Vec::new()).await?;
             let told = format!("{key:?}");
             Ok((key, told))
         })

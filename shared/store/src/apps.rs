@@ -1,4 +1,4 @@
-//! Apps and their keys. What apps announce stands beside them.
+//! Apps and their keys, in the `Directory` table.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use tidings_domain::{AppId, Timestamp, chain::Chains};
 
 use crate::{StoreError, error::took_place, item, keys};
 
-/// The `Directory` table.
+/// The apps of a deployment.
 #[derive(Clone, Debug)]
-pub struct Directory {
-    pub(crate) client: aws_sdk_dynamodb::Client,
-    pub(crate) table: String,
+pub struct Apps {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
 }
 
 /// An app.
@@ -59,7 +59,7 @@ impl App {
     }
 }
 
-impl Directory {
+impl Apps {
     /// Over the `Directory` table.
     #[must_use]
     pub fn new(client: aws_sdk_dynamodb::Client, table: String) -> Self {
@@ -70,7 +70,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn create_app(&self, app: &App) -> Result<bool, StoreError> {
+    pub async fn create(&self, app: &App) -> Result<bool, StoreError> {
         const OPERATION: &str = "create app";
         let item = AppItem { pk: keys::directory_app(&app.id), sk: keys::APP.to_owned(), app: app.clone() };
         let put = self
@@ -128,7 +128,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn app(&self, id: &AppId) -> Result<Option<App>, StoreError> {
+    pub async fn get(&self, id: &AppId) -> Result<Option<App>, StoreError> {
         const OPERATION: &str = "read app";
         let answer = self
             .client
