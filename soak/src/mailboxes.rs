@@ -44,7 +44,7 @@ async fn mailbox(client: &Client, table: &str, user: &str) -> Result<Vec<Entry>,
         .key_condition_expression("pk = :pk AND begins_with(sk, :entry)")
         .expression_attribute_values(":pk", text(user))
         .expression_attribute_values(":entry", text("m#"))
-        .projection_expression("sk, message")
+        .projection_expression("sk, id")
         .consistent_read(true)
         .into_paginator()
         .send();
@@ -54,7 +54,7 @@ async fn mailbox(client: &Client, table: &str, user: &str) -> Result<Vec<Entry>,
             let of = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str);
             let position = of("sk").and_then(position);
             let position = position.ok_or_else(|| Failure::new(format!("an entry of {user} has no place")))?;
-            entries.push(Entry { position, id: of("message").unwrap_or_default().to_owned() });
+            entries.push(Entry { position, id: of("id").unwrap_or_default().to_owned() });
         }
     }
     Ok(entries)

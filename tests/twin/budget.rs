@@ -3,7 +3,7 @@
 use sam_twin::ledger::{Service, TraceSummary};
 use serde_json::json;
 use tidings_client::DeviceApi;
-use tidings_domain::{Timer, Timestamp, delivery::Again};
+use tidings_domain::{Timer, Timestamp, delivery::Redelivery};
 use tidings_wire::{
     Frame, Platform, SendRequest,
     send::{Channel, Condition, FallbackStep},
@@ -227,8 +227,8 @@ async fn a_redelivery_costs_three_reads_a_write_and_two_sends() {
         let trace = world.twin.ledger().begin("redelivery");
         let position = message.position.unwrap();
         let due = Timestamp::now();
-        let again = Again { user: World::user("alice"), position, id: id.parse().unwrap(), attempt, due };
-        world.set_traced_timer(&Timer::Again(again), &trace.header()).await;
+        let redelivery = Redelivery { user: World::user("alice"), position, id: id.parse().unwrap(), attempt, due };
+        world.set_traced_timer(&Timer::Redeliver(redelivery), &trace.header()).await;
         assert_eq!(alice.message().await.id, id);
         world.idle().await;
         let cost = world.twin.ledger().find(trace.as_str()).unwrap();

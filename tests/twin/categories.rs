@@ -91,7 +91,7 @@ async fn what_was_accepted_while_it_could_be_is_answered_as_before() {
     let request = SendRequest::parse(said.as_object().unwrap().clone()).unwrap();
     let id = MessageId::of_key(&app, "k");
     let message = message::accept(request, app.clone(), &Chains::default(), &any, id.clone(), now).unwrap();
-    let stored = Stored::new(&message, vec!["alice".to_owned()], digest(said.to_string().as_bytes()));
+    let stored = Stored::new(&message, vec!["alice".to_owned()], Some(digest(said.to_string().as_bytes())));
     assert_eq!(world.messages().store(&stored).await.unwrap(), None);
     let announced = json!({"alert": "x", "category": "promotions"});
     let request = AnnounceRequest::parse(announced.as_object().unwrap().clone()).unwrap();

@@ -639,8 +639,8 @@ fn every_default_and_every_limit_in_prose_is_the_codes() {
     .unwrap();
     let table = [
         ("SendRequest.audienceType", json!(AudienceType::Alias)),
-        ("SendRequest.platform", json!(defaults.platform)),
-        ("SendRequest.pushMsgType", json!(defaults.content.push_msg_type.unwrap())),
+        ("SendRequest.platform", json!(defaults.letter.platform)),
+        ("SendRequest.pushMsgType", json!(defaults.letter.content.push_msg_type.unwrap())),
         ("SendRequest.needConfirm", json!(false)),
         ("SendRequest.persist", json!(defaults.persist)),
         ("SendRequest.ttl", json!(defaults.ttl)),

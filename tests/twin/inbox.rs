@@ -10,7 +10,7 @@ use tidings_crypto::{
 };
 use tidings_domain::{
     Timestamp,
-    delivery::{self, Job, Plan},
+    delivery::{Draft, Job},
 };
 use tidings_store::{Appended, Confirmation};
 use tidings_wire::{Frame, InboxAnswer, MessageFrame, Platform, RegisterAnswer, SendRequest, trail::State};
@@ -34,10 +34,10 @@ pub(crate) async fn fill(
         change(&mut request);
         let message = World::accepted(request, at);
         let Job::Deliver(delivery) = World::job(&message, alias) else { panic!("a delivery") };
-        let Plan::Append { entry, .. } = delivery::plan(&delivery, &view, at) else { panic!("new") };
+        let entry = Draft::new(&delivery.letter, &view, at).entry;
         assert_eq!(users.append(&user, &entry).await.unwrap(), Appended::Stored);
         view.tail = Some(*entry);
-        ids.push(message.id.to_string());
+        ids.push(message.letter.id.to_string());
     }
     ids
 }
@@ -207,7 +207,7 @@ async fn unread_messages_are_counted_up_to_a_hundred() {
     assert_eq!((unread.count, unread.more), (100, true));
     let (entries, _) = users.after(&user, None, None, 2, now).await.unwrap();
     for (entry, left) in entries.iter().zip([100, 99]) {
-        let (place, id) = (entry.position, &entry.id);
+        let (place, id) = (entry.position, &entry.letter.id);
         users.confirm(&user, place, id, &alice.id().parse().unwrap(), Confirmation::Read, now).await.unwrap();
         let unread = inbox.unread().await.unwrap();
         // Of a hundred, the walk ends with the hundredth, above what is read: there may be more.

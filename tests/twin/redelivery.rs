@@ -5,7 +5,7 @@ use sam_twin::{
     ledger::Service,
 };
 use serde_json::json;
-use tidings_domain::{Timer, Timestamp, delivery::Again};
+use tidings_domain::{Timer, Timestamp, delivery::Redelivery};
 use tidings_wire::{
     MessageFrame, SendRequest,
     trail::{DeviceState, Event as Happened, State},
@@ -20,8 +20,8 @@ fn confirm(request: &mut SendRequest) {
 /// Lets a redelivery come due now, and waits until it has been worked on.
 async fn due_now(world: &World, message: &MessageFrame, attempt: u32) {
     let (id, position) = (message.id.parse().unwrap(), message.position.unwrap());
-    let again = Again { user: World::user("alice"), position, id, attempt, due: Timestamp::now() };
-    world.set_timer(&Timer::Again(again)).await;
+    let redelivery = Redelivery { user: World::user("alice"), position, id, attempt, due: Timestamp::now() };
+    world.set_timer(&Timer::Redeliver(redelivery)).await;
     world.idle().await;
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tidings_domain::{
     MessageId, Timestamp, UserView,
     chain::Chains,
-    delivery::{self, Job, Plan},
+    delivery::{Draft, Job},
     digest, message,
 };
 use tidings_store::{Appended, Stored};
@@ -49,7 +49,7 @@ async fn what_was_stored_and_not_queued_is_queued_by_the_senders_repeat() {
     let id = MessageId::of_key(&app, "order-7");
     let message =
         message::accept(request, app, &Chains::default(), &BTreeSet::new(), id.clone(), Timestamp::now()).unwrap();
-    let stored = Stored::new(&message, vec!["alice".to_owned()], digest(body.to_string().as_bytes()));
+    let stored = Stored::new(&message, vec!["alice".to_owned()], Some(digest(body.to_string().as_bytes())));
     assert_eq!(world.messages().store(&stored).await.unwrap(), None);
     assert_eq!(world.until(id.as_str(), State::Accepted).await.position, None);
 
@@ -106,13 +106,16 @@ async fn what_is_queued_again_is_found_within_the_window_and_beyond_it() {
     for (job, message) in [(&late, &messages[0]), (&young, &messages[1])] {
         // In both lanes, each time as if it were new to the queue.
         for (queue, deduplication_id) in [("DeliverQueue", "1"), ("DeliverQueue", "2"), ("BulkQueue", "3")] {
-            world.enqueue(queue, job, &format!("{}-{deduplication_id}", message.id)).await;
+            world.enqueue(queue, job, &format!("{}-{deduplication_id}", message.letter.id)).await;
         }
         let first = match shown.last() {
             None => alice.message().await,
             Some(before) => next_after(&mut alice, before).await,
         };
-        assert_eq!((first.id.as_str(), first.position.unwrap().seq), (message.id.as_str(), shown.len() as u64 + 1));
+        assert_eq!(
+            (first.id.as_str(), first.position.unwrap().seq),
+            (message.letter.id.as_str(), shown.len() as u64 + 1)
+        );
         world.idle().await;
         shown.push(first);
     }
@@ -143,10 +146,10 @@ async fn an_old_dead_letter_is_delivered_late_unless_it_was_cancelled_meanwhile(
     let mut messages = Vec::new();
     for alert in ["cancelled", "kept"] {
         let message = World::accepted(World::text(&["alice"], alert), long_ago);
-        let stored = Stored::new(&message, vec!["alice".to_owned()], "hash".to_owned());
+        let stored = Stored::new(&message, vec!["alice".to_owned()], None);
         assert_eq!(world.messages().store(&stored).await.unwrap(), None);
         world.enqueue("DeliverDeadLetters", &World::job(&message, "alice"), alert).await;
-        messages.push(message.id.to_string());
+        messages.push(message.letter.id.to_string());
     }
     assert_eq!(world.cancel(&messages[0]).await.status, 200);
     let name = |logical: &str| {
@@ -236,8 +239,7 @@ async fn two_workers_that_begin_a_log_at_the_same_moment_begin_one() {
         let now = Timestamp(Timestamp::now().0 + n);
         let message = World::accepted(World::text(&["alice"], "first"), now);
         let Job::Deliver(delivery) = World::job(&message, "alice") else { panic!("a delivery") };
-        let Plan::Append { entry, .. } = delivery::plan(&delivery, &nobody, now) else { panic!("new") };
-        entry
+        Draft::new(&delivery.letter, &nobody, now).entry
     };
     // Two lanes, each of which has found the mailbox empty.
     let (one, two) = (entry(0), entry(7));

@@ -83,14 +83,14 @@ async fn a_time_beyond_a_queues_delay_waits_in_the_due_table_until_the_clock_han
     let mut request = World::text(&["alice"], "an hour ago");
     request.send_at = Some(at);
     let message = World::accepted(request, now);
-    let stored = Stored::new(&message, vec!["alice".to_owned()], "hash".to_owned());
+    let stored = Stored::new(&message, vec!["alice".to_owned()], None);
     assert_eq!(world.messages().store(&stored).await.unwrap(), None);
-    let timer = Timer::Send(SendDue { id: message.id.clone(), due: at });
+    let timer = Timer::Send(SendDue { id: message.letter.id.clone(), due: at });
     due.keep(&timer).await.unwrap();
     tick(&world).await;
     assert!(due.minute(minute_of(at)).await.unwrap().timers.is_empty(), "handed on");
     let arrived = alice.message().await;
-    assert_eq!(arrived.id, message.id.as_str());
+    assert_eq!(arrived.id, message.letter.id.as_str());
     assert!(stored_at(&world.trail(&arrived.id).await) >= at);
     // The clock's second tick finds nothing to do again.
     tick(&world).await;
@@ -176,16 +176,16 @@ async fn a_cancellation_that_overtakes_the_delivery_at_its_time_wins() {
     let mut request = World::text(&["alice"], "cancelled at the last moment");
     request.send_at = Some(at);
     let message = World::accepted(request, Timestamp::now());
-    let stored = Stored::new(&message, vec!["alice".to_owned()], "hash".to_owned());
+    let stored = Stored::new(&message, vec!["alice".to_owned()], None);
     assert_eq!(world.messages().store(&stored).await.unwrap(), None);
     // The timer has begun, and stands still before it feeds the queue; the withdrawal goes past it.
-    assert!(world.messages().begin(&message.id, Timestamp::now()).await.unwrap().is_some());
-    assert_eq!(world.cancel(message.id.as_str()).await.status, 200);
+    assert!(world.messages().begin(&message.letter.id, Timestamp::now()).await.unwrap().is_some());
+    assert_eq!(world.cancel(message.letter.id.as_str()).await.status, 200);
     world.idle().await;
-    world.enqueue("DeliverQueue", &World::job(&message, "alice"), message.id.as_str()).await;
+    world.enqueue("DeliverQueue", &World::job(&message, "alice"), message.letter.id.as_str()).await;
     world.idle().await;
     assert_eq!(alice.ping().await.position.seq, 0, "in no mailbox");
-    let trail = world.trail(message.id.as_str()).await;
+    let trail = world.trail(message.letter.id.as_str()).await;
     assert!(trail.cancelled_at.is_some() && trail.recipients[0].position.is_none(), "{trail:?}");
     world.end().await;
 }

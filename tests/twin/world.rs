@@ -33,7 +33,7 @@ use tidings_crypto::app_key::AppKey;
 use tidings_domain::{
     AppId, ConnectionId, Message as Accepted, MessageId, Timer, Timestamp, UserKey,
     chain::Chains,
-    delivery::{self, Job, Plan},
+    delivery::{Draft, Job},
     message,
 };
 use tidings_store::{App, Appended, Apps, Messages, Users};
@@ -417,10 +417,10 @@ impl World {
             let now = Timestamp::now();
             let message = Self::accepted(Self::text(&[alias], &n.to_string()), now);
             let Job::Deliver(delivery) = Self::job(&message, alias) else { panic!("a delivery") };
-            let Plan::Append { entry, .. } = delivery::plan(&delivery, &view, now) else { panic!("new") };
+            let entry = Draft::new(&delivery.letter, &view, now).entry;
             assert_eq!(users.append(&user, &entry).await.unwrap(), Appended::Stored);
             view.tail = Some(*entry);
-            ids.push(message.id.to_string());
+            ids.push(message.letter.id.to_string());
         }
         ids
     }

@@ -1,15 +1,15 @@
 //! The delivery queues: one message for one recipient at a time. Reads what is known of the recipient, appends the message to
-//! the mailbox, posts it to every live connection, and sees to it that somebody takes over where nobody was reached. Behind
-//! their deliveries come redeliveries of what nobody confirmed, and withdrawals of what was cancelled.
+//! the mailbox, posts it to every live connection, and schedules the first fallback step, at once if no connection accepted
+//! the frame. Behind their deliveries come redeliveries of unconfirmed messages, and withdrawals of cancelled ones.
 //!
-//! Stored before posted: whatever dies in between, the message is in the mailbox, and comes again from the queue. A message
-//! that comes again is found there and posted under its old place; devices show each id once.
+//! A message is stored before it is posted: if the worker dies in between, the message is in the mailbox, and the queue hands
+//! the delivery out again. The next worker finds the entry and posts it under its old position; devices show each id once.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::future;
 use tidings_domain::{
-    Connection, Delivery, DeviceId, Entry, Position, Timer, Timestamp, UserKey, UserView,
-    delivery::{self, Again, Job, Plan, PostOutcome, Settled, Withdraw},
+    Connection, Delivery, DeviceId, Position, Timer, Timestamp, UserKey,
+    delivery::{self, Job, Next, Placement, Placing, PostOutcome, Redelivery, Settled, Withdraw},
     mailbox::{self, Closed},
 };
 use tidings_gateway::Gateway;
@@ -25,9 +25,6 @@ use tidings_wire::Frame;
 /// Receives of one delivery that are spent on posts which may yet succeed. It is in the mailbox by then, and its user's
 /// next deliveries wait behind it: after that, the device's own heartbeat and sync bring it.
 const POST_RECEIVES: u32 = 2;
-
-/// How often a place in the log is sought again where another worker took it first.
-const APPEND_ATTEMPTS: usize = 5;
 
 /// What the handler needs.
 #[derive(Debug)]
@@ -63,54 +60,54 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result
     batch::each(event, deadline, |Record { payload, trace, receives }: Record<Job>| async move {
         match payload {
             Job::Deliver(delivery) => deliver(deps, &delivery, trace.as_deref(), receives).await,
-            Job::Again(again) => deliver_again(deps, &again, trace.as_deref()).await,
-            Job::Withdraw(withdraw) => close(deps, &withdraw).await,
+            Job::Redeliver(redelivery) => redeliver(deps, &redelivery, trace.as_deref()).await,
+            Job::Withdraw(withdraw) => withdraw_message(deps, &withdraw).await,
         }
     })
     .await
 }
 
 async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives: u32) -> Result<(), Error> {
-    let frame = |position: Option<Position>| {
-        move |device: &DeviceId| {
-            let Delivery { id, accepted, content, user, .. } = delivery;
-            mailbox::message_frame(id, position, *accepted, content, user, device)
-        }
-    };
+    let Delivery { letter, user, .. } = delivery;
+    let frame = |position: Option<Position>| move |device: &DeviceId| letter.frame(position, user, device);
     let (position, targets) = match place(deps, delivery, receives).await? {
-        Placed::Nowhere => return Ok(()),
-        Placed::Transient(targets) => {
-            settle(deps, &delivery.user, post(deps, targets, frame(None)).await).await?;
+        Placement::At(position, targets) => (position, targets),
+        Placement::Transient(targets) => {
+            settle(deps, user, post(deps, targets, frame(None)).await).await?;
             return Ok(());
         }
-        Placed::At(position, targets) => (position, targets),
+        nowhere @ (Placement::Expired | Placement::Cancelled | Placement::Settled) => {
+            tracing::info!(message_id = %letter.id, reason = ?nowhere, "not posted");
+            return Ok(());
+        }
+        Placement::Contended => return Err("the mailbox was written to by others at every attempt".into()),
     };
     let online = !targets.is_empty();
-    let mut settled = settle(deps, &delivery.user, post(deps, targets, frame(Some(position))).await).await?;
+    let mut settled = settle(deps, user, post(deps, targets, frame(Some(position))).await).await?;
     let mut gone = delivery::devices_of(&settled.gone);
     if online && !settled.reached && !settled.retry && !gone.is_empty() {
-        // Every connection was gone. The device may be back on another one by now: one more look, then it is offline.
+        // Every connection was gone. The device may be back on another one by now: look again once before noting it offline.
         let now = Timestamp::now();
-        let view = deps.users.view(&delivery.user, now).await?;
-        let fresh: Vec<_> = view.reachable(delivery.platform).filter(|c| !settled.gone.contains(c)).cloned().collect();
-        settled = settle(deps, &delivery.user, post(deps, fresh, frame(Some(position))).await).await?;
+        let view = deps.users.view(user, now).await?;
+        let fresh: Vec<_> = view.reachable(letter.platform).filter(|c| !settled.gone.contains(c)).cloned().collect();
+        settled = settle(deps, user, post(deps, fresh, frame(Some(position))).await).await?;
         gone.extend(delivery::devices_of(&settled.gone));
         if !settled.reached {
-            deps.users.note_offline(&delivery.user, position, &gone, now).await?;
+            deps.users.note_offline(user, position, &gone, now).await?;
         }
     }
     let now = Timestamp::now();
-    // A post whose fate is unknown may have arrived: nobody is sent an SMS at once for it.
+    // A post whose fate is unknown may have arrived: the first step does not go out at once then.
     let perhaps = settled.reached || settled.retry;
     if let Some(step) = delivery::first_step(delivery, position, perhaps, now) {
         deps.steps.schedule(step, now, trace).await?;
     }
-    if let Some(again) = delivery::first_again(delivery, position, now) {
-        deps.steps.timers().schedule(&Timer::Again(again), now, trace).await?;
+    if let Some(redelivery) = Redelivery::first(user, letter, position, now) {
+        deps.steps.timers().schedule(&Timer::Redeliver(redelivery), now, trace).await?;
     }
     tracing::info!(
-        message_id = %delivery.id,
-        user = delivery.user.digest(),
+        message_id = %letter.id,
+        user = user.digest(),
         seq = position.seq,
         reached = settled.reached,
         gone = gone.len(),
@@ -122,37 +119,72 @@ async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives
     Ok(())
 }
 
-/// Posts a message once more that nobody has confirmed, and sees to the next time. What is confirmed, closed or expired by now
-/// ends here.
-async fn deliver_again(deps: &Deps, again: &Again, trace: Option<&str>) -> Result<(), Error> {
+/// Finds the delivery's place in the mailbox: carries out what the domain asks for, one request at a time.
+async fn place(deps: &Deps, delivery: &Delivery, receives: u32) -> Result<Placement, Error> {
+    let (user, id) = (&delivery.user, &delivery.letter.id);
+    let mut placing = Placing::new(delivery, receives);
+    let mut next = placing.begin();
+    loop {
+        let now = Timestamp::now();
+        next = match next {
+            Next::View { is_reused } => placing.viewed(is_reused, &deps.users.view(user, now).await?, now),
+            Next::Find(draft) => placing.found(draft, deps.users.find(user, id).await?, now),
+            Next::Entry { position, targets } => {
+                let entry = deps.users.entry(user, position).await?;
+                placing.looked_at(position, targets, entry, now)
+            }
+            Next::Record { then } => {
+                let record = deps.messages.get(id, now).await?;
+                placing.checked(*then, record.is_some_and(|record| record.cancelled.is_some()))
+            }
+            Next::Append(draft) => {
+                let appended = deps.users.append(user, &draft.entry).await?;
+                placing.appended(draft, appended == Appended::Stored)
+            }
+            Next::NoteOffline { position, gone, then } => {
+                deps.users.note_offline(user, position, &gone, now).await?;
+                *then
+            }
+            Next::Close { replaced, then } => {
+                deps.users.close(user, replaced, Closed::Replaced, now).await?;
+                *then
+            }
+            Next::Done(placement) => return Ok(placement),
+        };
+    }
+}
+
+/// Posts a message that no device has confirmed again, and schedules the next time. If it is confirmed, closed or expired by now, its
+/// redelivery ends here.
+async fn redeliver(deps: &Deps, redelivery: &Redelivery, trace: Option<&str>) -> Result<(), Error> {
+    let Redelivery { user, id, attempt, .. } = redelivery;
     let now = Timestamp::now();
-    let entry = deps.users.entry(&again.user, again.position).await?;
-    let record = deps.messages.get(&again.id, now).await?;
+    let entry = deps.users.entry(user, redelivery.position).await?;
+    let record = deps.messages.get(id, now).await?;
     let cancelled = record.is_some_and(|record| record.cancelled.is_some());
-    let Some(entry) = entry.filter(|entry| entry.id == again.id && entry.is_open(now) && !cancelled) else {
-        tracing::info!(message_id = %again.id, attempt = again.attempt, "redelivery is not needed any more");
+    let Some(entry) = entry.filter(|entry| entry.letter.id == *id && entry.is_open(now) && !cancelled) else {
+        tracing::info!(message_id = %id, attempt, "redelivery is not needed any more");
         return Ok(());
     };
-    let view = deps.users.view(&again.user, now).await?;
-    let targets = delivery::targets_again(again, &entry, &view, now);
+    let view = deps.users.view(user, now).await?;
+    let targets = redelivery.targets(&entry, &view, now);
     let devices = delivery::devices_of(&targets);
-    let settled =
-        settle(deps, &again.user, post(deps, targets, |device| entry.frame(&again.user, device)).await).await?;
+    let settled = settle(deps, user, post(deps, targets, |device| entry.frame(user, device)).await).await?;
     if settled.reached {
-        deps.users.note_redelivered(again, devices, now).await?;
+        deps.users.note_redelivered(redelivery, devices, now).await?;
     }
-    if let Some(next) = delivery::next_again(again, &entry, now) {
-        deps.steps.timers().schedule(&Timer::Again(next), now, trace).await?;
+    if let Some(next) = redelivery.next(&entry, now) {
+        deps.steps.timers().schedule(&Timer::Redeliver(next), now, trace).await?;
     }
-    tracing::info!(message_id = %again.id, attempt = again.attempt, reached = settled.reached, "message redelivered");
+    tracing::info!(message_id = %id, attempt, reached = settled.reached, "message redelivered");
     Ok(())
 }
 
-/// Closes a message that its sender has cancelled. It stands in the mailbox already, for its delivery was in front of this on the
-/// queue; where that one failed for good, the record of the message tells its redrive.
-async fn close(deps: &Deps, withdraw: &Withdraw) -> Result<(), Error> {
+/// Closes a message that its sender has cancelled. Its entry is in the mailbox already, for its delivery was in front of this on the
+/// queue; if that delivery failed for good, its redrive finds the cancellation in the message's record.
+async fn withdraw_message(deps: &Deps, withdraw: &Withdraw) -> Result<(), Error> {
     let view = deps.users.view(&withdraw.user, Timestamp::now()).await?;
-    let position = match view.tail.and_then(|tail| mailbox::lately(&tail, &withdraw.id)) {
+    let position = match view.tail.and_then(|tail| mailbox::recent_position(&tail, &withdraw.id)) {
         Some(position) => Some(position),
         None => deps.users.find(&withdraw.user, &withdraw.id).await?,
     };
@@ -161,103 +193,6 @@ async fn close(deps: &Deps, withdraw: &Withdraw) -> Result<(), Error> {
         None => false,
     };
     tracing::info!(message_id = %withdraw.id, user = withdraw.user.digest(), closed, "message withdrawn");
-    Ok(())
-}
-
-/// Where a delivery stands after it has been stored.
-enum Placed {
-    /// It came too late, or is settled already.
-    Nowhere,
-    /// It is not kept.
-    Transient(Vec<Connection>),
-    /// It stands in the mailbox, to be posted to these.
-    At(Position, Vec<Connection>),
-}
-
-async fn place(deps: &Deps, delivery: &Delivery, receives: u32) -> Result<Placed, Error> {
-    for _ in 0..APPEND_ATTEMPTS {
-        let now = Timestamp::now();
-        let view = deps.users.view(&delivery.user, now).await?;
-        let (entry, targets) = match planned(deps, delivery, &view, receives, now).await? {
-            Planned::Nowhere => {
-                tracing::info!(message_id = %delivery.id, "not stored: expired or cancelled before");
-                return Ok(Placed::Nowhere);
-            }
-            Planned::Transient(targets) => return Ok(Placed::Transient(targets)),
-            Planned::Stored(entry, targets) => {
-                // The worker before found every connection gone, and died before it could say so.
-                if targets.is_empty() && entry.offline.is_none() && entry.is_open(now) {
-                    deps.users.note_offline(&delivery.user, entry.position, &entry.posted, now).await?;
-                }
-                (entry, targets)
-            }
-            Planned::Append(entry, targets) => match deps.users.append(&delivery.user, &entry).await? {
-                Appended::Stored => (entry, targets),
-                Appended::Conflict => continue,
-            },
-        };
-        close_replaced(deps, &delivery.user, &entry).await?;
-        return Ok(if entry.is_open(now) { Placed::At(entry.position, targets) } else { Placed::Nowhere });
-    }
-    Err("the mailbox was written to by others at every attempt".into())
-}
-
-/// What is done with a delivery, when everything has been looked up that the domain's plan hangs on.
-enum Planned {
-    /// Nothing.
-    Nowhere,
-    /// It is posted, and not kept.
-    Transient(Vec<Connection>),
-    /// It stands in the mailbox, because it has been here before.
-    Stored(Box<Entry>, Vec<Connection>),
-    /// It is appended.
-    Append(Box<Entry>, Vec<Connection>),
-}
-
-/// The plan. A delivery that comes late or again is looked for by id first, beyond the mailbox's window: the user's other lane may
-/// have gone on meanwhile. One whose cancellation may have passed it is held against its record.
-async fn planned(
-    deps: &Deps,
-    delivery: &Delivery,
-    view: &UserView,
-    receives: u32,
-    now: Timestamp,
-) -> Result<Planned, Error> {
-    let mut plan = delivery::plan(delivery, view, now);
-    let late = delivery.is_late(now);
-    let remembered = match &plan {
-        Plan::Repost { position } => Some(*position),
-        Plan::Append { .. } if late || receives > 1 => deps.users.find(&delivery.user, &delivery.id).await?,
-        Plan::Append { .. } | Plan::Transient { .. } | Plan::Expired => None,
-    };
-    if let Some(position) = remembered {
-        let entry = deps.users.entry(&delivery.user, position).await?;
-        // Under an idempotency key that was forgotten and used again, the same id names another message.
-        if let Some(entry) = entry.filter(|it| it.id == delivery.id && it.accepted == delivery.accepted) {
-            let targets = view.reachable(delivery.platform).cloned().collect();
-            return Ok(Planned::Stored(Box::new(entry), targets));
-        }
-        plan = delivery::plan_anew(delivery, view, now);
-    }
-    if (late || delivery.scheduled) && plan != Plan::Expired {
-        let record = deps.messages.get(&delivery.id, now).await?;
-        if record.is_some_and(|record| record.cancelled.is_some()) {
-            return Ok(Planned::Nowhere);
-        }
-    }
-    Ok(match plan {
-        // Anew, nothing is a repeat.
-        Plan::Expired | Plan::Repost { .. } => Planned::Nowhere,
-        Plan::Transient { targets } => Planned::Transient(targets),
-        Plan::Append { entry, targets } => Planned::Append(entry, targets),
-    })
-}
-
-/// Closes what an entry replaces, before anything of the entry is shown. Doing it again changes nothing.
-async fn close_replaced(deps: &Deps, user: &UserKey, entry: &Entry) -> Result<(), Error> {
-    if let Some(replaced) = entry.replaces {
-        deps.users.close(user, replaced, Closed::Replaced, Timestamp::now()).await?;
-    }
     Ok(())
 }
 

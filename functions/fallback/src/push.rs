@@ -250,7 +250,7 @@ impl Pushes {
     /// What a device is told: the notice, and beside it the frame that it would be given on a socket, sealed under its key.
     fn message(&self, device: Option<&Device>, call: &PushCall, due: &StepDue) -> Push {
         let PushCall { notice, entry, .. } = call;
-        let mut data = BTreeMap::from([("id".to_owned(), entry.id.to_string())]);
+        let mut data = BTreeMap::from([("id".to_owned(), entry.letter.id.to_string())]);
         match device {
             Some(device) => {
                 let frame = device.push.as_ref().and_then(|push| {
@@ -265,11 +265,11 @@ impl Pushes {
                 data.extend(
                     Some(&due.user.tenant).filter(|it| !it.is_empty()).map(|it| ("tenantCode".to_owned(), it.clone())),
                 );
-                data.extend(entry.content.extra.as_ref().map(|extra| ("extra".to_owned(), extra.to_string())));
+                data.extend(entry.letter.content.extra.as_ref().map(|extra| ("extra".to_owned(), extra.to_string())));
             }
         }
         Push {
-            message_id: entry.id.to_string(),
+            message_id: entry.letter.id.to_string(),
             step: due.step,
             kind: if notice.text.is_some() { Kind::Alert } else { Kind::Background },
             title: notice.title.clone(),

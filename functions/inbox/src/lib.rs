@@ -7,7 +7,8 @@ use std::sync::Arc;
 use axum::{Router, extract::State, response::Response, routing::get};
 use tidings_domain::{
     Entry,
-    inbox::{Header, Walk, Wanted},
+    inbox::{Walk, Wanted},
+    mailbox::Header,
 };
 use tidings_lambda::{
     Error,
@@ -91,7 +92,7 @@ async fn unread(
 }
 
 fn message(entry: &Entry, frame: String) -> InboxMessage {
-    InboxMessage { id: entry.id.to_string(), position: entry.position, read: Header::from(entry).is_read, frame }
+    InboxMessage { id: entry.letter.id.to_string(), position: entry.position, read: Header::from(entry).is_read, frame }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod cancel;
 mod items;
 mod trail;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -88,58 +88,75 @@ async fn send(
     Checked { now, by: app, body: Repeatable { request, key, hash }, .. }: Checked<App, (), Repeatable<SendRequest>>,
 ) -> Result<Response, ApiError> {
     let trace = invocation.trace.as_deref();
-    let id = match &key {
-        Some(key) => MessageId::of_key(&app.id, key),
-        None => MessageId::new(now, random::bytes().map_err(|error| ApiError::Internal(error.into()))?),
+    let (id, body_hash) = match key {
+        Some(key) => (MessageId::of_key(&app.id, &key), Some(hash)),
+        None => (MessageId::new(now, random::bytes().map_err(|error| ApiError::Internal(error.into()))?), None),
     };
-    let (message, stored) = match prepare(&deps, request.clone(), &app, &id, &hash, now).await {
-        // It may be the repeat of one that could be accepted then: its time to be sent was still to come, a device was known, its
-        // category was one of the app's.
-        Err(ApiError::Fields(problems)) if key.is_some() => {
-            let before = deps.messages.get(&id, now).await?;
-            let same = before.filter(|before| before.app == app.id && before.body_hash == hash);
-            let Some(stored) = same else { return Err(problems.into()) };
-            let message = match stored.message.clone() {
-                Some(message) => message,
-                // Nothing but its category stands against it, and that was settled then.
-                None => {
-                    let message = message::accept(request, app.id, &app.chains, &BTreeSet::new(), id, now)?;
-                    Message { accepted: stored.accepted, ..message }
-                }
-            };
-            begin(&deps, &message, &stored, trace, now).await.map_err(ApiError::Unavailable)?;
-            return Ok(accepted(&stored, true));
-        }
-        prepared => prepared?,
-    };
-    // Nobody can ask for the record of a message without a key that is not kept: it is not written.
-    let recorded = message.persist || key.is_some() || message.send_at.is_some();
-    let repeated = if recorded { deps.messages.store(&stored).await? } else { None };
-    let (stored, replay) = match repeated {
-        Some(before) if before.body_hash != stored.body_hash || before.app != stored.app => {
-            return Err(ApiError::KeyReused);
-        }
-        Some(before) => (before, true),
-        None => (stored, false),
-    };
-    let message = Message { accepted: stored.accepted, ..message };
+    let Accepted { message, stored, is_repeat } = accept(&deps, request, &app, id, body_hash, now).await?;
     begin(&deps, &message, &stored, trace, now).await.map_err(ApiError::Unavailable)?;
-    Ok(accepted(&stored, replay))
+    Ok(accepted(&stored, is_repeat))
 }
 
-/// The message and its record, if it can be accepted now.
-async fn prepare(
+/// A message and its record, which is written by now.
+struct Accepted {
+    message: Message,
+    stored: Stored,
+    /// Whether both are those of an earlier request, which this one repeats.
+    is_repeat: bool,
+}
+
+/// Accepts a message, unless the request repeats one that was accepted before.
+async fn accept(
+    deps: &Deps,
+    request: SendRequest,
+    app: &App,
+    id: MessageId,
+    body_hash: Option<String>,
+    now: Timestamp,
+) -> Result<Accepted, ApiError> {
+    let (message, aliases) = match resolve(deps, request, app, &id, now).await {
+        Ok(resolved) => resolved,
+        // It may repeat one that could be accepted then: its time to be sent was still to come, a device was known, its category was
+        // one of the app's.
+        Err(ApiError::Fields(problems)) => {
+            let Some(body_hash) = body_hash else { return Err(problems.into()) };
+            let before = deps.messages.get(&id, now).await?;
+            return match before.filter(|before| before.is_repeated_by(&app.id, &body_hash)) {
+                Some(before) => repeat(before),
+                None => Err(problems.into()),
+            };
+        }
+        Err(error) => return Err(error),
+    };
+    // A transient message without a key needs no record: no request could ever look it up.
+    let is_recorded = message.persist || body_hash.is_some() || message.send_at.is_some();
+    let stored = Stored::new(&message, aliases, body_hash);
+    match if is_recorded { deps.messages.store(&stored).await? } else { None } {
+        None => Ok(Accepted { message, stored, is_repeat: false }),
+        Some(before) if before.app == stored.app && before.body_hash == stored.body_hash => repeat(before),
+        Some(_) => Err(ApiError::KeyReused),
+    }
+}
+
+/// A message that was accepted before.
+fn repeat(stored: Stored) -> Result<Accepted, ApiError> {
+    let message = stored.message.clone();
+    let message =
+        message.ok_or_else(|| ApiError::Internal("the record of a repeated message has no message".into()))?;
+    Ok(Accepted { message, stored, is_repeat: true })
+}
+
+/// The message and the users that it goes to, if it can be accepted now.
+async fn resolve(
     deps: &Deps,
     request: SendRequest,
     app: &App,
     id: &MessageId,
-    body_hash: &str,
     now: Timestamp,
-) -> Result<(Message, Stored), ApiError> {
+) -> Result<(Message, Vec<String>), ApiError> {
     let message = message::accept(request, app.id.clone(), &app.chains, &app.categories, id.clone(), now)?;
     let aliases = recipients(deps, app, &message).await?;
-    let stored = Stored::new(&message, aliases, body_hash.to_owned());
-    Ok((message, stored))
+    Ok((message, aliases))
 }
 
 /// The answer to a message that is accepted, now or before.
@@ -152,8 +169,8 @@ fn accepted(stored: &Stored, replay: bool) -> Response {
     response
 }
 
-/// Queues the deliveries, or sets the timer of a message that is sent later; nothing where it was cancelled meanwhile. Doing it
-/// again doubles nothing.
+/// Queues the deliveries, or sets the timer of a message that is sent later; does nothing if it was cancelled meanwhile. Repeating
+/// it doubles nothing.
 async fn begin(
     deps: &Deps,
     message: &Message,
@@ -166,7 +183,7 @@ async fn begin(
     }
     match message.send_at {
         Some(due) => {
-            let timer = Timer::Send(SendDue { id: message.id.clone(), due });
+            let timer = Timer::Send(SendDue { id: stored.id.clone(), due });
             Ok(deps.timers.schedule(&timer, now, trace).await?)
         }
         None => Ok(deps.lanes.deliver(message, &stored.aliases, trace).await?),

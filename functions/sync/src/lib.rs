@@ -151,7 +151,10 @@ async fn confirm_up_to(
         });
         stream::iter(due.map(Ok))
             .try_for_each_concurrent(CONFIRMED_AT_ONCE, |entry| async move {
-                deps.users.confirm(&record.user, entry.position, &entry.id, &device.id, what, now).await.map(|_| ())
+                deps.users
+                    .confirm(&record.user, entry.position, &entry.letter.id, &device.id, what, now)
+                    .await
+                    .map(|_| ())
             })
             .await?;
         if let (Confirmation::Acknowledged, Some(done)) = (what, from) {

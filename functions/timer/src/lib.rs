@@ -69,7 +69,7 @@ async fn fire(deps: &Deps, record: Record<Timer>) -> Result<(), Error> {
             }
             Ok(deps.steps.schedule(step, now, trace).await?)
         }
-        Timer::Again(again) => Ok(deps.lanes.again(again, trace).await?),
+        Timer::Redeliver(redelivery) => Ok(deps.lanes.redeliver(redelivery, trace).await?),
         Timer::Send(send) => begin(deps, &send, now, trace).await,
     }
 }

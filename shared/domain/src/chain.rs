@@ -41,13 +41,9 @@ impl Chains {
     }
 }
 
-/// A step of a stored chain, and how far it has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How far a step of a stored chain has come; by default, it has not begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepRecord {
-    /// The channel it delivers by.
-    pub channel: Channel,
-    /// Seconds after the step before it.
-    pub after: Option<u64>,
     /// When it was first claimed: from then on, its provider may have been called.
     pub claimed: Option<Timestamp>,
     /// When it was claimed again, for a repetition.
@@ -61,20 +57,6 @@ pub struct StepRecord {
 }
 
 impl StepRecord {
-    /// A step that has not begun.
-    #[must_use]
-    pub fn waiting(step: &Step) -> Self {
-        Self {
-            channel: step.channel,
-            after: step.after,
-            claimed: None,
-            repeats: Vec::new(),
-            claimed_by: None,
-            outcome: None,
-            detail: None,
-        }
-    }
-
     /// The time of the newest claim.
     #[must_use]
     pub fn last_claimed(&self) -> Option<Timestamp> {

@@ -100,10 +100,10 @@ pub const COMEBACK_SECONDS: u64 = 10;
 /// ([`Entry::item`]) is closed.
 #[must_use]
 pub fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, item_closed: bool, now: Timestamp) -> Decision {
-    let Some(entry) = entry.filter(|entry| entry.id == due.id) else {
+    let Some(entry) = entry.filter(|entry| entry.letter.id == due.id) else {
         return Decision::Stop("the message is gone");
     };
-    let Some(record) = entry.steps.get(due.step) else {
+    let Some((step, record)) = entry.step(due.step) else {
         return Decision::Stop("the chain is at its end");
     };
     match (&record.outcome, record.last_claimed()) {
@@ -113,30 +113,28 @@ pub fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, item_closed
             Decision::Postpone(later, "another worker may be calling the provider")
         }
         // It may have gone out: what would hold it back now comes too late to say that it did not.
-        (None, Some(_)) if is_repeatable(record.channel) && record.repeats.len() < REPEATS && entry.is_open(now) => {
-            call(record.channel, due, entry, view, item_closed, now).map_or(Decision::RecordUnknown, Decision::Claim)
+        (None, Some(_)) if is_repeatable(step.channel) && record.repeats.len() < REPEATS && entry.is_open(now) => {
+            call(step.channel, due, entry, view, item_closed, now).map_or(Decision::RecordUnknown, Decision::Claim)
         }
         (None, Some(_)) => Decision::RecordUnknown,
         (None, None) if entry.is_confirmed() => Decision::Stop("confirmed"),
         (None, None) => match entry.closed {
             Some((Closed::Cancelled, _)) => Decision::Stop("cancelled"),
             Some((Closed::Replaced, _)) => Decision::Stop("replaced"),
-            None if now > entry.deadline => Decision::Stop("expired"),
+            None if now > entry.letter.deadline => Decision::Stop("expired"),
             None if is_back(due, entry, view, now) => {
                 let later = StepDue { due: now.plus_seconds(COMEBACK_SECONDS), waited: true, ..due.clone() };
                 Decision::Postpone(later, "a device is back")
             }
-            None => {
-                call(record.channel, due, entry, view, item_closed, now).map_or_else(Decision::Skip, Decision::Claim)
-            }
+            None => call(step.channel, due, entry, view, item_closed, now).map_or_else(Decision::Skip, Decision::Claim),
         },
     }
 }
 
 /// Whether a device has connected since nobody was reached, and there is time to wait for it once.
 fn is_back(due: &StepDue, entry: &Entry, view: &UserView, now: Timestamp) -> bool {
-    let in_time = !due.waited && now.plus_seconds(COMEBACK_SECONDS) <= entry.deadline;
-    let back = |offline| view.reachable(entry.platform).any(|connection| connection.connected >= offline);
+    let in_time = !due.waited && now.plus_seconds(COMEBACK_SECONDS) <= entry.letter.deadline;
+    let back = |offline| view.reachable(entry.letter.platform).any(|connection| connection.connected >= offline);
     in_time && entry.offline.is_some_and(back)
 }
 
@@ -155,28 +153,30 @@ fn call(
     item_closed: bool,
     now: Timestamp,
 ) -> Result<Call, SkipReason> {
-    let meant = || view.devices.iter().filter(|it| entry.platform == Platform::All || entry.platform == it.platform);
-    let condition = entry.condition.as_ref();
+    let meant = || {
+        view.devices.iter().filter(|it| entry.letter.platform == Platform::All || entry.letter.platform == it.platform)
+    };
+    let condition = entry.letter.condition.as_ref();
     if let Some(reason) = condition.and_then(|condition| condition::is_done(condition, meant(), item_closed)) {
         return Err(reason);
     }
     let profile = view.profile.as_ref();
-    let category = &entry.content.category;
+    let category = &entry.letter.content.category;
     let held_back = profile.and_then(|profile| preferences::held_back(profile, channel, category.as_deref(), now));
     if let Some(reason) = held_back {
         return Err(reason);
     }
-    let alert = entry.content.alert.as_deref();
-    let sender = entry.content.sender.as_deref();
+    let alert = entry.letter.content.alert.as_deref();
+    let sender = entry.letter.content.sender.as_deref();
     match channel {
         Channel::Sms => {
             let to = profile.and_then(|profile| profile.mobile.clone()).ok_or(SkipReason::NoMobile)?;
-            let text = entry.sms.as_deref().or(alert).ok_or(SkipReason::NoText)?;
+            let text = entry.letter.sms.as_deref().or(alert).ok_or(SkipReason::NoText)?;
             Ok(Call::Sms { to, text: cut(text, limits::SMS_CHARS) })
         }
         Channel::Email => {
             let to = profile.and_then(|profile| profile.email.clone()).ok_or(SkipReason::NoEmail)?;
-            let text = alert.or(entry.sms.as_deref()).ok_or(SkipReason::NoText)?;
+            let text = alert.or(entry.letter.sms.as_deref()).ok_or(SkipReason::NoText)?;
             let subject = subject(sender, text);
             let unsubscribe = Unsubscribe { user: due.user.clone(), channel, category: category.clone() };
             Ok(Call::Email { to, subject, text: text.to_owned(), unsubscribe })
@@ -203,15 +203,15 @@ fn push(channel: Channel, to: Vec<Device>, entry: &Entry, now: Timestamp) -> Cal
 
 /// What a push tells. What is only for the app wakes it, and shows nothing.
 fn notice(entry: &Entry, now: Timestamp) -> Notice {
-    let content = &entry.content;
+    let content = &entry.letter.content;
     let is_shown = content.push_msg_type != Some(PushMsgType::Cmd);
     Notice {
         title: content.sender.clone().filter(|_| is_shown),
         text: content.alert.clone().filter(|_| is_shown),
         badge: content.badge,
         sound: content.sound.clone(),
-        ttl: now.seconds_until(entry.deadline),
-        collapse: entry.collapsed.key_at(entry.position.seq).map(str::to_owned),
+        ttl: now.seconds_until(entry.letter.deadline),
+        collapse: entry.letter.collapse.clone(),
     }
 }
 
@@ -231,7 +231,7 @@ const PUT_OFF_SECONDS: u64 = 900;
 pub fn put_off(due: &StepDue, entry: &Entry, pause_millis: u64, now: Timestamp) -> Option<StepDue> {
     let seconds = pause_millis.div_ceil(1_000).max(1);
     let at = now.plus_seconds(seconds);
-    let again = due.attempts < ATTEMPTS && seconds <= PUT_OFF_SECONDS && at < entry.deadline;
+    let again = due.attempts < ATTEMPTS && seconds <= PUT_OFF_SECONDS && at < entry.letter.deadline;
     again.then(|| StepDue { due: at, attempts: due.attempts + 1, ..due.clone() })
 }
 
@@ -246,9 +246,9 @@ pub fn is_repeat(due: &StepDue, entry: &Entry) -> bool {
 #[must_use]
 pub fn repeat(due: &StepDue, entry: &Entry, claimed: Timestamp) -> Option<StepDue> {
     let at = claimed.plus_seconds(CLAIM_SECONDS);
-    let record = entry.steps.get(due.step).filter(|record| is_repeatable(record.channel))?;
+    let (_, record) = entry.step(due.step).filter(|(step, _)| is_repeatable(step.channel))?;
     let repeated = record.repeats.len() + usize::from(record.claimed.is_some());
-    (repeated < REPEATS && at < entry.deadline).then(|| StepDue { due: at, ..due.clone() })
+    (repeated < REPEATS && at < entry.letter.deadline).then(|| StepDue { due: at, ..due.clone() })
 }
 
 /// Whether there is something to do about a step whose time has come: it may begin, or it has begun and nobody has said how it
@@ -256,7 +256,7 @@ pub fn repeat(due: &StepDue, entry: &Entry, claimed: Timestamp) -> Option<StepDu
 #[must_use]
 pub fn is_needed(due: &StepDue, entry: &Entry, now: Timestamp) -> bool {
     let is_open_ended = entry.steps.get(due.step).is_some_and(StepRecord::is_open_ended);
-    entry.id == due.id && (entry.is_open(now) || is_open_ended)
+    entry.letter.id == due.id && (entry.is_open(now) || is_open_ended)
 }
 
 /// The first line of the text, at most 78 characters (RFC 5322 §2.1.1), behind the sender's name.
@@ -276,15 +276,13 @@ fn cut(text: &str, max: usize) -> String {
 /// where nobody was.
 #[must_use]
 pub fn next(due: &StepDue, entry: &Entry, outcome: &Outcome, now: Timestamp) -> Option<StepDue> {
-    let step = due.step + 1;
-    let record = entry.steps.get(step)?;
+    let number = due.step + 1;
+    let step = entry.letter.steps.get(number)?;
     let due_at = match outcome {
-        Outcome::Accepted(_) | Outcome::Unknown => {
-            now.plus_seconds(record.after.unwrap_or(Step::DEFAULT_AFTER_SECONDS))
-        }
+        Outcome::Accepted(_) | Outcome::Unknown => now.plus_seconds(step.after.unwrap_or(Step::DEFAULT_AFTER_SECONDS)),
         Outcome::Refused(_) | Outcome::Skipped(_) => now,
     };
-    Some(StepDue { step, due: due_at, waited: false, attempts: 0, ..due.clone() })
+    Some(StepDue { step: number, due: due_at, waited: false, attempts: 0, ..due.clone() })
 }
 
 #[cfg(test)]

@@ -3,65 +3,13 @@
 
 use tidings_wire::{Platform, Timestamp, action::Position};
 
-use crate::{Entry, mailbox::RETENTION_SECONDS};
+use crate::mailbox::Header;
 
 /// Reads of one walk at most: where much of a mailbox is not for the device, the answer is rather short than late.
 pub const READS: usize = 4;
 
 /// Entries of one read, but for the first of a walk, which asks for as many as are wanted.
 pub const READ_ENTRIES: usize = 100;
-
-/// An entry without its content: all that it takes to tell whether it is listed, and whether it is unread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Where it stands.
-    pub position: Position,
-    /// Only devices of this platform.
-    pub platform: Platform,
-    /// When it expires.
-    pub deadline: Timestamp,
-    /// When it may be deleted.
-    pub keep_until: Timestamp,
-    /// Whether it was cancelled or replaced.
-    pub is_closed: bool,
-    /// Whether a person has read it, on any device.
-    pub is_read: bool,
-}
-
-impl From<&Entry> for Header {
-    fn from(entry: &Entry) -> Self {
-        Self {
-            position: entry.position,
-            platform: entry.platform,
-            deadline: entry.deadline,
-            keep_until: entry.keep_until,
-            is_closed: entry.closed.is_some(),
-            is_read: !entry.reads.is_empty(),
-        }
-    }
-}
-
-impl From<&Self> for Header {
-    fn from(header: &Self) -> Self {
-        *header
-    }
-}
-
-impl Header {
-    /// Whether it is there for devices of this platform: meant for it, and neither closed nor expired.
-    #[must_use]
-    pub fn is_meant_for(&self, platform: Option<Platform>, now: Timestamp) -> bool {
-        let meant = self.platform == Platform::All || Some(self.platform) == platform;
-        meant && !self.is_closed && now <= self.deadline
-    }
-
-    /// Whether it and everything before it has expired. An entry is kept for the time of retention after the latest
-    /// deadline up to its place, so that until when it is kept tells of all before it.
-    #[must_use]
-    pub fn is_past(&self, now: Timestamp) -> bool {
-        self.keep_until < now.plus_seconds(RETENTION_SECONDS)
-    }
-}
 
 /// What a walk looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,10 +104,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        delivery::tests::{delivery, entry},
-        mailbox::{Append, Closed, anew},
-    };
+    use crate::{Entry, Letter, delivery::tests::letter, mailbox};
 
     const NOW: Timestamp = Timestamp(1_000_000_000_000);
 
@@ -168,11 +113,8 @@ mod tests {
         let mut entries: Vec<Entry> = Vec::new();
         for life in lives {
             let deadline = Timestamp(NOW.0 + life * 1_000);
-            let arrived = crate::Delivery { deadline, ..delivery(1) };
-            let Append::New { position, keep_until, .. } = anew(entries.last(), &arrived, Timestamp(7)) else {
-                panic!("new")
-            };
-            entries.push(Entry { deadline, keep_until, ..entry(1, position) });
+            let arrived = Letter { deadline, ..letter(1) };
+            entries.push(mailbox::append(entries.last(), &arrived, Timestamp(7)));
         }
         entries.iter().rev().map(Header::from).collect()
     }
@@ -236,21 +178,6 @@ mod tests {
         let mut unread = Walk::new(Wanted::Unread, Platform::Web, None, 10, NOW);
         walk(&mut unread, &log);
         assert_eq!((seqs(&unread), unread.rest()), (vec![5, 1], None));
-    }
-
-    #[test]
-    fn the_rule_for_a_device_is_that_of_the_socket() {
-        let place = Position { epoch: 7, seq: 2 };
-        for platform in [Platform::All, Platform::Web, Platform::Ios] {
-            for closed in [None, Some((Closed::Cancelled, NOW)), Some((Closed::Replaced, NOW))] {
-                for deadline in [Timestamp(NOW.0 - 1), NOW, Timestamp(NOW.0 + 1)] {
-                    let it = Entry { platform, closed, deadline, ..entry(1, place) };
-                    let there = platform != Platform::Ios && closed.is_none() && deadline >= NOW;
-                    assert_eq!(Header::from(&it).is_meant_for(Some(Platform::Web), NOW), there, "{it:?}");
-                    assert_eq!(it.is_meant_for(Some(Platform::Web), NOW), there, "{it:?}");
-                }
-            }
-        }
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //!
 //! The walk of one message through this crate:
 //!
-//! 1. [`message::accept`]: a send request becomes a [`Message`] with an id, a deadline and a chain of fallback steps.
-//! 2. [`Message::deliveries`]: one [`Delivery`] for each recipient; this is what travels on the queue.
-//! 3. [`delivery::plan`]: given what the store knows of the recipient, where the message goes in the mailbox, to which
-//!    connections it is posted and when the first fallback step is due.
-//! 4. [`delivery::settle`]: given what became of the posts, what follows.
+//! 1. [`message::accept`]: a send request becomes a [`Message`]. What travels of it is its [`Letter`]: id, content, deadline,
+//!    chain of fallback steps.
+//! 2. [`Message::deliveries`]: one [`Delivery`] for each recipient, with the letter; this is what travels on the queue.
+//! 3. [`delivery::Placing`]: which request comes next until the letter has its [`Entry`] in the recipient's mailbox, and to
+//!    which connections it is posted.
+//! 4. [`delivery::settle`]: given what became of the posts, what follows; [`delivery::first_step`]: when the chain starts.
 //! 5. [`fallback::decide`]: given the mailbox entry, whether a step that is due calls its provider.
 //! 6. [`trail::recipient`]: the entry told as a story.
 //!
@@ -22,6 +23,7 @@ pub mod delivery;
 pub mod fallback;
 mod id;
 pub mod inbox;
+pub mod letter;
 pub mod mailbox;
 pub mod message;
 pub mod preferences;
@@ -32,6 +34,7 @@ pub mod trail;
 pub use announcement::Announcement;
 pub use delivery::Delivery;
 pub use id::{AppId, ConnectionId, DeviceId, IdError, MessageId, TenantKey, UserKey, digest};
+pub use letter::Letter;
 pub use mailbox::Entry;
 pub use message::Message;
 pub use presence::{Connection, Device, KeyHolder, Profile, PushRegistration, UserView};

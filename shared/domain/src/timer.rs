@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageId, Timestamp, chain::StepDue, delivery::Again};
+use crate::{MessageId, Timestamp, chain::StepDue, delivery::Redelivery};
 
 /// Something that is due at a time. Nothing is cancelled: what is not needed any more is found so when it is due.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,7 +11,8 @@ pub enum Timer {
     /// A step of a fallback chain.
     Step(StepDue),
     /// A redelivery.
-    Again(Again),
+    #[serde(rename = "again")]
+    Redeliver(Redelivery),
     /// A message that is sent later than it was accepted.
     Send(SendDue),
 }
@@ -32,7 +33,7 @@ impl Timer {
     pub fn due(&self) -> Timestamp {
         match self {
             Self::Step(step) => step.due,
-            Self::Again(again) => again.due,
+            Self::Redeliver(redelivery) => redelivery.due,
             Self::Send(send) => send.due,
         }
     }
@@ -42,7 +43,7 @@ impl Timer {
     pub fn message(&self) -> &MessageId {
         match self {
             Self::Step(step) => &step.id,
-            Self::Again(again) => &again.id,
+            Self::Redeliver(redelivery) => &redelivery.id,
             Self::Send(send) => &send.id,
         }
     }
@@ -52,7 +53,9 @@ impl Timer {
     pub fn key(&self) -> String {
         match self {
             Self::Step(step) => format!("{}#{}#{}", step.id, step.step, step.user.digest()),
-            Self::Again(again) => format!("{}#again{}#{}", again.id, again.attempt, again.user.digest()),
+            Self::Redeliver(redelivery) => {
+                format!("{}#again{}#{}", redelivery.id, redelivery.attempt, redelivery.user.digest())
+            }
             Self::Send(send) => format!("{}#send", send.id),
         }
     }
@@ -68,8 +71,8 @@ mod tests {
         let (user, id, due) = (tests::delivery(1).user, tests::id(1), Timestamp(5));
         let position = Position { epoch: u64::MAX, seq: 3 };
         let step = StepDue { user: user.clone(), position, id: id.clone(), step: 1, due, waited: true, attempts: 0 };
-        let again = Again { user, position, id: id.clone(), attempt: 1, due };
-        let timers = [Timer::Step(step), Timer::Again(again), Timer::Send(SendDue { id, due })];
+        let redelivery = Redelivery { user, position, id: id.clone(), attempt: 1, due };
+        let timers = [Timer::Step(step), Timer::Redeliver(redelivery), Timer::Send(SendDue { id, due })];
         for timer in &timers {
             let json = serde_json::to_string(timer).unwrap();
             assert_eq!(&serde_json::from_str::<Timer>(&json).unwrap(), timer);

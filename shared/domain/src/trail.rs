@@ -89,7 +89,7 @@ pub fn state(entry: &Entry, now: Timestamp) -> State {
         State::Suppressed
     } else if chain_ended {
         State::Failed
-    } else if now > entry.deadline {
+    } else if now > entry.letter.deadline {
         State::Expired
     } else {
         State::Pending
@@ -129,10 +129,10 @@ fn story(entry: &Entry) -> Vec<Transition> {
         Closed::Cancelled => transition(at, Event::Cancelled),
         Closed::Replaced => transition(at, Event::Replaced),
     }));
-    for (step, record) in entry.steps.iter().enumerate() {
+    for (number, (step, record)) in entry.chain().enumerate() {
         let of_step = |at, event, code| Transition {
-            step: Some(step),
-            channel: Some(record.channel.to_string()),
+            step: Some(number),
+            channel: Some(step.channel.to_string()),
             code,
             ..transition(at, event)
         };
@@ -171,7 +171,8 @@ mod tests {
         let mut entry = tests::entry(1, Position { epoch: 7, seq: 1 });
         let late = Timestamp(61_001);
         assert_eq!((state(&entry, Timestamp(2_000)), state(&entry, late)), (State::Pending, State::Expired));
-        entry.steps.push(StepRecord::waiting(&Step { channel: Channel::Sms, after: None }));
+        entry.letter.steps.push(Step { channel: Channel::Sms, after: None });
+        entry.steps.push(StepRecord::default());
         entry.steps[0].outcome = Some((Outcome::Skipped(SkipReason::NoMobile), Timestamp(1_100)));
         assert_eq!((state(&entry, Timestamp(2_000)), state(&entry, late)), (State::Suppressed, State::Suppressed));
         entry.steps[0].outcome = Some((Outcome::Refused("OptedOut".into()), Timestamp(1_100)));
@@ -188,8 +189,13 @@ mod tests {
         entry.posted.push("d".parse().unwrap());
         entry.acks.push(("d".parse().unwrap(), Timestamp(1_200)));
         entry.redelivered.push((Timestamp(1_100), vec!["d".parse().unwrap()]));
-        let about =
-            About { accepted: entry.accepted, send_at: None, deadline: entry.deadline, cancelled: None, begun: None };
+        let about = About {
+            accepted: entry.letter.accepted,
+            send_at: None,
+            deadline: entry.letter.deadline,
+            cancelled: None,
+            begun: None,
+        };
         let told = recipient("alice", Some(&entry), &about, Timestamp(2_000));
         let events: Vec<_> = told.transitions.iter().map(|transition| transition.event).collect();
         assert_eq!(events, [Event::Accepted, Event::Stored, Event::Posted, Event::Redelivered, Event::Confirmed]);

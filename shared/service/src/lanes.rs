@@ -3,7 +3,7 @@
 use futures_util::stream::{self, TryStreamExt};
 use tidings_domain::{
     Message, MessageId, Timestamp, UserKey,
-    delivery::{Again, Job, Withdraw},
+    delivery::{Job, Redelivery, Withdraw},
 };
 use tidings_queue::{BATCH, DeliverQueue, QueueError};
 use tidings_store::Stored;
@@ -60,8 +60,8 @@ impl Lanes {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn again(&self, again: Again, trace: Option<&str>) -> Result<(), QueueError> {
-        enqueue(&self.normal, &[Job::Again(again)], trace).await
+    pub async fn redeliver(&self, redelivery: Redelivery, trace: Option<&str>) -> Result<(), QueueError> {
+        enqueue(&self.normal, &[Job::Redeliver(redelivery)], trace).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use tidings_domain::{DeviceId, Entry, Timestamp, UserKey, inbox::Header, inbox::Read};
+use tidings_domain::{DeviceId, Entry, Timestamp, UserKey, inbox::Read, mailbox::Header};
 use tidings_wire::Platform;
 
 use crate::{
@@ -13,12 +13,11 @@ use crate::{
 };
 
 /// The attributes of an entry that its header is read from.
-const HEADER: &str = "sk, for_platform, deadline, expires_at, closed, read_by";
+const HEADER: &str = "sk, platform, deadline, expires_at, closed, read_by";
 
 #[derive(Debug, Deserialize)]
 struct HeaderItem {
     sk: String,
-    #[serde(rename = "for_platform")]
     platform: Platform,
     deadline: i64,
     expires_at: i64,

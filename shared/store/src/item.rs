@@ -6,15 +6,11 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tidings_domain::{
-    Connection, Device, DeviceId, Entry, MessageId, Position, Profile, Timestamp, UserKey,
+    Connection, Device, DeviceId, Entry, Letter, Position, Profile, Timestamp, UserKey,
     chain::{Outcome, StepRecord},
-    mailbox::{Closed, Collapsed, Window},
+    mailbox::{Closed, Collapsed, Links, Window},
 };
-use tidings_wire::{
-    Platform,
-    action::AppState,
-    send::{Channel, Condition},
-};
+use tidings_wire::{Platform, action::AppState};
 
 use crate::{StoreError, keys};
 
@@ -22,7 +18,7 @@ pub(crate) type Item = std::collections::HashMap<String, AttributeValue>;
 
 /// Reads an item.
 pub(crate) fn read<T: DeserializeOwned>(operation: &'static str, item: Item) -> Result<T, StoreError> {
-    // The parser's own words may quote the item, and what is in it is nobody's business in a log.
+    // The parser's own words may quote the item, which may contain personal data: it is never logged.
     serde_dynamo::from_item(item).map_err(|_| StoreError::item(operation, "an attribute is missing or of another type"))
 }
 
@@ -175,12 +171,9 @@ impl From<ConnectionItem> for Connection {
     }
 }
 
-/// One step of a stored chain.
+/// How far one step of a stored chain has come.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StepItem {
-    pub(crate) channel: Channel,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(crate) after: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) claimed: Option<i64>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -195,20 +188,14 @@ pub(crate) struct StepItem {
     pub(crate) detail: Option<String>,
 }
 
-/// A mailbox entry. The content is one JSON text: an app's `extra` may be nested deeper than DynamoDB's 32 levels.
+/// A mailbox entry.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct EntryItem {
     pub(crate) pk: String,
     pub(crate) sk: String,
-    pub(crate) message: MessageId,
-    #[serde(rename = "for_platform")]
-    pub(crate) platform: Platform,
-    pub(crate) content: String,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(crate) sms: Option<String>,
-    pub(crate) accepted: i64,
+    #[serde(flatten)]
+    pub(crate) letter: Letter,
     pub(crate) stored: i64,
-    pub(crate) deadline: i64,
     pub(crate) expires_at: i64,
     pub(crate) before: String,
     #[serde(skip_serializing_if = "Collapsed::is_empty", default)]
@@ -216,22 +203,20 @@ pub(crate) struct EntryItem {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) replaces_seq: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(crate) redeliver_until: Option<i64>,
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub(crate) redelivered: Vec<RedeliveredItem>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) closed: Option<ClosedItem>,
     pub(crate) posted: Vec<DeviceId>,
     #[serde(rename = "offline_at", skip_serializing_if = "Option::is_none", default)]
     pub(crate) offline: Option<i64>,
     pub(crate) gone: BTreeMap<DeviceId, i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) redelivered: Vec<RedeliveredItem>,
     #[serde(rename = "acked_by")]
     pub(crate) acks: BTreeMap<DeviceId, i64>,
     #[serde(rename = "read_by")]
     pub(crate) reads: BTreeMap<DeviceId, i64>,
-    pub(crate) steps: Vec<StepItem>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(crate) condition: Option<Condition>,
+    /// One map for each of the letter's steps.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) progress: Vec<StepItem>,
 }
 
 /// One redelivery.
@@ -241,7 +226,7 @@ pub(crate) struct RedeliveredItem {
     pub(crate) devices: Vec<DeviceId>,
 }
 
-/// Why and since when nothing of an entry begins any more.
+/// Why and since when nothing of an entry starts any more.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ClosedItem {
     pub(crate) why: Closed,
@@ -249,68 +234,55 @@ pub(crate) struct ClosedItem {
 }
 
 impl EntryItem {
-    pub(crate) fn new(user: &UserKey, entry: &Entry) -> Result<Self, StoreError> {
-        let content = serde_json::to_string(&entry.content).map_err(|e| StoreError::item("write entry", e))?;
+    pub(crate) fn new(user: &UserKey, entry: &Entry) -> Self {
         let times = |of: &[(DeviceId, Timestamp)]| of.iter().map(|(device, at)| (device.clone(), at.0)).collect();
-        Ok(Self {
+        let redelivered =
+            |(at, devices): &(Timestamp, Vec<DeviceId>)| RedeliveredItem { at: at.0, devices: devices.clone() };
+        Self {
             pk: user.encode(),
             sk: keys::entry(entry.position),
-            message: entry.id.clone(),
-            platform: entry.platform,
-            content,
-            sms: entry.sms.clone(),
-            accepted: entry.accepted.0,
+            letter: entry.letter.clone(),
             stored: entry.stored.0,
-            deadline: entry.deadline.0,
             expires_at: expiry(entry.keep_until),
-            before: entry.window.as_str().to_owned(),
-            collapsed: entry.collapsed.clone(),
-            replaces_seq: entry.replaces.map(|place| place.seq),
-            redeliver_until: entry.redeliver_until.map(|at| at.0),
-            redelivered: entry
-                .redelivered
-                .iter()
-                .map(|(at, devices)| RedeliveredItem { at: at.0, devices: devices.clone() })
-                .collect(),
+            before: entry.links.window.as_str().to_owned(),
+            collapsed: entry.links.collapsed.clone(),
+            replaces_seq: entry.links.replaces.map(|place| place.seq),
             closed: entry.closed.map(|(why, at)| ClosedItem { why, at: at.0 }),
             posted: entry.posted.clone(),
             offline: entry.offline.map(|at| at.0),
             gone: times(&entry.gone),
+            redelivered: entry.redelivered.iter().map(redelivered).collect(),
             acks: times(&entry.acks),
             reads: times(&entry.reads),
-            steps: entry.steps.iter().map(StepItem::from).collect(),
-            condition: entry.condition.clone(),
-        })
+            progress: entry.steps.iter().map(StepItem::from).collect(),
+        }
     }
 
     pub(crate) fn entry(self) -> Result<Entry, StoreError> {
         const OPERATION: &str = "read mailbox entry";
         let position = keys::position(&self.sk).ok_or_else(|| StoreError::item(OPERATION, "sort key"))?;
-        let content = serde_json::from_str(&self.content).map_err(|_| StoreError::item(OPERATION, "content"))?;
+        if self.progress.len() != self.letter.steps.len() {
+            return Err(StoreError::item(OPERATION, "progress"));
+        }
         let times = |of: BTreeMap<DeviceId, i64>| of.into_iter().map(|(device, at)| (device, Timestamp(at))).collect();
         Ok(Entry {
+            letter: self.letter,
             position,
-            id: self.message,
-            platform: self.platform,
-            content,
-            sms: self.sms,
-            accepted: Timestamp(self.accepted),
             stored: Timestamp(self.stored),
-            deadline: Timestamp(self.deadline),
             keep_until: Timestamp(self.expires_at.saturating_mul(1_000)),
-            window: Window::from_text(self.before),
-            collapsed: self.collapsed,
-            replaces: self.replaces_seq.map(|seq| Position { seq, ..position }),
-            redeliver_until: self.redeliver_until.map(Timestamp),
-            redelivered: self.redelivered.into_iter().map(|it| (Timestamp(it.at), it.devices)).collect(),
+            links: Links {
+                window: Window::from_text(self.before),
+                collapsed: self.collapsed,
+                replaces: self.replaces_seq.map(|seq| Position { seq, ..position }),
+            },
             closed: self.closed.map(|closed| (closed.why, Timestamp(closed.at))),
             posted: self.posted,
             offline: self.offline.map(Timestamp),
             gone: times(self.gone),
+            redelivered: self.redelivered.into_iter().map(|it| (Timestamp(it.at), it.devices)).collect(),
             acks: times(self.acks),
             reads: times(self.reads),
-            steps: self.steps.into_iter().map(StepRecord::from).collect(),
-            condition: self.condition,
+            steps: self.progress.into_iter().map(StepRecord::from).collect(),
         })
     }
 }
@@ -318,8 +290,6 @@ impl EntryItem {
 impl From<&StepRecord> for StepItem {
     fn from(step: &StepRecord) -> Self {
         Self {
-            channel: step.channel,
-            after: step.after,
             claimed: step.claimed.map(|at| at.0),
             repeats: step.repeats.iter().map(|at| at.0).collect(),
             claimed_by: step.claimed_by.clone(),
@@ -333,8 +303,6 @@ impl From<&StepRecord> for StepItem {
 impl From<StepItem> for StepRecord {
     fn from(item: StepItem) -> Self {
         Self {
-            channel: item.channel,
-            after: item.after,
             claimed: item.claimed.map(Timestamp),
             repeats: item.repeats.into_iter().map(Timestamp).collect(),
             claimed_by: item.claimed_by,

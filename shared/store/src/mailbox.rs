@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, ReturnValu
 use tidings_domain::{
     Device, DeviceId, Entry, MessageId, Position, Timestamp, UserKey, UserView,
     chain::{Outcome, StepDue},
-    delivery::Again,
+    delivery::Redelivery,
     mailbox::Closed,
 };
 
@@ -97,7 +97,7 @@ impl Users {
     /// [`StoreError`].
     pub async fn append(&self, user: &UserKey, entry: &Entry) -> Result<Appended, StoreError> {
         const OPERATION: &str = "append to mailbox";
-        let item = item::write(OPERATION, EntryItem::new(user, entry)?)?;
+        let item = item::write(OPERATION, EntryItem::new(user, entry))?;
         if entry.position.seq == 1 {
             return self.begin_log(user, item, entry.stored).await;
         }
@@ -161,7 +161,7 @@ impl Users {
             .query()
             .table_name(&self.table)
             .index_name(keys::BY_MESSAGE)
-            .key_condition_expression("message = :id AND pk = :pk")
+            .key_condition_expression("id = :id AND pk = :pk")
             .expression_attribute_values(":id", keys::text(id.as_str()))
             .expression_attribute_values(":pk", keys::text(user.encode()))
             .send()
@@ -184,7 +184,7 @@ impl Users {
             .query()
             .table_name(&self.table)
             .index_name(keys::BY_MESSAGE)
-            .key_condition_expression("message = :id")
+            .key_condition_expression("id = :id")
             .expression_attribute_values(":id", keys::text(stored.id.as_str()))
             .into_paginator()
             .items()
@@ -199,7 +199,7 @@ impl Users {
             for item in self.get_all(OPERATION, batch.to_vec()).await? {
                 let item = item::read::<EntryItem>(OPERATION, item)?;
                 let (user, entry) = (item::user(OPERATION, &item.pk)?, item.entry()?);
-                if entry.accepted == stored.send_at.unwrap_or(stored.accepted) {
+                if entry.letter.accepted == stored.send_at.unwrap_or(stored.accepted) {
                     entries.push((user, entry));
                 }
             }
@@ -299,7 +299,7 @@ impl Users {
             user,
             position,
             &format!("SET {map}.#device = if_not_exists({map}.#device, :now)"),
-            "message = :id",
+            "id = :id",
             &[("#device", device.as_str())],
             vec![(":now", keys::number(now.0)), (":id", keys::text(id.as_str()))],
         )
@@ -363,7 +363,7 @@ impl Users {
     /// [`StoreError`].
     pub async fn note_redelivered(
         &self,
-        again: &Again,
+        redelivery: &Redelivery,
         devices: Vec<DeviceId>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -371,16 +371,16 @@ impl Users {
         let one = serde_dynamo::to_attribute_value(vec![RedeliveredItem { at: now.0, devices }]);
         self.update_entry(
             OPERATION,
-            &again.user,
-            again.position,
+            &redelivery.user,
+            redelivery.position,
             "SET redelivered = list_append(if_not_exists(redelivered, :none), :one), redeliveries = :attempt",
-            "message = :id AND (attribute_not_exists(redeliveries) OR redeliveries < :attempt)",
+            "id = :id AND (attribute_not_exists(redeliveries) OR redeliveries < :attempt)",
             &[],
             vec![
                 (":none", AttributeValue::L(Vec::new())),
                 (":one", one.map_err(|error| StoreError::item(OPERATION, error))?),
-                (":attempt", keys::number(again.attempt)),
-                (":id", keys::text(again.id.as_str())),
+                (":attempt", keys::number(redelivery.attempt)),
+                (":id", keys::text(redelivery.id.as_str())),
             ],
         )
         .await
@@ -427,10 +427,14 @@ impl Users {
         let step = due.step;
         let (free, set) = match before {
             Some(_) => (
-                format!("steps[{step}].claimed_by = :before AND attribute_not_exists(steps[{step}].outcome)"),
-                format!("steps[{step}].repeats = list_append(if_not_exists(steps[{step}].repeats, :empty), :again)"),
+                format!("progress[{step}].claimed_by = :before AND attribute_not_exists(progress[{step}].outcome)"),
+                format!(
+                    "progress[{step}].repeats = list_append(if_not_exists(progress[{step}].repeats, :empty), :again)"
+                ),
             ),
-            None => (format!("attribute_not_exists(steps[{step}].claimed)"), format!("steps[{step}].claimed = :now")),
+            None => {
+                (format!("attribute_not_exists(progress[{step}].claimed)"), format!("progress[{step}].claimed = :now"))
+            }
         };
         let mut values =
             vec![(":worker", keys::text(worker)), (":id", keys::text(due.id.as_str())), (":none", keys::number(0))];
@@ -447,9 +451,9 @@ impl Users {
                 "claim fallback step",
                 &due.user,
                 due.position,
-                &format!("SET {set}, steps[{step}].claimed_by = :worker"),
+                &format!("SET {set}, progress[{step}].claimed_by = :worker"),
                 &format!(
-                    "message = :id AND {free} AND attribute_not_exists(closed) AND size(acked_by) = :none \
+                    "id = :id AND {free} AND attribute_not_exists(closed) AND size(acked_by) = :none \
                      AND size(read_by) = :none"
                 ),
                 &[],
@@ -475,9 +479,9 @@ impl Users {
             "release fallback step",
             &due.user,
             due.position,
-            &format!("REMOVE steps[{step}].claimed, steps[{step}].claimed_by"),
+            &format!("REMOVE progress[{step}].claimed, progress[{step}].claimed_by"),
             &format!(
-                "message = :id AND steps[{step}].claimed_by = :worker AND attribute_not_exists(steps[{step}].outcome)"
+                "id = :id AND progress[{step}].claimed_by = :worker AND attribute_not_exists(progress[{step}].outcome)"
             ),
             &[],
             vec![(":worker", keys::text(worker)), (":id", keys::text(due.id.as_str()))],
@@ -500,14 +504,14 @@ impl Users {
         let step = due.step;
         let value = serde_dynamo::to_attribute_value(outcome).map_err(|error| StoreError::item(OPERATION, error))?;
         let mut values = vec![(":outcome", value), (":now", keys::number(now.0)), (":id", keys::text(due.id.as_str()))];
-        let told = detail.map_or_else(String::new, |_| format!(", steps[{step}].detail = :detail"));
+        let told = detail.map_or_else(String::new, |_| format!(", progress[{step}].detail = :detail"));
         values.extend(detail.map(|detail| (":detail", keys::text(detail))));
         self.update_entry(
             OPERATION,
             &due.user,
             due.position,
-            &format!("SET steps[{step}].outcome = :outcome, steps[{step}].ended = :now{told}"),
-            &format!("message = :id AND attribute_not_exists(steps[{step}].outcome)"),
+            &format!("SET progress[{step}].outcome = :outcome, progress[{step}].ended = :now{told}"),
+            &format!("id = :id AND attribute_not_exists(progress[{step}].outcome)"),
             &[],
             values,
         )

@@ -36,8 +36,8 @@ pub struct Stored {
     pub tenant: String,
     /// Its recipients.
     pub aliases: Vec<String>,
-    /// SHA-256 of the request's body, for repeats under the same key.
-    pub body_hash: String,
+    /// SHA-256 of the request's body, if the request came under an idempotency key: a repeat has the same.
+    pub body_hash: Option<String>,
     /// When it was accepted.
     pub accepted: Timestamp,
     /// When it is sent, where that is later.
@@ -54,7 +54,8 @@ pub struct Stored {
     pub cancelled: Option<Timestamp>,
     /// When a message that is sent later was begun to be sent.
     pub begun: Option<Timestamp>,
-    /// The message itself without its audience, where a repeat of the request cannot give it.
+    /// The message itself without its audience, if its timer or a repeat of the request will need it: one that is sent later, or
+    /// that came under an idempotency key.
     pub message: Option<Message>,
     /// What took effect differently from what the request said.
     pub downgrades: Vec<Downgrade>,
@@ -101,7 +102,8 @@ struct MessageItem {
     #[serde(skip_serializing_if = "String::is_empty", default)]
     tenant: String,
     aliases: Vec<String>,
-    body_hash: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    body_hash: Option<String>,
     accepted: i64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     send_at: Option<i64>,
@@ -120,36 +122,37 @@ struct MessageItem {
     expires_at: i64,
 }
 
-/// Whether the record has to hold the message: it is sent later, or a repeat of the request could not be accepted any more,
-/// because a time has passed or a device is gone.
-fn is_needed_again(message: &Message) -> bool {
-    message.send_at.is_some() || matches!(message.audience, Audience::Devices(_))
-}
-
 impl Stored {
-    /// The record of a message to these users.
+    /// The record of a message to these users; with the hash of its request's body, if that came under an idempotency key.
     #[must_use]
-    pub fn new(message: &Message, aliases: Vec<String>, body_hash: String) -> Self {
+    pub fn new(message: &Message, aliases: Vec<String>, body_hash: Option<String>) -> Self {
+        let is_needed_again = message.send_at.is_some() || body_hash.is_some();
         Self {
-            id: message.id.clone(),
+            id: message.letter.id.clone(),
             app: message.app.clone(),
             tenant: message.tenant.clone(),
             aliases,
             body_hash,
             accepted: message.accepted,
             send_at: message.send_at,
-            deadline: message.deadline(),
+            deadline: message.letter.deadline,
             ttl: message.ttl,
             priority: message.priority,
             duration: message.duration,
             cancelled: None,
             begun: None,
-            message: is_needed_again(message).then(|| {
-                // Its audience stands beside it already, resolved.
+            message: is_needed_again.then(|| {
+                // The record has its audience already, resolved.
                 Message { audience: Audience::Aliases(Vec::new()), ..message.clone() }
             }),
             downgrades: message.downgrades.clone(),
         }
+    }
+
+    /// Whether this is the record of the same request: of the same app, under an idempotency key, with the same body.
+    #[must_use]
+    pub fn is_repeated_by(&self, app: &AppId, body_hash: &str) -> bool {
+        self.app == *app && self.body_hash.as_deref() == Some(body_hash)
     }
 }
 
@@ -193,7 +196,7 @@ impl MessageItem {
             duration: item.duration,
             cancelled: item.cancelled.map(Timestamp),
             begun: item.begun.map(Timestamp),
-            // The parser's own words may quote what is nobody's business in a log.
+            // The parser's own words may quote the message, which may contain personal data: it is never logged.
             message: message.map_err(|_| StoreError::item(operation, "payload"))?,
             downgrades: item.downgrades,
         })

@@ -25,7 +25,7 @@ use tidings_domain::{
     AppId, Connection, ConnectionId, Delivery, Device, DeviceId, Entry, Message, MessageId, Profile, PushRegistration,
     Timestamp, UserKey, UserView,
     chain::Chains,
-    delivery::{self, Job, Plan},
+    delivery::{Draft, Job},
     message,
 };
 use tidings_store::{Announcements, Appended, Connected, Due, Items, Messages, Stored, Users};
@@ -334,18 +334,16 @@ impl Cell {
     }
 
     /// A message to alice as far as `send` takes it.
-    pub(super) async fn record(&self, message: &Message, body_hash: &str) -> Delivery {
+    pub(super) async fn record(&self, message: &Message, body_hash: Option<String>) -> Delivery {
         let aliases = vec!["alice".to_owned()];
-        let stored = Stored::new(message, aliases.clone(), body_hash.to_owned());
+        let stored = Stored::new(message, aliases.clone(), body_hash);
         assert!(self.lane.messages.store(&stored).await.unwrap().is_none());
         message.deliveries(&aliases).next().unwrap()
     }
 
     /// The entry that a delivery becomes.
     pub(super) async fn planned(&self, delivery: &Delivery) -> Entry {
-        let plan = delivery::plan(delivery, &self.view().await, Timestamp::now());
-        let Plan::Append { entry, .. } = plan else { panic!("{plan:?}") };
-        *entry
+        *Draft::new(&delivery.letter, &self.view().await, Timestamp::now()).entry
     }
 
     /// A delivery's entry in the mailbox, and nothing else that follows from it.
@@ -359,7 +357,7 @@ impl Cell {
     /// A message that stands in alice's mailbox.
     pub(super) async fn seed(&self, key: &str, change: impl FnOnce(&mut SendRequest)) -> (Delivery, Entry) {
         let message = self.accepted(key, Timestamp::now(), change);
-        let delivery = self.record(&message, "").await;
+        let delivery = self.record(&message, None).await;
         let entry = self.append(&delivery, |_| {}).await;
         (delivery, entry)
     }
@@ -424,7 +422,7 @@ impl Cell {
     /// The message under a key, which stands in the mailbox once or not yet.
     pub(super) async fn entry(&self, key: &str) -> Option<Entry> {
         let id = self.message_id(key);
-        let mut entries = self.entries().await.into_iter().filter(|entry| entry.id == id);
+        let mut entries = self.entries().await.into_iter().filter(|entry| entry.letter.id == id);
         let entry = entries.next();
         assert_eq!(entries.count(), 0, "{key} stands in the mailbox twice");
         entry

@@ -217,8 +217,8 @@ impl Records {
         for recipient in &trail.recipients {
             *states.entry(recipient.state.as_str()).or_default() += 1;
         }
-        let content = entries.first().map(|(_, entry)| &entry.content);
-        let content = content.or(stored.message.as_ref().map(|message| &message.content));
+        let content = entries.first().map(|(_, entry)| &entry.letter.content);
+        let content = content.or(stored.message.as_ref().map(|message| &message.letter.content));
         Ok(Some(MessageRecord {
             app_id: stored.app.to_string(),
             tenant_code: stored.tenant,

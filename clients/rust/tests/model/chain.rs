@@ -51,7 +51,7 @@ impl Tidings {
                 let entry = self.entry(state, due.position).cloned();
                 if !waits {
                     StepAt::View(entry)
-                } else if entry.is_none_or(|entry| entry.id != due.id || !entry.is_open(now)) {
+                } else if entry.is_none_or(|entry| entry.letter.id != due.id || !entry.is_open(now)) {
                     StepAt::Delete
                 } else {
                     StepAt::Schedule(due)

@@ -2,8 +2,9 @@
 //! between.
 
 use tidings_domain::{
-    Connection, ConnectionId, Position,
-    delivery::{self, Plan, PostOutcome, Settled},
+    Connection, ConnectionId, DeviceId, Entry, Position,
+    delivery::{self, Next, Placement, Placing, PostOutcome, Settled},
+    mailbox::Window,
 };
 
 use crate::{
@@ -43,7 +44,9 @@ impl Tidings {
         if self.mutated(Mutation::DeleteBeforeStore) {
             queued.there = false;
         }
-        state.deliverers.push(Deliverer { message: u8::try_from(message).unwrap(), receives, at: DeliverAt::View });
+        let next = Placing::new(&self.deliveries[message], receives.into()).begin();
+        let at = DeliverAt::Place(Real::new(next));
+        state.deliverers.push(Deliverer { message: u8::try_from(message).unwrap(), receives, at });
     }
 
     /// The worker is gone; the message comes again, unless it has been handed to somebody else already.
@@ -79,55 +82,9 @@ impl Tidings {
         let delivery = &self.deliveries[usize::from(message)];
         let now = self.now(state);
         let next = match at {
-            DeliverAt::View => {
-                let mut view = self.view(state);
-                if self.mutated(Mutation::WindowForgets)
-                    && let Some(tail) = view.tail.as_mut()
-                {
-                    tail.window = tidings_domain::mailbox::Window::default();
-                    tail.id = "00000000-0000-0000-0000-000000000000".parse().unwrap();
-                }
-                match delivery::plan(delivery, &view, now) {
-                    Plan::Expired => DeliverAt::Delete,
-                    Plan::Transient { .. } => unreachable!("every message is kept"),
-                    Plan::Repost { position } => {
-                        let targets: Vec<_> = view.reachable(delivery.platform).cloned().collect();
-                        DeliverAt::Reposted(position, numbers(&targets))
-                    }
-                    Plan::Append { entry, targets } => {
-                        let (entry, targets) = (Real::new(*entry), numbers(&targets));
-                        if receives > 1 || delivery.is_late(now) {
-                            DeliverAt::Find(entry, targets)
-                        } else {
-                            DeliverAt::Append(entry, targets)
-                        }
-                    }
-                }
-            }
-            DeliverAt::Find(entry, targets) => {
-                let found = state.log.iter().find(|it| it.id == delivery.id);
-                match found.filter(|_| how != How::Lost) {
-                    Some(found) => DeliverAt::Reposted(found.position, targets),
-                    None => DeliverAt::Append(entry, targets),
-                }
-            }
-            DeliverAt::Append(entry, targets) => {
-                if self.append(state, &entry) {
-                    self.post_to(entry.position, targets, message)
-                } else {
-                    DeliverAt::View
-                }
-            }
-            DeliverAt::Reposted(position, targets) => {
-                self.meet("a message that is posted again under its old place");
-                match self.entry(state, position).filter(|it| it.id == delivery.id) {
-                    Some(entry) if entry.is_open(now) => self.post_to(position, targets, message),
-                    Some(_) => DeliverAt::Delete,
-                    None => match delivery::plan_anew(delivery, &self.view(state), now) {
-                        Plan::Append { entry, targets } => DeliverAt::Append(Real::new(*entry), numbers(&targets)),
-                        Plan::Expired | Plan::Repost { .. } | Plan::Transient { .. } => DeliverAt::Delete,
-                    },
-                }
+            DeliverAt::Place(next) => {
+                let next = self.place(state, message, receives, Next::clone(&next), how);
+                self.placed(next, message)
             }
             DeliverAt::Post(mut posting) => {
                 let target = posting.left.remove(0);
@@ -156,7 +113,7 @@ impl Tidings {
                 self.meet("one more look after every connection was gone");
                 let gone: Vec<u8> = posting.outcomes.iter().map(|(target, _)| *target).collect();
                 let view = self.view(state);
-                let reachable: Vec<_> = view.reachable(delivery.platform).cloned().collect();
+                let reachable: Vec<_> = view.reachable(delivery.letter.platform).cloned().collect();
                 let mut fresh = numbers(&reachable);
                 fresh.retain(|target| !gone.contains(target));
                 let posting = Posting { left: fresh, outcomes: Vec::new(), second: Some(gone), ..posting };
@@ -170,11 +127,7 @@ impl Tidings {
                 let mut gone = posting.second.clone().unwrap_or_default();
                 gone.extend(posting.outcomes.iter().filter(|(_, it)| *it == Posted::Gone).map(|(target, _)| *target));
                 let gone: Vec<_> = gone.into_iter().map(|target| self.connection(state, target)).collect();
-                let devices = delivery::devices_of(&gone);
-                self.update(state, posting.position, |entry| {
-                    entry.offline.get_or_insert(now);
-                    entry.gone = devices.into_iter().map(|device| (device, now)).collect();
-                });
+                self.note_offline(state, posting.position, delivery::devices_of(&gone));
                 self.then(state, posting, message, receives)
             }
             DeliverAt::Schedule(posting) => {
@@ -193,6 +146,67 @@ impl Tidings {
         state.deliverers[worker].at = next;
     }
 
+    /// One request on the way into the mailbox, and what comes next.
+    fn place(&self, state: &mut State, message: u8, receives: u8, next: Next, how: How) -> Next {
+        let delivery = &self.deliveries[usize::from(message)];
+        let now = self.now(state);
+        let mut placing = Placing::new(delivery, receives.into());
+        match next {
+            Next::View { is_reused } => {
+                let mut view = self.view(state);
+                if self.mutated(Mutation::WindowForgets)
+                    && let Some(tail) = view.tail.as_mut()
+                {
+                    tail.links.window = Window::default();
+                    tail.letter.id = "00000000-0000-0000-0000-000000000000".parse().unwrap();
+                }
+                placing.viewed(is_reused, &view, now)
+            }
+            Next::Find(draft) => {
+                let found = state.log.iter().find(|it| it.letter.id == delivery.letter.id);
+                let position = found.filter(|_| how != How::Lost).map(|entry| entry.position);
+                placing.found(draft, position, now)
+            }
+            Next::Entry { position, targets } => {
+                self.meet("a message that is posted again under its old place");
+                let entry = self.entry(state, position).map(|entry| Entry::clone(entry));
+                placing.looked_at(position, targets, entry, now)
+            }
+            Next::Append(draft) => {
+                let is_stored = self.append(state, &Real::new(Entry::clone(&draft.entry)));
+                placing.appended(draft, is_stored)
+            }
+            Next::NoteOffline { position, gone, then } => {
+                self.meet("a worker that died before it noted that nobody was reached");
+                self.note_offline(state, position, gone);
+                *then
+            }
+            Next::Record { .. } => unreachable!("no message is scheduled, and none comes late"),
+            Next::Close { .. } => unreachable!("no message has a collapse key"),
+            Next::Done(_) => unreachable!("the worker goes on with its posts"),
+        }
+    }
+
+    /// What a worker does once it has got so far.
+    fn placed(&self, next: Next, message: u8) -> DeliverAt {
+        match next {
+            Next::Done(Placement::At(position, targets)) => self.post_to(position, numbers(&targets), message),
+            Next::Done(Placement::Expired | Placement::Settled) => DeliverAt::Delete,
+            Next::Done(Placement::Cancelled | Placement::Transient(_) | Placement::Contended) => {
+                unreachable!("every message is kept and none cancelled, and no conflict is counted")
+            }
+            next => DeliverAt::Place(Real::new(next)),
+        }
+    }
+
+    fn note_offline(&self, state: &mut State, position: Position, gone: Vec<DeviceId>) {
+        let now = self.now(state);
+        self.update(state, position, |entry| {
+            entry.offline.get_or_insert(now);
+            entry.gone = gone.into_iter().map(|device| (device, now)).collect();
+        });
+    }
+
     fn post_to(&self, position: Position, left: Vec<u8>, message: u8) -> DeliverAt {
         let posting = Posting { position, left, outcomes: Vec::new(), second: None };
         match (posting.left.is_empty(), self.has_chain(message)) {
@@ -203,7 +217,7 @@ impl Tidings {
     }
 
     fn has_chain(&self, message: u8) -> bool {
-        !self.deliveries[usize::from(message)].steps.is_empty() && !self.mutated(Mutation::StepNotScheduled)
+        !self.deliveries[usize::from(message)].letter.steps.is_empty() && !self.mutated(Mutation::StepNotScheduled)
     }
 
     fn settled(&self, state: &State, posting: &Posting) -> Settled {

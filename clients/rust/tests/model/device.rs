@@ -1,7 +1,7 @@
 //! A device: the real [`Inbox`], and around it what `clients/rust` does with its steps.
 
 use tidings_client::{Inbox, Step};
-use tidings_domain::{Position, mailbox};
+use tidings_domain::Position;
 use tidings_wire::{
     Action, Frame,
     action::Receipt,
@@ -227,9 +227,7 @@ impl Tidings {
         let device = &self.devices[usize::from(device)].id;
         match wire {
             Wire::Message { message, position } => {
-                let delivery = &self.deliveries[usize::from(*message)];
-                let (place, content) = (Some(*position), &delivery.content);
-                mailbox::message_frame(&delivery.id, place, delivery.accepted, content, &self.user, device)
+                self.deliveries[usize::from(*message)].letter.frame(Some(*position), &self.user, device)
             }
             Wire::Synced(Synced { position, recovered, more, posted }) => Frame::Synced(SyncedFrame {
                 device_id: device.to_string(),

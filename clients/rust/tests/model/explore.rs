@@ -141,7 +141,7 @@ impl Tidings {
             if let Some(socket) = self.posts_to(state, worker) {
                 self.post_faults(state, socket).for_each(|how| push(Fault::Post(worker, how)));
             }
-            if left.index_lag > 0 && matches!(deliverer.at, DeliverAt::Find(..)) {
+            if left.index_lag > 0 && deliverer.at.looks_in_the_index() {
                 push(Fault::IndexLag(worker));
             }
         }
@@ -365,17 +365,18 @@ impl Tidings {
     fn is_settled(&self, state: &State) -> bool {
         let now = self.now(state);
         self.deliveries.iter().all(|delivery| {
-            let entry: Option<&Entry> = state.log.iter().find(|entry| entry.id == delivery.id).map(|entry| &**entry);
+            let entry: Option<&Entry> =
+                state.log.iter().find(|entry| entry.letter.id == delivery.letter.id).map(|entry| &**entry);
             let about = trail::About {
-                accepted: delivery.accepted,
+                accepted: delivery.letter.accepted,
                 send_at: None,
-                deadline: delivery.deadline,
+                deadline: delivery.letter.deadline,
                 cancelled: None,
                 begun: None,
             };
             let told = trail::recipient("alice", entry, &about, now);
-            let unstored = entry.is_none() && now <= delivery.deadline;
-            let chain = delivery.steps.is_empty() || told.state.is_settled();
+            let unstored = entry.is_none() && now <= delivery.letter.deadline;
+            let chain = delivery.letter.steps.is_empty() || told.state.is_settled();
             !unstored && chain
         })
     }
@@ -473,7 +474,7 @@ impl Model for Tidings {
         vec![
             Property::always("one entry for each message", |_, state: &State| {
                 let log = &state.log;
-                (0..log.len()).all(|at| log[..at].iter().all(|entry| entry.id != log[at].id))
+                (0..log.len()).all(|at| log[..at].iter().all(|entry| entry.letter.id != log[at].letter.id))
             }),
             Property::always("places are dense, in one epoch", |_, state: &State| {
                 let first = state.log.first().map_or(0, |entry| entry.position.epoch);
@@ -483,7 +484,7 @@ impl Model for Tidings {
             }),
             Property::always("one lane keeps its order", |model: &Self, state: &State| {
                 let lane = |entry: &Entry| {
-                    let message = model.message(&entry.id);
+                    let message = model.message(&entry.letter.id);
                     (model.config.lanes[usize::from(message)], message)
                 };
                 let places: Vec<_> = state.log.iter().map(|entry| lane(entry)).collect();

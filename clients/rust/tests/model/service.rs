@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use tidings_domain::{
-    Connection, Delivery, Device, DeviceId, Entry, MessageId, Position, Profile, Timestamp, UserKey, UserView,
+    Connection, Delivery, Device, DeviceId, Entry, Letter, MessageId, Position, Profile, Timestamp, UserKey, UserView,
     chain::{Outcome, Step, StepDue},
     trail,
 };
@@ -68,9 +68,8 @@ impl Tidings {
     pub(crate) fn new(config: Config) -> Self {
         let user = UserKey { app: "demo".parse().unwrap(), tenant: String::new(), alias: "alice".into() };
         let channels = [Channel::Sms, Channel::Email];
-        let deliveries = (0..config.lanes.len()).map(|n| Delivery {
+        let letter = |n: usize| Letter {
             id: MessageId::new(ACCEPTED, [u8::try_from(n).unwrap() + 1; 10]),
-            user: user.clone(),
             platform: Platform::All,
             content: Content { alert: Some("Hello".into()), ..Content::default() },
             sms: None,
@@ -84,11 +83,11 @@ impl Tidings {
             condition: None,
             accepted: ACCEPTED,
             deadline: ACCEPTED.plus_seconds(config.ttl),
-            persist: true,
             redeliver_until: None,
             collapse: None,
-            scheduled: false,
-        });
+        };
+        let delivery = |n| Delivery { letter: letter(n), user: user.clone(), persist: true, scheduled: false };
+        let deliveries = (0..config.lanes.len()).map(delivery);
         let devices = (0..config.devices).map(|n| Device {
             id: format!("d{n}").parse().unwrap(),
             user: user.clone(),
@@ -116,7 +115,7 @@ impl Tidings {
     }
 
     pub(crate) fn message(&self, id: &MessageId) -> u8 {
-        let at = self.deliveries.iter().position(|delivery| delivery.id == *id).unwrap();
+        let at = self.deliveries.iter().position(|delivery| delivery.letter.id == *id).unwrap();
         u8::try_from(at).unwrap()
     }
 
@@ -193,19 +192,21 @@ impl Tidings {
         state.log[at] = after;
     }
 
-    /// `SET acked_by.#device = if_not_exists(…)` where `message = :id`.
+    /// `SET acked_by.#device = if_not_exists(…)` where `id = :id`.
     pub(crate) fn confirm(&self, state: &mut State, device: u8, message: u8, position: Position) {
-        let (id, device) = (&self.deliveries[usize::from(message)].id, &self.devices[usize::from(device)].id);
+        let (id, device) = (&self.deliveries[usize::from(message)].letter.id, &self.devices[usize::from(device)].id);
         let now = self.now(state);
-        if self.entry(state, position).is_some_and(|entry| entry.id == *id && !entry.is_confirmed_by(device)) {
+        if self.entry(state, position).is_some_and(|entry| entry.letter.id == *id && !entry.is_confirmed_by(device)) {
             self.update(state, position, |entry| entry.acks.push((device.clone(), now)));
         }
     }
 
-    /// `message = :id AND attribute_not_exists(claimed) AND attribute_not_exists(closed) AND size(acked_by) = 0 …`.
+    /// `id = :id AND attribute_not_exists(claimed) AND attribute_not_exists(closed) AND size(acked_by) = 0 …`.
     pub(crate) fn claim(&self, state: &mut State, due: &StepDue) -> bool {
         let now = self.now(state);
-        let Some(entry) = self.entry(state, due.position).filter(|entry| entry.id == due.id) else { return false };
+        let Some(entry) = self.entry(state, due.position).filter(|entry| entry.letter.id == due.id) else {
+            return false;
+        };
         let (claimed, confirmed) = (entry.steps[due.step].claimed.is_some(), entry.is_confirmed());
         if claimed {
             self.meet("two workers want one step");

@@ -159,7 +159,7 @@ impl Tidings {
                     .iter()
                     .map(|entry| {
                         let wanted = entry.is_wanted(&device.id, Some(device.platform), now);
-                        (self.message(&entry.id), entry.position, wanted)
+                        (self.message(&entry.letter.id), entry.position, wanted)
                     })
                     .collect();
                 passed_over(last, recovered, entries, Vec::new())

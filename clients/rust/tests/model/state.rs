@@ -3,14 +3,15 @@
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use tidings_client::Inbox;
 use tidings_domain::{
-    Entry, Position,
+    Connection, ConnectionId, Entry, Position,
     chain::{Outcome, StepDue},
-    delivery::PostOutcome,
+    delivery::{Next, Placement, PostOutcome},
 };
 
 /// A value of the real code, shared between states and hashed once.
@@ -73,16 +74,49 @@ impl Fingerprint for Inbox {
 
 impl Fingerprint for Entry {
     fn fingerprint<H: Hasher>(&self, state: &mut H) {
-        (self.position, &self.id, self.stored.0, self.offline.map(|at| at.0), &self.posted).hash(state);
+        (self.position, &self.letter.id, self.stored.0, self.offline.map(|at| at.0), &self.posted).hash(state);
         for (device, at) in self.acks.iter().chain(&self.gone) {
             (device, at.0).hash(state);
         }
-        (self.acks.len(), self.window.as_str()).hash(state);
+        (self.acks.len(), self.links.window.as_str()).hash(state);
         for step in &self.steps {
             let outcome = step.outcome.as_ref().map(|(outcome, at)| (code(outcome), at.0));
             (step.claimed.map(|at| at.0), outcome).hash(state);
         }
     }
+}
+
+impl Fingerprint for Next {
+    fn fingerprint<H: Hasher>(&self, state: &mut H) {
+        mem::discriminant(self).hash(state);
+        match self {
+            Self::View { is_reused } => is_reused.hash(state),
+            Self::Find(draft) | Self::Append(draft) => {
+                draft.entry.fingerprint(state);
+                ids(&draft.targets).hash(state);
+            }
+            Self::Entry { position, targets } => (position, ids(targets)).hash(state),
+            Self::Record { then } => then.fingerprint(state),
+            Self::NoteOffline { position, gone, then } => {
+                (position, gone).hash(state);
+                then.fingerprint(state);
+            }
+            Self::Close { replaced, then } => {
+                replaced.hash(state);
+                then.fingerprint(state);
+            }
+            Self::Done(placement) => {
+                mem::discriminant(placement).hash(state);
+                if let Placement::At(position, targets) = placement {
+                    (position, ids(targets)).hash(state);
+                }
+            }
+        }
+    }
+}
+
+fn ids(connections: &[Connection]) -> Vec<&ConnectionId> {
+    connections.iter().map(|connection| &connection.id).collect()
 }
 
 impl Fingerprint for StepDue {
@@ -157,11 +191,8 @@ pub(crate) struct Deliverer {
 /// What a deliverer does next.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub(crate) enum DeliverAt {
-    View,
-    /// It came before: looked for by id beyond the window.
-    Find(Real<Entry>, Vec<u8>),
-    Append(Real<Entry>, Vec<u8>),
-    Reposted(Position, Vec<u8>),
+    /// The next request on the way into the mailbox.
+    Place(Real<Next>),
     Post(Posting),
     /// Prunes what is gone, then looks once more or goes on.
     Prune(Posting),
@@ -171,6 +202,13 @@ pub(crate) enum DeliverAt {
     Leave(Posting),
     /// Nothing follows.
     Delete,
+}
+
+impl DeliverAt {
+    /// Whether the next request asks the index.
+    pub(crate) fn looks_in_the_index(&self) -> bool {
+        matches!(self, Self::Place(next) if matches!(**next, Next::Find(_)))
+    }
 }
 
 /// The posts of a deliverer.

@@ -13,9 +13,10 @@ const POSITION: Position = Position { epoch: 7, seq: 1 };
 
 fn chained() -> (StepDue, Entry, UserView) {
     let mut entry = tests::entry(1, POSITION);
-    entry.content.alert = Some("Your parcel is here\nCome and get it".into());
+    entry.letter.content.alert = Some("Your parcel is here\nCome and get it".into());
     for channel in [Channel::Sms, Channel::Email] {
-        entry.steps.push(StepRecord::waiting(&Step { channel, after: Some(30) }));
+        entry.letter.steps.push(Step { channel, after: Some(30) });
+        entry.steps.push(StepRecord::default());
     }
     let (user, id) = (tests::delivery(1).user, tests::id(1));
     let due = StepDue { user, position: POSITION, id, step: 0, due: Timestamp(0), waited: false, attempts: 0 };
@@ -72,7 +73,7 @@ fn what_has_ended_leads_to_the_next_step_at_its_time() {
 fn nothing_begins_after_the_deadline_or_for_another_message() {
     let (due, mut entry, view) = chained();
     assert!(decide(&due, Some(&entry), &view, Timestamp(61_001)) == Decision::Stop("expired"));
-    entry.id = tests::id(2);
+    entry.letter.id = tests::id(2);
     assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Stop("the message is gone"));
 }
 
@@ -108,7 +109,7 @@ fn a_device_that_came_back_is_waited_for_once() {
 #[test]
 fn what_a_person_does_not_want_is_held_back_just_before_it_would_be_sent() {
     let (due, mut entry, mut view) = chained();
-    entry.content.category = Some("news".into());
+    entry.letter.content.category = Some("news".into());
     let preferences = serde_json::json!({"categories": {"news": {"channels": {"sms": false}}}});
     let profile = view.profile.get_or_insert_default();
     profile.preferences = serde_json::from_value(preferences).unwrap();
@@ -120,7 +121,7 @@ fn what_a_person_does_not_want_is_held_back_just_before_it_would_be_sent() {
 #[test]
 fn a_step_goes_out_only_while_there_is_something_left_to_tell() {
     let (due, mut entry, mut view) = chained();
-    entry.condition =
+    entry.letter.condition =
         Some(Condition { client_version_below: Some("2.0".into()), item_open: Some("order:4711".into()) });
     registered(&mut view, &[(Platform::Ios, None), (Platform::Web, None)]);
     let at = |entry: &Entry, view: &UserView, item_closed| {
@@ -130,10 +131,10 @@ fn a_step_goes_out_only_while_there_is_something_left_to_tell() {
     assert!(at(&entry, &view, true) == Decision::Skip(SkipReason::ItemClosed));
     view.devices[0].client_version = Some("2.0.1".into());
     assert!(matches!(at(&entry, &view, false), Decision::Claim(_)), "the other one may be older");
-    entry.platform = Platform::Ios;
+    entry.letter.platform = Platform::Ios;
     assert!(at(&entry, &view, false) == Decision::Skip(SkipReason::UpToDate), "the other one is not meant");
     assert_eq!(entry.item(Timestamp(2_000)), Some("order:4711"));
-    assert_eq!(entry.item(entry.deadline.plus_seconds(1)), None, "nobody asks for what is over");
+    assert_eq!(entry.item(entry.letter.deadline.plus_seconds(1)), None, "nobody asks for what is over");
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn what_has_begun_is_told_to_its_end_whatever_has_become_of_its_message() {
     let cases: [(&str, Change); 3] = [
         ("confirmed", |entry| entry.acks.push(("d".parse().unwrap(), Timestamp(2_500)))),
         ("cancelled", |entry| entry.closed = Some((Closed::Cancelled, Timestamp(2_500)))),
-        ("expired", |entry| entry.deadline = Timestamp(2_500)),
+        ("expired", |entry| entry.letter.deadline = Timestamp(2_500)),
     ];
     for (reason, change) in cases {
         let (mut begun, mut waiting) = (begun.clone(), open.clone());
@@ -153,7 +154,7 @@ fn what_has_begun_is_told_to_its_end_whatever_has_become_of_its_message() {
         change(&mut waiting);
         assert!(is_needed(&due, &begun, Timestamp(62_000)) && !is_needed(&due, &waiting, Timestamp(62_000)));
         assert!(decide(&due, Some(&begun), &view, Timestamp(62_000)) == Decision::RecordUnknown, "{reason}");
-        begun.steps[0].channel = Channel::Webhook;
+        begun.letter.steps[0].channel = Channel::Webhook;
         assert!(decide(&due, Some(&begun), &view, Timestamp(62_000)) == Decision::RecordUnknown, "{reason}");
         assert!(decide(&due, Some(&waiting), &view, Timestamp(62_000)) == Decision::Stop(reason));
     }
@@ -166,8 +167,8 @@ fn a_push_goes_to_the_devices_that_the_condition_holds_for() {
     registered(&mut view, &[(Platform::Android, fcm("old")), (Platform::Android, fcm("new"))]);
     view.devices[0].client_version = Some("1.9".into());
     view.devices[1].client_version = Some("2.0".into());
-    entry.steps[0].channel = Channel::Fcm;
-    entry.condition = Some(Condition { client_version_below: Some("2.0".into()), item_open: None });
+    entry.letter.steps[0].channel = Channel::Fcm;
+    entry.letter.condition = Some(Condition { client_version_below: Some("2.0".into()), item_open: None });
     let Decision::Claim(Call::Push(call)) = decide(&due, Some(&entry), &view, Timestamp(2_000)) else {
         panic!("a push")
     };
@@ -177,10 +178,10 @@ fn a_push_goes_to_the_devices_that_the_condition_holds_for() {
 #[test]
 fn what_knows_a_repetition_is_called_again_where_nobody_knows_how_it_ended() {
     let (due, mut entry, view) = chained();
-    entry.steps[0].channel = Channel::Webhook;
+    entry.letter.steps[0].channel = Channel::Webhook;
     entry.steps[0].claimed = Some(Timestamp(2_000));
     assert_eq!(repeat(&due, &entry, Timestamp(2_000)), None, "its message's time is over by then");
-    entry.deadline = Timestamp(600_000);
+    entry.letter.deadline = Timestamp(600_000);
     let later = repeat(&due, &entry, Timestamp(2_000)).unwrap();
     assert_eq!(later, StepDue { due: Timestamp(62_000), ..due.clone() });
     // The same way for one whose worker died.
@@ -199,7 +200,7 @@ fn what_knows_a_repetition_is_called_again_where_nobody_knows_how_it_ended() {
     entry.steps[0].repeats = vec![Timestamp(62_000); REPEATS];
     assert!(decide(&due, Some(&entry), &view, Timestamp(122_000)) == Decision::RecordUnknown);
     entry.steps[0].repeats = Vec::new();
-    entry.steps[0].channel = Channel::Fcm;
+    entry.letter.steps[0].channel = Channel::Fcm;
     assert_eq!(repeat(&due, &entry, Timestamp(2_000)), None);
 }
 
@@ -227,8 +228,8 @@ fn a_push_goes_to_every_device_that_is_registered_for_its_channel_and_meant() {
         ],
     );
     let mut reached = |channel, platform| {
-        entry.steps[0].channel = channel;
-        entry.platform = platform;
+        entry.letter.steps[0].channel = channel;
+        entry.letter.platform = platform;
         match decide(&due, Some(&entry), &view, Timestamp(2_000)) {
             Decision::Claim(Call::Push(call)) => Ok(call.to.len()),
             Decision::Skip(reason) => Err(reason),
@@ -245,11 +246,14 @@ fn a_push_goes_to_every_device_that_is_registered_for_its_channel_and_meant() {
 #[test]
 fn a_push_tells_what_is_shown_and_for_how_long() {
     let (_, mut entry, _) = chained();
-    entry.content.sender = Some("Shop".into());
+    entry.letter.content.sender = Some("Shop".into());
     let shown = notice(&entry, Timestamp(2_000));
-    assert_eq!((shown.title.as_deref(), shown.ttl), (Some("Shop"), Timestamp(2_000).seconds_until(entry.deadline)));
+    assert_eq!(
+        (shown.title.as_deref(), shown.ttl),
+        (Some("Shop"), Timestamp(2_000).seconds_until(entry.letter.deadline))
+    );
     assert!(shown.text.is_some());
-    entry.content.push_msg_type = Some(PushMsgType::Cmd);
+    entry.letter.content.push_msg_type = Some(PushMsgType::Cmd);
     let silent = notice(&entry, Timestamp(2_000));
     assert_eq!((silent.title, silent.text), (None, None), "the app is woken, and nothing shown");
 }
@@ -257,7 +261,7 @@ fn a_push_tells_what_is_shown_and_for_how_long() {
 #[test]
 fn a_provider_that_cannot_take_it_is_asked_again_a_few_times_and_not_beyond_the_deadline() {
     let (due, mut entry, _) = chained();
-    entry.deadline = Timestamp(1_000_000);
+    entry.letter.deadline = Timestamp(1_000_000);
     let now = Timestamp(2_000);
     let mut at = due.clone();
     for attempts in 1..=ATTEMPTS {
@@ -266,7 +270,7 @@ fn a_provider_that_cannot_take_it_is_asked_again_a_few_times_and_not_beyond_the_
     }
     assert_eq!(put_off(&at, &entry, 1_500, now), None);
     assert_eq!(put_off(&due, &entry, 999_000, now), None, "beyond the deadline");
-    entry.deadline = Timestamp(9_000_000);
+    entry.letter.deadline = Timestamp(9_000_000);
     assert!(put_off(&due, &entry, 900_000, now).is_some());
     assert_eq!(put_off(&due, &entry, 900_001, now), None, "the chain does not wait so long");
     let accepted = Outcome::Accepted("x".into());

@@ -70,7 +70,7 @@ async fn three_messages(cell: &Cell) -> Identity {
     }
     let second = cell.entry("1").await.unwrap();
     let (users, user, now) = (&cell.lane.users, cell.user(), Timestamp::now());
-    users.confirm(&user, second.position, &second.id, &cell.device_id(), Confirmation::Read, now).await.unwrap();
+    users.confirm(&user, second.position, &second.letter.id, &cell.device_id(), Confirmation::Read, now).await.unwrap();
     identity
 }
 

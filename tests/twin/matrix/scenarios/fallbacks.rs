@@ -9,7 +9,7 @@ use serde_json::json;
 use tidings::providers::rules;
 use tidings_domain::{
     Entry, Timer, Timestamp,
-    chain::{Outcome, StepDue},
+    chain::{Outcome, Step, StepDue},
     delivery::Job,
 };
 use tidings_store::{Confirmation, minute_of};
@@ -43,7 +43,7 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
                     repeats => format!("steps[{step}].repeats[{}]", repeats - 1),
                 };
                 cell.overwrite(&users, [("pk", &user), ("sk", &sort_key)], &last, ago).await;
-                let (id, due) = (entry.id.clone(), Timestamp::now());
+                let (id, due) = (entry.letter.id.clone(), Timestamp::now());
                 cell.put_step(&StepDue {
                     user: cell.user(),
                     position: place,
@@ -70,23 +70,23 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
     // From the claim to the outcome, whoever dies leaves the step unknown.
     let claimed = ["claim_step", "end_step", "release_step", "pushes.push", "called_off"];
     let on_step = at_provider || claimed.iter().any(|call| cell.call.way.contains(call));
-    for step in &entry.steps {
-        let sent = cell.sent(match step.channel {
+    for (Step { channel, .. }, record) in entry.chain() {
+        let sent = cell.sent(match channel {
             Channel::Sms => Sent::Sms,
             Channel::Apns => Sent::Apns,
             Channel::Webhook => Sent::Webhook,
             _ => Sent::Email,
         });
-        match &step.outcome.as_ref().unwrap().0 {
-            Outcome::Accepted(_) => assert_eq!(sent, 1, "{}", step.channel),
+        match &record.outcome.as_ref().unwrap().0 {
+            Outcome::Accepted(_) => assert_eq!(sent, 1, "{channel}"),
             Outcome::Unknown => {
-                let is_known = step.channel == Channel::Webhook;
-                assert!(sent <= 1 && on_step && !cell.is_hidden() && !is_known, "{sent} {}", step.channel);
+                let is_known = *channel == Channel::Webhook;
+                assert!(sent <= 1 && on_step && !cell.is_hidden() && !is_known, "{sent} {channel}");
             }
             Outcome::Refused(code) => {
                 let refused = code == "410 Unregistered"
                     || at_provider && [Fault::Throttle, Fault::ServerError].contains(&cell.fault);
-                assert!(sent == 0 && refused, "{sent} {}", step.channel);
+                assert!(sent == 0 && refused, "{sent} {channel}");
             }
             Outcome::Skipped(reason) => panic!("skipped: {reason}"),
         }
@@ -162,7 +162,7 @@ pub(super) async fn far_step(cell: &Cell) {
     cell.arm().await;
     cell.send(json!({"fallback": [{"channel": "sms", "after": 1_000}]})).await;
     let entry = cell.settled("k", |_| true).await;
-    cell.kept(entry.accepted.plus_seconds(1_000)).await;
+    cell.kept(entry.letter.accepted.plus_seconds(1_000)).await;
     cell.idle().await;
     assert_eq!(cell.entries().await.len(), 1);
 }
@@ -174,7 +174,15 @@ async fn step(cell: &Cell, due: Timestamp) -> StepDue {
         request.fallback = Some(vec![FallbackStep { channel: Channel::Sms, after: Some(0) }]);
     };
     let (_, entry) = cell.seed("k", sms).await;
-    StepDue { user: cell.user(), position: entry.position, id: entry.id, step: 0, due, waited: false, attempts: 0 }
+    StepDue {
+        user: cell.user(),
+        position: entry.position,
+        id: entry.letter.id,
+        step: 0,
+        due,
+        waited: false,
+        attempts: 0,
+    }
 }
 
 pub(super) async fn two_workers(cell: &Cell) {

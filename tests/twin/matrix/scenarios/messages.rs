@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tidings_domain::{
     Entry, Timer, Timestamp, UserKey,
-    delivery::{Again, Delivery, Job},
+    delivery::{Delivery, Job, Redelivery},
     digest,
     mailbox::{Closed, Window},
     timer::SendDue,
@@ -27,7 +27,7 @@ async fn online_phone(cell: &Cell) -> Phone {
 /// A message as the device has it in the end: what was lost on its way is asked for.
 async fn received(cell: &Cell, phone: &mut Phone, key: &str) -> MessageFrame {
     let entry = cell.settled(key, |_| true).await;
-    let shown = |phone: &Phone| phone.seen(|seen| seen.message(&entry.id));
+    let shown = |phone: &Phone| phone.seen(|seen| seen.message(&entry.letter.id));
     for _ in 0..50 {
         if let Some(message) = shown(phone) {
             return message;
@@ -53,7 +53,7 @@ pub(super) async fn online(cell: &Cell, before: usize) {
     let entries = cell.entries().await;
     let entry = &entries[before];
     assert_eq!((entries.len(), entry.position, entry.acks.len()), (before + 1, place, 1));
-    assert!(phone.seen(|seen| seen.message(&entry.id)).is_some(), "shown in one way only");
+    assert!(phone.seen(|seen| seen.message(&entry.letter.id)).is_some(), "shown in one way only");
     // A ping brings back what was pruned by mistake.
     phone.say(cell, json!({"action": "ping"}), async |_| cell.view().await.connections.len() == 1).await;
 }
@@ -64,9 +64,9 @@ pub(super) async fn two_lanes(cell: &Cell, before: usize) {
         cell.seed(&n.to_string(), |_| {}).await;
     }
     let now = Timestamp::now();
-    let one = cell.record(&cell.accepted("k", now, |_| {}), "").await;
-    let two = cell.record(&cell.accepted("l", now, |request| request.priority = Some(Priority::Normal)), "").await;
-    let three = cell.record(&cell.accepted("m", now, |_| {}), "").await;
+    let one = cell.record(&cell.accepted("k", now, |_| {}), None).await;
+    let two = cell.record(&cell.accepted("l", now, |request| request.priority = Some(Priority::Normal)), None).await;
+    let three = cell.record(&cell.accepted("m", now, |_| {}), None).await;
     let mut entry = cell.planned(&three).await;
     let (one, two) = (Job::Deliver(Box::new(one)), Job::Deliver(Box::new(two)));
     cell.arm().await;
@@ -84,9 +84,9 @@ pub(super) async fn two_lanes(cell: &Cell, before: usize) {
     cell.settled("k", |_| true).await;
     cell.settled("l", |_| true).await;
     cell.idle().await;
-    let ids: Vec<_> = cell.entries().await.into_iter().map(|entry| entry.id).collect();
+    let ids: Vec<_> = cell.entries().await.into_iter().map(|entry| entry.letter.id).collect();
     assert_eq!(ids.len(), before + 3, "{ids:?}");
-    assert!(ids.contains(&three.id));
+    assert!(ids.contains(&three.letter.id));
 }
 
 /// What comes by one lane stands in the mailbox in its order, also where the first of it fails.
@@ -95,7 +95,7 @@ pub(super) async fn in_order(cell: &Cell) {
     let now = Timestamp::now();
     let mut jobs = Vec::new();
     for key in ["k", "l", "m"] {
-        let delivery = cell.record(&cell.accepted(key, now, |_| {}), "").await;
+        let delivery = cell.record(&cell.accepted(key, now, |_| {}), None).await;
         jobs.push(Job::Deliver(Box::new(delivery)));
     }
     cell.arm().await;
@@ -104,7 +104,7 @@ pub(super) async fn in_order(cell: &Cell) {
     }
     cell.settled("m", |_| true).await;
     cell.idle().await;
-    let ids: Vec<_> = cell.entries().await.into_iter().map(|entry| entry.id).collect();
+    let ids: Vec<_> = cell.entries().await.into_iter().map(|entry| entry.letter.id).collect();
     assert_eq!(ids, ["0", "k", "l", "m"].map(|key| cell.message_id(key)));
 }
 
@@ -157,9 +157,9 @@ pub(super) async fn send_far_later(cell: &Cell) {
 pub(super) async fn send_now(cell: &Cell) {
     let now = Timestamp::now();
     let message = cell.accepted("k", now, |request| request.send_at = Some(now.plus_seconds(3_600)));
-    cell.record(&message, "").await;
+    cell.record(&message, None).await;
     cell.arm().await;
-    cell.put_later(&Timer::Send(SendDue { id: message.id, due: now })).await;
+    cell.put_later(&Timer::Send(SendDue { id: message.letter.id, due: now })).await;
     cell.settled("k", |_| true).await;
     cell.idle().await;
     assert_eq!(cell.entries().await.len(), 1);
@@ -170,7 +170,7 @@ pub(super) async fn repeat_after_its_time(cell: &Cell) {
     let before = Timestamp(at.0 - 5_000);
     let body = json!({"audiences": ["alice"], "alert": "k", "sendAt": at});
     let message = cell.accepted("k", before, |request| request.send_at = Some(at));
-    cell.record(&message, &digest(body.to_string().as_bytes())).await;
+    cell.record(&message, Some(digest(body.to_string().as_bytes()))).await;
     cell.arm().await;
     let answer = cell.ask(Method::POST, "/v1/messages", Some("k"), Some(body)).await;
     assert_eq!(answer.status, 202, "{answer:?}");
@@ -182,11 +182,11 @@ pub(super) async fn repeat_after_its_time(cell: &Cell) {
 /// A message of five minutes ago, and the newest entry of a mailbox that has forgotten what stands before it.
 async fn minutes_ago(cell: &Cell, stands: bool) -> Delivery {
     let before = Timestamp(Timestamp::now().0 - 300_000);
-    let delivery = cell.record(&cell.accepted("k", before, |_| {}), "").await;
+    let delivery = cell.record(&cell.accepted("k", before, |_| {}), None).await;
     if stands {
         cell.append(&delivery, |_| {}).await;
-        let next = cell.record(&cell.accepted("l", Timestamp::now(), |_| {}), "").await;
-        cell.append(&next, |entry| entry.window = Window::default()).await;
+        let next = cell.record(&cell.accepted("l", Timestamp::now(), |_| {}), None).await;
+        cell.append(&next, |entry| entry.links.window = Window::default()).await;
     }
     delivery
 }
@@ -225,9 +225,9 @@ pub(super) async fn cancel(cell: &Cell) {
 
 pub(super) async fn cancel_again(cell: &Cell) {
     let (delivery, _) = cell.seed("k", |_| {}).await;
-    cell.lane.messages.cancel(&delivery.id, Timestamp::now()).await.unwrap().unwrap();
+    cell.lane.messages.cancel(&delivery.letter.id, Timestamp::now()).await.unwrap().unwrap();
     cell.arm().await;
-    let answer = cell.ask(Method::DELETE, &format!("/v1/messages/{}", delivery.id), None, None).await;
+    let answer = cell.ask(Method::DELETE, &format!("/v1/messages/{}", delivery.letter.id), None, None).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (409, &Value::from("already_cancelled")));
     cell.settled("k", |entry| matches!(entry.closed, Some((Closed::Cancelled, _)))).await;
 }
@@ -236,7 +236,7 @@ pub(super) async fn withdraw(cell: &Cell, forgotten: bool) {
     let delivery = if forgotten { minutes_ago(cell, true).await } else { cell.seed("k", |_| {}).await.0 };
     cell.arm().await;
     let at = Timestamp::now();
-    let withdraw = tidings_domain::delivery::Withdraw { user: cell.user(), id: delivery.id, at };
+    let withdraw = tidings_domain::delivery::Withdraw { user: cell.user(), id: delivery.letter.id, at };
     cell.put_job(&Job::Withdraw(withdraw)).await;
     cell.settled("k", |entry| entry.closed == Some((Closed::Cancelled, at))).await;
     cell.idle().await;
@@ -248,7 +248,7 @@ pub(super) async fn collapse(cell: &Cell) {
     cell.arm().await;
     cell.send(json!({"collapseKey": "c"})).await;
     let new = cell.settled("k", |_| true).await;
-    assert_eq!((new.replaces, new.closed), (Some(old.position), None));
+    assert_eq!((new.links.replaces, new.closed), (Some(old.position), None));
     cell.settled("old", |entry| matches!(entry.closed, Some((Closed::Replaced, _)))).await;
     cell.idle().await;
     assert_eq!(cell.entries().await.len(), 2);
@@ -263,10 +263,10 @@ pub(super) async fn need_confirm(cell: &Cell) {
     assert_eq!(cell.entries().await.len(), 1);
 }
 
-async fn to_be_confirmed(cell: &Cell, attempt: u32) -> (Entry, Again) {
+async fn to_be_confirmed(cell: &Cell, attempt: u32) -> (Entry, Redelivery) {
     let (_, entry) = cell.seed("k", |request| request.content.need_confirm = Some(true)).await;
-    let (user, position, id) = (cell.user(), entry.position, entry.id.clone());
-    (entry, Again { user, position, id, attempt, due: Timestamp::now() })
+    let (user, position, id) = (cell.user(), entry.position, entry.letter.id.clone());
+    (entry, Redelivery { user, position, id, attempt, due: Timestamp::now() })
 }
 
 pub(super) async fn redelivery(cell: &Cell) {
@@ -274,10 +274,10 @@ pub(super) async fn redelivery(cell: &Cell) {
     let (entry, again) = to_be_confirmed(cell, 0).await;
     cell.purge_later().await;
     cell.arm().await;
-    cell.put_later(&Timer::Again(again)).await;
+    cell.put_later(&Timer::Redeliver(again)).await;
     cell.waits().await;
     let redelivered = cell.entry("k").await.unwrap().redelivered.len();
-    let shown = phone.seen(|seen| seen.message(&entry.id));
+    let shown = phone.seen(|seen| seen.message(&entry.letter.id));
     // What was posted in vain is not counted, or not shown; nothing is counted twice.
     let unsure = cell.call.operation() == "PostToConnection" && !cell.is_hidden();
     assert!(redelivered == 1 || unsure && redelivered == 0, "{redelivered} redeliveries");
@@ -287,7 +287,7 @@ pub(super) async fn redelivery(cell: &Cell) {
 pub(super) async fn far_redelivery(cell: &Cell) {
     let (_, again) = to_be_confirmed(cell, 4).await;
     cell.arm().await;
-    cell.put_job(&Job::Again(again)).await;
+    cell.put_job(&Job::Redeliver(again)).await;
     cell.kept(Timestamp::now().plus_seconds(960)).await;
     tokio::time::sleep(RETRY_AFTER).await;
     cell.idle().await;
@@ -296,7 +296,7 @@ pub(super) async fn far_redelivery(cell: &Cell) {
 pub(super) async fn trail(cell: &Cell) {
     let (delivery, _) = cell.seed("k", |_| {}).await;
     cell.arm().await;
-    let answer = cell.ask(Method::GET, &format!("/v1/messages/{}", delivery.id), None, None).await;
+    let answer = cell.ask(Method::GET, &format!("/v1/messages/{}", delivery.letter.id), None, None).await;
     let trail: Trail = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!((trail.recipients.len(), trail.recipients[0].state), (1, State::Pending));
 }

@@ -106,12 +106,12 @@ pub(super) async fn sync(cell: &Cell) {
     let mut phone = online(cell).await;
     let mut ids = Vec::new();
     for key in ["0", "1", "2"] {
-        ids.push(cell.seed(key, |_| {}).await.1.id);
+        ids.push(cell.seed(key, |_| {}).await.1.letter.id);
     }
     let first = cell.entry("0").await.unwrap();
     let (users, user) = (&cell.lane.users, cell.user());
     let acked = tidings_store::Confirmation::Acknowledged;
-    users.confirm(&user, first.position, &first.id, &cell.device_id(), acked, Timestamp::now()).await.unwrap();
+    users.confirm(&user, first.position, &first.letter.id, &cell.device_id(), acked, Timestamp::now()).await.unwrap();
     cell.arm().await;
     phone.say(cell, json!({"action": "sync"}), async |phone| answers(phone) > 0).await;
     // A client that has seen less than it was told of asks again, from where its own run ends.
@@ -149,7 +149,8 @@ pub(super) async fn confirm(cell: &Cell, action: &str) {
     let mut phone = online(cell).await;
     let (_, entry) = cell.seed("k", |_| {}).await;
     cell.arm().await;
-    let told = json!({"action": action, "id": entry.id, "epoch": entry.position.epoch, "seq": entry.position.seq});
+    let told =
+        json!({"action": action, "id": entry.letter.id, "epoch": entry.position.epoch, "seq": entry.position.seq});
     phone.say(cell, told, async |_| cell.entry("k").await.unwrap().is_confirmed() && cell.hits() > 0).await;
     let entry = cell.entry("k").await.unwrap();
     let by = if action == "ack" { &entry.acks } else { &entry.reads };
@@ -163,7 +164,8 @@ pub(super) async fn last_words(cell: &Cell) {
     let id = cell.view().await.connections[0].id.clone();
     cell.lane.users.disconnect(&id, Timestamp::now()).await.unwrap();
     cell.arm().await;
-    let told = json!({"action": "ack", "id": entry.id, "epoch": entry.position.epoch, "seq": entry.position.seq});
+    let told =
+        json!({"action": "ack", "id": entry.letter.id, "epoch": entry.position.epoch, "seq": entry.position.seq});
     phone.say(cell, told, async |_| cell.entry("k").await.unwrap().is_confirmed()).await;
     assert!(cell.view().await.connections.is_empty(), "it stays dead");
 }

@@ -1,0 +1,17 @@
+//! One message for one recipient: what travels on the queue, where it goes, and what follows.
+//!
+//! Three kinds of [`Job`] travel on the delivery queues, in the order in which they were put there for one user: a message to
+//! deliver, one to deliver again because no device has confirmed it, and one to withdraw.
+
+mod job;
+mod placing;
+mod posting;
+mod redelivery;
+
+pub use job::{Delivery, Job, Withdraw};
+pub use placing::{APPEND_ATTEMPTS, Draft, Next, Placement, Placing};
+pub use posting::{PostOutcome, Settled, devices_of, first_step, settle};
+pub use redelivery::{REDELIVERY_SECONDS, Redelivery};
+
+#[cfg(test)]
+pub(crate) mod tests;

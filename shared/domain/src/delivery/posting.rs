@@ -1,0 +1,67 @@
+//! What follows from the posts of a delivery.
+
+use tidings_wire::{Timestamp, action::Position};
+
+use super::job::Delivery;
+use crate::{
+    Connection, DeviceId,
+    chain::{Step, StepDue},
+};
+
+/// The devices behind connections, each once.
+#[must_use]
+pub fn devices_of(connections: &[Connection]) -> Vec<DeviceId> {
+    let mut devices: Vec<_> = connections.iter().map(|connection| connection.device.clone()).collect();
+    devices.sort();
+    devices.dedup();
+    devices
+}
+
+/// What became of one post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PostOutcome {
+    /// API Gateway took it. No proof that it arrived.
+    Accepted,
+    /// 410: the connection is gone, as far as API Gateway knows.
+    Gone,
+    /// 429, a server error or a lost answer: worth another try.
+    Retry,
+    /// 403 or 413: a fault of ours that no retry mends.
+    Fault,
+}
+
+/// What follows from the posts of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Connections to prune.
+    pub gone: Vec<Connection>,
+    /// Whether a post was accepted.
+    pub reached: bool,
+    /// Whether a post that was not accepted may yet succeed.
+    pub retry: bool,
+}
+
+/// What follows from these posts.
+#[must_use]
+pub fn settle(outcomes: &[(Connection, PostOutcome)]) -> Settled {
+    let any = |wanted| outcomes.iter().any(|(_, outcome)| *outcome == wanted);
+    let gone = outcomes
+        .iter()
+        .filter(|(_, outcome)| *outcome == PostOutcome::Gone)
+        .map(|(connection, _)| connection.clone())
+        .collect();
+    Settled { gone, reached: any(PostOutcome::Accepted), retry: any(PostOutcome::Retry) }
+}
+
+/// The first fallback step of a delivery and when it is due; `None` if there is no chain.
+#[must_use]
+pub fn first_step(delivery: &Delivery, position: Position, reached: bool, now: Timestamp) -> Option<StepDue> {
+    let Delivery { letter, user, .. } = delivery;
+    let due = match letter.steps.first()?.after {
+        Some(after) => letter.accepted.plus_seconds(after),
+        None if reached => now.plus_seconds(Step::DEFAULT_AFTER_SECONDS),
+        None => now,
+    };
+    let (user, id) = (user.clone(), letter.id.clone());
+    Some(StepDue { user, position, id, step: 0, due, waited: false, attempts: 0 })
+}

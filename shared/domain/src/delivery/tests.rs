@@ -1,0 +1,309 @@
+use tidings_wire::{
+    Platform, Timestamp,
+    action::Position,
+    send::{Channel, Content},
+};
+
+use super::*;
+use crate::{
+    Connection, Device, Entry, Letter, MessageId, UserKey, UserView,
+    chain::Step,
+    letter::collapse_digest,
+    mailbox::{Closed, Links},
+    presence::LEASE_SECONDS,
+};
+
+pub(crate) fn id(n: u8) -> MessageId {
+    MessageId::new(Timestamp(1), [n; 10])
+}
+
+pub(crate) fn letter(n: u8) -> Letter {
+    Letter {
+        id: id(n),
+        platform: Platform::All,
+        content: Content::default(),
+        sms: None,
+        steps: Vec::new(),
+        condition: None,
+        accepted: Timestamp(1_000),
+        deadline: Timestamp(61_000),
+        redeliver_until: None,
+        collapse: None,
+    }
+}
+
+pub(crate) fn delivery(n: u8) -> Delivery {
+    let user = UserKey { app: "demo".parse().unwrap(), tenant: String::new(), alias: "alice".into() };
+    Delivery { letter: letter(n), user, persist: true, scheduled: false }
+}
+
+pub(crate) fn entry(n: u8, position: Position) -> Entry {
+    Entry::new(letter(n), position, Timestamp(1_000), Timestamp(100_000), Links::default())
+}
+
+pub(crate) fn view(platforms: &[Platform]) -> UserView {
+    let mut view = UserView::default();
+    for (n, platform) in platforms.iter().enumerate() {
+        let device: crate::DeviceId = format!("device{n}").parse().unwrap();
+        view.devices.push(Device {
+            id: device.clone(),
+            user: delivery(0).user,
+            generation: 1,
+            platform: *platform,
+            client_version: None,
+            registered: Timestamp(0),
+            cursor: None,
+            push: None,
+        });
+        view.connections.push(Connection {
+            id: format!("connection{n}").parse().unwrap(),
+            device,
+            generation: 1,
+            key_version: 1,
+            platform: *platform,
+            connected: Timestamp(0),
+            lease: Timestamp(0).plus_seconds(LEASE_SECONDS),
+        });
+    }
+    view
+}
+
+const NOW: Timestamp = Timestamp(2_000);
+const AT: Position = Position { epoch: 7, seq: 3 };
+
+/// The request after the first look at the recipient.
+fn viewed(delivery: &Delivery, view: &UserView, now: Timestamp) -> Next {
+    Placing::new(delivery, 1).viewed(false, view, now)
+}
+
+fn with(delivery: Delivery, change: impl FnOnce(&mut Letter)) -> Delivery {
+    let mut letter = delivery.letter;
+    change(&mut letter);
+    Delivery { letter, ..delivery }
+}
+
+#[test]
+fn posts_to_every_device_of_the_platform_and_stores_first() {
+    let view = view(&[Platform::Web, Platform::Ios]);
+    let Next::Append(draft) = viewed(&delivery(1), &view, NOW) else { panic!("append") };
+    assert_eq!((draft.targets.len(), draft.entry.posted.len(), draft.entry.offline), (2, 2, None));
+    let only_ios = with(delivery(1), |letter| letter.platform = Platform::Ios);
+    let Next::Append(draft) = viewed(&only_ios, &view, NOW) else { panic!("append") };
+    assert_eq!(draft.targets, view.connections[1..]);
+    let position = draft.entry.position;
+    let placed = Placing::new(&only_ios, 1).appended(draft, true);
+    assert_eq!(placed, Next::Done(Placement::At(position, view.connections[1..].to_vec())));
+}
+
+#[test]
+fn never_posts_to_a_device_that_changed_hands() {
+    let mut view = view(&[Platform::Web, Platform::Web]);
+    view.devices[0].generation = 2;
+    view.devices.remove(1);
+    let Next::Append(draft) = viewed(&delivery(1), &view, NOW) else { panic!("append") };
+    assert_eq!((draft.targets.len(), draft.entry.offline), (0, Some(NOW)));
+}
+
+#[test]
+fn a_repeated_delivery_is_posted_under_its_old_place() {
+    let mut view = view(&[Platform::Web]);
+    view.tail = Some(entry(1, AT));
+    let delivery = delivery(1);
+    let again = Next::Entry { position: AT, targets: view.connections.clone() };
+    assert_eq!(viewed(&delivery, &view, NOW), again);
+    // Even after its deadline: a step that was lost with the worker must still be scheduled.
+    assert_eq!(viewed(&delivery, &view, Timestamp(99_000)), again);
+    let placing = Placing::new(&delivery, 2);
+    let at = |entry, now| placing.looked_at(AT, view.connections.clone(), entry, now);
+    let posted = Next::Done(Placement::At(AT, view.connections.clone()));
+    assert_eq!(at(Some(entry(1, AT)), NOW), posted);
+    assert_eq!(at(Some(entry(1, AT)), Timestamp(99_000)), Next::Done(Placement::Settled));
+    // The worker before it may have died before it closed what the entry replaces.
+    let replaced = Position { seq: 2, ..AT };
+    let replacing = Entry { links: Links { replaces: Some(replaced), ..Links::default() }, ..entry(1, AT) };
+    assert_eq!(at(Some(replacing), NOW), Next::Close { replaced, then: Box::new(posted) });
+}
+
+#[test]
+fn a_worker_notes_what_the_one_before_it_could_not() {
+    let delivery = delivery(1);
+    let device: crate::DeviceId = "device0".parse().unwrap();
+    let posted = Entry { posted: vec![device.clone()], ..entry(1, AT) };
+    let placing = Placing::new(&delivery, 2);
+    let at = |entry, now| placing.looked_at(AT, Vec::new(), Some(entry), now);
+    let then = Box::new(Next::Done(Placement::At(AT, Vec::new())));
+    let noted = Next::NoteOffline { position: AT, gone: vec![device], then: then.clone() };
+    assert_eq!(at(posted.clone(), NOW), noted);
+    assert_eq!(at(Entry { offline: Some(NOW), ..posted.clone() }, NOW), *then);
+    let closed = Entry { closed: Some((Closed::Cancelled, NOW)), ..posted };
+    assert_eq!(at(closed, NOW), Next::Done(Placement::Settled));
+}
+
+#[test]
+fn what_comes_late_or_again_is_looked_for_by_id() {
+    let (view, delivery) = (view(&[Platform::Web]), delivery(1));
+    let again = Placing::new(&delivery, 2);
+    let Next::Find(draft) = again.viewed(false, &view, NOW) else { panic!("find") };
+    assert_eq!(again.found(draft.clone(), None, NOW), Next::Append(draft.clone()));
+    let found = again.found(draft.clone(), Some(AT), NOW);
+    assert_eq!(found, Next::Entry { position: AT, targets: draft.targets.clone() });
+    let late = Timestamp(1_000).plus_seconds(crate::mailbox::LATE_SECONDS + 1);
+    let alive = with(delivery.clone(), |letter| letter.deadline = late);
+    let Next::Find(draft) = viewed(&alive, &view, late) else { panic!("find") };
+    let record = Placing::new(&alive, 1).found(draft.clone(), None, late);
+    assert_eq!(record, Next::Record { then: Box::new(Next::Append(draft)) });
+}
+
+#[test]
+fn an_id_that_names_another_message_is_no_duplicate() {
+    let mut view = view(&[Platform::Web]);
+    view.tail = Some(entry(1, AT));
+    let reused = with(delivery(1), |letter| letter.accepted = Timestamp(1_500));
+    let mut placing = Placing::new(&reused, 2);
+    let next = placing.looked_at(AT, Vec::new(), view.tail.clone(), NOW);
+    assert_eq!(next, Next::View { is_reused: true });
+    assert_eq!(placing.looked_at(AT, Vec::new(), None, NOW), next);
+    let Next::Append(draft) = placing.viewed(true, &view, NOW) else { panic!("append") };
+    assert_eq!(draft.entry.position, Position { seq: 4, ..AT });
+    // Another worker may have appended this very message meanwhile.
+    assert_eq!(placing.appended(draft, false), Next::View { is_reused: false });
+}
+
+#[test]
+fn what_may_have_been_cancelled_is_held_against_its_record() {
+    let view = view(&[Platform::Web]);
+    let scheduled = Delivery { scheduled: true, ..delivery(1) };
+    let placing = Placing::new(&scheduled, 1);
+    let Next::Record { then } = viewed(&scheduled, &view, NOW) else { panic!("record") };
+    assert!(matches!(*then, Next::Append(_)));
+    assert_eq!(placing.checked(*then.clone(), false), *then);
+    assert_eq!(placing.checked(*then, true), Next::Done(Placement::Cancelled));
+    let transient = Delivery { persist: false, ..scheduled };
+    let then = Box::new(Next::Done(Placement::Transient(view.connections.clone())));
+    assert_eq!(viewed(&transient, &view, NOW), Next::Record { then });
+}
+
+#[test]
+fn gives_up_when_others_have_written_at_every_attempt() {
+    let (view, delivery) = (view(&[]), delivery(1));
+    let mut placing = Placing::new(&delivery, 1);
+    for attempt in 1..=APPEND_ATTEMPTS {
+        let Next::Append(draft) = placing.viewed(false, &view, NOW) else { panic!("append") };
+        let next = placing.appended(draft, false);
+        let is_last = attempt == APPEND_ATTEMPTS;
+        assert_eq!(next, if is_last { Next::Done(Placement::Contended) } else { placing.begin() });
+    }
+}
+
+#[test]
+fn what_an_older_message_replaces_is_closed_and_the_older_one_is_not_shown() {
+    let mut view = view(&[Platform::Web]);
+    let keyed = |n: u8, accepted: i64| {
+        with(delivery(n), |letter| {
+            letter.collapse = Some(collapse_digest(Platform::All, "k"));
+            letter.accepted = Timestamp(accepted);
+        })
+    };
+    let first = Draft::new(&keyed(1, 1_500).letter, &view, NOW).entry;
+    view.tail = Some(*first.clone());
+    for (accepted, is_shown) in [(1_600, true), (1_400, false)] {
+        let second = keyed(2, accepted);
+        let Next::Append(draft) = viewed(&second, &view, NOW) else { panic!("append") };
+        let (position, targets) = (draft.entry.position, draft.targets.clone());
+        let next = Placing::new(&second, 1).appended(draft, true);
+        let shown = Next::Done(Placement::At(position, view.connections.clone()));
+        let closing = Next::Close { replaced: first.position, then: Box::new(shown) };
+        assert_eq!(next, if is_shown { closing } else { Next::Done(Placement::Settled) });
+        assert_eq!(targets.is_empty(), !is_shown);
+    }
+}
+
+#[test]
+fn what_comes_too_late_is_not_stored() {
+    assert_eq!(viewed(&delivery(1), &view(&[Platform::Web]), Timestamp(61_001)), Next::Done(Placement::Expired));
+}
+
+#[test]
+fn what_is_not_kept_is_posted_soon_or_never() {
+    let transient = Delivery { persist: false, ..delivery(1) };
+    let mut view = view(&[Platform::Web]);
+    view.tail = Some(entry(1, AT));
+    let posted = Next::Done(Placement::Transient(view.connections.clone()));
+    assert_eq!(viewed(&transient, &view, Timestamp(61_000)), posted);
+    assert_eq!(viewed(&transient, &view, Timestamp(61_001)), Next::Done(Placement::Expired));
+}
+
+#[test]
+fn a_message_is_redelivered_with_growing_pauses_until_its_time_is_over() {
+    let user = delivery(1).user;
+    let until = Timestamp(1_000).plus_seconds(300);
+    let letter = Letter { redeliver_until: Some(until), deadline: Timestamp(999_000), ..letter(1) };
+    let entry = Entry { letter: letter.clone(), ..entry(1, AT) };
+    let mut due = Vec::new();
+    let mut redelivery = Redelivery::first(&user, &letter, AT, Timestamp(1_000));
+    while let Some(one) = redelivery {
+        due.push(one.due.seconds());
+        redelivery = one.next(&entry, one.due);
+    }
+    assert_eq!(due, [31, 91, 211]);
+    let soon_over = Letter { deadline: Timestamp(30_000), ..letter };
+    assert_eq!(Redelivery::first(&user, &soon_over, AT, Timestamp(1_000)), None);
+}
+
+#[test]
+fn a_redelivery_goes_to_who_is_there_while_it_is_open() {
+    let view = view(&[Platform::Web, Platform::Ios]);
+    let again = Redelivery { user: delivery(1).user, position: AT, id: id(1), attempt: 0, due: Timestamp(0) };
+    let count = |entry: &Entry, now| again.targets(entry, &view, Timestamp(now)).len();
+    let open = entry(1, AT);
+    assert_eq!(count(&open, 2_000), 2);
+    let only_ios = Letter { platform: Platform::Ios, ..letter(1) };
+    assert_eq!(count(&Entry { letter: only_ios, ..open.clone() }, 2_000), 1);
+    assert_eq!(count(&entry(2, AT), 2_000), 0);
+    assert_eq!(count(&open, 61_001), 0);
+    let acked = Entry { acks: vec![(view.devices[0].id.clone(), Timestamp(1))], ..open };
+    assert_eq!(count(&acked, 2_000), 0);
+}
+
+#[test]
+fn a_job_reads_what_it_writes_and_repeats_under_one_name() {
+    let user = delivery(1).user;
+    let jobs = [
+        Job::Deliver(Box::new(with(delivery(1), |letter| letter.redeliver_until = Some(Timestamp(5))))),
+        Job::Redeliver(Redelivery { user: user.clone(), position: AT, id: id(1), attempt: 2, due: Timestamp(9) }),
+        Job::Withdraw(Withdraw { user, id: id(1), at: Timestamp(3) }),
+    ];
+    let mut names = Vec::new();
+    for job in jobs {
+        let json = serde_json::to_string(&job).unwrap();
+        assert_eq!(serde_json::from_str::<Job>(&json).unwrap(), job);
+        names.push(job.deduplication_id());
+    }
+    names.dedup();
+    assert_eq!(names.len(), 3);
+    assert!(names.iter().all(|name| name.len() <= 128), "the limit of SQS");
+}
+
+#[test]
+fn only_what_may_yet_succeed_is_tried_again() {
+    let connection = view(&[Platform::Web]).connections.remove(0);
+    let of = |outcomes: &[PostOutcome]| settle(&outcomes.iter().map(|o| (connection.clone(), *o)).collect::<Vec<_>>());
+    use PostOutcome::{Accepted, Fault, Gone, Retry};
+    assert_eq!(of(&[Accepted, Gone]), Settled { gone: vec![connection.clone()], reached: true, retry: false });
+    assert_eq!(of(&[Accepted, Retry]), Settled { gone: vec![], reached: true, retry: true });
+    assert_eq!(of(&[Gone]), Settled { gone: vec![connection.clone()], reached: false, retry: false });
+    assert_eq!(of(&[Fault]), Settled { gone: vec![], reached: false, retry: false });
+    assert_eq!(of(&[]), Settled { gone: vec![], reached: false, retry: false });
+}
+
+#[test]
+fn the_first_step_is_due_at_once_for_who_is_offline() {
+    let due = |after, reached| {
+        let with_step = with(delivery(1), |letter| letter.steps = vec![Step { channel: Channel::Sms, after }]);
+        first_step(&with_step, AT, reached, NOW).map(|due| due.due)
+    };
+    assert_eq!(due(None, false), Some(NOW));
+    assert_eq!(due(None, true), Some(NOW.plus_seconds(60)));
+    assert_eq!(due(Some(5), false), Some(Timestamp(6_000)));
+    assert_eq!(first_step(&delivery(1), AT, false, NOW), None);
+}
