@@ -1,9 +1,11 @@
-//! The delivery queues: one message for one recipient at a time. Reads what is known of the recipient, appends the message to
-//! the mailbox, posts it to every live connection, and schedules the first fallback step, at once if no connection accepted
-//! the frame. Behind their deliveries come redeliveries of unconfirmed messages, and withdrawals of cancelled ones.
+//! The delivery queues: one message for one recipient at a time. Reads what is known of the recipient, appends the
+//! message to the mailbox, posts it to every live connection, and schedules the first fallback step, at once if no
+//! connection accepted the frame. Behind their deliveries come redeliveries of unconfirmed messages, and withdrawals of
+//! cancelled ones.
 //!
-//! A message is stored before it is posted: if the worker dies in between, the message is in the mailbox, and the queue hands
-//! the delivery out again. The next worker finds the entry and posts it under its old position; devices show each id once.
+//! A message is stored before it is posted: if the worker dies in between, the message is in the mailbox, and the queue
+//! hands the delivery out again. The next worker finds the entry and posts it under its old position; devices show each
+//! id once.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::future;
@@ -86,7 +88,8 @@ async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives
     let mut settled = settle(deps, user, post(deps, targets, frame(Some(position))).await).await?;
     let mut gone = delivery::devices_of(&settled.gone);
     if online && !settled.reached && !settled.retry && !gone.is_empty() {
-        // Every connection was gone. The device may be back on another one by now: look again once before noting it offline.
+        // Every connection was gone. The device may be back on another one by now: look again once before noting it
+        // offline.
         let now = Timestamp::now();
         let view = deps.users.view(user, now).await?;
         let fresh: Vec<_> = view.reachable(letter.platform).filter(|c| !settled.gone.contains(c)).cloned().collect();
@@ -154,8 +157,8 @@ async fn place(deps: &Deps, delivery: &Delivery, receives: u32) -> Result<Placem
     }
 }
 
-/// Posts a message that no device has confirmed again, and schedules the next time. If it is confirmed, closed or expired by now, its
-/// redelivery ends here.
+/// Posts a message that no device has confirmed again, and schedules the next time. If it is confirmed, closed or
+/// expired by now, its redelivery ends here.
 async fn redeliver(deps: &Deps, redelivery: &Redelivery, trace: Option<&str>) -> Result<(), Error> {
     let Redelivery { user, id, attempt, .. } = redelivery;
     let now = Timestamp::now();
@@ -180,8 +183,8 @@ async fn redeliver(deps: &Deps, redelivery: &Redelivery, trace: Option<&str>) ->
     Ok(())
 }
 
-/// Closes a message that its sender has cancelled. Its entry is in the mailbox already, for its delivery was in front of this on the
-/// queue; if that delivery failed for good, its redrive finds the cancellation in the message's record.
+/// Closes a message that its sender has cancelled. Its entry is in the mailbox already, for its delivery was in front
+/// of this on the queue; if that delivery failed for good, its redrive finds the cancellation in the message's record.
 async fn withdraw_message(deps: &Deps, withdraw: &Withdraw) -> Result<(), Error> {
     let view = deps.users.view(&withdraw.user, Timestamp::now()).await?;
     let position = match view.tail.and_then(|tail| mailbox::recent_position(&tail, &withdraw.id)) {

@@ -1,8 +1,8 @@
-//! `/v1/messages`: validates a message, stores it, queues a delivery for each recipient; cancels it; and tells what became
-//! of it. `/v1/announcements`: what is for everyone. `/v1/items`: whether what messages are about is still open.
+//! `/v1/messages`: validates a message, stores it, queues a delivery for each recipient; cancels it; and tells what
+//! became of it. `/v1/announcements`: what is for everyone. `/v1/items`: whether what messages are about is still open.
 //!
-//! The order is the promise: the record is written before the queue is fed, and `202` is said after both. A repeat under the
-//! same idempotency key finds the record, feeds the queue again (which doubles nothing) and says the same.
+//! The order is the promise: the record is written before the queue is fed, and `202` is said after both. A repeat
+//! under the same idempotency key finds the record, feeds the queue again (which doubles nothing) and says the same.
 
 mod announcements;
 mod cancel;
@@ -116,8 +116,8 @@ async fn accept(
 ) -> Result<Accepted, ApiError> {
     let (message, aliases) = match resolve(deps, request, app, &id, now).await {
         Ok(resolved) => resolved,
-        // It may repeat one that could be accepted then: its time to be sent was still to come, a device was known, its category was
-        // one of the app's.
+        // It may repeat one that could be accepted then: its time to be sent was still to come, a device was known, its
+        // category was one of the app's.
         Err(ApiError::Fields(problems)) => {
             let Some(body_hash) = body_hash else { return Err(problems.into()) };
             let before = deps.messages.get(&id, now).await?;
@@ -169,8 +169,8 @@ fn accepted(stored: &Stored, replay: bool) -> Response {
     response
 }
 
-/// Queues the deliveries, or sets the timer of a message that is sent later; does nothing if it was cancelled meanwhile. Repeating
-/// it doubles nothing.
+/// Queues the deliveries, or sets the timer of a message that is sent later; does nothing if it was cancelled
+/// meanwhile. Repeating it doubles nothing.
 async fn begin(
     deps: &Deps,
     message: &Message,

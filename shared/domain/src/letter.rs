@@ -12,9 +12,9 @@ use crate::{DeviceId, MessageId, UserKey, chain::Step, digest};
 /// Characters of a collapse digest.
 const COLLAPSE_CHARS: usize = 12;
 
-/// The part of a message that its record, its queued deliveries and its mailbox entries have in common. All three store it in
-/// this form: the content as one JSON text, because an app's `extra` may be nested deeper than DynamoDB's 32 levels, and
-/// times as numbers, which are a third of the size.
+/// The part of a message that its record, its queued deliveries and its mailbox entries have in common. All three store
+/// it in this form: the content as one JSON text, because an app's `extra` may be nested deeper than DynamoDB's 32
+/// levels, and times as numbers, which are a third of the size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Letter {
@@ -34,7 +34,8 @@ pub struct Letter {
     /// What must still hold when a step is due.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub condition: Option<Condition>,
-    /// When it was accepted; for a scheduled message, when it was to be sent. Its order, life and chain count from here.
+    /// When it was accepted; for a scheduled message, when it was to be sent. Its order, life and chain count from
+    /// here.
     #[serde(with = "millis")]
     pub accepted: Timestamp,
     /// When it expires for a recipient who has not confirmed it.

@@ -110,8 +110,9 @@ impl DeviceItem {
     }
 }
 
-/// A connection, in the user's partition and in the look-up by connection id. In the user's partition `expires_at` is the
-/// lease, which pings renew; in the look-up it is the longest life of a connection, which is why pings leave it alone.
+/// A connection, in the user's partition and in the look-up by connection id. In the user's partition `expires_at` is
+/// the lease, which pings renew; in the look-up it is the longest life of a connection, which is why pings leave it
+/// alone.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ConnectionItem {
     #[serde(rename = "connection_id")]

@@ -1,5 +1,5 @@
-//! One record per send. It is the idempotency record too: an idempotency key gives the message its id, so that writing the
-//! record is the check.
+//! One record per send. It is the idempotency record too: an idempotency key gives the message its id, so that writing
+//! the record is the check.
 
 use std::collections::HashMap;
 
@@ -54,8 +54,8 @@ pub struct Stored {
     pub cancelled: Option<Timestamp>,
     /// When a message that is sent later was begun to be sent.
     pub begun: Option<Timestamp>,
-    /// The message itself without its audience, if its timer or a repeat of the request will need it: one that is sent later, or
-    /// that came under an idempotency key.
+    /// The message itself without its audience, if its timer or a repeat of the request will need it: one that is sent
+    /// later, or that came under an idempotency key.
     pub message: Option<Message>,
     /// What took effect differently from what the request said.
     pub downgrades: Vec<Downgrade>,
@@ -123,7 +123,8 @@ struct MessageItem {
 }
 
 impl Stored {
-    /// The record of a message to these users; with the hash of its request's body, if that came under an idempotency key.
+    /// The record of a message to these users; with the hash of its request's body, if that came under an idempotency
+    /// key.
     #[must_use]
     pub fn new(message: &Message, aliases: Vec<String>, body_hash: Option<String>) -> Self {
         let is_needed_again = message.send_at.is_some() || body_hash.is_some();
@@ -266,8 +267,8 @@ impl Messages {
         Ok(stored.map(ours))
     }
 
-    /// Begins to send a message whose time has come; `None` where it is cancelled, or gone. Cancelling and beginning exclude
-    /// each other in this one item. What has begun may begin again: it doubles nothing.
+    /// Begins to send a message whose time has come; `None` where it is cancelled, or gone. Cancelling and beginning
+    /// exclude each other in this one item. What has begun may begin again: it doubles nothing.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,5 +1,5 @@
-//! The way of one delivery into its recipient's mailbox, one request at a time: [`Next`] names the request, [`Placing`] decides
-//! from its answer what comes next. Carrying the requests out is the caller's part.
+//! The way of one delivery into its recipient's mailbox, one request at a time: [`Next`] names the request, [`Placing`]
+//! decides from its answer what comes next. Carrying the requests out is the caller's part.
 
 use tidings_wire::{Timestamp, action::Position};
 
@@ -43,7 +43,8 @@ pub enum Next {
         /// What comes next.
         then: Box<Next>,
     },
-    /// Close an entry as replaced, before anything of its replacement is shown; then go on. Repeating it changes nothing.
+    /// Close an entry as replaced, before anything of its replacement is shown; then go on. Repeating it changes
+    /// nothing.
     Close {
         /// The replaced entry's position.
         replaced: Position,
@@ -117,8 +118,8 @@ impl<'a> Placing<'a> {
         Next::View { is_reused: false }
     }
 
-    /// Goes on with what is known of the recipient. A delivery that comes late, or not for the first time, is looked for by id
-    /// beyond the window: the user's other lane may have gone on meanwhile.
+    /// Goes on with what is known of the recipient. A delivery that comes late, or not for the first time, is looked
+    /// for by id beyond the window: the user's other lane may have gone on meanwhile.
     #[must_use]
     pub fn viewed(&self, is_reused: bool, view: &UserView, now: Timestamp) -> Next {
         let letter = &self.delivery.letter;
@@ -151,7 +152,8 @@ impl<'a> Placing<'a> {
         }
     }
 
-    /// Goes on with the entry under the message's id: posts it again under its old position, unless it is another message's.
+    /// Goes on with the entry under the message's id: posts it again under its old position, unless it is another
+    /// message's.
     #[must_use]
     pub fn looked_at(
         &self,
@@ -191,7 +193,8 @@ impl<'a> Placing<'a> {
         after_closing(links.replaces, placement)
     }
 
-    /// A step that is held against the message's record first, if the message's cancellation may have passed the delivery.
+    /// A step that is held against the message's record first, if the message's cancellation may have passed the
+    /// delivery.
     fn unless_cancelled(&self, then: Next, now: Timestamp) -> Next {
         let may_be_cancelled = self.delivery.scheduled || self.delivery.is_late(now);
         if may_be_cancelled { Next::Record { then: Box::new(then) } } else { then }

@@ -1,4 +1,5 @@
-//! A message that has to be confirmed is posted again, with growing pauses, until a device confirms it or its time is over.
+//! A message that has to be confirmed is posted again, with growing pauses, until a device confirms it or its time is
+//! over.
 
 use serde::{Deserialize, Serialize};
 use tidings_wire::{Timestamp, action::Position};

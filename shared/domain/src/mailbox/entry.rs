@@ -116,8 +116,8 @@ impl Entry {
         Header::from(self).is_meant_for(platform, now)
     }
 
-    /// Whether a device of this platform still wants it: it is meant for the device, and the device has not confirmed it. What
-    /// another device confirms leaves this one's copy.
+    /// Whether a device of this platform still wants it: it is meant for the device, and the device has not confirmed
+    /// it. What another device confirms leaves this one's copy.
     #[must_use]
     pub fn is_wanted(&self, device: &DeviceId, platform: Option<Platform>, now: Timestamp) -> bool {
         self.is_meant_for(platform, now) && !self.is_confirmed_by(device)
@@ -174,8 +174,8 @@ impl Header {
         meant && !self.is_closed && now <= self.deadline
     }
 
-    /// Whether it and every older entry has expired. An entry is kept for the time of retention after the latest deadline up
-    /// to its position, so its `keep_until` covers all older ones.
+    /// Whether it and every older entry has expired. An entry is kept for the time of retention after the latest
+    /// deadline up to its position, so its `keep_until` covers all older ones.
     #[must_use]
     pub fn is_past(&self, now: Timestamp) -> bool {
         self.keep_until < now.plus_seconds(RETENTION_SECONDS)

@@ -20,8 +20,8 @@ pub fn recent_position(tail: &Entry, id: &MessageId) -> Option<Position> {
 
 /// The entry that a message becomes behind the tail, or as the first of a new epoch.
 ///
-/// A new epoch is the time in milliseconds: the entries of the one before it have expired days ago. If a message that was
-/// accepted later is in the log already under the same collapse key, the new entry is closed as replaced.
+/// A new epoch is the time in milliseconds: the entries of the one before it have expired days ago. If a message that
+/// was accepted later is in the log already under the same collapse key, the new entry is closed as replaced.
 #[must_use]
 pub fn append(tail: Option<&Entry>, letter: &Letter, now: Timestamp) -> Entry {
     let keep_until = letter.deadline.plus_seconds(RETENTION_SECONDS);

@@ -5,8 +5,8 @@ use tidings_wire::{Platform, Timestamp, action::Position};
 use super::entry::Entry;
 use crate::DeviceId;
 
-/// The position after which a replay starts: the client's cursor, or the log's beginning if the cursor is ahead of the log, as
-/// the cursor of a log that has expired away or belonged to another user.
+/// The position after which a replay starts: the client's cursor, or the log's beginning if the cursor is ahead of the
+/// log, as the cursor of a log that has expired away or belonged to another user.
 #[must_use]
 pub fn replay_from(cursor: Option<Position>, head: Option<Position>) -> Option<Position> {
     cursor.filter(|cursor| head.is_some_and(|head| *cursor <= head))
@@ -44,11 +44,11 @@ pub fn misplaced(place: Position, head: Option<Position>) -> Misplaced {
     }
 }
 
-/// Whether a client that holds `cursor` has everything once it has received the entries after it that are still kept, of which
-/// `first` is the oldest.
+/// Whether a client that holds `cursor` has everything once it has received the entries after it that are still kept,
+/// of which `first` is the oldest.
 ///
-/// `false` if something between the cursor and the first entry may be missing: another epoch, a cursor ahead of the log, or
-/// entries that have expired away. A client that synced while the log was empty holds epoch 0.
+/// `false` if something between the cursor and the first entry may be missing: another epoch, a cursor ahead of the
+/// log, or entries that have expired away. A client that synced while the log was empty holds epoch 0.
 #[must_use]
 pub fn recovered(cursor: Option<Position>, first: Option<Position>, head: Option<Position>) -> bool {
     match (cursor, first, head) {

@@ -14,7 +14,8 @@ use crate::{
     letter::collapse_digest,
 };
 
-/// Accepts a request whose fields have been read: fills in defaults, names downgrades, and refuses what cannot be delivered.
+/// Accepts a request whose fields have been read: fills in defaults, names downgrades, and refuses what cannot be
+/// delivered.
 ///
 /// # Errors
 /// One [`FieldProblem`] for each field that cannot be honoured: a frame over [`limits::FRAME_PLAINTEXT_BYTES`], an
@@ -145,8 +146,8 @@ fn lane(request: &SendRequest, downgrades: &mut Vec<Downgrade>) -> Priority {
     if many { Priority::Normal } else { request.priority.unwrap_or(Priority::High) }
 }
 
-/// The chain that the request asks for, or the one that its SMS text implies; else the app's own. Nobody is told by the app's
-/// own of what is not to be shown, or not kept.
+/// The chain that the request asks for, or the one that its SMS text implies; else the app's own. The app's own is not
+/// for messages that no person sees, or that are not kept.
 fn chain(request: &SendRequest, chains: &Chains, persist: bool, downgrades: &mut Vec<Downgrade>) -> Vec<Step> {
     let steps: Vec<Step> = match (&request.fallback, &request.sms_message) {
         (Some(asked), _) => asked.iter().map(|step| Step { channel: step.channel, after: step.after }).collect(),
