@@ -146,7 +146,7 @@ impl Tidings {
         state.deliverers[worker].at = next;
     }
 
-    /// One request on the way into the mailbox, and what comes next.
+    /// Carries out one request on the way into the mailbox; returns what comes next.
     fn place(&self, state: &mut State, message: u8, receives: u8, next: Next, how: How) -> Next {
         let delivery = &self.deliveries[usize::from(message)];
         let now = self.now(state);
@@ -177,7 +177,7 @@ impl Tidings {
                 placing.appended(draft, is_stored)
             }
             Next::NoteOffline { position, gone, then } => {
-                self.meet("a worker that died before it noted that nobody was reached");
+                self.meet("a worker that died before it noted that no device was reached");
                 self.note_offline(state, position, gone);
                 *then
             }
@@ -187,7 +187,7 @@ impl Tidings {
         }
     }
 
-    /// What a worker does once it has got so far.
+    /// The state of a worker after a request on the way into the mailbox.
     fn placed(&self, next: Next, message: u8) -> DeliverAt {
         match next {
             Next::Done(Placement::At(position, targets)) => self.post_to(position, numbers(&targets), message),

@@ -131,8 +131,15 @@ impl Tidings {
 
     /// What goes wrong.
     fn faults(&self, state: &State, events: &mut Vec<Event>) {
-        let left = state.left;
         let mut push = |fault| events.push(Event::Fault(fault));
+        self.faults_of_workers(state, &mut push);
+        faults_of_queues(state, &mut push);
+        faults_of_sockets(state, &mut push);
+        self.haste(state, &mut push);
+    }
+
+    fn faults_of_workers(&self, state: &State, push: &mut impl FnMut(Fault)) {
+        let left = state.left;
         let may_crash = left.crash > 0 && state.clock + 1 < self.config.times.len();
         for (worker, deliverer) in state.deliverers.iter().enumerate() {
             if may_crash {
@@ -160,43 +167,11 @@ impl Tidings {
                 self.post_faults(state, socket).filter(possible).for_each(|how| push(Fault::Replay(worker, how)));
             }
         }
-        if left.repeat > 0 {
-            for (message, queued) in state.queue.iter().enumerate() {
-                if queued.in_flight || (!queued.there && queued.receives > 0) {
-                    push(Fault::Repeat(message));
-                }
-            }
-            for (at, step) in state.steps.iter().enumerate() {
-                if step.in_flight || step.done {
-                    push(Fault::RepeatStep(at));
-                }
-            }
-        }
-        for (at, socket) in state.sockets.iter().enumerate() {
-            let at = number(at);
-            for word in 0..socket.words.len() {
-                if left.lose_word > 0 {
-                    push(Fault::LoseWord(at, word));
-                }
-                if left.repeat_word > 0 && !socket.connect_pending {
-                    push(Fault::RepeatWord(at, word));
-                }
-            }
-            // One device's reconnect is enough; the other one's would be the same again.
-            if left.drop > 0 && socket.device == 0 && socket.line == Line::Open && !socket.old {
-                push(Fault::Drop(at));
-            }
-            if left.roll > 0 && socket.device == 0 && socket.line == Line::Open && !socket.old {
-                push(Fault::Roll(socket.device));
-            }
-            if left.abort > 0 && socket.line == Line::Dialing {
-                push(Fault::Abort(at));
-            }
-            if left.lose_disconnect > 0 && socket.disconnect_pending {
-                push(Fault::LoseDisconnect(at));
-            }
-        }
-        if left.haste > 0 {
+    }
+
+    /// A device that does not wait.
+    fn haste(&self, state: &State, push: &mut impl FnMut(Fault)) {
+        if state.left.haste > 0 {
             for (device, client) in state.clients.iter().enumerate() {
                 let device = number(device);
                 let Some(line) = self.line(state, device) else { continue };
@@ -518,5 +493,48 @@ impl Model for Tidings {
                 !model.is_at_rest(state) || model.is_everything_shown(state)
             }),
         ]
+    }
+}
+
+fn faults_of_queues(state: &State, push: &mut impl FnMut(Fault)) {
+    if state.left.repeat > 0 {
+        for (message, queued) in state.queue.iter().enumerate() {
+            if queued.in_flight || (!queued.there && queued.receives > 0) {
+                push(Fault::Repeat(message));
+            }
+        }
+        for (at, step) in state.steps.iter().enumerate() {
+            if step.in_flight || step.done {
+                push(Fault::RepeatStep(at));
+            }
+        }
+    }
+}
+
+fn faults_of_sockets(state: &State, push: &mut impl FnMut(Fault)) {
+    let left = state.left;
+    for (at, socket) in state.sockets.iter().enumerate() {
+        let at = number(at);
+        for word in 0..socket.words.len() {
+            if left.lose_word > 0 {
+                push(Fault::LoseWord(at, word));
+            }
+            if left.repeat_word > 0 && !socket.connect_pending {
+                push(Fault::RepeatWord(at, word));
+            }
+        }
+        // One device's reconnect is enough; the other one's would be the same again.
+        if left.drop > 0 && socket.device == 0 && socket.line == Line::Open && !socket.old {
+            push(Fault::Drop(at));
+        }
+        if left.roll > 0 && socket.device == 0 && socket.line == Line::Open && !socket.old {
+            push(Fault::Roll(socket.device));
+        }
+        if left.abort > 0 && socket.line == Line::Dialing {
+            push(Fault::Abort(at));
+        }
+        if left.lose_disconnect > 0 && socket.disconnect_pending {
+            push(Fault::LoseDisconnect(at));
+        }
     }
 }

@@ -134,6 +134,9 @@ fn workers_that_die_lose_nothing() {
     let crash = Faults { drop: 1, crash: 1, ..NONE };
     let config = Config { times: vec![0, 61], ..two_messages(crash) };
     explore("reconnect, a crash", config, 10_000, &["a message that is posted again under its old place"]);
+    let alone = Config { devices: 1, lanes: vec![0], online: vec![0], times: vec![0, 61], ..two_messages(crash) };
+    let meets = ["a worker that died before it noted that no device was reached"];
+    explore("one device that goes away, a crash", alone, 50, &meets);
 }
 
 #[test]
