@@ -279,7 +279,11 @@ pub(super) const ROWS: &[Row] = &[
     row("sync: replay > users.view > Query", &["{alice}"], &[Sync]),
     row("timer: begin > lanes.deliver > enqueue > queue.send > send_batch > SendMessageBatch", &["{app}"], &[SendNow]),
     row("timer: begin > messages.begin > self.mark > UpdateItem", &["{message}"], &[SendNow]),
-    row("timer: fire > lanes.redeliver > enqueue > queue.send > send_batch > SendMessageBatch", &["{app}"], &[Redelivery]),
+    row(
+        "timer: fire > lanes.redeliver > enqueue > queue.send > send_batch > SendMessageBatch",
+        &["{app}"],
+        &[Redelivery],
+    ),
     row("timer: fire > steps.schedule > fallback.send > SendMessage", FALLBACK, &[DueStep]),
     never("timer: fire > steps.schedule > timers.schedule > due.keep > PutItem", "a step that is fired is due"),
     never("timer: fire > steps.schedule > timers.schedule > later.send > SendMessage", "a step that is fired is due"),
