@@ -13,7 +13,8 @@ use crate::world::{World, functions, repository};
 /// Which of our crates a crate may import. A crate that is not listed may import none.
 fn may_import(importer: &str, imported: &str, functions: &[String]) -> bool {
     let imported = imported.strip_prefix("tidings-").unwrap_or(imported);
-    let shared = ["crypto", "wire", "domain", "store", "queue", "gateway", "providers", "service", "lambda"];
+    let shared =
+        ["crypto", "wire", "domain", "store", "queue", "gateway", "providers", "service", "channels", "lambda"];
     let allowed: &[&str] = match importer.strip_prefix("tidings-").unwrap_or(importer) {
         "crypto" => &[],
         "wire" | "providers" => &["crypto"],
@@ -21,6 +22,7 @@ fn may_import(importer: &str, imported: &str, functions: &[String]) -> bool {
         "store" => &["domain", "wire"],
         "queue" | "gateway" => &["domain"],
         "service" => &["crypto", "wire", "domain", "store", "queue"],
+        "channels" => &["crypto", "wire", "domain", "providers", "service"],
         "lambda" => &["crypto", "wire", "domain", "store", "queue", "gateway", "service"],
         "client" => &["wire", "crypto"],
         // It serves any template: nothing of ours is in it.

@@ -1,30 +1,23 @@
 //! The `fallback` queue: a step that is due is claimed by one conditional write, then its provider is called, once.
 //!
-//! What happens between the claim and the outcome is never repeated where the provider would not know the repetition: a step whose
-//! worker died is recorded as unknown, and the chain goes on. Provider clients therefore do not retry.
-
-mod email;
-mod providers;
-mod push;
+//! A call is never repeated unless its receiver recognises the repetition: a step whose worker died is recorded as unknown, and the
+//! chain goes on. Provider clients therefore do not retry.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use tidings_channels::{Channels, Settings};
 use tidings_crypto::random;
 use tidings_domain::{
     Device, Entry, Timestamp,
     chain::{Outcome, StepDue},
-    fallback::{self, Call, Decision, PushCall},
+    fallback::{self, Call, CalledOff, Claim, Decision, End, Then},
 };
 use tidings_lambda::{
     Error,
     batch::{self, Record},
-    logs,
+    config, logs,
 };
 use tidings_service::Steps;
 use tidings_store::{Items, Messages, Users};
-use tidings_wire::trail::SkipReason;
-
-use providers::Providers;
-use push::{Pushed, Pushes};
 
 /// What the handler needs.
 #[derive(Debug)]
@@ -33,23 +26,28 @@ pub struct Deps {
     messages: Messages,
     items: Items,
     steps: Steps,
-    providers: Providers,
-    pushes: Pushes,
+    channels: Channels,
 }
 
 /// Runs the function until its process ends.
 ///
 /// # Errors
-/// If the environment lacks a variable, or the Runtime API cannot be reached.
+/// If a variable is missing from the environment, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
+    let settings = Settings {
+        email_from: config::text(config::EMAIL_FROM)?,
+        api_url: config::text(config::API_URL)?,
+        roots: config::root_keys()?,
+        secrets: config::text(config::PROVIDER_SECRETS)?,
+        providers_url: config::text(config::PROVIDERS_URL).ok(),
+    };
     let deps = Deps {
         users: sdk.users()?,
         messages: sdk.messages()?,
         items: sdk.items()?,
         steps: sdk.steps()?,
-        providers: Providers::from_env(&sdk)?,
-        pushes: Pushes::from_env(&sdk)?,
+        channels: Channels::new(sdk.config(), settings),
     };
     batch::serve(|event, deadline| handle(&deps, event, deadline)).await
 }
@@ -57,7 +55,7 @@ pub async fn run() -> Result<(), Error> {
 /// Works on a batch; reports exactly the steps that must be looked at again.
 ///
 /// # Errors
-/// Where the event is none.
+/// If the event is malformed.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result<SqsBatchResponse, Error> {
     batch::each(event, deadline, |record: Record<StepDue>| step(deps, record)).await
 }
@@ -65,173 +63,119 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result
 async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
     let (due, trace) = (record.payload, record.trace.as_deref());
     let now = Timestamp::now();
-    let entry = deps.users.entry(&due.user, due.position).await?;
+    let Some(entry) = deps.users.entry(&due.user, due.position).await? else {
+        return stop(&due, fallback::GONE);
+    };
     let view = deps.users.view(&due.user, now).await?;
-    let item_closed = match entry.as_ref().and_then(|entry| entry.item(now)) {
+    let item_closed = match entry.item(now) {
         Some(item) => deps.items.closed(&due.user.tenant(), item, now).await?.is_some(),
         None => false,
     };
-    let outcome = match fallback::decide(&due, entry.as_ref(), &view, item_closed, now) {
-        Decision::Stop(reason) => {
-            tracing::info!(message_id = %due.id, step = due.step, reason, "chain ended");
-            return Ok(());
-        }
+    let work = Work { due: &due, entry: &entry, now, trace };
+    match fallback::decide(&due, &entry, &view, item_closed, now) {
+        Decision::Stop(reason) => stop(&due, reason),
         Decision::Postpone(later, reason) => {
             tracing::info!(message_id = %due.id, step = due.step, reason, "step postponed");
-            return Ok(deps.steps.schedule(later, now, trace).await?);
+            deps.steps.schedule(later, now, trace).await?;
+            Ok(())
         }
-        Decision::Next => ended(entry.as_ref(), &due),
-        Decision::RecordUnknown => Some(record_outcome(deps, &due, Outcome::Unknown, None).await?),
-        Decision::Skip(reason) => Some(record_outcome(deps, &due, Outcome::Skipped(reason), None).await?),
-        Decision::Claim(call) => {
-            let (worker, claimed) = (random::id()?, Timestamp::now());
-            let before = entry.as_ref().and_then(|entry| entry.steps.get(due.step)?.claimed_by.as_deref());
-            if !deps.users.claim_step(&due, before, &worker, claimed).await? {
-                // Confirmed, or claimed by another worker, since it was read: looked at again.
-                return Err("the step changed at the same moment".into());
-            }
-            let is_repeat = entry.as_ref().is_some_and(|entry| fallback::is_repeat(&due, entry));
-            let off = match called_off(deps, &due, entry.as_ref(), now).await {
-                Ok(off) => off,
-                Err(error) => {
-                    give_back(deps, &due, &worker, is_repeat).await?;
-                    return Err(error);
-                }
-            };
-            if let Some(why) = off {
-                tracing::info!(message_id = %due.id, step = due.step, ?why, "step called off");
-                give_back(deps, &due, &worker, is_repeat).await?;
-                let outcome = match why {
-                    _ if is_repeat => Outcome::Unknown,
-                    CalledOff::Cancelled => return Ok(()),
-                    CalledOff::ItemClosed => Outcome::Skipped(SkipReason::ItemClosed),
-                };
-                let outcome = record_outcome(deps, &due, outcome, None).await?;
-                return follow(deps, &due, entry.as_ref(), &outcome, trace).await;
-            }
-            let outcome = match call {
-                Call::Sms { to, text } => deps.providers.sms(&to, &text).await,
-                Call::Email { to, subject, text, unsubscribe } => {
-                    deps.providers.email(&to, &subject, &text, &unsubscribe).await
-                }
-                Call::Push(call) => match push(deps, &call, &due, &worker, claimed).await? {
-                    Ended::Outcome(outcome) => return follow(deps, &due, entry.as_ref(), &outcome, trace).await,
-                    Ended::PutOff(later) => return Ok(deps.steps.schedule(later, Timestamp::now(), trace).await?),
-                },
-            };
-            Some(record_outcome(deps, &due, outcome, None).await?)
-        }
-    };
-    match outcome {
-        Some(outcome) => follow(deps, &due, entry.as_ref(), &outcome, trace).await,
-        None => Ok(()),
+        Decision::Next(outcome) => follow(deps, &work, &outcome).await,
+        Decision::RecordUnknown => pass_over(deps, &work, Outcome::Unknown).await,
+        Decision::Skip(reason) => pass_over(deps, &work, Outcome::Skipped(reason)).await,
+        Decision::Claim(call) => claim(deps, &work, &call).await,
     }
 }
 
-/// Schedules the step after one that has ended.
-async fn follow(
-    deps: &Deps,
-    due: &StepDue,
-    entry: Option<&Entry>,
-    outcome: &Outcome,
-    trace: Option<&str>,
-) -> Result<(), Error> {
-    let now = Timestamp::now();
-    match entry.and_then(|entry| fallback::next(due, entry, outcome, now)) {
-        Some(next) => Ok(deps.steps.schedule(next, now, trace).await?),
-        None => Ok(()),
-    }
-}
-
-/// Why a step that is claimed makes no call.
-#[derive(Clone, Copy, Debug)]
-enum CalledOff {
-    /// Its message is cancelled.
-    Cancelled,
-    /// What its message is about is closed.
-    ItemClosed,
-}
-
-/// Whether a step that is claimed is called off. Asked after the claim: whoever has cancelled the message or closed its item
-/// before, and was answered, finds no step that begins after the answer.
-async fn called_off(
-    deps: &Deps,
-    due: &StepDue,
-    entry: Option<&Entry>,
+/// A step that is due, and its message as it was read.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    due: &'a StepDue,
+    entry: &'a Entry,
+    /// When it was read.
     now: Timestamp,
-) -> Result<Option<CalledOff>, Error> {
+    trace: Option<&'a str>,
+}
+
+fn stop(due: &StepDue, reason: &str) -> Result<(), Error> {
+    tracing::info!(message_id = %due.id, step = due.step, reason, "chain ended");
+    Ok(())
+}
+
+/// Claims a step and makes its call; a claim under which nothing could be called is released, if it may be.
+async fn claim(deps: &Deps, work: &Work<'_>, call: &Call) -> Result<(), Error> {
+    let Work { due, entry, .. } = *work;
+    let (worker, claimed) = (random::id()?, Timestamp::now());
+    if !deps.users.claim_step(due, Claim::before(due, entry), &worker, claimed).await? {
+        // Confirmed, or claimed by another worker, since it was read: looked at again.
+        return Err("the step changed at the same moment".into());
+    }
+    let claim = Claim::new(due, entry, claimed);
+    match under_claim(deps, work, &claim, call).await {
+        Ok(end) => carry_out(deps, work, &worker, end).await,
+        Err(error) => {
+            carry_out(deps, work, &worker, claim.abandoned()).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Makes the call of a claimed step, unless it is called off.
+async fn under_claim(deps: &Deps, work: &Work<'_>, claim: &Claim<'_>, call: &Call) -> Result<End, Error> {
+    let Work { due, entry, .. } = *work;
+    if let Some(why) = called_off(deps, work).await? {
+        tracing::info!(message_id = %due.id, step = due.step, ?why, "step called off");
+        return Ok(claim.called_off(why));
+    }
+    let called = deps.channels.call(call, due, entry).await?;
+    let random = random::bytes().map_or(u64::MAX / 2, u64::from_be_bytes);
+    Ok(claim.settle(&called, random, Timestamp::now()))
+}
+
+/// Whether a step that is claimed is called off. Read after the claim: whoever has cancelled the message or closed its item
+/// before, and was answered, finds no step that begins after the answer.
+async fn called_off(deps: &Deps, work: &Work<'_>) -> Result<Option<CalledOff>, Error> {
+    let Work { due, entry, now, .. } = *work;
     // Its withdrawal may still wait in its lane.
     if deps.messages.get(&due.id, now).await?.is_some_and(|record| record.cancelled.is_some()) {
         return Ok(Some(CalledOff::Cancelled));
     }
-    let closed = match entry.and_then(|entry| entry.item(now)) {
+    let item_closed = match entry.item(now) {
         Some(item) => deps.items.closed(&due.user.tenant(), item, now).await?.is_some(),
         None => false,
     };
-    Ok(closed.then_some(CalledOff::ItemClosed))
+    Ok(item_closed.then_some(CalledOff::ItemClosed))
 }
 
-/// Gives the claim of a step back whose provider was certainly not called; nothing where it was claimed before, and may have
-/// been called then.
-async fn give_back(deps: &Deps, due: &StepDue, worker: &str, is_repeat: bool) -> Result<(), Error> {
-    if !is_repeat {
+async fn carry_out(deps: &Deps, work: &Work<'_>, worker: &str, end: End) -> Result<(), Error> {
+    let Work { due, trace, .. } = *work;
+    if end.is_released {
         deps.users.release_step(due, worker).await?;
     }
+    match end.then {
+        Then::Stop => Ok(()),
+        Then::Record { outcome, detail } => {
+            record_outcome(deps, due, &outcome, detail.as_deref()).await?;
+            forget(deps, &end.dead).await;
+            follow(deps, work, &outcome).await
+        }
+        Then::PutOff { later, code } => {
+            tracing::info!(message_id = %due.id, step = due.step, code, attempts = later.attempts, "step put off");
+            forget(deps, &end.dead).await;
+            schedule(deps, later, trace).await
+        }
+        Then::Repeat(later) => {
+            tracing::info!(message_id = %due.id, step = due.step, "step is repeated later");
+            schedule(deps, later, trace).await
+        }
+    }
+}
+
+async fn schedule(deps: &Deps, later: StepDue, trace: Option<&str>) -> Result<(), Error> {
+    deps.steps.schedule(later, Timestamp::now(), trace).await?;
     Ok(())
 }
 
-/// What became of a step that was claimed.
-enum Ended {
-    /// It is over.
-    Outcome(Outcome),
-    /// Its provider could not take it, or nobody knows whether it has and asking again does no harm: it is asked again then.
-    PutOff(StepDue),
-}
-
-/// Pushes to the devices of a step that is claimed. Where nothing was sent, the claim is given back: nobody has to wait until it
-/// is old, and nothing of it is unknown. Of a repetition only its acceptance says what has become of the calls before.
-async fn push(deps: &Deps, call: &PushCall, due: &StepDue, worker: &str, claimed: Timestamp) -> Result<Ended, Error> {
-    let is_repeat = fallback::is_repeat(due, &call.entry);
-    let pushed = match deps.pushes.push(call, due).await {
-        Ok(pushed) => pushed,
-        Err(error) => {
-            give_back(deps, due, worker, is_repeat).await?;
-            return Err(error);
-        }
-    };
-    let (outcome, detail, dead) = match pushed {
-        Pushed::Ended { outcome: Outcome::Refused(_) | Outcome::Skipped(_), dead, .. } if is_repeat => {
-            // It would be refused once more.
-            let outcome = record_outcome(deps, due, Outcome::Unknown, None).await?;
-            forget(deps, &dead).await;
-            return Ok(Ended::Outcome(outcome));
-        }
-        Pushed::Ended { outcome, detail, dead } => (outcome, detail, dead),
-        Pushed::Busy { dead, .. } if is_repeat => (Outcome::Unknown, None, dead),
-        Pushed::Busy { code, pause, dead } => {
-            let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-            if let Some(later) = fallback::put_off(due, &call.entry, pause, Timestamp::now()) {
-                tracing::info!(message_id = %due.id, step = due.step, code, attempts = later.attempts, "step put off");
-                deps.users.release_step(due, worker).await?;
-                forget(deps, &dead).await;
-                return Ok(Ended::PutOff(later));
-            }
-            (Outcome::Refused(code), None, dead)
-        }
-    };
-    // The claim stays: it may have been taken, and the trail says that it began.
-    if outcome == Outcome::Unknown
-        && let Some(later) = fallback::repeat(due, &call.entry, claimed)
-    {
-        tracing::info!(message_id = %due.id, step = due.step, "step is repeated later");
-        return Ok(Ended::PutOff(later));
-    }
-    let outcome = record_outcome(deps, due, outcome, detail.as_deref()).await?;
-    forget(deps, &dead).await;
-    Ok(Ended::Outcome(outcome))
-}
-
-/// Forgets addresses that their providers call dead. Where that fails, the next push finds them dead again.
+/// Forgets addresses that their providers call dead. If that fails, the next push finds them dead again.
 async fn forget(deps: &Deps, dead: &[Device]) {
     for device in dead {
         tracing::info!(device = %device.id, "push address is dead");
@@ -240,20 +184,29 @@ async fn forget(deps: &Deps, dead: &[Device]) {
     }
 }
 
-/// How a step that is over has ended.
-fn ended(entry: Option<&Entry>, due: &StepDue) -> Option<Outcome> {
-    let record = entry?.steps.get(due.step)?;
-    record.outcome.as_ref().map(|(outcome, _)| outcome.clone())
+/// Records how a step that made no call has ended.
+async fn pass_over(deps: &Deps, work: &Work<'_>, outcome: Outcome) -> Result<(), Error> {
+    record_outcome(deps, work.due, &outcome, None).await?;
+    follow(deps, work, &outcome).await
 }
 
-async fn record_outcome(deps: &Deps, due: &StepDue, outcome: Outcome, detail: Option<&str>) -> Result<Outcome, Error> {
-    let kind = match &outcome {
+async fn record_outcome(deps: &Deps, due: &StepDue, outcome: &Outcome, detail: Option<&str>) -> Result<(), Error> {
+    let kind = match outcome {
         Outcome::Accepted(_) => "accepted",
         Outcome::Refused(_) => "refused",
         Outcome::Skipped(_) => "skipped",
         Outcome::Unknown => "unknown",
     };
     tracing::info!(message_id = %due.id, step = due.step, outcome = kind, "fallback step ended");
-    deps.users.end_step(due, &outcome, detail, Timestamp::now()).await?;
-    Ok(outcome)
+    deps.users.end_step(due, outcome, detail, Timestamp::now()).await?;
+    Ok(())
+}
+
+/// Schedules the step after one that has ended.
+async fn follow(deps: &Deps, work: &Work<'_>, outcome: &Outcome) -> Result<(), Error> {
+    let now = Timestamp::now();
+    if let Some(next) = fallback::next(work.due, work.entry, outcome, now) {
+        deps.steps.schedule(next, now, work.trace).await?;
+    }
+    Ok(())
 }

@@ -2,7 +2,6 @@
 //! person wants to be told of.
 
 mod preferences;
-mod push;
 mod unsubscribe;
 
 use axum::{
@@ -13,6 +12,7 @@ use axum::{
     routing::{get, post},
 };
 use std::sync::Arc;
+use tidings_channels::Reach;
 use tidings_crypto::{
     jwk::Jwk,
     keys::{KeyUse, RootKeys},
@@ -24,7 +24,6 @@ use tidings_lambda::{
     Error, config,
     http::{self, ApiError, Checked, PathId},
 };
-use tidings_providers::Reach;
 use tidings_service::{AppCache, DeviceTokens};
 use tidings_store::{App, Users};
 use tidings_wire::{DeviceAnswer, RegisterAnswer, RegisterRequest, device::DeviceKeys};
@@ -87,10 +86,13 @@ async fn register(
     Checked { now, by: app, body: request, .. }: Checked<App, (), RegisterRequest>,
 ) -> Result<Response, ApiError> {
     check_time_zone(request.time_zone.as_deref())?;
-    push::check(request.push.as_ref(), deps.reach)?;
     let id = DeviceId::derive(&app.id, &request.native_token);
     let user =
         UserKey { app: app.id, tenant: request.tenant_code.clone().unwrap_or_default(), alias: request.alias.clone() };
+    if let Some(address) = &request.push {
+        // What no provider would take is refused here, by name; the address is kept as it was sent.
+        tidings_channels::target(address, &user, request.platform, deps.reach).map_err(|problem| vec![problem])?;
+    }
     let profile = Profile {
         mobile: request.mobile.clone(),
         email: request.email.clone(),

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::Provider;
 use crate::outcome::Health;
 
 /// When a breaker opens, and for how long.
@@ -89,29 +88,29 @@ impl Breaker {
     }
 }
 
-/// The breakers of a process: one for each provider of each app, so that one app's wrong endpoint is nobody else's.
-#[derive(Clone, Debug, Default)]
-pub struct Breakers {
+/// The breakers of a process by what they stand before, for example each provider of each app: then one app's wrong endpoint is
+/// no trouble of another's.
+#[derive(Clone, Debug)]
+pub struct Breakers<K> {
     rule: Rule,
-    breakers: BTreeMap<(Provider, String), Breaker>,
+    breakers: BTreeMap<K, Breaker>,
 }
 
-impl Breakers {
+impl<K: Ord> Breakers<K> {
     /// Closed breakers that follow this rule.
     #[must_use]
     pub fn new(rule: Rule) -> Self {
         Self { rule, breakers: BTreeMap::new() }
     }
 
-    /// Whether this provider may be called for this app now. A call that is allowed must be recorded.
-    pub fn allows(&mut self, provider: Provider, app: &str, now: u64) -> bool {
-        let breaker = self.breakers.get_mut(&(provider, app.to_owned()));
+    /// Whether a call may be made now. A call that is allowed must be recorded.
+    pub fn allows(&mut self, key: &K, now: u64) -> bool {
+        let breaker = self.breakers.get_mut(key);
         breaker.is_none_or(|breaker| breaker.allows(&self.rule, now))
     }
 
-    /// Takes note of how a call ended.
-    pub fn record(&mut self, provider: Provider, app: &str, health: Health, now: u64) {
-        let key = (provider, app.to_owned());
+    /// Records how a call ended.
+    pub fn record(&mut self, key: K, health: Health, now: u64) {
         let mut breaker = self.breakers.remove(&key).unwrap_or_default();
         breaker.record(&self.rule, health, now);
         // Those that are closed are not kept: a process may see very many apps.
@@ -178,12 +177,12 @@ mod tests {
     #[test]
     fn each_app_has_its_own() {
         let mut breakers = Breakers::new(Rule { failures: 1, window_ms: 1000, pause_ms: 500 });
-        breakers.record(Provider::Webhook, "a", Health::Down, 0);
-        assert!(!breakers.allows(Provider::Webhook, "a", 1));
-        assert!(breakers.allows(Provider::Webhook, "b", 1));
-        assert!(breakers.allows(Provider::Apns, "a", 1));
-        breakers.record(Provider::Webhook, "a", Health::Up, 2);
-        assert!(breakers.allows(Provider::Webhook, "a", 3));
+        breakers.record(("webhook", "a"), Health::Down, 0);
+        assert!(!breakers.allows(&("webhook", "a"), 1));
+        assert!(breakers.allows(&("webhook", "b"), 1));
+        assert!(breakers.allows(&("apns", "a"), 1));
+        breakers.record(("webhook", "a"), Health::Up, 2);
+        assert!(breakers.allows(&("webhook", "a"), 3));
         assert!(breakers.breakers.is_empty());
     }
 }

@@ -73,12 +73,19 @@ impl Subscription {
             auth: String,
         }
         let Given { endpoint, keys } = serde_json::from_str(json).map_err(|_| SubscriptionError::Malformed)?;
-        let p256dh = from_base64url_or_padded(&keys.p256dh).and_then(|bytes| bytes.try_into().ok());
+        Self::new(&endpoint, &keys.p256dh, &keys.auth, reach)
+    }
+
+    /// A subscription of these parts; keys are base64url.
+    ///
+    /// # Errors
+    /// [`SubscriptionError`].
+    pub fn new(endpoint: &str, p256dh: &str, auth: &str, reach: Reach) -> Result<Self, SubscriptionError> {
+        let p256dh = from_base64url_or_padded(p256dh).and_then(|bytes| bytes.try_into().ok());
         let p256dh = p256dh.filter(|point: &[u8; 65]| point[0] == 4).ok_or(SubscriptionError::P256dh)?;
-        let auth = from_base64url_or_padded(&keys.auth)
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or(SubscriptionError::Auth)?;
-        Ok(Self { endpoint: Endpoint::parse(&endpoint, reach)?, p256dh, auth })
+        let auth =
+            from_base64url_or_padded(auth).and_then(|bytes| bytes.try_into().ok()).ok_or(SubscriptionError::Auth)?;
+        Ok(Self { endpoint: Endpoint::parse(endpoint, reach)?, p256dh, auth })
     }
 }
 

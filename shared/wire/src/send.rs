@@ -91,6 +91,21 @@ crate::choice::part! {
     }
 }
 
+/// What a channel delivers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// The user's phone number.
+    Phone,
+    /// The user's email address.
+    Mailbox,
+    /// Each device that is registered for the channel, at its own address.
+    EachDevice,
+    /// All devices that are registered for the channel, at one address of the user's.
+    AllDevices,
+    /// The app's own server.
+    Server,
+}
+
 impl Channel {
     /// What people call it.
     #[must_use]
@@ -106,13 +121,25 @@ impl Channel {
         }
     }
 
-    /// Whether it delivers to an address that a device is registered with; the others go by the user's name or profile,
-    /// or to the app.
+    /// What it delivers to.
+    #[must_use]
+    pub fn destination(self) -> Destination {
+        match self {
+            Self::Sms => Destination::Phone,
+            Self::Email => Destination::Mailbox,
+            Self::Apns | Self::Fcm | Self::Webpush => Destination::EachDevice,
+            Self::Mipush => Destination::AllDevices,
+            Self::Webhook => Destination::Server,
+        }
+    }
+
+    /// Whether it delivers to an address that a device is registered with; the others go by the user's profile, or to the
+    /// app.
     #[must_use]
     pub fn has_address(self) -> bool {
-        match self {
-            Self::Apns | Self::Fcm | Self::Webpush | Self::Mipush => true,
-            Self::Sms | Self::Email | Self::Webhook => false,
+        match self.destination() {
+            Destination::EachDevice | Destination::AllDevices => true,
+            Destination::Phone | Destination::Mailbox | Destination::Server => false,
         }
     }
 }

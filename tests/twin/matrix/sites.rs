@@ -30,8 +30,11 @@ const RECEIVERS: &[(&str, &str)] = &[
     ("steps", "Steps"),
     ("apps", "AppCache"),
     ("tokens", "DeviceTokens"),
-    ("providers", "Providers"),
+    ("channels", "Channels"),
+    ("sms", "Sms"),
+    ("emails", "Emails"),
     ("pushes", "Pushes"),
+    ("clients", "Clients"),
 ];
 
 /// How the SDK's operations are written, and how AWS calls them.
@@ -62,7 +65,7 @@ type Bodies = BTreeMap<String, String>;
 /// Every way from a function to a request, and how many `.send()` the source has in all.
 pub(super) fn found() -> BTreeSet<String> {
     let mut shared = Bodies::new();
-    for name in ["store", "queue", "gateway", "service", "lambda"] {
+    for name in ["store", "queue", "gateway", "service", "channels", "lambda"] {
         read(&repository().join("shared").join(name).join("src"), &mut shared);
     }
     let mut reached = BTreeSet::new();

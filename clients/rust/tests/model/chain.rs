@@ -57,11 +57,12 @@ impl Tidings {
                     StepAt::Schedule(due)
                 }
             }
-            StepAt::View(entry) => {
+            StepAt::View(None) => StepAt::Delete,
+            StepAt::View(Some(entry)) => {
                 let view = self.view(state);
-                match (fallback::decide(&due, entry.as_deref(), &view, false, now), entry) {
-                    (Decision::Stop(_), _) | (_, None) => StepAt::Delete,
-                    (Decision::Postpone(later, _), _) => {
+                match fallback::decide(&due, &entry, &view, false, now) {
+                    Decision::Stop(_) => StepAt::Delete,
+                    Decision::Postpone(later, _) => {
                         self.meet(if later.waited == due.waited {
                             "a step that another worker has claimed just now"
                         } else {
@@ -69,16 +70,13 @@ impl Tidings {
                         });
                         StepAt::Schedule(Real::new(later))
                     }
-                    (Decision::RecordUnknown, Some(entry)) => {
+                    Decision::RecordUnknown => {
                         self.meet("a crash between claim and outcome");
                         StepAt::Record(entry, Outcome::Unknown.into())
                     }
-                    (Decision::Skip(reason), Some(entry)) => StepAt::Record(entry, Outcome::Skipped(reason).into()),
-                    (Decision::Next, Some(entry)) => {
-                        let outcome = entry.steps[due.step].outcome.clone().unwrap().0;
-                        self.after_step(state, &due, &entry, &outcome)
-                    }
-                    (Decision::Claim(_), Some(entry)) => StepAt::Claim(entry),
+                    Decision::Skip(reason) => StepAt::Record(entry, Outcome::Skipped(reason).into()),
+                    Decision::Next(outcome) => self.after_step(state, &due, &entry, &outcome),
+                    Decision::Claim(_) => StepAt::Claim(entry),
                 }
             }
             StepAt::Claim(entry) => {

@@ -1,11 +1,26 @@
 //! What is done about a step, case by case.
 
-use super::*;
-use crate::{DeviceId, Position, Profile, delivery::tests};
-use tidings_wire::send::Condition;
+use tidings_wire::{
+    Platform, PushAddress, Timestamp,
+    send::{Channel, Condition, PushMsgType},
+    trail::SkipReason,
+};
+
+use super::{
+    ATTEMPTS, Call, Decision, REPEATS,
+    call::{notice, subject},
+    is_needed, next,
+    retry::{put_off, repeat},
+};
+use crate::{
+    Device, DeviceId, Entry, Position, Profile, PushRegistration, UserView,
+    chain::{Outcome, Step, StepDue, StepRecord},
+    delivery::tests,
+    mailbox::Closed,
+};
 
 /// Without an item that is closed.
-fn decide(due: &StepDue, entry: Option<&Entry>, view: &UserView, now: Timestamp) -> Decision {
+fn decide(due: &StepDue, entry: &Entry, view: &UserView, now: Timestamp) -> Decision {
     super::decide(due, entry, view, false, now)
 }
 
@@ -27,16 +42,16 @@ fn chained() -> (StepDue, Entry, UserView) {
 #[test]
 fn a_step_calls_its_provider_with_the_newest_address() {
     let (due, entry, view) = chained();
-    let Decision::Claim(Call::Sms { to, text }) = decide(&due, Some(&entry), &view, Timestamp(2_000)) else {
+    let Decision::Claim(Call::Sms { to, text }) = decide(&due, &entry, &view, Timestamp(2_000)) else {
         panic!("claim")
     };
     assert_eq!((to.as_str(), text.lines().count()), ("+8613800138000", 2));
     let due = StepDue { step: 1, ..due };
-    let Decision::Claim(Call::Email { subject, .. }) = decide(&due, Some(&entry), &view, Timestamp(2_000)) else {
+    let Decision::Claim(Call::Email { subject, .. }) = decide(&due, &entry, &view, Timestamp(2_000)) else {
         panic!("claim")
     };
     assert_eq!(subject, "Your parcel is here");
-    assert!(decide(&due, Some(&entry), &UserView::default(), Timestamp(2_000)) == Decision::Skip(SkipReason::NoEmail));
+    assert!(decide(&due, &entry, &UserView::default(), Timestamp(2_000)) == Decision::Skip(SkipReason::NoEmail));
 }
 
 #[test]
@@ -44,14 +59,14 @@ fn an_acknowledgement_ends_the_chain_whatever_is_claimed() {
     let (due, mut entry, view) = chained();
     let device: DeviceId = "d".parse().unwrap();
     entry.acks.push((device, Timestamp(1_500)));
-    assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Stop("confirmed"));
+    assert!(decide(&due, &entry, &view, Timestamp(2_000)) == Decision::Stop("confirmed"));
 }
 
 #[test]
 fn a_claim_without_an_outcome_is_waited_for_and_then_unknown_never_repeated() {
     let (due, mut entry, view) = chained();
     entry.steps[0].claimed = Some(Timestamp(2_000));
-    let at = |now| decide(&due, Some(&entry), &view, now);
+    let at = |now| decide(&due, &entry, &view, now);
     let Decision::Postpone(later, _) = at(Timestamp(2_000 + 59_000)) else { panic!("postpone") };
     assert!(later == StepDue { due: Timestamp(2_000 + 60_000), ..due.clone() });
     assert!(at(Timestamp(2_000 + 60_000)) == Decision::RecordUnknown);
@@ -62,7 +77,7 @@ fn what_has_ended_leads_to_the_next_step_at_its_time() {
     let (due, mut entry, view) = chained();
     let accepted = Outcome::Accepted("x".into());
     entry.steps[0].outcome = Some((accepted.clone(), Timestamp(2_000)));
-    assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Next);
+    assert!(decide(&due, &entry, &view, Timestamp(2_000)) == Decision::Next(accepted.clone()));
     let now = Timestamp(3_000);
     assert_eq!(next(&due, &entry, &accepted, now).map(|n| (n.step, n.due)), Some((1, now.plus_seconds(30))));
     assert_eq!(next(&due, &entry, &Outcome::Skipped(SkipReason::NoMobile), now).map(|n| n.due), Some(now));
@@ -72,9 +87,9 @@ fn what_has_ended_leads_to_the_next_step_at_its_time() {
 #[test]
 fn nothing_begins_after_the_deadline_or_for_another_message() {
     let (due, mut entry, view) = chained();
-    assert!(decide(&due, Some(&entry), &view, Timestamp(61_001)) == Decision::Stop("expired"));
+    assert!(decide(&due, &entry, &view, Timestamp(61_001)) == Decision::Stop("expired"));
     entry.letter.id = tests::id(2);
-    assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Stop("the message is gone"));
+    assert!(decide(&due, &entry, &view, Timestamp(2_000)) == Decision::Stop("the message is gone"));
 }
 
 #[test]
@@ -82,7 +97,7 @@ fn nothing_begins_where_the_message_is_closed() {
     let (due, mut entry, view) = chained();
     for (closed, reason) in [(Closed::Cancelled, "cancelled"), (Closed::Replaced, "replaced")] {
         entry.closed = Some((closed, Timestamp(1_500)));
-        assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Stop(reason));
+        assert!(decide(&due, &entry, &view, Timestamp(2_000)) == Decision::Stop(reason));
     }
 }
 
@@ -90,15 +105,15 @@ fn nothing_begins_where_the_message_is_closed() {
 fn a_device_that_came_back_is_waited_for_once() {
     let (due, mut entry, mut view) = chained();
     let claims = |due: &StepDue, entry: &Entry, view: &UserView, now| {
-        matches!(decide(due, Some(entry), view, Timestamp(now)), Decision::Claim(_))
+        matches!(decide(due, entry, view, Timestamp(now)), Decision::Claim(_))
     };
-    let UserView { devices, mut connections, .. } = tests::view(&[tidings_wire::Platform::Web]);
+    let UserView { devices, mut connections, .. } = tests::view(&[Platform::Web]);
     view.devices = devices;
     connections[0].connected = Timestamp(1_900);
     view.connections = connections;
     assert!(claims(&due, &entry, &view, 2_000), "it was connected when the message came");
     entry.offline = Some(Timestamp(1_800));
-    let Decision::Postpone(later, _) = decide(&due, Some(&entry), &view, Timestamp(2_000)) else { panic!("postpone") };
+    let Decision::Postpone(later, _) = decide(&due, &entry, &view, Timestamp(2_000)) else { panic!("postpone") };
     assert_eq!((later.due, later.waited), (Timestamp(12_000), true));
     assert!(claims(&later, &entry, &view, 12_000));
     assert!(claims(&due, &entry, &view, 51_001), "no time is left to wait");
@@ -113,9 +128,9 @@ fn what_a_person_does_not_want_is_held_back_just_before_it_would_be_sent() {
     let preferences = serde_json::json!({"categories": {"news": {"channels": {"sms": false}}}});
     let profile = view.profile.get_or_insert_default();
     profile.preferences = serde_json::from_value(preferences).unwrap();
-    assert!(decide(&due, Some(&entry), &view, Timestamp(2_000)) == Decision::Skip(SkipReason::ChannelOff));
+    assert!(decide(&due, &entry, &view, Timestamp(2_000)) == Decision::Skip(SkipReason::ChannelOff));
     let email = StepDue { step: 1, ..due };
-    assert!(matches!(decide(&email, Some(&entry), &view, Timestamp(2_000)), Decision::Claim(Call::Email { .. })));
+    assert!(matches!(decide(&email, &entry, &view, Timestamp(2_000)), Decision::Claim(Call::Email { .. })));
 }
 
 #[test]
@@ -124,9 +139,8 @@ fn a_step_goes_out_only_while_there_is_something_left_to_tell() {
     entry.letter.condition =
         Some(Condition { client_version_below: Some("2.0".into()), item_open: Some("order:4711".into()) });
     registered(&mut view, &[(Platform::Ios, None), (Platform::Web, None)]);
-    let at = |entry: &Entry, view: &UserView, item_closed| {
-        super::decide(&due, Some(entry), view, item_closed, Timestamp(2_000))
-    };
+    let at =
+        |entry: &Entry, view: &UserView, item_closed| super::decide(&due, entry, view, item_closed, Timestamp(2_000));
     assert!(matches!(at(&entry, &view, false), Decision::Claim(_)));
     assert!(at(&entry, &view, true) == Decision::Skip(SkipReason::ItemClosed));
     view.devices[0].client_version = Some("2.0.1".into());
@@ -153,26 +167,26 @@ fn what_has_begun_is_told_to_its_end_whatever_has_become_of_its_message() {
         change(&mut begun);
         change(&mut waiting);
         assert!(is_needed(&due, &begun, Timestamp(62_000)) && !is_needed(&due, &waiting, Timestamp(62_000)));
-        assert!(decide(&due, Some(&begun), &view, Timestamp(62_000)) == Decision::RecordUnknown, "{reason}");
+        assert!(decide(&due, &begun, &view, Timestamp(62_000)) == Decision::RecordUnknown, "{reason}");
         begun.letter.steps[0].channel = Channel::Webhook;
-        assert!(decide(&due, Some(&begun), &view, Timestamp(62_000)) == Decision::RecordUnknown, "{reason}");
-        assert!(decide(&due, Some(&waiting), &view, Timestamp(62_000)) == Decision::Stop(reason));
+        assert!(decide(&due, &begun, &view, Timestamp(62_000)) == Decision::RecordUnknown, "{reason}");
+        assert!(decide(&due, &waiting, &view, Timestamp(62_000)) == Decision::Stop(reason));
     }
 }
 
 #[test]
 fn a_push_goes_to_the_devices_that_the_condition_holds_for() {
     let (due, mut entry, mut view) = chained();
-    let fcm = |token: &str| Some(tidings_wire::PushAddress::Fcm { token: token.to_owned() });
+    let fcm = |token: &str| Some(PushAddress::Fcm { token: token.to_owned() });
     registered(&mut view, &[(Platform::Android, fcm("old")), (Platform::Android, fcm("new"))]);
     view.devices[0].client_version = Some("1.9".into());
     view.devices[1].client_version = Some("2.0".into());
     entry.letter.steps[0].channel = Channel::Fcm;
     entry.letter.condition = Some(Condition { client_version_below: Some("2.0".into()), item_open: None });
-    let Decision::Claim(Call::Push(call)) = decide(&due, Some(&entry), &view, Timestamp(2_000)) else {
+    let Decision::Claim(Call::Push { to, .. }) = decide(&due, &entry, &view, Timestamp(2_000)) else {
         panic!("a push")
     };
-    assert!(call.to == view.devices[..1]);
+    assert!(to.len() == 1 && to[0].device == view.devices[0]);
 }
 
 #[test]
@@ -185,29 +199,29 @@ fn what_knows_a_repetition_is_called_again_where_nobody_knows_how_it_ended() {
     let later = repeat(&due, &entry, Timestamp(2_000)).unwrap();
     assert_eq!(later, StepDue { due: Timestamp(62_000), ..due.clone() });
     // The same way for one whose worker died.
-    let again = decide(&due, Some(&entry), &view, Timestamp(3_000));
+    let again = decide(&due, &entry, &view, Timestamp(3_000));
     assert!(matches!(again, Decision::Postpone(found, _) if found == later));
-    assert!(matches!(decide(&later, Some(&entry), &view, Timestamp(62_000)), Decision::Claim(Call::Push(_))));
+    assert!(matches!(decide(&later, &entry, &view, Timestamp(62_000)), Decision::Claim(Call::Webhook { .. })));
     let mut muted = view.clone();
     muted.profile.get_or_insert_default().preferences.muted = true;
-    assert!(decide(&later, Some(&entry), &muted, Timestamp(62_000)) == Decision::RecordUnknown, "it may have gone out");
+    assert!(decide(&later, &entry, &muted, Timestamp(62_000)) == Decision::RecordUnknown, "it may have gone out");
     // Whoever comes with the same words again finds how often it was claimed beside the entry.
     entry.steps[0].repeats = vec![Timestamp(62_000)];
-    assert!(matches!(decide(&due, Some(&entry), &view, Timestamp(121_000)), Decision::Postpone(..)));
-    assert!(matches!(decide(&due, Some(&entry), &view, Timestamp(122_000)), Decision::Claim(_)));
+    assert!(matches!(decide(&due, &entry, &view, Timestamp(121_000)), Decision::Postpone(..)));
+    assert!(matches!(decide(&due, &entry, &view, Timestamp(122_000)), Decision::Claim(_)));
     entry.steps[0].repeats = vec![Timestamp(62_000); REPEATS - 1];
     assert_eq!(repeat(&due, &entry, Timestamp(62_000)), None, "that was the last one");
     entry.steps[0].repeats = vec![Timestamp(62_000); REPEATS];
-    assert!(decide(&due, Some(&entry), &view, Timestamp(122_000)) == Decision::RecordUnknown);
+    assert!(decide(&due, &entry, &view, Timestamp(122_000)) == Decision::RecordUnknown);
     entry.steps[0].repeats = Vec::new();
     entry.letter.steps[0].channel = Channel::Fcm;
     assert_eq!(repeat(&due, &entry, Timestamp(2_000)), None);
 }
 
-fn registered(view: &mut UserView, platforms: &[(Platform, Option<tidings_wire::PushAddress>)]) {
+fn registered(view: &mut UserView, platforms: &[(Platform, Option<PushAddress>)]) {
     let UserView { devices, .. } = tests::view(&platforms.iter().map(|(platform, _)| *platform).collect::<Vec<_>>());
-    let with = |(device, (_, address)): (Device, &(Platform, Option<tidings_wire::PushAddress>))| {
-        let push = address.clone().map(|address| crate::PushRegistration { address, key_version: 1 });
+    let with = |(device, (_, address)): (Device, &(Platform, Option<PushAddress>))| {
+        let push = address.clone().map(|address| PushRegistration { address, key_version: 1 });
         Device { push, ..device }
     };
     view.devices = devices.into_iter().zip(platforms).map(with).collect();
@@ -216,22 +230,23 @@ fn registered(view: &mut UserView, platforms: &[(Platform, Option<tidings_wire::
 #[test]
 fn a_push_goes_to_every_device_that_is_registered_for_its_channel_and_meant() {
     let (due, mut entry, mut view) = chained();
-    let apns = |token: &str| Some(tidings_wire::PushAddress::Apns { token: token.to_owned() });
+    let apns = |token: &str| Some(PushAddress::Apns { token: token.to_owned() });
     registered(
         &mut view,
         &[
             (Platform::Ios, apns("a1")),
             (Platform::Pc, apns("a2")),
             (Platform::Ios, None),
-            (Platform::Android, Some(tidings_wire::PushAddress::Mipush)),
-            (Platform::Android, Some(tidings_wire::PushAddress::Mipush)),
+            (Platform::Android, Some(PushAddress::Mipush)),
+            (Platform::Android, Some(PushAddress::Mipush)),
         ],
     );
     let mut reached = |channel, platform| {
         entry.letter.steps[0].channel = channel;
         entry.letter.platform = platform;
-        match decide(&due, Some(&entry), &view, Timestamp(2_000)) {
-            Decision::Claim(Call::Push(call)) => Ok(call.to.len()),
+        match decide(&due, &entry, &view, Timestamp(2_000)) {
+            Decision::Claim(Call::Push { to, .. }) => Ok(to.len()),
+            Decision::Claim(Call::Webhook { .. }) => Ok(0),
             Decision::Skip(reason) => Err(reason),
             _ => panic!("a push, or a reason why none"),
         }

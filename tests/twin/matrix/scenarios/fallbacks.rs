@@ -68,7 +68,7 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
     let entry = found.unwrap();
     let at_provider = ["Publish", "SendEmail"].contains(&cell.call.operation());
     // From the claim to the outcome, whoever dies leaves the step unknown.
-    let claimed = ["claim_step", "end_step", "release_step", "pushes.push", "called_off"];
+    let claimed = ["claim_step", "end_step", "release_step", "channels.call", "called_off"];
     let on_step = at_provider || claimed.iter().any(|call| cell.call.way.contains(call));
     for (Step { channel, .. }, record) in entry.chain() {
         let sent = cell.sent(match channel {

@@ -1,8 +1,8 @@
-//! An e-mail as a page: the same text, readable in every mail program, light and dark.
+//! An email as a page: the same text, readable in every mail program, light and dark.
 
-/// The text of an e-mail as HTML, each paragraph by itself, with addresses of pages as links; below it, where its reader stops
-/// emails like it.
-pub(crate) fn page(title: &str, text: &str, unsubscribe: Option<&str>) -> String {
+/// The text of an email as HTML, paragraph by paragraph, with addresses of pages as links; below it the link by which its reader
+/// stops emails like it.
+pub(super) fn page(title: &str, text: &str, unsubscribe: Option<&str>) -> String {
     let paragraphs: String = text
         .split("\n\n")
         .map(|paragraph| paragraph.lines().map(line).collect::<Vec<_>>().join("<br>"))

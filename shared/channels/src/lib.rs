@@ -1,0 +1,115 @@
+//! The channels around the socket: each turns one call of a fallback step into one answer.
+//!
+//! | module | channel |
+//! | --- | --- |
+//! | [`apns`], [`fcm`], [`webpush`], [`mipush`] | pushes to devices |
+//! | [`webhook`] | the app's own server |
+//! | [`sms`] | text messages, by Amazon SNS |
+//! | [`email`] | emails, by Amazon SES v2 |
+//!
+//! What pushes and webhooks have in common is in [`push`]; whose credentials they use, and which providers are left alone, in
+//! [`clients`]. Nothing here decides what follows an answer: `tidings_domain::fallback` does.
+
+mod apns;
+mod aws;
+mod clients;
+mod email;
+mod fcm;
+mod mipush;
+mod push;
+mod sms;
+mod webhook;
+mod webpush;
+
+use std::collections::BTreeMap;
+
+use aws_types::SdkConfig;
+use tidings_crypto::keys::RootKeys;
+use tidings_domain::{
+    Entry, UserKey,
+    chain::StepDue,
+    fallback::{Call, Called, PushTarget},
+};
+use tidings_providers::Target;
+use tidings_wire::{FieldProblem, Platform, PushAddress, send::Channel};
+
+use email::Emails;
+use push::{Addressed, Pushes};
+use sms::Sms;
+
+pub use clients::UnreadCredentials;
+pub use tidings_providers::Reach;
+
+/// Settings of the channels.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Sender of emails.
+    pub email_from: String,
+    /// URL of the HTTP API, for links in emails.
+    pub api_url: String,
+    /// Root keys: they sign links and seal frames.
+    pub roots: RootKeys,
+    /// Beginning of the names of the secrets that hold apps' credentials, without a slash at its end.
+    pub secrets: String,
+    /// URL of all push providers, if they are not where they are in production: the local twin plays them.
+    pub providers_url: Option<String>,
+}
+
+/// All channels.
+#[derive(Debug)]
+pub struct Channels {
+    sms: Sms,
+    emails: Emails,
+    pushes: Pushes,
+}
+
+impl Channels {
+    /// Channels that call AWS by this configuration.
+    #[must_use]
+    pub fn new(config: &SdkConfig, settings: Settings) -> Self {
+        let Settings { email_from, api_url, roots, secrets, providers_url } = settings;
+        Self {
+            sms: Sms::new(config),
+            emails: Emails::new(config, email_from, api_url, roots.clone()),
+            pushes: Pushes::new(config, secrets, providers_url.as_deref(), roots),
+        }
+    }
+
+    /// Makes the call of a step, once for each device if it goes to devices; `entry` is the message.
+    ///
+    /// # Errors
+    /// [`UnreadCredentials`]; then nothing was called.
+    pub async fn call(&self, call: &Call, due: &StepDue, entry: &Entry) -> Result<Vec<Called>, UnreadCredentials> {
+        match call {
+            Call::Sms { to, text } => Ok(vec![self.sms.send(to, text).await.into()]),
+            Call::Email { to, subject, text, unsubscribe } => {
+                Ok(vec![self.emails.send(to, subject, text, unsubscribe).await.into()])
+            }
+            Call::Push { channel, to, notice } => {
+                let addressed = to.iter().map(|to| self.address(to, due)).collect();
+                self.pushes.send(*channel, addressed, notice, due, entry).await
+            }
+            Call::Webhook { notice } => {
+                self.pushes.send(Channel::Webhook, vec![webhook::addressed(due, entry)], notice, due, entry).await
+            }
+        }
+    }
+
+    fn address<'a>(&self, to: &'a PushTarget, due: &StepDue) -> Addressed<'a> {
+        let target = target(&to.push.address, &due.user, to.device.platform, self.pushes.reach());
+        Addressed { device: Some(to), target: target.map_err(|problem| problem.detail), data: BTreeMap::new() }
+    }
+}
+
+/// Reads the address that a device registers for pushes.
+///
+/// # Errors
+/// The [`FieldProblem`] of an address that no provider would take.
+pub fn target(address: &PushAddress, user: &UserKey, platform: Platform, reach: Reach) -> Result<Target, FieldProblem> {
+    match address {
+        PushAddress::Apns { token } => apns::target(token),
+        PushAddress::Fcm { token } => fcm::target(token),
+        PushAddress::Webpush { endpoint, keys } => webpush::target(endpoint, keys, reach),
+        PushAddress::Mipush => Ok(mipush::target(user, platform)),
+    }
+}

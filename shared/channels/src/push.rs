@@ -1,0 +1,165 @@
+//! Pushes and webhooks: one call for each device, with the same notice and the message's sealed frame.
+
+use std::collections::BTreeMap;
+
+use aws_types::SdkConfig;
+use futures_util::future;
+use tidings_crypto::keys::RootKeys;
+use tidings_domain::{
+    Entry, Timestamp,
+    chain::StepDue,
+    fallback::{AddressState, Answer, Called, Notice, PushTarget},
+};
+use tidings_providers::{
+    Push, Reach, Sent, Target,
+    outcome::{Fate, Outcome},
+    push::{Effective, Invalid, Kind, Priority},
+};
+use tidings_service::Sealer;
+use tidings_wire::send::Channel;
+
+use crate::clients::{Clients, UnreadCredentials};
+
+/// The name under which an app finds the sealed frame in a push.
+const FRAME: &str = "frame";
+
+/// A call that is to be made.
+#[derive(Debug)]
+pub(crate) struct Addressed<'a> {
+    /// The device, if it goes to one.
+    pub(crate) device: Option<&'a PushTarget>,
+    /// Whom the provider is to reach, or why the address cannot be used.
+    pub(crate) target: Result<Target, String>,
+    /// Data for the app beside the message's id and frame.
+    pub(crate) data: BTreeMap<&'static str, String>,
+}
+
+/// The push providers of all apps.
+#[derive(Debug)]
+pub(crate) struct Pushes {
+    clients: Clients,
+    sealer: Sealer,
+}
+
+impl Pushes {
+    pub(crate) fn new(config: &SdkConfig, secrets: String, providers_url: Option<&str>, roots: RootKeys) -> Self {
+        Self { clients: Clients::new(config, secrets, providers_url), sealer: Sealer::new(roots) }
+    }
+
+    /// How far calls go.
+    pub(crate) fn reach(&self) -> Reach {
+        self.clients.reach()
+    }
+
+    /// Makes each call, once.
+    ///
+    /// # Errors
+    /// [`UnreadCredentials`]; then nothing was called.
+    pub(crate) async fn send(
+        &self,
+        channel: Channel,
+        calls: Vec<Addressed<'_>>,
+        notice: &Notice,
+        due: &StepDue,
+        entry: &Entry,
+    ) -> Result<Vec<Called>, UnreadCredentials> {
+        let (now, app) = (Timestamp::now(), &due.user.app);
+        let Some(providers) = self.clients.of(app, now).await? else {
+            return Ok(vec![Answer::NotConfigured.into()]);
+        };
+        if !self.clients.allows(channel, app, now) {
+            return Ok(vec![Answer::ProviderDown.into()]);
+        }
+        let seconds = u64::try_from(now.seconds()).unwrap_or(0);
+        let calls = calls.into_iter().map(|call| {
+            let (providers, push) = (providers.clone(), self.push(&call, notice, due, entry));
+            async move {
+                let sent = match &call.target {
+                    Ok(target) => providers.send(&push, target, seconds).await.map_err(unsent),
+                    Err(problem) => Err(Answer::Unsendable(problem.clone())),
+                };
+                (call.device, sent)
+            }
+        });
+        let ended = future::join_all(calls).await;
+        for sent in ended.iter().filter_map(|(_, sent)| sent.as_ref().ok()) {
+            if let Outcome::Unreachable { cause } = &sent.outcome {
+                tracing::warn!(%app, channel = channel.as_str(), cause, "a push provider cannot be reached");
+            }
+            self.clients.record(channel, app, sent, now);
+        }
+        Ok(ended.into_iter().map(|(device, sent)| called(device, sent)).collect())
+    }
+
+    /// The push for a device: the notice, and beside it the frame that the device would be given on a socket, sealed under its
+    /// key. The app's own server opens no frames.
+    fn push(&self, call: &Addressed<'_>, notice: &Notice, due: &StepDue, entry: &Entry) -> Push {
+        let frame = call.device.and_then(|PushTarget { device, push }| {
+            let frame = entry.frame(&due.user, &device.id);
+            self.sealer.seal(&frame, device.key_holder(push.key_version)).ok()
+        });
+        let data = call.data.iter().map(|(name, value)| (*name, value.clone()));
+        let data = data.chain([("id", entry.letter.id.to_string())]).chain(frame.map(|frame| (FRAME, frame)));
+        let is_shown = notice.text.is_some();
+        Push {
+            message_id: entry.letter.id.to_string(),
+            step: due.step,
+            kind: if is_shown { Kind::Alert } else { Kind::Background },
+            title: notice.title.clone(),
+            body: notice.text.clone(),
+            badge: notice.badge.and_then(|badge| u32::try_from(badge).ok()),
+            sound: notice.sound.clone(),
+            mutable: true,
+            data: data.map(|(name, value)| (name.to_owned(), value)).collect(),
+            priority: if is_shown { Priority::High } else { Priority::Normal },
+            ttl: notice.ttl,
+            collapse_key: notice.collapse.clone(),
+        }
+    }
+}
+
+/// The answer of a push that was not sent.
+fn unsent(why: Invalid) -> Answer {
+    match why {
+        Invalid::NotConfigured(_) => Answer::NotConfigured,
+        Invalid::ReservedName { .. } | Invalid::TooLarge { .. } | Invalid::Unspeakable | Invalid::NoRandomness => {
+            Answer::Unsendable(why.to_string())
+        }
+    }
+}
+
+fn called(to: Option<&PushTarget>, sent: Result<Sent, Answer>) -> Called {
+    let device = to.map(|to| to.device.clone());
+    match sent {
+        Ok(Sent { effective, outcome }) => {
+            Called { device, answer: answer(outcome), downgrades: downgrades(&effective) }
+        }
+        Err(answer) => Called { device, answer, downgrades: Vec::new() },
+    }
+}
+
+/// The same in the words of the chain.
+fn answer(outcome: Outcome) -> Answer {
+    match outcome {
+        Outcome::Accepted { id } => Answer::Accepted(id),
+        Outcome::Refused { code, fate, .. } => Answer::Refused { code, address: address(fate) },
+        Outcome::Busy { code, retry_after, .. } => Answer::Busy { code, retry_after },
+        Outcome::Unanswered(_) => Answer::Unanswered,
+        Outcome::Unreachable { .. } => Answer::Unreachable,
+    }
+}
+
+fn address(fate: Fate) -> AddressState {
+    match fate {
+        Fate::Keep => AddressState::Alive,
+        Fate::Remove { since } => {
+            AddressState::Dead { since: since.and_then(|since| i64::try_from(since).ok()).map(Timestamp) }
+        }
+    }
+}
+
+/// What a provider was asked for that is less or other than what the sender asked for, in words.
+fn downgrades(effective: &Effective) -> Vec<String> {
+    let ttl = effective.ttl.map(|ttl| format!("ttl {ttl} s"));
+    ttl.into_iter().chain(effective.downgrades.iter().map(ToString::to_string)).collect()
+}
