@@ -9,9 +9,44 @@ import { minify } from "terser";
 
 // Properties of the client's own objects, which nobody else sees: not the app, the wire, or a store. They get short names.
 const INTERNAL = [
-  ...["ackAgain", "acknowledged", "anew", "appState", "arrivedBefore", "attempt", "automatic"],
-  ...["awaitsReplay", "confirmed", "doubt", "giveUp", "heard", "keep", "listens", "receipt", "received", "refused"],
-  ...["replayOverdue", "report", "rolledOver", "said", "say", "short", "takeUnsaid", "tell"],
+  "ackAgain",
+  "acknowledged",
+  "anew",
+  "announce",
+  "appState",
+  "arrivedBefore",
+  "attempt",
+  "automatic",
+  "awaitsReplay",
+  "confirmed",
+  "connected",
+  "doubt",
+  "enqueue",
+  "finish",
+  "isFirst",
+  "giveUp",
+  "heard",
+  "keep",
+  "listens",
+  "openFirst",
+  "openSuccessor",
+  "subprotocols",
+  "receipt",
+  "received",
+  "refused",
+  "replayOverdue",
+  "report",
+  "resume",
+  "rolledOver",
+  "said",
+  "say",
+  "short",
+  "shownElsewhere",
+  "show",
+  "wasShown",
+  "slot",
+  "takeUnsaid",
+  "tell",
 ];
 
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
@@ -21,10 +56,10 @@ mkdirSync(at("dist"));
 const bundles = { "tidings.js": "src/index.ts", "push.js": "src/push.ts" };
 for (const [name, entry] of Object.entries(bundles)) {
   const options = { bundle: true, format: "esm", target: "es2022", platform: "neutral", write: false };
-  const { outputFiles } = await build({ entryPoints: [at(entry)], ...options });
-  // Terser's output is 300 bytes smaller than what esbuild makes of it by itself, gzipped.
-  const mangle = { properties: { regex: new RegExp(`^(${INTERNAL.join("|")})$`) } };
-  const { code } = await minify(outputFiles[0].text, { module: true, ecma: 2020, compress: { passes: 3 }, mangle });
+  const short = { mangleProps: new RegExp(`^(${INTERNAL.join("|")})$`), minifyIdentifiers: true, minifySyntax: true };
+  const { outputFiles } = await build({ entryPoints: [at(entry)], ...options, ...short });
+  // Each makes smaller what the other leaves: together 400 bytes less than esbuild alone, gzipped.
+  const { code } = await minify(outputFiles[0].text, { module: true, ecma: 2020, compress: { passes: 3 } });
   writeFileSync(at(`dist/${name}`), `${code}\n`);
 }
 const tsc = at("node_modules/typescript/bin/tsc");

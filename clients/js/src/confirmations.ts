@@ -77,7 +77,8 @@ export function confirmations(): Confirmations {
   };
 }
 
-function isConfirmation(action: Action): action is Confirmation {
+/** Whether the service is to be told this again, should it be lost. */
+export function isConfirmation(action: Action): action is Confirmation {
   return action.action === "ack" || action.action === "read";
 }
 

@@ -1,246 +1,204 @@
 import { type Action, ack, type Receipt } from "./actions.js";
 import { LONGEST, spread, windowOf } from "./backoff.js";
 import type { ServiceClock } from "./clock.js";
-import { confirmations } from "./confirmations.js";
-import type { Item } from "./delivery.js";
-import { dial, leave, type Target } from "./dial.js";
-import type { Environment, Socket, SocketClass } from "./environment.js";
+import { confirmations, isConfirmation } from "./confirmations.js";
+import { closing, leave } from "./dial.js";
+import { type Environment, OPEN, type Socket } from "./environment.js";
 import { TidingsError } from "./errors.js";
-import { type Frame, parse, type Reconnect, unseal } from "./frames.js";
-import type { Identity } from "./identity.js";
-import { inboxFrom, type Step } from "./inbox.js";
+import { type Frame, inClear, unseal } from "./frames.js";
+import { Inbox, type Step } from "./inbox.js";
+import type { Listener } from "./listener.js";
+import { type ConnectionOptions, type Opener, opener } from "./opening.js";
 import { type Cursor, compare, later, type Position, placeOf } from "./position.js";
-import { connectToken } from "./tokens.js";
-import type { AppState } from "./wire.js";
-
-/** A socket's `readyState`. */
-const OPEN = 1;
-const CLOSED = 3;
-/** The subprotocol of Tidings. */
-const PROTOCOL = "tidings.v1";
-
-// All times are in milliseconds.
-
-/** When something is due that is not. */
-const NEVER = Infinity;
-/** How long to wait for a handshake, a pong or a replay. */
-const ANSWER_WITHIN = 15_000;
-/**
- * When the first heartbeat of a connection comes at the latest; up to a quarter of it is taken off at random, because
- * many devices may have come back together. It comes soon: what was stored between our connection and our first words
- * about the mailbox was posted to nobody, and the head in the pong tells of it.
- */
-const FIRST_PING = 5_000;
-/** The pause before the next heartbeat until a pong says otherwise. */
-const NEXT_PING = 60_000;
-/** No heartbeat comes later than this, whatever a pong says: API Gateway closes a connection after 10 silent minutes. */
-const LAST_PING = 540_000;
-/**
- * When to move to a new socket where the service has not asked for it: API Gateway ends every connection after two hours.
- * A quarter at most is taken off, so that devices that came together do not leave together.
- */
-const ROLLOVER_AFTER = 6_600_000;
-/** Pause before asking again when a replay's answer was an error of the gateway. */
-const REPLAY_RETRY = 1_000;
-/** How long messages may stay behind the answer that counts them, before they are asked for again. */
-const STRAGGLE = 3_000;
-/** Acknowledgements that come closer together than this are said in one word. */
-const ACK_PAUSE = 200;
-/** A connection that was heard so recently needs no proof that it lives. */
-const FRESH = 10_000;
-/** After so many openings in a row that failed, and twice as many each further time, the device may have been refused. */
-const REFUSED_AFTER = 3;
-
-/** What a device is doing. */
-export type State = "connecting" | "online" | "waiting" | "standby" | "closed";
-
-/** A change of what a device is doing. */
-export interface StateChange {
-  readonly state: State;
-  /** Of `waiting` and `closed`: a word for programs. */
-  readonly reason?: string;
-  /** Of `waiting`: when the next attempt begins, in milliseconds. */
-  readonly retryIn?: number;
-}
-
-/** What a connection needs of its device, and whom it tells of what happens. */
-export interface Listener {
-  /** Who the device is: its keys may be renewed. */
-  identity(this: void): Identity;
-  /** A message, in order and once; or everything up to a place was delivered or passed over. */
-  add(this: void, item: Item): void;
-  /** An announcement, in order and once. */
-  announce(this: void, item: Item): void;
-  tell(this: void, change: StateChange): void;
-  report(this: void, error: unknown): void;
-  /** What the app has said of itself last. */
-  appState(this: void): AppState | undefined;
-  /** Many openings failed in a row. */
-  refused(this: void): void;
-  /** Sealed frames that another page of this device has confirmed, after one place and up to another. */
-  kept(this: void, after: Position, end: Position): Promise<readonly string[]>;
-}
-
-/** How to connect. */
-export interface ConnectionOptions {
-  readonly url: string;
-  readonly WebSocket: SocketClass;
-  readonly automatic: boolean;
-  readonly tokenIn?: "subprotocol" | "query";
-}
+import * as times from "./times.js";
+import { NEVER } from "./times.js";
 
 /** Keeps a socket open and carries out what the inbox decides. */
-export interface Connection {
-  /** Says this, now or on the next connection. */
-  say(action: Action): void;
-  /** The network may be back: tries at once, or finds out whether the connection still lives. */
-  wake(): void;
-  /** Says goodbye. Resolves when the service has heard it. */
-  close(): Promise<unknown>;
-}
-
-/** Connects, and stays connected. */
-export function connect(
-  environment: Environment,
-  clock: ServiceClock,
-  { url, WebSocket, automatic, tokenIn }: ConnectionOptions,
-  cursor: Cursor,
-  { identity, add, announce, tell, report, refused, kept, appState }: Listener,
-): Connection {
-  const { now, random, after } = environment;
-  const begin = placeOf(cursor);
-  const inbox = inboxFrom(begin, cursor.announced);
-  const confirmed = confirmations();
-  // The app has taken everything up to here, in this life or in one before. An app that acknowledges by itself has decided about what it took.
-  let taken = automatic && begin?.seq ? begin : undefined;
-  let attempt = 0;
-  /** How many openings failed in a row, and after how many the device is taken for refused next. */
-  let unopened = 0;
-  let refusedAt = REFUSED_AFTER;
-  let inQuery = tokenIn === "query";
+export class Connection {
+  readonly #environment: Environment;
+  readonly #clock: ServiceClock;
+  readonly #automatic: boolean;
+  readonly #listener: Listener;
+  readonly #inbox: Inbox;
+  readonly #opener: Opener;
+  readonly #confirmed = confirmations();
+  /**
+   * The app has taken everything up to here, in this life or in one before. An app that acknowledges by itself has decided
+   * about what it took.
+   */
+  #taken: Position | undefined;
   /** The socket that everything is said on. */
-  let current: Socket | undefined;
+  #current: Socket | undefined;
   /** The one before, until its successor has proved itself. It is still read. */
-  let old: Socket | undefined;
-  /** Gives the current attempt to open a socket up, be it the first or a successor. */
-  let dialing: (() => void) | undefined;
-  let disarm: (() => void) | undefined;
-  let closed = false;
+  #old: Socket | undefined;
+  #disarm: (() => void) | undefined;
+  #closed = false;
+  /** How many attempts to connect there were since there was progress. */
+  #attempt = 0;
 
   // When it is due:
   /** The next attempt to connect. */
-  let retry = NEVER;
+  #retry = NEVER;
   /** The next heartbeat. */
-  let ping = NEVER;
+  #ping = NEVER;
   /** Its answer. */
-  let pong = NEVER;
+  #pong = NEVER;
   /** The answer to a replay, or what is missing of it. */
-  let replay = NEVER;
+  #replay = NEVER;
   /** What is in doubt is said again. */
-  let repeat = NEVER;
-  /** It is told up to where the app has taken everything, for acknowledgements that were not said one by one. */
-  let sum = NEVER;
+  #repeat = NEVER;
+  /** The sum of what the app has taken is said, for acknowledgements that were not said one by one. */
+  #sum = NEVER;
   /** A successor is opened. */
-  let rollover = NEVER;
+  #rollover = NEVER;
 
   // Of the current connection:
   /** When something came on it that was for us. */
-  let heard = NEVER;
-  /** When the oldest ping that has no answer was said. */
-  let pinged = NEVER;
+  #heard = NEVER;
+  /** When the oldest ping without an answer was said. */
+  #pinged = NEVER;
   /** When a message was acknowledged last. */
-  let acked = -NEVER;
-  /** Up to where it was told that the app has taken everything. */
-  let summedUp: Position | undefined;
+  #acked = -NEVER;
+  /** Up to where the sum of what the app has taken was said. */
+  #summedUp: Position | undefined;
   /** How often what is in doubt was said again. */
-  let repeats = 0;
+  #repeats = 0;
+
+  /** Connects, and stays connected. */
+  constructor(
+    environment: Environment,
+    clock: ServiceClock,
+    options: ConnectionOptions,
+    cursor: Cursor,
+    listener: Listener,
+  ) {
+    const begin = placeOf(cursor);
+    this.#environment = environment;
+    this.#clock = clock;
+    this.#automatic = options.automatic;
+    this.#listener = listener;
+    this.#inbox = new Inbox(begin, cursor.announced);
+    this.#opener = opener(environment, clock, options, listener);
+    this.#taken = options.automatic && begin?.seq ? begin : undefined;
+    this.#openFirst();
+  }
+
+  /** Says this, now or on the next connection. */
+  say(action: Action): void {
+    if (isConfirmation(action)) {
+      this.#inbox.acknowledged(action);
+    }
+    if (action.action === "ack") {
+      const { id, epoch, seq } = action;
+      if (this.#automatic || id === undefined) {
+        this.#taken = later(this.#taken, { epoch, seq });
+      }
+      this.#acknowledge(action);
+    } else {
+      this.#say(action);
+    }
+    this.#arm();
+  }
+
+  /** The network may be back: tries at once, or finds out whether the connection still lives. */
+  wake(): void {
+    const at = this.#environment.now();
+    if (this.#retry < NEVER) {
+      this.#retry = at;
+    } else if (this.#current && at - this.#heard > times.FRESH && this.#pinged === NEVER) {
+      this.#ping = at;
+    }
+    this.#arm();
+  }
+
+  /** Says goodbye. Resolves when the service has heard it. */
+  close(): Promise<unknown> {
+    const socket = this.#current;
+    this.#closed = true;
+    if (this.#sum < NEVER) {
+      this.#sumUp(this.#inbox.cursor);
+    }
+    this.#leaveAll();
+    return closing(socket);
+  }
 
   // -- Opening -------------------------------------------------------------------------------------------------------
 
-  function openFirst(): void {
-    retry = NEVER;
-    tell({ state: "connecting" });
-    // A browser does not tell why an opening failed: a gateway that drops the subprotocol looks like one that is away.
-    // Every second attempt has the token in the URL, until one of them opens.
-    const way = inQuery || (tokenIn !== "query" && unopened % 2 === 1);
-    openSocket(way, (socket) => {
+  #openFirst(): void {
+    this.#retry = NEVER;
+    this.#listener.tell({ state: "connecting" });
+    this.#opener.openFirst((socket) => {
       if (socket) {
-        unopened = 0;
-        refusedAt = REFUSED_AFTER;
-        inQuery = way;
-        greet(socket, inbox.connected());
-        return;
+        this.#greet(socket, this.#inbox.connected());
+      } else {
+        this.#lost("unreachable");
       }
-      unopened += 1;
-      lost("unreachable");
-      if (unopened === refusedAt) {
-        refusedAt *= 2;
-        // What opened once may not do so for ever.
-        inQuery = tokenIn === "query";
-        refused();
-      }
+      this.#arm();
     });
   }
 
-  function openSocket(way: boolean, done: (socket?: Socket) => void): void {
-    dialing = dial(environment, WebSocket, target(way), ANSWER_WITHIN, (socket) => {
-      dialing = undefined;
-      done(socket);
-      arm();
+  #openSuccessor(): void {
+    this.#opener.openSuccessor((socket) => {
+      // If the connection was lost meanwhile, this attempt was given up.
+      if (socket) {
+        this.#old = this.#current;
+        this.#greet(socket, this.#inbox.rolledOver());
+      } else {
+        // The old one still serves; if it ends before the next attempt, that is an ordinary loss.
+        this.#rollover = this.#environment.now() + this.#pause();
+      }
+      this.#arm();
     });
   }
 
-  async function target(way: boolean): Promise<Target> {
-    const token = await connectToken(identity(), clock.now());
-    const named = `${url}?deviceId=${encodeURIComponent(identity().id)}`;
-    return way ? { url: `${named}&token=${token}`, protocols: [] } : { url: named, protocols: [PROTOCOL, token] };
-  }
-
-  function greet(socket: Socket, first: Step[]): void {
+  #greet(socket: Socket, first: Step[]): void {
     let work: Promise<unknown> = Promise.resolve();
     // What came is dealt with one by one, and before the end.
     const queue = (next: () => unknown): void => {
-      work = work.then(next).then(arm).catch(report);
+      work = work
+        .then(next)
+        .then(() => this.#arm())
+        .catch(this.#listener.report);
     };
-    socket.onmessage = ({ data }) => queue(() => receive(socket, data));
-    socket.onclose = () => queue(() => ended(socket));
+    socket.onmessage = ({ data }) => queue(() => this.#receive(socket, data));
+    socket.onclose = () => queue(() => this.#ended(socket));
     // A close follows.
     socket.onerror = () => {};
-    serveOn(socket, first);
+    this.#serveOn(socket, first);
   }
 
   /** Everything is said here from now on: asks for what was missed, and says what could not be said before. */
-  function serveOn(socket: Socket, first: Step[]): void {
-    current = socket;
-    ping = now() + FIRST_PING * (1 - random() / 4);
-    rollover = now() + ROLLOVER_AFTER * (1 - random() / 4);
-    pong = replay = repeat = sum = heard = pinged = NEVER;
-    acked = -NEVER;
-    summedUp = undefined;
-    repeats = 0;
-    carryOut(first);
-    const state = appState();
+  #serveOn(socket: Socket, first: Step[]): void {
+    this.#current = socket;
+    this.#ping = this.#environment.now() + times.FIRST_PING * (1 - this.#environment.random() / 4);
+    this.#rollover = this.#environment.now() + times.ROLLOVER_AFTER * (1 - this.#environment.random() / 4);
+    this.#pong = this.#replay = this.#repeat = this.#sum = this.#heard = this.#pinged = NEVER;
+    this.#acked = -NEVER;
+    this.#summedUp = undefined;
+    this.#repeats = 0;
+    this.#carryOut(first);
+    const state = this.#listener.appState();
     if (state) {
-      say({ action: "state", state });
+      this.#say({ action: "state", state });
     }
-    sayAgain();
+    this.#sayAgain();
   }
 
   /** Says what could not be said before, and what may not have been heard. */
-  function sayAgain(): void {
-    confirmed.doubt(now(), taken);
-    for (const action of confirmed.takeUnsaid()) {
-      say(action);
+  #sayAgain(): void {
+    this.#confirmed.doubt(this.#environment.now(), this.#taken);
+    for (const action of this.#confirmed.takeUnsaid()) {
+      this.#say(action);
     }
   }
 
   /** Says it on the connection that there is, and keeps it otherwise. */
-  function say(action: Action): void {
-    if (current?.readyState === OPEN) {
-      current.send(JSON.stringify(action));
-      confirmed.said(action, now());
+  #say(action: Action): void {
+    if (this.#current?.readyState === OPEN) {
+      this.#current.send(JSON.stringify(action));
+      this.#confirmed.said(action, this.#environment.now());
     } else {
-      confirmed.keep(action);
+      this.#confirmed.keep(action);
     }
   }
 
@@ -248,203 +206,191 @@ export function connect(
    * Acknowledges. What the sum covers is said at once if it comes alone, and as a sum if it comes with others: a hundred
    * messages of a replay are one word, not a hundred requests to a service that may be overloaded already.
    */
-  function acknowledge(receipt: Receipt): void {
-    const at = now();
-    if (!automatic || compare(receipt, taken) > 0 || receipt.epoch !== inbox.cursor?.epoch) {
-      say(ack(receipt));
-    } else if (!current) {
+  #acknowledge(receipt: Receipt): void {
+    const at = this.#environment.now();
+    if (!this.#automatic || compare(receipt, this.#taken) > 0 || receipt.epoch !== this.#inbox.cursor?.epoch) {
+      this.#say(ack(receipt));
+    } else if (!this.#current) {
       // The next connection is told the sum.
-    } else if (inbox.awaitsReplay || at < acked + ACK_PAUSE) {
-      sum = Math.min(sum, at + ACK_PAUSE);
+    } else if (this.#inbox.awaitsReplay || at < this.#acked + times.ACK_PAUSE) {
+      this.#sum = Math.min(this.#sum, at + times.ACK_PAUSE);
     } else {
-      acked = at;
-      say(ack(receipt));
+      this.#acked = at;
+      this.#say(ack(receipt));
     }
   }
 
   // -- Losing --------------------------------------------------------------------------------------------------------
 
-  function ended(socket: Socket): void {
-    if (socket === old) {
+  #ended(socket: Socket): void {
+    if (socket === this.#old) {
       // Its successor is there.
-      old = undefined;
-    } else if (socket === current) {
-      lose("closed");
+      this.#old = undefined;
+    } else if (socket === this.#current) {
+      this.#lose("closed");
     }
   }
 
-  function lose(reason: string, window?: number): void {
-    const before = old;
+  #lose(reason: string, window?: number): void {
+    const before = this.#old;
     if (!before) {
-      lost(reason, window);
+      this.#lost(reason, window);
       return;
     }
     // The successor failed before it had proved itself, and what it was to replace is still there.
-    leave(current);
-    old = undefined;
-    serveOn(before, inbox.rolledOver());
-    ping = now();
-    rollover = ping + pause(window);
+    leave(this.#current);
+    this.#old = undefined;
+    this.#serveOn(before, this.#inbox.rolledOver());
+    this.#ping = this.#environment.now();
+    this.#rollover = this.#ping + this.#pause(window);
   }
 
-  function lost(reason: string, window?: number): void {
-    leaveAll();
-    confirmed.doubt(now(), taken);
-    const retryIn = pause(window);
-    retry = now() + retryIn;
-    tell({ state: "waiting", reason, retryIn });
-  }
-
-  function leaveAll(): void {
-    disarm?.();
-    dialing?.();
-    leave(current);
-    leave(old);
-    dialing = current = old = undefined;
-    retry = ping = pong = replay = repeat = sum = rollover = NEVER;
+  #lost(reason: string, window?: number): void {
+    this.#leaveAll();
+    this.#confirmed.doubt(this.#environment.now(), this.#taken);
+    const retryIn = this.#pause(window);
+    this.#retry = this.#environment.now() + retryIn;
+    this.#listener.tell({ state: "waiting", reason, retryIn });
   }
 
   /** How long to wait before the next attempt. The service may have asked for a window of its own. */
-  function pause(window = 0): number {
-    const own = windowOf(attempt);
-    attempt += 1;
-    return spread(Math.max(own, Math.min(window, LONGEST)), random());
+  #pause(window = 0): number {
+    const own = windowOf(this.#attempt);
+    this.#attempt += 1;
+    return spread(Math.max(own, Math.min(window, LONGEST)), this.#environment.random());
   }
 
-  // -- Rolling over --------------------------------------------------------------------------------------------------
-
-  function openSuccessor(): void {
-    openSocket(inQuery, (socket) => {
-      // Where the connection was lost meanwhile, this attempt was given up.
-      if (socket) {
-        old = current;
-        greet(socket, inbox.rolledOver());
-      } else {
-        // The old one still serves; if it ends before the next attempt, that is an ordinary loss.
-        rollover = now() + pause();
-      }
-    });
+  #leaveAll(): void {
+    this.#disarm?.();
+    this.#opener.giveUp();
+    leave(this.#current);
+    leave(this.#old);
+    this.#current = this.#old = undefined;
+    this.#retry = this.#ping = this.#pong = this.#replay = this.#repeat = this.#sum = this.#rollover = NEVER;
   }
 
   // -- Time ----------------------------------------------------------------------------------------------------------
 
-  function arm(): void {
-    disarm?.();
-    if (closed) {
+  #arm(): void {
+    this.#disarm?.();
+    if (this.#closed) {
       return;
     }
-    if (heard < NEVER && !inbox.awaitsReplay) {
+    if (this.#heard < NEVER && !this.#inbox.awaitsReplay) {
       // The new connection has been heard and the gap is closed. What is posted to the old one from now on is posted to
       // the new one, too.
-      leave(old);
-      old = undefined;
+      leave(this.#old);
+      this.#old = undefined;
     }
-    const next = Math.min(retry, ping, pong, replay, repeat, sum, rollover);
+    const next = Math.min(this.#retry, this.#ping, this.#pong, this.#replay, this.#repeat, this.#sum, this.#rollover);
     if (next < NEVER) {
-      disarm = after(Math.max(0, next - now()), tick);
+      this.#disarm = this.#environment.after(Math.max(0, next - this.#environment.now()), () => this.#tick());
     }
   }
 
-  function tick(): void {
-    const at = now();
-    if (retry <= at) {
-      openFirst();
+  #tick(): void {
+    const at = this.#environment.now();
+    if (this.#retry <= at) {
+      this.#openFirst();
     }
-    if (pong <= at) {
-      lose("silent");
+    if (this.#pong <= at) {
+      this.#lose("silent");
     }
-    if (rollover <= at) {
-      rollover = NEVER;
+    if (this.#rollover <= at) {
+      this.#rollover = NEVER;
       // One at a time.
-      if (!dialing && !old) {
-        openSuccessor();
+      if (!this.#old) {
+        this.#openSuccessor();
       }
     }
-    if (repeat <= at) {
-      repeat = NEVER;
-      summedUp = undefined;
-      repeats += 1;
-      sayAgain();
-      sum = at;
+    if (this.#repeat <= at) {
+      this.#repeat = NEVER;
+      this.#summedUp = undefined;
+      this.#repeats += 1;
+      this.#sayAgain();
+      this.#sum = at;
     }
-    if (sum <= at) {
-      sum = NEVER;
-      acked = at;
-      sumUp(inbox.cursor);
+    if (this.#sum <= at) {
+      this.#sum = NEVER;
+      this.#acked = at;
+      this.#sumUp(this.#inbox.cursor);
     }
-    if (ping <= at) {
-      ping = at + NEXT_PING;
+    if (this.#ping <= at) {
+      this.#ping = at + times.NEXT_PING;
       // The first unanswered one counts, however many follow it.
-      pinged = Math.min(pinged, at);
-      pong = Math.min(pong, at + ANSWER_WITHIN);
-      say({ action: "ping" });
+      this.#pinged = Math.min(this.#pinged, at);
+      this.#pong = Math.min(this.#pong, at + times.ANSWER_WITHIN);
+      this.#say({ action: "ping" });
     }
-    if (replay <= at) {
-      replay = NEVER;
-      carryOut(inbox.replayOverdue());
+    if (this.#replay <= at) {
+      this.#replay = NEVER;
+      this.#carryOut(this.#inbox.replayOverdue());
     }
-    arm();
+    this.#arm();
   }
 
   // -- Hearing -------------------------------------------------------------------------------------------------------
 
-  function serves(socket: Socket): boolean {
-    return !closed && (socket === current || socket === old);
+  #serves(socket: Socket): boolean {
+    return !this.#closed && (socket === this.#current || socket === this.#old);
   }
 
-  async function receive(socket: Socket, data: unknown): Promise<void> {
-    if (!serves(socket)) {
+  async #receive(socket: Socket, data: unknown): Promise<void> {
+    if (!this.#serves(socket)) {
       return;
     }
     const asked = inClear(data);
     if (asked) {
       // What a connection says of itself no longer matters when its successor is there.
-      if (socket === current) {
-        lose(asked.code, asked.after * 1_000);
+      if (socket === this.#current) {
+        this.#lose(asked.code, asked.after * 1_000);
       }
       return;
     }
     let frame: Frame;
     try {
-      frame = await unseal(identity(), data);
+      frame = await unseal(this.#listener.identity(), data);
     } catch (error) {
-      report(error);
-      if (socket === current) {
-        unreadable();
+      this.#listener.report(error);
+      if (socket === this.#current) {
+        this.#unreadable();
       }
       return;
     }
     if (frame.type === "synced") {
-      await fillIn(frame);
+      await this.#fillIn(frame);
     }
-    if (serves(socket)) {
-      hear(socket === current, frame, data as string);
+    if (this.#serves(socket)) {
+      this.#hear(socket === this.#current, frame, data as string);
     }
   }
 
-  function unreadable(): void {
-    if (inbox.awaitsReplay) {
+  #unreadable(): void {
+    if (this.#inbox.awaitsReplay) {
       // Probably the gateway's own error in place of the replay: ask again soon, not at the deadline.
-      replay = Math.min(replay, now() + REPLAY_RETRY);
+      this.#replay = Math.min(this.#replay, this.#environment.now() + times.REPLAY_RETRY);
     }
     // Or in place of the silence that an acknowledgement is answered with.
-    repeat = Math.min(repeat, now() + REPLAY_RETRY * 2 ** Math.min(repeats, 6));
+    this.#repeat = Math.min(
+      this.#repeat,
+      this.#environment.now() + times.REPLAY_RETRY * 2 ** Math.min(this.#repeats, 6),
+    );
   }
 
   /**
    * A replay passes over what another page of this device has confirmed. What that page kept of it comes before the
    * answer, as if it had been replayed.
    */
-  async function fillIn(end: Position): Promise<void> {
-    const { cursor } = inbox;
+  async #fillIn(end: Position): Promise<void> {
+    const { cursor } = this.#inbox;
     if (!cursor || compare(cursor, end) >= 0) {
       return;
     }
-    for (const sealed of await kept(cursor, end)) {
+    for (const sealed of await this.#listener.shownElsewhere(cursor, end)) {
       try {
-        const frame = await unseal(identity(), sealed);
-        if (frame.type === "message" && compare(placeOf(frame), inbox.cursor) > 0) {
-          carryOut(inbox.frame(frame, sealed));
+        const frame = await unseal(this.#listener.identity(), sealed);
+        if (frame.type === "message" && compare(placeOf(frame), this.#inbox.cursor) > 0) {
+          this.#carryOut(this.#inbox.frame(frame, sealed));
         }
       } catch {
         // Kept under former keys.
@@ -453,42 +399,42 @@ export function connect(
   }
 
   /** A frame came, on the current connection or on the old one. */
-  function hear(isCurrent: boolean, frame: Frame, sealed: string): void {
+  #hear(isCurrent: boolean, frame: Frame, sealed: string): void {
     if (frame.type === "error") {
-      report(new TidingsError(frame.code, frame.detail));
+      this.#listener.report(new TidingsError(frame.code, frame.detail));
     }
     if (isCurrent) {
-      heard = now();
-      pong = NEVER;
+      this.#heard = this.#environment.now();
+      this.#pong = NEVER;
       if (frame.type === "pong") {
-        pingWasAnswered();
-        ping = heard + Math.min(Math.max(frame.nextPing, 1) * 1_000, LAST_PING);
-        clock.heard(frame.serverTime);
+        this.#pingWasAnswered();
+        this.#ping = this.#heard + Math.min(Math.max(frame.nextPing, 1) * 1_000, times.LAST_PING);
+        this.#clock.heard(frame.serverTime);
       } else if (frame.type === "reconnect") {
         const window = frame.after * 1_000;
         if (frame.code !== "rollover") {
-          lose(frame.code, window);
+          this.#lose(frame.code, window);
           return;
         }
         // In place of a pong, and no loss: this connection serves until its successor does.
-        pingWasAnswered();
-        rollover = Math.min(rollover, heard + spread(window, random()));
+        this.#pingWasAnswered();
+        this.#rollover = Math.min(this.#rollover, this.#heard + spread(window, this.#environment.random()));
       }
     }
-    const due = replay;
-    carryOut(inbox.frame(frame, sealed));
-    if (isCurrent && frame.type === "synced" && inbox.awaitsReplay && replay === due) {
+    const due = this.#replay;
+    this.#carryOut(this.#inbox.frame(frame, sealed));
+    if (isCurrent && frame.type === "synced" && this.#inbox.awaitsReplay && this.#replay === due) {
       // It was no new question, so the answer was not enough.
-      replay = Math.min(due, now() + STRAGGLE);
+      this.#replay = Math.min(due, this.#environment.now() + times.STRAGGLE);
     } else if (isCurrent && frame.type === "pong") {
-      sumUp(frame);
+      this.#sumUp(frame);
     }
   }
 
-  function pingWasAnswered(): void {
-    if (pinged < NEVER) {
-      confirmed.arrivedBefore(pinged);
-      pinged = NEVER;
+  #pingWasAnswered(): void {
+    if (this.#pinged < NEVER) {
+      this.#confirmed.arrivedBefore(this.#pinged);
+      this.#pinged = NEVER;
     }
   }
 
@@ -496,107 +442,55 @@ export function connect(
    * Says up to where the app has taken everything, where that has moved on: once on each connection, and with each
    * heartbeat. A single acknowledgement may be lost without a word, in the service too.
    */
-  function sumUp(mailbox: Position | undefined): void {
-    if (taken && taken.epoch === mailbox?.epoch && compare(taken, summedUp) > 0) {
-      summedUp = taken;
-      say(ack(taken));
+  #sumUp(mailbox: Position | undefined): void {
+    if (this.#taken && this.#taken.epoch === mailbox?.epoch && compare(this.#taken, this.#summedUp) > 0) {
+      this.#summedUp = this.#taken;
+      this.#say(ack(this.#taken));
     }
   }
 
   /** All that is for the app is handed on, whatever becomes of the connection: the inbox has passed it. */
-  function carryOut(steps: readonly Step[]): void {
+  #carryOut(steps: readonly Step[]): void {
     for (const step of steps) {
       switch (step.do) {
         case "sync":
-          replay = current ? now() + ANSWER_WITHIN : NEVER;
-          say({ action: "sync", ...step.after, announced: step.announced });
+          this.#replay = this.#current ? this.#environment.now() + times.ANSWER_WITHIN : NEVER;
+          this.#say({ action: "sync", ...step.after, announced: step.announced });
           break;
         case "ackAgain":
           // What the sum has told already seems to be lost.
-          summedUp = undefined;
-          if (automatic || step.confirmed) {
-            acknowledge(step.receipt);
+          this.#summedUp = undefined;
+          if (this.#automatic || step.confirmed) {
+            this.#acknowledge(step.receipt);
           }
           break;
         case "deliver":
           // There is progress, even on lines that are cut before a page has come.
-          attempt = 0;
-          add(step.received);
+          this.#attempt = 0;
+          this.#listener.enqueue(step.received);
           break;
         case "announce":
-          attempt = 0;
-          announce(step);
+          this.#attempt = 0;
+          this.#listener.announce(step);
           break;
         case "synced": {
           const { synced } = step;
           const to = { epoch: synced.epoch, seq: synced.seq };
-          attempt = 0;
-          tell({ state: "online" });
-          add({ place: to, gap: synced.recovered ? undefined : { from: step.after, to } });
-          if (current && synced.recovered) {
-            sumUp(to);
+          this.#attempt = 0;
+          this.#listener.tell({ state: "online" });
+          this.#listener.enqueue({ slot: to, gap: synced.recovered ? undefined : { from: step.after, to } });
+          if (this.#current && synced.recovered) {
+            this.#sumUp(to);
           }
           break;
         }
         case "giveUp":
-          lose("silent");
+          this.#lose("silent");
           break;
       }
     }
-    if (!inbox.awaitsReplay) {
-      replay = NEVER;
+    if (!this.#inbox.awaitsReplay) {
+      this.#replay = NEVER;
     }
   }
-
-  openFirst();
-  return {
-    say(action) {
-      if (action.action === "ack" || action.action === "read") {
-        inbox.acknowledged(action);
-      }
-      if (action.action === "ack") {
-        const { id, epoch, seq } = action;
-        if (automatic || id === undefined) {
-          taken = later(taken, { epoch, seq });
-        }
-        acknowledge(action);
-      } else {
-        say(action);
-      }
-      arm();
-    },
-    wake() {
-      const at = now();
-      if (retry < NEVER) {
-        retry = at;
-      } else if (current && at - heard > FRESH && pinged === NEVER) {
-        ping = at;
-      }
-      arm();
-    },
-    close() {
-      const socket = current;
-      closed = true;
-      if (sum < NEVER) {
-        sumUp(inbox.cursor);
-      }
-      leaveAll();
-      return new Promise((resolve) => {
-        if (socket && socket.readyState !== CLOSED) {
-          socket.onclose = resolve;
-        } else {
-          resolve(undefined);
-        }
-      });
-    },
-  };
-}
-
-/**
- * The one thing that the service says in clear: it does not know this connection, so that no key belongs to it. Coming
- * back costs nothing but the connection; everything else in clear is ignored.
- */
-function inClear(data: unknown): Reconnect | undefined {
-  const frame = typeof data === "string" && data.startsWith("{") ? parse(data) : undefined;
-  return frame?.type === "reconnect" && frame.deviceId === "" ? frame : undefined;
 }

@@ -4,7 +4,7 @@ import type { Announcement, Message } from "./wire.js";
 
 /** What is for the app. */
 export type Item =
-  Received | { readonly announcement: Announcement } | { readonly place: Position; readonly gap: Gap | undefined };
+  Received | { readonly announcement: Announcement } | { readonly slot: Position; readonly gap: Gap | undefined };
 
 /** Something after `from` and up to `to` may be missing: the mailbox no longer reached back to where this device was. */
 export interface Gap {
@@ -23,18 +23,18 @@ export interface Recipient {
   /** Keeps where the app is now. Does not fail. */
   save(this: void, moved: Cursor): Promise<unknown>;
   /** The app has been shown this message, and the cursor is kept. */
-  shown(this: void, message: Message): void;
+  wasShown(this: void, message: Message): void;
   gap(this: void, gap: Gap): void;
 }
 
 /** Hands messages or announcements to the app. */
 export interface Delivery {
   /** A message or an announcement has its turn; or everything up to a place was delivered or passed over. */
-  add(this: void, item: Item): void;
+  enqueue(this: void, item: Item): void;
   /** Goes on, if it does not. */
   resume(this: void): void;
   /** Hands nothing on any more. Resolves when the app is done with the last message. */
-  end(this: void): Promise<void>;
+  finish(this: void): Promise<void>;
 }
 
 /**
@@ -42,7 +42,7 @@ export interface Delivery {
  * cursor is kept, then it is acknowledged: so none is lost, and a page that ends between two of these steps leaves nothing
  * worse behind than a message that the next page is shown again. An announcement is shown, and the cursor is kept.
  */
-export function deliver({ listens, claim, show, save, shown, gap }: Recipient): Delivery {
+export function deliver({ listens, claim, show, save, wasShown, gap }: Recipient): Delivery {
   const items: Item[] = [];
   let ended = false;
   let running: Promise<void> | undefined;
@@ -51,11 +51,11 @@ export function deliver({ listens, claim, show, save, shown, gap }: Recipient): 
     // What calls this is in the middle of something.
     await undefined;
     for (let item = items[0]; item && !ended; item = items[0]) {
-      if ("place" in item) {
+      if ("gap" in item) {
         if (item.gap) {
           gap(item.gap);
         }
-        await save(item.place);
+        await save(item.slot);
       } else if (!listens()) {
         break;
       } else if ("announcement" in item) {
@@ -75,7 +75,7 @@ export function deliver({ listens, claim, show, save, shown, gap }: Recipient): 
         if (place) {
           await save(place);
         }
-        shown(message);
+        wasShown(message);
       }
       items.shift();
     }
@@ -86,12 +86,12 @@ export function deliver({ listens, claim, show, save, shown, gap }: Recipient): 
     running ??= run();
   };
   return {
-    add(item) {
+    enqueue(item) {
       items.push(item);
       resume();
     },
     resume,
-    async end() {
+    async finish() {
       ended = true;
       await running;
     },

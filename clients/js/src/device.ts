@@ -1,18 +1,20 @@
 import type { Receipt } from "./actions.js";
 import { spread, windowOf } from "./backoff.js";
 import { type ServiceClock, serviceClock } from "./clock.js";
-import { type Connection, connect, type State, type StateChange } from "./connection.js";
-import { type Delivery, deliver, type Gap } from "./delivery.js";
+import { Connection } from "./connection.js";
+import { type Delivery, deliver } from "./delivery.js";
 import { type Environment, REAL, type SocketClass } from "./environment.js";
-import { failure, TidingsError } from "./errors.js";
+import { caused, failure, TidingsError } from "./errors.js";
 import { unsealMessage } from "./frames.js";
-import { type Identity, identify, type Registration } from "./identity.js";
+import { type Identity, identify } from "./identity.js";
 import { receiptOf } from "./inbox.js";
+import type { State, StateChange } from "./listener.js";
+import type { DeviceEvents, DeviceOptions, Handler, InboxMessage, InboxPage } from "./options.js";
 import type { Cursor, Position } from "./position.js";
 import { type CursorStore, indexedDbStore, memoryStore, type SharedStore } from "./store.js";
 import { lead } from "./tabs.js";
 import { connectToken } from "./tokens.js";
-import type { Announcement, AppState, InboxAnswer, Message, Preferences, Unread } from "./wire.js";
+import type { AppState, InboxAnswer, Message, Preferences, Unread } from "./wire.js";
 
 /** How long the app's `registration` function may take, the store for each question, and a goodbye, in milliseconds. */
 const REGISTER_WITHIN = 30_000;
@@ -20,69 +22,6 @@ const STORE_WITHIN = 5_000;
 const CLOSE_WITHIN = 2_000;
 /** However often a device is woken, it wakes no more often than this, in milliseconds. */
 const FLOOR = 1_000;
-
-/** How a device connects and behaves. */
-export interface DeviceOptions {
-  /** The WebSocket API: `wss://…/{stage}`. */
-  readonly url: string;
-  /**
-   * The answer of `POST /v1/devices`, or a function that fetches it through the app's backend. The function is asked at
-   * the start, and again when openings keep failing: the service may refuse the device.
-   */
-  readonly registration: Registration | (() => Promise<Registration>);
-  /**
-   * Under this name, id and keys stay in IndexedDB, and the function `registration` is not asked at the next start. It
-   * must name the person who is logged in: whoever starts a device under the same name gets this device. Default: the
-   * function is asked at every start.
-   */
-  readonly remember?: string;
-  /** Where the cursor is kept. Default: IndexedDB where there is one, else memory. */
-  readonly store?: "indexeddb" | "memory" | CursorStore;
-  /** Who acknowledges: the client, when the app's handlers are done, or the app with {@link Device.ack}. Default: `automatic`. */
-  readonly ack?: "automatic" | "manual";
-  /**
-   * With several tabs: `every` one connects and shows each message, or one is the `leader`, and others take over when it
-   * goes. The latter needs Web Locks; without them every tab connects. Default: `every`.
-   */
-  readonly tabs?: "every" | "leader";
-  /**
-   * Where the connect token travels: beside the subprotocol, which proxies do not log, or in the URL. Where openings fail
-   * with the subprotocol, every second one has it in the URL. Default: `subprotocol`.
-   */
-  readonly tokenIn?: "subprotocol" | "query";
-  /** The HTTP API, for the inbox and preferences: `https://…`, without `/v1`. */
-  readonly apiUrl?: string;
-  /** The class of sockets. Default: the global one. Node 20 has none: give it that of the package `ws`. */
-  readonly WebSocket?: SocketClass;
-}
-
-/** What is called for an event. */
-export type Handler<Event> = (event: Event) => unknown;
-
-/** What happens to a device. */
-export interface DeviceEvents {
-  /** A message: in order, and once. The next one waits until every handler's promise has settled. */
-  message: Message;
-  /** An announcement to everyone: in order, and once. The next one waits until every handler's promise has settled. */
-  announcement: Announcement;
-  /** The device does something else now. */
-  state: StateChange;
-  /** Something may be missing. */
-  gap: Gap;
-  /** Something went wrong; the device goes on. */
-  error: TidingsError;
-}
-
-/** A message of the inbox, and whether a person has read it. */
-export type InboxMessage = Message & { readonly read: boolean };
-
-/** A page of the inbox. */
-export interface InboxPage {
-  /** Newest first. */
-  readonly messages: InboxMessage[];
-  /** Give it as `before` for the next page; absent on the last one. */
-  readonly next?: string;
-}
 
 /** A device: stays connected, and hands its messages to the app. */
 export class Device {
@@ -345,7 +284,7 @@ export class Device {
       try {
         registration = await this.#within(REGISTER_WITHIN, registration());
       } catch (cause) {
-        throw new TidingsError("registration_failed", String(cause), cause);
+        throw caused("registration_failed", cause);
       }
     }
     const identity = await identify(registration);
@@ -392,22 +331,22 @@ export class Device {
           saving = saving.then(() => this.#keep((store) => store.save(owner, cursor)));
           return saving;
         },
-        shown: (message) => automatic && this.ack(message),
+        wasShown: (message) => automatic && this.ack(message),
         gap: (gap) => this.#emit("gap", gap),
       });
     const messages = deliveryOf("message");
     const announcements = deliveryOf("announcement");
     this.#deliveries = [messages, announcements];
     const how = { ...this.#options, WebSocket: this.#WebSocket, automatic };
-    this.#connection = connect(this.#environment, this.#clock, how, cursor, {
+    this.#connection = new Connection(this.#environment, this.#clock, how, cursor, {
       identity: () => this.#identity as Identity,
-      add: messages.add,
-      announce: announcements.add,
+      enqueue: messages.enqueue,
+      announce: announcements.enqueue,
       tell: (change) => this.#tell(change),
       report: (error) => this.#report(error),
       appState: () => this.#appState,
       refused: () => this.#refused(),
-      kept: async (after, end) => (await this.#keep((store) => store.kept?.(owner, after, end))) ?? [],
+      shownElsewhere: async (after, end) => (await this.#keep((store) => store.kept?.(owner, after, end))) ?? [],
     });
   }
 
@@ -444,7 +383,7 @@ export class Device {
 
   async #stop(): Promise<void> {
     // The next tab must not begin before this one is done. A handler that waits for the end must not wait for itself.
-    Promise.all(this.#deliveries.map((delivery) => delivery.end())).then(this.#release);
+    Promise.all(this.#deliveries.map((delivery) => delivery.finish())).then(this.#release);
     const connection = this.#connection;
     await (connection && this.#within(CLOSE_WITHIN, connection.close()).catch(() => {}));
   }
@@ -471,7 +410,7 @@ export class Device {
       if (name === "error" || this.#handlers.error.size === 0) {
         (globalThis.reportError ?? console.error)(cause);
       } else {
-        this.#report(new TidingsError("handler_failed", String(cause), cause));
+        this.#report(caused("handler_failed", cause));
       }
     }
   }
@@ -495,7 +434,7 @@ export class Device {
       return await this.#within(STORE_WITHIN, work(this.#store));
     } catch (cause) {
       this.#store = memoryStore();
-      this.#report(new TidingsError("store_failed", String(cause), cause));
+      this.#report(caused("store_failed", cause));
       return undefined;
     }
   }
@@ -527,7 +466,7 @@ export class Device {
       response = await fetch(`${apiUrl}/v1/${path}`, { headers, ...more });
       answer = await response.json();
     } catch (cause) {
-      throw new TidingsError("unreachable", String(cause), cause);
+      throw caused("unreachable", cause);
     }
     if (!response.ok) {
       // API Gateway itself has other words.

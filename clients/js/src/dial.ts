@@ -1,9 +1,9 @@
-import type { Environment, Socket, SocketClass } from "./environment.js";
+import { CLOSED, type Environment, type Socket, type SocketClass } from "./environment.js";
 
 /** Where a socket is opened, and how. */
 export interface Target {
   readonly url: string;
-  readonly protocols: string[];
+  readonly subprotocols: string[];
 }
 
 /**
@@ -32,9 +32,9 @@ export function dial(
   const fail = (): void => settle(undefined, done);
   const cancel = after(within, fail);
   target
-    .then(({ url, protocols }) => {
+    .then(({ url, subprotocols }) => {
       if (pending) {
-        const opening = new WebSocket(url, protocols);
+        const opening = new WebSocket(url, subprotocols);
         socket = opening;
         opening.onopen = () => settle(opening, done);
         opening.onclose = opening.onerror = fail;
@@ -51,4 +51,15 @@ export function leave(socket: Socket | undefined): void {
     socket.onopen = socket.onmessage = socket.onclose = socket.onerror = () => {};
     socket.close();
   }
+}
+
+/** Resolves when a socket that was left has closed. */
+export function closing(socket: Socket | undefined): Promise<unknown> {
+  return new Promise((resolve) => {
+    if (socket && socket.readyState !== CLOSED) {
+      socket.onclose = resolve;
+    } else {
+      resolve(undefined);
+    }
+  });
 }

@@ -1,6 +1,10 @@
 /** As a method, so that handlers of narrower events will do: those of `ws` are not those of browsers. */
 type SocketHandler<Event> = { handle(event: Event): void }["handle"] | null;
 
+/** Values of a socket's `readyState`. */
+export const OPEN = 1;
+export const CLOSED = 3;
+
 /** What a device needs of a WebSocket: the class of browsers, of Node 22, or of the package `ws`. */
 export interface Socket {
   onopen: SocketHandler<unknown>;

@@ -42,7 +42,12 @@ export class TidingsError extends Error {
   }
 }
 
+/** An error of ours because of what was thrown. */
+export function caused(code: ErrorCode, cause: unknown): TidingsError {
+  return new TidingsError(code, String(cause), cause);
+}
+
 /** Whatever was thrown, as an error of ours. */
 export function failure(cause: unknown): TidingsError {
-  return cause instanceof TidingsError ? cause : new TidingsError("unexpected", String(cause), cause);
+  return cause instanceof TidingsError ? cause : caused("unexpected", cause);
 }

@@ -87,3 +87,12 @@ export async function unsealMessage(identity: Identity, sealed: string): Promise
   }
   return frame;
 }
+
+/**
+ * The one thing that the service says in clear: it does not know this connection, so that no key belongs to it. Coming
+ * back costs nothing but the connection; everything else in clear is ignored.
+ */
+export function inClear(data: unknown): Reconnect | undefined {
+  const frame = typeof data === "string" && data.startsWith("{") ? parse(data) : undefined;
+  return frame?.type === "reconnect" && frame.deviceId === "" ? frame : undefined;
+}

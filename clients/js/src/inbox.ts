@@ -67,7 +67,7 @@ interface Replay {
   /** Where the cursor was when it was asked for. */
   after: Position | undefined;
   /** No answer on this connection has told yet whether the cursor belongs to this mailbox. */
-  first: boolean;
+  isFirst: boolean;
   /** The cursor turned out to be of another log, so that something may be missing. */
   anew: boolean;
   /** The answer came, but not all the messages that it names: they travel on another way and may come later. */
@@ -76,11 +76,11 @@ interface Replay {
 
 /** The message at a place. */
 interface Held extends Received {
-  readonly place: Position;
+  readonly slot: Position;
 }
 
 interface Delivered {
-  readonly place: Position;
+  readonly slot: Position;
   confirmed: boolean;
 }
 
@@ -93,152 +93,201 @@ function shorten<Value>(map: Map<string, Value>, length: number): Value | undefi
 }
 
 /** The state of one device's mailbox on this side. */
-export interface Inbox {
-  /** Everything up to here was delivered: keep it, and begin with it next time. */
-  readonly cursor: Position | undefined;
-  /** Whether a replay was asked for and has not ended: an answer is due. */
-  readonly awaitsReplay: boolean;
-  /** A new connection is there: ask for what was missed. */
-  connected(): Step[];
-  /** A new connection is there beside one that is still read: ask for what neither may bring. */
-  rolledOver(): Step[];
-  /** The app confirmed the message at this place; should it come again, it is confirmed again without being shown. */
-  acknowledged(place: Position): void;
-  /**
-   * No answer to the replay, or not all of it, within the time for it. What did not come by several replays may come by
-   * another connection; passing over it would lose it for good.
-   */
-  replayOverdue(): Step[];
-  /** A frame came. `sealed` is its text on the wire. */
-  frame(frame: Frame, sealed: string): Step[];
-}
-
-/** An inbox that has everything up to `cursor`, and the announcements up to `announced`. */
-export function inboxFrom(cursor?: Position, announced = 0): Inbox {
+export class Inbox {
+  #cursor: Position | undefined;
+  #announced: number;
   /** Everything up to here was shown before anything that `delivered` remembers. */
-  let earlier = cursor;
+  #earlier: Position | undefined;
   /** The furthest place that was heard of on this connection. */
-  let head: Position | undefined;
-  let replay: Replay | undefined;
+  #head: Position | undefined;
+  #replay: Replay | undefined;
   /** From where announcements were asked for last. */
-  let asked = announced;
+  #asked: number;
   /** The furthest one that was dropped since then: the answer may not have it. */
-  let missed = 0;
+  #missed = 0;
   /** The answer was not enough. Asked again with the next pong, not at once: a frame may never open. */
-  let askAtPong = false;
+  #askAtPong = false;
   /** What came before its turn, by place. */
-  let held: Held[] = [];
+  #held: Held[] = [];
   /** Messages without a place that came during a replay. */
-  const transient: Received[] = [];
+  readonly #transient: Received[] = [];
   /** What was shown in this life, oldest first. */
-  const delivered = new Map<string, Delivered>();
+  readonly #delivered = new Map<string, Delivered>();
   /**
    * The last ids. Places alone would do for what has one; this also covers what has none, and a service that stores
    * twice.
    */
-  const seen = new Map<string, true>();
+  readonly #seen = new Map<string, true>();
   /** What follows from what is being dealt with. */
-  const steps: Step[] = [];
+  readonly #steps: Step[] = [];
 
-  const taken = (): Step[] => steps.splice(0);
-
-  function ask(attempt: number, first = false, anew = false): void {
-    replay = { attempt, after: cursor, first, anew, short: undefined };
-    asked = announced;
-    missed = 0;
-    askAtPong = false;
-    steps.push({ do: "sync", after: cursor, announced });
+  /** An inbox that has everything up to `cursor`, and the announcements up to `announced`. */
+  constructor(cursor?: Position, announced = 0) {
+    this.#cursor = this.#earlier = cursor;
+    this.#announced = this.#asked = announced;
   }
 
-  function askAgain({ attempt, first, anew }: Replay): void {
+  /** Everything up to here was delivered: keep it, and begin with it next time. */
+  get cursor(): Position | undefined {
+    return this.#cursor;
+  }
+
+  /** Whether a replay was asked for and has not ended: an answer is due. */
+  get awaitsReplay(): boolean {
+    return !!this.#replay;
+  }
+
+  /** A new connection is there: ask for what was missed. */
+  connected(): Step[] {
+    // What was held comes again with the replay.
+    this.#held = [];
+    this.#head = undefined;
+    this.#ask(0, true);
+    return this.#taken();
+  }
+
+  /** A new connection is there beside one that is still read: ask for what neither may bring. */
+  rolledOver(): Step[] {
+    this.#ask(0, this.#replay?.isFirst);
+    return this.#taken();
+  }
+
+  /** The app confirmed the message at this place; should it come again, it is confirmed again without being shown. */
+  acknowledged(place: Position): void {
+    const message = this.#delivered.get(keyOf(place));
+    if (message) {
+      message.confirmed = true;
+    }
+  }
+
+  /**
+   * No answer to the replay, or not all of it, within the time for it. What did not come by several replays may come by
+   * another connection; passing over it would lose it for good.
+   */
+  replayOverdue(): Step[] {
+    if (this.#replay) {
+      this.#askAgain(this.#replay);
+    }
+    return this.#taken();
+  }
+
+  /** A frame came. `sealed` is its text on the wire. */
+  frame(frame: Frame, sealed: string): Step[] {
+    if (frame.type === "message") {
+      this.#hearMessage({ message: frame, sealed });
+    } else if (frame.type === "announcement") {
+      this.#hearAnnouncement(frame);
+    } else if (frame.type === "synced") {
+      this.#hearSynced(frame);
+    } else if (frame.type === "pong") {
+      this.#heardOf(frame);
+      this.#askIfBehind(this.#askAtPong || this.#missed > this.#announced);
+    }
+    // Others are about the connection, or about something that was said, not about the mailbox.
+    return this.#taken();
+  }
+
+  #taken(): Step[] {
+    return this.#steps.splice(0);
+  }
+
+  #ask(attempt: number, isFirst = false, anew = false): void {
+    this.#replay = { attempt, after: this.#cursor, isFirst, anew, short: undefined };
+    this.#asked = this.#announced;
+    this.#missed = 0;
+    this.#askAtPong = false;
+    this.#steps.push({ do: "sync", after: this.#cursor, announced: this.#announced });
+  }
+
+  #askAgain({ attempt, isFirst, anew }: Replay): void {
     if (attempt + 1 < REPLAY_ATTEMPTS) {
-      ask(attempt + 1, first, anew);
+      this.#ask(attempt + 1, isFirst, anew);
     } else {
-      replay = undefined;
-      steps.push({ do: "giveUp" });
+      this.#replay = undefined;
+      this.#steps.push({ do: "giveUp" });
     }
   }
 
-  function hearMessage(received: Received): void {
-    const place = placeOf(received.message);
-    if (!place) {
-      if (!replay) {
-        show(received);
-      } else if (transient.length < HELD) {
-        transient.push(received);
+  #hearMessage(received: Received): void {
+    const slot = placeOf(received.message);
+    if (!slot) {
+      if (!this.#replay) {
+        this.#show(received);
+      } else if (this.#transient.length < HELD) {
+        this.#transient.push(received);
       }
       return;
     }
-    heardOf(place);
-    if (has(place)) {
-      if (!replay?.first) {
-        again(received.message);
-      } else if (held.length < REPEATS) {
+    this.#heardOf(slot);
+    if (this.#has(slot)) {
+      if (!this.#replay?.isFirst) {
+        this.#again(received.message);
+      } else if (this.#held.length < REPEATS) {
         // If the cursor is of another mailbox, this may be new.
-        hold({ place, ...received });
+        this.#hold({ slot, ...received });
       }
       return;
     }
-    if (isNext(place)) {
+    if (this.#isNext(slot)) {
       // Whatever else is missing comes after it. This is what makes progress where messages are lost often.
-      pass({ place, ...received });
-      cursorIsOfThisLog();
-      advance();
+      this.#pass({ slot, ...received });
+      this.#cursorIsOfThisLog();
+      this.#advance();
     } else {
-      hold({ place, ...received });
+      this.#hold({ slot, ...received });
     }
-    if (replay?.short) {
-      hearSynced(replay.short);
+    if (this.#replay?.short) {
+      this.#hearSynced(this.#replay.short);
     } else {
-      askIfBehind();
+      this.#askIfBehind();
     }
   }
 
-  function hearAnnouncement(announcement: Announcement): void {
+  #hearAnnouncement(announcement: Announcement): void {
     const { after, number } = announcement;
-    if (number <= announced) {
+    if (number <= this.#announced) {
       // Shown before.
-    } else if (after <= announced) {
-      announced = number;
-      steps.push({ do: "announce", announcement });
+    } else if (after <= this.#announced) {
+      this.#announced = number;
+      this.#steps.push({ do: "announce", announcement });
     } else {
       // The replay brings it again, behind what is missing.
-      missed = Math.max(missed, number);
-      askIfBehind(true);
+      this.#missed = Math.max(this.#missed, number);
+      this.#askIfBehind(true);
     }
   }
 
   /** An answer says how far it came in the announcements. Whether to ask for more of them at once. */
-  function passAnnouncements({ after, number, more = false }: Announced): boolean {
-    const lost = after > announced;
+  #passAnnouncements({ after, number, more = false }: Announced): boolean {
+    const lost = after > this.#announced;
     if (!lost) {
-      announced = Math.max(announced, number);
+      this.#announced = Math.max(this.#announced, number);
     }
-    askAtPong ||= lost || more;
-    return !lost && (missed > announced || (more && announced > asked));
+    this.#askAtPong ||= lost || more;
+    return !lost && (this.#missed > this.#announced || (more && this.#announced > this.#asked));
   }
 
-  function hearSynced(synced: Synced): void {
-    heardOf(synced);
-    const askOn = !!synced.announced && passAnnouncements(synced.announced);
-    if (!replay) {
+  #hearSynced(synced: Synced): void {
+    this.#heardOf(synced);
+    const askOn = !!synced.announced && this.#passAnnouncements(synced.announced);
+    if (!this.#replay) {
       // An answer that we no longer wait for.
-      askIfBehind(askOn);
+      this.#askIfBehind(askOn);
       return;
     }
-    if (replay.first && !synced.recovered && compare(synced, cursor) < 0) {
-      beginAnew();
+    if (this.#replay.isFirst && !synced.recovered && compare(synced, this.#cursor) < 0) {
+      this.#beginAnew();
       return;
     }
-    cursorIsOfThisLog();
-    const past = compare(synced, replay.after);
+    this.#cursorIsOfThisLog();
+    const past = compare(synced, this.#replay.after);
     if (past < 0 || (synced.more && past === 0)) {
       // The answer to an earlier question, or the service could not even send the first one. Asked again when the time
       // for an answer is over, not at once.
-    } else if (isComplete(synced)) {
-      finish(replay, synced, askOn);
+    } else if (this.#isComplete(synced)) {
+      this.#finish(this.#replay, synced, askOn);
     } else {
-      replay.short = synced;
+      this.#replay.short = synced;
     }
   }
 
@@ -246,79 +295,83 @@ export function inboxFrom(cursor?: Position, announced = 0): Inbox {
    * The service's log does not reach to the cursor: it is that of another user, or was set back. Everything in it is
    * new. Only believed of the first answer on a connection, which cannot be late.
    */
-  function beginAnew(): void {
-    cursor = { epoch: 0, seq: 0 };
-    earlier = head = undefined;
-    held = [];
-    delivered.clear();
-    ask(0, false, true);
+  #beginAnew(): void {
+    this.#cursor = { epoch: 0, seq: 0 };
+    this.#earlier = this.#head = undefined;
+    this.#held = [];
+    this.#delivered.clear();
+    this.#ask(0, false, true);
   }
 
   /** The cursor belongs to this mailbox: what waited for knowing that has been shown before. */
-  function cursorIsOfThisLog(): void {
-    if (replay?.first) {
-      replay.first = false;
-      for (const { message } of takeUpTo(cursor)) {
-        again(message);
+  #cursorIsOfThisLog(): void {
+    if (this.#replay?.isFirst) {
+      this.#replay.isFirst = false;
+      for (const { message } of this.#takeUpTo(this.#cursor)) {
+        this.#again(message);
       }
     }
   }
 
   /** Whether all is here that an answer names. */
-  function isComplete({ epoch, posted }: Synced): boolean {
-    const here = new Set(held.map(({ place }) => keyOf(place)));
-    return posted.every((seq) => has({ epoch, seq }) || here.has(keyOf({ epoch, seq })));
+  #isComplete({ epoch, posted }: Synced): boolean {
+    const here = new Set(this.#held.map(({ slot }) => keyOf(slot)));
+    return posted.every((seq) => this.#has({ epoch, seq }) || here.has(keyOf({ epoch, seq })));
   }
 
   /** The replay is complete: first what it brought, then what came live meanwhile. */
-  function finish(ended: Replay, synced: Synced, askOn: boolean): void {
+  #finish(ended: Replay, synced: Synced, askOn: boolean): void {
     const { after } = ended;
-    replay = undefined;
-    takeUpTo(synced).forEach(pass);
+    this.#replay = undefined;
+    for (const message of this.#takeUpTo(synced)) {
+      this.#pass(message);
+    }
     if (!after) {
       // The service remembers for a client that keeps no cursor: what it passes over was shown.
-      earlier = synced;
+      this.#earlier = synced;
     }
     // What came live meanwhile may be beyond the end by now; whoever keeps this must not go back.
-    const { epoch, seq } = later(cursor, synced) as Position;
-    cursor = { epoch, seq };
+    const { epoch, seq } = later(this.#cursor, synced) as Position;
+    this.#cursor = { epoch, seq };
     const recovered = synced.recovered && !ended.anew;
-    steps.push({ do: "synced", synced: { ...synced, epoch, seq, recovered }, after });
-    advance();
-    if (compare(cursor, after) > 0 && (synced.more || isBehind())) {
-      ask(0);
-    } else if (isBehind()) {
-      askAgain(ended);
+    this.#steps.push({ do: "synced", synced: { ...synced, epoch, seq, recovered }, after });
+    this.#advance();
+    if (compare(this.#cursor, after) > 0 && (synced.more || this.#isBehind())) {
+      this.#ask(0);
+    } else if (this.#isBehind()) {
+      this.#askAgain(ended);
     } else {
-      transient.splice(0).forEach(show);
-      askIfBehind(askOn);
+      for (const received of this.#transient.splice(0)) {
+        this.#show(received);
+      }
+      this.#askIfBehind(askOn);
     }
   }
 
   /** Hands on what was held and has its turn now. */
-  function advance(): void {
-    while (held[0] && isNext(held[0].place)) {
-      pass(held[0]);
-      held.shift();
+  #advance(): void {
+    while (this.#held[0] && this.#isNext(this.#held[0].slot)) {
+      this.#pass(this.#held[0]);
+      this.#held.shift();
     }
   }
 
   /** Shows the message that has its turn. */
-  function pass(message: Held): void {
-    const { place } = message;
-    cursor = place;
-    if (show(message)) {
-      delivered.set(keyOf(place), { place, confirmed: false });
-      earlier = later(earlier, shorten(delivered, KNOWN)?.place);
+  #pass(message: Held): void {
+    const { slot } = message;
+    this.#cursor = slot;
+    if (this.#show(message)) {
+      this.#delivered.set(keyOf(slot), { slot, confirmed: false });
+      this.#earlier = later(this.#earlier, shorten(this.#delivered, KNOWN)?.slot);
     }
   }
 
-  function show({ message, sealed }: Received): boolean {
-    const isFirst = !seen.has(message.id);
+  #show({ message, sealed }: Received): boolean {
+    const isFirst = !this.#seen.has(message.id);
     if (isFirst) {
-      seen.set(message.id, true);
-      shorten(seen, REMEMBERED);
-      steps.push({ do: "deliver", received: { message, sealed } });
+      this.#seen.set(message.id, true);
+      shorten(this.#seen, REMEMBERED);
+      this.#steps.push({ do: "deliver", received: { message, sealed } });
     }
     return isFirst;
   }
@@ -328,99 +381,54 @@ export function inboxFrom(cursor?: Position, announced = 0): Inbox {
    * the app only: a crash would lose it otherwise, because what is confirmed is not replayed. And one that was passed
    * over was not shown to anybody.
    */
-  function again(message: Message): void {
+  #again(message: Message): void {
     const receipt = receiptOf(message) as Receipt;
-    const before = delivered.get(keyOf(receipt));
+    const before = this.#delivered.get(keyOf(receipt));
     const confirmed = !!before?.confirmed;
-    if (confirmed || (!before && compare(receipt, earlier) <= 0)) {
-      steps.push({ do: "ackAgain", receipt, confirmed });
+    if (confirmed || (!before && compare(receipt, this.#earlier) <= 0)) {
+      this.#steps.push({ do: "ackAgain", receipt, confirmed });
     }
   }
 
-  function hold(message: Held): void {
+  #hold(message: Held): void {
     // Mostly what comes is the newest, so it is looked for from the end.
-    const before = held.findLastIndex(({ place }) => compare(place, message.place) <= 0);
-    if (compare(held[before]?.place, message.place) !== 0) {
-      held.splice(before + 1, 0, message);
-      held.length = Math.min(held.length, HELD);
+    const before = this.#held.findLastIndex(({ slot }) => compare(slot, message.slot) <= 0);
+    if (compare(this.#held[before]?.slot, message.slot) !== 0) {
+      this.#held.splice(before + 1, 0, message);
+      this.#held.length = Math.min(this.#held.length, HELD);
     }
   }
 
   /** Takes what is held up to a place. */
-  function takeUpTo(end: Position | undefined): Held[] {
-    return held.splice(0, held.findLastIndex(({ place }) => compare(place, end) <= 0) + 1);
+  #takeUpTo(end: Position | undefined): Held[] {
+    return this.#held.splice(0, this.#held.findLastIndex(({ slot }) => compare(slot, end) <= 0) + 1);
   }
 
-  function heardOf(place: Position): void {
-    head = later(head, place);
+  #heardOf(place: Position): void {
+    this.#head = later(this.#head, place);
   }
 
-  function askIfBehind(orElse = false): void {
-    if (!replay && (orElse || isBehind())) {
-      ask(0);
+  #askIfBehind(orElse = false): void {
+    if (!this.#replay && (orElse || this.#isBehind())) {
+      this.#ask(0);
     }
   }
 
   /** Whether something is known to be beyond everything that is here. */
-  function isBehind(): boolean {
-    return compare(head, cursor) > 0;
+  #isBehind(): boolean {
+    return compare(this.#head, this.#cursor) > 0;
   }
 
   /** Whether this place has been delivered or passed over. Of an older epoch, which began earlier, everything has. */
-  function has(place: Position): boolean {
-    return compare(place, cursor) <= 0;
+  #has(place: Position): boolean {
+    return compare(place, this.#cursor) <= 0;
   }
 
-  function isNext({ epoch, seq }: Position): boolean {
+  #isNext({ epoch, seq }: Position): boolean {
     // Nothing comes before the first entry of any epoch, so an empty mailbox knows its first message.
-    return !!cursor && (cursor.seq === 0 ? seq === 1 : cursor.epoch === epoch && seq === cursor.seq + 1);
+    const at = this.#cursor;
+    return !!at && (at.seq === 0 ? seq === 1 : at.epoch === epoch && seq === at.seq + 1);
   }
-
-  return {
-    get cursor() {
-      return cursor;
-    },
-    get awaitsReplay() {
-      return !!replay;
-    },
-    connected() {
-      // What was held comes again with the replay.
-      held = [];
-      head = undefined;
-      ask(0, true);
-      return taken();
-    },
-    rolledOver() {
-      ask(0, replay?.first);
-      return taken();
-    },
-    acknowledged(place) {
-      const message = delivered.get(keyOf(place));
-      if (message) {
-        message.confirmed = true;
-      }
-    },
-    replayOverdue() {
-      if (replay) {
-        askAgain(replay);
-      }
-      return taken();
-    },
-    frame(frame, sealed) {
-      if (frame.type === "message") {
-        hearMessage({ message: frame, sealed });
-      } else if (frame.type === "announcement") {
-        hearAnnouncement(frame);
-      } else if (frame.type === "synced") {
-        hearSynced(frame);
-      } else if (frame.type === "pong") {
-        heardOf(frame);
-        askIfBehind(askAtPong || missed > announced);
-      }
-      // Others are about the connection, or about something that was said, not about the mailbox.
-      return taken();
-    },
-  };
 }
 
 /** How a message is confirmed; `undefined` for one without a place in the mailbox, which nobody waits for. */

@@ -13,19 +13,13 @@
  * @module
  */
 
-export type { State, StateChange } from "./connection.js";
+export type { State, StateChange } from "./listener.js";
 export type { Gap } from "./delivery.js";
-export {
-  Device,
-  type DeviceEvents,
-  type DeviceOptions,
-  type Handler,
-  type InboxMessage,
-  type InboxPage,
-} from "./device.js";
+export { Device } from "./device.js";
 export type { Environment, Socket, SocketClass } from "./environment.js";
 export { type ErrorCode, TidingsError } from "./errors.js";
 export type { Jwk, Registration } from "./identity.js";
+export type { DeviceEvents, DeviceOptions, Handler, InboxMessage, InboxPage } from "./options.js";
 export type { Cursor, Position } from "./position.js";
 export type { CursorStore } from "./store.js";
 export type { Announcement, AppState, Channel, Channels, Json, Message, Preferences, Unread } from "./wire.js";

@@ -66,52 +66,53 @@ interface Shown {
 
 type Stores = (name: string) => IDBObjectStore;
 
+/** The database of this origin, one for all devices of a page: being opened, and open. */
+let opening: Promise<IDBDatabase> | undefined;
+let opened: IDBDatabase | undefined;
+
+function open(): Promise<IDBDatabase> {
+  if (!opening) {
+    const request = indexedDB.open("tidings", 1);
+    request.onupgradeneeded = () => {
+      for (const name of STORES) {
+        request.result.createObjectStore(name);
+      }
+    };
+    opening = result(request).then((it) => {
+      opened = it;
+      // A newer version in another page, or a person who clears the site's data: the next one opens it again.
+      it.onversionchange = it.onclose = () => {
+        it.close();
+        opened = opening = undefined;
+      };
+      return it;
+    });
+  }
+  return opening;
+}
+
+async function ask<T>(name: string, question: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+  const it = await open();
+  return result(question(it.transaction(name).objectStore(name)));
+}
+
+/** Writes at once if the database is open: nothing comes between what a handler did and what is written here. */
+function write(change: (stores: Stores) => void): Promise<void> {
+  const begin = (it: IDBDatabase): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const transaction = it.transaction(STORES, "readwrite");
+      transaction.oncomplete = () => resolve();
+      transaction.onabort = () => reject(transaction.error);
+      change((name) => transaction.objectStore(name));
+    });
+  return opened ? begin(opened) : open().then(begin);
+}
+
 /**
  * IndexedDB, shared by all pages and the service worker of an origin. With `perPage`, a page keeps a cursor of its own in
  * `sessionStorage` too, which outlives a reload; the shared one is where a new page begins.
  */
 export function indexedDbStore(perPage: boolean): SharedStore {
-  let opening: Promise<IDBDatabase> | undefined;
-  let opened: IDBDatabase | undefined;
-
-  function open(): Promise<IDBDatabase> {
-    if (!opening) {
-      const request = indexedDB.open("tidings", 1);
-      request.onupgradeneeded = () => {
-        for (const name of STORES) {
-          request.result.createObjectStore(name);
-        }
-      };
-      opening = result(request).then((database) => {
-        opened = database;
-        // A newer version in another page, or a person who clears the site's data: the next one opens it again.
-        database.onversionchange = database.onclose = () => {
-          database.close();
-          opened = opening = undefined;
-        };
-        return database;
-      });
-    }
-    return opening;
-  }
-
-  async function ask<T>(name: string, question: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
-    const database = await open();
-    return result(question(database.transaction(name).objectStore(name)));
-  }
-
-  /** Writes at once where the database is open: nothing comes between what a handler did and what is written here. */
-  function write(change: (stores: Stores) => void): Promise<void> {
-    const begin = (database: IDBDatabase): Promise<void> =>
-      new Promise((resolve, reject) => {
-        const transaction = database.transaction(STORES, "readwrite");
-        transaction.oncomplete = () => resolve();
-        transaction.onabort = () => reject(transaction.error);
-        change((name) => transaction.objectStore(name));
-      });
-    return opened ? begin(opened) : open().then(begin);
-  }
-
   return {
     async load(owner) {
       const own = perPage && sessionStorage.getItem(OWN + owner);

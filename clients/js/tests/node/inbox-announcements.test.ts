@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Frame } from "../../src/frames.js";
-import { type Inbox, inboxFrom, type Step } from "../../src/inbox.js";
+import { Inbox, type Step } from "../../src/inbox.js";
 import type { Announced, Announcement } from "../../src/wire.js";
 import { Random } from "../random.js";
 
@@ -54,7 +54,7 @@ const message = (inbox: Inbox, seq: number): string[] =>
 
 /** An inbox on a connection, which has shown the announcements up to a number. */
 function asked(announced?: number): Inbox {
-  const inbox = inboxFrom({ epoch: EPOCH, seq: 0 }, announced);
+  const inbox = new Inbox({ epoch: EPOCH, seq: 0 }, announced);
   assert.deepEqual(told(inbox.connected()), [`?${announced ?? 0}`]);
   return inbox;
 }
@@ -232,7 +232,7 @@ test("a service that never says how far it came is asked once for each gap", () 
 });
 
 test("a mailbox that was set back does not bring announcements back", () => {
-  const inbox = inboxFrom({ epoch: 9, seq: 9 }, 10);
+  const inbox = new Inbox({ epoch: 9, seq: 9 }, 10);
   told(inbox.connected());
   const steps = hear(inbox, { ...answer({ after: 20, number: 20 }), recovered: false } as Frame);
   assert.deepEqual(steps, ["?10"]);
@@ -251,7 +251,7 @@ class World {
   readonly random: Random;
   losing = true;
   log: Entry[] = [];
-  inbox = inboxFrom();
+  inbox = new Inbox();
   inFlight: Frame[] = [];
   readonly shown: number[] = [];
   syncs = 0;
@@ -322,7 +322,7 @@ class World {
   }
 
   restart(): void {
-    this.inbox = inboxFrom({ epoch: EPOCH, seq: 0 }, this.shown.at(-1));
+    this.inbox = new Inbox({ epoch: EPOCH, seq: 0 }, this.shown.at(-1));
     this.connect();
   }
 

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Frame } from "../../src/frames.js";
-import { inboxFrom, type Step } from "../../src/inbox.js";
+import { Inbox, type Step } from "../../src/inbox.js";
 import { compare, later, type Position } from "../../src/position.js";
 import { Random } from "../random.js";
 
@@ -29,7 +29,7 @@ class World {
   log: Entry[] = [];
   /** The last place of the logs that have expired away. */
   gone: Position | undefined;
-  inbox = inboxFrom();
+  inbox = new Inbox();
   inFlight: Frame[] = [];
   /** What the app was shown, in order. It keeps its cursor in the same moment. */
   readonly shown: Position[] = [];
@@ -177,7 +177,7 @@ class World {
 
   restart(): void {
     this.restarts += 1;
-    this.inbox = inboxFrom(this.kept);
+    this.inbox = new Inbox(this.kept);
     this.connect();
   }
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Frame } from "../../src/frames.js";
-import { HELD, type Inbox, inboxFrom, KNOWN, REMEMBERED, REPLAY_ATTEMPTS, type Step } from "../../src/inbox.js";
+import { HELD, Inbox, KNOWN, REMEMBERED, REPLAY_ATTEMPTS, type Step } from "../../src/inbox.js";
 import type { Position } from "../../src/position.js";
 
 const EPOCH = 7;
@@ -53,7 +53,7 @@ function synced(inbox: Inbox, seq: number, posted: number[], more = false): stri
 }
 
 function ready(seq: number): Inbox {
-  const inbox = inboxFrom(at(seq));
+  const inbox = new Inbox(at(seq));
   assert.deepEqual(told(inbox.connected()), [`?${seq}`]);
   assert.deepEqual(synced(inbox, seq, []), [`=${seq}`]);
   return inbox;
@@ -77,7 +77,7 @@ test("a gap is asked for and comes before what showed it", () => {
 });
 
 test("what comes live waits for the replay", () => {
-  const inbox = inboxFrom();
+  const inbox = new Inbox();
   assert.deepEqual(told(inbox.connected()), ["?0"]);
   assert.deepEqual(live(inbox, 3), []);
   assert.deepEqual(live(inbox, 1), []);
@@ -87,7 +87,7 @@ test("what comes live waits for the replay", () => {
 });
 
 test("a replay in pages asks on", () => {
-  const inbox = inboxFrom(at(0));
+  const inbox = new Inbox(at(0));
   inbox.connected();
   assert.deepEqual(live(inbox, 1), ["1"]);
   assert.deepEqual(synced(inbox, 1, [1], true), ["=1", "?1"]);
@@ -123,7 +123,7 @@ test("what was sent and did not come is never passed", () => {
 });
 
 test("a replay without an answer gives the connection up", () => {
-  const inbox = inboxFrom();
+  const inbox = new Inbox();
   inbox.connected();
   for (let attempt = 1; attempt < REPLAY_ATTEMPTS; attempt += 1) {
     assert.deepEqual(told(inbox.replayOverdue()), ["?0"]);
@@ -140,7 +140,7 @@ test("a service that could not send the first one is asked again later", () => {
 });
 
 test("expired entries leave no hole", () => {
-  const inbox = inboxFrom(at(2));
+  const inbox = new Inbox(at(2));
   inbox.connected();
   live(inbox, 5);
   assert.deepEqual(synced(inbox, 6, [5]), ["5", "=6"]);
@@ -180,7 +180,7 @@ test("what was passed over is neither shown nor confirmed", () => {
 });
 
 test("a client without a cursor confirms again what the service knows as shown", () => {
-  const inbox = inboxFrom();
+  const inbox = new Inbox();
   inbox.connected();
   live(inbox, 5);
   assert.deepEqual(synced(inbox, 5, [5]), ["5", "=5"]);
@@ -189,7 +189,7 @@ test("a client without a cursor confirms again what the service knows as shown",
 });
 
 test("a redelivery before the first answer waits for it", () => {
-  const inbox = inboxFrom(at(5));
+  const inbox = new Inbox(at(5));
   inbox.connected();
   assert.deepEqual(live(inbox, 4), [], "the cursor may be of another mailbox");
   assert.deepEqual(live(inbox, 6), ["6", "~4"]);
@@ -200,7 +200,7 @@ test("a redelivery before the first answer waits for it", () => {
 });
 
 test("a cursor of another mailbox is forgotten", () => {
-  const inbox = inboxFrom(at(5));
+  const inbox = new Inbox(at(5));
   inbox.connected();
   const other = (seq: number): Position => ({ epoch: EPOCH - 1, seq });
   assert.deepEqual(hear(inbox, message(other(1), "a")), []);
