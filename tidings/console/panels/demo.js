@@ -32,43 +32,10 @@ function build() {
 }
 
 function phone(slot, someone) {
-  const alias = h("input", { type: "text", value: someone, required: true, autocomplete: "off" });
-  const platform = choice(["WEB", ...PLATFORMS.filter((it) => it !== "WEB")]);
-  const ack = choice([
-    ["automatic", "by itself"],
-    ["manual", "by hand"],
-  ]);
-  const mobile = h("input", { type: "tel", autocomplete: "off", placeholder: "+8613800138000" });
-  const email = h("input", { type: "email", autocomplete: "off", placeholder: "alice@example.com" });
+  const registering = registrationForm(slot, someone, begin);
+  const screen = screenOf(slot);
   const online = h("span", { role: "status" });
-  const screen = h("ol.screen", { "aria-live": "polite", "aria-label": `What has come to device ${slot}` });
-  const everyone = h("ol.screen.everyone", {
-    "aria-live": "polite",
-    "aria-label": `Announcements on device ${slot}`,
-  });
   const name = h("h2", {}, `Device ${slot.toUpperCase()}`);
-  let device = null;
-
-  const open = h("button.primary", { type: "submit" }, "Open the device");
-  const setup = form(
-    "form",
-    { "aria-label": `Device ${slot}` },
-    begin,
-    h(
-      "div.fields",
-      {},
-      field("alias", "User", alias),
-      field("platform", "Platform", platform),
-      field("ack", "Acknowledges", ack),
-    ),
-    h(
-      "details",
-      {},
-      h("summary", {}, "Where else to reach the user"),
-      h("div.fields", {}, field("mobile", "Phone number", mobile, "for SMS"), field("email", "Email", email)),
-    ),
-    open,
-  );
   const text = h("input", {
     type: "text",
     autocomplete: "off",
@@ -89,52 +56,20 @@ function phone(slot, someone) {
     away,
     action("Close", end),
   );
-
-  /** The device's own token: the same one in this tab, so that it stays the same device. */
-  function nativeToken() {
-    const key = `tidings-console-device-${slot}`;
-    const token = sessionStorage.getItem(key) ?? `console-${slot}-${crypto.randomUUID()}`;
-    sessionStorage.setItem(key, token);
-    return token;
-  }
-
-  const registration = () =>
-    api("POST", "/v1/devices", {
-      appId: place.appId,
-      alias: alias.value.trim(),
-      platform: platform.value,
-      nativeToken: nativeToken(),
-      clientVersion: "console",
-      ...(mobile.value.trim() && { mobile: mobile.value.trim() }),
-      ...(email.value.trim() && { email: email.value.trim() }),
-    });
+  let device = null;
 
   async function begin() {
-    open.disabled = true;
-    try {
-      // Once here, to say at once what is wrong; and by the client, when it starts and where its keys are refused.
-      await registration();
-    } catch (error) {
-      return say(error.message);
-    } finally {
-      open.disabled = false;
-    }
-    name.textContent = `Device ${slot.toUpperCase()} of ${alias.value.trim()}`;
-    setup.hidden = true;
+    if (!(await registering.isAccepted())) return;
+    name.textContent = `Device ${slot.toUpperCase()} of ${registering.alias()}`;
+    registering.node.hidden = true;
     use.hidden = false;
-    device = new Device({ url: place.socketUrl, registration, ack: ack.value });
-    device.on("state", ({ state, reason, retryIn }) => {
-      online.replaceChildren(
-        badge(state, state === "waiting" && retryIn ? `waiting ${Math.ceil(retryIn / 1_000)} s` : state),
-      );
-      if (reason) online.title = String(reason);
-    });
-    device.on("message", (message) => add(bubble(message)));
-    device.on("announcement", (announcement) => tell(banner(announcement)));
-    device.on("gap", () =>
-      add(h("li.notice", {}, "Something may be missing: the mailbox does not reach back that far.")),
-    );
-    device.on("error", (error) => add(h("li.notice", {}, `${error.code ?? error.name}: ${error.message}`)));
+    const ack = registering.ack();
+    device = new Device({ url: place.socketUrl, registration: registering.register, ack });
+    device.on("state", (change) => showState(online, change));
+    device.on("message", (message) => screen.add(bubble(message, () => device, ack === "manual")));
+    device.on("announcement", (announcement) => screen.announce(banner(announcement)));
+    device.on("gap", () => screen.notice("Something may be missing: the mailbox does not reach back that far."));
+    device.on("error", (error) => screen.notice(`${error.code ?? error.name}: ${error.message}`));
     device.start();
     text.focus();
   }
@@ -143,8 +78,8 @@ function phone(slot, someone) {
     await device.close();
     device = null;
     use.hidden = true;
-    setup.hidden = false;
-    open.focus();
+    registering.node.hidden = false;
+    registering.focus();
   }
 
   function look(isAway) {
@@ -156,45 +91,9 @@ function phone(slot, someone) {
     const alert = text.value.trim();
     if (!alert) return;
     text.value = "";
-    await api("POST", "/v1/messages", { audiences: [alias.value.trim()], alert }).then(
+    await api("POST", "/v1/messages", { audiences: [registering.alias()], alert }).then(
       ({ requestId }) => remember(requestId, alert),
       (error) => say(error.message),
-    );
-  }
-
-  function add(item) {
-    screen.append(item);
-    while (screen.children.length > SHOWN) screen.firstChild.remove();
-    screen.scrollTop = screen.scrollHeight;
-  }
-
-  /** The newest banner comes first: it pushes the others down. */
-  function tell(item) {
-    everyone.prepend(item);
-    while (everyone.children.length > SHOWN) everyone.lastChild.remove();
-  }
-
-  function bubble(message) {
-    const done = (name, work) => (event) => {
-      work();
-      event.currentTarget.replaceWith(h("span.hint", {}, name));
-    };
-    const byHand = ack.value === "manual";
-    return h(
-      "li.bubble",
-      { "data-message": message.id },
-      content(message),
-      h(
-        "div.under",
-        {},
-        h("time", {}, clock(Date.now())),
-        message.seq && `no. ${message.seq}`,
-        byHand &&
-          message.seq &&
-          h("button", { type: "button", onclick: done("acknowledged", () => device?.ack(message)) }, "Ack"),
-        message.seq && h("button", { type: "button", onclick: done("read", () => device?.read(message)) }, "Read"),
-        h("a", { href: `#/messages/${message.id}` }, "Trail"),
-      ),
     );
   }
 
@@ -202,10 +101,137 @@ function phone(slot, someone) {
     "section.card.phone",
     { "aria-label": `Device ${slot}` },
     h("div.heading", {}, name, h("div.beside", {}, online)),
-    setup,
-    everyone,
-    screen,
+    registering.node,
+    screen.nodes,
     use,
+  );
+}
+
+/** The form that opens a device: its user, its platform, and how it acknowledges. */
+function registrationForm(slot, someone, begin) {
+  const alias = h("input", { type: "text", value: someone, required: true, autocomplete: "off" });
+  const platform = choice(["WEB", ...PLATFORMS.filter((it) => it !== "WEB")]);
+  const ack = choice([
+    ["automatic", "by itself"],
+    ["manual", "by hand"],
+  ]);
+  const mobile = h("input", { type: "tel", autocomplete: "off", placeholder: "+8613800138000" });
+  const email = h("input", { type: "email", autocomplete: "off", placeholder: "alice@example.com" });
+  const open = h("button.primary", { type: "submit" }, "Open the device");
+  const node = form(
+    "form",
+    { "aria-label": `Device ${slot}` },
+    begin,
+    h(
+      "div.fields",
+      {},
+      field("alias", "User", alias),
+      field("platform", "Platform", platform),
+      field("ack", "Acknowledges", ack),
+    ),
+    h(
+      "details",
+      {},
+      h("summary", {}, "Where else to reach the user"),
+      h("div.fields", {}, field("mobile", "Phone number", mobile, "for SMS"), field("email", "Email", email)),
+    ),
+    open,
+  );
+
+  const register = () =>
+    api("POST", "/v1/devices", {
+      appId: place.appId,
+      alias: alias.value.trim(),
+      platform: platform.value,
+      nativeToken: nativeToken(slot),
+      clientVersion: "console",
+      ...(mobile.value.trim() && { mobile: mobile.value.trim() }),
+      ...(email.value.trim() && { email: email.value.trim() }),
+    });
+
+  /** Registers once to show at once what is wrong; the client registers again when it starts and if its keys are refused. */
+  async function isAccepted() {
+    open.disabled = true;
+    try {
+      await register();
+      return true;
+    } catch (error) {
+      say(error.message);
+      return false;
+    } finally {
+      open.disabled = false;
+    }
+  }
+
+  return {
+    node,
+    register,
+    isAccepted,
+    alias: () => alias.value.trim(),
+    ack: () => ack.value,
+    focus: () => open.focus(),
+  };
+}
+
+/** The device's native token: one for each tab and slot, so that it stays the same device. */
+function nativeToken(slot) {
+  const key = `tidings-console-device-${slot}`;
+  const token = sessionStorage.getItem(key) ?? `console-${slot}-${crypto.randomUUID()}`;
+  sessionStorage.setItem(key, token);
+  return token;
+}
+
+/** What has come to a device: messages, oldest first, and announcements above them, newest first. */
+function screenOf(slot) {
+  const messages = h("ol.screen", { "aria-live": "polite", "aria-label": `What has come to device ${slot}` });
+  const everyone = h("ol.screen.everyone", {
+    "aria-live": "polite",
+    "aria-label": `Announcements on device ${slot}`,
+  });
+
+  function add(item) {
+    messages.append(item);
+    while (messages.children.length > SHOWN) messages.firstChild.remove();
+    messages.scrollTop = messages.scrollHeight;
+  }
+
+  function announce(item) {
+    everyone.prepend(item);
+    while (everyone.children.length > SHOWN) everyone.lastChild.remove();
+  }
+
+  return { nodes: [everyone, messages], add, announce, notice: (text) => add(h("li.notice", {}, text)) };
+}
+
+function showState(node, { state, reason, retryIn }) {
+  const text = state === "waiting" && retryIn ? `waiting ${Math.ceil(retryIn / 1_000)} s` : state;
+  node.replaceChildren(badge(state, text));
+  if (reason) node.title = String(reason);
+}
+
+/**
+ * A message, with buttons to acknowledge and to read it if it has a place in the mailbox. `device` returns the device that is
+ * open at that moment, if there is one.
+ */
+function bubble(message, device, byHand) {
+  const done = (name, work) => (event) => {
+    work();
+    event.currentTarget.replaceWith(h("span.hint", {}, name));
+  };
+  const button = (text, name, work) => h("button", { type: "button", onclick: done(name, work) }, text);
+  return h(
+    "li.bubble",
+    { "data-message": message.id },
+    content(message),
+    h(
+      "div.under",
+      {},
+      h("time", {}, clock(Date.now())),
+      message.seq && `no. ${message.seq}`,
+      byHand && message.seq && button("Ack", "acknowledged", () => device()?.ack(message)),
+      message.seq && button("Read", "read", () => device()?.read(message)),
+      h("a", { href: `#/messages/${message.id}` }, "Trail"),
+    ),
   );
 }
 

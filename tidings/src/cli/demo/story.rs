@@ -1,5 +1,8 @@
 //! The story itself.
 
+mod fallback;
+mod trails;
+
 use std::time::{Duration, Instant};
 
 use tidings_client::{Ack, Backend, Device, DeviceApi, Event, Identity, Options, Received};
@@ -7,12 +10,11 @@ use tidings_crypto::app_key::AppKey;
 use tidings_crypto::encoding::hex;
 use tidings_crypto::{frame, random};
 use tidings_wire::action::Position;
-use tidings_wire::send::{Channel, FallbackStep};
 use tidings_wire::trail::{self, State};
-use tidings_wire::{AnnounceRequest, Content, Platform, RegisterAnswer, RegisterRequest, SendRequest, Trail};
+use tidings_wire::{AnnounceRequest, Content, Platform, RegisterAnswer, RegisterRequest, SendRequest};
 
+use self::trails::{events, story_of, trail_in};
 use super::Stage;
-use super::outbox::Sent;
 use super::watch::{Seen, Watched, until};
 use crate::cli::{aws, target};
 use sam_twin::cli::failure::Failure;
@@ -22,9 +24,6 @@ const ALIAS: &str = "alice";
 const HELLO: &str = "Hello from Tidings 👋";
 const NEWS: &str = "We are open on Sunday, too";
 const PARCEL: &str = "Your parcel is here";
-const PARCEL_SMS: &str = "Parcel here. Reply to no one.";
-/// Seconds between the SMS and the email.
-const EMAIL_AFTER: u64 = 2;
 
 /// What came of it.
 pub(super) struct Told {
@@ -261,81 +260,6 @@ impl Story {
         .await
     }
 
-    async fn fall_back(&mut self, stage: &Stage, backend: &Backend) -> Result<String, Failure> {
-        let [sms, email] = [(Channel::Sms, 0), (Channel::Email, EMAIL_AFTER)]
-            .map(|(channel, after)| FallbackStep { channel, after: Some(after) });
-        let request = SendRequest {
-            audiences: vec![ALIAS.to_owned()],
-            content: Content { alert: Some(PARCEL.to_owned()), ..Content::default() },
-            sms_message: Some(PARCEL_SMS.to_owned()),
-            fallback: Some(vec![sms, email]),
-            ..SendRequest::default()
-        };
-        let (sms_before, email_before) = (stage.outbox.sms().await?, stage.outbox.emails().await?);
-        let id = self
-            .step("the backend sends, with SMS at once and email 2 s later", async |_| {
-                let answer = backend.send(&request, None).await.map_err(target::told)?;
-                let detail = format!("request {}", answer.request_id);
-                Ok((answer.request_id, detail))
-            })
-            .await?;
-        self.step("no device is connected, and nothing was posted anywhere", async |seen| {
-            let trail = until(async || {
-                let trail = backend.trail(&id).await.map_err(target::told)?;
-                seen.note(story_of(&trail));
-                let offline = events(&trail).any(|at| at.event == trail::Event::Offline);
-                let tried = events(&trail).any(|at| matches!(at.event, trail::Event::Posted | trail::Event::Gone));
-                if tried {
-                    return Err(Failure::new(format!("it was posted to a closed connection: {}", story_of(&trail))));
-                }
-                Ok(offline.then_some(trail))
-            })
-            .await?;
-            Ok(((), story_of(&trail)))
-        })
-        .await?;
-        self.step("the SMS is in the outbox", async |seen| {
-            let detail = until(async || {
-                let sent = stage.outbox.sms().await?;
-                let matching = |sent: &Sent| sent.is_to(&stage.mobile) && sent.text == PARCEL_SMS;
-                arrived(backend, seen, &id, 0, sms_before.as_deref(), sent.as_deref(), matching).await
-            })
-            .await?;
-            Ok(((), format!("to {}: {PARCEL_SMS:?} {detail}", stage.mobile)))
-        })
-        .await?;
-        self.step("the email follows: later queue, timer, fallback", async |seen| {
-            let detail = until(async || {
-                let sent = stage.outbox.emails().await?;
-                let matching = |sent: &Sent| {
-                    sent.is_to(&stage.email) && (sent.subject.contains(PARCEL) || sent.text.contains(PARCEL))
-                };
-                arrived(backend, seen, &id, 1, email_before.as_deref(), sent.as_deref(), matching).await
-            })
-            .await?;
-            Ok(((), format!("to {} {detail}", stage.email)))
-        })
-        .await?;
-        self.step("the trail says fallback-delivered, both steps accepted", async |seen| {
-            let trail = until(async || {
-                let trail = trail_in(backend, seen, &id, State::FallbackDelivered).await?;
-                Ok((accepted_steps(&trail).len() == 2).then_some(trail))
-            })
-            .await?;
-            let steps = accepted_steps(&trail);
-            let apart = steps[1].1 - steps[0].1;
-            if (steps[0].0, steps[1].0) != (0, 1) || apart < i64::try_from(EMAIL_AFTER)? * 1_000 - 100 {
-                return Err(Failure::new(format!("the steps are {apart} ms apart: {}", story_of(&trail))));
-            }
-            if events(&trail).any(|at| matches!(at.event, trail::Event::Posted | trail::Event::Gone)) {
-                return Err(Failure::new(format!("it was posted to a closed connection: {}", story_of(&trail))));
-            }
-            Ok(((), format!("{:.1} s apart", apart as f64 / 1_000.0)))
-        })
-        .await?;
-        Ok(id)
-    }
-
     async fn come_back(
         &mut self,
         stage: &Stage,
@@ -476,58 +400,4 @@ async fn message(watched: &mut Watched, seen: &Seen, id: &str) -> Result<Receive
             _ => None,
         })
         .await
-}
-
-/// The trail once its one recipient has come to `state`.
-async fn trail_in(backend: &Backend, seen: &Seen, id: &str, state: State) -> Result<Trail, Failure> {
-    until(async || {
-        let trail = backend.trail(id).await.map_err(target::told)?;
-        seen.note(story_of(&trail));
-        let reached = trail.recipients.len() == 1 && trail.recipients[0].state == state;
-        Ok(reached.then_some(trail))
-    })
-    .await
-}
-
-fn events(trail: &Trail) -> impl Iterator<Item = &trail::Transition> {
-    trail.recipients.iter().flat_map(|recipient| &recipient.transitions)
-}
-
-/// The steps that a provider accepted, with the time in milliseconds, in order.
-fn accepted_steps(trail: &Trail) -> Vec<(usize, i64)> {
-    let accepted = events(trail).filter(|at| at.event == trail::Event::StepAccepted);
-    accepted.filter_map(|at| Some((at.step?, at.at.0))).collect()
-}
-
-/// Whether exactly one thing more than before is in the outbox for us. Where nobody can look into it, the provider's id
-/// in the trail has to do.
-async fn arrived(
-    backend: &Backend,
-    seen: &Seen,
-    id: &str,
-    step: usize,
-    before: Option<&[Sent]>,
-    now: Option<&[Sent]>,
-    matching: impl Fn(&Sent) -> bool,
-) -> Result<Option<String>, Failure> {
-    let trail = backend.trail(id).await.map_err(target::told)?;
-    seen.note(story_of(&trail));
-    let accepted = events(&trail).find(|at| at.event == trail::Event::StepAccepted && at.step == Some(step));
-    let provider = accepted.and_then(|at| at.code.clone()).map(|id| format!("(provider's id {id})"));
-    let (Some(before), Some(now)) = (before, now) else { return Ok(provider) };
-    let count = |sent: &[Sent]| sent.iter().filter(|sent| matching(sent)).count();
-    match count(now).saturating_sub(count(before)) {
-        0 => Ok(None),
-        1 => Ok(provider),
-        more => Err(Failure::new(format!("it was sent {more} times"))),
-    }
-}
-
-/// A trail in one line.
-fn story_of(trail: &Trail) -> String {
-    let told = trail.recipients.iter().map(|recipient| {
-        let events: Vec<_> = recipient.transitions.iter().map(|at| at.event.as_str()).collect();
-        format!("{}: {}", recipient.state, events.join(", "))
-    });
-    told.collect::<Vec<_>>().join("; ")
 }
