@@ -7,7 +7,8 @@ It fails, and names the place, the figure and the limit, if
 - a function has more lines than LINES_OF_FUNCTION, from its head to its end, or is more complex than COMPLEXITY by lizard's
   count, tests among them;
 - a file has more lines than LINES_OF_FILE; files of tests may;
-- a public struct of the store has more public methods than METHODS.
+- a public struct of the store has more public methods than METHODS;
+- a Markdown file links to or names something that is not there, or has a wide line: documents.py.
 """
 
 import json
@@ -15,6 +16,7 @@ import pathlib
 import subprocess
 import sys
 
+import documents
 import graph
 import measure
 import rust
@@ -104,7 +106,11 @@ def main() -> int:
     for name, count in sorted(methods.items()):
         faults += too_large(count, METHODS, f"shared/store: public methods of {name}")
 
-    report(packages, modules, scripts, functions, lines, methods)
+    pages = sources(".md")
+    for page in pages:
+        faults += documents.faults(page, REPOSITORY)
+
+    report(packages, modules, scripts, functions, lines, methods, pages)
     for fault in faults:
         print(fault, file=sys.stderr)
     if faults:
@@ -112,7 +118,7 @@ def main() -> int:
     return 1 if faults else 0
 
 
-def report(packages, modules, scripts, functions, lines, methods) -> None:
+def report(packages, modules, scripts, functions, lines, methods, pages) -> None:
     """Prints what is nearest to each limit."""
     longest = max(functions, key=lambda function: function.lines)
     complex_ = max(functions, key=lambda function: function.complexity)
@@ -122,6 +128,7 @@ def report(packages, modules, scripts, functions, lines, methods) -> None:
     print(f"highest complexity  {complex_.complexity:5}  of {COMPLEXITY}: {complex_.name}, {complex_.place}")
     print(f"largest file        {lines[largest]:5}  of {LINES_OF_FILE}: {largest}")
     print(f"broadest store      {methods[broadest]:5}  of {METHODS} methods: {broadest}")
+    print(f"pages               {len(pages):5}  with what they link to and name")
 
 
 if __name__ == "__main__":
