@@ -1,7 +1,7 @@
 //! The `fallback` queue: a step that is due is claimed by one conditional write, then its provider is called, once.
 //!
-//! A call is never repeated unless its receiver recognises the repetition: a step whose worker died is recorded as unknown, and the
-//! chain goes on. Provider clients therefore do not retry.
+//! A call is never repeated unless its receiver recognises the repetition: a step whose worker died is recorded as
+//! unknown, and the chain goes on. Provider clients therefore do not retry.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use tidings_channels::{Channels, Settings};
@@ -131,8 +131,8 @@ async fn under_claim(deps: &Deps, work: &Work<'_>, claim: &Claim<'_>, call: &Cal
     Ok(claim.settle(&called, random, Timestamp::now()))
 }
 
-/// Whether a step that is claimed is called off. Read after the claim: whoever has cancelled the message or closed its item
-/// before, and was answered, finds no step that begins after the answer.
+/// Whether a step that is claimed is called off. Read after the claim: whoever has cancelled the message or closed its
+/// item before, and was answered, finds no step that begins after the answer.
 async fn called_off(deps: &Deps, work: &Work<'_>) -> Result<Option<CalledOff>, Error> {
     let Work { due, entry, now, .. } = *work;
     // Its withdrawal may still wait in its lane.

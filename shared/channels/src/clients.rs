@@ -25,8 +25,8 @@ use crate::aws;
 /// How long an app's credentials are believed unchanged, in seconds.
 const FRESH_SECONDS: u64 = 300;
 
-/// How long a provider may take to answer. Credentials, a token, a push, and both once more if the token had expired stay within
-/// the function's own time.
+/// How long a provider may take to answer. Credentials, a token, a push, and both once more if the token had expired
+/// stay within the function's own time.
 const CALL: Duration = Duration::from_secs(5);
 
 /// How long one read of a secret may take, and all attempts of it.
@@ -50,7 +50,8 @@ type Known = Option<Arc<Providers>>;
 #[derive(Clone, Debug)]
 struct Read {
     known: Known,
-    /// SHA-256 of the document: clients are kept while it is the same, and with them the tokens that providers want reused.
+    /// SHA-256 of the document: clients are kept while it is the same, and with them the tokens that providers want
+    /// reused.
     digest: Option<String>,
     until: Timestamp,
 }
@@ -80,7 +81,8 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Clients by the secrets whose names begin with `prefix`; they call `providers_url` if there is one, and then go anywhere.
+    /// Clients by the secrets whose names begin with `prefix`; they call `providers_url` if there is one, and then go
+    /// anywhere.
     pub(crate) fn new(config: &SdkConfig, prefix: String, providers_url: Option<&str>) -> Self {
         let reach = if providers_url.is_some() { Reach::Anywhere } else { Reach::Public };
         let (attempt, all) = SECRET;
@@ -129,8 +131,8 @@ impl Clients {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The clients that an app's document makes. A document that cannot be used counts as none: the chain goes on, and the log
-    /// names the part that is wrong.
+    /// The clients that an app's document makes. A document that cannot be used counts as none: the chain goes on, and
+    /// the log names the part that is wrong.
     fn clients(&self, app: &AppId, text: &str) -> Known {
         match Credentials::parse(text, self.reach) {
             Ok(credentials) => Some(Arc::new(Providers::new(credentials, self.http.clone(), self.bases.clone()))),

@@ -57,8 +57,8 @@ impl Emails {
         }
     }
 
-    /// The link by which the reader stops emails like this one. An email whose link would be longer than SES takes as a header
-    /// goes out without one.
+    /// The link by which the reader stops emails like this one. An email whose link would be longer than SES takes as a
+    /// header goes out without one.
     fn unsubscribe_link(&self, unsubscribe: &Unsubscribe) -> Option<String> {
         let text = serde_json::to_vec(unsubscribe).ok()?;
         let link = format!("{}/v1/unsubscribe/{}", self.api_url, link::sign(&self.roots, &text));

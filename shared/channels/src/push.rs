@@ -91,8 +91,8 @@ impl Pushes {
         Ok(ended.into_iter().map(|(device, sent)| called(device, sent)).collect())
     }
 
-    /// The push for a device: the notice, and beside it the frame that the device would be given on a socket, sealed under its
-    /// key. The app's own server opens no frames.
+    /// The push for a device: the notice, and beside it the frame that the device would be given on a socket, sealed
+    /// under its key. The app's own server opens no frames.
     fn push(&self, call: &Addressed<'_>, notice: &Notice, due: &StepDue, entry: &Entry) -> Push {
         let frame = call.device.and_then(|PushTarget { device, push }| {
             let frame = entry.frame(&due.user, &device.id);

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use http::{Request, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tidings_crypto::jws::{self, Header};
+use tidings_crypto::jws::{self, EcKey, Header};
 
-use crate::credentials;
+use crate::answer::Answer;
+use crate::credentials::{CredentialsError, Part};
 use crate::http::{Client, Protocol};
-use crate::outcome::{Answer, Fate, Outcome};
-use crate::providers::Sent;
+use crate::outcome::{Fate, Outcome, Sent};
 use crate::push::{Downgrade, Effective, Invalid, Kind, Prepared, Priority, Push, fit};
 
 /// Where apps from the App Store and TestFlight are reached.
@@ -58,10 +58,39 @@ impl fmt::Debug for DeviceToken {
     }
 }
 
+/// A token-signing key of a team
+/// (<https://developer.apple.com/documentation/usernotifications/establishing-a-token-based-connection-to-apns>).
+#[derive(Debug)]
+pub struct Credentials {
+    /// Its id, 10 characters.
+    pub key_id: String,
+    /// The team's id, 10 characters.
+    pub team_id: String,
+    /// The bundle id of the app.
+    pub topic: String,
+    /// The key of the `.p8` file.
+    pub private_key: EcKey,
+    /// Whether the app's tokens are of the development environment.
+    pub sandbox: bool,
+}
+
+impl Credentials {
+    pub(crate) fn read(part: &Part<'_>) -> Result<Self, CredentialsError> {
+        part.only(&["keyId", "teamId", "topic", "privateKey", "sandbox"])?;
+        Ok(Self {
+            sandbox: part.flag("sandbox")?,
+            key_id: part.printable("keyId")?,
+            team_id: part.printable("teamId")?,
+            topic: part.printable("topic")?,
+            private_key: part.read("privateKey", |text| Ok(EcKey::from_pem(text)?))?,
+        })
+    }
+}
+
 /// The client of one app. Its provider token is shared by all who use the client.
 #[derive(Debug)]
 pub struct Apns {
-    credentials: credentials::Apns,
+    credentials: Credentials,
     base: String,
     token: Mutex<ProviderToken>,
 }
@@ -69,7 +98,7 @@ pub struct Apns {
 impl Apns {
     /// A client that calls `base`, or Apple where there is none.
     #[must_use]
-    pub fn new(credentials: credentials::Apns, base: Option<String>) -> Self {
+    pub fn new(credentials: Credentials, base: Option<String>) -> Self {
         let apple = if credentials.sandbox { SANDBOX } else { PRODUCTION };
         let base = base.unwrap_or_else(|| apple.to_owned());
         Self { credentials, base, token: Mutex::default() }
@@ -134,7 +163,7 @@ impl ProviderToken {
     ///
     /// # Errors
     /// [`Invalid::NoRandomness`].
-    pub fn get(&mut self, credentials: &credentials::Apns, now: u64) -> Result<String, Invalid> {
+    pub fn get(&mut self, credentials: &Credentials, now: u64) -> Result<String, Invalid> {
         match &self.0 {
             // A clock that was set back makes a token that Apple would take for one of the future.
             Some((token, made)) if (*made..made + TOKEN_SECONDS).contains(&now) => Ok(token.clone()),
@@ -146,12 +175,7 @@ impl ProviderToken {
     ///
     /// # Errors
     /// [`Invalid::NoRandomness`].
-    pub fn replace(
-        &mut self,
-        credentials: &credentials::Apns,
-        refused: &str,
-        now: u64,
-    ) -> Result<Option<String>, Invalid> {
+    pub fn replace(&mut self, credentials: &Credentials, refused: &str, now: u64) -> Result<Option<String>, Invalid> {
         match &self.0 {
             // Another push has replaced it meanwhile.
             Some((token, _)) if token != refused => Ok(Some(token.clone())),
@@ -160,7 +184,7 @@ impl ProviderToken {
         }
     }
 
-    fn make(&mut self, credentials: &credentials::Apns, now: u64) -> Result<String, Invalid> {
+    fn make(&mut self, credentials: &Credentials, now: u64) -> Result<String, Invalid> {
         let key = &credentials.private_key;
         let claims = json!({"iss": credentials.team_id, "iat": now});
         let token = jws::sign(key, Header::of(key).with_kid(&credentials.key_id), &claims)?;
@@ -243,7 +267,8 @@ fn payload(push: &Push) -> Vec<u8> {
     Value::Object(payload).to_string().into_bytes()
 }
 
-/// What an error says (<https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns>).
+/// What an error says
+/// (<https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns>).
 #[derive(Deserialize)]
 struct Refusal {
     reason: Option<String>,
@@ -272,8 +297,8 @@ mod tests {
     use http::{HeaderMap, HeaderValue, StatusCode};
 
     use super::*;
-    use crate::credentials::tests::credentials;
     use crate::outcome::Load;
+    use crate::providers::tests::credentials;
     use crate::push::tests::push;
 
     const NOW: u64 = 1_700_000_000;

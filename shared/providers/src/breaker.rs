@@ -1,8 +1,9 @@
 //! Leaving a provider alone that does not work.
 //!
-//! A breaker is closed while calls go through. So many failures in a row within a window open it: calls are then spared, and the
-//! chain goes on with its next step at once. After a pause one call is let through as a probe, whose outcome closes the breaker
-//! or opens it again. Times are an argument, in milliseconds of any clock that does not go back.
+//! A breaker is closed while calls go through. So many failures in a row within a window open it: calls are then
+//! spared, and the chain goes on with its next step at once. After a pause one call is let through as a probe, whose
+//! outcome closes the breaker or opens it again. Times are an argument, in milliseconds of any clock that does not go
+//! back.
 
 use std::collections::BTreeMap;
 
@@ -88,8 +89,8 @@ impl Breaker {
     }
 }
 
-/// The breakers of a process by what they stand before, for example each provider of each app: then one app's wrong endpoint is
-/// no trouble of another's.
+/// The breakers of a process by what they stand before, for example each provider of each app: then one app's wrong
+/// endpoint is no trouble of another's.
 #[derive(Clone, Debug)]
 pub struct Breakers<K> {
     rule: Rule,

@@ -1,9 +1,9 @@
 //! Which URLs may be called.
 //!
-//! Users and app operators choose the endpoints of subscriptions and webhooks, so a URL could lead a function to what only it
-//! can reach: its own runtime API, the metadata of a machine, a private network (server-side request forgery). Three things
-//! stand against it: only `https`, no host that is an address or a local name, and (in [`crate::http`]) no connection to an
-//! address that is not public, whatever a name resolves to.
+//! Users and app operators choose the endpoints of subscriptions and webhooks, so a URL could lead a function to what
+//! only it can reach: its own runtime API, the metadata of a machine, a private network (server-side request forgery).
+//! Three things stand against it: only `https`, no host that is an address or a local name, and (in [`crate::http`]) no
+//! connection to an address that is not public, whatever a name resolves to.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -124,8 +124,8 @@ fn is_number(label: &str) -> bool {
     hexadecimal || (!label.is_empty() && label.bytes().all(|it| it.is_ascii_digit()))
 }
 
-/// Whether an address belongs to the public internet
-/// (<https://www.iana.org/assignments/iana-ipv4-special-registry>, <https://www.iana.org/assignments/iana-ipv6-special-registry>).
+/// Whether an address belongs to the public internet (<https://www.iana.org/assignments/iana-ipv4-special-registry>,
+/// <https://www.iana.org/assignments/iana-ipv6-special-registry>).
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),

@@ -25,8 +25,8 @@ use rustls::ClientConfig;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 
+use crate::answer::{Answer, NoAnswer};
 use crate::endpoint::{self, Reach};
-use crate::outcome::Answer;
 
 #[cfg(test)]
 mod tests;
@@ -64,18 +64,6 @@ pub enum Protocol {
     Negotiated,
     /// HTTP/2 alone; without TLS by prior knowledge (RFC 9113 §3.3).
     Http2,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoAnswer {
-    /// There was no connection, or the server says that it has not looked at the request, so certainly nobody has acted
-    /// on it. With the reason.
-    Unreachable(String),
-    /// The request was sent, or begun, and the time is up.
-    Timeout,
-    /// The request was sent, or begun, and the connection ended before the answer did.
-    Cut,
 }
 
 /// Why an attempt has no answer.
@@ -156,8 +144,8 @@ impl Client {
     async fn attempt(&self, request: Request<Bytes>, protocol: Protocol, deadline: Instant) -> Result<Answer, Failure> {
         let mut request = request.map(Full::new);
         let captured = capture_connection(&mut request);
-        // From the moment that it has a connection, a request may be on its way. One whose connection was dead before anything of it
-        // was written is connected once more, by the pool: where that fails, nothing was sent.
+        // From the moment that it has a connection, a request may be on its way. One whose connection was dead before
+        // anything of it was written is connected once more, by the pool: where that fails, nothing was sent.
         let is_connected = || captured.connection_metadata().is_some();
         let pool = match protocol {
             Protocol::Negotiated => &self.negotiated,
@@ -199,7 +187,8 @@ async fn read<B: BodyExt<Data = Bytes> + Unpin>(mut body: B, limit: usize) -> Re
     Ok(bytes.freeze())
 }
 
-/// The innermost reason of an error, which is what a reader can act on: `Connection refused`, `invalid peer certificate`.
+/// The innermost reason of an error, which is what a reader can act on: `Connection refused`, `invalid peer
+/// certificate`.
 fn root(error: &dyn Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
@@ -232,7 +221,8 @@ fn connector(reach: Reach, protocol: Protocol, tls: &ClientConfig) -> Connector 
     }
 }
 
-/// The system's resolver, less the addresses that must not be called: a public name may be made to mean a private address.
+/// The system's resolver, less the addresses that must not be called: a public name may be made to mean a private
+/// address.
 #[derive(Clone, Debug)]
 struct Resolver {
     system: GaiResolver,

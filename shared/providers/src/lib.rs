@@ -3,8 +3,10 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`push`] | what is to reach a device, and what each provider made of it: [`push::Effective`] |
+//! | [`answer`] | what a server answers, or why there is no answer |
 //! | [`outcome`] | how a call ended, the same for all: [`Outcome`] |
-//! | [`credentials`] | the one JSON document with the credentials of an app |
+//! | [`providers`] | all providers of one app, by the one JSON document with its credentials |
+//! | [`credentials`] | how a provider's part of that document is read |
 //! | [`apns`] | Apple Push Notification service: HTTP/2, ES256 provider tokens |
 //! | [`fcm`] | Firebase Cloud Messaging: HTTP v1, OAuth by a service account |
 //! | [`webpush`] | Web Push: RFC 8030, 8188, 8291, 8292 |
@@ -14,9 +16,9 @@
 //! | [`endpoint`] | which URLs may be called |
 //! | [`breaker`] | when a provider is left alone |
 //!
-//! Each provider translates a push by a pure function (`request`), reads an answer by another (`outcome`), and has a client
-//! around the two that keeps its token. No client repeats a request that may have been acted on: the one exception is a token
-//! that the provider calls expired, which it says before it acts.
+//! Each provider translates a push by a pure function (`request`), reads an answer by another (`outcome`), and has a
+//! client around the two that keeps its token. No client repeats a request that may have been acted on: the one
+//! exception is a token that the provider calls expired, which it says before it acts.
 //!
 //! ```no_run
 //! # async fn example(push: tidings_providers::Push) -> Result<(), Box<dyn std::error::Error>> {
@@ -33,6 +35,7 @@
 //! # }
 //! ```
 
+pub mod answer;
 pub mod apns;
 pub mod breaker;
 pub mod credentials;
@@ -41,14 +44,13 @@ pub mod fcm;
 pub mod http;
 pub mod mipush;
 pub mod outcome;
-mod providers;
+pub mod providers;
 pub mod push;
 pub mod webhook;
 pub mod webpush;
 
-pub use credentials::Credentials;
 pub use endpoint::Reach;
 pub use http::{Client, Limits};
-pub use outcome::Outcome;
-pub use providers::{Bases, Provider, Providers, Sent, Target};
+pub use outcome::{Outcome, Sent};
+pub use providers::{Bases, Credentials, Provider, Providers, Target};
 pub use push::Push;

@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use tidings_crypto::encoding::hex;
 
-use crate::credentials;
+use crate::answer::Answer;
+use crate::credentials::{CredentialsError, Part, Secret};
 use crate::http::{Client, Protocol};
-use crate::outcome::{Answer, Fate, Load, Outcome, shortened};
-use crate::providers::Sent;
+use crate::outcome::{Fate, Load, Outcome, Sent, Unanswered, shortened};
 use crate::push::{Downgrade, Effective, Feature, Invalid, Kind, Prepared, Priority, Push, at_most, fit};
 
 /// Where Xiaomi is reached.
@@ -72,8 +72,8 @@ impl fmt::Debug for Audience {
 }
 
 impl Audience {
-    /// A user, under the MD5 of the alias in hexadecimal. It is what clients set as their alias at Xiaomi; the alias itself may
-    /// be a phone number, and may have a comma, by which Xiaomi separates aliases.
+    /// A user, under the MD5 of the alias in hexadecimal. It is what clients set as their alias at Xiaomi; the alias
+    /// itself may be a phone number, and may have a comma, by which Xiaomi separates aliases.
     #[must_use]
     pub fn user(alias: &str) -> Self {
         Self::Alias(hex(&Md5::digest(alias.as_bytes())))
@@ -89,17 +89,33 @@ impl Audience {
     }
 }
 
+/// An app of Xiaomi's.
+#[derive(Debug)]
+pub struct Credentials {
+    /// Its `AppSecret`.
+    pub app_secret: Secret,
+    /// Its package name, or its bundle id.
+    pub package_name: String,
+}
+
+impl Credentials {
+    pub(crate) fn read(part: &Part<'_>) -> Result<Self, CredentialsError> {
+        part.only(&["appSecret", "packageName"])?;
+        Ok(Self { app_secret: part.printable("appSecret")?.into(), package_name: part.printable("packageName")? })
+    }
+}
+
 /// The client of one app.
 #[derive(Debug)]
 pub struct Mipush {
-    credentials: credentials::Mipush,
+    credentials: Credentials,
     base: String,
 }
 
 impl Mipush {
     /// A client that calls `base`, or Xiaomi where there is none.
     #[must_use]
-    pub fn new(credentials: credentials::Mipush, base: Option<String>) -> Self {
+    pub fn new(credentials: Credentials, base: Option<String>) -> Self {
         Self { credentials, base: base.unwrap_or_else(|| BASE.to_owned()) }
     }
 
@@ -117,17 +133,12 @@ impl Mipush {
 
 /// The request for a push: a form for `/v3/message/alias` or `/v3/message/topic`.
 ///
-/// On Android the data is the payload, as a JSON object: with an alert it is handed to the app when the person taps on it, and
-/// without one it is passed through. On iOS each item of the data is a field of its own.
+/// On Android the data is the payload, as a JSON object: with an alert it is handed to the app when the person taps on
+/// it, and without one it is passed through. On iOS each item of the data is a field of its own.
 ///
 /// # Errors
 /// [`Invalid`].
-pub fn request(
-    push: &Push,
-    to: &Recipient,
-    credentials: &credentials::Mipush,
-    base: &str,
-) -> Result<Prepared, Invalid> {
+pub fn request(push: &Push, to: &Recipient, credentials: &Credentials, base: &str) -> Result<Prepared, Invalid> {
     push.check()?;
     let mut downgrades = Vec::new();
     let ttl = push.ttl_within(TTL_SECONDS, &mut downgrades);
@@ -245,7 +256,7 @@ pub fn outcome(answer: &Answer, now: u64) -> Outcome {
     let Some(Told { result, code, data, reason, description }) = told else {
         return if answer.status == StatusCode::OK {
             // A proxy's page, or half an answer: it says nothing of the push.
-            Outcome::Unanswered(crate::outcome::Unanswered::Cut)
+            Outcome::Unanswered(Unanswered::Cut)
         } else {
             answer.failure(None, None, Fate::Keep, now)
         };
@@ -274,8 +285,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::credentials::tests::credentials;
-    use crate::outcome::Unanswered;
+    use crate::providers::tests::credentials;
     use crate::push::tests::push;
 
     fn prepared(push: &Push, audience: Audience, platform: Platform) -> (Prepared, BTreeMap<String, String>) {

@@ -1,11 +1,11 @@
 //! How a call of a provider ended.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::StatusCode;
 
-use crate::http::NoAnswer;
+use crate::answer::{Answer, NoAnswer};
+use crate::push::Effective;
 
 /// Longest text of a provider that is kept, in characters.
 const DETAIL_CHARS: usize = 200;
@@ -20,7 +20,8 @@ pub enum Outcome {
     },
     /// The provider has refused it, and would again.
     Refused {
-        /// Its own code, after the status where that says something: `400 BadDeviceToken`, `404 UNREGISTERED`, `410`, `20301`.
+        /// Its own code, after the status where that says something: `400 BadDeviceToken`, `404 UNREGISTERED`, `410`,
+        /// `20301`.
         code: String,
         /// Its own words, at most 200 characters. They may name the recipient: for the trail, not for logs.
         detail: Option<String>,
@@ -40,12 +41,21 @@ pub enum Outcome {
     },
     /// It was sent, or may have been, and nobody knows what became of it.
     Unanswered(Unanswered),
-    /// It was certainly not sent, or not looked at: there was no connection, no token to send it with, or a server that went
-    /// away.
+    /// It was certainly not sent, or not looked at: there was no connection, no token to send it with, or a server that
+    /// went away.
     Unreachable {
         /// What failed.
         cause: String,
     },
+}
+
+/// A call that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// What the provider was asked for.
+    pub effective: Effective,
+    /// How it ended.
+    pub outcome: Outcome,
 }
 
 /// What a refusal means for the token or subscription that was called.
@@ -112,39 +122,7 @@ impl From<NoAnswer> for Outcome {
     }
 }
 
-/// The answer of a server. Of a body beyond the client's limit, the beginning.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// Status.
-    pub status: StatusCode,
-    /// Headers.
-    pub headers: HeaderMap,
-    /// Body.
-    pub body: Bytes,
-}
-
 impl Answer {
-    /// A header as text.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-
-    /// `Retry-After` (RFC 9110 §10.2.3), in seconds or as a date; nothing where it is neither.
-    ///
-    /// `now` is in seconds since 1970.
-    #[must_use]
-    pub fn retry_after(&self, now: u64) -> Option<Duration> {
-        let text = self.header(header::RETRY_AFTER.as_str())?.trim();
-        if let Ok(seconds) = text.parse() {
-            return Some(Duration::from_secs(seconds));
-        }
-        let date = httpdate::parse_http_date(text).ok()?;
-        let now = UNIX_EPOCH + Duration::from_secs(now);
-        // A date that is past asks for no wait.
-        Some(date.duration_since(now).unwrap_or_default())
-    }
-
     /// The status and a reason: `400 BadDeviceToken`; the status alone where there is none.
     pub(crate) fn code(&self, reason: Option<&str>) -> String {
         let status = self.status.as_u16();
@@ -177,39 +155,21 @@ pub(crate) fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+
     use super::*;
 
-    fn answer(retry_after: &'static str) -> Answer {
-        let headers = HeaderMap::from_iter([(header::RETRY_AFTER, http::HeaderValue::from_static(retry_after))]);
-        Answer { status: StatusCode::TOO_MANY_REQUESTS, headers, body: Bytes::new() }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        // Sun, 06 Nov 1994 08:49:37 GMT is 784111777 (RFC 9110 §5.6.7).
-        let cases = [
-            ("0", 0, Some(0)),
-            (" 120 ", 0, Some(120)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_770, Some(7)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777, Some(0)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_800, Some(0)),
-            ("soon", 0, None),
-            ("-1", 0, None),
-            ("1.5", 0, None),
-            ("", 0, None),
-        ];
-        for (text, now, expected) in cases {
-            assert_eq!(answer(text).retry_after(now), expected.map(Duration::from_secs), "{text:?} at {now}");
-        }
+    fn answer(status: u16) -> Answer {
+        Answer { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), body: Bytes::new() }
     }
 
     #[test]
     fn throttling_is_no_illness() {
-        let throttled = answer("5").failure(Some("TooManyRequests"), None, Fate::Keep, 0);
+        let throttled = answer(429).failure(Some("TooManyRequests"), None, Fate::Keep, 0);
         assert_eq!(throttled.health(), Health::Up);
         for status in [500, 502, 503, 504, 408] {
-            let failing = Answer { status: StatusCode::from_u16(status).unwrap(), ..answer("5") };
-            assert_eq!(failing.failure(None, None, Fate::Keep, 0).health(), Health::Down, "{status}");
+            assert_eq!(answer(status).failure(None, None, Fate::Keep, 0).health(), Health::Down, "{status}");
         }
         assert_eq!(Outcome::from(NoAnswer::Timeout).health(), Health::Down);
         assert_eq!(Outcome::from(NoAnswer::Unreachable(String::new())).health(), Health::Down);

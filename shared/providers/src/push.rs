@@ -7,8 +7,6 @@ use tidings_crypto::encoding::base64url;
 use tidings_crypto::jws::NoRandomness;
 use uuid::{Builder, Uuid};
 
-use crate::Provider;
-
 /// Names that a provider keeps for itself at the top of what an app gets: APNs `aps`, FCM the rest
 /// (<https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type>).
 const RESERVED: [&str; 4] = ["aps", "from", "message_type", "notification"];
@@ -78,7 +76,8 @@ impl fmt::Debug for Push {
 }
 
 impl Push {
-    /// The id of this push: always the same for the same message and step, so that a provider and the app know a repetition.
+    /// The id of this push: always the same for the same message and step, so that a provider and the app know a
+    /// repetition.
     #[must_use]
     pub fn id(&self) -> Uuid {
         let named = digest(&SHA256, format!("tidings push {} {}", self.step, self.message_id).as_bytes());
@@ -137,7 +136,7 @@ impl Push {
 pub enum Invalid {
     /// The app has no credentials of this provider.
     #[error("the app has no credentials for {0}")]
-    NotConfigured(Provider),
+    NotConfigured(&'static str),
     /// A name in its data belongs to a provider.
     #[error("{name:?} is a name that providers keep for themselves")]
     ReservedName {
@@ -264,8 +263,9 @@ pub struct Prepared {
     pub effective: Effective,
 }
 
-/// Encodes a push so that it has at most `limit` bytes: large data is left out first, then the text is cut, and small data, which
-/// is what an app knows the message by, goes last. The app fetches what is missing when it opens the message.
+/// Encodes a push so that it has at most `limit` bytes: large data is left out first, then the text is cut, and small
+/// data, which is what an app knows the message by, goes last. The app fetches what is missing when it opens the
+/// message.
 pub(crate) fn fit(
     push: &Push,
     limit: usize,

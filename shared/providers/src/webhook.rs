@@ -9,10 +9,11 @@ use ring::hmac::{self, HMAC_SHA256};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::credentials;
+use crate::answer::Answer;
+use crate::credentials::{CredentialsError, Part, Reason};
+use crate::endpoint::{Endpoint, Reach};
 use crate::http::{Client, Protocol};
-use crate::outcome::{Answer, Fate, Outcome};
-use crate::providers::Sent;
+use crate::outcome::{Fate, Outcome, Sent};
 use crate::push::{Downgrade, Effective, Feature, Invalid, Kind, Prepared, Priority, Push, fit};
 
 /// The largest body, in bytes: the specification asks for less than 20 kB.
@@ -52,16 +53,37 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Where an app is called.
+#[derive(Debug)]
+pub struct Credentials {
+    /// The URL.
+    pub url: Endpoint,
+    /// What it verifies signatures with.
+    pub secret: Secret,
+}
+
+impl Credentials {
+    pub(crate) fn read(part: &Part<'_>, reach: Reach) -> Result<Self, CredentialsError> {
+        part.only(&["url", "secret"])?;
+        Ok(Self {
+            url: part.read("url", |text| Ok(Endpoint::parse(text, reach)?))?,
+            secret: part.read("secret", |text| {
+                Secret::parse(text).ok_or(Reason::Form("not whsec_ and base64 of 24 to 64 bytes"))
+            })?,
+        })
+    }
+}
+
 /// The client of one app.
 #[derive(Debug)]
 pub struct Webhook {
-    credentials: credentials::Webhook,
+    credentials: Credentials,
 }
 
 impl Webhook {
     /// A client.
     #[must_use]
-    pub fn new(credentials: credentials::Webhook) -> Self {
+    pub fn new(credentials: Credentials) -> Self {
         Self { credentials }
     }
 
@@ -77,11 +99,12 @@ impl Webhook {
     }
 }
 
-/// The request for a push: a signed JSON body. Its `webhook-id` is the push's id, by which a receiver knows a repetition.
+/// The request for a push: a signed JSON body. Its `webhook-id` is the push's id, by which a receiver knows a
+/// repetition.
 ///
 /// # Errors
 /// [`Invalid`].
-pub fn request(push: &Push, credentials: &credentials::Webhook, now: u64) -> Result<Prepared, Invalid> {
+pub fn request(push: &Push, credentials: &Credentials, now: u64) -> Result<Prepared, Invalid> {
     push.check()?;
     let mut downgrades = Vec::new();
     let body = fit(push, BODY_BYTES, &mut downgrades, |push| payload(push, now))?;
@@ -97,8 +120,8 @@ pub fn request(push: &Push, credentials: &credentials::Webhook, now: u64) -> Res
     Ok(Prepared { request, effective: Effective { downgrades, ..Effective::default() } })
 }
 
-/// `{"type": "message.push", "timestamp": …, "data": {"messageId", "kind", "title", "body", "badge", "sound", "priority", "ttl",
-/// "collapseKey", "data"}}`; what the push does not have is `null`.
+/// `{"type": "message.push", "timestamp": …, "data": {"messageId", "kind", "title", "body", "badge", "sound",
+/// "priority", "ttl", "collapseKey", "data"}}`; what the push does not have is `null`.
 fn payload(push: &Push, now: u64) -> Vec<u8> {
     let timestamp = i64::try_from(now).ok().and_then(|now| OffsetDateTime::from_unix_timestamp(now).ok());
     let timestamp = timestamp.and_then(|time| time.format(&Rfc3339).ok());
@@ -143,7 +166,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::credentials::tests::credentials;
+    use crate::providers::tests::credentials;
     use crate::push::tests::push;
 
     const NOW: u64 = 1_700_000_000;

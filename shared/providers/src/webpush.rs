@@ -1,7 +1,8 @@
 //! Web Push: the protocol (RFC 8030), encrypted payloads (RFC 8291) and who sends them (VAPID, RFC 8292).
 //!
-//! The endpoint of a subscription is chosen by a user's browser, or by whoever says to be one. In production it must be `https`,
-//! with a public name as its host, and no connection is made to an address that is not public: see [`crate::endpoint`].
+//! The endpoint of a subscription is chosen by a user's browser, or by whoever says to be one. In production it must be
+//! `https`, with a public name as its host, and no connection is made to an address that is not public: see
+//! [`crate::endpoint`].
 
 pub mod encryption;
 
@@ -12,13 +13,13 @@ use http::{Request, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidings_crypto::encoding::{base64url, from_base64url_or_padded};
-use tidings_crypto::jws::{self, Header};
+use tidings_crypto::jws::{self, EcKey, Header};
 
-use crate::credentials;
+use crate::answer::Answer;
+use crate::credentials::{CredentialsError, Part, Reason};
 use crate::endpoint::{Endpoint, EndpointError, Reach};
 use crate::http::{Client, Protocol};
-use crate::outcome::{Answer, Fate, Outcome};
-use crate::providers::Sent;
+use crate::outcome::{Fate, Outcome, Sent};
 use crate::push::{Downgrade, Effective, Feature, Invalid, Kind, Prepared, Priority, Push, fit};
 
 use encryption::{Message, PLAINTEXT_BYTES};
@@ -95,16 +96,44 @@ impl fmt::Debug for Subscription {
     }
 }
 
+/// An application server's keys (VAPID, RFC 8292).
+#[derive(Debug)]
+pub struct Credentials {
+    /// How a push service reaches the operator: `mailto:` or `https:`.
+    pub subject: String,
+    /// The key pair.
+    pub key: EcKey,
+}
+
+impl Credentials {
+    pub(crate) fn read(part: &Part<'_>) -> Result<Self, CredentialsError> {
+        part.only(&["subject", "privateKey", "publicKey"])?;
+        // RFC 8292 §2.1.
+        let is_contact = |text: &str| text.starts_with("mailto:") || text.starts_with("https:");
+        let contact = |text: &str| match is_contact(text) {
+            true => Ok(text.to_owned()),
+            false => Err(Reason::Form("neither a mailto: nor an https: URI")),
+        };
+        let bytes = |text: &str| from_base64url_or_padded(text).ok_or(Reason::Encoding);
+        let private = part.read("privateKey", bytes)?;
+        let public = part.read("publicKey", bytes)?;
+        Ok(Self {
+            subject: part.read("subject", contact)?,
+            key: EcKey::from_halves(&private, &public).map_err(|error| part.wrong("privateKey", error.into()))?,
+        })
+    }
+}
+
 /// The client of one app.
 #[derive(Debug)]
 pub struct Webpush {
-    credentials: credentials::Webpush,
+    credentials: Credentials,
 }
 
 impl Webpush {
     /// A client.
     #[must_use]
-    pub fn new(credentials: credentials::Webpush) -> Self {
+    pub fn new(credentials: Credentials) -> Self {
         Self { credentials }
     }
 
@@ -137,12 +166,7 @@ fn shorten(effective: &mut Effective, answer: &Answer) {
 ///
 /// # Errors
 /// [`Invalid`]; [`Invalid::Unspeakable`] where the subscription's key is no point of the curve.
-pub fn request(
-    push: &Push,
-    to: &Subscription,
-    credentials: &credentials::Webpush,
-    now: u64,
-) -> Result<Prepared, Invalid> {
+pub fn request(push: &Push, to: &Subscription, credentials: &Credentials, now: u64) -> Result<Prepared, Invalid> {
     push.check()?;
     let mut downgrades = Vec::new();
     let plaintext = fit(push, PLAINTEXT_BYTES, &mut downgrades, payload)?;
@@ -176,15 +200,15 @@ pub fn request(
 ///
 /// # Errors
 /// [`Invalid::NoRandomness`].
-pub fn vapid(credentials: &credentials::Webpush, endpoint: &Endpoint, now: u64) -> Result<String, Invalid> {
+pub fn vapid(credentials: &Credentials, endpoint: &Endpoint, now: u64) -> Result<String, Invalid> {
     let claims = json!({"aud": endpoint.origin(), "exp": now + VAPID_SECONDS, "sub": credentials.subject});
     let key = &credentials.key;
     let token = jws::sign(key, Header::of(key).with_type(), &claims)?;
     Ok(format!("vapid t={token}, k={}", base64url(key.public().bytes())))
 }
 
-/// What the page's service worker reads: `{"id", "title", "body", "badge", "data"}`, of which only the id and the data are always
-/// there.
+/// What the page's service worker reads: `{"id", "title", "body", "badge", "data"}`, of which only the id and the data
+/// are always there.
 fn payload(push: &Push) -> Vec<u8> {
     let mut payload = json!({"id": push.id().hyphenated().to_string(), "data": push.data});
     let (title, body) = push.shown();
@@ -226,8 +250,8 @@ mod tests {
     use ring::rand::SystemRandom;
 
     use super::*;
-    use crate::credentials::tests::{VAPID_PUBLIC, credentials};
     use crate::outcome::Load;
+    use crate::providers::tests::{VAPID_PUBLIC, credentials};
     use crate::push::tests::push;
 
     const NOW: u64 = 1_700_000_000;

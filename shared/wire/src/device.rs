@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tidings_crypto::jwk::Jwk;
 
-use crate::{FieldProblem, Timestamp, fields::Fields, limits, platform::Platform, send::Channel};
+use crate::{Choice, FieldProblem, Timestamp, fields::Fields, limits, platform::Platform, send::Channel};
 
 /// Longest part of an e-mail address before the `@` (RFC 5321 §4.5.3.1.1).
 const LOCAL_PART_BYTES: usize = 64;
@@ -105,7 +105,8 @@ impl PushAddress {
             }
             Channel::Mipush => Some(Self::Mipush),
             Channel::Sms | Channel::Email | Channel::Webhook => {
-                fields.refuse("channel", "must be one of apns, fcm, webpush, mipush");
+                let channels = Channel::ALL.iter().filter(|(_, channel)| channel.has_address()).map(|(word, _)| *word);
+                fields.refuse("channel", format!("must be one of {}", channels.collect::<Vec<_>>().join(", ")));
                 None
             }
         }

@@ -7,7 +7,7 @@ use tidings_crypto::encoding::hex;
 use tidings_crypto::random;
 use tidings_domain::chain::Step;
 use tidings_domain::{AppId, categories};
-use tidings_providers::{Credentials, Provider, Reach};
+use tidings_providers::{Credentials, Reach};
 use tidings_store::Apps;
 use tidings_wire::limits;
 use tidings_wire::send::FallbackStep;
@@ -338,7 +338,7 @@ impl ProvidersArgs {
                 None => Credentials::default(),
             },
         };
-        let names = configured(&credentials);
+        let names = credentials.providers();
         if names.is_empty() {
             eprintln!("the app {} has no providers", self.app.as_str());
         }
@@ -377,18 +377,6 @@ async fn get(secrets: &aws_sdk_secretsmanager::Client, name: &str) -> Result<Opt
         Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => Ok(None),
         Err(error) => Err(error).context(|| format!("read the secret {name}")),
     }
-}
-
-/// The providers that credentials are for.
-fn configured(credentials: &Credentials) -> Vec<Provider> {
-    let has = |provider: &Provider| match provider {
-        Provider::Apns => credentials.apns.is_some(),
-        Provider::Fcm => credentials.fcm.is_some(),
-        Provider::Webpush => credentials.webpush.is_some(),
-        Provider::Mipush => credentials.mipush.is_some(),
-        Provider::Webhook => credentials.webhook.is_some(),
-    };
-    Provider::ALL.into_iter().filter(has).collect()
 }
 
 fn no_app(id: &AppId) -> Failure {

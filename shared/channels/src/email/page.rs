@@ -1,7 +1,7 @@
 //! An email as a page: the same text, readable in every mail program, light and dark.
 
-/// The text of an email as HTML, paragraph by paragraph, with addresses of pages as links; below it the link by which its reader
-/// stops emails like it.
+/// The text of an email as HTML, paragraph by paragraph, with addresses of pages as links; below it the link by which
+/// its reader stops emails like it.
 pub(super) fn page(title: &str, text: &str, unsubscribe: Option<&str>) -> String {
     let paragraphs: String = text
         .split("\n\n")
@@ -30,8 +30,8 @@ fn line(text: &str) -> String {
     text.trim_end_matches('\r').split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// The address of a page in a word, with what stands before and after it. It begins with the word, or after what opens it in a
-/// sentence, and what ends the sentence is no part of it.
+/// The address of a page in a word, with what stands before and after it. It begins with the word, or after what opens
+/// it in a sentence, and what ends the sentence is no part of it.
 fn address(word: &str) -> Option<(&str, &str, &str)> {
     let opened = word.char_indices().filter(|(_, sign)| matches!(sign, '(' | '（' | '：'));
     let starts = std::iter::once(0).chain(opened.map(|(at, sign)| at + sign.len_utf8()));

@@ -97,8 +97,8 @@ pub enum AddressState {
 /// How a claim ends.
 #[derive(Clone, Debug, PartialEq)]
 pub struct End {
-    /// Whether the claim is released first. It is if nothing was sent under it: otherwise the next worker would wait until the
-    /// claim is old, and record the step as unknown.
+    /// Whether the claim is released first. It is if nothing was sent under it: otherwise the next worker would wait
+    /// until the claim is old, and record the step as unknown.
     pub is_released: bool,
     /// What becomes of the step.
     pub then: Then,
@@ -142,8 +142,8 @@ impl<'a> Claim<'a> {
         entry.steps.get(due.step)?.claimed_by.as_deref()
     }
 
-    /// Whether the step was claimed before, so that its provider may have been called. Of such a step only an acceptance says
-    /// how it has ended, and its claim is never released.
+    /// Whether the step was claimed before, so that its provider may have been called. Of such a step only an
+    /// acceptance says how it has ended, and its claim is never released.
     fn is_repeat(&self) -> bool {
         self.entry.steps.get(self.due.step).is_some_and(|record| record.claimed.is_some())
     }
@@ -167,8 +167,8 @@ impl<'a> Claim<'a> {
 
     /// The end of a claim whose calls were answered; `random` spreads the pause of a step that is put off.
     ///
-    /// The step is accepted if one call was; unknown if none was and the end of one is not known; put off if a provider could
-    /// not take it; else refused, with every code.
+    /// The step is accepted if one call was; unknown if none was and the end of one is not known; put off if a provider
+    /// could not take it; else refused, with every code.
     #[must_use]
     pub fn settle(&self, called: &[Called], random: u64, now: Timestamp) -> End {
         let tally = Tally::of(called);
@@ -193,8 +193,8 @@ impl<'a> Claim<'a> {
         End { is_released, then, dead: tally.dead }
     }
 
-    /// What becomes of a step whose end is not known. If it is repeated, its claim stays: the call may have been accepted, and
-    /// the trail shows that it began.
+    /// What becomes of a step whose end is not known. If it is repeated, its claim stays: the call may have been
+    /// accepted, and the trail shows that it began.
     fn unknown(&self, detail: Option<String>) -> Then {
         match repeat(self.due, self.entry, self.at) {
             Some(later) => Then::Repeat(later),

@@ -17,8 +17,8 @@ use crate::{
 pub enum Decision {
     /// The chain ends: the message is confirmed, closed, expired, or gone.
     Stop(&'static str),
-    /// The step is looked at again later, for this reason: another worker may be calling the provider just now, or a device has
-    /// come back since no device was reached, and is given a little time to confirm.
+    /// The step is looked at again later, for this reason: another worker may be calling the provider just now, or a
+    /// device has come back since no device was reached, and is given a little time to confirm.
     Postpone(StepDue, &'static str),
     /// The step began and its worker died: recorded as unknown, then on to the next.
     RecordUnknown,
@@ -30,15 +30,15 @@ pub enum Decision {
     Claim(Call),
 }
 
-/// How long a step waits for a device that has come back, in seconds: the device asks for what it missed when it connects, and
-/// learns of what came in between from its first pong.
+/// How long a step waits for a device that has come back, in seconds: the device asks for what it missed when it
+/// connects, and learns of what came in between from its first pong.
 pub const COMEBACK_SECONDS: u64 = 10;
 
 /// Why a chain ends whose message is not in the mailbox any more.
 pub const GONE: &str = "the message is gone";
 
-/// Decides what is done about a step that is due, given the newest data; `item_closed` is whether the item that the message is
-/// about ([`Entry::item`]) is closed.
+/// Decides what is done about a step that is due, given the newest data; `item_closed` is whether the item that the
+/// message is about ([`Entry::item`]) is closed.
 #[must_use]
 pub fn decide(due: &StepDue, entry: &Entry, view: &UserView, item_closed: bool, now: Timestamp) -> Decision {
     if entry.letter.id != due.id {
@@ -87,7 +87,8 @@ pub fn is_needed(due: &StepDue, entry: &Entry, now: Timestamp) -> bool {
     entry.letter.id == due.id && (entry.is_open(now) || is_open_ended)
 }
 
-/// The step after one that has ended, and when it is due: after its pause if the person may have been reached, else at once.
+/// The step after one that has ended, and when it is due: after its pause if the person may have been reached, else at
+/// once.
 #[must_use]
 pub fn next(due: &StepDue, entry: &Entry, outcome: &Outcome, now: Timestamp) -> Option<StepDue> {
     let number = due.step + 1;

@@ -59,8 +59,8 @@ struct Parties<'a> {
     server: &'a [u8],
 }
 
-/// The body for a secret that was agreed upon. Apart, because the vector of the RFC has that secret and the rest of the crate
-/// cannot know the key that it comes from: it is used once and never leaves `ring`.
+/// The body for a secret that was agreed upon. Apart, because the vector of the RFC has that secret and the rest of the
+/// crate cannot know the key that it comes from: it is used once and never leaves `ring`.
 fn seal(
     secret: &[u8],
     parties: &Parties<'_>,

@@ -1,0 +1,81 @@
+//! The answer of a server, or why there is none.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// There was no connection, or the server says that it has not looked at the request, so certainly nobody has acted
+    /// on it. With the reason.
+    Unreachable(String),
+    /// The request was sent, or begun, and the time is up.
+    Timeout,
+    /// The request was sent, or begun, and the connection ended before the answer did.
+    Cut,
+}
+
+/// The answer of a server. Of a body beyond the client's limit, the beginning.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// A header as text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// `Retry-After` (RFC 9110 §10.2.3), in seconds or as a date; nothing where it is neither.
+    ///
+    /// `now` is in seconds since 1970.
+    #[must_use]
+    pub fn retry_after(&self, now: u64) -> Option<Duration> {
+        let text = self.header(header::RETRY_AFTER.as_str())?.trim();
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let date = httpdate::parse_http_date(text).ok()?;
+        let now = UNIX_EPOCH + Duration::from_secs(now);
+        // A date that is past asks for no wait.
+        Some(date.duration_since(now).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(retry_after: &'static str) -> Answer {
+        let headers = HeaderMap::from_iter([(header::RETRY_AFTER, http::HeaderValue::from_static(retry_after))]);
+        Answer { status: StatusCode::TOO_MANY_REQUESTS, headers, body: Bytes::new() }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        // Sun, 06 Nov 1994 08:49:37 GMT is 784111777 (RFC 9110 §5.6.7).
+        let cases = [
+            ("0", 0, Some(0)),
+            (" 120 ", 0, Some(120)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_770, Some(7)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777, Some(0)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_800, Some(0)),
+            ("soon", 0, None),
+            ("-1", 0, None),
+            ("1.5", 0, None),
+            ("", 0, None),
+        ];
+        for (text, now, expected) in cases {
+            assert_eq!(answer(text).retry_after(now), expected.map(Duration::from_secs), "{text:?} at {now}");
+        }
+    }
+}
