@@ -15,7 +15,7 @@ use tidings_service::Sealer;
 use tidings_store::{ConnectionRecord, Users};
 use tidings_wire::{
     Action, Frame,
-    frame::{Pong, Reconnect},
+    frame::{Pong, Reconnect, ReconnectCode},
 };
 
 /// What the handler needs.
@@ -84,7 +84,7 @@ async fn pong(deps: &Deps, record: &ConnectionRecord, now: Timestamp) -> Result<
         Life::Stays(seconds) => seconds,
         // The new connection begins with `sync`: there is no need for the head.
         Life::Moves(after) => {
-            let code = "rollover".to_owned();
+            let code = ReconnectCode::Rollover.to_string();
             return Ok(Some(Frame::Reconnect(Reconnect { device_id, code, after })));
         }
     };

@@ -9,8 +9,9 @@ use tidings_domain::{ConnectionId, IdError, Timestamp, mailbox::Misplaced};
 use tidings_service::{Sealer, sealer::SealError};
 use tidings_store::ConnectionRecord;
 use tidings_wire::{
-    Action, FieldProblem, Frame,
-    frame::{ErrorFrame, Reconnect},
+    Action, Choice, FieldProblem, Frame,
+    action::ActionName,
+    frame::{ErrorCode, ErrorFrame, Reconnect, ReconnectCode},
     json,
 };
 
@@ -101,17 +102,17 @@ pub enum Refusal {
 impl Refusal {
     /// The stable code.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Binary => "binary_frame",
-            Self::Body(json::JsonError::TooLarge { .. }) => "body_too_large",
-            Self::Body(json::JsonError::TooDeep) => "body_too_deep",
-            Self::Body(json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => "not_json",
-            Self::UnknownAction => "unknown_action",
-            Self::Fields(_) => "invalid_fields",
-            Self::NotInMailbox(Misplaced::UnknownMessage) => "unknown_message",
-            Self::NotInMailbox(Misplaced::UnknownEpoch) => "unknown_epoch",
-            Self::NotInMailbox(Misplaced::FutureSeq) => "future_seq",
+            Self::Binary => ErrorCode::BinaryFrame,
+            Self::Body(json::JsonError::TooLarge { .. }) => ErrorCode::BodyTooLarge,
+            Self::Body(json::JsonError::TooDeep) => ErrorCode::BodyTooDeep,
+            Self::Body(json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => ErrorCode::NotJson,
+            Self::UnknownAction => ErrorCode::UnknownAction,
+            Self::Fields(_) => ErrorCode::InvalidFields,
+            Self::NotInMailbox(Misplaced::UnknownMessage) => ErrorCode::UnknownMessage,
+            Self::NotInMailbox(Misplaced::UnknownEpoch) => ErrorCode::UnknownEpoch,
+            Self::NotInMailbox(Misplaced::FutureSeq) => ErrorCode::FutureSeq,
         }
     }
 
@@ -119,7 +120,7 @@ impl Refusal {
         match self {
             Self::Binary => "frames are text".to_owned(),
             Self::Body(error) => error.to_string(),
-            Self::UnknownAction => "`action` must be one of ping, sync, ack, read, state".to_owned(),
+            Self::UnknownAction => format!("`action` must be one of {}", ActionName::listed(|_| true)),
             Self::Fields(problems) => {
                 let each = problems.iter().map(|problem| format!("`{}` {}", problem.field, problem.detail));
                 each.collect::<Vec<_>>().join("; ")
@@ -139,7 +140,7 @@ impl Refusal {
     pub fn frame(&self, to: &ConnectionRecord) -> Frame {
         Frame::Error(ErrorFrame {
             device_id: to.connection.device.to_string(),
-            code: self.code().to_owned(),
+            code: self.code().to_string(),
             detail: self.detail(),
         })
     }
@@ -154,9 +155,8 @@ pub fn action(event: &ApiGatewayWebsocketProxyRequest) -> Result<Action, Refusal
         return Err(Refusal::Binary);
     }
     let object = json::object(event.body.as_deref().unwrap_or_default().as_bytes()).map_err(Refusal::Body)?;
-    let known = ["ping", "sync", "ack", "read", "state"];
     let named = object.get("action").and_then(|action| action.as_str());
-    if !named.is_some_and(|action| known.contains(&action)) {
+    if !named.is_some_and(|action| ActionName::from_word(action).is_some()) {
         return Err(Refusal::UnknownAction);
     }
     Action::parse(object).map_err(Refusal::Fields)
@@ -176,7 +176,10 @@ pub fn answer(sealer: &Sealer, frame: &Frame, to: &ConnectionRecord) -> Result<R
 /// # Errors
 /// Where the frame cannot be written as JSON.
 pub fn unknown_connection() -> Result<Reply, Error> {
-    let frame =
-        Frame::Reconnect(Reconnect { device_id: String::new(), code: "unknown_connection".to_owned(), after: 1 });
+    let frame = Frame::Reconnect(Reconnect {
+        device_id: String::new(),
+        code: ReconnectCode::UnknownConnection.to_string(),
+        after: 1,
+    });
     Ok(Reply::frame(serde_json::to_string(&frame)?))
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{FieldProblem, choice::choice, fields::Fields, limits};
+use crate::{Choice, FieldProblem, choice::choice, fields::Fields, limits};
 
 choice! {
     /// Whether a person is looking at the app.
@@ -12,6 +12,22 @@ choice! {
         Foreground = "foreground",
         /// Running, not in use.
         Background = "background",
+    }
+}
+
+choice! {
+    /// The `action` of what a device says.
+    ActionName {
+        /// Is the connection alive?
+        Ping = "ping",
+        /// What came since?
+        Sync = "sync",
+        /// A message has arrived.
+        Ack = "ack",
+        /// A person has read a message.
+        Read = "read",
+        /// The app went to the foreground or the background.
+        State = "state",
     }
 }
 
@@ -82,9 +98,9 @@ impl Action {
     pub fn parse(object: Map<String, Value>) -> Result<Self, Vec<FieldProblem>> {
         let mut fields = Fields::new(object);
         let word = fields.required_text("action", limits::IDENTIFIER_CHARS);
-        let action = match word.as_str() {
-            "ping" => Some(Self::Ping),
-            "sync" => {
+        let action = match ActionName::from_word(&word) {
+            Some(ActionName::Ping) => Some(Self::Ping),
+            Some(ActionName::Sync) => {
                 let epoch = fields.integer("epoch", &(0..=u64::MAX));
                 let seq = fields.integer("seq", &(0..=u64::MAX));
                 if epoch.is_some() != seq.is_some() {
@@ -94,14 +110,17 @@ impl Action {
                 let announced = fields.integer("announced", &(0..=u64::MAX));
                 Some(Self::Sync { after, announced })
             }
-            "ack" => receipt(&mut fields).map(Self::Ack),
-            "read" => receipt(&mut fields).map(Self::Read),
-            "state" => {
+            Some(ActionName::Ack) => receipt(&mut fields).map(Self::Ack),
+            Some(ActionName::Read) => receipt(&mut fields).map(Self::Read),
+            Some(ActionName::State) => {
                 fields.require("state");
                 fields.choice("state").map(|state| Self::State { state })
             }
-            "" => None,
-            _ => return Err(vec![FieldProblem::new("action", "must be one of ping, sync, ack, read, state")]),
+            None if word.is_empty() => None,
+            None => {
+                let detail = format!("must be one of {}", ActionName::listed(|_| true));
+                return Err(vec![FieldProblem::new("action", detail)]);
+            }
         };
         let problems = fields.into_problems();
         match action {

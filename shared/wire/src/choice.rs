@@ -9,6 +9,12 @@ pub trait Choice: Sized + Copy + 'static {
     fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, value)| *value)
     }
+
+    /// The words of some variants, as an error lists them.
+    fn listed(is_listed: impl Fn(Self) -> bool) -> String {
+        let words: Vec<_> = Self::ALL.iter().filter(|(_, value)| is_listed(*value)).map(|(word, _)| *word).collect();
+        words.join(", ")
+    }
 }
 
 /// Declares an enumeration of words: serde, [`Choice`], `as_str` and the JSON Schema from one list. The doc comments

@@ -105,8 +105,7 @@ impl PushAddress {
             }
             Channel::Mipush => Some(Self::Mipush),
             Channel::Sms | Channel::Email | Channel::Webhook => {
-                let channels = Channel::ALL.iter().filter(|(_, channel)| channel.has_address()).map(|(word, _)| *word);
-                fields.refuse("channel", format!("must be one of {}", channels.collect::<Vec<_>>().join(", ")));
+                fields.refuse("channel", format!("must be one of {}", Channel::listed(Channel::has_address)));
                 None
             }
         }
@@ -196,7 +195,7 @@ impl RegisterRequest {
         fields.require("platform");
         let platform = fields.choice("platform");
         if platform == Some(Platform::All) {
-            fields.refuse("platform", "must be one of ANDROID, IOS, PC, WEB");
+            fields.refuse("platform", format!("must be one of {}", Platform::listed(|it| it != Platform::All)));
         }
         let request = Self {
             alias: fields.required_text("alias", limits::ALIAS_CHARS),

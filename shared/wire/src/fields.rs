@@ -112,8 +112,7 @@ impl Fields {
         let value = self.value(name)?;
         let found = value.as_str().and_then(T::from_word);
         if found.is_none() {
-            let words: Vec<_> = T::ALL.iter().map(|(word, _)| *word).collect();
-            self.refuse(name, format!("must be one of {}", words.join(", ")));
+            self.refuse(name, format!("must be one of {}", T::listed(|_| true)));
         }
         found
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings_wire::frame::Reconnect;
+use tidings_wire::frame::{Reconnect, ReconnectCode};
 use tidings_wire::{Action, Frame};
 use tokio::time::Instant;
 
@@ -19,9 +19,6 @@ use crate::socket::{Incoming, in_clear};
 const REPLAY_RETRY: Duration = Duration::from_secs(1);
 /// How long messages may stay behind the answer that counts them, before they are asked for again.
 const STRAGGLE: Duration = Duration::from_secs(3);
-
-/// The code of a `reconnect` by which the service asks for a new connection before the gateway ends the old one.
-const ROLLOVER: &str = "rollover";
 
 impl Worker {
     pub(super) async fn receive(&mut self, line: &mut Line, incoming: Incoming) -> Result<(), Loss> {
@@ -48,7 +45,7 @@ impl Worker {
             }
             Frame::Reconnect(Reconnect { code, after, .. }) => {
                 let after = Duration::from_secs(*after);
-                if code != ROLLOVER {
+                if code != ReconnectCode::Rollover.as_str() {
                     return Err(Loss::Asked { code: code.clone(), after });
                 }
                 // In place of a pong, and no loss: this connection serves until its successor does.

@@ -7,7 +7,7 @@ use axum::{
 };
 use tidings_service::apps::AppsError;
 use tidings_store::StoreError;
-use tidings_wire::{FieldProblem, Problem, Timestamp, json, problem};
+use tidings_wire::{FieldProblem, Problem, ProblemCode, Timestamp, json, problem};
 
 use crate::Error;
 
@@ -87,26 +87,26 @@ impl ApiError {
 
     /// The stable code.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ProblemCode {
         match self {
-            Self::Fields(_) => "invalid_fields",
-            Self::Body(json::JsonError::TooLarge { .. }) => "body_too_large",
-            Self::Body(json::JsonError::TooDeep) => "body_too_deep",
-            Self::Body(json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => "not_json",
-            Self::NoAppKey => "no_app_key",
-            Self::WrongAppKey => "wrong_app_key",
-            Self::NoToken => "no_token",
-            Self::WrongToken => "wrong_token",
-            Self::UnknownApp => "unknown_app",
-            Self::NotFound(_) => "not_found",
-            Self::NoRoute => "no_route",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::KeyReused => "idempotency_key_reused",
-            Self::AlreadyCancelled(_) => "already_cancelled",
-            Self::Settled(_) => "message_settled",
-            Self::Conflict => "conflict",
-            Self::Unavailable(_) => "unavailable",
-            Self::Internal(_) => "internal",
+            Self::Fields(_) => ProblemCode::InvalidFields,
+            Self::Body(json::JsonError::TooLarge { .. }) => ProblemCode::BodyTooLarge,
+            Self::Body(json::JsonError::TooDeep) => ProblemCode::BodyTooDeep,
+            Self::Body(json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => ProblemCode::NotJson,
+            Self::NoAppKey => ProblemCode::NoAppKey,
+            Self::WrongAppKey => ProblemCode::WrongAppKey,
+            Self::NoToken => ProblemCode::NoToken,
+            Self::WrongToken => ProblemCode::WrongToken,
+            Self::UnknownApp => ProblemCode::UnknownApp,
+            Self::NotFound(_) => ProblemCode::NotFound,
+            Self::NoRoute => ProblemCode::NoRoute,
+            Self::MethodNotAllowed => ProblemCode::MethodNotAllowed,
+            Self::KeyReused => ProblemCode::IdempotencyKeyReused,
+            Self::AlreadyCancelled(_) => ProblemCode::AlreadyCancelled,
+            Self::Settled(_) => ProblemCode::MessageSettled,
+            Self::Conflict => ProblemCode::Conflict,
+            Self::Unavailable(_) => ProblemCode::Unavailable,
+            Self::Internal(_) => ProblemCode::Internal,
         }
     }
 
@@ -168,7 +168,7 @@ impl IntoResponse for ApiError {
         };
         let problem = Problem {
             status: status.as_u16(),
-            code: self.code().to_owned(),
+            code: self.code().to_string(),
             title: status.canonical_reason().unwrap_or_default().to_owned(),
             detail,
             request_id: None,
