@@ -1,5 +1,5 @@
-//! The categories that an app has declared: a misspelt one is refused, rather than to miss a person's preferences and a chain in
-//! silence. Where an app has declared none, any is welcome.
+//! The categories that an app has declared: a misspelt one is refused, rather than to miss a person's preferences and a
+//! chain in silence. Where an app has declared none, any is welcome.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,8 @@ const NAMED: usize = 10;
 /// Reads the name of a category that is to be declared.
 ///
 /// # Errors
-/// What is wrong with it: it is empty, longer than [`limits::IDENTIFIER_CHARS`], begins or ends with a blank, or has a control
-/// character.
+/// What is wrong with it: it is empty, longer than [`limits::IDENTIFIER_CHARS`], begins or ends with a blank, or has a
+/// control character.
 pub fn name(text: &str) -> Result<String, String> {
     const MOST: usize = limits::IDENTIFIER_CHARS;
     let length = text.chars().count();

@@ -4,8 +4,8 @@ use tidings_wire::{Version, send::Condition, trail::SkipReason};
 
 use crate::Device;
 
-/// Why a step does not go out; `None` if it may. `devices` are those that the message is meant for; a user without one is never
-/// up to date.
+/// Why a step does not go out; `None` if it may. `devices` are those that the message is meant for; a user without one
+/// is never up to date.
 pub(crate) fn is_done<'a>(
     condition: &Condition,
     devices: impl Iterator<Item = &'a Device>,
@@ -19,7 +19,8 @@ pub(crate) fn is_done<'a>(
     all.then_some(SkipReason::UpToDate)
 }
 
-/// Whether a device is older than the condition asks for: also where there is no such condition, or its version is not known.
+/// Whether a device is older than the condition asks for: also where there is no such condition, or its version is not
+/// known.
 pub(crate) fn is_below(condition: &Condition, device: &Device) -> bool {
     let Some(below) = condition.client_version_below.as_deref().and_then(Version::parse) else { return true };
     let version = device.client_version.as_deref().and_then(Version::parse);

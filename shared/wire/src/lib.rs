@@ -20,6 +20,7 @@
 pub mod action;
 pub mod announcement;
 pub mod backoff;
+mod channel;
 mod choice;
 pub mod device;
 pub mod fields;
