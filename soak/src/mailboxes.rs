@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::AttributeValue;
-use tidings_wire::action::Position;
+use tidings_store::layout;
 
 use super::history::Entry;
 use sam_twin::cli::failure::Failure;
@@ -41,10 +41,13 @@ async fn mailbox(client: &Client, table: &str, user: &str) -> Result<Vec<Entry>,
     let mut pages = client
         .query()
         .table_name(table)
-        .key_condition_expression("pk = :pk AND begins_with(sk, :entry)")
+        .key_condition_expression("#pk = :pk AND begins_with(#sk, :entry)")
+        .expression_attribute_names("#pk", layout::PARTITION)
+        .expression_attribute_names("#sk", layout::SORT)
         .expression_attribute_values(":pk", text(user))
-        .expression_attribute_values(":entry", text("m#"))
-        .projection_expression("sk, id")
+        .expression_attribute_values(":entry", text(layout::ENTRY))
+        .projection_expression("#sk, #id")
+        .expression_attribute_names("#id", layout::MESSAGE_ID)
         .consistent_read(true)
         .into_paginator()
         .send();
@@ -52,15 +55,10 @@ async fn mailbox(client: &Client, table: &str, user: &str) -> Result<Vec<Entry>,
     while let Some(page) = pages.next().await {
         for item in page?.items.unwrap_or_default() {
             let of = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str);
-            let position = of("sk").and_then(position);
+            let position = of(layout::SORT).and_then(layout::position);
             let position = position.ok_or_else(|| Failure::new(format!("an entry of {user} has no place")))?;
-            entries.push(Entry { position, id: of("id").unwrap_or_default().to_owned() });
+            entries.push(Entry { position, id: of(layout::MESSAGE_ID).unwrap_or_default().to_owned() });
         }
     }
     Ok(entries)
-}
-
-fn position(sort_key: &str) -> Option<Position> {
-    let (epoch, seq) = sort_key.strip_prefix("m#")?.split_once('#')?;
-    Some(Position { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? })
 }

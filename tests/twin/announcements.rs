@@ -278,8 +278,9 @@ async fn a_connection_that_is_busy_is_tried_again_and_one_that_is_gone_is_pruned
     let gone = Rule::new(Fault::GoneThoughDelivered).function("FanoutFunction").operation("PostToConnection");
     let gone = faults.add(gone.times(2));
     world.announce("Second", |_| {}).await;
-    let left =
-        async |alias: &str| world.users().view(&World::user(alias), tidings_wire::Timestamp::now()).await.unwrap();
+    let left = async |alias: &str| {
+        world.stores().users.view(&World::user(alias), tidings_wire::Timestamp::now()).await.unwrap()
+    };
     eventually("both are pruned", async || {
         left(&user.alias).await.connections.is_empty() && left("bob").await.connections.is_empty()
     })
@@ -325,7 +326,7 @@ async fn workers_that_die_in_the_middle_of_a_push_lose_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_of_more_than_a_page_is_pushed_to_the_end() {
     let world = World::start().await;
-    let users = world.users();
+    let stores = world.stores();
     let now = tidings_wire::Timestamp::now();
     // More in each shard than one piece takes, all of them gone: each is posted to once, and pruned.
     let tenant = World::user("x").tenant();
@@ -344,17 +345,17 @@ async fn a_shard_of_more_than_a_page_is_pushed_to_the_end() {
     let same: Vec<_> =
         (0..).map(connection).filter(|it| tidings_domain::announcement::shard(&it.id) == shard).take(530).collect();
     let record = |connection: tidings_domain::Connection| {
-        let users = users.clone();
+        let stores = stores.clone();
         async move {
             let jti = connection.id.to_string();
-            users.connect(&World::user("alice"), &connection, &jti, now).await.unwrap();
+            stores.connections.connect(&World::user("alice"), &connection, &jti, now).await.unwrap();
         }
     };
     futures_util::stream::iter(same).for_each_concurrent(16, record).await;
     world.announce("Hello", |_| {}).await;
     socket.announcement().await;
     eventually("all of them were posted to", async || {
-        let (left, more) = users.connected(&tenant, shard, None, 100).await.unwrap();
+        let (left, more) = stores.connections.connected(&tenant, shard, None, 100).await.unwrap();
         !more && left.iter().all(|target| target.user.alias == "zoe")
     })
     .await;

@@ -136,7 +136,7 @@ async fn what_a_person_has_set_before_is_read_and_unsubscribed_from_all_the_same
         "quietHours": {"from": "22:00", "to": "07:00", "except": ["alarms"]},
     }));
     let alice = World::user("alice");
-    world.users().set_preferences(&alice, &set).await.unwrap();
+    world.stores().users.set_preferences(&alice, &set).await.unwrap();
     world.declare("orders").await;
     assert_eq!(world.backend().preferences("alice", None).await.unwrap(), set);
 

@@ -12,7 +12,7 @@ const BEGINNING: Position = Position { epoch: 0, seq: 0 };
 
 /// The cursor that is kept for a device.
 async fn kept(world: &World, alias: &str, identity: &Identity) -> Option<Position> {
-    let view = world.users().view(&World::user(alias), Timestamp::now()).await.unwrap();
+    let view = world.stores().users.view(&World::user(alias), Timestamp::now()).await.unwrap();
     let id: DeviceId = identity.id().parse().unwrap();
     view.devices.iter().find(|device| device.id == id).and_then(|device| device.cursor)
 }

@@ -108,7 +108,7 @@ async fn a_connection_that_is_gone_is_pruned_and_the_fallback_takes_over() {
     registration.mobile = Some("+8613800138000".to_owned());
     let device = world.backend().register(&registration).await.unwrap().id.parse().unwrap();
     // A connection that the service believes in and the gateway does not know: its `$disconnect` got lost.
-    let (users, user, now) = (world.users(), World::user("alice"), Timestamp::now());
+    let (stores, user, now) = (world.stores(), World::user("alice"), Timestamp::now());
     let dead = Connection {
         id: "Gone+/AAAAAAAAA=".parse().unwrap(),
         device,
@@ -118,7 +118,7 @@ async fn a_connection_that_is_gone_is_pruned_and_the_fallback_takes_over() {
         connected: now,
         lease: now.plus_seconds(600),
     };
-    assert_eq!(users.connect(&user, &dead, "jti", now).await.unwrap(), Connected::Recorded);
+    assert_eq!(stores.connections.connect(&user, &dead, "jti", now).await.unwrap(), Connected::Recorded);
 
     let id = world.send_with(&["alice"], "Hello", |request| request.sms_message = Some("Hi".to_owned())).await;
     let trail = world.until(&id, State::FallbackDelivered).await;
@@ -134,7 +134,7 @@ async fn a_connection_that_is_gone_is_pruned_and_the_fallback_takes_over() {
             Happened::StepAccepted
         ]
     );
-    assert!(users.view(&user, Timestamp::now()).await.unwrap().connections.is_empty(), "pruned");
+    assert!(stores.users.view(&user, Timestamp::now()).await.unwrap().connections.is_empty(), "pruned");
     let outbox = world.control(Method::GET, "/_twin/outbox", None).await;
     assert_eq!(outbox.as_array().unwrap().len(), 1, "one SMS: {outbox}");
     world.end().await;
@@ -304,7 +304,7 @@ async fn a_device_that_was_unregistered_comes_back_with_new_keys() {
 async fn a_connection_that_ended_stays_ended_whatever_comes_late() {
     let world = World::start().await;
     let device = world.device("alice", "a").await.id().parse().unwrap();
-    let (users, user, now) = (world.users(), World::user("alice"), Timestamp::now());
+    let (stores, user, now) = (world.stores(), World::user("alice"), Timestamp::now());
     let connection = |id: &str| Connection {
         id: id.parse().unwrap(),
         device: tidings_domain::DeviceId::clone(&device),
@@ -314,31 +314,31 @@ async fn a_connection_that_ended_stays_ended_whatever_comes_late() {
         connected: now,
         lease: now.plus_seconds(600),
     };
-    let known = async || users.view(&user, now).await.unwrap().connections.len();
+    let known = async || stores.users.view(&user, now).await.unwrap().connections.len();
 
     // `$disconnect` handled before `$connect`.
     let early = connection("Early=");
-    users.disconnect(&early.id, now).await.unwrap();
-    assert_eq!(users.connect(&user, &early, "jti-1", now).await.unwrap(), Connected::Dead);
+    stores.connections.disconnect(&early.id, now).await.unwrap();
+    assert_eq!(stores.connections.connect(&user, &early, "jti-1", now).await.unwrap(), Connected::Dead);
     assert_eq!(known().await, 0);
 
     // In order, and the end told twice; then a ping that was on its way.
     let late = connection("Late=");
-    assert_eq!(users.connect(&user, &late, "jti-2", now).await.unwrap(), Connected::Recorded);
+    assert_eq!(stores.connections.connect(&user, &late, "jti-2", now).await.unwrap(), Connected::Recorded);
     assert_eq!(known().await, 1);
     for _ in 0..2 {
-        users.disconnect(&late.id, now).await.unwrap();
-        assert_eq!(users.connection(&late.id, now).await.unwrap(), None);
+        stores.connections.disconnect(&late.id, now).await.unwrap();
+        assert_eq!(stores.connections.get(&late.id, now).await.unwrap(), None);
     }
-    assert!(!users.renew(&user, &late).await.unwrap());
+    assert!(!stores.connections.renew(&user, &late).await.unwrap());
     assert_eq!(known().await, 0);
 
     // A post that was answered 410 and a ping that proves it wrong.
     let pruned = connection("Pruned=");
-    assert_eq!(users.connect(&user, &pruned, "jti-3", now).await.unwrap(), Connected::Recorded);
-    users.prune(&user, &pruned.id).await.unwrap();
+    assert_eq!(stores.connections.connect(&user, &pruned, "jti-3", now).await.unwrap(), Connected::Recorded);
+    stores.connections.prune(&user, &pruned.id).await.unwrap();
     assert_eq!(known().await, 0);
-    assert!(users.renew(&user, &pruned).await.unwrap());
+    assert!(stores.connections.renew(&user, &pruned).await.unwrap());
     assert_eq!(known().await, 1);
     world.end().await;
 }

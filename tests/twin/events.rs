@@ -135,5 +135,5 @@ async fn connect(world: &World, event: &Value, device: &str) {
         connected: now,
         lease: now.plus_seconds(600),
     };
-    world.users().connect(&World::user("alice"), &connection, "jti", now).await.unwrap();
+    world.stores().connections.connect(&World::user("alice"), &connection, "jti", now).await.unwrap();
 }

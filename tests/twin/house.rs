@@ -27,7 +27,7 @@ fn may_import(importer: &str, imported: &str, functions: &[String]) -> bool {
         "client" => &["wire", "crypto"],
         // It serves any template: nothing of ours is in it.
         "sam-twin" => &[],
-        "soak" => &["sam-twin", "client", "wire"],
+        "soak" => &["sam-twin", "client", "store", "wire"],
         // The command line runs every function, and all that is around them.
         "tidings" => return true,
         name if functions.iter().any(|function| function == name) => &shared,
@@ -87,7 +87,11 @@ fn a_function_that_is_built_alone_compiles_nothing_that_a_build_of_all_has_not()
 fn variables(source: &str) -> BTreeSet<&'static str> {
     // What a crate calls, and the variables that the call reads.
     const READS: &[(&str, &[&str])] = &[
-        (".users()?", &["TIDINGS_USERS_TABLE", "TIDINGS_LOOKUPS_TABLE"]),
+        (".users()?", &["TIDINGS_USERS_TABLE"]),
+        (".mailboxes()?", &["TIDINGS_USERS_TABLE"]),
+        (".claims()?", &["TIDINGS_USERS_TABLE"]),
+        (".devices()?", &["TIDINGS_USERS_TABLE", "TIDINGS_LOOKUPS_TABLE"]),
+        (".connections()?", &["TIDINGS_USERS_TABLE", "TIDINGS_LOOKUPS_TABLE"]),
         (".messages()?", &["TIDINGS_MESSAGES_TABLE"]),
         (".items()?", &["TIDINGS_DIRECTORY_TABLE"]),
         (".announcements()?", &["TIDINGS_DIRECTORY_TABLE"]),

@@ -25,8 +25,8 @@ pub(crate) async fn fill(
     at: Timestamp,
     change: impl Fn(&mut SendRequest),
 ) -> Vec<String> {
-    let (users, user) = (world.users(), World::user(alias));
-    let mut view = users.view(&user, Timestamp::now()).await.unwrap();
+    let (stores, user) = (world.stores(), World::user(alias));
+    let mut view = stores.users.view(&user, Timestamp::now()).await.unwrap();
     view.connections.clear();
     let mut ids = Vec::new();
     for n in 0..count {
@@ -35,7 +35,7 @@ pub(crate) async fn fill(
         let message = World::accepted(request, at);
         let Job::Deliver(delivery) = World::job(&message, alias) else { panic!("a delivery") };
         let entry = Draft::new(&delivery.letter, &view, at).entry;
-        assert_eq!(users.append(&user, &entry).await.unwrap(), Appended::Stored);
+        assert_eq!(stores.mailboxes.append(&user, &entry).await.unwrap(), Appended::Stored);
         view.tail = Some(*entry);
         ids.push(message.letter.id.to_string());
     }
@@ -201,14 +201,18 @@ async fn unread_messages_are_counted_up_to_a_hundred() {
     let world = World::start().await;
     let alice = world.device("alice", "a").await;
     let inbox = reader(&world, &alice);
-    let (users, user, now) = (world.users(), World::user("alice"), Timestamp::now());
+    let (stores, user, now) = (world.stores(), World::user("alice"), Timestamp::now());
     fill(&world, "alice", 101, now, |_| {}).await;
     let unread = inbox.unread().await.unwrap();
     assert_eq!((unread.count, unread.more), (100, true));
-    let (entries, _) = users.after(&user, None, None, 2, now).await.unwrap();
+    let (entries, _) = stores.mailboxes.after(&user, None, None, 2, now).await.unwrap();
     for (entry, left) in entries.iter().zip([100, 99]) {
         let (place, id) = (entry.position, &entry.letter.id);
-        users.confirm(&user, place, id, &alice.id().parse().unwrap(), Confirmation::Read, now).await.unwrap();
+        stores
+            .mailboxes
+            .confirm(&user, place, id, &alice.id().parse().unwrap(), Confirmation::Read, now)
+            .await
+            .unwrap();
         let unread = inbox.unread().await.unwrap();
         // Of a hundred, the walk ends with the hundredth, above what is read: there may be more.
         assert_eq!((unread.count, unread.more), (left, left == 100));

@@ -47,7 +47,7 @@ async fn disconnect(world: &World, connection: &str) {
 }
 
 async fn connections(world: &World, alias: &str) -> Vec<String> {
-    let view = world.users().view(&World::user(alias), Timestamp::now()).await.unwrap();
+    let view = world.stores().users.view(&World::user(alias), Timestamp::now()).await.unwrap();
     view.connections.iter().map(|connection| connection.id.to_string()).collect()
 }
 
@@ -138,10 +138,10 @@ async fn a_ping_does_not_bring_back_what_has_ended_since_it_looked() {
     let world = World::start().await;
     let identity = world.device("alice", "a").await;
     assert_eq!(connect(&world, &identity, "Ended=").await, 200);
-    let (users, id, now) = (world.users(), "Ended=".parse().unwrap(), Timestamp::now());
-    let seen = users.connection(&id, now).await.unwrap().unwrap();
+    let (stores, id, now) = (world.stores(), "Ended=".parse().unwrap(), Timestamp::now());
+    let seen = stores.connections.get(&id, now).await.unwrap().unwrap();
     disconnect(&world, "Ended=").await;
-    assert!(!users.renew(&seen.user, &seen.connection).await.unwrap(), "its tombstone wins");
+    assert!(!stores.connections.renew(&seen.user, &seen.connection).await.unwrap(), "its tombstone wins");
     assert_eq!(connections(&world, "alice").await, [""; 0]);
     world.end().await;
 }
@@ -202,10 +202,10 @@ async fn of_an_acknowledgement_and_a_fallback_step_the_first_one_wins() {
     registration.mobile = Some("+8613800138000".to_owned());
     let identity = Identity::from_answer(&world.backend().register(&registration).await.unwrap()).unwrap();
     let device = identity.id().parse().unwrap();
-    let users = world.users();
+    let stores = world.stores();
     let confirm = async |step: &StepDue| {
         let (now, ack) = (Timestamp::now(), Confirmation::Acknowledged);
-        assert!(users.confirm(&step.user, step.position, &step.id, &device, ack, now).await.unwrap());
+        assert!(stores.mailboxes.confirm(&step.user, step.position, &step.id, &device, ack, now).await.unwrap());
     };
 
     // Acknowledged while the worker's claim is refused again and again: when the step comes back, it is not needed.
@@ -223,15 +223,15 @@ async fn of_an_acknowledgement_and_a_fallback_step_the_first_one_wins() {
     // Acknowledged before the claim: nobody can claim it any more.
     let (_, step) = stored_with_chain(&world).await;
     confirm(&step).await;
-    assert!(!users.claim_step(&step, None, "one", Timestamp::now()).await.unwrap());
+    assert!(!stores.claims.claim(&step, None, "one", Timestamp::now()).await.unwrap());
 
     // Claimed first: one worker alone may call the provider, and knows its claim again; the acknowledgement counts
     // all the same.
     let (third, step) = stored_with_chain(&world).await;
-    assert!(users.claim_step(&step, None, "one", Timestamp::now()).await.unwrap());
-    assert!(!users.claim_step(&step, None, "two", Timestamp::now()).await.unwrap());
+    assert!(stores.claims.claim(&step, None, "one", Timestamp::now()).await.unwrap());
+    assert!(!stores.claims.claim(&step, None, "two", Timestamp::now()).await.unwrap());
     confirm(&step).await;
-    assert!(users.claim_step(&step, None, "one", Timestamp::now()).await.unwrap());
+    assert!(stores.claims.claim(&step, None, "one", Timestamp::now()).await.unwrap());
     hand_to_fallback(&world, &step).await;
     world.idle().await;
     assert_eq!(world.outbox().await.len(), 0, "the claim is another worker's");

@@ -233,7 +233,7 @@ async fn a_key_a_hundred_times_in_parallel_is_one_message_though_workers_die() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_workers_that_begin_a_log_at_the_same_moment_begin_one() {
     let world = World::start().await;
-    let (users, user) = (world.users(), World::user("alice"));
+    let (stores, user) = (world.stores(), World::user("alice"));
     let nobody = UserView::default();
     let entry = |n: i64| {
         let now = Timestamp(Timestamp::now().0 + n);
@@ -244,10 +244,10 @@ async fn two_workers_that_begin_a_log_at_the_same_moment_begin_one() {
     // Two lanes, each of which has found the mailbox empty.
     let (one, two) = (entry(0), entry(7));
     assert_ne!(one.position, two.position);
-    assert_eq!(users.append(&user, &one).await.unwrap(), Appended::Stored);
-    assert_eq!(users.append(&user, &two).await.unwrap(), Appended::Conflict);
-    assert_eq!(users.append(&user, &one).await.unwrap(), Appended::Conflict);
-    let view = users.view(&user, Timestamp::now()).await.unwrap();
+    assert_eq!(stores.mailboxes.append(&user, &one).await.unwrap(), Appended::Stored);
+    assert_eq!(stores.mailboxes.append(&user, &two).await.unwrap(), Appended::Conflict);
+    assert_eq!(stores.mailboxes.append(&user, &one).await.unwrap(), Appended::Conflict);
+    let view = stores.users.view(&user, Timestamp::now()).await.unwrap();
     assert_eq!(view.tail.map(|tail| tail.position), Some(one.position));
     world.end().await;
 }

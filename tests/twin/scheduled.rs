@@ -76,7 +76,7 @@ async fn a_time_beyond_a_queues_delay_waits_in_the_due_table_until_the_clock_han
     assert_eq!(due.minute(minute_of(at)).await.unwrap().timers, [timer]);
     let trail = world.until(&id, State::Scheduled).await;
     assert_eq!((trail.position, happened(&trail)), (None, vec![Happened::Accepted, Happened::Scheduled]));
-    assert_eq!(world.users().view(&World::user("alice"), Timestamp::now()).await.unwrap().tail, None);
+    assert_eq!(world.stores().users.view(&World::user("alice"), Timestamp::now()).await.unwrap().tail, None);
 
     // One whose time has come within reach, as after an hour.
     let (now, at) = (Timestamp::now(), ahead(3));

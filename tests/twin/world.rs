@@ -36,7 +36,7 @@ use tidings_domain::{
     delivery::{Draft, Job},
     message,
 };
-use tidings_store::{App, Appended, Apps, Messages, Users};
+use tidings_store::{App, Appended, Apps, Claims, Connections, Devices, Mailboxes, Messages, Users};
 use tidings_wire::{
     AnnounceAnswer, AnnounceRequest, Frame, MessageFrame, Platform, RegisterRequest, SendRequest, Trail,
     action::Position,
@@ -106,6 +106,16 @@ impl Answer {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
+}
+
+/// The stores over the users' partitions and the look-ups.
+#[derive(Clone, Debug)]
+pub(crate) struct Stores {
+    pub(crate) users: Users,
+    pub(crate) devices: Devices,
+    pub(crate) connections: Connections,
+    pub(crate) mailboxes: Mailboxes,
+    pub(crate) claims: Claims,
 }
 
 impl World {
@@ -191,8 +201,18 @@ impl World {
         self.twin.template().functions[function].environment.clone()
     }
 
-    pub(crate) fn users(&self) -> Users {
-        Users::new(self.dynamodb(), self.table("TIDINGS_USERS_TABLE"), self.table("TIDINGS_LOOKUPS_TABLE"))
+    /// The stores over the users' partitions and the look-ups.
+    pub(crate) fn stores(&self) -> Stores {
+        let (client, table, lookups) =
+            (self.dynamodb(), self.table("TIDINGS_USERS_TABLE"), self.table("TIDINGS_LOOKUPS_TABLE"));
+        let mailboxes = Mailboxes::new(client.clone(), table.clone());
+        Stores {
+            users: Users::new(client.clone(), table.clone()),
+            devices: Devices::new(client.clone(), table.clone(), lookups.clone()),
+            connections: Connections::new(client, table, lookups),
+            claims: Claims::new(mailboxes.clone()),
+            mailboxes,
+        }
     }
 
     pub(crate) fn messages(&self) -> Messages {
@@ -409,8 +429,8 @@ impl World {
 
     /// Appends messages to a mailbox as `deliver` would that has seen nobody connected.
     pub(crate) async fn fill(&self, alias: &str, count: usize) -> Vec<String> {
-        let (users, user) = (self.users(), Self::user(alias));
-        let mut view = users.view(&user, Timestamp::now()).await.unwrap();
+        let (stores, user) = (self.stores(), Self::user(alias));
+        let mut view = stores.users.view(&user, Timestamp::now()).await.unwrap();
         view.connections.clear();
         let mut ids = Vec::new();
         for n in 0..count {
@@ -418,7 +438,7 @@ impl World {
             let message = Self::accepted(Self::text(&[alias], &n.to_string()), now);
             let Job::Deliver(delivery) = Self::job(&message, alias) else { panic!("a delivery") };
             let entry = Draft::new(&delivery.letter, &view, now).entry;
-            assert_eq!(users.append(&user, &entry).await.unwrap(), Appended::Stored);
+            assert_eq!(stores.mailboxes.append(&user, &entry).await.unwrap(), Appended::Stored);
             view.tail = Some(*entry);
             ids.push(message.letter.id.to_string());
         }
@@ -429,7 +449,7 @@ impl World {
     pub(crate) async fn connections(&self, aliases: &[&str]) -> Vec<ConnectionId> {
         let mut found = Vec::new();
         for alias in aliases {
-            let view = self.users().view(&Self::user(alias), Timestamp::now()).await.unwrap();
+            let view = self.stores().users.view(&Self::user(alias), Timestamp::now()).await.unwrap();
             found.extend(view.connections.into_iter().map(|connection| connection.id));
         }
         found

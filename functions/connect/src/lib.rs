@@ -14,7 +14,7 @@ use tidings_service::{
     AppCache, DeviceTokens,
     device_token::{NotSigned, Signed},
 };
-use tidings_store::{Connected, Users};
+use tidings_store::{Connected, Connections};
 
 /// The WebSocket subprotocol that a client may name, with its token beside it.
 const SUBPROTOCOL: &str = "tidings.v1";
@@ -22,7 +22,7 @@ const SUBPROTOCOL: &str = "tidings.v1";
 /// What the handler needs.
 #[derive(Debug)]
 pub struct Deps {
-    users: Users,
+    connections: Connections,
     apps: AppCache,
     tokens: DeviceTokens,
 }
@@ -33,7 +33,7 @@ pub struct Deps {
 /// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
-    let deps = Deps { users: sdk.users()?, apps: sdk.apps()?, tokens: sdk.device_tokens()? };
+    let deps = Deps { connections: sdk.connections()?, apps: sdk.apps()?, tokens: sdk.device_tokens()? };
     socket::serve(|event, now| handle(&deps, event, now)).await
 }
 
@@ -110,7 +110,7 @@ async fn accept(
         lease: now.plus_seconds(LEASE_SECONDS),
     };
     let remember = Timestamp(i64::try_from(claims.remember_until()).unwrap_or(i64::MAX).saturating_mul(1_000));
-    Ok(match deps.users.connect(&device.user, &connection, &claims.jti, remember).await? {
+    Ok(match deps.connections.connect(&device.user, &connection, &claims.jti, remember).await? {
         Connected::Recorded => {
             let mut reply = Reply::done();
             if offered.subprotocol {

@@ -21,7 +21,7 @@ use tidings_lambda::{
     logs,
 };
 use tidings_service::{Sealer, Steps};
-use tidings_store::{Appended, Messages, Users};
+use tidings_store::{Appended, Connections, Mailboxes, Messages, Users};
 use tidings_wire::Frame;
 
 /// Receives of one delivery that are spent on posts which may yet succeed. It is in the mailbox by then, and its user's
@@ -32,6 +32,8 @@ const POST_RECEIVES: u32 = 2;
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
+    connections: Connections,
+    mailboxes: Mailboxes,
     messages: Messages,
     gateway: Gateway,
     sealer: Sealer,
@@ -46,6 +48,8 @@ pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
     let deps = Deps {
         users: sdk.users()?,
+        connections: sdk.connections()?,
+        mailboxes: sdk.mailboxes()?,
         messages: sdk.messages()?,
         gateway: sdk.gateway()?,
         sealer: sdk.sealer()?,
@@ -96,7 +100,7 @@ async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives
         settled = settle(deps, user, post(deps, fresh, frame(Some(position))).await).await?;
         gone.extend(delivery::devices_of(&settled.gone));
         if !settled.reached {
-            deps.users.note_offline(user, position, &gone, now).await?;
+            deps.mailboxes.note_offline(user, position, &gone, now).await?;
         }
     }
     let now = Timestamp::now();
@@ -131,9 +135,9 @@ async fn place(deps: &Deps, delivery: &Delivery, receives: u32) -> Result<Placem
         let now = Timestamp::now();
         next = match next {
             Next::View { is_reused } => placing.viewed(is_reused, &deps.users.view(user, now).await?, now),
-            Next::Find(draft) => placing.found(draft, deps.users.find(user, id).await?, now),
+            Next::Find(draft) => placing.found(draft, deps.mailboxes.find(user, id).await?, now),
             Next::Entry { position, targets } => {
-                let entry = deps.users.entry(user, position).await?;
+                let entry = deps.mailboxes.entry(user, position).await?;
                 placing.looked_at(position, targets, entry, now)
             }
             Next::Record { then } => {
@@ -141,15 +145,15 @@ async fn place(deps: &Deps, delivery: &Delivery, receives: u32) -> Result<Placem
                 placing.checked(*then, record.is_some_and(|record| record.cancelled.is_some()))
             }
             Next::Append(draft) => {
-                let appended = deps.users.append(user, &draft.entry).await?;
+                let appended = deps.mailboxes.append(user, &draft.entry).await?;
                 placing.appended(draft, appended == Appended::Stored)
             }
             Next::NoteOffline { position, gone, then } => {
-                deps.users.note_offline(user, position, &gone, now).await?;
+                deps.mailboxes.note_offline(user, position, &gone, now).await?;
                 *then
             }
             Next::Close { replaced, then } => {
-                deps.users.close(user, replaced, Closed::Replaced, now).await?;
+                deps.mailboxes.close(user, replaced, Closed::Replaced, now).await?;
                 *then
             }
             Next::Done(placement) => return Ok(placement),
@@ -162,7 +166,7 @@ async fn place(deps: &Deps, delivery: &Delivery, receives: u32) -> Result<Placem
 async fn redeliver(deps: &Deps, redelivery: &Redelivery, trace: Option<&str>) -> Result<(), Error> {
     let Redelivery { user, id, attempt, .. } = redelivery;
     let now = Timestamp::now();
-    let entry = deps.users.entry(user, redelivery.position).await?;
+    let entry = deps.mailboxes.entry(user, redelivery.position).await?;
     let record = deps.messages.get(id, now).await?;
     let cancelled = record.is_some_and(|record| record.cancelled.is_some());
     let Some(entry) = entry.filter(|entry| entry.letter.id == *id && entry.is_open(now) && !cancelled) else {
@@ -174,7 +178,7 @@ async fn redeliver(deps: &Deps, redelivery: &Redelivery, trace: Option<&str>) ->
     let devices = delivery::devices_of(&targets);
     let settled = settle(deps, user, post(deps, targets, |device| entry.frame(user, device)).await).await?;
     if settled.reached {
-        deps.users.note_redelivered(redelivery, devices, now).await?;
+        deps.mailboxes.note_redelivered(redelivery, devices, now).await?;
     }
     if let Some(next) = redelivery.next(&entry, now) {
         deps.steps.timers().schedule(&Timer::Redeliver(next), now, trace).await?;
@@ -189,10 +193,10 @@ async fn withdraw_message(deps: &Deps, withdraw: &Withdraw) -> Result<(), Error>
     let view = deps.users.view(&withdraw.user, Timestamp::now()).await?;
     let position = match view.tail.and_then(|tail| mailbox::recent_position(&tail, &withdraw.id)) {
         Some(position) => Some(position),
-        None => deps.users.find(&withdraw.user, &withdraw.id).await?,
+        None => deps.mailboxes.find(&withdraw.user, &withdraw.id).await?,
     };
     let closed = match position {
-        Some(position) => deps.users.close(&withdraw.user, position, Closed::Cancelled, withdraw.at).await?,
+        Some(position) => deps.mailboxes.close(&withdraw.user, position, Closed::Cancelled, withdraw.at).await?,
         None => false,
     };
     tracing::info!(message_id = %withdraw.id, user = withdraw.user.digest(), closed, "message withdrawn");
@@ -224,7 +228,7 @@ async fn post(
 async fn settle(deps: &Deps, user: &UserKey, outcomes: Vec<(Connection, PostOutcome)>) -> Result<Settled, Error> {
     let settled = delivery::settle(&outcomes);
     for connection in &settled.gone {
-        deps.users.prune(user, &connection.id).await?;
+        deps.connections.prune(user, &connection.id).await?;
     }
     Ok(settled)
 }

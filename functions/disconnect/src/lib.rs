@@ -7,24 +7,28 @@ use tidings_lambda::{
     Error,
     socket::{self, Reply},
 };
-use tidings_store::Users;
+use tidings_store::Connections;
 
 /// Runs the function until its process ends.
 ///
 /// # Errors
 /// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
-    let users = tidings_lambda::start()?.users()?;
-    socket::serve(|event, now| handle(&users, event, now)).await
+    let connections = tidings_lambda::start()?.connections()?;
+    socket::serve(|event, now| handle(&connections, event, now)).await
 }
 
 /// Forgets the connection.
 ///
 /// # Errors
 /// Where the event is none, or the store does not answer; API Gateway does not try again, and the lease runs out by itself.
-pub async fn handle(users: &Users, event: ApiGatewayWebsocketProxyRequest, now: Timestamp) -> Result<Reply, Error> {
+pub async fn handle(
+    connections: &Connections,
+    event: ApiGatewayWebsocketProxyRequest,
+    now: Timestamp,
+) -> Result<Reply, Error> {
     let id = socket::connection_id(&event)?;
-    users.disconnect(&id, now).await?;
+    connections.disconnect(&id, now).await?;
     tracing::info!(connection = %id, "disconnected");
     Ok(Reply::done())
 }

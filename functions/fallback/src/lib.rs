@@ -17,12 +17,15 @@ use tidings_lambda::{
     config, logs,
 };
 use tidings_service::Steps;
-use tidings_store::{Items, Messages, Users};
+use tidings_store::{Claims, Devices, Items, Mailboxes, Messages, Users};
 
 /// What the handler needs.
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
+    devices: Devices,
+    mailboxes: Mailboxes,
+    claims: Claims,
     messages: Messages,
     items: Items,
     steps: Steps,
@@ -44,6 +47,9 @@ pub async fn run() -> Result<(), Error> {
     };
     let deps = Deps {
         users: sdk.users()?,
+        devices: sdk.devices()?,
+        mailboxes: sdk.mailboxes()?,
+        claims: sdk.claims()?,
         messages: sdk.messages()?,
         items: sdk.items()?,
         steps: sdk.steps()?,
@@ -63,7 +69,7 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result
 async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
     let (due, trace) = (record.payload, record.trace.as_deref());
     let now = Timestamp::now();
-    let Some(entry) = deps.users.entry(&due.user, due.position).await? else {
+    let Some(entry) = deps.mailboxes.entry(&due.user, due.position).await? else {
         return stop(&due, fallback::GONE);
     };
     let view = deps.users.view(&due.user, now).await?;
@@ -105,7 +111,7 @@ fn stop(due: &StepDue, reason: &str) -> Result<(), Error> {
 async fn claim(deps: &Deps, work: &Work<'_>, call: &Call) -> Result<(), Error> {
     let Work { due, entry, .. } = *work;
     let (worker, claimed) = (random::id()?, Timestamp::now());
-    if !deps.users.claim_step(due, Claim::before(due, entry), &worker, claimed).await? {
+    if !deps.claims.claim(due, Claim::before(due, entry), &worker, claimed).await? {
         // Confirmed, or claimed by another worker, since it was read: looked at again.
         return Err("the step changed at the same moment".into());
     }
@@ -149,7 +155,7 @@ async fn called_off(deps: &Deps, work: &Work<'_>) -> Result<Option<CalledOff>, E
 async fn carry_out(deps: &Deps, work: &Work<'_>, worker: &str, end: End) -> Result<(), Error> {
     let Work { due, trace, .. } = *work;
     if end.is_released {
-        deps.users.release_step(due, worker).await?;
+        deps.claims.release(due, worker).await?;
     }
     match end.then {
         Then::Stop => Ok(()),
@@ -179,7 +185,7 @@ async fn schedule(deps: &Deps, later: StepDue, trace: Option<&str>) -> Result<()
 async fn forget(deps: &Deps, dead: &[Device]) {
     for device in dead {
         tracing::info!(device = %device.id, "push address is dead");
-        let forgotten = deps.users.forget_push(device).await;
+        let forgotten = deps.devices.forget_push(device).await;
         forgotten.unwrap_or_else(|error| tracing::warn!(error = logs::chain(&error), "it was not forgotten"));
     }
 }
@@ -198,7 +204,7 @@ async fn record_outcome(deps: &Deps, due: &StepDue, outcome: &Outcome, detail: O
         Outcome::Unknown => "unknown",
     };
     tracing::info!(message_id = %due.id, step = due.step, outcome = kind, "fallback step ended");
-    deps.users.end_step(due, outcome, detail, Timestamp::now()).await?;
+    deps.claims.end(due, outcome, detail, Timestamp::now()).await?;
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use tidings_lambda::{
 };
 use tidings_queue::FanoutQueue;
 use tidings_service::Sealer;
-use tidings_store::{Announcements, Users};
+use tidings_store::{Announcements, Connections};
 
 /// Connections of one piece.
 const PAGE: usize = 500;
@@ -31,7 +31,7 @@ const POSTS_AT_ONCE: usize = 16;
 /// What the handler needs.
 #[derive(Debug)]
 pub struct Deps {
-    users: Users,
+    connections: Connections,
     announcements: Announcements,
     fanout: FanoutQueue,
     gateway: Gateway,
@@ -45,7 +45,7 @@ pub struct Deps {
 pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
     let deps = Deps {
-        users: sdk.users()?,
+        connections: sdk.connections()?,
         announcements: sdk.announcements()?,
         fanout: sdk.fanout_queue()?,
         gateway: sdk.gateway()?,
@@ -72,7 +72,7 @@ async fn push(deps: &Deps, Record { payload, trace, .. }: Record<Fanout>) -> Res
     };
     let (targets, next, attempt) = match part {
         Part::Page { shard, after } => {
-            let (targets, more) = deps.users.connected(&tenant, shard, after.as_ref(), PAGE).await?;
+            let (targets, more) = deps.connections.connected(&tenant, shard, after.as_ref(), PAGE).await?;
             let last = targets.last().filter(|_| more).map(|last| (last.user.clone(), last.connection.clone()));
             (targets, last.map(|last| Part::Page { shard, after: Some(last) }), 0)
         }
@@ -135,7 +135,7 @@ async fn post_to(deps: &Deps, announcement: &Announcement, target: &Target) -> P
     let outcome = deps.gateway.post(&target.connection, sealed).await;
     if outcome == PostOutcome::Gone {
         // Whoever posts to it next finds it gone again: no reason to push the page once more.
-        let pruned = deps.users.prune(&target.user, &target.connection).await;
+        let pruned = deps.connections.prune(&target.user, &target.connection).await;
         pruned.unwrap_or_else(|error| tracing::warn!(error = logs::chain(&error), "a connection was not pruned"));
     }
     outcome

@@ -12,7 +12,7 @@ use tidings_lambda::{
     socket::{self, Refusal, Reply},
 };
 use tidings_service::Sealer;
-use tidings_store::{ConnectionRecord, Users};
+use tidings_store::{ConnectionRecord, Connections, Users};
 use tidings_wire::{
     Action, Frame,
     frame::{Pong, Reconnect, ReconnectCode},
@@ -22,6 +22,7 @@ use tidings_wire::{
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
+    connections: Connections,
     sealer: Sealer,
     /// Seconds that API Gateway lets a connection live.
     life: u64,
@@ -38,6 +39,7 @@ pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
     let deps = Deps {
         users: sdk.users()?,
+        connections: sdk.connections()?,
         sealer: sdk.sealer()?,
         life: config::number(config::CONNECTION_LIFE, LIFE_SECONDS)?,
     };
@@ -50,7 +52,7 @@ pub async fn run() -> Result<(), Error> {
 /// Where the event is none, or the store does not answer.
 pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Timestamp) -> Result<Reply, Error> {
     let id = socket::connection_id(&event)?;
-    let Some(record) = deps.users.connection(&id, now).await? else {
+    let Some(record) = deps.connections.get(&id, now).await? else {
         return socket::unknown_connection();
     };
     let frame = match socket::action(&event) {
@@ -75,7 +77,7 @@ async fn pong(deps: &Deps, record: &ConnectionRecord, now: Timestamp) -> Result<
     }
     if wants_renewal(&view, &record.connection, now) {
         let renewed = Connection { lease: now.plus_seconds(LEASE_SECONDS), ..record.connection.clone() };
-        if !deps.users.renew(&record.user, &renewed).await? {
+        if !deps.connections.renew(&record.user, &renewed).await? {
             return Ok(None);
         }
     }

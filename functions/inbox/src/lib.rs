@@ -15,13 +15,13 @@ use tidings_lambda::{
     http::{self, ApiError, Checked, SignedDevice, personal},
 };
 use tidings_service::{AppCache, DeviceTokens, Sealer};
-use tidings_store::Users;
+use tidings_store::Mailboxes;
 use tidings_wire::{InboxAnswer, InboxMessage, InboxRequest, UnreadAnswer, inbox::Cursor, limits};
 
 /// What the handlers need.
 #[derive(Debug)]
 pub struct Deps {
-    users: Users,
+    mailboxes: Mailboxes,
     apps: AppCache,
     tokens: DeviceTokens,
     sealer: Sealer,
@@ -45,7 +45,8 @@ impl AsRef<DeviceTokens> for Deps {
 /// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
-    let deps = Deps { users: sdk.users()?, apps: sdk.apps()?, tokens: sdk.device_tokens()?, sealer: sdk.sealer()? };
+    let deps =
+        Deps { mailboxes: sdk.mailboxes()?, apps: sdk.apps()?, tokens: sdk.device_tokens()?, sealer: sdk.sealer()? };
     http::serve(router(deps)).await
 }
 
@@ -63,7 +64,7 @@ async fn list(
     let most = usize::try_from(request.limit).unwrap_or(usize::MAX);
     let mut page = Walk::<Entry>::new(Wanted::All, platform, request.before.map(|cursor| cursor.0), most, now);
     while let Some(read) = page.next_read() {
-        let (entries, more) = deps.users.before(user, read).await?;
+        let (entries, more) = deps.mailboxes.before(user, read).await?;
         page.take(entries, more);
     }
     let seal = |entry: &Entry| {
@@ -83,7 +84,7 @@ async fn unread(
     let most = usize::try_from(limits::UNREAD_COUNTED).unwrap_or(usize::MAX);
     let mut unread = Walk::<Header>::new(Wanted::Unread, signed.device.platform, None, most, now);
     while let Some(read) = unread.next_read() {
-        let (found, more) = deps.users.headers_before(&signed.device.user, read).await?;
+        let (found, more) = deps.mailboxes.headers_before(&signed.device.user, read).await?;
         unread.take(found, more);
     }
     let count = u64::try_from(unread.found().len()).unwrap_or(u64::MAX);

@@ -25,7 +25,7 @@ use tidings_lambda::{
     http::{self, ApiError, Checked, PathId},
 };
 use tidings_service::{AppCache, DeviceTokens};
-use tidings_store::{App, Users};
+use tidings_store::{App, Devices, Users};
 use tidings_wire::{DeviceAnswer, RegisterAnswer, RegisterRequest, device::DeviceKeys};
 
 /// How often a registration is decided again where another one of the same device came in between.
@@ -35,6 +35,7 @@ const ATTEMPTS: usize = 3;
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
+    devices: Devices,
     apps: AppCache,
     tokens: DeviceTokens,
     roots: RootKeys,
@@ -61,6 +62,7 @@ pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
     let deps = Deps {
         users: sdk.users()?,
+        devices: sdk.devices()?,
         apps: sdk.apps()?,
         tokens: sdk.device_tokens()?,
         roots: config::root_keys()?,
@@ -103,7 +105,7 @@ async fn register(
     };
     let key_version = deps.roots.key_id(id.as_str(), 1, KeyUse::Content).version;
     for _ in 0..ATTEMPTS {
-        let before = deps.users.last_known(&id).await?;
+        let before = deps.devices.last_known(&id).await?;
         let view = match &before {
             Some(before) if before.user != user && !before.user.is_nobody() => {
                 deps.users.view(&before.user, now).await?
@@ -120,7 +122,7 @@ async fn register(
             cursor: None,
             push: request.push.clone().map(|address| PushRegistration { address, key_version }),
         };
-        if deps.users.register(&device, &profile, before.as_ref().map(|before| (before, &view)), now).await? {
+        if deps.devices.register(&device, &profile, before.as_ref().map(|before| (before, &view)), now).await? {
             let is_new = before.is_none_or(|before| before.user.is_nobody());
             let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
             return Ok((status, Json(answer(&deps.roots, &device)?)).into_response());
@@ -152,7 +154,7 @@ fn answer(roots: &RootKeys, device: &Device) -> Result<RegisterAnswer, ApiError>
 async fn find(deps: &Deps, app: &App, id: &str, now: Timestamp) -> Result<(Device, UserView), ApiError> {
     const UNKNOWN: ApiError = ApiError::NotFound("no such device");
     let id: DeviceId = id.parse().map_err(|_| UNKNOWN)?;
-    let device = deps.users.device(&id).await?.filter(|device| device.user.app == app.id).ok_or(UNKNOWN)?;
+    let device = deps.devices.get(&id).await?.filter(|device| device.user.app == app.id).ok_or(UNKNOWN)?;
     let view = deps.users.view(&device.user, now).await?;
     Ok((device, view))
 }
@@ -182,7 +184,11 @@ async fn unregister(
     Checked { now, by: app, about: PathId(id), .. }: Checked<App, PathId>,
 ) -> Result<StatusCode, ApiError> {
     let (device, view) = find(&deps, &app, &id, now).await?;
-    if deps.users.unregister(&device, &view, now).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::Conflict) }
+    if deps.devices.unregister(&device, &view, now).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::Conflict)
+    }
 }
 
 #[cfg(test)]

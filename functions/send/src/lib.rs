@@ -27,7 +27,7 @@ use tidings_lambda::{
 };
 use tidings_queue::FanoutQueue;
 use tidings_service::{AppCache, Lanes, Timers};
-use tidings_store::{Announcements, App, Items, Messages, Stored, Users};
+use tidings_store::{Announcements, App, Devices, Items, Mailboxes, Messages, Stored};
 use tidings_wire::{FieldProblem, SendAnswer, SendRequest};
 
 /// Devices that are looked up at the same time.
@@ -36,7 +36,8 @@ const LOOKUPS_AT_ONCE: usize = 8;
 /// What the handlers need.
 #[derive(Debug)]
 pub struct Deps {
-    users: Users,
+    devices: Devices,
+    mailboxes: Mailboxes,
     messages: Messages,
     apps: AppCache,
     announcements: Announcements,
@@ -59,7 +60,8 @@ impl AsRef<AppCache> for Deps {
 pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
     let deps = Deps {
-        users: sdk.users()?,
+        devices: sdk.devices()?,
+        mailboxes: sdk.mailboxes()?,
         messages: sdk.messages()?,
         apps: sdk.apps()?,
         announcements: sdk.announcements()?,
@@ -212,7 +214,7 @@ async fn recipients(deps: &Deps, app: &App, message: &Message) -> Result<Vec<Str
         .map(|(index, id)| async move {
             let unknown = FieldProblem::new(format!("audiences[{index}]"), "is not a device of this app and tenant");
             let Ok(id) = id.parse::<DeviceId>() else { return Ok(Err(unknown)) };
-            let device = deps.users.device(&id).await?;
+            let device = deps.devices.get(&id).await?;
             let device = device.filter(|device| device.user.app == app.id && device.user.tenant == message.tenant);
             Ok::<_, ApiError>(device.map(|device| device.user.alias).ok_or(unknown))
         })

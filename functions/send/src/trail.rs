@@ -17,6 +17,6 @@ pub(crate) async fn show(
     const UNKNOWN: ApiError = ApiError::NotFound("no such message, or its trail is no longer kept");
     let id: MessageId = id.parse().map_err(|_| UNKNOWN)?;
     let stored = deps.messages.get(&id, now).await?.filter(|stored| stored.app == app.id).ok_or(UNKNOWN)?;
-    let entries = deps.users.entries_of(&stored).await?;
+    let entries = deps.mailboxes.entries_of(&stored).await?;
     Ok(Json(stored.trail(&entries, now)))
 }

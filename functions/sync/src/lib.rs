@@ -13,7 +13,7 @@ use tidings_lambda::{
     socket::{self, Refusal, Reply},
 };
 use tidings_service::Sealer;
-use tidings_store::{Announcements, Confirmation, ConnectionRecord, Users};
+use tidings_store::{Announcements, Confirmation, ConnectionRecord, Connections, Devices, Mailboxes, Users};
 use tidings_wire::{
     Action, Frame,
     action::Receipt,
@@ -31,6 +31,9 @@ const CONFIRMED_AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
+    devices: Devices,
+    connections: Connections,
+    mailboxes: Mailboxes,
     announcements: Announcements,
     gateway: Gateway,
     sealer: Sealer,
@@ -44,6 +47,9 @@ pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
     let deps = Deps {
         users: sdk.users()?,
+        devices: sdk.devices()?,
+        connections: sdk.connections()?,
+        mailboxes: sdk.mailboxes()?,
         announcements: sdk.announcements()?,
         gateway: sdk.gateway()?,
         sealer: sdk.sealer()?,
@@ -67,7 +73,7 @@ enum Told {
 /// Where the event is none, or the store does not answer.
 pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Timestamp) -> Result<Reply, Error> {
     let id = socket::connection_id(&event)?;
-    let Some(record) = deps.users.last_words(&id, now).await? else {
+    let Some(record) = deps.connections.last_words(&id, now).await? else {
         return socket::unknown_connection();
     };
     let action = socket::action(&event);
@@ -80,7 +86,7 @@ pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Ti
         Ok(Action::Ack(receipt)) => confirm(deps, &record, receipt, Confirmation::Acknowledged, now).await?,
         Ok(Action::Read(receipt)) => confirm(deps, &record, receipt, Confirmation::Read, now).await?,
         Ok(Action::State { state }) => {
-            deps.users.set_state(&record.user, &id, state).await?;
+            deps.connections.set_state(&record.user, &id, state).await?;
             Told::Nothing
         }
         Ok(Action::Ping) => Told::Frame(Refusal::UnknownAction.frame(&record)),
@@ -107,7 +113,7 @@ async fn confirm(
     };
     let device = &record.connection.device;
     let known = match id.parse::<MessageId>() {
-        Ok(id) => deps.users.confirm(&record.user, position, &id, device, what, now).await?,
+        Ok(id) => deps.mailboxes.confirm(&record.user, position, &id, device, what, now).await?,
         Err(_) => false,
     };
     if known {
@@ -141,7 +147,7 @@ async fn confirm_up_to(
         Confirmation::Read => None,
     };
     while from < Some(place) {
-        let (entries, more) = deps.users.after(&record.user, from, Some(place), PAGE, now).await?;
+        let (entries, more) = deps.mailboxes.after(&record.user, from, Some(place), PAGE, now).await?;
         from = entries.last().filter(|_| more).map_or(Some(place), |last| Some(last.position));
         let due = entries.iter().filter(|entry| match what {
             Confirmation::Acknowledged => entry.is_wanted(&device.id, platform, now),
@@ -151,7 +157,7 @@ async fn confirm_up_to(
         });
         stream::iter(due.map(Ok))
             .try_for_each_concurrent(CONFIRMED_AT_ONCE, |entry| async move {
-                deps.users
+                deps.mailboxes
                     .confirm(&record.user, entry.position, &entry.letter.id, &device.id, what, now)
                     .await
                     .map(|_| ())
@@ -159,7 +165,7 @@ async fn confirm_up_to(
             .await?;
         if let (Confirmation::Acknowledged, Some(done)) = (what, from) {
             // Page by page, so that a worker that runs out of time has not worked in vain.
-            deps.users.move_cursor(device, done).await?;
+            deps.devices.move_cursor(device, done).await?;
         }
     }
     Ok(Told::Nothing)
@@ -180,13 +186,13 @@ async fn replay(
     let cursor = asked.or(device.cursor);
     let from = mailbox::replay_from(cursor, head);
     let (entries, more) = match head {
-        Some(_) => deps.users.after(&record.user, from, None, PAGE, now).await?,
+        Some(_) => deps.mailboxes.after(&record.user, from, None, PAGE, now).await?,
         None => (Vec::new(), false),
     };
     if asked.is_none()
         && let Some(run) = mailbox::unwanted_run(&entries, &device.id, Some(device.platform), now)
     {
-        deps.users.move_cursor(device, run).await?;
+        deps.devices.move_cursor(device, run).await?;
     }
     let recovered = mailbox::recovered(cursor, entries.first().map(|entry| entry.position), head);
     let replayed = post(deps, record, device, &entries, now).await?;

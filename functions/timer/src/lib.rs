@@ -13,7 +13,7 @@ use tidings_lambda::{
 };
 use tidings_queue::LONGEST_DELAY_SECONDS;
 use tidings_service::{Lanes, Steps};
-use tidings_store::{Messages, Users, minute_of};
+use tidings_store::{Mailboxes, Messages, minute_of};
 
 /// Room between the queue's longest delay and what the clock hands on, in seconds, for clocks that differ.
 const CLOCK_ROOM_SECONDS: i64 = 60;
@@ -24,7 +24,7 @@ const AT_ONCE: usize = 16;
 /// What the handler needs.
 #[derive(Debug)]
 pub struct Deps {
-    users: Users,
+    mailboxes: Mailboxes,
     messages: Messages,
     lanes: Lanes,
     steps: Steps,
@@ -36,7 +36,8 @@ pub struct Deps {
 /// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
-    let deps = Deps { users: sdk.users()?, messages: sdk.messages()?, lanes: sdk.lanes()?, steps: sdk.steps()? };
+    let deps =
+        Deps { mailboxes: sdk.mailboxes()?, messages: sdk.messages()?, lanes: sdk.lanes()?, steps: sdk.steps()? };
     batch::serve(|event, deadline| handle(&deps, event, deadline)).await
 }
 
@@ -62,7 +63,7 @@ async fn fire(deps: &Deps, record: Record<Timer>) -> Result<(), Error> {
     }
     match timer {
         Timer::Step(step) => {
-            let entry = deps.users.entry(&step.user, step.position).await?;
+            let entry = deps.mailboxes.entry(&step.user, step.position).await?;
             if !entry.is_some_and(|entry| fallback::is_needed(&step, &entry, now)) {
                 tracing::info!(message_id = %step.id, step = step.step, "step is not needed any more");
                 return Ok(());

@@ -14,7 +14,7 @@ use aws_types::SdkConfig;
 use tidings_gateway::Gateway;
 use tidings_queue::{DeliverQueue, FanoutQueue, StepQueue, TimerQueue};
 use tidings_service::{AppCache, DeviceTokens, Lanes, Sealer, Steps, Timers};
-use tidings_store::{Announcements, Apps, Due, Items, Messages, Users};
+use tidings_store::{Announcements, Apps, Claims, Connections, Devices, Due, Items, Mailboxes, Messages, Users};
 
 use crate::{
     Error,
@@ -93,12 +93,44 @@ impl Sdk {
         aws_sdk_sqs::Client::new(&self.config)
     }
 
-    /// Users, over the tables that the environment names.
+    /// Users, over the table that the environment names.
     ///
     /// # Errors
     /// [`ConfigError`].
     pub fn users(&self) -> Result<Users, ConfigError> {
-        Ok(Users::new(self.dynamodb(), config::text(config::USERS_TABLE)?, config::text(config::LOOKUPS_TABLE)?))
+        Ok(Users::new(self.dynamodb(), config::text(config::USERS_TABLE)?))
+    }
+
+    /// Devices, over the tables that the environment names.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn devices(&self) -> Result<Devices, ConfigError> {
+        Ok(Devices::new(self.dynamodb(), config::text(config::USERS_TABLE)?, config::text(config::LOOKUPS_TABLE)?))
+    }
+
+    /// Connections, over the tables that the environment names.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn connections(&self) -> Result<Connections, ConfigError> {
+        Ok(Connections::new(self.dynamodb(), config::text(config::USERS_TABLE)?, config::text(config::LOOKUPS_TABLE)?))
+    }
+
+    /// Mailboxes, over the table that the environment names.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn mailboxes(&self) -> Result<Mailboxes, ConfigError> {
+        Ok(Mailboxes::new(self.dynamodb(), config::text(config::USERS_TABLE)?))
+    }
+
+    /// The claims on fallback steps, over the mailboxes.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn claims(&self) -> Result<Claims, ConfigError> {
+        Ok(Claims::new(self.mailboxes()?))
     }
 
     /// Messages, over the table that the environment names.
@@ -174,7 +206,7 @@ impl Sdk {
     /// # Errors
     /// [`ConfigError`].
     pub fn device_tokens(&self) -> Result<DeviceTokens, ConfigError> {
-        Ok(DeviceTokens::new(self.users()?, config::root_keys()?))
+        Ok(DeviceTokens::new(self.devices()?, config::root_keys()?))
     }
 
     /// The sealer under the root keys of the environment.

@@ -5,7 +5,7 @@ use tidings_crypto::{
     token::{Claims, Token, TokenError},
 };
 use tidings_domain::{Device, DeviceId, KeyHolder, Timestamp};
-use tidings_store::{StoreError, Users};
+use tidings_store::{Devices, StoreError};
 
 /// A device that has proved who it is.
 #[derive(Clone, Debug)]
@@ -48,15 +48,15 @@ pub enum NotSigned {
 /// Verifies the tokens that devices sign.
 #[derive(Debug)]
 pub struct DeviceTokens {
-    users: Users,
+    devices: Devices,
     roots: RootKeys,
 }
 
 impl DeviceTokens {
     /// Over the devices, and the root keys that their keys are derived from.
     #[must_use]
-    pub fn new(users: Users, roots: RootKeys) -> Self {
-        Self { users, roots }
+    pub fn new(devices: Devices, roots: RootKeys) -> Self {
+        Self { devices, roots }
     }
 
     /// The device that signed a token: the token names its key, the device is read, its key derived, and only then the
@@ -67,7 +67,7 @@ impl DeviceTokens {
     pub async fn verify(&self, token: Token<'_>, now: Timestamp) -> Result<Result<Signed, NotSigned>, StoreError> {
         let key = token.key_id().clone();
         let Ok(id) = key.device.parse::<DeviceId>() else { return Ok(Err(NotSigned::DeviceId)) };
-        let Some(device) = self.users.device(&id).await? else { return Ok(Err(NotSigned::UnknownDevice)) };
+        let Some(device) = self.devices.get(&id).await? else { return Ok(Err(NotSigned::UnknownDevice)) };
         if key.generation != device.generation {
             return Ok(Err(NotSigned::EarlierKey));
         }

@@ -10,11 +10,11 @@ use tidings_domain::{
 use tidings_wire::{Platform, action::AppState};
 
 use crate::{
-    StoreError, Users,
+    StoreError,
     error::{refused_writes, took_place},
     item::{self, ConnectionItem},
     keys,
-    mailbox::put,
+    transaction::put,
 };
 
 /// A connection and whose it is.
@@ -93,7 +93,21 @@ struct Keyed<T> {
     item: T,
 }
 
-impl Users {
+/// Open sockets: the look-up by connection id, and the list of each user.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    pub(crate) client: aws_sdk_dynamodb::Client,
+    pub(crate) table: String,
+    lookups: String,
+}
+
+impl Connections {
+    /// Over the `Users` and `Lookups` tables.
+    #[must_use]
+    pub fn new(client: aws_sdk_dynamodb::Client, table: String, lookups: String) -> Self {
+        Self { client, table, lookups }
+    }
+
     /// Records a connection and the use of its token, all or nothing.
     ///
     /// # Errors
@@ -146,7 +160,7 @@ impl Users {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn connection(&self, id: &ConnectionId, now: Timestamp) -> Result<Option<ConnectionRecord>, StoreError> {
+    pub async fn get(&self, id: &ConnectionId, now: Timestamp) -> Result<Option<ConnectionRecord>, StoreError> {
         Ok(self.last_words(id, now).await?.filter(|record| record.buried.is_none()))
     }
 
@@ -311,33 +325,31 @@ impl Users {
             .await;
         took_place(OPERATION, update).map(|_| ())
     }
+}
 
-    /// Writes that remove a device's connections when it changes hands: presence first, so that no frame of the new user
-    /// finds the old socket.
-    pub(crate) fn bury(
-        &self,
-        user: &UserKey,
-        id: &ConnectionId,
-        now: Timestamp,
-    ) -> Result<Vec<TransactWriteItem>, StoreError> {
-        const OPERATION: &str = "close connections of device";
-        let presence = aws_sdk_dynamodb::types::Delete::builder()
-            .table_name(&self.table)
-            .set_key(Some(keys::of_user(user, keys::connection(id))))
-            .build()
-            .map_err(|error| StoreError::item(OPERATION, error))?;
-        let lookup = Update::builder()
-            .table_name(&self.lookups)
-            .set_key(Some(keys::of(keys::lookup_connection(id))))
-            .update_expression(BURY)
-            .expression_attribute_values(":yes", AttributeValue::Bool(true))
-            .expression_attribute_values(":now", keys::number(now.0))
-            .expression_attribute_values(":at", keys::number(tombstone_expiry(now)))
-            .build()
-            .map_err(|error| StoreError::item(OPERATION, error))?;
-        Ok(vec![
-            TransactWriteItem::builder().delete(presence).build(),
-            TransactWriteItem::builder().update(lookup).build(),
-        ])
-    }
+/// Writes that remove a device's connections when it changes hands: presence first, so that no frame of the new user
+/// finds the old socket.
+pub(crate) fn bury(
+    table: &str,
+    lookups: &str,
+    user: &UserKey,
+    id: &ConnectionId,
+    now: Timestamp,
+) -> Result<Vec<TransactWriteItem>, StoreError> {
+    const OPERATION: &str = "close connections of device";
+    let presence = aws_sdk_dynamodb::types::Delete::builder()
+        .table_name(table)
+        .set_key(Some(keys::of_user(user, keys::connection(id))))
+        .build()
+        .map_err(|error| StoreError::item(OPERATION, error))?;
+    let lookup = Update::builder()
+        .table_name(lookups)
+        .set_key(Some(keys::of(keys::lookup_connection(id))))
+        .update_expression(BURY)
+        .expression_attribute_values(":yes", AttributeValue::Bool(true))
+        .expression_attribute_values(":now", keys::number(now.0))
+        .expression_attribute_values(":at", keys::number(tombstone_expiry(now)))
+        .build()
+        .map_err(|error| StoreError::item(OPERATION, error))?;
+    Ok(vec![TransactWriteItem::builder().delete(presence).build(), TransactWriteItem::builder().update(lookup).build()])
 }

@@ -2,15 +2,15 @@
 
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 use serde::Serialize;
-use tidings_domain::{Connection, Device, DeviceId, Profile, PushRegistration, Timestamp, UserKey, UserView};
-use tidings_wire::Preferences;
+use tidings_domain::{Connection, Device, DeviceId, Position, Profile, PushRegistration, Timestamp, UserKey, UserView};
 
 use crate::{
-    StoreError, Users,
+    StoreError,
+    connections::bury,
     error::took_place,
     item::{self, DeviceItem},
     keys,
-    mailbox::put,
+    transaction::put,
 };
 
 /// Writes of one transaction (AWS's limit).
@@ -27,12 +27,26 @@ struct LookupItem {
     item: DeviceItem,
 }
 
-impl Users {
+/// Registered devices: the look-up by device id, and the list of each user.
+#[derive(Clone, Debug)]
+pub struct Devices {
+    pub(crate) client: aws_sdk_dynamodb::Client,
+    pub(crate) table: String,
+    lookups: String,
+}
+
+impl Devices {
+    /// Over the `Users` and `Lookups` tables.
+    #[must_use]
+    pub fn new(client: aws_sdk_dynamodb::Client, table: String, lookups: String) -> Self {
+        Self { client, table, lookups }
+    }
+
     /// A registered device, strongly consistent.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn device(&self, id: &DeviceId) -> Result<Option<Device>, StoreError> {
+    pub async fn get(&self, id: &DeviceId) -> Result<Option<Device>, StoreError> {
         Ok(self.last_known(id).await?.filter(|device| !device.user.is_nobody()))
     }
 
@@ -196,7 +210,7 @@ impl Users {
     ) -> Result<Vec<TransactWriteItem>, StoreError> {
         let mut writes = Vec::with_capacity(connections.len() * 2);
         for connection in connections {
-            writes.extend(self.bury(&device.user, &connection.id, now)?);
+            writes.extend(bury(&self.table, &self.lookups, &device.user, &connection.id, now)?);
         }
         Ok(writes)
     }
@@ -228,52 +242,27 @@ impl Users {
         Ok(Some(TransactWriteItem::builder().update(update).build()))
     }
 
-    /// Writes a user's preferences in place of those before. The user need not have a device yet.
+    /// Moves the cursor that is kept for a device; never back, and not where the device has changed hands.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn set_preferences(&self, user: &UserKey, preferences: &Preferences) -> Result<(), StoreError> {
-        const OPERATION: &str = "write preferences";
-        let text = serde_json::to_string(preferences).map_err(|source| StoreError::item(OPERATION, source))?;
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(keys::of_user(user, keys::PROFILE)))
-            .update_expression("SET preferences = :preferences")
-            .expression_attribute_values(":preferences", keys::text(text))
-            .send()
-            .await
-            .map_err(|error| StoreError::request(OPERATION, error))?;
-        Ok(())
-    }
-
-    /// Writes a user's preferences in place of those that were read with `before`; `false` where somebody else has written
-    /// some meanwhile: read again.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn change_preferences(
-        &self,
-        user: &UserKey,
-        before: &Profile,
-        preferences: &Preferences,
-    ) -> Result<bool, StoreError> {
-        const OPERATION: &str = "change preferences";
-        let text = serde_json::to_string(preferences).map_err(|source| StoreError::item(OPERATION, source))?;
-        let update = self
+    pub async fn move_cursor(&self, device: &Device, to: Position) -> Result<(), StoreError> {
+        let moved = self
             .client
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(keys::of_user(user, keys::PROFILE)))
-            .update_expression("SET preferences = :preferences")
-            .expression_attribute_values(":preferences", keys::text(text));
-        let update = match &before.preferences_text {
-            Some(read) => update
-                .condition_expression("preferences = :read")
-                .expression_attribute_values(":read", keys::text(read.clone())),
-            None => update.condition_expression("attribute_not_exists(preferences)"),
-        };
-        took_place(OPERATION, update.send().await)
+            .set_key(Some(keys::of_user(&device.user, keys::device(&device.id))))
+            .update_expression("SET cursor_epoch = :epoch, cursor_seq = :seq")
+            .condition_expression(
+                "generation = :generation AND (attribute_not_exists(cursor_epoch) OR cursor_epoch < :epoch \
+                 OR (cursor_epoch = :epoch AND cursor_seq < :seq))",
+            )
+            .expression_attribute_values(":epoch", keys::number(to.epoch))
+            .expression_attribute_values(":seq", keys::number(to.seq))
+            .expression_attribute_values(":generation", keys::number(device.generation))
+            .send()
+            .await;
+        took_place("move cursor", moved).map(|_| ())
     }
 
     /// Carries a transaction out: `false` where its first condition did not hold.

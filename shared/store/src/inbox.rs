@@ -7,7 +7,7 @@ use tidings_domain::{DeviceId, Entry, Timestamp, UserKey, inbox::Read, mailbox::
 use tidings_wire::Platform;
 
 use crate::{
-    StoreError, Users,
+    Mailboxes, StoreError,
     item::{self, ClosedItem, EntryItem, Item},
     keys,
 };
@@ -40,7 +40,7 @@ impl HeaderItem {
     }
 }
 
-impl Users {
+impl Mailboxes {
     /// Entries before a place, newest first, expired ones among them; strongly consistent. `true` beside them where there
     /// may be more below.
     ///
@@ -53,7 +53,7 @@ impl Users {
         Ok((entries.collect::<Result<_, _>>()?, more))
     }
 
-    /// The headers of what [`Users::before`] would give. They cost as much to read, and far less to send and to parse.
+    /// The headers of what [`Mailboxes::before`] would give. They cost as much to read, and far less to send and to parse.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,7 +1,9 @@
-//! What Tidings keeps in DynamoDB. One struct per table family, each over one SDK client; keys and attribute names are in
+//! What Tidings keeps in DynamoDB: one struct for a family of items, all over one SDK client. Keys and attribute names are in
 //! `keys` and `item` and nowhere else.
 //!
-//! - [`Users`]: a user's partition (profile, devices, connections, mailbox) and the look-ups that lead to it
+//! - [`Users`]: the whole partition of a user, and the preferences in it
+//! - [`Devices`], [`Connections`]: in the partition of their user, and look-ups by their ids
+//! - [`Mailboxes`]: each user's log of messages; [`Claims`]: the fallback steps in its entries
 //! - [`Messages`]: one record per send, which is also the idempotency record
 //! - [`Apps`], [`Items`], [`Announcements`], in one table: apps and their keys; closed items; logs of announcements
 //! - [`Due`]: timers that are further off than a queue's delay
@@ -10,6 +12,7 @@
 
 mod announcements;
 mod apps;
+mod claims;
 mod connections;
 mod devices;
 mod due;
@@ -18,32 +21,22 @@ mod inbox;
 mod item;
 mod items;
 mod keys;
+pub mod layout;
 mod mailbox;
 mod messages;
 mod retry;
+mod transaction;
+mod users;
 
 pub use announcements::{Announced, Announcements};
 pub use apps::{App, Apps};
-pub use connections::{Connected, ConnectionRecord};
+pub use claims::Claims;
+pub use connections::{Connected, ConnectionRecord, Connections};
+pub use devices::Devices;
 pub use due::{Due, Kept, minute_of};
 pub use error::StoreError;
 pub use items::Items;
-pub use mailbox::{Appended, Confirmation};
+pub use mailbox::{Appended, Confirmation, Mailboxes};
 pub use messages::{Cancelled, Messages, Stored};
 pub use retry::client;
-
-/// A user's partition, and the look-ups by device and by connection that lead to it.
-#[derive(Clone, Debug)]
-pub struct Users {
-    client: aws_sdk_dynamodb::Client,
-    table: String,
-    lookups: String,
-}
-
-impl Users {
-    /// Over the `Users` and `Lookups` tables.
-    #[must_use]
-    pub fn new(client: aws_sdk_dynamodb::Client, table: String, lookups: String) -> Self {
-        Self { client, table, lookups }
-    }
-}
+pub use users::Users;

@@ -1,23 +1,15 @@
-//! The user's partition as one view, the mailbox as a log, and what happens to its entries.
+//! Mailboxes: each user's log of messages, and what happens to its entries.
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, ReturnValue, TransactWriteItem};
-use tidings_domain::{
-    Device, DeviceId, Entry, MessageId, Position, Timestamp, UserKey, UserView,
-    chain::{Outcome, StepDue},
-    delivery::Redelivery,
-    mailbox::Closed,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue, TransactWriteItem};
+use tidings_domain::{DeviceId, Entry, MessageId, Position, Timestamp, UserKey, delivery::Redelivery, mailbox::Closed};
 
 use crate::{
-    StoreError, Stored, Users,
+    StoreError, Stored,
     error::took_place,
-    item::{self, ClosedItem, ConnectionItem, DeviceItem, EntryItem, Item, ProfileItem, RedeliveredItem},
+    item::{self, ClosedItem, EntryItem, Item, RedeliveredItem},
     keys,
+    transaction::put,
 };
-
-/// Items that one reverse query reads: a profile, four devices with a connection each, and the tail of the mailbox. What is
-/// read beyond the tail is paid for in vain, and a user with more devices and connections costs a second page.
-const VIEW_ITEMS: i32 = 10;
 
 /// For how long nobody else may begin a log after one was begun, in seconds: longer than two workers can differ, and shorter than
 /// any log lives.
@@ -44,50 +36,18 @@ pub enum Confirmation {
     Read,
 }
 
-impl Users {
-    /// Profile, devices, connections and newest entry of a user, in one strongly consistent read: a device that has just
-    /// connected must be seen. Expired items are left out.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn view(&self, user: &UserKey, now: Timestamp) -> Result<UserView, StoreError> {
-        const OPERATION: &str = "read user";
-        let mut view = UserView::default();
-        let mut items = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", keys::text(user.encode()))
-            .scan_index_forward(false)
-            .consistent_read(true)
-            .limit(VIEW_ITEMS)
-            .into_paginator()
-            .items()
-            .send();
-        while let Some(item) = items.next().await {
-            let item = item.map_err(|error| StoreError::request(OPERATION, error))?;
-            let sort_key = item.get(keys::SK).and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
-            if sort_key == keys::PROFILE {
-                view.profile = Some(item::read::<ProfileItem>(OPERATION, item)?.profile(OPERATION)?);
-            } else if sort_key.starts_with(keys::DEVICE) {
-                view.devices.push(item::read::<DeviceItem>(OPERATION, item)?.device(OPERATION)?);
-            } else if sort_key.starts_with(keys::CONNECTION) {
-                let connection = item::read::<ConnectionItem>(OPERATION, item)?;
-                if connection.expires_at > now.seconds() {
-                    view.connections.push(connection.into());
-                }
-            } else {
-                // The newest entry, and everything below it is older; or the log's own item, and there are no entries. Where
-                // the newest has expired, so has the log.
-                if sort_key.starts_with(keys::ENTRY) {
-                    let entry = item::read::<EntryItem>(OPERATION, item)?.entry()?;
-                    view.tail = (entry.keep_until > now).then_some(entry);
-                }
-                break;
-            }
-        }
-        Ok(view)
+/// The logs of messages, one for each user.
+#[derive(Clone, Debug)]
+pub struct Mailboxes {
+    pub(crate) client: aws_sdk_dynamodb::Client,
+    pub(crate) table: String,
+}
+
+impl Mailboxes {
+    /// Over the `Users` table.
+    #[must_use]
+    pub fn new(client: aws_sdk_dynamodb::Client, table: String) -> Self {
+        Self { client, table }
     }
 
     /// Writes an entry at its place, if nothing stands there. The first entry of a log has its epoch from the clock of its
@@ -387,140 +347,9 @@ impl Users {
         .map(|_| ())
     }
 
-    /// Moves the cursor that is kept for a device; never back, and not where the device has changed hands.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn move_cursor(&self, device: &Device, to: Position) -> Result<(), StoreError> {
-        let moved = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(keys::of_user(&device.user, keys::device(&device.id))))
-            .update_expression("SET cursor_epoch = :epoch, cursor_seq = :seq")
-            .condition_expression(
-                "generation = :generation AND (attribute_not_exists(cursor_epoch) OR cursor_epoch < :epoch \
-                 OR (cursor_epoch = :epoch AND cursor_seq < :seq))",
-            )
-            .expression_attribute_values(":epoch", keys::number(to.epoch))
-            .expression_attribute_values(":seq", keys::number(to.seq))
-            .expression_attribute_values(":generation", keys::number(device.generation))
-            .send()
-            .await;
-        took_place("move cursor", moved).map(|_| ())
-    }
-
-    /// Claims a fallback step for `worker`, just before its provider is called: `false` where the message is confirmed or closed
-    /// by now, or another worker was first. This one write is what keeps an SMS from going out twice. A worker whose own
-    /// claim was answered with silence, and was sent again, knows it by its name. `before` is the worker whose claim this one
-    /// takes over, where that may be done.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn claim_step(
-        &self,
-        due: &StepDue,
-        before: Option<&str>,
-        worker: &str,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let step = due.step;
-        let (free, set) = match before {
-            Some(_) => (
-                format!("progress[{step}].claimed_by = :before AND attribute_not_exists(progress[{step}].outcome)"),
-                format!(
-                    "progress[{step}].repeats = list_append(if_not_exists(progress[{step}].repeats, :empty), :again)"
-                ),
-            ),
-            None => {
-                (format!("attribute_not_exists(progress[{step}].claimed)"), format!("progress[{step}].claimed = :now"))
-            }
-        };
-        let mut values =
-            vec![(":worker", keys::text(worker)), (":id", keys::text(due.id.as_str())), (":none", keys::number(0))];
-        match before {
-            Some(before) => values.extend([
-                (":before", keys::text(before)),
-                (":empty", AttributeValue::L(Vec::new())),
-                (":again", AttributeValue::L(vec![keys::number(now.0)])),
-            ]),
-            None => values.push((":now", keys::number(now.0))),
-        }
-        let claimed = self
-            .update_entry(
-                "claim fallback step",
-                &due.user,
-                due.position,
-                &format!("SET {set}, progress[{step}].claimed_by = :worker"),
-                &format!(
-                    "id = :id AND {free} AND attribute_not_exists(closed) AND size(acked_by) = :none \
-                     AND size(read_by) = :none"
-                ),
-                &[],
-                values,
-            )
-            .await?;
-        if claimed {
-            return Ok(true);
-        }
-        let entry = self.entry(&due.user, due.position).await?;
-        let by = entry.as_ref().and_then(|entry| entry.steps.get(step)?.claimed_by.as_deref());
-        Ok(by == Some(worker))
-    }
-
-    /// Gives a step back that was claimed, because its provider has certainly not acted; `false` where the claim is another's, or
-    /// the step has ended.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn release_step(&self, due: &StepDue, worker: &str) -> Result<bool, StoreError> {
-        let step = due.step;
-        self.update_entry(
-            "release fallback step",
-            &due.user,
-            due.position,
-            &format!("REMOVE progress[{step}].claimed, progress[{step}].claimed_by"),
-            &format!(
-                "id = :id AND progress[{step}].claimed_by = :worker AND attribute_not_exists(progress[{step}].outcome)"
-            ),
-            &[],
-            vec![(":worker", keys::text(worker)), (":id", keys::text(due.id.as_str()))],
-        )
-        .await
-    }
-
-    /// Records how a step ended. The first outcome stays; `false` where there was one.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn end_step(
-        &self,
-        due: &StepDue,
-        outcome: &Outcome,
-        detail: Option<&str>,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        const OPERATION: &str = "record fallback step";
-        let step = due.step;
-        let value = serde_dynamo::to_attribute_value(outcome).map_err(|error| StoreError::item(OPERATION, error))?;
-        let mut values = vec![(":outcome", value), (":now", keys::number(now.0)), (":id", keys::text(due.id.as_str()))];
-        let told = detail.map_or_else(String::new, |_| format!(", progress[{step}].detail = :detail"));
-        values.extend(detail.map(|detail| (":detail", keys::text(detail))));
-        self.update_entry(
-            OPERATION,
-            &due.user,
-            due.position,
-            &format!("SET progress[{step}].outcome = :outcome, progress[{step}].ended = :now{told}"),
-            &format!("id = :id AND attribute_not_exists(progress[{step}].outcome)"),
-            &[],
-            values,
-        )
-        .await
-    }
-
     /// One conditional update of an entry: whether the condition held.
     #[expect(clippy::too_many_arguments, reason = "the parts of one DynamoDB request, named at each of its callers")]
-    async fn update_entry(
+    pub(crate) async fn update_entry(
         &self,
         operation: &'static str,
         user: &UserKey,
@@ -546,19 +375,4 @@ impl Users {
         }
         took_place(operation, request.send().await)
     }
-}
-
-/// A put with a condition, for a transaction.
-pub(crate) fn put(
-    operation: &'static str,
-    table: &str,
-    item: Item,
-    condition: Option<&str>,
-) -> Result<Put, StoreError> {
-    Put::builder()
-        .table_name(table)
-        .set_item(Some(item))
-        .set_condition_expression(condition.map(str::to_owned))
-        .build()
-        .map_err(|error| StoreError::item(operation, error))
 }

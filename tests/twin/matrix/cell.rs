@@ -28,11 +28,11 @@ use tidings_domain::{
     delivery::{Draft, Job},
     message,
 };
-use tidings_store::{Announcements, Appended, Connected, Due, Items, Messages, Stored, Users};
+use tidings_store::{Announcements, Appended, Connected, Due, Items, Messages, Stored};
 use tidings_wire::{Platform, PushAddress, RegisterAnswer, SendRequest, device::DeviceKeys, send::Content};
 
 use super::call::Call;
-use crate::world::{Answer, World};
+use crate::world::{Answer, Stores, World};
 
 /// How long anything may take in a cell.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,7 +44,7 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(super) struct Lane {
     pub(super) world: Arc<World>,
-    pub(super) users: Users,
+    pub(super) stores: Stores,
     pub(super) messages: Messages,
     pub(super) items: Items,
     pub(super) announcements: Announcements,
@@ -61,7 +61,7 @@ impl Lane {
         let roots = RootKeys::parse(&world.environment("SyncFunction")["TIDINGS_ROOT_KEYS"]).unwrap();
         let due = world.environment("TimerFunction")["TIDINGS_DUE_TABLE"].clone();
         Self {
-            users: world.users(),
+            stores: world.stores(),
             messages: Messages::new(world.dynamodb(), world.table("TIDINGS_MESSAGES_TABLE")),
             items: Items::new(world.dynamodb(), world.table("TIDINGS_DIRECTORY_TABLE")),
             announcements: Announcements::new(world.dynamodb(), world.table("TIDINGS_DIRECTORY_TABLE")),
@@ -258,7 +258,7 @@ impl Cell {
         let registered = Timestamp(Timestamp::now().0 - 3_600_000);
         let device = Device { push, registered, ..self.device(user) };
         let profile = Profile { mobile: Some(self.mobile()), email: Some(self.email()), ..Profile::default() };
-        assert!(self.lane.users.register(&device, &profile, None, Timestamp::now()).await.unwrap());
+        assert!(self.lane.stores.devices.register(&device, &profile, None, Timestamp::now()).await.unwrap());
         let id = self.lane.roots.key_id(device.id.as_str(), 1, KeyUse::Content);
         let keys = self.lane.roots.device_keys(id.version, device.id.as_str(), 1).unwrap();
         let keys = DeviceKeys { content: Jwk::of_content(&id, &keys.content), token: Jwk::of_token(&id, &keys.token) };
@@ -290,7 +290,10 @@ impl Cell {
             connected: now,
             lease: now.plus_seconds(600),
         };
-        assert_eq!(self.lane.users.connect(user, &connection, "jti", now).await.unwrap(), Connected::Recorded);
+        assert_eq!(
+            self.lane.stores.connections.connect(user, &connection, "jti", now).await.unwrap(),
+            Connected::Recorded
+        );
         connection.id
     }
 
@@ -350,7 +353,7 @@ impl Cell {
     pub(super) async fn append(&self, delivery: &Delivery, change: impl FnOnce(&mut Entry)) -> Entry {
         let mut entry = self.planned(delivery).await;
         change(&mut entry);
-        assert_eq!(self.lane.users.append(&delivery.user, &entry).await.unwrap(), Appended::Stored);
+        assert_eq!(self.lane.stores.mailboxes.append(&delivery.user, &entry).await.unwrap(), Appended::Stored);
         entry
     }
 
@@ -406,12 +409,13 @@ impl Cell {
     // What is there in the end.
 
     pub(super) async fn view(&self) -> UserView {
-        self.lane.users.view(&self.user(), Timestamp::now()).await.unwrap()
+        self.lane.stores.users.view(&self.user(), Timestamp::now()).await.unwrap()
     }
 
     /// Alice's mailbox, which is dense.
     pub(super) async fn entries(&self) -> Vec<Entry> {
-        let (entries, more) = self.lane.users.after(&self.user(), None, None, 100, Timestamp::now()).await.unwrap();
+        let (entries, more) =
+            self.lane.stores.mailboxes.after(&self.user(), None, None, 100, Timestamp::now()).await.unwrap();
         assert!(!more);
         for (entry, seq) in entries.iter().zip(1..) {
             assert_eq!((entry.position.epoch, entry.position.seq), (entries[0].position.epoch, seq), "dense");

@@ -14,6 +14,10 @@ use crate::world::repository;
 /// Receivers by the names that the source gives them, and their types.
 const RECEIVERS: &[(&str, &str)] = &[
     ("users", "Users"),
+    ("devices", "Devices"),
+    ("connections", "Connections"),
+    ("mailboxes", "Mailboxes"),
+    ("claims", "Claims"),
     ("messages", "Messages"),
     ("directory", "Apps"),
     ("items", "Items"),

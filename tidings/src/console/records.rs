@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tidings_domain::{MessageId, Timestamp, UserKey, UserView};
 use tidings_lambda::config;
-use tidings_store::{Messages, StoreError, Users};
+use tidings_store::{Mailboxes, Messages, StoreError, Users, layout};
 use tidings_wire::action::Position;
 use tidings_wire::send::Priority;
 use tidings_wire::trail::State;
@@ -33,9 +33,6 @@ const AT_ONCE: usize = 8;
 
 /// How many confirmed messages are remembered.
 const REMEMBERED: usize = 2_000;
-
-/// Sorts behind every sort key of a user.
-const BEHIND_ALL: &str = "~";
 
 /// Why records cannot be told.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +55,7 @@ pub(super) enum RecordsError {
 pub(super) struct Records {
     database: DynamoDb,
     users: Users,
+    mailboxes: Mailboxes,
     messages: Messages,
     users_table: String,
     messages_table: String,
@@ -155,7 +153,6 @@ impl Records {
         let told = |name| template.functions.values().find_map(|function| function.environment.get(name)).cloned();
         let users_table = told(config::USERS_TABLE)?;
         let messages_table = told(config::MESSAGES_TABLE)?;
-        let lookups_table = told(config::LOOKUPS_TABLE)?;
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(aws_url)
@@ -167,7 +164,8 @@ impl Records {
         let client = aws_sdk_dynamodb::Client::from_conf(config);
         Some(Self {
             database: database.clone(),
-            users: Users::new(client.clone(), users_table.clone(), lookups_table),
+            users: Users::new(client.clone(), users_table.clone()),
+            mailboxes: Mailboxes::new(client.clone(), users_table.clone()),
             messages: Messages::new(client, messages_table.clone()),
             users_table,
             messages_table,
@@ -211,7 +209,7 @@ impl Records {
     pub(super) async fn message(&self, id: &MessageId) -> Result<Option<MessageRecord>, RecordsError> {
         let now = Timestamp::now();
         let Some(stored) = self.messages.get(id, now).await? else { return Ok(None) };
-        let entries = self.users.entries_of(&stored).await?;
+        let entries = self.mailboxes.entries_of(&stored).await?;
         let trail = stored.trail(&entries, now);
         let mut states = BTreeMap::new();
         for recipient in &trail.recipients {
@@ -254,12 +252,13 @@ impl Records {
 
     /// The partition behind this one. Each is found by skipping all that the one before it holds: a long mailbox costs nothing.
     async fn next_user(&self, after: Option<&str>) -> Result<Option<String>, RecordsError> {
-        let mut request = json!({"TableName": self.users_table, "Limit": 1, "ProjectionExpression": "pk"});
+        let mut request = json!({"TableName": self.users_table, "Limit": 1, "ProjectionExpression": layout::PARTITION});
         if let Some(after) = after {
-            request["ExclusiveStartKey"] = json!({"pk": {"S": after}, "sk": {"S": BEHIND_ALL}});
+            request["ExclusiveStartKey"] =
+                json!({(layout::PARTITION): {"S": after}, (layout::SORT): {"S": layout::BEHIND_ALL}});
         }
         let page = self.scan(&self.users_table, request).await?;
-        Ok(page["Items"][0]["pk"]["S"].as_str().map(str::to_owned))
+        Ok(page["Items"][0][layout::PARTITION]["S"].as_str().map(str::to_owned))
     }
 
     /// A message for a list. Nothing that a list tells can change once all have confirmed; whoever looks on asks for the same
@@ -284,13 +283,14 @@ impl Records {
     async fn accepted(&self) -> Result<Vec<Place>, RecordsError> {
         let mut accepted = Vec::new();
         // In pages: a scan holds up what functions ask meanwhile.
-        let mut request =
-            json!({"TableName": self.messages_table, "Limit": 500, "ProjectionExpression": "pk, accepted"});
+        let attributes = format!("{}, {}", layout::PARTITION, layout::ACCEPTED);
+        let mut request = json!({"TableName": self.messages_table, "Limit": 500, "ProjectionExpression": attributes});
         loop {
             let page = self.scan(&self.messages_table, request.clone()).await?;
             let items = page["Items"].as_array().into_iter().flatten();
             accepted.extend(items.filter_map(|item| {
-                Some((item["accepted"]["N"].as_str()?.parse().ok()?, item["pk"]["S"].as_str()?.to_owned()))
+                let accepted = item[layout::ACCEPTED]["N"].as_str()?.parse().ok()?;
+                Some((accepted, item[layout::PARTITION]["S"].as_str()?.to_owned()))
             }));
             match page.get("LastEvaluatedKey") {
                 Some(key) if !key.is_null() => request["ExclusiveStartKey"] = key.clone(),

@@ -31,7 +31,7 @@ pub(super) async fn unregister(cell: &Cell, many: bool) {
     let answer = cell.ask(Method::DELETE, &format!("/v1/devices/{}", cell.device_id()), None, None).await;
     // Whoever heard nothing the first time hears that it is not there any more.
     assert!([204, 404].contains(&answer.status.as_u16()), "{answer:?}");
-    let known = cell.lane.users.last_known(&cell.device_id()).await.unwrap().unwrap();
+    let known = cell.lane.stores.devices.last_known(&cell.device_id()).await.unwrap().unwrap();
     assert!(known.user.is_nobody() && known.generation == 1, "{known:?}");
     nothing_of_bob(cell).await;
 }
@@ -49,7 +49,7 @@ async fn post(cell: &Cell) {
 }
 
 async fn belongs_to_alice(cell: &Cell, generation: u32) {
-    let device = cell.lane.users.device(&cell.device_id()).await.unwrap().unwrap();
+    let device = cell.lane.stores.devices.get(&cell.device_id()).await.unwrap().unwrap();
     assert_eq!((device.user, device.generation), (cell.user(), generation));
     let view = cell.view().await;
     assert_eq!(view.devices.len(), 1);
@@ -58,7 +58,7 @@ async fn belongs_to_alice(cell: &Cell, generation: u32) {
 
 async fn nothing_of_bob(cell: &Cell) {
     let now = Timestamp::now();
-    let view = cell.lane.users.view(&cell.other(), now).await.unwrap();
+    let view = cell.lane.stores.users.view(&cell.other(), now).await.unwrap();
     assert!(view.devices.is_empty() && view.connections.is_empty(), "{view:?}");
 }
 
@@ -69,8 +69,12 @@ async fn three_messages(cell: &Cell) -> Identity {
         cell.seed(key, |_| {}).await;
     }
     let second = cell.entry("1").await.unwrap();
-    let (users, user, now) = (&cell.lane.users, cell.user(), Timestamp::now());
-    users.confirm(&user, second.position, &second.letter.id, &cell.device_id(), Confirmation::Read, now).await.unwrap();
+    let (stores, user, now) = (&cell.lane.stores, cell.user(), Timestamp::now());
+    stores
+        .mailboxes
+        .confirm(&user, second.position, &second.letter.id, &cell.device_id(), Confirmation::Read, now)
+        .await
+        .unwrap();
     identity
 }
 
@@ -130,7 +134,7 @@ pub(super) async fn set_user_preferences(cell: &Cell) {
 async fn prefers_no_sms(cell: &Cell) -> Value {
     let wanted = json!({"channels": {"sms": false}});
     let preferences = serde_json::from_value(wanted.clone()).unwrap();
-    cell.lane.users.set_preferences(&cell.user(), &preferences).await.unwrap();
+    cell.lane.stores.users.set_preferences(&cell.user(), &preferences).await.unwrap();
     wanted
 }
 

@@ -112,7 +112,7 @@ pub(super) async fn gone_meanwhile(cell: &Cell) {
     let id = cell.believe(&cell.user()).await;
     let (delivery, entry) = cell.seed("k", |request| request.sms_message = Some("Hi".to_owned())).await;
     assert_eq!((entry.posted.len(), entry.offline), (1, None));
-    cell.lane.users.prune(&cell.user(), &id).await.unwrap();
+    cell.lane.stores.connections.prune(&cell.user(), &id).await.unwrap();
     cell.arm().await;
     cell.put_job(&Job::Deliver(Box::new(delivery))).await;
     let entry = ended(cell, 1).await;
@@ -195,11 +195,11 @@ pub(super) async fn two_workers(cell: &Cell) {
 /// Whoever has confirmed is sent no SMS, however late it came to the worker's ears.
 pub(super) async fn confirmed_meanwhile(cell: &Cell) {
     let step = step(cell, Timestamp::now()).await;
-    let (users, device, acked) = (&cell.lane.users, cell.device_id(), Confirmation::Acknowledged);
+    let (stores, device, acked) = (&cell.lane.stores, cell.device_id(), Confirmation::Acknowledged);
     cell.arm().await;
     let confirm = async {
         cell.struck().await;
-        users.confirm(&step.user, step.position, &step.id, &device, acked, Timestamp::now()).await.unwrap()
+        stores.mailboxes.confirm(&step.user, step.position, &step.id, &device, acked, Timestamp::now()).await.unwrap()
     };
     assert!(tokio::join!(cell.put_step(&step), confirm).1);
     cell.until("the fault is over", async || cell.is_over()).await;

@@ -76,7 +76,7 @@ pub(super) async fn two_lanes(cell: &Cell, before: usize) {
     };
     let third = async {
         cell.struck().await;
-        while cell.lane.users.append(&cell.user(), &entry).await.unwrap() == Appended::Conflict {
+        while cell.lane.stores.mailboxes.append(&cell.user(), &entry).await.unwrap() == Appended::Conflict {
             entry = cell.planned(&three).await;
         }
     };
@@ -114,7 +114,8 @@ pub(super) async fn many(cell: &Cell) {
     cell.send(json!({"audiences": aliases, "priority": "normal"})).await;
     for alias in aliases {
         let user = UserKey { alias, ..cell.user() };
-        let mailbox = async || cell.lane.users.after(&user, None, None, 10, Timestamp::now()).await.unwrap().0;
+        let mailbox =
+            async || cell.lane.stores.mailboxes.after(&user, None, None, 10, Timestamp::now()).await.unwrap().0;
         cell.until("it stands in each mailbox", async || mailbox().await.len() == 1).await;
     }
 }

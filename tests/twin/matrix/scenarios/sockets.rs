@@ -64,7 +64,7 @@ pub(super) async fn ended_before(cell: &Cell) {
         status == Some(401)
     })
     .await;
-    assert_eq!(cell.lane.users.connection(&id, Timestamp::now()).await.unwrap(), None);
+    assert_eq!(cell.lane.stores.connections.get(&id, Timestamp::now()).await.unwrap(), None);
     assert!(cell.view().await.connections.is_empty());
 }
 
@@ -109,9 +109,13 @@ pub(super) async fn sync(cell: &Cell) {
         ids.push(cell.seed(key, |_| {}).await.1.letter.id);
     }
     let first = cell.entry("0").await.unwrap();
-    let (users, user) = (&cell.lane.users, cell.user());
+    let (stores, user) = (&cell.lane.stores, cell.user());
     let acked = tidings_store::Confirmation::Acknowledged;
-    users.confirm(&user, first.position, &first.letter.id, &cell.device_id(), acked, Timestamp::now()).await.unwrap();
+    stores
+        .mailboxes
+        .confirm(&user, first.position, &first.letter.id, &cell.device_id(), acked, Timestamp::now())
+        .await
+        .unwrap();
     cell.arm().await;
     phone.say(cell, json!({"action": "sync"}), async |phone| answers(phone) > 0).await;
     // A client that has seen less than it was told of asks again, from where its own run ends.
@@ -162,7 +166,7 @@ pub(super) async fn last_words(cell: &Cell) {
     let mut phone = online(cell).await;
     let (_, entry) = cell.seed("k", |_| {}).await;
     let id = cell.view().await.connections[0].id.clone();
-    cell.lane.users.disconnect(&id, Timestamp::now()).await.unwrap();
+    cell.lane.stores.connections.disconnect(&id, Timestamp::now()).await.unwrap();
     cell.arm().await;
     let told =
         json!({"action": "ack", "id": entry.letter.id, "epoch": entry.position.epoch, "seq": entry.position.seq});
