@@ -21,7 +21,7 @@ use super::twin::{Twin, TwinOptions};
 use super::world::{Progress, World};
 use super::{check, device, mailboxes, send, watch};
 use sam_twin::cli::failure::{Context, Failure};
-use sam_twin::stack::interrupted;
+use sam_twin::stack::interruption;
 
 /// How many trails are read at once while messages are sent, and afterwards.
 const LOOKING: usize = 3;
@@ -57,12 +57,10 @@ pub(crate) async fn run(plan: Plan, orders: &Orders, folder: &Path) -> Result<Re
     let backend = Backend::new(&session.api_url, &session.app_key)?;
     let world = Arc::new(World::new(plan, session, backend));
     let tasks = TaskTracker::new();
+    let interrupted = interruption()?;
     let report = tokio::select! {
         report = soak(&world, orders, &mut twin, &tasks) => report,
-        interrupted = interrupted() => match interrupted {
-            Ok(()) => Err(Failure::new("interrupted")),
-            Err(error) => Err(error.into()),
-        },
+        () = interrupted => Err(Failure::new("interrupted")),
     };
     world.stop.cancel();
     tasks.close();

@@ -681,13 +681,11 @@ test("a twin that is gone is said, and its return too", async () => {
 
 test("as static files on another host it asks for a deployment, and shows what needs no twin", async () => {
   const files = createServer((request, response) => {
-    const path = join(
-      ROOT,
-      "tidings/console",
-      request.url === "/" ? "index.html" : new URL(request.url, "http://x").pathname,
-    );
+    // The twin's files, and over them the service's, as they would be copied to a host.
+    const name = request.url === "/" ? "index.html" : new URL(request.url, "http://x").pathname;
+    const path = ["tidings/console", "twin/console"].map((folder) => join(ROOT, folder, name)).find(existsSync);
     const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
-    if (!existsSync(path)) return response.writeHead(404).end();
+    if (!path) return response.writeHead(404).end();
     response.writeHead(200, { "content-type": types[extname(path)] });
     createReadStream(path).pipe(response);
   });

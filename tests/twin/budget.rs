@@ -1,6 +1,9 @@
 //! The AWS requests that each thing costs, counted by the twin.
 
-use sam_twin::ledger::{Service, TraceSummary};
+use sam_twin::{
+    ledger::TraceSummary,
+    services::{connections, dynamodb, sqs},
+};
 use serde_json::json;
 use tidings_client::DeviceApi;
 use tidings_domain::{Timer, Timestamp, delivery::Redelivery};
@@ -29,10 +32,10 @@ async fn cost_of(world: &World, id: &str) -> TraceSummary {
 /// Reads, writes, sends to queues and posts to connections, in thousandths: shares of a batch do not add up in binary.
 fn counts(cost: &TraceSummary) -> [i64; 4] {
     [
-        cost.count(Service::DynamoDb, READS),
-        cost.count(Service::DynamoDb, WRITES),
-        cost.count(Service::Sqs, SENDS),
-        cost.count(Service::Connections, &[]),
+        cost.count(dynamodb::SERVICE, READS),
+        cost.count(dynamodb::SERVICE, WRITES),
+        cost.count(sqs::SERVICE, SENDS),
+        cost.count(connections::SERVICE, &[]),
     ]
     .map(thousandths)
 }
@@ -77,7 +80,7 @@ async fn a_full_batch_shares_its_receive_and_delete() {
     for id in ids {
         let cost = cost_of(&world, &id).await;
         assert_eq!(counts(&cost), [1_000, 2_000, 1_000, 0], "{}", cost.cost);
-        assert_eq!(thousandths(cost.count(Service::Sqs, CONSUMES)), 200, "{}", cost.cost);
+        assert_eq!(thousandths(cost.count(sqs::SERVICE, CONSUMES)), 200, "{}", cost.cost);
     }
     world.end().await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sam_twin::{
     faults::{Fault, Rule},
-    ledger::Service,
+    services::dynamodb,
 };
 use serde_json::{Value, json};
 use tidings_client::{Device, Event, Identity, Options};
@@ -210,7 +210,7 @@ async fn of_an_acknowledgement_and_a_fallback_step_the_first_one_wins() {
 
     // Acknowledged while the worker's claim is refused again and again: when the step comes back, it is not needed.
     let (first, step) = stored_with_chain(&world).await;
-    let refused = Rule::new(Fault::Conflict).function("FallbackFunction").service(Service::DynamoDb).times(3);
+    let refused = Rule::new(Fault::Conflict).function("FallbackFunction").service(dynamodb::SERVICE).times(3);
     let refused = world.twin.faults().add(refused.operation("UpdateItem"));
     hand_to_fallback(&world, &step).await;
     eventually("every attempt is refused", async || world.twin.faults().hits(refused) == 3).await;

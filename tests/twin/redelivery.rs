@@ -2,7 +2,7 @@
 
 use sam_twin::{
     faults::{Fault, Rule, RuleId},
-    ledger::Service,
+    services::sqs,
 };
 use serde_json::json;
 use tidings_domain::{Timer, Timestamp, delivery::Redelivery};
@@ -27,7 +27,7 @@ async fn due_now(world: &World, message: &MessageFrame, attempt: u32) {
 
 /// Notices a timer with this delay: it is refused once, so that the function asks again.
 fn notice(world: &World, delay: u64) -> RuleId {
-    let rule = Rule::new(Fault::Throttle).function("DeliverFunction").service(Service::Sqs).operation("SendMessage");
+    let rule = Rule::new(Fault::Throttle).function("DeliverFunction").service(sqs::SERVICE).operation("SendMessage");
     world.twin.faults().add(rule.contains(format!("\"DelaySeconds\":{delay}")))
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use http::Method;
 use sam_twin::{
     faults::{Fault, Rule},
-    ledger::Service,
+    services::{connections, dynamodb, sqs},
 };
 use serde_json::{Value, json};
 use tidings_domain::{
@@ -172,7 +172,7 @@ async fn an_old_dead_letter_is_delivered_late_unless_it_was_cancelled_meanwhile(
 async fn a_worker_that_dies_after_its_post_posts_again_under_the_same_place() {
     let world = World::with(|options| options.event_sources.retry_after = Some(Duration::from_secs(1))).await;
     let mut alice = world.online("alice", "a").await;
-    let died = Rule::new(Fault::KillAfter).function("DeliverFunction").service(Service::Connections);
+    let died = Rule::new(Fault::KillAfter).function("DeliverFunction").service(connections::SERVICE);
     let died = world.twin.faults().add(died.operation("PostToConnection"));
     let first = world.send(&["alice"], "first").await;
     let second = world.send(&["alice"], "second").await;
@@ -182,7 +182,7 @@ async fn a_worker_that_dies_after_its_post_posts_again_under_the_same_place() {
     let next = alice.message().await;
     assert_eq!((&next.id, next.position.unwrap().seq), (&second, shown.position.unwrap().seq + 1));
     // The same where it dies after it has stored, and before it posts.
-    let died = Rule::new(Fault::KillAfter).function("DeliverFunction").service(Service::DynamoDb);
+    let died = Rule::new(Fault::KillAfter).function("DeliverFunction").service(dynamodb::SERVICE);
     let died = world.twin.faults().add(died.operation("PutItem"));
     let third = world.send(&["alice"], "third").await;
     let shown = alice.message().await;
@@ -212,7 +212,7 @@ async fn a_key_a_hundred_times_in_parallel_is_one_message_though_workers_die() {
         let rule = Rule::new(Fault::KillAfter).function("SendFunction").service(service);
         world.twin.faults().add(rule.operation(operation))
     };
-    let rules = [dies(Service::DynamoDb, "PutItem"), dies(Service::Sqs, "SendMessageBatch")];
+    let rules = [dies(dynamodb::SERVICE, "PutItem"), dies(sqs::SERVICE, "SendMessageBatch")];
     let sends = (0..100).map(|_| persist(&world, &body, "order-7"));
     let answers = futures_util::future::join_all(sends).await;
     assert_eq!(rules.map(|rule| world.twin.faults().hits(rule)), [1, 1]);

@@ -1,6 +1,7 @@
 // The messages that there are: the twin knows all of them; elsewhere the page knows those that it has sent itself.
 
-import { api, place, twin } from "./api.js";
+import { place, twin } from "./api.js";
+import { api } from "./service.js";
 
 const SENT = "tidings-console-sent";
 

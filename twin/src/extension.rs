@@ -14,12 +14,11 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 
-use crate::aws::dynamodb::DynamoDb;
-use crate::aws::outbox::Outbox;
-use crate::aws::secretsmanager::SecretsManager;
-use crate::console::File;
 use crate::data::DataFolder;
 use crate::ledger::Ledger;
+use crate::outbox::Outbox;
+use crate::services::dynamodb::DynamoDb;
+use crate::services::secretsmanager::SecretsManager;
 use crate::template::Template;
 
 /// An addition to a twin. Each method but `start` has nothing to add unless it is implemented.
@@ -57,6 +56,17 @@ pub trait Extension: fmt::Debug + Send + Sync {
     fn stop(&self) -> BoxFuture<'_, ()> {
         std::future::ready(()).boxed()
     }
+}
+
+/// A file of the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct File {
+    /// Its path below the page: `panels/queues.js`.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: &'static str,
+    /// Its content.
+    pub body: &'static [u8],
 }
 
 /// A listener that an extension wants.

@@ -5,7 +5,8 @@
 //! - [`template`] reads the template into plain data;
 //! - [`functions`] runs Lambda functions as real processes on the Runtime API;
 //! - [`gateway`] is the HTTP API, the WebSocket API and its `@connections`, with the events, limits and errors of AWS;
-//! - [`aws`] is what functions call: DynamoDB, SQS, SES, SNS, Secrets Manager and `@connections` behind one endpoint;
+//! - [`services`] is what functions call of AWS, behind one endpoint, and has the list of it;
+//! - [`outbox`] keeps what was sent to people;
 //! - [`console`] is a page that shows what the twin has;
 //! - [`event_source`] feeds queues to functions;
 //! - [`faults`] decides what goes wrong, by chance or on purpose;
@@ -15,9 +16,9 @@
 //! - [`stack`] puts all of it together: start there;
 //! - [`cli`] is the command line, `sam-twin`, in parts that another command line can use.
 
-pub mod aws;
 pub mod cli;
 pub mod console;
+mod control;
 pub mod data;
 pub mod event_source;
 pub mod extension;
@@ -26,8 +27,12 @@ pub mod functions;
 pub mod gateway;
 pub mod guard;
 pub mod ids;
+mod journal;
 pub mod ledger;
+pub mod outbox;
 pub mod private_file;
 pub mod schedule;
+pub mod service;
+pub mod services;
 pub mod stack;
 pub mod template;

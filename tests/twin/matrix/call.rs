@@ -1,6 +1,10 @@
 //! One call of a function to AWS: how it is known, in the source and on the wire.
 
-use sam_twin::{faults::Fault, ledger::Service};
+use sam_twin::{
+    faults::Fault,
+    service::Service,
+    services::{connections, dynamodb, secretsmanager, ses, sns, sqs},
+};
 
 /// One call.
 pub(super) struct Call {
@@ -41,12 +45,12 @@ impl Call {
 
     pub(super) fn service(&self) -> Service {
         match self.operation() {
-            "SendMessage" | "SendMessageBatch" => Service::Sqs,
-            "PostToConnection" => Service::Connections,
-            "Publish" => Service::Sns,
-            "SendEmail" => Service::Ses,
-            "GetSecretValue" => Service::SecretsManager,
-            _ => Service::DynamoDb,
+            "SendMessage" | "SendMessageBatch" => sqs::SERVICE,
+            "PostToConnection" => connections::SERVICE,
+            "Publish" => sns::SERVICE,
+            "SendEmail" => ses::SERVICE,
+            "GetSecretValue" => secretsmanager::SERVICE,
+            _ => dynamodb::SERVICE,
         }
     }
 
@@ -54,13 +58,13 @@ impl Call {
     /// those of `@connections` twice, all others three times; a batch that is sent in part is sent once more by the
     /// function.
     pub(super) fn attempts(&self, fault: Fault) -> u32 {
-        match (self.service(), fault) {
+        match (self.service().name(), fault) {
             (_, Fault::KillBefore | Fault::KillAfter) => 1,
             (_, Fault::GoneThoughDelivered | Fault::AcceptedThoughDead) => 1,
             (_, Fault::Partial) => 2,
-            (Service::Sns | Service::Ses, _) => 1,
-            (Service::Connections, _) => 2,
-            (Service::DynamoDb | Service::Sqs | Service::SecretsManager, _) => 3,
+            ("sns" | "ses", _) => 1,
+            ("connections", _) => 2,
+            _ => 3,
         }
     }
 }

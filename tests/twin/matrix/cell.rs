@@ -9,11 +9,12 @@ use std::{
 use aws_sdk_dynamodb::types::AttributeValue;
 use http::Method;
 use sam_twin::{
-    aws::outbox::Channel,
     faults::{Fault, Rule, RuleId},
+    outbox::Channel,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
+use tidings::providers::channels;
 use tidings_client::Identity;
 use tidings_crypto::{
     app_key::AppKey,
@@ -448,12 +449,12 @@ impl Cell {
         let (mobile, email, token, id) = (self.mobile(), self.email(), self.token(), self.message_id("k"));
         // Webhooks of all cells go to one server.
         let is_told = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains(id.as_str()));
-        let items = self.lane.world.twin.services().outbox.after(0);
+        let items = self.lane.world.twin.outbox().after(0);
         items
             .iter()
             .filter(|item| {
                 let is_hers = [&mobile, &email, &token].iter().any(|to| item.to == [to.as_str()]);
-                item.channel == channel && (is_hers || channel == Channel::Webhook && is_told(&item.text))
+                item.channel == channel && (is_hers || channel == channels::WEBHOOK && is_told(&item.text))
             })
             .count()
     }

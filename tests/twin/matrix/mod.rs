@@ -19,7 +19,7 @@ use std::{
     time::Instant,
 };
 
-use sam_twin::faults::{Fault, of_request};
+use sam_twin::faults::Fault;
 
 use self::{
     cell::{Cell, Lane},
@@ -53,7 +53,7 @@ fn cells() -> Vec<Planned> {
     let mut cells = Vec::new();
     for row in ROWS {
         for scenario in row.scenarios {
-            for fault in of_request(row.call.service(), row.call.operation()) {
+            for fault in row.call.service().faults(row.call.operation()) {
                 let attempts = BTreeSet::from([1, row.call.attempts(fault)]);
                 cells.extend(attempts.into_iter().map(|times| Planned { row, scenario: *scenario, fault, times }));
             }

@@ -1,12 +1,12 @@
 // What an app says to everyone at once: a form to say it, and what is kept of what was said.
 
-import { api } from "../api.js";
 import { action, badge, choice, confirm, field, form, h, heading, pager, press, say, show, table } from "../dom.js";
 import { area, clear, json, number, numeric, refuse, text } from "../forms.js";
 import { PLATFORMS } from "../wire.js";
 import { ago, moment } from "../words.js";
+import { api } from "../service.js";
 
-export default { id: "announcements", title: "Announcements", needs: ["app"], build };
+export default { id: "announcements", title: "Announcements", needs: ["appKey"], build };
 
 /** Announcements on a page of the list. */
 const PAGE = 20;

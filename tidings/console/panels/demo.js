@@ -1,13 +1,14 @@
 // Devices in this page, made with the JavaScript client as any web app would: two, so that one can be away.
 
-import { api, place } from "../api.js";
+import { place } from "../api.js";
 import { action, badge, choice, field, form, h, heading, say } from "../dom.js";
 import { remember } from "../records.js";
 import { Device } from "../vendor/tidings.js";
 import { PLATFORMS } from "../wire.js";
 import { clock } from "../words.js";
+import { api } from "../service.js";
 
-export default { id: "demo", title: "Try it", needs: ["app"], build };
+export default { id: "demo", title: "Try it", needs: ["appKey"], build };
 
 /** Messages that a device keeps on show, and as many announcements. */
 const SHOWN = 50;

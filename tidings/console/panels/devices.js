@@ -1,13 +1,14 @@
 // Users with their devices and connections, as the service has them in its tables.
 
-import { api, place, twin } from "../api.js";
+import { place, twin } from "../api.js";
 import { action, badge, confirm, form, h, heading, pager, say, show, table } from "../dom.js";
 import { ago, count, moment, short } from "../words.js";
+import { api } from "../service.js";
 
 /** Users on a page. */
 const PAGE = 25;
 
-export default { id: "devices", title: "Devices", needs: ["app"], build };
+export default { id: "devices", title: "Devices", needs: ["appKey"], build };
 
 function build() {
   return place.twin ? everyone() : byId();

@@ -1,11 +1,11 @@
 // Whether something that messages are about is still open. `#/items/order:4711` shows that one.
 
-import { api } from "../api.js";
 import { field, form, h, heading, show } from "../dom.js";
 import { clear, refuse, text } from "../forms.js";
 import { moment } from "../words.js";
+import { api } from "../service.js";
 
-export default { id: "items", title: "Items", needs: ["app"], build };
+export default { id: "items", title: "Items", needs: ["appKey"], build };
 
 function build() {
   const item = text({ required: true, placeholder: "order:4711", "data-named": "item" });

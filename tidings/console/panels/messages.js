@@ -1,10 +1,12 @@
 // The messages, newest first; and the trail of one as a timeline.
 
 import { action, badge, confirm, form, h, heading, pager, say, show, table } from "../dom.js";
-import { api, place, twin } from "../api.js";
+import { place, twin } from "../api.js";
 import { latest, trail } from "../records.js";
 import { STATES } from "../wire.js";
-import { clock, count, isSettled, moment, short, told, took } from "../words.js";
+import { isSettled, told } from "../trails.js";
+import { clock, count, moment, short, took } from "../words.js";
+import { api } from "../service.js";
 
 /** Messages on a page of the list. */
 const PAGE = 25;
@@ -12,7 +14,7 @@ const PAGE = 25;
 /** Recipients that a trail shows at once. */
 const SHOWN = 20;
 
-export default { id: "messages", title: "Messages", needs: ["app"], build };
+export default { id: "messages", title: "Messages", needs: ["appKey"], build };
 
 function build() {
   const list = h("div");

@@ -5,7 +5,8 @@ import { bars, dots, parts } from "../chart.js";
 import { h, heading, show } from "../dom.js";
 import { latest } from "../records.js";
 import { STATES } from "../wire.js";
-import { count, isSettled, took } from "../words.js";
+import { isSettled } from "../trails.js";
+import { count, took } from "../words.js";
 
 /** Over how many of the newest messages latency and states are told. */
 const NEWEST = 100;

@@ -1,11 +1,11 @@
 // What a user wants to be told of. `#/preferences/alice` shows those of alice.
 
-import { api } from "../api.js";
 import { choice, field, form, h, heading, say } from "../dom.js";
 import { clear, refuse, text } from "../forms.js";
 import { CHANNELS } from "../wire.js";
+import { api } from "../service.js";
 
-export default { id: "preferences", title: "Preferences", needs: ["app"], build };
+export default { id: "preferences", title: "Preferences", needs: ["appKey"], build };
 
 const mute = () =>
   choice([

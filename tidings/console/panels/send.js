@@ -1,12 +1,12 @@
 // POST /v1/messages with every field that it has. What the service refuses is said at the field that it names.
 
-import { api } from "../api.js";
 import { choice, complain, field, form, h, heading, say, show } from "../dom.js";
 import { area, json, number, numeric, text } from "../forms.js";
 import { remember } from "../records.js";
 import { AUDIENCE_TYPES, CHANNELS, MSG_TYPES, PLATFORMS, PRIORITIES } from "../wire.js";
+import { api } from "../service.js";
 
-export default { id: "send", title: "Send", needs: ["app"], build };
+export default { id: "send", title: "Send", needs: ["appKey"], build };
 
 /** How many steps a fallback chain may have. */
 const STEPS = 8;

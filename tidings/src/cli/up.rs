@@ -7,7 +7,7 @@ use sam_twin::cli::faults::FaultArgs;
 use sam_twin::cli::options::{ListenArgs, TwinArgs};
 use sam_twin::cli::style::Style;
 use sam_twin::cli::{addresses, faults_row, logs, row};
-use sam_twin::stack::{Twin, interrupted};
+use sam_twin::stack::{Twin, interruption};
 use tidings_crypto::app_key::AppKey;
 use tidings_crypto::random;
 use tidings_store::Apps;
@@ -77,9 +77,10 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         // Any template with functions behind gateways runs here; only ours has apps.
         Err(_) => "\nThe template has no output DirectoryTableName, so no demo app is made.\n".to_owned(),
     };
+    let interrupted = interruption()?;
     // The last line is told when everything is ready: whoever waits for it finds the session written.
     print!("{}{first_steps}Ctrl-C stops it.\n\n", urls(&twin, &additions, style));
-    interrupted().await?;
+    interrupted.await;
     eprintln!("\nstopping…");
     twin.shutdown().await;
     eprintln!("stopped");

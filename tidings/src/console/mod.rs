@@ -12,8 +12,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use sam_twin::console::File;
-use sam_twin::extension::{Extension, ExtensionError, Parts};
+use sam_twin::extension::{Extension, ExtensionError, File, Parts};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use sam_twin::aws::dynamodb::DynamoDb;
+use sam_twin::services::dynamodb::DynamoDb;
 use sam_twin::template::Template;
 use serde::Serialize;
 use serde_json::{Value, json};

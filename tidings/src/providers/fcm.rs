@@ -14,8 +14,7 @@ use tidings_crypto::jws;
 
 use super::rules::Service;
 use super::serve::Connection;
-use super::{Arrival, Played, now, text};
-use sam_twin::aws::outbox::Channel;
+use super::{Arrival, Played, channels, now, text};
 use sam_twin::ids::uuid;
 
 const PAYLOAD_BYTES: usize = 4096;
@@ -115,7 +114,7 @@ async fn accept(played: &Played, project: &str, target: &str, message: &Value) -
     let id = uuid();
     let name = format!("projects/{project}/messages/{id}");
     let arrival = Arrival {
-        channel: Channel::Fcm,
+        channel: channels::FCM,
         to: target.to_owned(),
         title: message["notification"]["title"].as_str().map(str::to_owned),
         body: message.to_string(),

@@ -11,8 +11,7 @@ use serde_json::json;
 
 use super::rules::Service;
 use super::serve::Connection;
-use super::{Arrival, Played, text};
-use sam_twin::aws::outbox::Channel;
+use super::{Arrival, Played, channels, text};
 use sam_twin::ids::uuid;
 
 const PAYLOAD_BYTES: usize = 4096;
@@ -61,7 +60,7 @@ async fn accept(played: &Played, audience: &str, target: &str, form: &HashMap<St
     let id = uuid();
     let fields: BTreeMap<&str, &str> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let arrival = Arrival {
-        channel: Channel::Mipush,
+        channel: channels::MIPUSH,
         to: target.to_owned(),
         title: form.get("title").or_else(|| form.get("aps_proper_fields.title")).cloned(),
         body: json!(fields).to_string(),

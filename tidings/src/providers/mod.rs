@@ -17,6 +17,7 @@
 //! decrypted: who wants to read a Web Push asks for a subscription and opens it with that key.
 
 mod apns;
+pub mod channels;
 mod credentials;
 mod fcm;
 mod mipush;
@@ -49,8 +50,8 @@ pub use self::played::{PlayedProviders, ProvidersOptions};
 use self::rules::{Fault, Rule, Rules, Service};
 use self::serve::Connection;
 use self::subscriptions::Subscriptions;
-use sam_twin::aws::outbox::{Channel, Draft, Outbox};
 use sam_twin::guard::{Guard, Pages};
+use sam_twin::outbox::{Channel, Draft, Outbox};
 
 /// Larger than any limit that a provider tells of itself: those are for the handlers to refuse.
 const BODY_BYTES: usize = 1024 * 1024;

@@ -9,8 +9,7 @@ use serde_json::Value;
 
 use super::rules::Service;
 use super::serve::Connection;
-use super::{Arrival, Played, now, picked, text};
-use sam_twin::aws::outbox::Channel;
+use super::{Arrival, Played, channels, now, picked, text};
 
 /// A timestamp that is further off than this, in seconds, is a replay.
 const TOLERANCE_SECONDS: u64 = 300;
@@ -52,12 +51,12 @@ fn is_signed(played: &Played, id: &str, headers: &HeaderMap, body: &[u8]) -> boo
 
 async fn accept(played: &Played, id: &str, headers: &HeaderMap, body: &[u8]) -> Response {
     // A repetition is taken as the call before was, and tells nothing new.
-    if played.outbox.has(Channel::Webhook, id) {
+    if played.outbox.has(&channels::WEBHOOK, id) {
         return StatusCode::NO_CONTENT.into_response();
     }
     let told: Value = serde_json::from_slice(body).unwrap_or_default();
     let arrival = Arrival {
-        channel: Channel::Webhook,
+        channel: channels::WEBHOOK,
         to: "/webhook".to_owned(),
         title: told["data"]["title"].as_str().map(str::to_owned),
         body: String::from_utf8_lossy(body).into_owned(),

@@ -12,8 +12,7 @@ use tidings_crypto::jws::{self, PublicKey};
 
 use super::rules::Service;
 use super::serve::Connection;
-use super::{Arrival, Played, now, picked, text};
-use sam_twin::aws::outbox::Channel;
+use super::{Arrival, Played, channels, now, picked, text};
 use sam_twin::ids::uuid;
 
 const BODY_BYTES: usize = 4096;
@@ -45,7 +44,7 @@ async fn accept(played: &Played, id: &str, ttl: u64, headers: &HeaderMap, body: 
     let base = played.subscriptions.base();
     let location = format!("{base}/webpush/messages/{message}");
     let arrival = Arrival {
-        channel: Channel::Webpush,
+        channel: channels::WEBPUSH,
         to: format!("{base}/webpush/{id}"),
         title: None,
         body: base64url(body),

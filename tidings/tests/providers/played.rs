@@ -68,7 +68,7 @@ async fn every_app_can_push_at_once() {
         let sent = providers.send(&push(), &target, now()).await.unwrap();
         assert!(matches!(sent.outcome, Outcome::Accepted { .. }), "{target:?}: {:?}", sent.outcome);
     }
-    assert_eq!(twin.services().outbox.after(0).len(), 4);
+    assert_eq!(twin.outbox().after(0).len(), 4);
     let rules = Request::get(format!("{url}/_twin/rules")).body(Bytes::new()).unwrap();
     assert_eq!(client.send(rules, Protocol::Negotiated).await.unwrap().body, "[]");
     let address = url.split('/').nth(2).unwrap().to_owned();

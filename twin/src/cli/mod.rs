@@ -22,7 +22,7 @@ use self::faults::FaultArgs;
 use self::options::{ListenArgs, TwinArgs};
 use self::style::Style;
 use crate::functions::Source;
-use crate::stack::{StartError, Twin, TwinOptions, interrupted};
+use crate::stack::{StartError, Twin, TwinOptions, interruption};
 
 /// Serves a SAM template on this machine: its functions, both APIs, and the AWS services that the functions use.
 #[derive(Debug, Parser)]
@@ -62,8 +62,9 @@ async fn serve(args: Args) -> Result<(), Failure> {
     let options = args.faults.apply(args.listen.apply(args.twin.options(source)?))?;
     let twin = start(options).await?;
     logs::show_functions(&twin);
+    let interrupted = interruption()?;
     print!("{}{}\nCtrl-C stops it.\n\n", addresses(&twin, Style::of_stdout()), faults_row(&twin));
-    interrupted().await?;
+    interrupted.await;
     eprintln!("\nstopping…");
     twin.shutdown().await;
     eprintln!("stopped");

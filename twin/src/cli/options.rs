@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
 use crate::functions::Source;
+use crate::services;
 use crate::stack::TwinOptions;
 
 /// The port of the console, unless the arguments give another.
@@ -67,8 +68,7 @@ pub struct ListenArgs {
     /// Port of the WebSocket API; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 7401)]
     socket_port: u16,
-    /// Port of what plays DynamoDB, SQS, SES, SNS, Secrets Manager and @connections; 0 takes a free one
-    #[arg(long, value_name = "PORT", default_value_t = 7402)]
+    #[arg(long, value_name = "PORT", default_value_t = 7402, help = aws_port_help())]
     aws_port: u16,
     /// Port of the console, a page that shows what the twin has; 0 takes a free one [default: 7403, or a free one if the HTTP
     /// API takes one]
@@ -83,6 +83,10 @@ pub struct ListenArgs {
     /// What to log: error, warn, info, debug, or a filter such as warn,sam_twin=debug
     #[arg(long, default_value = "info")]
     log: String,
+}
+
+fn aws_port_help() -> String {
+    format!("Port of what plays {}; 0 takes a free one", services::titles())
 }
 
 impl ListenArgs {

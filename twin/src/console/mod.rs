@@ -4,7 +4,7 @@
 //! `config.json`, which tells the page where everything is; the control API, under `/_twin/`; and the HTTP API, at every other
 //! path. So the page asks one origin only, and no other page may ask it for anything.
 
-mod files;
+pub mod files;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,14 +18,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
-pub use self::files::File;
-use crate::extension::Extension;
+use crate::extension::{Extension, File};
 use crate::guard::{Guard, Pages};
-
-/// What the page of an email may do: look as it was written. It runs nothing, loads nothing and leads nowhere, whoever
-/// wrote it.
-pub(crate) const EMAIL_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
-    form-action 'none'; frame-ancestors 'self'; sandbox";
+use crate::outbox::EMAIL_POLICY;
 
 /// What the page is told. A clone tells the same.
 #[derive(Debug, Clone)]

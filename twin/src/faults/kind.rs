@@ -70,6 +70,10 @@ impl Fault {
         Self::FailInvoke,
     ];
 
+    /// The kinds that every request to an AWS service can meet.
+    pub const OF_REQUESTS: [Self; 6] =
+        [Self::KillBefore, Self::KillAfter, Self::FailBefore, Self::LoseAnswer, Self::Throttle, Self::ServerError];
+
     /// The name on the command line and in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -4,21 +4,23 @@
 //! [`Rule`] lets one kind strike exactly the calls that a test means. Faults meet only what functions do, and what
 //! brings work to them: a request that a test or the command line sends to the AWS endpoint is never struck.
 //!
-//! This module only decides; what a fault does is done where it strikes: `aws::injected`, [`event_source`], the
+//! This module only decides; what a fault does is done where it strikes: `services::injected`, [`event_source`], the
 //! WebSocket API and [`functions`].
 //!
 //! [`event_source`]: crate::event_source
 //! [`functions`]: crate::functions
 
+mod control;
 mod kind;
 mod plan;
 mod rule;
 mod site;
 
+pub(crate) use control::{Names, control};
 pub use kind::{Fault, UnknownFault};
 pub use plan::{Plan, PlanError, Rates, Spec};
 pub use rule::Rule;
-pub use site::{Site, of_request};
+pub use site::Site;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -148,9 +150,9 @@ impl Faults {
         self.state().injected.clone()
     }
 
-    /// All there is to tell.
+    /// Everything that is set, and what it has done.
     #[must_use]
-    pub fn told(&self) -> FaultsState {
+    pub fn summary(&self) -> FaultsState {
         let state = self.state();
         let told = |watch: &Watch| RuleState { id: RuleId(watch.id), rule: watch.rule.clone(), hits: watch.hits };
         FaultsState {
@@ -217,15 +219,19 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Service;
 
     fn put<'a>(function: &'a str, text: &'a str) -> Site<'a> {
         Site {
             function: Some(function),
-            service: Some(Service::DynamoDb),
+            service: Some("dynamodb"),
             operation: "PutItem",
             text: vec!["/".into(), text.into()],
         }
+    }
+
+    /// The faults that a write to a table can meet.
+    fn possible() -> Vec<Fault> {
+        [&Fault::OF_REQUESTS[..], &[Fault::Conflict]].concat()
     }
 
     #[test]
@@ -233,7 +239,7 @@ mod tests {
         let faults = Faults::default();
         let rule = Rule::new(Fault::KillAfter).function("F").operation("PutItem").contains("alice").contains("seq");
         let rule = faults.add(rule.times(2).skip(1));
-        let possible = of_request(Service::DynamoDb, "PutItem");
+        let possible = possible();
         let strike = |site| faults.strike(&site, &possible).map(|strike| strike.fault);
         let calls = [put("F", "alice seq"), put("G", "alice seq"), put("F", "bob seq"), put("F", "alice")];
         // Only the first of them matches, and that is skipped.
@@ -253,7 +259,7 @@ mod tests {
         let first = faults.add(Rule::new(Fault::Throttle));
         let second = faults.add(Rule::new(Fault::Conflict).skip(1));
         let third = faults.add(Rule::new(Fault::Partial).always());
-        let possible = of_request(Service::DynamoDb, "PutItem");
+        let possible = possible();
         let strike = || faults.strike(&put("F", ""), &possible).map(|strike| strike.fault);
         assert_eq!([strike(), strike(), strike()], [Some(Fault::Throttle), Some(Fault::Conflict), None]);
         assert_eq!([first, second, third].map(|rule| faults.hits(rule)), [1, 1, 0], "no put is a batch");
@@ -264,7 +270,7 @@ mod tests {
     fn a_plan_begins_anew_when_it_is_set_again() {
         let plan = Plan::parse(42, "throttle=0.2,conflict=0.2,partial=1").unwrap();
         let faults = Faults::new(Some(plan.clone()));
-        let possible = of_request(Service::DynamoDb, "PutItem");
+        let possible = possible();
         let run = || (0..500).map(|_| faults.strike(&put("F", ""), &possible)).collect::<Vec<_>>();
         let first = run();
         assert!(first.iter().flatten().any(|strike| strike.fault == Fault::Conflict));

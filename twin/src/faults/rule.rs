@@ -4,18 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use super::kind::Fault;
 use super::site::Site;
-use crate::ledger::Service;
 
 /// One fault at the calls that match, a stated number of times. What is left out matches everything.
 ///
 /// ```
 /// use sam_twin::faults::{Fault, Rule};
-/// use sam_twin::ledger::Service;
+/// use sam_twin::services::dynamodb;
 ///
 /// // The second mailbox entry that `deliver` appends for alice is written, and the process dies without an answer.
 /// let rule = Rule::new(Fault::KillAfter)
 ///     .function("DeliverFunction")
-///     .service(Service::DynamoDb)
+///     .service(dynamodb::SERVICE)
 ///     .operation("PutItem")
 ///     .contains("|alice")
 ///     .skip(1);
@@ -29,9 +28,9 @@ pub struct Rule {
     /// The function, by logical id: the one that calls, or the one that would be invoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
-    /// The AWS service that is called.
+    /// The AWS service that is called, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<Service>,
+    pub service: Option<String>,
     /// The operation, `PutItem`, `PostToConnection`; of sockets the route, `$disconnect`, or `Frame` for
     /// [`Fault::DropSocket`]; of queues the queue's name; of invocations `Invoke`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,8 +66,8 @@ impl Rule {
 
     /// Only calls to this service.
     #[must_use]
-    pub fn service(mut self, service: Service) -> Self {
-        self.service = Some(service);
+    pub fn service(mut self, service: impl AsRef<str>) -> Self {
+        self.service = Some(service.as_ref().to_owned());
         self
     }
 
@@ -108,7 +107,7 @@ impl Rule {
 
     fn matches(&self, site: &Site<'_>) -> bool {
         self.function.as_deref().is_none_or(|function| site.function == Some(function))
-            && self.service.is_none_or(|service| site.service == Some(service))
+            && self.service.as_deref().is_none_or(|service| site.service == Some(service))
             && self.operation.as_deref().is_none_or(|operation| site.operation == operation)
             && self.contains.iter().all(|text| site.has(text))
     }

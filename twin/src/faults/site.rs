@@ -2,16 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::kind::Fault;
-use crate::ledger::Service;
-
 /// One call, as rules and plans see it.
 #[derive(Debug, Clone, Default)]
 pub struct Site<'a> {
     /// The function that calls, or that is to be invoked, by logical id.
     pub function: Option<&'a str>,
-    /// The AWS service that is called.
-    pub service: Option<Service>,
+    /// The AWS service that is called, by name.
+    pub service: Option<&'a str>,
     /// What is called: an operation, a route, a queue.
     pub operation: &'a str,
     /// What the call says: path and body, as sent and decoded.
@@ -21,43 +18,11 @@ pub struct Site<'a> {
 impl Site<'_> {
     /// The name by which its calls are counted.
     pub(super) fn name(&self) -> String {
-        let service = match self.service {
-            Some(Service::DynamoDb) => "dynamodb",
-            Some(Service::Sqs) => "sqs",
-            Some(Service::Connections) => "connections",
-            Some(Service::Ses) => "ses",
-            Some(Service::Sns) => "sns",
-            Some(Service::SecretsManager) => "secretsmanager",
-            None => "-",
-        };
+        let service = self.service.unwrap_or("-");
         format!("{} {service} {}", self.function.unwrap_or("-"), self.operation)
     }
 
     pub(super) fn has(&self, text: &str) -> bool {
         self.text.iter().any(|part| part.contains(text))
     }
-}
-
-/// The faults that a request to an AWS service can meet.
-#[must_use]
-pub fn of_request(service: Service, operation: &str) -> Vec<Fault> {
-    let mut possible = vec![
-        Fault::KillBefore,
-        Fault::KillAfter,
-        Fault::FailBefore,
-        Fault::LoseAnswer,
-        Fault::Throttle,
-        Fault::ServerError,
-    ];
-    match (service, operation) {
-        (Service::DynamoDb, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems") => {
-            possible.push(Fault::Conflict);
-        }
-        (Service::Sqs, "SendMessageBatch") => possible.push(Fault::Partial),
-        (Service::Connections, "PostToConnection") => {
-            possible.extend([Fault::GoneThoughDelivered, Fault::AcceptedThoughDead]);
-        }
-        _ => {}
-    }
-    possible
 }

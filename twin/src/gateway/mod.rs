@@ -1,10 +1,8 @@
-//! API Gateway v2: the HTTP API, the WebSocket API and its `@connections`, with the events, limits and errors of AWS.
+//! API Gateway v2: the HTTP API and the WebSocket API, with the events, limits and errors of AWS.
 
 pub mod http;
-pub mod management;
 mod route_answer;
 mod routes;
-mod session;
 mod socket_events;
 pub mod websocket;
 
@@ -21,6 +19,11 @@ struct Moment(OffsetDateTime);
 impl Moment {
     fn now() -> Self {
         Self(OffsetDateTime::now_utc())
+    }
+
+    fn from_epoch_millis(millis: i64) -> Self {
+        let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000);
+        Self(moment.unwrap_or(OffsetDateTime::UNIX_EPOCH))
     }
 
     /// Milliseconds since 1970.

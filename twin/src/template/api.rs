@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::TemplateError;
-use super::build::{Properties, function_named};
 use super::model::{Cors, HttpApi, HttpRoute, Template, WebSocketApi, WebSocketRoute};
+use super::properties::{Properties, function_named};
 use super::resolve::{At, IMPLICIT_HTTP_API, Resolver};
 
 /// What was found of the APIs so far; the pieces refer to one another, so they are joined at the end.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::TemplateError;
 use super::api::Apis;
 use super::model::{EventSource, Function, Queue, Redrive, Schedule, Table, Template};
+use super::properties::{Properties, function_named};
 use super::resolve::{At, Resolver, text_of};
 
 /// Resources that matter in the cloud and change nothing here.
@@ -77,79 +77,6 @@ struct Builder<'r, 'a> {
     apis: Apis,
 }
 
-/// The resolved properties of one resource, or of an event within it.
-pub(super) struct Properties<'r, 'a> {
-    resolver: &'r Resolver<'a>,
-    values: Map<String, Value>,
-    at: At,
-}
-
-impl<'r, 'a> Properties<'r, 'a> {
-    /// Those of a resource, unresolved until they are asked for: what the twin does not need, it need not understand.
-    pub(super) fn of(resolver: &'r Resolver<'a>, logical_id: &str) -> Self {
-        let values = resolver.with_globals(logical_id).unwrap_or_default();
-        Self { resolver, values, at: At::resource(logical_id) }
-    }
-
-    /// The object at `name`, as properties of their own.
-    pub(super) fn inner(&self, name: &str) -> Result<Self, TemplateError> {
-        let values = match self.get(name)? {
-            Some(Value::Object(values)) => values,
-            _ => Map::new(),
-        };
-        Ok(Self { resolver: self.resolver, values, at: self.at.child(name) })
-    }
-
-    pub(super) fn names(&self) -> Vec<String> {
-        self.values.keys().cloned().collect()
-    }
-
-    pub(super) fn at(&self, name: &str) -> At {
-        self.at.child(name)
-    }
-
-    pub(super) fn get(&self, name: &str) -> Result<Option<Value>, TemplateError> {
-        match self.values.get(name) {
-            Some(value) => self.resolver.value(value, &self.at.child(name)),
-            None => Ok(None),
-        }
-    }
-
-    pub(super) fn text(&self, name: &str) -> Result<Option<String>, TemplateError> {
-        self.get(name)?.map(|value| text_of(&value, &self.at.child(name))).transpose()
-    }
-
-    pub(super) fn required(&self, name: &str) -> Result<String, TemplateError> {
-        self.text(name)?.ok_or_else(|| self.at.child(name).error("is missing"))
-    }
-
-    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, TemplateError> {
-        let number = |text: String| text.parse().map_err(|_| self.at.child(name).error("is not a whole number"));
-        self.text(name)?.map(number).transpose()
-    }
-
-    pub(super) fn seconds(&self, name: &str, default: u64) -> Result<Duration, TemplateError> {
-        Ok(Duration::from_secs(self.number(name)?.unwrap_or(default)))
-    }
-
-    pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool, TemplateError> {
-        match self.text(name)?.as_deref() {
-            None => Ok(default),
-            Some("true") => Ok(true),
-            Some("false") => Ok(false),
-            Some(_) => Err(self.at.child(name).error("is neither true nor false")),
-        }
-    }
-
-    pub(super) fn texts(&self, name: &str) -> Result<Vec<String>, TemplateError> {
-        match self.get(name)? {
-            None => Ok(Vec::new()),
-            Some(Value::Array(items)) => items.iter().map(|item| text_of(item, &self.at.child(name))).collect(),
-            Some(single) => Ok(vec![text_of(&single, &self.at.child(name))?]),
-        }
-    }
-}
-
 impl Builder<'_, '_> {
     fn resource(&mut self, logical_id: &str, kind: &str) -> Result<(), TemplateError> {
         let properties = Properties::of(self.resolver, logical_id);
@@ -158,28 +85,31 @@ impl Builder<'_, '_> {
             "AWS::SQS::Queue" => self.queue(logical_id, &properties)?,
             "AWS::DynamoDB::Table" | "AWS::DynamoDB::GlobalTable" => self.table(logical_id, &properties)?,
             "AWS::Serverless::SimpleTable" => self.simple_table(logical_id, &properties)?,
-            "AWS::Lambda::EventSourceMapping" => {
-                let function =
-                    self.function_named(&properties.required("FunctionName")?, &properties.at("FunctionName"))?;
-                let queue = properties.required("EventSourceArn")?;
-                if queue.contains(":sqs:") {
-                    self.event_source(function, &queue, &properties)?;
-                } else {
-                    self.resolver.warn(format!("{logical_id}: the twin feeds functions from queues only"));
-                }
-            }
+            "AWS::Lambda::EventSourceMapping" => self.mapping(logical_id, &properties)?,
             "AWS::Events::Rule" => self.rule(logical_id, &properties)?,
-            "AWS::Scheduler::Schedule" => {
-                let target = properties.inner("Target")?;
-                let function = self.function_named(&target.required("Arn")?, &target.at("Arn"))?;
-                let input = target.text("Input")?;
-                self.schedule(logical_id, function, properties.required("ScheduleExpression")?, input, &properties)?;
-            }
+            "AWS::Scheduler::Schedule" => self.scheduler(logical_id, &properties)?,
             _ if self.apis.take(logical_id, kind, &properties, &self.template)? => {}
             _ if WITHOUT_COUNTERPART.contains(&kind) => {}
             _ => self.resolver.warn(format!("{logical_id}: the twin has no {kind}")),
         }
         Ok(())
+    }
+
+    fn mapping(&mut self, logical_id: &str, properties: &Properties<'_, '_>) -> Result<(), TemplateError> {
+        let function = self.function_named(&properties.required("FunctionName")?, &properties.at("FunctionName"))?;
+        let queue = properties.required("EventSourceArn")?;
+        if queue.contains(":sqs:") {
+            return self.event_source(function, &queue, properties);
+        }
+        self.resolver.warn(format!("{logical_id}: the twin feeds functions from queues only"));
+        Ok(())
+    }
+
+    fn scheduler(&mut self, logical_id: &str, properties: &Properties<'_, '_>) -> Result<(), TemplateError> {
+        let target = properties.inner("Target")?;
+        let function = self.function_named(&target.required("Arn")?, &target.at("Arn"))?;
+        let input = target.text("Input")?;
+        self.schedule(logical_id, function, properties.required("ScheduleExpression")?, input, properties)
     }
 
     fn function(&mut self, logical_id: &str, kind: &str, resource: &Value) -> Result<(), TemplateError> {
@@ -226,11 +156,9 @@ impl Builder<'_, '_> {
     fn events(&mut self, logical_id: &str, resource: &Value) -> Result<(), TemplateError> {
         let Some(events) = resource["Properties"].get("Events").and_then(Value::as_object) else { return Ok(()) };
         for (name, event) in events {
-            let properties = Properties {
-                resolver: self.resolver,
-                values: event.get("Properties").and_then(Value::as_object).cloned().unwrap_or_default(),
-                at: At::resource(logical_id).child(format!("Events.{name}")),
-            };
+            let values = event.get("Properties").and_then(Value::as_object).cloned().unwrap_or_default();
+            let at = At::resource(logical_id).child(format!("Events.{name}"));
+            let properties = Properties::new(self.resolver, values, at);
             let function = logical_id.to_owned();
             match event["Type"].as_str().unwrap_or_default() {
                 "HttpApi" => self.apis.http_event(function, &properties, self.resolver)?,
@@ -342,7 +270,7 @@ impl Builder<'_, '_> {
         let concurrency = properties.inner("ScalingConfig")?;
         let max_concurrency = concurrency.number("MaximumConcurrency")?;
         let batch_size = properties.number("BatchSize")?.unwrap_or(10);
-        if properties.values.contains_key("FilterCriteria") {
+        if properties.has("FilterCriteria") {
             self.resolver.warn(format!("{function}: the twin does not filter what a queue sends it"));
         }
         self.template.event_sources.push(EventSource {
@@ -395,14 +323,6 @@ impl Builder<'_, '_> {
     fn function_named(&self, name: &str, at: &At) -> Result<String, TemplateError> {
         function_named(&self.template, name, at)
     }
-}
-
-/// The logical id of the function that a name, an ARN or an integration's URI stands for.
-pub(super) fn function_named(template: &Template, reference: &str, at: &At) -> Result<String, TemplateError> {
-    let name = reference.rsplit_once(":function:").map_or(reference, |(_, name)| name);
-    let name = name.split([':', '/']).next().unwrap_or_default();
-    let function = template.function(name).map(|function| function.logical_id.clone());
-    function.ok_or_else(|| at.error(format!("{reference} is no function of this template")))
 }
 
 /// A number that AWS bounds far below 2³².

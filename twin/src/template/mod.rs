@@ -6,6 +6,7 @@
 mod api;
 mod build;
 mod model;
+mod properties;
 mod resolve;
 mod secrets;
 mod yaml;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sam_twin::event_source::EventSourceOptions;
 use sam_twin::faults::{Fault, Rule};
 use sam_twin::functions::InvokeError;
-use sam_twin::ledger::Service;
+use sam_twin::services::dynamodb;
 use sam_twin::stack::{Twin, TwinOptions};
 use serde_json::{Value, json};
 
@@ -96,7 +96,7 @@ async fn a_function_is_killed_before_or_after_its_request() {
     let mut process = u32::try_from(first["pid"].as_u64().unwrap()).unwrap();
 
     for (fault, pk, written) in [(Fault::KillBefore, "b", false), (Fault::KillAfter, "c", true)] {
-        let rule = Rule::new(fault).function("Worker").service(Service::DynamoDb).operation("PutItem").contains(pk);
+        let rule = Rule::new(fault).function("Worker").service(dynamodb::SERVICE).operation("PutItem").contains(pk);
         let rule = world.twin.faults().add(rule);
         let began = Instant::now();
         let error = world.put(pk).await.unwrap_err();

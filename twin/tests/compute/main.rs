@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where it panics")]
 
+mod example;
 mod faults;
 mod functions;
 mod http;

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use sam_twin::faults::{Fault, Faults, Rule};
 use sam_twin::functions::{Functions, LogLine};
-use sam_twin::gateway::management;
-use sam_twin::gateway::websocket::{BinaryFrames, SocketApi, SocketLimits};
+use sam_twin::gateway::websocket::{self, BinaryFrames, SocketApi, SocketLimits};
 use sam_twin::ledger::Ledger;
+use sam_twin::services::connections::Connections;
 use sam_twin::template::{self, WebSocketRoute};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -62,8 +62,8 @@ async fn twin_with(limits: SocketLimits, default: bool) -> Twin {
     let ledger = Ledger::new();
     let faults = Faults::default();
     let api = SocketApi::new(api, functions.clone(), ledger.clone(), limits, faults.clone());
-    let address = twin::serve(api.router()).await;
-    let management = twin::serve(management::router(api.clone())).await;
+    let address = twin::serve(websocket::router(&api)).await;
+    let management = twin::serve(Connections::new(Some(api.clone())).router()).await;
     Twin {
         api,
         url: format!("ws://{address}/live"),

@@ -3,9 +3,76 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{At, IMPLICIT_HTTP_API, Resolver, URL_SUFFIX};
+use super::at::At;
+use super::{IMPLICIT_HTTP_API, Resolver, URL_SUFFIX};
 use crate::ids::hexadecimal;
 use crate::template::TemplateError;
+
+/// An attribute that is written from the physical name of its resource.
+struct Attribute {
+    kinds: &'static [&'static str],
+    attribute: &'static str,
+    /// The property that has the physical name.
+    name: &'static str,
+    written: fn(&Resolver<'_>, &str) -> String,
+}
+
+const ATTRIBUTES: &[Attribute] = &[
+    Attribute {
+        kinds: &["AWS::Serverless::Function", "AWS::Lambda::Function"],
+        attribute: "Arn",
+        name: "FunctionName",
+        written: |resolver, name| resolver.function_arn(name),
+    },
+    Attribute {
+        kinds: &["AWS::SQS::Queue"],
+        attribute: "Arn",
+        name: "QueueName",
+        written: |resolver, name| resolver.queue_arn(name),
+    },
+    Attribute {
+        kinds: &["AWS::SQS::Queue"],
+        attribute: "QueueName",
+        name: "QueueName",
+        written: |_, name| name.to_owned(),
+    },
+    Attribute {
+        kinds: &["AWS::SQS::Queue"],
+        attribute: "QueueUrl",
+        name: "QueueName",
+        written: |resolver, name| resolver.queue_url(name),
+    },
+    Attribute {
+        kinds: &["AWS::DynamoDB::Table", "AWS::DynamoDB::GlobalTable", "AWS::Serverless::SimpleTable"],
+        attribute: "Arn",
+        name: "TableName",
+        written: |resolver, name| resolver.arn("dynamodb", &format!("table/{name}")),
+    },
+    Attribute {
+        kinds: &["AWS::SNS::Topic"],
+        attribute: "TopicArn",
+        name: "TopicName",
+        written: |resolver, name| resolver.arn("sns", name),
+    },
+    Attribute {
+        kinds: &["AWS::SNS::Topic"],
+        attribute: "TopicName",
+        name: "TopicName",
+        written: |_, name| name.to_owned(),
+    },
+    Attribute {
+        kinds: &["AWS::IAM::Role"],
+        attribute: "Arn",
+        name: "RoleName",
+        written: |resolver, name| format!("arn:aws:iam::{}:role/{name}", resolver.settings.account_id),
+    },
+    Attribute {
+        kinds: &["AWS::Logs::LogGroup"],
+        attribute: "Arn",
+        name: "LogGroupName",
+        written: |resolver, name| resolver.arn("logs", &format!("log-group:{name}:*")),
+    },
+];
 
 impl Resolver<'_> {
     /// The physical name of a resource: what its name property says, or the stack's name and its logical id.
@@ -108,16 +175,11 @@ impl Resolver<'_> {
             });
         };
         let kind = resource["Type"].as_str().unwrap_or_default();
+        let known = ATTRIBUTES.iter().find(|known| known.kinds.contains(&kind) && known.attribute == attribute);
+        if let Some(Attribute { name, written, .. }) = known {
+            return Ok(written(self, &self.physical_name(logical_id, name)?));
+        }
         Ok(match (kind, attribute) {
-            ("AWS::Serverless::Function" | "AWS::Lambda::Function", "Arn") => {
-                self.function_arn(&self.physical_name(logical_id, "FunctionName")?)
-            }
-            ("AWS::SQS::Queue", "Arn") => self.arn("sqs", &self.physical_name(logical_id, "QueueName")?),
-            ("AWS::SQS::Queue", "QueueName") => self.physical_name(logical_id, "QueueName")?,
-            ("AWS::SQS::Queue", "QueueUrl") => self.queue_url(&self.physical_name(logical_id, "QueueName")?),
-            ("AWS::DynamoDB::Table" | "AWS::DynamoDB::GlobalTable" | "AWS::Serverless::SimpleTable", "Arn") => {
-                self.arn("dynamodb", &format!("table/{}", self.physical_name(logical_id, "TableName")?))
-            }
             ("AWS::Serverless::HttpApi" | "AWS::Serverless::WebSocketApi" | "AWS::ApiGatewayV2::Api", "ApiId") => {
                 self.api_id(logical_id)
             }
@@ -130,15 +192,6 @@ impl Resolver<'_> {
                 self.execute_api(&self.api_id(logical_id), "wss")
             }
             ("AWS::SecretsManager::Secret", "Id") => self.arn("secretsmanager", &format!("secret:{logical_id}")),
-            ("AWS::SNS::Topic", "TopicArn") => self.arn("sns", &self.physical_name(logical_id, "TopicName")?),
-            ("AWS::SNS::Topic", "TopicName") => self.physical_name(logical_id, "TopicName")?,
-            ("AWS::IAM::Role", "Arn") => {
-                let name = self.physical_name(logical_id, "RoleName")?;
-                format!("arn:aws:iam::{}:role/{name}", self.settings.account_id)
-            }
-            ("AWS::Logs::LogGroup", "Arn") => {
-                self.arn("logs", &format!("log-group:{}:*", self.physical_name(logical_id, "LogGroupName")?))
-            }
             _ => {
                 self.warn(format!(
                     "{logical_id}.{attribute} of a {kind} is not known here; a placeholder stands for it"

@@ -1,0 +1,48 @@
+// What the console is made of: the twin's panels, and those about the service.
+
+import { CHANNELS } from "./wire.js";
+import announcements from "./panels/announcements.js";
+import demo from "./panels/demo.js";
+import devices from "./panels/devices.js";
+import faults from "./panels/faults.js";
+import items from "./panels/items.js";
+import messages from "./panels/messages.js";
+import { outbox } from "./panels/outbox.js";
+import overview from "./panels/overview.js";
+import preferences from "./panels/preferences.js";
+import queues from "./panels/queues.js";
+import send from "./panels/send.js";
+import sources from "./panels/sources.js";
+import traces from "./panels/traces.js";
+
+export { connect } from "./connect.js";
+
+/** The panels, in the order of their links. */
+export const PANELS = [
+  overview,
+  demo,
+  send,
+  messages,
+  announcements,
+  items,
+  devices,
+  preferences,
+  outbox({
+    channels: CHANNELS,
+    about: "What went out around the socket, newest first.",
+    when: "It does where a message has a fallback step and nobody confirms it.",
+    pushes: {
+      apns: (sent) => sent.aps?.alert?.body ?? sent.aps?.alert,
+      fcm: (sent) => sent.notification?.body ?? sent.android?.notification?.body,
+      mipush: (sent) => sent.description ?? sent["aps_proper_fields.body"],
+      webhook: (sent) => sent.data?.body,
+    },
+  }),
+  queues,
+  sources,
+  faults,
+  traces,
+];
+
+/** Documents that are served beside the page. */
+export const DOCUMENTS = ["openapi.yaml", "asyncapi.yaml"];

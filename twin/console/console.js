@@ -1,0 +1,19 @@
+// What the console is made of. A program that adds to the twin replaces this file, and adds the panels that it names.
+
+import { h } from "./dom.js";
+import faults from "./panels/faults.js";
+import { outbox } from "./panels/outbox.js";
+import queues from "./panels/queues.js";
+import sources from "./panels/sources.js";
+import traces from "./panels/traces.js";
+
+/** The panels, in the order of their links. */
+export const PANELS = [traces, outbox(), queues, sources, faults];
+
+/** Documents that are served beside the page. */
+export const DOCUMENTS = [];
+
+/** Shown if no twin serves the page. */
+export function connect(main) {
+  main.replaceChildren(h("p.empty", {}, "No twin serves this page."));
+}

@@ -1,0 +1,50 @@
+//! The outbox on the control API.
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+
+use super::Outbox;
+use crate::control::{answer, refuse, wait_of};
+
+/// What the page of an email may do: look as it was written. It runs nothing, loads nothing and leads nowhere, whoever
+/// wrote it.
+pub(crate) const EMAIL_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'self'; sandbox";
+
+/// The routes.
+pub(crate) fn control(outbox: Outbox) -> Router {
+    Router::new().route("/_twin/outbox", get(items)).route("/_twin/outbox/{number}/page", get(email)).with_state(outbox)
+}
+
+#[derive(Deserialize)]
+struct ItemsQuery {
+    /// Only what was sent after the item of this number.
+    #[serde(default)]
+    after: u64,
+    /// For how many seconds to wait if there is nothing.
+    #[serde(default)]
+    wait: u64,
+    /// Only so many, the newest of them.
+    limit: Option<usize>,
+}
+
+async fn items(State(outbox): State<Outbox>, Query(query): Query<ItemsQuery>) -> Response {
+    let arrives = outbox.wait_after(query.after);
+    let items = tokio::time::timeout(wait_of(query.wait), arrives).await.unwrap_or_default();
+    let skipped = query.limit.map_or(0, |limit| items.len().saturating_sub(limit));
+    answer(&&items[skipped..])
+}
+
+/// An email as its reader sees it.
+async fn email(State(outbox): State<Outbox>, Path(number): Path<u64>) -> Response {
+    let Some(html) = outbox.item(number).and_then(|item| item.html) else {
+        return refuse(StatusCode::NOT_FOUND, "no email with a page has this number");
+    };
+    // A link may open another window only, and the sandbox lets it open none: who follows one stays with the email.
+    let page = format!("<!doctype html><base target=\"_blank\">{html}");
+    ([(header::CONTENT_SECURITY_POLICY, EMAIL_POLICY)], Html(page)).into_response()
+}

@@ -1,0 +1,169 @@
+//! What a service is to the endpoint: which requests it claims, how it serves them, and what it says when it refuses.
+
+use std::borrow::Cow;
+use std::error::Error;
+
+use axum::Router;
+use axum::body::{Bytes, to_bytes};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::data::DataFolder;
+use crate::faults::{Fault, Faults};
+use crate::gateway::websocket::SocketApi;
+use crate::ledger::{Ledger, TraceId};
+use crate::outbox::Outbox;
+use crate::service::Service;
+use crate::template::Template;
+
+/// The largest body: DynamoDB's limit, the largest of all.
+const BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// A service that the endpoint serves.
+pub(crate) trait AwsService: Send + Sync {
+    /// What is known of it.
+    fn service(&self) -> Service;
+
+    /// The operation that a request asks for, if it is a request to this service.
+    fn claims(&self, request: &Request) -> Option<String>;
+
+    /// Serves a call.
+    fn serve(&self, call: Call) -> BoxFuture<'_, Response>;
+
+    /// Whether the service counts its requests itself, because it learns only while it serves whose they are. The endpoint
+    /// counts those of the others for their callers.
+    fn counts_itself(&self) -> bool {
+        false
+    }
+
+    /// The answer to a call that a fault refuses, as the real service words it.
+    fn refusal(&self, refused: Refused, call: &Call) -> Response;
+
+    /// Serves a call that is struck by a fault that only this service has. `next` counts and serves a call.
+    fn struck<'a>(&'a self, fault: Fault, call: Call, next: Next<'a>) -> BoxFuture<'a, Response> {
+        let _ = fault;
+        next.run(call)
+    }
+
+    /// Routes of the control API about what the service holds.
+    fn control(&self) -> Router {
+        Router::new()
+    }
+
+    /// Ends what runs and keeps what was accepted; nothing asks any more.
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
+}
+
+/// Why a fault refuses a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Too much is asked for. `chance` chooses if the real service has several answers.
+    Throttled {
+        /// A random number.
+        chance: u64,
+    },
+    /// The service fails, with 500 or 503.
+    Failed,
+}
+
+/// A request to the endpoint.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Request {
+    /// Reads a request whole; the answer if it is too large.
+    pub(crate) async fn read(request: axum::extract::Request) -> Result<Self, Response> {
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, BODY_BYTES).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE.into_response())?;
+        Ok(Self { method: parts.method, uri: parts.uri, headers: parts.headers, body })
+    }
+
+    /// The service and the operation in `X-Amz-Target`, which comes with a POST to the root or to a queue's URL.
+    pub(crate) fn target(&self) -> Option<(&str, &str)> {
+        let target = self.headers.get("x-amz-target")?.to_str().ok()?;
+        if self.is_at_root() { target.split_once('.') } else { None }
+    }
+
+    /// The `Action` of a form, which comes with a POST without `X-Amz-Target`.
+    pub(crate) fn action(&self) -> Option<Cow<'_, str>> {
+        if !self.is_at_root() || self.headers.contains_key("x-amz-target") {
+            return None;
+        }
+        form_urlencoded::parse(&self.body).find(|(name, _)| name == "Action").map(|(_, action)| action)
+    }
+
+    /// Whether it is a POST to `/` or `/{account}/{queue}`.
+    fn is_at_root(&self) -> bool {
+        let path = self.uri.path();
+        self.method == Method::POST
+            && (path == "/" || path.split('/').skip(1).filter(|part| !part.is_empty()).count() == 2)
+    }
+
+    /// The access key that it is signed with.
+    pub(crate) fn access_key_id(&self) -> Option<&str> {
+        let authorization = self.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (_, credential) = authorization.split_once("Credential=")?;
+        credential.split('/').next()
+    }
+}
+
+/// A request that a service has claimed.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) operation: String,
+    /// The traces of the invocation that asks; none if it comes from outside.
+    pub(crate) traces: Vec<TraceId>,
+    pub(crate) request: Request,
+}
+
+/// What follows when a call is not refused: it is counted and served.
+#[derive(Clone, Copy)]
+pub(crate) struct Next<'a> {
+    pub(super) service: &'a dyn AwsService,
+    pub(super) ledger: &'a Ledger,
+}
+
+impl<'a> Next<'a> {
+    pub(crate) fn run(self, call: Call) -> BoxFuture<'a, Response> {
+        if !self.service.counts_itself() {
+            self.ledger.record(&call.traces, self.service.service(), &call.operation);
+        }
+        self.service.serve(call)
+    }
+}
+
+/// What services are opened with.
+#[derive(Debug)]
+pub(crate) struct Opening<'a> {
+    pub(crate) template: &'a Template,
+    pub(crate) data: &'a DataFolder,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) faults: &'a Faults,
+    pub(crate) outbox: &'a Outbox,
+    pub(crate) sockets: Option<&'a SocketApi>,
+}
+
+/// A service cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct OpenError {
+    what: &'static str,
+    #[source]
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl OpenError {
+    /// `what` is the attempt that failed: `serve the tables`.
+    pub(crate) fn new(what: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { what, source: source.into() }
+    }
+}

@@ -1,0 +1,215 @@
+//! `@connections`: what a backend does with an open socket. POST sends, GET describes, DELETE closes.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use serde_json::json;
+
+use super::call::{AwsService, Call, Next, Refused, Request};
+use crate::faults::Fault;
+use crate::gateway::percent_decode;
+use crate::gateway::websocket::{PostError, SocketApi};
+use crate::ids::gateway_id;
+use crate::service::{Definition, Service, Words};
+
+/// `@connections` of the WebSocket API.
+pub const SERVICE: Service =
+    Service::new(&Definition { name: "connections", title: "@connections", place: 2, words, faults });
+
+fn words(operation: &str) -> Words {
+    match operation {
+        "PostToConnection" => Words::alone(0, "posts"),
+        _ => Words::alone(1, "connection requests"),
+    }
+}
+
+fn faults(operation: &str) -> &'static [Fault] {
+    match operation {
+        "PostToConnection" => &[Fault::GoneThoughDelivered, Fault::AcceptedThoughDead],
+        _ => &[],
+    }
+}
+
+/// `@connections` of one WebSocket API, if the template has one. A clone serves the same.
+#[derive(Debug, Clone)]
+pub struct Connections {
+    api: Option<SocketApi>,
+}
+
+impl Connections {
+    /// The management side of an API.
+    #[must_use]
+    pub fn new(api: Option<SocketApi>) -> Self {
+        Self { api }
+    }
+
+    /// Serves `@connections` alone, without the endpoint: nothing is counted and no fault strikes.
+    pub fn router(self) -> Router {
+        Router::new().fallback(alone).with_state(self)
+    }
+}
+
+async fn alone(State(connections): State<Connections>, request: axum::extract::Request) -> Response {
+    match Request::read(request).await {
+        Ok(request) => match connections.claims(&request) {
+            Some(operation) => connections.serve(Call { operation, traces: Vec::new(), request }).await,
+            None => StatusCode::NOT_FOUND.into_response(),
+        },
+        Err(refusal) => refusal,
+    }
+}
+
+impl AwsService for Connections {
+    fn service(&self) -> Service {
+        SERVICE
+    }
+
+    fn claims(&self, request: &Request) -> Option<String> {
+        self.api.as_ref()?;
+        address(request)?;
+        let operation = match request.method {
+            Method::POST => "PostToConnection",
+            Method::DELETE => "DeleteConnection",
+            _ => "GetConnection",
+        };
+        Some(operation.to_owned())
+    }
+
+    fn serve(&self, call: Call) -> BoxFuture<'_, Response> {
+        let served = match (&self.api, address(&call.request)) {
+            (Some(api), Some((stage, id))) => serve(api, &stage, &id, &call.request).map_err(|refusal| (refusal, id)),
+            _ => Err((Refusal::Unsigned, String::new())),
+        };
+        ready(served.unwrap_or_else(|(refusal, id)| refusal.response(&id))).boxed()
+    }
+
+    fn refusal(&self, refused: Refused, call: &Call) -> Response {
+        let refusal = match refused {
+            Refused::Throttled { .. } => Refusal::Throttled,
+            Refused::Failed => Refusal::Internal,
+        };
+        refusal.response(&connection_id(call))
+    }
+
+    fn struck<'a>(&'a self, fault: Fault, call: Call, next: Next<'a>) -> BoxFuture<'a, Response> {
+        match fault {
+            Fault::GoneThoughDelivered => async move {
+                let id = connection_id(&call);
+                let response = next.run(call).await;
+                if response.status().is_success() { Refusal::Gone.response(&id) } else { response }
+            }
+            .boxed(),
+            Fault::AcceptedThoughDead => ready(StatusCode::OK.into_response()).boxed(),
+            _ => next.run(call),
+        }
+    }
+}
+
+/// The stage and the connection that a request names: `/{stage}/@connections/{connectionId}`.
+fn address(request: &Request) -> Option<(String, String)> {
+    let mut segments = request.uri.path().strip_prefix('/')?.split('/');
+    let (stage, literal, id) = (segments.next()?, segments.next()?, segments.next()?);
+    let is_whole = segments.next().is_none() && literal == "@connections" && !stage.is_empty() && !id.is_empty();
+    is_whole.then(|| (percent_decode(stage, false), percent_decode(id, false)))
+}
+
+fn connection_id(call: &Call) -> String {
+    address(&call.request).map(|(_, id)| id).unwrap_or_default()
+}
+
+fn serve(api: &SocketApi, stage: &str, id: &str, request: &Request) -> Result<Response, Refusal> {
+    if !is_signed(&request.headers) {
+        return Err(Refusal::Unsigned);
+    }
+    if stage != api.stage() {
+        return Err(Refusal::Forbidden);
+    }
+    match request.method {
+        Method::POST => post(api, id, &request.body),
+        Method::GET => describe(api, id),
+        Method::DELETE if api.close(id) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Method::DELETE => Err(Refusal::Gone),
+        // An unknown method is an unknown resource to API Gateway.
+        _ => Err(Refusal::Unsigned),
+    }
+}
+
+fn post(api: &SocketApi, id: &str, data: &[u8]) -> Result<Response, Refusal> {
+    if data.len() > api.limits().message_bytes {
+        return Err(Refusal::TooLarge);
+    }
+    match api.post(id, data) {
+        Ok(()) => Ok(StatusCode::OK.into_response()),
+        Err(PostError::Gone) => Err(Refusal::Gone),
+        Err(PostError::BufferFull) => Err(Refusal::Throttled),
+    }
+}
+
+fn describe(api: &SocketApi, id: &str) -> Result<Response, Refusal> {
+    let about = api.about(id).ok_or(Refusal::Gone)?;
+    let identity = json!({"sourceIp": about.source_ip, "userAgent": about.user_agent});
+    let body = json!({"connectedAt": about.connected_at, "identity": identity, "lastActiveAt": about.last_active_at});
+    Ok(axum::Json(body).into_response())
+}
+
+/// Real signatures cannot be checked without a real secret; that there is one can.
+fn is_signed(headers: &HeaderMap) -> bool {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    authorization.is_some_and(|value| value.starts_with("AWS4-HMAC-SHA256 "))
+}
+
+/// Why a request to `@connections` is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    Unsigned,
+    Forbidden,
+    Gone,
+    TooLarge,
+    Throttled,
+    Internal,
+}
+
+impl Refusal {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Unsigned | Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Gone => StatusCode::GONE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The error's name, by which an SDK knows it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Unsigned => "MissingAuthenticationTokenException",
+            Self::Forbidden => "ForbiddenException",
+            Self::Gone => "GoneException",
+            Self::TooLarge => "PayloadTooLargeException",
+            Self::Throttled => "LimitExceededException",
+            Self::Internal => "InternalServerErrorException",
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Self::Unsigned => "Missing Authentication Token",
+            Self::Forbidden => "Forbidden",
+            Self::Gone => "Gone",
+            Self::TooLarge => "Payload is too large",
+            Self::Throttled => "Too many requests: the client does not read what was sent to it",
+            Self::Internal => "Internal server error",
+        }
+    }
+
+    fn response(self, connection_id: &str) -> Response {
+        let request_id = gateway_id();
+        let body = json!({"message": self.message(), "connectionId": connection_id, "requestId": request_id});
+        let headers = [("x-amzn-errortype", self.name().to_owned()), ("x-amzn-requestid", request_id)];
+        (self.status(), headers, axum::Json(body)).into_response()
+    }
+}

@@ -1,0 +1,65 @@
+//! The endpoint: finds whose request it is, lets faults strike, counts and serves.
+
+use axum::Router;
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::call::{Call, Next, Request};
+use super::{Services, injected};
+use crate::faults::Faults;
+use crate::functions::{Caller, Functions};
+use crate::ledger::Ledger;
+
+/// What the endpoint needs to serve the services.
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoint {
+    pub(crate) services: Services,
+    /// The functions, by whose access keys it is known who asks.
+    pub(crate) functions: Functions,
+    pub(crate) ledger: Ledger,
+    pub(crate) faults: Faults,
+}
+
+impl Endpoint {
+    /// A router that serves every path that no other route has.
+    pub(crate) fn router(self) -> Router {
+        Router::new().fallback(serve).with_state(self)
+    }
+
+    /// The function that a request comes from, if it comes from one.
+    fn caller(&self, request: &Request) -> Option<Caller> {
+        self.functions.caller(request.access_key_id()?)
+    }
+}
+
+async fn serve(State(endpoint): State<Endpoint>, request: HttpRequest) -> Response {
+    let request = match Request::read(request).await {
+        Ok(request) => request,
+        Err(refusal) => return refusal,
+    };
+    let Some((service, operation)) = endpoint.services.claimed(&request) else { return unclaimed(&request) };
+    let caller = endpoint.caller(&request);
+    let traces = caller.as_ref().map(|caller| caller.traces.clone()).unwrap_or_default();
+    let call = Call { operation, traces, request };
+    let next = Next { service, ledger: &endpoint.ledger };
+    match caller.filter(|_| endpoint.faults.armed()) {
+        Some(caller) => injected::run(&endpoint.faults, &endpoint.functions, &caller, call, next).await,
+        None => next.run(call).await,
+    }
+}
+
+/// The answer to a request that no service claims.
+fn unclaimed(request: &Request) -> Response {
+    if request.uri.path() == "/" && request.method != Method::POST {
+        return axum::Json(json!({"service": "twin", "status": "ok"})).into_response();
+    }
+    let message = match request.headers.get("x-amz-target").map(|target| target.to_str().unwrap_or_default()) {
+        Some(target) => format!("the local twin does not serve {target}"),
+        None if request.uri.path() == "/" => "the request has neither X-Amz-Target nor an Action".to_owned(),
+        None => format!("nothing is served at {}", request.uri.path()),
+    };
+    let body = json!({"__type": "UnknownOperationException", "message": message});
+    (StatusCode::NOT_FOUND, [("x-amzn-errortype", "UnknownOperationException")], axum::Json(body)).into_response()
+}

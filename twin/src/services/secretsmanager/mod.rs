@@ -1,0 +1,139 @@
+//! Secrets Manager: four operations of its JSON 1.1 protocol, with the real service's errors.
+//!
+//! Secrets are in memory, or in a file that only its owner can read; then a change is answered once it is on the disk.
+
+mod operations;
+mod protocol;
+mod secret;
+mod service;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::Value;
+
+use self::protocol::{Code, Refusal, Request, error, refused, response};
+use self::secret::{Content, Secret, Version, found, named};
+pub use self::service::SERVICE;
+use super::call::{OpenError, Opening};
+use crate::private_file;
+
+/// The secrets of a twin. A clone has the same ones.
+#[derive(Clone, Default)]
+pub struct SecretsManager(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    secrets: Mutex<BTreeMap<String, Secret>>,
+    path: Option<PathBuf>,
+    presets: Mutex<Vec<Preset>>,
+}
+
+/// A value that secrets have from the start. See [`SecretsManager::preset`].
+struct Preset {
+    name_part: String,
+    value: String,
+}
+
+impl fmt::Debug for SecretsManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretsManager").field("names", &self.secrets().keys()).finish_non_exhaustive()
+    }
+}
+
+impl SecretsManager {
+    /// The secrets that the data folder keeps.
+    pub(super) fn open_for(opening: &Opening<'_>) -> Result<Self, OpenError> {
+        Self::open(opening.data.path("secretsmanager.json").as_deref())
+            .map_err(|source| OpenError::new("serve the secrets", opening.data.error(source)))
+    }
+
+    /// The secrets in the file at `path`, which need not exist yet; in memory if there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds something else.
+    pub fn open(path: Option<&Path>) -> io::Result<Self> {
+        let secrets = match path.map(fs::read) {
+            None => BTreeMap::new(),
+            Some(Ok(bytes)) => serde_json::from_slice(&bytes)?,
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Some(Err(error)) => return Err(error),
+        };
+        let path = path.map(Path::to_path_buf);
+        Ok(Self(Arc::new(Shared { secrets: Mutex::new(secrets), path, presets: Mutex::default() })))
+    }
+
+    /// Gives each secret whose name contains `name_part` this value, until a request puts or deletes it.
+    pub fn preset(&self, name_part: &str, value: String) {
+        let preset = Preset { name_part: name_part.to_owned(), value };
+        self.0.presets.lock().unwrap_or_else(PoisonError::into_inner).push(preset);
+    }
+
+    /// Answers a request.
+    fn answer(&self, operation: &str, body: &[u8]) -> Response {
+        let answer = match serde_json::from_slice(body) {
+            Ok(request) => self.execute(operation, request),
+            Err(_) => refused(Code::Serialization, "The request body is not what the operation takes."),
+        };
+        match answer {
+            Ok(answer) => response(StatusCode::OK, &answer),
+            Err(Refusal { code, message }) => error(code.status(), code.name(), &message),
+        }
+    }
+
+    fn execute(&self, operation: &str, request: Request) -> Result<Value, Refusal> {
+        match operation {
+            "CreateSecret" => self.create(request),
+            "PutSecretValue" => self.put(request),
+            "GetSecretValue" => self.get(&request),
+            "DeleteSecret" => self.delete(&request),
+            _ => refused(Code::UnknownOperation, format!("the local twin does not serve {operation}")),
+        }
+    }
+
+    /// The preset of a name, unless a request has put or deleted the secret.
+    fn preset_of(&self, secrets: &BTreeMap<String, Secret>, secret_id: &str) -> Option<(String, Secret)> {
+        if found(secrets, secret_id).is_some() {
+            return None;
+        }
+        let presets = self.0.presets.lock().unwrap_or_else(PoisonError::into_inner);
+        let preset = presets.iter().find(|preset| secret_id.contains(&preset.name_part))?;
+        let content = Content::Text(preset.value.clone());
+        // Always the same, as long as it is the same value.
+        let version = Version { id: "00000000-0000-4000-8000-000000000000".to_owned(), created: 0.0, content };
+        Some((named(secret_id).to_owned(), Secret { versions: vec![version], ..Secret::default() }))
+    }
+
+    /// Says something new of a name, and keeps it.
+    fn change(
+        &self,
+        secrets: &mut MutexGuard<'_, BTreeMap<String, Secret>>,
+        name: &str,
+        secret: Secret,
+    ) -> Result<(), Refusal> {
+        let before = secrets.insert(name.to_owned(), secret);
+        let Some(path) = &self.0.path else { return Ok(()) };
+        let written = serde_json::to_vec_pretty(&**secrets).map_err(io::Error::from);
+        let written = written.and_then(|bytes| private_file::write(path, &bytes));
+        written.map_err(|error| {
+            // What is refused has not happened.
+            match before {
+                Some(before) => drop(secrets.insert(name.to_owned(), before)),
+                None => drop(secrets.remove(name)),
+            }
+            Refusal { code: Code::InternalServiceError, message: error.to_string() }
+        })
+    }
+
+    fn secrets(&self) -> MutexGuard<'_, BTreeMap<String, Secret>> {
+        self.0.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

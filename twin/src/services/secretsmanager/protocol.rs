@@ -1,0 +1,114 @@
+//! The JSON 1.1 protocol of Secrets Manager: requests, answers and errors.
+
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::ids::uuid;
+
+/// Why a request is refused.
+#[derive(Debug, PartialEq)]
+pub(super) struct Refusal {
+    pub(super) code: Code,
+    pub(super) message: String,
+}
+
+/// The errors of the service, by their names there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Code {
+    InternalServiceError,
+    InvalidParameter,
+    InvalidRequest,
+    ResourceExists,
+    ResourceNotFound,
+    Serialization,
+    UnknownOperation,
+    Validation,
+}
+
+impl Code {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::InternalServiceError => "InternalServiceError",
+            Self::InvalidParameter => "InvalidParameterException",
+            Self::InvalidRequest => "InvalidRequestException",
+            Self::ResourceExists => "ResourceExistsException",
+            Self::ResourceNotFound => "ResourceNotFoundException",
+            Self::Serialization => "SerializationException",
+            Self::UnknownOperation => "UnknownOperationException",
+            Self::Validation => "ValidationException",
+        }
+    }
+
+    pub(super) const fn status(self) -> StatusCode {
+        match self {
+            Self::InternalServiceError => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::InvalidParameter
+            | Self::InvalidRequest
+            | Self::ResourceExists
+            | Self::ResourceNotFound
+            | Self::Serialization
+            | Self::UnknownOperation
+            | Self::Validation => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+pub(super) fn refused<T>(code: Code, message: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal { code, message: message.into() })
+}
+
+pub(super) fn not_found<T>() -> Result<T, Refusal> {
+    refused(Code::ResourceNotFound, "Secrets Manager can't find the specified secret.")
+}
+
+/// What a request may say. What it says beyond that makes no difference here: descriptions, tags, keys.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Request {
+    pub(super) name: Option<String>,
+    pub(super) secret_id: Option<String>,
+    pub(super) secret_string: Option<String>,
+    pub(super) secret_binary: Option<String>,
+    pub(super) client_request_token: Option<String>,
+    pub(super) version_id: Option<String>,
+    pub(super) version_stage: Option<String>,
+    pub(super) force_delete_without_recovery: bool,
+    pub(super) recovery_window_in_days: Option<u32>,
+}
+
+pub(super) fn required<'a>(value: Option<&'a str>, member: &str) -> Result<&'a str, Refusal> {
+    let message = || match value {
+        None => format!("Value null at '{member}' failed to satisfy constraint: Member must not be null"),
+        Some(_) => format!(
+            "Value at '{member}' failed to satisfy constraint: Member must have length greater than or equal to 1"
+        ),
+    };
+    match value.filter(|value| !value.is_empty()) {
+        Some(value) => Ok(value),
+        None => refused(Code::Validation, format!("1 validation error detected: {}", message())),
+    }
+}
+
+/// The id of a version to be: the caller's token, by which a request that is sent once more is known.
+pub(super) fn version_id(request: &Request) -> Result<String, Refusal> {
+    match &request.client_request_token {
+        Some(token) if (32..=64).contains(&token.len()) => Ok(token.clone()),
+        Some(_) => refused(Code::InvalidParameter, "ClientRequestToken must be 32-64 characters long."),
+        None => Ok(uuid()),
+    }
+}
+
+/// An error as the service tells it.
+pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Response {
+    response(status, &json!({"__type": code, "Message": message}))
+}
+
+pub(super) fn response(status: StatusCode, body: &Value) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-amz-json-1.1".to_owned()),
+        (HeaderName::from_static("x-amzn-requestid"), uuid()),
+    ];
+    (status, headers, body.to_string()).into_response()
+}

@@ -1,0 +1,46 @@
+//! Secrets Manager as a service of the endpoint.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+
+use super::SecretsManager;
+use super::protocol::error;
+use crate::service::{Definition, Service, Words};
+use crate::services::call::{AwsService, Call, Refused, Request};
+
+/// Secrets Manager.
+pub const SERVICE: Service = Service::new(&Definition {
+    name: "secretsmanager",
+    title: "Secrets Manager",
+    place: 5,
+    words: |_| Words::alone(0, "secrets"),
+    faults: |_| &[],
+});
+
+impl AwsService for SecretsManager {
+    fn service(&self) -> Service {
+        SERVICE
+    }
+
+    fn claims(&self, request: &Request) -> Option<String> {
+        let (_, operation) = request.target().filter(|(service, _)| *service == "secretsmanager")?;
+        Some(operation.to_owned())
+    }
+
+    fn serve(&self, call: Call) -> BoxFuture<'_, Response> {
+        ready(self.answer(&call.operation, &call.request.body)).boxed()
+    }
+
+    fn refusal(&self, refused: Refused, _: &Call) -> Response {
+        match refused {
+            Refused::Throttled { .. } => error(StatusCode::BAD_REQUEST, "ThrottlingException", "Rate exceeded"),
+            Refused::Failed => error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "InternalServiceError",
+                "An error occurred on the server side.",
+            ),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Secrets as an SDK would ask for them.
+
+use std::fs;
+use std::path::Path;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::SecretsManager;
+use super::operations::SECRET_BYTES;
+use super::protocol::{Code, Refusal};
+
+fn ask(secrets: &SecretsManager, operation: &str, request: Value) -> Result<Value, (Code, String)> {
+    let request = serde_json::from_value(request).unwrap();
+    secrets.execute(operation, request).map_err(|Refusal { code, message }| (code, message))
+}
+
+fn preset(path: Option<&Path>) -> SecretsManager {
+    let secrets = SecretsManager::open(path).unwrap();
+    secrets.preset("/providers/", "{}".to_owned());
+    secrets
+}
+
+fn code(answer: Result<Value, (Code, String)>) -> Code {
+    answer.unwrap_err().0
+}
+
+const TOKEN: &str = "0f9c2b7c-6f0e-4d9c-8f7c-0f6b5c7f0a01";
+const APP: &str = "shop/prod/providers/demo";
+
+#[test]
+fn a_secret_is_made_put_read_and_deleted() {
+    let secrets = SecretsManager::default();
+    let missing = ask(&secrets, "GetSecretValue", json!({"SecretId": "a"})).unwrap_err();
+    let words = "Secrets Manager can't find the specified secret.";
+    assert_eq!(missing, (Code::ResourceNotFound, words.to_owned()));
+    assert_eq!(
+        code(ask(&secrets, "PutSecretValue", json!({"SecretId": "a", "SecretString": "1"}))),
+        Code::ResourceNotFound
+    );
+
+    let create = json!({"Name": "a", "SecretString": "1", "ClientRequestToken": TOKEN, "Description": "told"});
+    let made = ask(&secrets, "CreateSecret", create.clone()).unwrap();
+    assert_eq!(ask(&secrets, "CreateSecret", create).unwrap(), made, "the answer was lost");
+    assert_eq!(code(ask(&secrets, "CreateSecret", json!({"Name": "a", "SecretString": "2"}))), Code::ResourceExists);
+    let arn = made["ARN"].as_str().unwrap();
+    let put = ask(&secrets, "PutSecretValue", json!({"SecretId": arn, "SecretString": "2"})).unwrap();
+    assert_eq!(put["VersionStages"], json!(["AWSCURRENT"]));
+    let other = json!({"SecretId": "a", "SecretString": "3", "ClientRequestToken": TOKEN});
+    assert_eq!(code(ask(&secrets, "PutSecretValue", other)), Code::ResourceExists);
+    assert_eq!(code(ask(&secrets, "PutSecretValue", json!({"SecretId": "a"}))), Code::InvalidRequest);
+
+    for id in ["a", arn, arn.rsplit_once('-').unwrap().0] {
+        let read = ask(&secrets, "GetSecretValue", json!({"SecretId": id})).unwrap();
+        assert_eq!((&read["SecretString"], &read["VersionId"]), (&json!("2"), &put["VersionId"]), "{id}");
+        assert!(read["CreatedDate"].as_f64() > Some(1.7e9));
+    }
+    for wanted in [json!({"VersionStage": "AWSPREVIOUS"}), json!({"VersionId": TOKEN})] {
+        let mut request = wanted;
+        request["SecretId"] = "a".into();
+        assert_eq!(ask(&secrets, "GetSecretValue", request).unwrap()["SecretString"], "1");
+    }
+    let stage = json!({"SecretId": "a", "VersionStage": "AWSPENDING"});
+    assert_eq!(code(ask(&secrets, "GetSecretValue", stage)), Code::ResourceNotFound);
+
+    let delete = json!({"SecretId": "a", "RecoveryWindowInDays": 7});
+    ask(&secrets, "DeleteSecret", delete.clone()).unwrap();
+    assert_eq!(code(ask(&secrets, "DeleteSecret", delete)), Code::InvalidRequest);
+    assert_eq!(code(ask(&secrets, "GetSecretValue", json!({"SecretId": "a"}))), Code::InvalidRequest);
+    assert_eq!(code(ask(&secrets, "CreateSecret", json!({"Name": "a"}))), Code::InvalidRequest);
+    ask(&secrets, "DeleteSecret", json!({"SecretId": arn, "ForceDeleteWithoutRecovery": true})).unwrap();
+    assert_eq!(code(ask(&secrets, "GetSecretValue", json!({"SecretId": "a"}))), Code::ResourceNotFound);
+    ask(&secrets, "CreateSecret", json!({"Name": "a"})).unwrap();
+    let empty = ask(&secrets, "GetSecretValue", json!({"SecretId": "a"})).unwrap_err().1;
+    assert!(empty.ends_with("secret value for staging label: AWSCURRENT"), "{empty}");
+}
+
+#[test]
+fn what_is_no_request_is_refused() {
+    let secrets = SecretsManager::default();
+    let long = "x".repeat(SECRET_BYTES + 1);
+    let cases = [
+        ("GetSecretValue", json!({}), Code::Validation),
+        ("CreateSecret", json!({"Name": "a b"}), Code::Validation),
+        ("CreateSecret", json!({"Name": "a", "SecretString": long}), Code::Validation),
+        ("CreateSecret", json!({"Name": "a", "ClientRequestToken": "x"}), Code::InvalidParameter),
+        ("CreateSecret", json!({"Name": "a", "SecretString": "", "SecretBinary": ""}), Code::InvalidParameter),
+        ("DeleteSecret", json!({"SecretId": "a", "RecoveryWindowInDays": 1}), Code::InvalidParameter),
+        ("DeleteSecret", json!({"SecretId": "a"}), Code::ResourceNotFound),
+        ("ListSecrets", json!({}), Code::UnknownOperation),
+    ];
+    for (operation, request, expected) in cases {
+        assert_eq!(code(ask(&secrets, operation, request.clone())), expected, "{operation} {request}");
+    }
+    assert_eq!(secrets.answer("GetSecretValue", b"[").status(), StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn a_preset_holds_until_a_request_puts_or_deletes_the_secret() {
+    let secrets = preset(None);
+    let get = |id: &str| ask(&secrets, "GetSecretValue", json!({"SecretId": id}));
+    let read = get(APP).unwrap();
+    assert_eq!((&read["Name"], &read["SecretString"]), (&json!(APP), &json!("{}")));
+    assert_eq!(get(read["ARN"].as_str().unwrap()).unwrap(), read);
+    assert_eq!(code(get("shop/prod/other")), Code::ResourceNotFound);
+    // Who forgets to make a secret should see it here, too.
+    let put = json!({"SecretId": APP, "SecretString": "mine"});
+    assert_eq!(code(ask(&secrets, "PutSecretValue", put)), Code::ResourceNotFound);
+    ask(&secrets, "CreateSecret", json!({"Name": APP, "SecretString": "mine"})).unwrap();
+    assert_eq!(get(APP).unwrap()["SecretString"], "mine");
+    let none = "shop/prod/providers/none";
+    ask(&secrets, "DeleteSecret", json!({"SecretId": none, "ForceDeleteWithoutRecovery": true})).unwrap();
+    assert_eq!(code(get(none)), Code::ResourceNotFound);
+}
+
+#[test]
+fn secrets_are_kept_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data/secretsmanager.json");
+    let open = || preset(Some(&path));
+    ask(&open(), "CreateSecret", json!({"Name": "a", "SecretBinary": "AAEC"})).unwrap();
+    ask(&open(), "DeleteSecret", json!({"SecretId": APP, "ForceDeleteWithoutRecovery": true})).unwrap();
+    assert_eq!(ask(&open(), "GetSecretValue", json!({"SecretId": "a"})).unwrap()["SecretBinary"], "AAEC");
+    assert_eq!(code(ask(&open(), "GetSecretValue", json!({"SecretId": APP}))), Code::ResourceNotFound);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!format!("{:?}", open()).contains("AAEC"));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(SecretsManager::open(Some(&path)).is_err());
+}
+
+#[test]
+fn what_cannot_be_kept_has_not_happened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secretsmanager.json");
+    let secrets = SecretsManager::open(Some(&path)).unwrap();
+    fs::create_dir(&path).unwrap();
+    let answer = ask(&secrets, "CreateSecret", json!({"Name": "a", "SecretString": "1"}));
+    assert_eq!(code(answer), Code::InternalServiceError);
+    assert_eq!(code(ask(&secrets, "GetSecretValue", json!({"SecretId": "a"}))), Code::ResourceNotFound);
+}

@@ -1,0 +1,139 @@
+//! SES v2: `SendEmail`, whose emails go to the outbox.
+
+use std::collections::BTreeMap;
+
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::call::{AwsService, Call, Refused, Request};
+use crate::ledger::TraceId;
+use crate::outbox::{Channel, Draft, Outbox};
+use crate::service::{Definition, Service, Words};
+
+/// SES v2.
+pub const SERVICE: Service = Service::new(&Definition {
+    name: "ses",
+    title: "SES",
+    place: 3,
+    words: |_| Words::alone(0, "emails"),
+    faults: |_| &[],
+});
+
+/// The channel of emails.
+pub const EMAIL: Channel = Channel::new("email");
+
+/// Where SES v2 takes emails.
+const PATH: &str = "/v2/email/outbound-emails";
+
+/// Longest value of an email's header that SES v2 takes.
+const HEADER_CHARS: usize = 870;
+
+/// SES. A clone puts emails into the same outbox.
+#[derive(Debug, Clone)]
+pub struct Ses {
+    outbox: Outbox,
+}
+
+/// A request that SES refuses, and its reason.
+#[derive(Debug)]
+struct Refusal(String);
+
+impl Ses {
+    /// SES whose emails go to `outbox`.
+    #[must_use]
+    pub fn new(outbox: Outbox) -> Self {
+        Self { outbox }
+    }
+
+    async fn send_email(&self, body: &[u8], traces: &[TraceId]) -> Response {
+        let draft = match email(body) {
+            Ok(draft) => draft,
+            Err(Refusal(message)) => return error(StatusCode::BAD_REQUEST, "BadRequestException", &message),
+        };
+        match self.outbox.put(draft, traces).await {
+            Ok(id) => axum::Json(json!({"MessageId": id})).into_response(),
+            Err(reason) => error(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", &reason.to_string()),
+        }
+    }
+}
+
+impl AwsService for Ses {
+    fn service(&self) -> Service {
+        SERVICE
+    }
+
+    fn claims(&self, request: &Request) -> Option<String> {
+        (request.method == Method::POST && request.uri.path() == PATH).then(|| "SendEmail".to_owned())
+    }
+
+    fn serve(&self, call: Call) -> BoxFuture<'_, Response> {
+        async move { self.send_email(&call.request.body, &call.traces).await }.boxed()
+    }
+
+    fn refusal(&self, refused: Refused, _: &Call) -> Response {
+        match refused {
+            Refused::Throttled { .. } => {
+                error(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException", "Maximum sending rate exceeded.")
+            }
+            Refused::Failed => {
+                error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "Service is temporarily unavailable")
+            }
+        }
+    }
+}
+
+fn error(status: StatusCode, kind: &str, message: &str) -> Response {
+    (status, [("x-amzn-errortype", kind.to_owned())], axum::Json(json!({"message": message}))).into_response()
+}
+
+fn email(body: &[u8]) -> Result<Draft, Refusal> {
+    let request: Value = serde_json::from_slice(body).map_err(|error| Refusal(error.to_string()))?;
+    let destination = &request["Destination"];
+    let lists = ["ToAddresses", "CcAddresses", "BccAddresses"].map(|list| destination[list].as_array());
+    let to = lists.into_iter().flatten().flatten().filter_map(Value::as_str).map(str::to_owned);
+    let to: Vec<String> = to.collect();
+    let from = request["FromEmailAddress"].as_str().map(str::to_owned);
+    let content = &request["Content"];
+    let text = |value: &Value| value["Data"].as_str().map(str::to_owned);
+    let (simple, raw, template) = (&content["Simple"], &content["Raw"], &content["Template"]);
+    if simple.is_null() && raw.is_null() && template.is_null() {
+        return Err(Refusal("Content must be one of Simple, Raw and Template.".to_owned()));
+    }
+    if raw.is_null() && to.is_empty() {
+        return Err(Refusal("Destination has no address.".to_owned()));
+    }
+    if raw.is_null() && from.is_none() {
+        return Err(Refusal("FromEmailAddress is missing.".to_owned()));
+    }
+    if let Some(wrong) = to.iter().chain(&from).find(|address| !is_address(address)) {
+        // The address itself is nobody's business but the sender's, who is the one that reads this.
+        return Err(Refusal(format!("Invalid email address: {wrong}")));
+    }
+    let headers = simple["Headers"].as_array().into_iter().flatten();
+    let named = |it: &Value| Some((it["Name"].as_str()?.to_owned(), it["Value"].as_str()?.to_owned()));
+    let headers: BTreeMap<String, String> = headers.filter_map(named).collect();
+    if headers.values().any(|value| value.len() > HEADER_CHARS) {
+        return Err(Refusal(format!("Value of a header has more than {HEADER_CHARS} characters.")));
+    }
+    Ok(Draft {
+        channel: EMAIL,
+        from,
+        to,
+        subject: text(&simple["Subject"]),
+        text: text(&simple["Body"]["Text"])
+            .or_else(|| text(raw))
+            .or_else(|| template["TemplateData"].as_str().map(str::to_owned)),
+        html: text(&simple["Body"]["Html"]),
+        headers,
+    })
+}
+
+fn is_address(address: &str) -> bool {
+    // `Name <user@host>` is an address too.
+    let address = address.rsplit_once('<').map_or(address, |(_, address)| address.trim_end_matches('>'));
+    let parts = address.split_once('@');
+    parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains(['@', ' ']))
+}

@@ -1,0 +1,144 @@
+//! SNS: `Publish`, whose messages go to the outbox.
+
+use std::collections::BTreeMap;
+
+use axum::body::Bytes;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::call::{AwsService, Call, Refused, Request};
+use crate::ids::uuid;
+use crate::ledger::TraceId;
+use crate::outbox::{Channel, Draft, Outbox};
+use crate::service::{Definition, Service, Words};
+
+/// SNS.
+pub const SERVICE: Service = Service::new(&Definition {
+    name: "sns",
+    title: "SNS",
+    place: 4,
+    words: |_| Words::alone(0, "SMS"),
+    faults: |_| &[],
+});
+
+/// The channel of messages to a telephone number.
+pub const SMS: Channel = Channel::new("sms");
+
+/// The channel of messages to a topic or an endpoint.
+pub const TOPIC: Channel = Channel::new("topic");
+
+/// SNS. A clone puts messages into the same outbox.
+#[derive(Debug, Clone)]
+pub struct Sns {
+    outbox: Outbox,
+}
+
+/// A request that SNS refuses, and its reason.
+#[derive(Debug)]
+struct Refusal(String);
+
+impl Sns {
+    /// SNS whose messages go to `outbox`.
+    #[must_use]
+    pub fn new(outbox: Outbox) -> Self {
+        Self { outbox }
+    }
+
+    async fn publish(&self, form: &Bytes, traces: &[TraceId]) -> Response {
+        let field = |name: &str| {
+            let mut fields = form_urlencoded::parse(form);
+            fields.find(|(field, _)| field == name).map(|(_, value)| value.into_owned())
+        };
+        let draft = match publication(field) {
+            Ok(draft) => draft,
+            Err(Refusal(message)) => return error(StatusCode::BAD_REQUEST, "InvalidParameter", &message),
+        };
+        let id = match self.outbox.put(draft, traces).await {
+            Ok(id) => id,
+            Err(reason) => return error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", &reason.to_string()),
+        };
+        let request_id = uuid();
+        xml(
+            StatusCode::OK,
+            format!(
+                "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>{id}\
+                 </MessageId></PublishResult><ResponseMetadata><RequestId>{request_id}</RequestId>\
+                 </ResponseMetadata></PublishResponse>"
+            ),
+        )
+    }
+}
+
+impl AwsService for Sns {
+    fn service(&self) -> Service {
+        SERVICE
+    }
+
+    fn claims(&self, request: &Request) -> Option<String> {
+        request.action().map(|action| action.into_owned())
+    }
+
+    fn serve(&self, call: Call) -> BoxFuture<'_, Response> {
+        async move {
+            match call.operation.as_str() {
+                "Publish" => self.publish(&call.request.body, &call.traces).await,
+                action => {
+                    let message = format!("the local twin does not serve {action}");
+                    error(StatusCode::BAD_REQUEST, "InvalidAction", &message)
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn refusal(&self, refused: Refused, _: &Call) -> Response {
+        match refused {
+            Refused::Throttled { .. } => error(StatusCode::BAD_REQUEST, "Throttling", "Rate exceeded"),
+            Refused::Failed => {
+                error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "Service is temporarily unavailable")
+            }
+        }
+    }
+}
+
+/// An error of the query protocol.
+fn error(status: StatusCode, code: &str, message: &str) -> Response {
+    let message = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let request_id = uuid();
+    xml(
+        status,
+        format!(
+            "<ErrorResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><Error><Type>Sender</Type>\
+             <Code>{code}</Code><Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+        ),
+    )
+}
+
+fn xml(status: StatusCode, body: String) -> Response {
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"))], body).into_response()
+}
+
+fn publication(field: impl Fn(&str) -> Option<String>) -> Result<Draft, Refusal> {
+    let message = field("Message").filter(|message| !message.is_empty());
+    let text = message.ok_or_else(|| Refusal("Invalid parameter: Empty message".to_owned()))?;
+    let (channel, to) = match (field("PhoneNumber"), field("TopicArn").or_else(|| field("TargetArn"))) {
+        (Some(number), None) if is_number(&number) => (SMS, number),
+        (Some(number), None) => {
+            return Err(Refusal(format!("Invalid parameter: PhoneNumber Reason: {number} is not valid to publish to")));
+        }
+        (None, Some(arn)) => (TOPIC, arn),
+        _ => {
+            return Err(Refusal("Invalid parameter: give one of PhoneNumber, TopicArn and TargetArn".to_owned()));
+        }
+    };
+    let (subject, text) = (field("Subject"), Some(text));
+    Ok(Draft { channel, from: None, to: vec![to], subject, text, html: None, headers: BTreeMap::new() })
+}
+
+/// E.164: a plus and up to fifteen digits.
+fn is_number(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or_default();
+    (2..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0')
+}

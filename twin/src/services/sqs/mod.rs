@@ -1,0 +1,464 @@
+//! SQS: the template's queues, in memory or kept by a journal.
+//!
+//! The semantics are those that AWS documents: visibility timeouts, delays, long polling, FIFO groups and
+//! deduplication, redrive to a dead-letter queue by `maxReceiveCount`, and batches in which each entry has a fate of its
+//! own. Queues come from the template; nothing makes or drops one at run time.
+
+mod error;
+mod message;
+mod protocol;
+mod queue;
+mod record;
+mod service;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Code, SqsError};
+pub use message::{Attribute, Attributes, Message, Outgoing, Received, md5_of_text};
+pub use protocol::Answer;
+pub use queue::Counts;
+pub use service::SERVICE;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use self::message::sequence_number;
+use self::queue::{Accepted, Order, QueueState, Stored};
+use self::record::Record;
+use super::call::{OpenError, Opening};
+use crate::faults::{Fault, Faults, Site};
+use crate::ids::uuid;
+use crate::journal::{self, Journal};
+use crate::ledger::Ledger;
+use crate::template::Queue;
+
+/// How often a queue looks for messages that are older than it keeps them, at most.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+
+/// The queues of a twin. A clone serves the same ones.
+#[derive(Debug, Clone)]
+pub struct Sqs(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    queues: BTreeMap<String, Line>,
+    journal: Option<Journal<Record>>,
+    ledger: Ledger,
+    faults: Faults,
+}
+
+#[derive(Debug)]
+struct Line {
+    state: Mutex<QueueState>,
+    /// Rung whenever a message may have become receivable.
+    changed: Notify,
+    expired_at: Mutex<Instant>,
+}
+
+/// What a sender is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The id of the message; of the earlier one where this repeats it.
+    pub message_id: String,
+    /// Its place in a FIFO queue.
+    pub sequence_number: Option<String>,
+}
+
+/// A queue and how many messages are where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueCounts {
+    /// The queue's name.
+    pub name: String,
+    /// The queue that takes what this one gives up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_letter_queue: Option<String>,
+    /// How many messages are where.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+impl Sqs {
+    /// The queues of a template.
+    pub(super) fn open_for(opening: &Opening<'_>) -> Result<Self, OpenError> {
+        let path = opening.data.path("sqs.journal");
+        Self::open(&opening.template.queues, path.as_deref(), opening.ledger.clone(), opening.faults.clone())
+            .map_err(|source| OpenError::new("serve the queues", opening.data.error(source)))
+    }
+
+    /// The queues of a template, with the messages that the journal at `path` has for them.
+    ///
+    /// What was in flight when the twin was killed is visible again at once: its consumers are gone with the twin.
+    ///
+    /// # Errors
+    /// The journal cannot be read or written.
+    pub fn open(queues: &[Queue], path: Option<&Path>, ledger: Ledger, faults: Faults) -> io::Result<Self> {
+        let mut states: BTreeMap<String, QueueState> =
+            queues.iter().map(|queue| (queue.name.clone(), QueueState::new(queue.clone()))).collect();
+        let journal = match path {
+            None => None,
+            Some(path) => {
+                for record in journal::read(path)? {
+                    replay(&mut states, record);
+                }
+                Some(Journal::create(path, records(&states))?)
+            }
+        };
+        for state in states.values_mut() {
+            let waiting: Vec<Stored> = state.stored().collect();
+            for stored in waiting.iter().filter(|stored| stored.message.dead_letter_source.is_none()) {
+                for trace in &stored.message.traces {
+                    ledger.adopt(trace, &format!("{} (kept)", state.config().name));
+                }
+                state.hold(stored.sequence, ledger.hold(&stored.message.traces));
+            }
+        }
+        let line =
+            |state| Line { state: Mutex::new(state), changed: Notify::new(), expired_at: Mutex::new(Instant::now()) };
+        let queues = states.into_iter().map(|(name, state)| (name, line(state))).collect();
+        Ok(Self(Arc::new(Inner { queues, journal, ledger, faults })))
+    }
+
+    /// Sends a message. The answer comes when it is safe.
+    ///
+    /// # Errors
+    /// There is no such queue, it does not take such a message, or the journal failed.
+    pub async fn send(&self, queue: &str, outgoing: Outgoing) -> Result<Sent, SqsError> {
+        let sent = self.enqueue(queue, outgoing)?;
+        self.flush().await?;
+        Ok(sent)
+    }
+
+    /// Sends a message that is safe only once [`flush`](Self::flush) says so.
+    fn enqueue(&self, queue: &str, outgoing: Outgoing) -> Result<Sent, SqsError> {
+        let line = self.line(queue)?;
+        let mut state = line.lock();
+        let fifo = state.config().fifo;
+        let Accepted { message_id, sequence, stored } = state.send(outgoing, uuid(), now())?;
+        if let Some(Stored { message, sequence, visible_at }) = stored {
+            for trace in &message.traces {
+                self.0.ledger.alias(trace, &message.id);
+            }
+            state.hold(sequence, self.0.ledger.hold(&message.traces));
+            self.append(|| Record::Sent { queue: queue.to_owned(), sequence, visible_at, message });
+        }
+        drop(state);
+        line.changed.notify_waiters();
+        Ok(Sent { message_id, sequence_number: fifo.then(|| sequence_number(sequence)) })
+    }
+
+    /// Receives up to `max` messages, waiting up to `wait` for the first. They stay invisible to others for `visibility`, or
+    /// for as long as the queue says.
+    ///
+    /// # Errors
+    /// There is no such queue.
+    pub async fn receive(
+        &self,
+        queue: &str,
+        max: usize,
+        wait: Duration,
+        visibility: Option<Duration>,
+    ) -> Result<Vec<Received>, SqsError> {
+        let line = self.line(queue)?;
+        let deadline = Instant::now() + wait;
+        loop {
+            let changed = line.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the look, so that a send in between is not missed.
+            changed.as_mut().enable();
+            let received = self.take(line, max, visibility)?;
+            if !received.is_empty() || Instant::now() >= deadline {
+                return Ok(received);
+            }
+            let now = now();
+            let next_change = line.lock().next_change(now);
+            let until_change = next_change.map(|time| Instant::now() + Duration::from_millis(time - now));
+            let wake = until_change.map_or(deadline, |change| change.min(deadline));
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn take(&self, line: &Line, max: usize, visibility: Option<Duration>) -> Result<Vec<Received>, SqsError> {
+        self.expire(line);
+        let mut state = line.lock();
+        let order = self.order(state.config());
+        let taken = state.receive(max, visibility, now(), order);
+        let (name, arn) = (state.config().name.clone(), state.config().arn.clone());
+        let redrive = state.config().redrive.clone();
+        for it in &taken.received {
+            let first_received_at = it.message.first_received_at.unwrap_or_default();
+            self.append(|| Record::Received {
+                queue: name.clone(),
+                sequence: it.sequence,
+                receives: it.message.receives,
+                first_received_at,
+            });
+        }
+        drop(state);
+        if taken.dead.is_empty() {
+            return Ok(taken.received);
+        }
+        if let Some(redrive) = redrive {
+            let dead_letters = self.line(&redrive.dead_letter_queue)?;
+            let mut target = dead_letters.lock();
+            for (sequence, message) in taken.dead {
+                tracing::warn!(
+                    message = message.id,
+                    "a message of {name} was received {} times and is now in {}",
+                    message.receives,
+                    redrive.dead_letter_queue
+                );
+                let stored = target.accept_dead_letter(message, &arn, now());
+                let Stored { message, sequence: place, visible_at } = stored;
+                let queue = redrive.dead_letter_queue.clone();
+                self.append(|| Record::Sent { queue, sequence: place, visible_at, message });
+                self.append(|| Record::Deleted { queue: name.clone(), sequence });
+            }
+            drop(target);
+            dead_letters.changed.notify_waiters();
+            // The group of a dead letter may go on.
+            line.changed.notify_waiters();
+        }
+        Ok(taken.received)
+    }
+
+    /// In which order a queue hands out what it has.
+    fn order(&self, queue: &Queue) -> Order {
+        let site = Site { operation: &queue.name, ..Site::default() };
+        let struck = (!queue.fifo).then(|| self.0.faults.strike(&site, &[Fault::ReorderDelivery])).flatten();
+        struck.map_or(Order::Sent, |strike| Order::Random(strike.chance))
+    }
+
+    /// Deletes messages by their receipt handles; each has a fate of its own.
+    ///
+    /// # Errors
+    /// There is no such queue, or the journal failed.
+    pub async fn delete<'h>(
+        &self,
+        queue: &str,
+        handles: impl IntoIterator<Item = &'h str>,
+    ) -> Result<Vec<Result<(), SqsError>>, SqsError> {
+        let line = self.line(queue)?;
+        let fates = self.delete_now(queue, line, handles);
+        self.flush().await?;
+        Ok(fates)
+    }
+
+    fn delete_now<'h>(
+        &self,
+        queue: &str,
+        line: &Line,
+        handles: impl IntoIterator<Item = &'h str>,
+    ) -> Vec<Result<(), SqsError>> {
+        let mut state = line.lock();
+        let mut fates = Vec::new();
+        for handle in handles {
+            fates.push(state.delete(handle, now()).map(|found| {
+                if let Some((sequence, _)) = found {
+                    self.append(|| Record::Deleted { queue: queue.to_owned(), sequence });
+                }
+            }));
+        }
+        drop(state);
+        line.changed.notify_waiters();
+        fates
+    }
+
+    /// Changes how long a received message stays invisible, from now on.
+    ///
+    /// # Errors
+    /// There is no such queue, or the message is not in the hands of this consumer.
+    pub fn change_visibility(&self, queue: &str, handle: &str, visibility: Duration) -> Result<(), SqsError> {
+        let line = self.line(queue)?;
+        line.lock().change_visibility(handle, visibility, now())?;
+        line.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Drops every message of a queue.
+    ///
+    /// # Errors
+    /// There is no such queue, or the journal failed.
+    pub async fn purge(&self, queue: &str) -> Result<(), SqsError> {
+        let line = self.line(queue)?;
+        let gone = line.lock().purge();
+        self.forget(queue, gone);
+        self.flush().await
+    }
+
+    /// Moves every message of a dead-letter queue that nobody has in hand back to the queue that gave it up, where it
+    /// counts as new; says how many there were.
+    ///
+    /// # Errors
+    /// There is no such queue, or the journal failed.
+    pub async fn redrive(&self, queue: &str) -> Result<usize, SqsError> {
+        let dead_letters = self.line(queue)?;
+        let sources = self.sources_of(queue);
+        // One that was sent here by hand has no source of its own; where only one queue leads here, it is clear.
+        let only = sources.first().filter(|_| sources.len() == 1).map(|config| config.arn.clone());
+        let letters = dead_letters.lock().visible(now());
+        let mut moved = 0;
+        for (sequence, source) in letters {
+            let arn = source.or_else(|| only.clone()).unwrap_or_default();
+            let name = arn.rsplit(':').next().unwrap_or_default();
+            let Some(source) = self.0.queues.get(name) else { continue };
+            let id = uuid();
+            // Somebody may have received it since.
+            let Some(message) = dead_letters.lock().take_visible(sequence, now()) else { continue };
+            let hold = self.0.ledger.hold(&message.traces);
+            let mut target = source.lock();
+            let stored = target.accept_redriven(message, id, now());
+            target.hold(stored.sequence, hold);
+            let Stored { message, sequence: place, visible_at } = stored;
+            // In this order: a kill in between leaves it in both queues rather than in none.
+            self.append(|| Record::Sent { queue: name.to_owned(), sequence: place, visible_at, message });
+            self.append(|| Record::Deleted { queue: queue.to_owned(), sequence });
+            drop(target);
+            source.changed.notify_waiters();
+            moved += 1;
+        }
+        self.flush().await?;
+        Ok(moved)
+    }
+
+    /// The queues whose dead letters go to this one.
+    fn sources_of(&self, queue: &str) -> Vec<Queue> {
+        let configs = self.0.queues.values().map(|line| line.lock().config().clone());
+        configs.filter(|it| it.redrive.as_ref().is_some_and(|redrive| redrive.dead_letter_queue == queue)).collect()
+    }
+
+    /// How many messages are in each queue.
+    #[must_use]
+    pub fn counts(&self) -> Vec<QueueCounts> {
+        let count = |(name, line): (&String, &Line)| {
+            let state = line.lock();
+            let dead_letter_queue = state.config().redrive.as_ref().map(|redrive| redrive.dead_letter_queue.clone());
+            QueueCounts { name: name.clone(), dead_letter_queue, counts: state.counts(now()) }
+        };
+        self.0.queues.iter().map(count).collect()
+    }
+
+    /// The oldest messages of a queue, as they wait or are worked on. To look at them is not to receive them.
+    ///
+    /// # Errors
+    /// There is no such queue.
+    pub fn peek(&self, queue: &str, limit: usize) -> Result<Vec<Message>, SqsError> {
+        Ok(self.line(queue)?.lock().oldest(limit))
+    }
+
+    /// Waits until what was accepted so far is on the disk.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub async fn flush(&self) -> Result<(), SqsError> {
+        match &self.0.journal {
+            Some(journal) => {
+                journal.flush().await.map_err(|error| SqsError::new(Code::InternalError, error.to_string()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn expire(&self, line: &Line) {
+        let mut expired_at = line.expired_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if expired_at.elapsed() < EXPIRE_EVERY {
+            return;
+        }
+        *expired_at = Instant::now();
+        drop(expired_at);
+        let mut state = line.lock();
+        let gone = state.expire(now());
+        let queue = state.config().name.clone();
+        drop(state);
+        self.forget(&queue, gone);
+    }
+
+    fn forget(&self, queue: &str, gone: Vec<u64>) {
+        for sequence in gone {
+            self.append(|| Record::Deleted { queue: queue.to_owned(), sequence });
+        }
+    }
+
+    fn append(&self, record: impl FnOnce() -> Record) {
+        if let Some(journal) = &self.0.journal {
+            journal.append(&record());
+        }
+    }
+
+    fn line(&self, queue: &str) -> Result<&Line, SqsError> {
+        self.0.queues.get(queue).ok_or_else(|| {
+            let message = "The specified queue does not exist.";
+            SqsError::new(Code::QueueDoesNotExist, message)
+        })
+    }
+}
+
+impl Line {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        // A queue is consistent between any two of its calls.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn replay(states: &mut BTreeMap<String, QueueState>, record: Record) {
+    // A queue that the template no longer has takes its messages along.
+    match record {
+        Record::Sent { queue, sequence, visible_at, message } => {
+            if let Some(state) = states.get_mut(&queue) {
+                state.restore(Stored { message, sequence, visible_at });
+            }
+        }
+        Record::Received { queue, sequence, receives, first_received_at } => {
+            if let Some(state) = states.get_mut(&queue) {
+                state.restore_receives(sequence, receives, first_received_at);
+            }
+        }
+        Record::Deleted { queue, sequence } => {
+            if let Some(state) = states.get_mut(&queue) {
+                state.remove(sequence);
+            }
+        }
+        Record::Remembered { queue, group, deduplication_id, message_id, sequence, sent_at } => {
+            if let Some(state) = states.get_mut(&queue) {
+                state.remember(group, Some(deduplication_id), &message_id, sequence, sent_at);
+            }
+        }
+    }
+}
+
+fn records(states: &BTreeMap<String, QueueState>) -> impl Iterator<Item = Record> {
+    let now = now();
+    states.iter().flat_map(move |(queue, state)| {
+        let sent = state.stored().map(|Stored { message, sequence, visible_at }| Record::Sent {
+            queue: queue.clone(),
+            sequence,
+            visible_at,
+            message,
+        });
+        let remembered = state.remembered(now).map(|(group, id, message_id, sequence, sent_at)| Record::Remembered {
+            queue: queue.clone(),
+            group: group.map(str::to_owned),
+            deduplication_id: id.to_owned(),
+            message_id: message_id.to_owned(),
+            sequence,
+            sent_at,
+        });
+        sent.chain(remembered)
+    })
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,166 @@
+//! SQS as a service of the endpoint, and the queues on the control API.
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Answer, Code, Message, Sqs, SqsError};
+use crate::control::{answer, default_limit, refuse};
+use crate::faults::Fault;
+use crate::service::{Definition, Service, Words};
+use crate::services::call::{AwsService, Call, Next, Refused, Request};
+
+/// SQS.
+pub const SERVICE: Service = Service::new(&Definition { name: "sqs", title: "SQS", place: 1, words, faults });
+
+/// The most messages of a queue that are looked at together.
+const MOST: usize = 100;
+
+/// The most that is read of an answer of our own.
+const ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+fn words(operation: &str) -> Words {
+    let (order, one, many) = match operation {
+        "SendMessage" | "SendMessageBatch" => (0, "send", "sends"),
+        "ReceiveMessage" => (1, "receive", "receives"),
+        "DeleteMessage" | "DeleteMessageBatch" => (2, "delete", "deletes"),
+        _ => (3, "other", "others"),
+    };
+    Words { order, group: "SQS", one, many }
+}
+
+fn faults(operation: &str) -> &'static [Fault] {
+    match operation {
+        "SendMessageBatch" => &[Fault::Partial],
+        _ => &[],
+    }
+}
+
+impl AwsService for Sqs {
+    fn service(&self) -> Service {
+        SERVICE
+    }
+
+    fn claims(&self, request: &Request) -> Option<String> {
+        let (_, operation) = request.target().filter(|(service, _)| *service == "AmazonSQS")?;
+        Some(operation.to_owned())
+    }
+
+    fn serve(&self, call: Call) -> BoxFuture<'_, Response> {
+        async move {
+            let served = self.answer(&call.operation, &call.request.body, call.traces).await;
+            self.0.ledger.record(&served.traces, SERVICE, &call.operation);
+            served.into_response()
+        }
+        .boxed()
+    }
+
+    fn counts_itself(&self) -> bool {
+        true
+    }
+
+    fn refusal(&self, refused: Refused, _: &Call) -> Response {
+        let error = match refused {
+            Refused::Throttled { .. } => SqsError::new(Code::RequestThrottled, "Request is throttled."),
+            Refused::Failed => {
+                SqsError::new(Code::InternalError, "We encountered an internal error. Please try again.")
+            }
+        };
+        Answer { result: Err(error), traces: Vec::new() }.into_response()
+    }
+
+    fn struck<'a>(&'a self, fault: Fault, call: Call, next: Next<'a>) -> BoxFuture<'a, Response> {
+        match fault {
+            Fault::Partial => partial(call, next).boxed(),
+            _ => next.run(call),
+        }
+    }
+
+    fn control(&self) -> Router {
+        Router::new()
+            .route("/_twin/queues", get(queues))
+            .route("/_twin/queues/{queue}/messages", get(peek))
+            .route("/_twin/queues/{queue}/redrive", post(redrive))
+            .with_state(self.clone())
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        async {
+            if let Err(error) = self.flush().await {
+                tracing::error!(%error, "the queues' journal is incomplete");
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Sends every second entry of a batch, and says of the others that they failed: of the first one always.
+async fn partial(mut call: Call, next: Next<'_>) -> Response {
+    let mut batch: Value = serde_json::from_slice(&call.request.body).unwrap_or_default();
+    let Some(entries) = batch["Entries"].as_array().cloned() else { return next.run(call).await };
+    let (lost, sent): (Vec<_>, Vec<_>) = entries.into_iter().enumerate().partition(|(place, _)| place % 2 == 0);
+    let lost = lost.into_iter().map(|(_, entry)| {
+        json!({
+            "Id": entry["Id"],
+            "SenderFault": false,
+            "Code": Code::InternalError.query_name(),
+            "Message": "We encountered an internal error. Please try again.",
+        })
+    });
+    let lost: Vec<Value> = lost.collect();
+    let sent: Vec<Value> = sent.into_iter().map(|(_, entry)| entry).collect();
+    if sent.is_empty() {
+        let result = Ok(json!({"Successful": [], "Failed": lost}));
+        return Answer { result, traces: Vec::new() }.into_response();
+    }
+    batch["Entries"] = sent.into();
+    call.request.body = batch.to_string().into();
+    let response = next.run(call).await;
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, ANSWER_BYTES).await.unwrap_or_default();
+    match serde_json::from_slice::<Value>(&body) {
+        Ok(mut answer) if parts.status.is_success() => {
+            if let Some(failed) = answer["Failed"].as_array_mut() {
+                failed.extend(lost);
+            }
+            Answer { result: Ok(answer), traces: Vec::new() }.into_response()
+        }
+        // The whole batch is refused: that is what there is to say.
+        _ => Response::from_parts(parts, Body::from(body)),
+    }
+}
+
+async fn queues(State(sqs): State<Sqs>) -> Response {
+    answer(&sqs.counts())
+}
+
+#[derive(Deserialize)]
+struct PeekQuery {
+    #[serde(default = "default_limit")]
+    limit: usize,
+}
+
+/// The oldest messages of a queue, which stay where they are.
+async fn peek(State(sqs): State<Sqs>, Path(queue): Path<String>, Query(query): Query<PeekQuery>) -> Response {
+    let entry = |it: &Message| json!({"id": it.id, "sentAt": it.sent_at, "group": it.group, "receives": it.receives, "body": it.body});
+    match sqs.peek(&queue, query.limit.min(MOST)) {
+        Ok(messages) => answer(&messages.iter().map(entry).collect::<Vec<_>>()),
+        Err(error) => refuse(StatusCode::NOT_FOUND, &error.message),
+    }
+}
+
+/// Moves what a dead-letter queue has back to where it came from.
+async fn redrive(State(sqs): State<Sqs>, Path(queue): Path<String>) -> Response {
+    match sqs.redrive(&queue).await {
+        Ok(moved) => answer(&json!({"moved": moved})),
+        Err(error) if error.code == Code::QueueDoesNotExist => refuse(StatusCode::NOT_FOUND, &error.message),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.message),
+    }
+}

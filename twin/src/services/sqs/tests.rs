@@ -1,0 +1,485 @@
+use serde_json::{Value, json};
+
+use super::queue::{Order, QueueState};
+use super::*;
+use crate::ledger::TraceId;
+use crate::template::Redrive;
+
+fn config(name: &str) -> Queue {
+    Queue {
+        logical_id: "Q".to_owned(),
+        name: name.to_owned(),
+        url: format!("http://127.0.0.1/000000000000/{name}"),
+        arn: format!("arn:aws:sqs:us-east-1:000000000000:{name}"),
+        fifo: name.ends_with(".fifo"),
+        content_based_deduplication: false,
+        deduplicate_per_group: false,
+        delay: Duration::ZERO,
+        visibility_timeout: Duration::from_secs(30),
+        retention: Duration::from_secs(345_600),
+        receive_wait: Duration::ZERO,
+        max_message_bytes: 1_048_576,
+        redrive: None,
+    }
+}
+
+fn with_dead_letters(name: &str, max_receives: u32) -> [Queue; 2] {
+    let dead = if name.ends_with(".fifo") { "dead.fifo" } else { "dead" };
+    let redrive = Some(Redrive { dead_letter_queue: dead.to_owned(), max_receives });
+    [Queue { redrive, ..config(name) }, config(dead)]
+}
+
+fn plain(body: &str) -> Outgoing {
+    Outgoing { body: body.to_owned(), ..Outgoing::default() }
+}
+
+fn grouped(body: &str, group: &str) -> Outgoing {
+    let deduplication_id = Some(format!("{group}-{body}"));
+    Outgoing { body: body.to_owned(), group: Some(group.to_owned()), deduplication_id, ..Outgoing::default() }
+}
+
+/// A queue and its bodies, at times that the test chooses.
+struct Bench(QueueState);
+
+impl Bench {
+    fn new(config: Queue) -> Self {
+        Self(QueueState::new(config))
+    }
+
+    fn send(&mut self, outgoing: Outgoing, now: u64) {
+        let id = format!("id-{}", outgoing.body);
+        self.0.send(outgoing, id, now).unwrap();
+    }
+
+    fn receive(&mut self, now: u64) -> Vec<Received> {
+        self.0.receive(10, None, now, Order::Sent).received
+    }
+
+    fn bodies(&mut self, now: u64) -> Vec<String> {
+        self.receive(now).into_iter().map(|it| it.message.body).collect()
+    }
+}
+
+#[test]
+fn a_message_is_hidden_while_it_is_in_flight_and_back_when_its_time_is_over() {
+    let mut queue = Bench::new(config("q"));
+    queue.send(plain("a"), 1000);
+    let first = queue.receive(1000).remove(0);
+    assert!(queue.receive(30_999).is_empty());
+    assert_eq!(queue.0.next_change(1000), Some(31_000));
+    assert_eq!(queue.0.counts(2000), Counts { visible: 0, in_flight: 1, delayed: 0 });
+    let second = queue.receive(31_000).remove(0);
+    assert_eq!((second.message.receives, second.message.first_received_at), (2, Some(1000)));
+    // The first handle is stale: the answer is good and the message stays.
+    assert_eq!(queue.0.delete(&first.receipt_handle, 31_001), Ok(None));
+    assert!(queue.0.delete(&second.receipt_handle, 31_001).unwrap().is_some());
+    assert_eq!(queue.0.delete(&second.receipt_handle, 31_001), Ok(None));
+    assert_eq!(queue.0.delete("nonsense", 0).unwrap_err().code, Code::ReceiptHandleIsInvalid);
+}
+
+#[test]
+fn a_delay_hides_one_message_and_no_other() {
+    let mut queue = Bench::new(Queue { delay: Duration::from_secs(2), ..config("q") });
+    queue.send(Outgoing { delay_seconds: Some(5), ..plain("late") }, 0);
+    queue.send(plain("usual"), 0);
+    queue.send(Outgoing { delay_seconds: Some(0), ..plain("now") }, 0);
+    assert_eq!(queue.0.counts(0), Counts { visible: 1, in_flight: 0, delayed: 2 });
+    assert_eq!(queue.bodies(0), ["now"]);
+    assert_eq!(queue.bodies(2000), ["usual"]);
+    assert_eq!(queue.bodies(4999), [""; 0]);
+    assert_eq!(queue.bodies(5000), ["late"]);
+    let too_long = Outgoing { delay_seconds: Some(901), ..plain("x") };
+    assert_eq!(queue.0.send(too_long, String::new(), 0).unwrap_err().code, Code::InvalidParameterValue);
+}
+
+#[test]
+fn visibility_can_be_changed_while_in_flight_only() {
+    let mut queue = Bench::new(config("q"));
+    queue.send(plain("a"), 0);
+    let received = queue.receive(0).remove(0);
+    queue.0.change_visibility(&received.receipt_handle, Duration::from_secs(60), 1000).unwrap();
+    assert!(queue.receive(60_999).is_empty());
+    queue.0.change_visibility(&received.receipt_handle, Duration::ZERO, 2000).unwrap();
+    let error = queue.0.change_visibility(&received.receipt_handle, Duration::ZERO, 2001).unwrap_err();
+    assert_eq!(error.code, Code::MessageNotInflight);
+    assert_eq!(queue.bodies(2000), ["a"]);
+}
+
+#[test]
+fn a_group_is_in_order_and_blocked_while_any_of_it_is_in_flight() {
+    let mut queue = Bench::new(config("q.fifo"));
+    for (body, group) in [("1", "a"), ("2", "a"), ("1", "b"), ("3", "a")] {
+        queue.send(grouped(body, group), 0);
+    }
+    let batch = queue.0.receive(2, None, 0, Order::Sent).received;
+    assert_eq!(batch.iter().map(|it| it.message.body.as_str()).collect::<Vec<_>>(), ["1", "2"]);
+    assert_eq!(queue.bodies(1), ["1"], "the other group goes on");
+    queue.0.delete(&batch[0].receipt_handle, 2).unwrap();
+    assert_eq!(queue.bodies(2), [""; 0], "the second of the batch still blocks the third");
+    queue.0.delete(&batch[1].receipt_handle, 3).unwrap();
+    assert_eq!(queue.bodies(3), ["3"]);
+}
+
+#[test]
+fn a_group_whose_time_is_over_comes_back_in_order() {
+    let mut queue = Bench::new(config("q.fifo"));
+    for body in ["1", "2", "3"] {
+        queue.send(grouped(body, "a"), 0);
+    }
+    let batch = queue.0.receive(2, None, 0, Order::Sent).received;
+    queue.0.change_visibility(&batch[0].receipt_handle, Duration::ZERO, 10).unwrap();
+    assert_eq!(queue.bodies(10), [""; 0], "the second is still in flight");
+    let late = queue.0.delete(&batch[0].receipt_handle, 11).unwrap_err();
+    assert!(late.message.contains("expired"), "{late}");
+    assert_eq!(queue.bodies(30_000), ["1", "2", "3"]);
+}
+
+#[test]
+fn a_delayed_head_holds_its_group_back() {
+    let mut queue = Bench::new(Queue { delay: Duration::from_secs(1), ..config("q.fifo") });
+    queue.send(grouped("1", "a"), 0);
+    queue.send(grouped("1", "b"), 500);
+    assert_eq!(queue.bodies(1000), ["1"]);
+    assert_eq!(queue.bodies(1499), [""; 0]);
+    assert_eq!(queue.receive(1500)[0].message.group.as_deref(), Some("b"));
+}
+
+#[test]
+fn a_repeated_deduplication_id_is_answered_and_not_sent_for_five_minutes() {
+    let mut queue = Bench::new(config("q.fifo"));
+    let send = |queue: &mut Bench, group: &str, id: &str, now: u64| {
+        let outgoing = Outgoing { deduplication_id: Some("same".to_owned()), ..grouped("x", group) };
+        queue.0.send(outgoing, id.to_owned(), now).unwrap()
+    };
+    let first = send(&mut queue, "a", "first", 0);
+    let received = queue.receive(0).remove(0);
+    queue.0.delete(&received.receipt_handle, 1).unwrap();
+    let again = send(&mut queue, "b", "second", 299_999);
+    assert_eq!((again.message_id, again.sequence, again.stored), (first.message_id, first.sequence, None));
+    assert!(queue.receive(299_999).is_empty());
+    assert_eq!(send(&mut queue, "a", "third", 300_000).message_id, "third");
+
+    let mut per_group = Bench::new(Queue { deduplicate_per_group: true, ..config("q.fifo") });
+    assert!(send(&mut per_group, "a", "1", 0).stored.is_some());
+    assert!(send(&mut per_group, "b", "2", 0).stored.is_some());
+    assert!(send(&mut per_group, "a", "3", 0).stored.is_none());
+}
+
+#[test]
+fn fifo_wants_a_group_and_a_way_to_tell_duplicates() {
+    let mut queue = Bench::new(config("q.fifo"));
+    let mut send = |outgoing| queue.0.send(outgoing, "id".to_owned(), 0).map_err(|error| error.code);
+    assert_eq!(send(plain("x")).unwrap_err(), Code::MissingParameter);
+    let without_id = Outgoing { deduplication_id: None, ..grouped("x", "a") };
+    assert_eq!(send(without_id.clone()).unwrap_err(), Code::InvalidParameterValue);
+    let delayed = Outgoing { delay_seconds: Some(1), ..grouped("x", "a") };
+    assert_eq!(send(delayed).unwrap_err(), Code::InvalidParameterValue);
+    let mut by_content = Bench::new(Queue { content_based_deduplication: true, ..config("q.fifo") });
+    by_content.send(without_id.clone(), 0);
+    by_content.send(without_id, 0);
+    assert_eq!(by_content.bodies(0), ["x"]);
+    let mut standard = Bench::new(config("q"));
+    let with_id = Outgoing { group: None, ..grouped("x", "a") };
+    assert_eq!(standard.0.send(with_id, String::new(), 0).unwrap_err().code, Code::InvalidParameterValue);
+}
+
+#[test]
+fn a_message_that_was_received_too_often_is_a_dead_letter() {
+    let [source, dead] = with_dead_letters("q.fifo", 2);
+    let (mut source, mut dead) = (Bench::new(source), QueueState::new(dead));
+    source.send(grouped("poison", "a"), 0);
+    source.send(grouped("good", "a"), 0);
+    for receipt in 0..2 {
+        let now = receipt * 30_000;
+        assert_eq!(source.bodies(now), ["poison", "good"]);
+    }
+    let taken = source.0.receive(10, None, 60_000, Order::Sent);
+    let [(_, poison), (_, good)] = taken.dead.try_into().unwrap();
+    assert_eq!((poison.body.as_str(), good.body.as_str()), ("poison", "good"));
+    let id = poison.id.clone();
+    let letter = dead.accept_dead_letter(poison, "arn:aws:sqs:us-east-1:0:q.fifo", 60_000).message;
+    assert_eq!((letter.id, letter.receives, letter.group.as_deref()), (id, 0, Some("a")));
+    assert_eq!(letter.dead_letter_source.as_deref(), Some("arn:aws:sqs:us-east-1:0:q.fifo"));
+}
+
+#[test]
+fn a_receive_is_full_although_dead_letters_stand_before_it() {
+    let [source, _] = with_dead_letters("q", 1);
+    let mut queue = Bench::new(source);
+    for body in ["1", "2", "3"] {
+        queue.send(plain(body), 0);
+    }
+    assert_eq!(queue.bodies(0).len(), 3);
+    queue.send(plain("4"), 30_000);
+    let taken = queue.0.receive(1, None, 30_000, Order::Sent);
+    assert_eq!((taken.dead.len(), taken.received[0].message.body.as_str()), (3, "4"));
+}
+
+#[test]
+fn what_is_too_old_is_dropped() {
+    let mut queue = Bench::new(Queue { retention: Duration::from_secs(60), ..config("q") });
+    queue.send(plain("old"), 0);
+    queue.send(plain("new"), 30_000);
+    assert_eq!(queue.0.expire(59_999), [0; 0]);
+    assert_eq!(queue.0.expire(60_000).len(), 1);
+    assert_eq!(queue.bodies(60_000), ["new"]);
+}
+
+fn open(queues: &[Queue]) -> Sqs {
+    Sqs::open(queues, None, Ledger::new(), Faults::default()).unwrap()
+}
+
+async fn ask(sqs: &Sqs, operation: &str, request: Value) -> Result<Value, SqsError> {
+    let mut request = request;
+    request["QueueUrl"] = request["QueueUrl"].as_str().unwrap_or("http://127.0.0.1:1/000000000000/q").into();
+    sqs.answer(operation, request.to_string().as_bytes(), Vec::new()).await.result
+}
+
+#[tokio::test]
+async fn a_long_poll_ends_with_the_first_message() {
+    let sqs = open(&[config("q")]);
+    let poll = sqs.receive("q", 10, Duration::from_secs(20), None);
+    let (received, sent) = tokio::join!(poll, sqs.send("q", plain("hello")));
+    assert_eq!(received.unwrap()[0].message.id, sent.unwrap().message_id);
+}
+
+#[tokio::test]
+async fn a_long_poll_ends_when_time_makes_a_message_visible() {
+    let sqs = open(&[config("q")]);
+    sqs.send("q", plain("hello")).await.unwrap();
+    let brief = Some(Duration::from_millis(30));
+    assert_eq!(sqs.receive("q", 1, Duration::ZERO, brief).await.unwrap().len(), 1);
+    assert_eq!(sqs.receive("q", 1, Duration::ZERO, None).await.unwrap().len(), 0);
+    let again = sqs.receive("q", 1, Duration::from_secs(20), None).await.unwrap();
+    assert_eq!(again[0].message.receives, 2);
+    assert!(sqs.receive("q", 1, Duration::from_millis(20), None).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_long_poll_of_a_fifo_queue_ends_when_its_group_is_free() {
+    let sqs = open(&[config("q.fifo")]);
+    for body in ["1", "2"] {
+        sqs.send("q.fifo", grouped(body, "a")).await.unwrap();
+    }
+    let first = sqs.receive("q.fifo", 1, Duration::ZERO, None).await.unwrap().remove(0);
+    let poll = sqs.receive("q.fifo", 1, Duration::from_secs(20), None);
+    let (second, deleted) = tokio::join!(poll, sqs.delete("q.fifo", [first.receipt_handle.as_str()]));
+    deleted.unwrap().remove(0).unwrap();
+    assert_eq!(second.unwrap()[0].message.body, "2");
+}
+
+#[tokio::test]
+async fn the_wire_tells_attributes_digests_and_the_trace() {
+    let sqs = open(&[config("q.fifo")]);
+    let url = "http://127.0.0.1:1/000000000000/q.fifo";
+    let trace = TraceId::new();
+    let send = json!({
+        "QueueUrl": url,
+        "MessageBody": "hello",
+        "MessageGroupId": "a",
+        "MessageDeduplicationId": "1",
+        "MessageAttributes": {"kind": {"DataType": "String", "StringValue": "x"}},
+        "MessageSystemAttributes": {"AWSTraceHeader": {"DataType": "String", "StringValue": trace.header()}},
+    });
+    let answer = sqs.answer("SendMessage", send.to_string().as_bytes(), Vec::new()).await;
+    assert_eq!(answer.traces, std::slice::from_ref(&trace));
+    let sent = answer.result.unwrap();
+    assert_eq!(sent["MD5OfMessageBody"], "5d41402abc4b2a76b9719d911017c592");
+    // Computed apart from this code, from the form that SQS documents.
+    assert_eq!(sent["MD5OfMessageAttributes"], "57dd03eb020678b56fd5c31e88f4cff1");
+    assert!(sent["MD5OfMessageSystemAttributes"].is_string());
+    assert_eq!(sent["SequenceNumber"], "00000000000000000001");
+
+    let receive = json!({"QueueUrl": url, "MessageSystemAttributeNames": ["All"], "MessageAttributeNames": ["All"]});
+    let answer = sqs.answer("ReceiveMessage", receive.to_string().as_bytes(), Vec::new()).await;
+    assert_eq!(answer.traces, std::slice::from_ref(&trace));
+    let message = &answer.result.unwrap()["Messages"][0];
+    assert_eq!(message["Attributes"]["AWSTraceHeader"], trace.header());
+    assert_eq!(message["Attributes"]["MessageGroupId"], "a");
+    assert_eq!(message["Attributes"]["ApproximateReceiveCount"], "1");
+    assert_eq!(message["MessageAttributes"]["kind"]["StringValue"], "x");
+    assert_eq!(message["MD5OfMessageAttributes"], sent["MD5OfMessageAttributes"]);
+    let delete = json!({"QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"]});
+    ask(&sqs, "DeleteMessage", delete).await.unwrap();
+    assert_eq!(sqs.counts()[0].counts, Counts::default());
+}
+
+#[tokio::test]
+async fn a_message_without_a_trace_gets_that_of_the_sending_invocation() {
+    let sqs = open(&[config("q")]);
+    let trace = TraceId::new();
+    let send = json!({"QueueUrl": "x/q", "MessageBody": "hello"});
+    let answer = sqs.answer("SendMessage", send.to_string().as_bytes(), vec![trace.clone()]).await;
+    assert!(answer.result.unwrap().get("MD5OfMessageSystemAttributes").is_none());
+    let received = sqs.receive("q", 1, Duration::ZERO, None).await.unwrap().remove(0);
+    assert_eq!(received.system_attributes()["AWSTraceHeader"], trace.header());
+    assert_eq!(received.message.traces, [trace]);
+}
+
+#[tokio::test]
+async fn the_entries_of_a_batch_have_fates_of_their_own() {
+    let sqs = open(&[config("q")]);
+    let entries = json!({"Entries": [
+        {"Id": "good", "MessageBody": "hello", "DelaySeconds": 0},
+        {"Id": "bad", "MessageBody": "\u{1}"},
+        {"Id": "worse", "MessageBody": 7},
+    ]});
+    let answer = ask(&sqs, "SendMessageBatch", entries).await.unwrap();
+    assert_eq!(answer["Successful"][0]["Id"], "good");
+    assert_eq!(answer["Failed"][0]["Code"], "InvalidMessageContents");
+    assert_eq!(answer["Failed"][1]["Id"], "worse");
+    let received = sqs.receive("q", 10, Duration::ZERO, None).await.unwrap();
+    let handle = &received[0].receipt_handle;
+    let entries = json!({"Entries": [
+        {"Id": "a", "ReceiptHandle": handle, "VisibilityTimeout": 5},
+        {"Id": "b", "ReceiptHandle": "nonsense", "VisibilityTimeout": 5},
+    ]});
+    let changed = ask(&sqs, "ChangeMessageVisibilityBatch", entries.clone()).await.unwrap();
+    assert_eq!((&changed["Successful"][0]["Id"], &changed["Failed"][0]["Id"]), (&json!("a"), &json!("b")));
+    let deleted = ask(&sqs, "DeleteMessageBatch", entries).await.unwrap();
+    assert_eq!(deleted["Failed"][0]["Code"], "ReceiptHandleIsInvalid");
+    assert_eq!(sqs.counts()[0].counts, Counts::default());
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused_by_name() {
+    let sqs = open(&[config("q")]);
+    let entry = |id: &str| json!({"Id": id, "MessageBody": "x"});
+    let eleven: Vec<Value> = (0..11).map(|id| entry(&id.to_string())).collect();
+    let large = "x".repeat(600_000);
+    let two_large = json!([{"Id": "a", "MessageBody": large}, {"Id": "b", "MessageBody": large}]);
+    for (operation, request, code) in [
+        ("SendMessage", json!({"QueueUrl": "x/none", "MessageBody": "x"}), "QueueDoesNotExist"),
+        ("SendMessage", json!({}), "MissingRequiredParameterException"),
+        ("SendMessage", json!({"MessageBody": ""}), "MissingRequiredParameterException"),
+        ("SendMessage", json!({"MessageBody": "x".repeat(1_048_577)}), "InvalidParameterValueException"),
+        ("SendMessageBatch", json!({"Entries": []}), "EmptyBatchRequest"),
+        ("SendMessageBatch", json!({"Entries": eleven}), "TooManyEntriesInBatchRequest"),
+        ("SendMessageBatch", json!({"Entries": [entry("a"), entry("a")]}), "BatchEntryIdsNotDistinct"),
+        ("SendMessageBatch", json!({"Entries": [entry("a b")]}), "InvalidBatchEntryId"),
+        ("SendMessageBatch", json!({"Entries": two_large}), "BatchRequestTooLong"),
+        ("ReceiveMessage", json!({"MaxNumberOfMessages": 11}), "InvalidParameterValueException"),
+        ("ReceiveMessage", json!({"WaitTimeSeconds": 21}), "InvalidParameterValueException"),
+        ("DeleteMessage", json!({"ReceiptHandle": "x"}), "ReceiptHandleIsInvalid"),
+        ("StartMessageMoveTask", json!({}), "UnsupportedOperation"),
+    ] {
+        let error = ask(&sqs, operation, request).await.unwrap_err();
+        assert_eq!(error.code.name(), code, "{operation}: {error}");
+    }
+    assert_eq!(sqs.counts()[0].counts, Counts::default());
+}
+
+#[tokio::test]
+async fn queues_describe_themselves() {
+    let sqs = open(&with_dead_letters("q", 5));
+    sqs.send("q", plain("x")).await.unwrap();
+    let attributes = ask(&sqs, "GetQueueAttributes", json!({"AttributeNames": ["All"]})).await.unwrap();
+    assert_eq!(attributes["Attributes"]["ApproximateNumberOfMessages"], "1");
+    let policy: Value = serde_json::from_str(attributes["Attributes"]["RedrivePolicy"].as_str().unwrap()).unwrap();
+    assert_eq!(policy["deadLetterTargetArn"], "arn:aws:sqs:us-east-1:000000000000:dead");
+    let urls = ask(&sqs, "ListQueues", json!({"QueueNamePrefix": "d"})).await.unwrap();
+    assert_eq!(urls["QueueUrls"], json!(["http://127.0.0.1/000000000000/dead"]));
+    let url = ask(&sqs, "GetQueueUrl", json!({"QueueName": "q"})).await.unwrap();
+    assert_eq!(url["QueueUrl"], "http://127.0.0.1/000000000000/q");
+    let sources = ask(&sqs, "ListDeadLetterSourceQueues", json!({"QueueUrl": "x/dead"})).await.unwrap();
+    assert_eq!(sources["queueUrls"][0], "http://127.0.0.1/000000000000/q");
+    ask(&sqs, "PurgeQueue", json!({})).await.unwrap();
+    assert_eq!(sqs.counts()[1].counts, Counts::default());
+}
+
+#[tokio::test]
+async fn dead_letters_arrive_and_their_trace_is_quiet() {
+    let ledger = Ledger::new();
+    let sqs = Sqs::open(&with_dead_letters("q", 1), None, ledger.clone(), Faults::default()).unwrap();
+    let trace = ledger.begin("POST /");
+    let outgoing = Outgoing { traces: vec![trace.clone()], ..plain("poison") };
+    let sent = sqs.send("q", outgoing).await.unwrap();
+    assert!(!ledger.find(&sent.message_id).unwrap().quiet);
+    assert_eq!(sqs.receive("q", 1, Duration::ZERO, Some(Duration::ZERO)).await.unwrap().len(), 1);
+    let (letter, none) =
+        tokio::join!(sqs.receive("dead", 1, Duration::from_secs(20), None), sqs.receive("q", 1, Duration::ZERO, None),);
+    assert_eq!(none.unwrap(), []);
+    let letter = letter.unwrap().remove(0);
+    assert_eq!(letter.message.id, sent.message_id);
+    assert_eq!(letter.system_attributes()["DeadLetterQueueSourceArn"], config("q").arn);
+    assert!(ledger.settled(&trace).await.unwrap().quiet);
+}
+
+#[tokio::test]
+async fn what_was_accepted_survives_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queues.journal");
+    let queues: Vec<Queue> = [with_dead_letters("q", 2), with_dead_letters("q.fifo", 5)].concat();
+    let reopen = || Sqs::open(&queues, Some(&path), Ledger::new(), Faults::default()).unwrap();
+
+    let sqs = reopen();
+    let kept = sqs.send("q", plain("kept")).await.unwrap();
+    sqs.receive("q", 1, Duration::ZERO, None).await.unwrap();
+    sqs.send("q", Outgoing { delay_seconds: Some(900), ..plain("later") }).await.unwrap();
+    let done = sqs.send("q.fifo", grouped("done", "a")).await.unwrap();
+    let received = sqs.receive("q.fifo", 1, Duration::ZERO, None).await.unwrap().remove(0);
+    sqs.delete("q.fifo", [received.receipt_handle.as_str()]).await.unwrap();
+
+    // Twice, so that what was written anew at the first start is what the second reads.
+    for start in 0..2 {
+        let sqs = reopen();
+        let find = |name: &str| sqs.counts().into_iter().find(|it| it.name == name).unwrap().counts;
+        assert_eq!(find("q"), Counts { visible: 1, in_flight: 0, delayed: 1 }, "start {start}");
+        assert_eq!(find("q.fifo"), Counts::default());
+        let repeated = sqs.send("q.fifo", grouped("done", "a")).await.unwrap();
+        assert_eq!(repeated.message_id, done.message_id, "its deduplication id is remembered");
+    }
+    let sqs = reopen();
+    let again = sqs.receive("q", 1, Duration::ZERO, Some(Duration::ZERO)).await.unwrap().remove(0);
+    assert_eq!((again.message.id.as_str(), again.message.receives), (kept.message_id.as_str(), 2));
+    assert!(sqs.receive("q", 1, Duration::ZERO, None).await.unwrap().is_empty(), "it is a dead letter now");
+    sqs.flush().await.unwrap();
+    let sqs = reopen();
+    let letter = sqs.receive("dead", 1, Duration::ZERO, None).await.unwrap().remove(0);
+    assert_eq!(letter.message.id, kept.message_id);
+}
+
+#[tokio::test]
+async fn dead_letters_are_redriven_to_where_they_came_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queues.journal");
+    let queues: Vec<Queue> = [with_dead_letters("q", 1), with_dead_letters("q.fifo", 1)].concat();
+    let ledger = Ledger::new();
+    let sqs = Sqs::open(&queues, Some(&path), ledger.clone(), Faults::default()).unwrap();
+    let trace = ledger.begin("POST /");
+    for (queue, dead) in [("q", "dead"), ("q.fifo", "dead.fifo")] {
+        let grouped = |body| if queue == "q" { plain(body) } else { grouped(body, "a") };
+        let first = sqs.send(queue, Outgoing { traces: vec![trace.clone()], ..grouped("1") }).await.unwrap();
+        sqs.send(queue, grouped("2")).await.unwrap();
+        sqs.receive(queue, 10, Duration::ZERO, Some(Duration::ZERO)).await.unwrap();
+        assert!(sqs.receive(queue, 10, Duration::ZERO, None).await.unwrap().is_empty());
+        assert!(ledger.find(trace.as_str()).unwrap().quiet);
+
+        assert_eq!(sqs.redrive(dead).await.unwrap(), 2);
+        assert!(!ledger.find(trace.as_str()).unwrap().quiet, "it waits again");
+        // What was moved is where it was moved to, also after a kill.
+        let copy = folder.path().join(queue);
+        std::fs::copy(&path, &copy).unwrap();
+        let kept = Sqs::open(&queues, Some(&copy), Ledger::new(), Faults::default()).unwrap();
+        for sqs in [&kept, &sqs] {
+            let again = sqs.receive(queue, 10, Duration::ZERO, None).await.unwrap();
+            let told = |it: &Received| (it.message.body.clone(), it.message.receives, it.message.group.clone());
+            let group = (queue != "q").then(|| "a".to_owned());
+            let expected = ["1", "2"].map(|body| (body.to_owned(), 1, group.clone()));
+            assert_eq!(again.iter().map(told).collect::<Vec<_>>(), expected);
+            assert_ne!(again[0].message.id, first.message_id);
+            assert_eq!(again[0].message.dead_letter_source, None);
+            let handles: Vec<&str> = again.iter().map(|it| it.receipt_handle.as_str()).collect();
+            sqs.delete(queue, handles).await.unwrap();
+        }
+        assert_eq!(sqs.redrive(dead).await.unwrap(), 0);
+    }
+    // One that nobody gave up goes where the only queue of these dead letters is.
+    sqs.send("dead", plain("by hand")).await.unwrap();
+    let in_hand = sqs.receive("dead", 1, Duration::ZERO, None).await.unwrap().remove(0);
+    assert_eq!(sqs.redrive("dead").await.unwrap(), 0, "somebody looks at it");
+    sqs.change_visibility("dead", &in_hand.receipt_handle, Duration::ZERO).unwrap();
+    assert_eq!(sqs.redrive("dead").await.unwrap(), 1);
+    assert_eq!(sqs.receive("q", 1, Duration::ZERO, None).await.unwrap()[0].message.body, "by hand");
+    assert_eq!(sqs.redrive("none").await.unwrap_err().code, Code::QueueDoesNotExist);
+}

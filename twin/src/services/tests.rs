@@ -1,0 +1,470 @@
+//! The endpoint under the SDKs that functions use.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message};
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeName,
+    MessageSystemAttributeNameForSends, MessageSystemAttributeValue, SendMessageBatchRequestEntry,
+};
+use axum::body::Bytes;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::routing::get;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use super::*;
+use crate::control::answer;
+use crate::data::DataFolder;
+use crate::event_source::{self, EventSourceOptions, EventSources, Invocation};
+use crate::faults::{self, Faults, Names};
+use crate::functions::{Functions, FunctionsOptions, Source};
+use crate::gateway::websocket::{self, SocketApi, SocketLimits};
+use crate::ledger::{self, Ledger, TraceId};
+use crate::outbox::{self, Outbox};
+use crate::schedule::{self, Rules};
+use crate::template::{Secrets, Settings, Template};
+
+const TEMPLATE: &str = "
+Resources:
+  F: {Type: 'AWS::Lambda::Function', Properties: {Runtime: provided.al2023, Timeout: 0}}
+  Fed: {Type: 'AWS::SQS::Queue', Properties: {QueueName: fed}}
+  Mapping:
+    Type: AWS::Lambda::EventSourceMapping
+    Properties: {FunctionName: !Ref F, EventSourceArn: !GetAtt Fed.Arn, Enabled: false}
+  Plain: {Type: 'AWS::SQS::Queue', Properties: {QueueName: plain}}
+  Sockets:
+    Type: AWS::Serverless::WebSocketApi
+    Properties: {StageName: dev, RouteSelectionExpression: $request.body.action, Routes: {}}
+  Ordered: {Type: 'AWS::SQS::Queue', Properties: {QueueName: ordered.fifo, FifoQueue: true}}
+  Things:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      TableName: things
+      BillingMode: PAY_PER_REQUEST
+      KeySchema: [{AttributeName: pk, KeyType: HASH}]
+      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}, {AttributeName: by, AttributeType: S}]
+      GlobalSecondaryIndexes:
+        - IndexName: by_by
+          KeySchema: [{AttributeName: by, KeyType: HASH}, {AttributeName: pk, KeyType: RANGE}]
+          Projection: {ProjectionType: KEYS_ONLY}
+      TimeToLiveSpecification: {AttributeName: expires_at, Enabled: true}
+Outputs:
+  Table: {Value: !Ref Things}
+";
+
+pub(super) struct Bench {
+    pub(super) url: String,
+    pub(super) services: Services,
+    pub(super) event_sources: EventSources,
+    pub(super) outbox: Outbox,
+    pub(super) ledger: Ledger,
+    pub(super) faults: Faults,
+    pub(super) trace: TraceId,
+    /// Signs as the function's process does, and tries again as every SDK does, but sooner.
+    pub(super) sdk: aws_config::SdkConfig,
+    /// The one connection to the WebSocket API, whose stage is `dev`.
+    pub(super) connection: String,
+    _socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Bench {
+    pub(super) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let settings = Settings::new("", "", &url);
+        let template = Template::parse(TEMPLATE, &settings, &mut Secrets::in_memory()).unwrap();
+        let (ledger, faults, outbox) = (Ledger::new(), Faults::default(), Outbox::default());
+        let trace = ledger.begin("POST /things");
+        let source = Source::Artefacts("none".into());
+        let functions = Functions::new([], FunctionsOptions::new(source, "us-east-1", &url), ledger.clone());
+        functions.pretend(7, "F", std::slice::from_ref(&trace));
+        let sockets = template.websocket_api.clone().unwrap();
+        let sockets =
+            SocketApi::new(sockets, functions.clone(), ledger.clone(), SocketLimits::default(), faults.clone());
+        let data = DataFolder::open(None).unwrap();
+        let opening = Opening {
+            template: &template,
+            data: &data,
+            ledger: &ledger,
+            faults: &faults,
+            outbox: &outbox,
+            sockets: Some(&sockets),
+        };
+        let services = Services::open(&opening).await.unwrap();
+        services.secretsmanager.preset("/providers/", "{}".to_owned());
+        let invoke = |_: Invocation| async { Ok::<_, &str>(Bytes::new()) };
+        let options = EventSourceOptions::default();
+        let event_sources = EventSources::start(&template, &services.sqs, &ledger, options, &faults, invoke);
+        let names = Names { functions: Vec::new(), services: ALL.map(Service::name).to_vec() };
+        let outputs = template.outputs.clone();
+        let endpoint =
+            Endpoint { services: services.clone(), functions, ledger: ledger.clone(), faults: faults.clone() };
+        let router = services
+            .control()
+            .merge(outbox::control(outbox.clone()))
+            .merge(ledger::control(ledger.clone()))
+            .merge(event_source::control(event_sources.clone()))
+            .merge(schedule::control(Rules::default()))
+            .merge(faults::control(faults.clone(), names))
+            .route("/_twin/outputs", get(move || async move { answer(&outputs) }))
+            .merge(endpoint.router());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let (connection, socket) = connect(&sockets).await;
+        let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .region(aws_config::Region::from_static("us-east-1"))
+            .credentials_provider(credentials("twin-7"))
+            .endpoint_url(&url)
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(10)));
+        Self {
+            url,
+            services,
+            event_sources,
+            outbox,
+            ledger,
+            faults,
+            trace,
+            sdk: sdk.load().await,
+            connection,
+            _socket: socket,
+        }
+    }
+
+    pub(super) fn count(&self, service: Service, operation: &str) -> f64 {
+        self.ledger.find(self.trace.as_str()).unwrap().count(service, &[operation])
+    }
+
+    pub(super) fn queue(&self, name: &str) -> String {
+        format!("{}/000000000000/{name}", self.url)
+    }
+
+    pub(super) fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.sdk)
+    }
+
+    pub(super) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.sdk)
+    }
+
+    /// A plain request, signed as the function's process signs.
+    pub(super) async fn http(&self, method: Method, path: &str, body: &str) -> (StatusCode, String) {
+        let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
+        let request = axum::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
+            .header("content-type", "application/json")
+            .header("authorization", "AWS4-HMAC-SHA256 Credential=twin-7/20260101/us-east-1/x/aws4_request, ...")
+            .body(http_body_util::Full::new(Bytes::copy_from_slice(body.as_bytes())))
+            .unwrap();
+        let response = client.request(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        serde_json::from_str(&self.http(Method::GET, path, "").await.1).unwrap()
+    }
+}
+
+/// Connects to a WebSocket API; the id of the connection, and the client's side of it.
+async fn connect(sockets: &SocketApi) -> (String, WebSocketStream<MaybeTlsStream<TcpStream>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/dev", listener.local_addr().unwrap());
+    let service = websocket::router(sockets).into_make_service_with_connect_info::<std::net::SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
+    let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    (sockets.connection_ids().remove(0), socket)
+}
+
+pub(super) fn credentials(access_key_id: &str) -> Credentials {
+    Credentials::new(access_key_id, "secret", None, None, "test")
+}
+
+#[tokio::test]
+async fn the_sqs_sdk_sends_receives_and_deletes() {
+    let bench = Bench::start().await;
+    let (sqs, queue) = (bench.sqs(), bench.queue("ordered.fifo"));
+    let header =
+        MessageSystemAttributeValue::builder().data_type("String").string_value(bench.trace.header()).build().unwrap();
+    let kind = MessageAttributeValue::builder().data_type("String").string_value("x").build().unwrap();
+    let entry = |id: &str| {
+        SendMessageBatchRequestEntry::builder()
+            .id(id)
+            .message_body(format!("body {id}"))
+            .message_group_id("a")
+            .message_deduplication_id(id)
+            .message_attributes("kind", kind.clone())
+            .message_system_attributes(MessageSystemAttributeNameForSends::AwsTraceHeader, header.clone())
+            .build()
+            .unwrap()
+    };
+    let sent = sqs.send_message_batch().queue_url(&queue).entries(entry("1")).entries(entry("2")).send().await.unwrap();
+    assert_eq!((sent.successful().len(), sent.failed().len()), (2, 0));
+    let received = sqs
+        .receive_message()
+        .queue_url(&queue)
+        .max_number_of_messages(10)
+        .wait_time_seconds(1)
+        .message_system_attribute_names(MessageSystemAttributeName::All)
+        .message_attribute_names("All")
+        .send()
+        .await
+        .unwrap();
+    let messages = received.messages();
+    assert_eq!(messages.iter().map(|it| it.body().unwrap()).collect::<Vec<_>>(), ["body 1", "body 2"]);
+    let attributes = messages[0].attributes().unwrap();
+    assert_eq!(attributes[&MessageSystemAttributeName::AwsTraceHeader], bench.trace.header());
+    assert_eq!(messages[0].message_attributes().unwrap()["kind"].string_value(), Some("x"));
+    let entries = messages.iter().enumerate().map(|(id, message)| {
+        let entry = DeleteMessageBatchRequestEntry::builder().id(id.to_string());
+        entry.receipt_handle(message.receipt_handle().unwrap()).build().unwrap()
+    });
+    let deleted = sqs.delete_message_batch().queue_url(&queue).set_entries(Some(entries.collect())).send().await;
+    assert_eq!(deleted.unwrap().successful().len(), 2);
+    for operation in ["SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch"] {
+        assert_eq!(bench.count(sqs::SERVICE, operation), 1.0, "{operation}");
+    }
+    assert!(bench.ledger.settled(&bench.trace).await.unwrap().quiet);
+
+    let gone = sqs.send_message().queue_url(bench.queue("none")).message_body("x").send().await.unwrap_err();
+    assert!(gone.into_service_error().is_queue_does_not_exist());
+    let handle = sqs.delete_message().queue_url(&queue).receipt_handle("x").send().await.unwrap_err();
+    assert!(handle.into_service_error().is_receipt_handle_is_invalid());
+}
+
+#[tokio::test]
+async fn the_dynamodb_sdk_finds_the_templates_tables() {
+    let bench = Bench::start().await;
+    let dynamodb = bench.dynamodb();
+    let put = |pk: &str, expires: u64| {
+        dynamodb
+            .put_item()
+            .table_name("things")
+            .item("pk", AttributeValue::S(pk.to_owned()))
+            .item("by", AttributeValue::S("me".to_owned()))
+            .item("expires_at", AttributeValue::N(expires.to_string()))
+            .condition_expression("attribute_not_exists(pk)")
+    };
+    put("old", 1).send().await.unwrap();
+    put("new", u64::from(u32::MAX)).send().await.unwrap();
+    let again = put("new", 1).send().await.unwrap_err();
+    assert!(again.into_service_error().is_conditional_check_failed_exception());
+    assert_eq!(bench.services.dynamodb.sweep().await.unwrap(), 1);
+    let found = dynamodb
+        .query()
+        .table_name("things")
+        .index_name("by_by")
+        .key_condition_expression("#by = :by")
+        .expression_attribute_names("#by", "by")
+        .expression_attribute_values(":by", AttributeValue::S("me".to_owned()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(found.items()[0]["pk"], AttributeValue::S("new".to_owned()));
+    assert_eq!(found.count(), 1);
+    assert_eq!(bench.count(dynamodb::SERVICE, "PutItem"), 3.0);
+    assert_eq!(bench.count(dynamodb::SERVICE, "Query"), 1.0);
+    bench.services.dynamodb.shutdown().await;
+}
+
+#[tokio::test]
+async fn tables_and_items_survive_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data/dynamodb.sqlite");
+    let template = Template::parse(TEMPLATE, &Settings::new("", "", ""), &mut Secrets::in_memory()).unwrap();
+    let first = DynamoDb::open(&template.tables, Some(&file)).await.unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", "application/x-amz-json-1.0".parse().unwrap());
+    let authorization = "AWS4-HMAC-SHA256 Credential=a/b/c/dynamodb/aws4_request, SignedHeaders=host, Signature=0";
+    headers.insert("authorization", authorization.parse().unwrap());
+    headers.insert("x-amz-date", "20260101T000000Z".parse().unwrap());
+    let ask = async |database: &DynamoDb, target: &str, body: &'static str| {
+        let mut headers = headers.clone();
+        headers.insert("x-amz-target", format!("DynamoDB_20120810.{target}").parse().unwrap());
+        let response = database.answer(headers, Bytes::from_static(body.as_bytes())).await;
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice::<Value>(&body).unwrap()
+    };
+    ask(&first, "PutItem", r#"{"TableName": "things", "Item": {"pk": {"S": "kept"}}}"#).await;
+    first.shutdown().await;
+    drop(first);
+    let second = DynamoDb::open(&template.tables, Some(&file)).await.unwrap();
+    let found = ask(&second, "GetItem", r#"{"TableName": "things", "Key": {"pk": {"S": "kept"}}}"#).await;
+    assert_eq!(found["Item"]["pk"]["S"], "kept");
+}
+
+#[tokio::test]
+async fn emails_and_text_messages_are_caught() {
+    let bench = Bench::start().await;
+    let ses = aws_sdk_sesv2::Client::new(&bench.sdk);
+    let content = |text: &str| Content::builder().data(text).build().unwrap();
+    let email = |to: &str| {
+        let message = Message::builder().subject(content("Hello")).body(Body::builder().text(content("World")).build());
+        ses.send_email()
+            .from_email_address("Shop <shop@example.org>")
+            .destination(Destination::builder().to_addresses(to).build())
+            .content(EmailContent::builder().simple(message.build()).build())
+            .send()
+    };
+    let sent = email("me@example.org").await.unwrap();
+    assert!(email("nobody").await.unwrap_err().into_service_error().is_bad_request_exception());
+
+    let sns = aws_sdk_sns::Client::new(&bench.sdk);
+    let text = sns.publish().phone_number("+8613800000000").message("你好 & <hi>").send().await.unwrap();
+    let refused = sns.publish().phone_number("12").message("x").send().await.unwrap_err();
+    assert!(refused.into_service_error().is_invalid_parameter_exception());
+
+    let outbox = bench.get("/_twin/outbox?wait=5").await;
+    assert_eq!(outbox[0]["messageId"], sent.message_id().unwrap());
+    assert_eq!((&outbox[0]["channel"], &outbox[0]["subject"]), (&json!("email"), &json!("Hello")));
+    assert_eq!(outbox[0]["to"], json!(["me@example.org"]));
+    assert_eq!(outbox[0]["traces"], json!([bench.trace]));
+    assert_eq!(outbox[1]["messageId"], text.message_id().unwrap());
+    assert_eq!(outbox[1]["text"], "你好 & <hi>");
+    assert_eq!(outbox.as_array().unwrap().len(), 2);
+    assert_eq!(bench.get("/_twin/outbox?after=2").await, json!([]));
+    assert_eq!(bench.count(ses::SERVICE, "SendEmail"), 2.0);
+    assert_eq!(bench.count(sns::SERVICE, "Publish"), 2.0);
+}
+
+#[tokio::test]
+async fn the_secrets_manager_sdk_makes_puts_and_reads() {
+    let bench = Bench::start().await;
+    let client = aws_sdk_secretsmanager::Client::new(&bench.sdk);
+    let read = async |name: &str| client.get_secret_value().secret_id(name).send().await;
+    assert_eq!(read("shop/prod/providers/demo").await.unwrap().secret_string(), Some("{}"));
+    assert!(read("a").await.unwrap_err().into_service_error().is_resource_not_found_exception());
+    let create = || client.create_secret().name("a").secret_string("1").send();
+    let made = create().await.unwrap();
+    assert!(create().await.unwrap_err().into_service_error().is_resource_exists_exception());
+    let put = client.put_secret_value().secret_id(made.arn().unwrap()).secret_string("2").send().await.unwrap();
+    let current = read("a").await.unwrap();
+    assert_eq!((current.secret_string(), current.version_id()), (Some("2"), put.version_id()));
+    assert!(current.created_date().unwrap().secs() > 1_700_000_000);
+    client.delete_secret().secret_id("a").send().await.unwrap();
+    let error = read("a").await.unwrap_err().into_service_error();
+    assert!(error.is_invalid_request_exception());
+    assert!(error.to_string().contains("marked for deletion") || format!("{error:?}").contains("marked for deletion"));
+    assert_eq!(bench.count(secretsmanager::SERVICE, "GetSecretValue"), 4.0);
+    assert_eq!(bench.count(secretsmanager::SERVICE, "CreateSecret"), 2.0);
+    assert!(bench.ledger.find(bench.trace.as_str()).unwrap().cost.contains("secrets 8"));
+}
+
+#[tokio::test]
+async fn waiting_for_the_outbox_ends_with_the_next_item() {
+    let bench = Bench::start().await;
+    let wait = bench.get("/_twin/outbox?wait=30");
+    let email =
+        r#"{"FromEmailAddress": "a@b", "Destination": {"ToAddresses": ["c@d"]}, "Content": {"Raw": {"Data": "eA=="}}}"#;
+    let send = bench.http(Method::POST, "/v2/email/outbound-emails", email);
+    let (outbox, (status, _)) = tokio::join!(wait, send);
+    assert_eq!((status, outbox.as_array().unwrap().len()), (StatusCode::OK, 1));
+}
+
+#[tokio::test]
+async fn connection_requests_are_handed_on_and_counted() {
+    let bench = Bench::start().await;
+    let address = format!("/dev/@connections/{}", bench.connection.replace('=', "%3D"));
+    assert_eq!(bench.http(Method::POST, &address, "hello").await, (StatusCode::OK, String::new()));
+    let (status, answer) = bench.http(Method::GET, "/dev/@connections/x%3D", "").await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((status, &answer["connectionId"]), (StatusCode::GONE, &json!("x=")));
+    assert_eq!(bench.count(connections::SERVICE, "PostToConnection"), 1.0);
+    assert_eq!(bench.count(connections::SERVICE, "GetConnection"), 1.0);
+}
+
+#[tokio::test]
+async fn the_control_api_tells_and_switches() {
+    let bench = Bench::start().await;
+    let sent = bench.sqs().send_message().queue_url(bench.queue("fed")).message_body("x").send().await.unwrap();
+    let path = format!("/_twin/traces/{}", sent.message_id().unwrap());
+    let trace = bench.get(&path).await;
+    assert_eq!((&trace["origin"], &trace["quiet"]), (&json!("POST /things"), &json!(false)));
+    assert_eq!(bench.get("/_twin/queues").await[0], json!({"name": "fed", "visible": 1, "inFlight": 0, "delayed": 0}));
+
+    let switch = "/_twin/event-sources/F";
+    let (status, _) = bench.http(Method::POST, switch, r#"{"enabled": true}"#).await;
+    assert_eq!(status, StatusCode::OK);
+    let settled = bench.get(&format!("{path}?wait=10")).await;
+    assert_eq!(settled["quiet"], true);
+    assert_eq!(settled["cost"], "SQS 1 send 1 receive 1 delete");
+    assert_eq!(bench.get("/_twin/traces?limit=1").await[0]["traceId"], bench.trace.as_str());
+    assert_eq!(bench.get("/_twin/event-sources").await[0]["enabled"], true);
+    assert_eq!(bench.get("/_twin/outputs").await, json!({"Table": "things"}));
+    assert_eq!(bench.http(Method::POST, "/_twin/queues/plain/redrive", "").await.1, r#"{"moved":0}"#);
+    assert_eq!(bench.http(Method::POST, "/_twin/schedules/fire", "").await.1, "[]");
+
+    for (method, path, body) in [
+        (Method::POST, "/_twin/event-sources/G", r#"{"enabled": true}"#),
+        (Method::GET, "/_twin/traces/unknown", ""),
+        (Method::GET, "/_twin/nothing/here", ""),
+        (Method::POST, "/_twin/queues/none/redrive", ""),
+        (Method::DELETE, "/_twin/faults/rules/7", ""),
+        (Method::POST, "/", "neither"),
+    ] {
+        assert_eq!(bench.http(method, path, body).await.0, StatusCode::NOT_FOUND, "{path}");
+    }
+    tokio::time::timeout(Duration::from_secs(10), bench.event_sources.shutdown()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_control_api_plans_faults() {
+    let bench = Bench::start().await;
+    let path = "/_twin/faults";
+    assert_eq!(bench.get(path).await, json!({"plan": null, "rules": [], "injected": {}}));
+    let plan = json!({"seed": 7, "rates": {"conflict": 1.0}});
+    assert_eq!(bench.http(Method::PUT, path, &plan.to_string()).await.0, StatusCode::OK);
+    let rule = r#"{"fault": "throttle", "operation": "PutItem", "contains": ["once"], "service": "dynamodb"}"#;
+    let (status, id) = bench.http(Method::POST, "/_twin/faults/rules", rule).await;
+    assert_eq!((status, id.as_str()), (StatusCode::OK, r#"{"id":1}"#));
+    let impatient = bench.sdk.to_builder().retry_config(RetryConfig::disabled()).build();
+    let dynamodb = aws_sdk_dynamodb::Client::new(&impatient);
+    let put = |pk: &str| {
+        let put = dynamodb.put_item().table_name("things").item("pk", AttributeValue::S(pk.to_owned()));
+        async { put.send().await.unwrap_err().into_service_error() }
+    };
+    assert!(put("other").await.is_transaction_conflict_exception());
+    assert!(!put("once").await.is_transaction_conflict_exception(), "a rule comes before the plan");
+    let told = bench.get(path).await;
+    assert_eq!((&told["plan"], &told["injected"]), (&plan, &json!({"conflict": 1, "throttle": 1})));
+    assert_eq!((&told["rules"][0]["id"], &told["rules"][0]["hits"]), (&json!(1), &json!(1)));
+    assert_eq!(told["rules"][0]["fault"], "throttle");
+
+    for (method, path, body, reason) in [
+        (
+            Method::PUT,
+            path,
+            r#"{"rates": {"throtle": 1}}"#,
+            "there is no fault \\\"throtle\\\"; there are kill-before, ",
+        ),
+        (Method::PUT, path, r#"{"rates": {"throttle": 2}}"#, "throttle=2: a rate is a number from 0 to 1"),
+        (Method::POST, "/_twin/faults/rules", r#"{"fault": "throttle", "after": 3}"#, "unknown field `after`"),
+        (Method::POST, "/_twin/faults/rules", r#"{"fault": "throttle", "function": "G"}"#, "there is no function"),
+        (Method::POST, "/_twin/faults/rules", r#"{"fault": "throttle", "service": "s3"}"#, "there are dynamodb, sqs, "),
+    ] {
+        let (status, told) = bench.http(method, path, body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+        assert!(told.contains(reason), "{told}");
+    }
+    assert_eq!(bench.http(Method::DELETE, "/_twin/faults/rules/1", "").await.0, StatusCode::OK);
+    let (_, cleared) = bench.http(Method::DELETE, path, "").await;
+    assert_eq!(cleared, r#"{"plan":null,"rules":[],"injected":{"throttle":1,"conflict":1}}"#);
+}
+
+#[tokio::test]
+async fn the_table_has_each_service_once_and_in_its_place() {
+    let bench = Bench::start().await;
+    let served = bench.services.all().map(|service| service.service());
+    assert_eq!(served, ALL);
+    let mut sorted = ALL;
+    sorted.sort_unstable();
+    assert_eq!(sorted, ALL);
+    assert_eq!(titles(), "DynamoDB, SQS, @connections, SES, SNS and Secrets Manager");
+}

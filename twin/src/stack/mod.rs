@@ -1,0 +1,338 @@
+//! The whole twin: a template on three loopback listeners, a console on a fourth, and what extensions add.
+//!
+//! ```text
+//! backend ─ HTTP ─> gateway::http ──┐
+//! device ─ socket ─> gateway::websocket ─> functions (processes) ─> services (DynamoDB, SQS and the others)
+//!                    schedule ──────┘        └── event_source <── services::sqs
+//! person ─ HTTP ─> console: a page, which asks gateway::http and the control API
+//! ```
+
+mod options;
+mod servers;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+
+pub use self::options::{StartError, TwinOptions};
+use self::servers::{Listeners, Servers};
+use crate::console::Console;
+use crate::control::answer;
+use crate::data::DataFolder;
+use crate::event_source::{self, EventSources, Invocation};
+use crate::extension::{Extension, Parts};
+use crate::faults::{self, Faults};
+use crate::functions::{Functions, FunctionsOptions};
+use crate::gateway::http::HttpApi;
+use crate::gateway::websocket::{self, SocketApi};
+use crate::guard::{Guard, Pages};
+use crate::ledger::{self, Ledger};
+use crate::outbox::{self, Outbox};
+use crate::schedule::{self, Schedules};
+use crate::services::{self, Endpoint, Opening, Services};
+use crate::template::{Settings, Template};
+
+/// How long a shutdown waits for each of its steps.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A running twin. [`Twin::shutdown`] ends it in order; one that is merely dropped ends with its Tokio runtime.
+#[derive(Debug)]
+pub struct Twin {
+    template: Template,
+    api_url: String,
+    socket_url: String,
+    aws_url: String,
+    console_url: Option<String>,
+    extensions: Vec<Arc<dyn Extension>>,
+    functions: Functions,
+    sockets: Option<SocketApi>,
+    schedules: Schedules,
+    event_sources: EventSources,
+    services: Services,
+    outbox: Outbox,
+    ledger: Ledger,
+    faults: Faults,
+    gateways: Servers,
+    endpoint: Servers,
+}
+
+impl Twin {
+    /// Starts everything; when this returns, every listener answers.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(options: TwinOptions) -> Result<Self, StartError> {
+        let mut listeners = Listeners::bind(&options).await?;
+        let data = DataFolder::open(options.data.as_deref())?;
+        let settings = settings(&options, &listeners)?;
+        let template = Template::read(&options.template, &settings, &mut data.secrets()?)?;
+        warn(&template);
+
+        let (ledger, faults) = (Ledger::new(), Faults::new(options.faults.clone()));
+        let functions = Functions::new(
+            template.functions.values().cloned(),
+            FunctionsOptions {
+                process_limit: options.process_limit,
+                faults: faults.clone(),
+                ..FunctionsOptions::new(options.source.clone(), &settings.region, &listeners.aws.url)
+            },
+            ledger.clone(),
+        );
+        let http = template.http_api.clone();
+        let http = http.map(|api| HttpApi::new(api, functions.clone(), ledger.clone(), options.http_limits));
+        let sockets = template.websocket_api.clone();
+        let sockets = sockets
+            .map(|api| SocketApi::new(api, functions.clone(), ledger.clone(), options.socket_limits, faults.clone()));
+        let outbox = Outbox::open(data.path("outbox.journal").as_deref()).map_err(|source| data.error(source))?;
+        let opening = Opening {
+            template: &template,
+            data: &data,
+            ledger: &ledger,
+            faults: &faults,
+            outbox: &outbox,
+            sockets: sockets.as_ref(),
+        };
+        let services = Services::open(&opening).await?;
+        let mut control = services.control();
+        for (extension, listener) in options.extensions.iter().zip(std::mem::take(&mut listeners.extensions)) {
+            control = control.merge(extension.start(Parts {
+                listener,
+                template: &template,
+                region: &settings.region,
+                aws_url: &listeners.aws.url,
+                data: &data,
+                dynamodb: &services.dynamodb,
+                outbox: &outbox,
+                secrets: &services.secretsmanager,
+                ledger: &ledger,
+            })?);
+        }
+
+        // The mappings may find messages of an earlier run at once; what their functions ask waits in the listener until
+        // the endpoint serves it.
+        let invoked = functions.clone();
+        let invoke = move |Invocation { function, payload, traces }: Invocation| {
+            let functions = invoked.clone();
+            async move { functions.invoke(&function, payload, &traces).await }
+        };
+        let event_sources =
+            EventSources::start(&template, &services.sqs, &ledger, options.event_sources, &faults, invoke);
+        let schedules = Schedules::start(template.schedules.clone(), &settings.region, &functions, &ledger);
+        let twin = Self {
+            template,
+            api_url: listeners.api.url.clone(),
+            socket_url: listeners.socket.url.clone(),
+            aws_url: listeners.aws.url.clone(),
+            console_url: listeners.console.as_ref().map(|console| console.url.clone()),
+            extensions: options.extensions,
+            functions,
+            sockets,
+            schedules,
+            event_sources,
+            services,
+            outbox,
+            ledger,
+            faults,
+            gateways: Servers::default(),
+            endpoint: Servers::default(),
+        };
+        let control = control.merge(twin.control());
+        Ok(twin.serve(listeners, options.address, control, http.as_ref().map(HttpApi::router).unwrap_or_default()))
+    }
+
+    /// The routes of the control API that every twin has, besides those of its services.
+    fn control(&self) -> Router {
+        let names = faults::Names {
+            functions: self.functions.names().map(str::to_owned).collect(),
+            services: services::ALL.map(|service| service.name()).to_vec(),
+        };
+        let outputs = self.template.outputs.clone();
+        Router::new()
+            .merge(outbox::control(self.outbox.clone()))
+            .merge(ledger::control(self.ledger.clone()))
+            .merge(event_source::control(self.event_sources.clone()))
+            .merge(schedule::control(self.schedules.rules().clone()))
+            .merge(faults::control(self.faults.clone(), names))
+            .route("/_twin/outputs", get(move || async move { answer(&outputs) }))
+    }
+
+    /// Serves what has been started, at its listeners.
+    fn serve(mut self, listeners: Listeners, address: IpAddr, control: Router, api: Router) -> Self {
+        let endpoint = Endpoint {
+            services: self.services.clone(),
+            functions: self.functions.clone(),
+            ledger: self.ledger.clone(),
+            faults: self.faults.clone(),
+        };
+        let programs = Guard::new(address, Pages::None);
+        self.endpoint.serve(listeners.aws.listener, programs.protect(control.clone().merge(endpoint.router())));
+        let sockets = self.sockets.as_ref().map(websocket::router).unwrap_or_default();
+        self.gateways.serve(listeners.socket.listener, sockets);
+        if let Some(bound) = listeners.console {
+            let console = Console::new(address, &self.socket_url(), self.api_stage(), self.extensions.clone());
+            self.gateways.serve(bound.listener, console.router(control, api.clone()));
+        }
+        self.gateways.serve(listeners.api.listener, api);
+        self
+    }
+
+    /// Where the HTTP API is served, `http://127.0.0.1:7400`; with the stage, if it has one of its own.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        self.api_stage().map_or_else(|| self.api_url.clone(), |stage| format!("{}/{stage}", self.api_url))
+    }
+
+    /// The stage of the HTTP API, where it stands in its paths.
+    fn api_stage(&self) -> Option<&str> {
+        self.template.http_api.as_ref().map(|api| api.stage.as_str()).filter(|stage| *stage != "$default")
+    }
+
+    /// Where the WebSocket API is served, with its stage: `ws://127.0.0.1:7401/prod`.
+    #[must_use]
+    pub fn socket_url(&self) -> String {
+        let stage = self.template.websocket_api.as_ref().map(|api| api.stage.as_str());
+        stage.map_or_else(|| self.socket_url.clone(), |stage| format!("{}/{stage}", self.socket_url))
+    }
+
+    /// Where the AWS services are served, `http://127.0.0.1:7402`.
+    #[must_use]
+    pub fn aws_url(&self) -> &str {
+        &self.aws_url
+    }
+
+    /// Where the console is served, `http://127.0.0.1:7403`, if there is one.
+    #[must_use]
+    pub fn console_url(&self) -> Option<&str> {
+        self.console_url.as_deref()
+    }
+
+    /// The template's outputs, resolved to what the twin serves.
+    #[must_use]
+    pub fn outputs(&self) -> &BTreeMap<String, String> {
+        &self.template.outputs
+    }
+
+    /// The template, resolved.
+    #[must_use]
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// The functions.
+    #[must_use]
+    pub fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    /// The WebSocket API, if the template has one.
+    #[must_use]
+    pub fn sockets(&self) -> Option<&SocketApi> {
+        self.sockets.as_ref()
+    }
+
+    /// The schedules, which can be fired before their time.
+    #[must_use]
+    pub fn schedules(&self) -> &Schedules {
+        &self.schedules
+    }
+
+    /// What is to go wrong, and what went wrong on demand.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// What every trace cost.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// What was sent to people.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// The services behind the AWS endpoint.
+    #[must_use]
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Ends everything in order: what brings work in first, then the sockets with their `$disconnect`, then the functions,
+    /// and last the services that those still needed.
+    pub async fn shutdown(self) {
+        let Self { extensions, functions, sockets, schedules, event_sources, services, gateways, endpoint, .. } = self;
+        drop(schedules);
+        // A mapping stops reading its queue at once; the batch that it has in hand needs the functions a little longer.
+        let mappings = async {
+            if tokio::time::timeout(GRACE, event_sources.shutdown()).await.is_err() {
+                tracing::warn!("some batches were cut off; their messages stay in their queues");
+            }
+        };
+        let gateways = async {
+            gateways.shutdown(GRACE).await;
+            tracing::debug!("the gateways take no more requests");
+            if let Some(sockets) = sockets {
+                sockets.shutdown(GRACE).await;
+            }
+        };
+        tokio::join!(mappings, gateways);
+        tracing::debug!("no more work comes in");
+        functions.shutdown(GRACE).await;
+        tracing::debug!("the functions have ended");
+        for extension in extensions.iter().rev() {
+            extension.stop().await;
+        }
+        endpoint.shutdown(GRACE).await;
+        tracing::debug!("the AWS endpoint takes no more requests");
+        services.stop().await;
+    }
+}
+
+/// What the template is read with: where everything is, and the parameters of the user and of the extensions.
+fn settings(options: &TwinOptions, listeners: &Listeners) -> Result<Settings, StartError> {
+    let mut settings = Settings::new(&listeners.api.url, &listeners.socket.url, &listeners.aws.url);
+    settings.parameters = options.parameters.clone();
+    let declared = Template::parameters(&options.template)?;
+    for (extension, listener) in options.extensions.iter().zip(&listeners.extensions) {
+        let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let values = extension.parameters(address).into_iter().filter(|(name, _)| declared.contains(name));
+        for (name, value) in values {
+            settings.parameters.entry(name).or_insert(value);
+        }
+    }
+    Ok(settings)
+}
+
+/// Logs what the twin serves otherwise than the template asks.
+fn warn(template: &Template) {
+    for warning in &template.warnings {
+        tracing::warn!("{warning}");
+    }
+    for route in template.http_api.iter().flat_map(|api| &api.routes).filter(|route| route.payload_v1) {
+        tracing::warn!("{} {} asks for payload format 1.0 and is sent 2.0", route.method, route.path);
+    }
+}
+
+/// Listens to what asks this program to end, Ctrl-C and SIGTERM, from now on; the answer waits for it.
+///
+/// # Errors
+/// If the signals cannot be listened to.
+pub fn interruption() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,159 @@
+//! Intrinsic functions, pseudo parameters, conditions and dynamic references.
+
+mod at;
+mod conditions;
+mod finish;
+mod intrinsics;
+mod names;
+mod parameters;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+pub(super) use self::at::{At, text_of};
+use super::secrets::Secrets;
+use super::{Settings, TemplateError};
+
+/// How deep intrinsics may lead to one another; a template that refers to itself ends here instead of never.
+const MAX_DEPTH: usize = 64;
+/// `AWS::URLSuffix`.
+const URL_SUFFIX: &str = "amazonaws.com";
+/// The API that SAM makes for `HttpApi` events that name none.
+pub(super) const IMPLICIT_HTTP_API: &str = "ServerlessHttpApi";
+
+/// Resolves the values of one template.
+pub(super) struct Resolver<'a> {
+    settings: &'a Settings,
+    document: &'a Value,
+    parameters: BTreeMap<String, Value>,
+    secrets: RefCell<&'a mut Secrets>,
+    warnings: RefCell<BTreeSet<String>>,
+    depth: Cell<usize>,
+}
+
+impl<'a> Resolver<'a> {
+    pub(super) fn new(
+        document: &'a Value,
+        settings: &'a Settings,
+        secrets: &'a mut Secrets,
+    ) -> Result<Self, TemplateError> {
+        let parameters = parameters::values(document, settings)?;
+        Ok(Self {
+            settings,
+            document,
+            parameters,
+            secrets: RefCell::new(secrets),
+            warnings: RefCell::default(),
+            depth: Cell::new(0),
+        })
+    }
+
+    /// Says something once.
+    pub(super) fn warn(&self, message: impl Into<String>) {
+        self.warnings.borrow_mut().insert(message.into());
+    }
+
+    pub(super) fn into_warnings(self) -> Vec<String> {
+        self.warnings.into_inner().into_iter().collect()
+    }
+
+    /// A resource as written, unless its condition is false.
+    pub(super) fn resource(&self, logical_id: &str) -> Option<&'a Value> {
+        self.document.get("Resources")?.get(logical_id)
+    }
+
+    /// Whether a resource or an output is there at all.
+    pub(super) fn is_wanted(&self, item: &Value, at: &At) -> Result<bool, TemplateError> {
+        match item.get("Condition").and_then(Value::as_str) {
+            Some(condition) => self.condition(condition, at),
+            None => Ok(true),
+        }
+    }
+
+    /// Resolves a value. `None` is `AWS::NoValue`.
+    pub(super) fn value(&self, value: &Value, at: &At) -> Result<Option<Value>, TemplateError> {
+        match self.evaluate(value, at)? {
+            Some(value) => self.finish(value, at).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A resource's properties with those of `Globals` below them.
+    pub(super) fn with_globals(&self, logical_id: &str) -> Option<Map<String, Value>> {
+        let resource = self.resource(logical_id)?;
+        let section = resource["Type"].as_str().and_then(|kind| kind.strip_prefix("AWS::Serverless::"));
+        let global = section.and_then(|section| self.document.get("Globals")?.get(section));
+        let mut merged = global.cloned().unwrap_or_else(|| Value::Object(Map::new()));
+        merge(&mut merged, resource.get("Properties").unwrap_or(&Value::Null));
+        match merged {
+            Value::Object(properties) => Some(properties),
+            _ => None,
+        }
+    }
+
+    /// One step further into values that lead to others.
+    fn deeper<T>(&self, at: &At, step: impl FnOnce() -> Result<T, TemplateError>) -> Result<T, TemplateError> {
+        let depth = self.depth.get() + 1;
+        if depth > MAX_DEPTH {
+            return Err(at.error("its value refers to itself"));
+        }
+        self.depth.set(depth);
+        let result = step();
+        self.depth.set(depth - 1);
+        result
+    }
+
+    /// The value, with its intrinsic functions resolved.
+    fn evaluate(&self, value: &Value, at: &At) -> Result<Option<Value>, TemplateError> {
+        self.deeper(at, || self.evaluate_here(value, at))
+    }
+
+    fn evaluate_here(&self, value: &Value, at: &At) -> Result<Option<Value>, TemplateError> {
+        match value {
+            Value::Array(items) => {
+                let mut resolved = Vec::with_capacity(items.len());
+                for (index, item) in items.iter().enumerate() {
+                    resolved.extend(self.evaluate(item, &at.child(index))?);
+                }
+                Ok(Some(Value::Array(resolved)))
+            }
+            Value::Object(object) => {
+                if let Some((name, argument)) = intrinsic(object) {
+                    return self.intrinsic(name, argument, at);
+                }
+                let mut resolved = Map::new();
+                for (name, value) in object {
+                    if let Some(value) = self.evaluate(value, &at.child(name))? {
+                        resolved.insert(name.clone(), value);
+                    }
+                }
+                Ok(Some(Value::Object(resolved)))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(Some(value.clone())),
+        }
+    }
+}
+
+/// The one intrinsic function that an object is, if it is one.
+fn intrinsic(object: &Map<String, Value>) -> Option<(&str, &Value)> {
+    let mut entries = object.iter();
+    let (name, argument) = entries.next()?;
+    let is_intrinsic = name == "Ref" || name.starts_with("Fn::") || (name == "Condition" && argument.is_string());
+    (is_intrinsic && entries.next().is_none()).then_some((name, argument))
+}
+
+/// Lays `over` upon `below` as SAM does with `Globals`: objects key by key, lists one after the other, else replaced.
+fn merge(below: &mut Value, over: &Value) {
+    match (below, over) {
+        (_, Value::Null) => {}
+        (Value::Object(below), Value::Object(over)) if intrinsic(over).is_none() && intrinsic(below).is_none() => {
+            for (name, value) in over {
+                merge(below.entry(name.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (Value::Array(below), Value::Array(over)) => below.extend(over.iter().cloned()),
+        (below, over) => *below = over.clone(),
+    }
+}
