@@ -80,13 +80,15 @@ impl Bench {
         let settings = Settings::new("", "", &url);
         let template = Template::parse(TEMPLATE, &settings, &mut Secrets::in_memory()).unwrap();
         let (ledger, faults, outbox) = (Ledger::new(), Faults::default(), Outbox::default());
-        let trace = ledger.begin("POST /things");
         let source = Source::Artefacts("none".into());
         let functions = Functions::new([], FunctionsOptions::new(source, "us-east-1", &url), ledger.clone());
-        functions.pretend(7, "F", std::slice::from_ref(&trace));
         let sockets = template.websocket_api.clone().unwrap();
         let sockets =
             SocketApi::new(sockets, functions.clone(), ledger.clone(), SocketLimits::default(), faults.clone());
+        let (connection, socket) = connect(&sockets).await;
+        // After the connection, which is a trace, too: this one is the newest.
+        let trace = ledger.begin("POST /things");
+        functions.pretend(7, "F", std::slice::from_ref(&trace));
         let data = DataFolder::open(None).unwrap();
         let opening = Opening {
             template: &template,
@@ -115,7 +117,6 @@ impl Bench {
             .route("/_twin/outputs", get(move || async move { answer(&outputs) }))
             .merge(endpoint.router());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let (connection, socket) = connect(&sockets).await;
         let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
             .region(aws_config::Region::from_static("us-east-1"))
             .credentials_provider(credentials("twin-7"))
