@@ -153,6 +153,8 @@ impl Records {
         let told = |name| template.functions.values().find_map(|function| function.environment.get(name)).cloned();
         let users_table = told(config::USERS_TABLE)?;
         let messages_table = told(config::MESSAGES_TABLE)?;
+        // Not read here: a template that lacks one of Tidings' tables is another service's.
+        told(config::LOOKUPS_TABLE)?;
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(aws_url)
