@@ -89,7 +89,7 @@ async fn no_step_begins_after_the_answer_to_the_closing() {
         let item = format!("order:{round}");
         // The worker has seen that the item is open, and is kept from claiming its step.
         let claim = Rule::new(Fault::Throttle).function("FallbackFunction").operation("UpdateItem");
-        let rule = faults.add(claim.contains("steps[0].claimed = ").times(2));
+        let rule = faults.add(claim.contains("progress[0].claimed = ").times(2));
         let sent_before = sent(&world).await.len();
         let condition = Condition { item_open: Some(item.clone()), ..Condition::default() };
         let close = async {

@@ -144,7 +144,7 @@ pub(super) const ROWS: &[Row] = &[
     row("fallback: forget > devices.forget_push > UpdateItem", &["{alice}", "REMOVE push"], &[PushToTheDead]),
     row(
         "fallback: carry_out > claims.release > mailboxes.update_entry > UpdateItem",
-        &["{alice}", "REMOVE steps[0].claimed"],
+        &["{alice}", "REMOVE progress[0].claimed"],
         &[PushWithoutSecret, PushLater],
     ),
     row("fallback: step > items.closed > GetItem", &["items#{app}|"], &[OpenItem, ClosedItem]),
@@ -153,11 +153,11 @@ pub(super) const ROWS: &[Row] = &[
     row("fallback: claim > claims.claim > mailboxes.entry > GetItem", ENTRY, &[Chain]).skip(1).before(
         Fault::LoseAnswer,
         "UpdateItem",
-        &["{alice}", "steps[0].claimed = "],
+        &["{alice}", "progress[0].claimed = "],
     ),
     row(
         "fallback: claim > claims.claim > mailboxes.update_entry > UpdateItem",
-        &["{alice}", "steps[0].claimed = "],
+        &["{alice}", "progress[0].claimed = "],
         &[Chain, HookChain, HookCut, TwoWorkers, ConfirmedMeanwhile],
     ),
     row("fallback: step > mailboxes.entry > GetItem", ENTRY, &[Chain]),
