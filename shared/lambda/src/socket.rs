@@ -156,7 +156,7 @@ pub fn action(event: &ApiGatewayWebsocketProxyRequest) -> Result<Action, Refusal
     }
     let object = json::object(event.body.as_deref().unwrap_or_default().as_bytes()).map_err(Refusal::Body)?;
     let named = object.get("action").and_then(|action| action.as_str());
-    if !named.is_some_and(|action| ActionName::from_word(action).is_some()) {
+    if named.is_none_or(|action| ActionName::from_word(action).is_none()) {
         return Err(Refusal::UnknownAction);
     }
     Action::parse(object).map_err(Refusal::Fields)
