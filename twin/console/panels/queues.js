@@ -63,10 +63,16 @@ function section(name, messages, again) {
   );
 }
 
+/** A body for people. What is JSON within its texts is shown as what it is, too. */
 function pretty(body) {
+  const value = parsed(body);
+  return typeof value === "string" ? body : JSON.stringify(value, null, 2);
+}
+
+function parsed(text) {
   try {
-    return JSON.stringify(JSON.parse(body), null, 2);
+    return JSON.parse(text, (_, value) => (typeof value === "string" && /^[{[]/.test(value) ? parsed(value) : value));
   } catch {
-    return body;
+    return text;
   }
 }
