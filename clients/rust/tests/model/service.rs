@@ -254,7 +254,7 @@ impl Tidings {
     }
 }
 
-/// The order of `docs/architecture.md`: a state is the best that has happened.
+/// The order of `docs/decisions/trail.md`: a state is the best that has happened.
 pub(crate) fn rank(state: TrailState) -> u8 {
     match state {
         TrailState::Scheduled | TrailState::Accepted => 0,
