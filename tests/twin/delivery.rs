@@ -352,6 +352,8 @@ async fn a_malformed_record_comes_to_the_dead_letter_queue_alone() {
         ("maxReceiveCount: 20", "maxReceiveCount: 2"),
     ])
     .await;
+    world.expect_errors("the body is not a payload of this queue");
+    world.expect_dead_letters("DeliverDeadLetters");
     let queue = world.environment("SendFunction")["TIDINGS_DELIVER_QUEUE_URL"].clone();
     let mut alice = world.online("alice", "a").await;
     // One batch: two good deliveries with a malformed one between them.

@@ -417,6 +417,9 @@ async fn a_store_that_does_not_answer_is_said_to_be_unavailable() {
     let alice = world.device("alice", "a").await;
     world.send(&["alice"], "x").await;
     world.idle().await;
+    for call in ["list mailbox", "count mailbox", "look device up"] {
+        world.expect_errors(&format!("try again: {call}"));
+    }
     for (path, operation) in [("/v1/inbox", "Query"), ("/v1/inbox/unread", "Query"), ("/v1/inbox", "GetItem")] {
         // The SDK tries three times.
         let rule = Rule::new(Fault::Throttle).function("InboxFunction").operation(operation).times(3);

@@ -21,6 +21,7 @@
 //! - [`contract`]: the documents for machines against the code's own types
 //! - [`matrix`]: every request to AWS times every fault that it can have
 //! - [`rights`]: what every function may do in DynamoDB
+//! - [`world`]: a running twin with one app; [`ending`]: that nothing has gone wrong in it unnoticed
 //! - [`house`]: who may import whom, and that the template gives every function what it reads
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in its helpers")]
@@ -35,6 +36,7 @@ mod contract;
 mod cursors;
 mod delivery;
 mod demo;
+mod ending;
 mod events;
 mod house;
 mod inbox;

@@ -212,6 +212,7 @@ async fn of_an_acknowledgement_and_a_fallback_step_the_first_one_wins() {
     let (first, step) = stored_with_chain(&world).await;
     let refused = Rule::new(Fault::Conflict).function("FallbackFunction").service(dynamodb::SERVICE).times(3);
     let refused = world.twin.faults().add(refused.operation("UpdateItem"));
+    world.expect_errors("claim fallback step: TransactionConflictException");
     hand_to_fallback(&world, &step).await;
     eventually("every attempt is refused", async || world.twin.faults().hits(refused) == 3).await;
     confirm(&step).await;

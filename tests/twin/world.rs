@@ -47,6 +47,8 @@ use tidings_wire::{
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
+use crate::ending::Ending;
+
 /// How long anything may take before a test gives up on it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -91,6 +93,7 @@ pub(crate) struct World {
     pub(crate) key: AppKey,
     http: Client<HttpConnector, Full<Bytes>>,
     sdk: aws_config::SdkConfig,
+    ending: Ending,
     _template: Option<tempfile::NamedTempFile>,
 }
 
@@ -157,6 +160,7 @@ impl World {
         change(&mut options);
         let additions = Additions::to(&mut options, ProvidersOptions::default());
         let twin = Twin::start(options).await.unwrap();
+        let ending = Ending::of(twin.functions());
         let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
             .http_client(Builder::new().build_http())
             .region(aws_config::Region::from_static("us-east-1"))
@@ -166,7 +170,7 @@ impl World {
             .await;
         let key = AppKey::generate(APP, tidings_crypto::random::bytes().unwrap()).unwrap();
         let http = Client::builder(TokioExecutor::new()).build_http();
-        let world = Self { twin, additions, key, http, sdk, _template: template };
+        let world = Self { twin, additions, key, http, sdk, ending, _template: template };
         world.create_app(&world.key, Vec::new()).await;
         world
     }
@@ -502,8 +506,48 @@ impl World {
         self.control(Method::POST, &path, Some(serde_json::json!({"enabled": enabled}))).await;
     }
 
+    /// Expects that a function or the twin logs an error with this text, at least once.
+    pub(crate) fn expect_errors(&self, text: &str) {
+        self.ending.expect_errors(text);
+    }
+
+    /// Tolerates errors with this text, if a function or the twin logs any: for a test whose faults are many, and strike
+    /// some functions and not others.
+    pub(crate) fn tolerate_errors(&self, text: &str) {
+        self.ending.tolerate_errors(text);
+    }
+
+    /// Expects that a message is in this dead-letter queue in the end, by its logical id.
+    pub(crate) fn expect_dead_letters(&self, queue: &str) {
+        self.ending.expect_dead_letters(queue);
+    }
+
+    /// Ends the twin. The test fails if a dead-letter queue holds a message, or if an error was logged, that it does not
+    /// expect; and if something that it expects has not happened.
     pub(crate) async fn end(self) {
-        self.twin.shutdown().await;
+        let dead_letters = self.dead_letters().await;
+        let Self { twin, additions, ending, .. } = self;
+        twin.shutdown().await;
+        drop(additions);
+        ending.check(&dead_letters).await;
+    }
+
+    /// The bodies in each dead-letter queue that holds any, by logical id.
+    async fn dead_letters(&self) -> BTreeMap<String, Vec<String>> {
+        let queues = &self.twin.template().queues;
+        let counts = self.control(Method::GET, "/_twin/queues", None).await;
+        let mut found = BTreeMap::new();
+        for redrive in queues.iter().filter_map(|queue| queue.redrive.as_ref()) {
+            let queue = queues.iter().find(|queue| queue.name == redrive.dead_letter_queue).unwrap();
+            let count = counts.as_array().unwrap().iter().find(|count| count["name"] == queue.name.as_str()).unwrap();
+            if count["visible"] != 0 || count["inFlight"] != 0 {
+                let request = self.sqs().receive_message().queue_url(&queue.url).max_number_of_messages(10);
+                let received = request.send().await.unwrap().messages.unwrap_or_default();
+                let bodies = received.into_iter().filter_map(|message| message.body).collect();
+                found.insert(queue.logical_id.clone(), bodies);
+            }
+        }
+        found
     }
 }
 

@@ -57,8 +57,12 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) async fn start() -> Self {
-        let world = World::with(|options| options.event_sources.retry_after = Some(RETRY_AFTER));
-        let world = Arc::new(world.await);
+        let world = World::with(|options| options.event_sources.retry_after = Some(RETRY_AFTER)).await;
+        // What a fault makes of a record, of a request over HTTP, and of an action or a tick.
+        for text in [r#""record failed""#, r#""request failed""#, "Request { operation: "] {
+            world.tolerate_errors(text);
+        }
+        let world = Arc::new(world);
         let roots = RootKeys::parse(&world.environment("SyncFunction")["TIDINGS_ROOT_KEYS"]).unwrap();
         let due = world.environment("TimerFunction")["TIDINGS_DUE_TABLE"].clone();
         Self {
