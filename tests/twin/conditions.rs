@@ -8,7 +8,7 @@ use tidings_wire::{
     trail::{Event, RecipientTrail, State},
 };
 
-use crate::world::{NAMES, World};
+use crate::world::{DEADLINE, NAMES, World};
 
 const ITEM: &str = "order:4711";
 
@@ -93,9 +93,12 @@ async fn no_step_begins_after_the_answer_to_the_closing() {
         let sent_before = sent(&world).await.len();
         let condition = Condition { item_open: Some(item.clone()), ..Condition::default() };
         let close = async {
-            while faults.hits(rule) == 0 {
-                tokio::task::yield_now().await;
-            }
+            let struck = async {
+                while faults.hits(rule) == 0 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(DEADLINE, struck).await.expect("a claim is refused");
             world.backend().set_item(&item, None, false).await.unwrap();
             // Its second try is refused too: it has not claimed anything yet.
             faults.hits(rule) == 1

@@ -39,8 +39,8 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
                 let users = cell.table("TIDINGS_USERS_TABLE");
                 let ago = Timestamp::now().0 - LONG_AGO_MILLIS;
                 let last = match entry.steps[step].repeats.len() {
-                    0 => format!("steps[{step}].claimed"),
-                    repeats => format!("steps[{step}].repeats[{}]", repeats - 1),
+                    0 => format!("progress[{step}].claimed"),
+                    repeats => format!("progress[{step}].repeats[{}]", repeats - 1),
                 };
                 cell.overwrite(&users, [("pk", &user), ("sk", &sort_key)], &last, ago).await;
                 let (id, due) = (entry.letter.id.clone(), Timestamp::now());
@@ -68,7 +68,7 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
     let entry = found.unwrap();
     let at_provider = ["Publish", "SendEmail"].contains(&cell.call.operation());
     // From the claim to the outcome, whoever dies leaves the step unknown.
-    let claimed = ["claim_step", "end_step", "release_step", "channels.call", "called_off"];
+    let claimed = ["claims.claim", "claims.end", "claims.release", "channels.call", "called_off"];
     let on_step = at_provider || claimed.iter().any(|call| cell.call.way.contains(call));
     for (Step { channel, .. }, record) in entry.chain() {
         let sent = cell.sent(match channel {
