@@ -59,11 +59,11 @@ fn nobody_imports_upwards() {
     }
 }
 
-/// What is compiled for these functions when they are built together: packages, each with its features.
-fn compiled(functions: &[String]) -> BTreeSet<String> {
+/// What cargo compiles: packages, each with its features.
+fn compiled(packages: &[String], edges: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p} {f}", "--locked", "--offline"])
-        .args(functions.iter().map(|name| format!("--package=tidings-{name}")))
+        .args(["tree", "--edges", edges, "--prefix", "none", "--format", "{p} {f}", "--locked", "--offline"])
+        .args(packages)
         .current_dir(repository())
         .output()
         .unwrap();
@@ -72,15 +72,29 @@ fn compiled(functions: &[String]) -> BTreeSet<String> {
     text.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
 }
 
+/// What is compiled for these functions when they are built together.
+fn compiled_for(functions: &[String]) -> BTreeSet<String> {
+    let packages: Vec<_> = functions.iter().map(|name| format!("--package=tidings-{name}")).collect();
+    compiled(&packages, "normal,build")
+}
+
 #[test]
 fn a_function_that_is_built_alone_compiles_nothing_that_a_build_of_all_has_not() {
     let functions = functions();
-    let all = compiled(&functions);
+    let all = compiled_for(&functions);
     for function in functions {
-        let alone = compiled(std::slice::from_ref(&function));
+        let alone = compiled_for(std::slice::from_ref(&function));
         let again: Vec<_> = alone.difference(&all).collect();
         assert!(again.is_empty(), "{function}: enable in tidings-lambda what these lack: {again:?}");
     }
+}
+
+#[test]
+fn the_tests_compile_no_dependency_with_other_features_than_a_build() {
+    let workspace = ["--workspace".to_owned()];
+    let tests = compiled(&workspace, "normal,build,dev");
+    let again: Vec<_> = compiled(&workspace, "normal,build").difference(&tests).cloned().collect();
+    assert!(again.is_empty(), "compiled twice, because dev-dependencies enable more features of these: {again:?}");
 }
 
 /// The variables that a source text reads, by the constants of the configuration module.
