@@ -10,7 +10,11 @@ use serde_json::Value;
 
 use crate::world::{World, functions, repository};
 
-/// Which of our crates a crate may import. A crate that is not listed may import none.
+/// Whether a crate of ours may import another one; a crate that is not listed may import none.
+///
+/// Functions import any shared crate, and never another function. `crypto`, `wire` and `domain` are the ground: each may use
+/// what is below it, and everything else may use them. `store`, `queue` and `gateway` stand on the ground alone, and never
+/// use each other. Clients know the wire and its cryptography, and the twin knows nothing of ours.
 fn may_import(importer: &str, imported: &str, functions: &[String]) -> bool {
     let imported = imported.strip_prefix("tidings-").unwrap_or(imported);
     let shared =
@@ -52,7 +56,9 @@ fn nobody_imports_upwards() {
         let importer = package["name"].as_str().unwrap();
         for dependency in package["dependencies"].as_array().unwrap() {
             let imported = dependency["name"].as_str().unwrap();
-            if names.contains(&imported) && dependency["kind"].is_null() {
+            // Tests may use more, but for those of the twin: nothing of ours is beside it when it stands alone.
+            let is_held = dependency["kind"] != "dev" || importer == "sam-twin";
+            if names.contains(&imported) && is_held {
                 assert!(may_import(importer, imported, &functions), "{importer} must not import {imported}");
             }
         }
