@@ -12,7 +12,6 @@
 //! | `report` | the table |
 
 mod check;
-mod control;
 mod device;
 mod history;
 mod mailboxes;

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use hyper::Method;
+use sam_twin::client::Method;
+use serde_json::Value;
 use tidings_client::{Backend, Identity};
 use tidings_wire::trail::State;
 use tidings_wire::{PushAddress, RegisterRequest, Timestamp};
@@ -188,7 +189,7 @@ async fn torment(world: &World, orders: &Orders, twin: &mut Twin) -> Failure {
 async fn settle(world: &Arc<World>, orders: &Orders, tasks: &TaskTracker) -> Result<(), Failure> {
     if orders.faults.is_some() {
         watch::faults(world).await?;
-        world.control.yes(Method::DELETE, &world.aws("/_twin/faults")).await?;
+        world.control.json::<Value>(Method::DELETE, &world.aws("/_twin/faults")).await?;
     }
     for _ in LOOKING..LOOKING_AFTERWARDS {
         tasks.spawn(watch::trails(Arc::clone(world)));

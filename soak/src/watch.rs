@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hyper::Method;
+use sam_twin::client::Method;
 use serde_json::Value;
 use tidings_wire::trail::State;
 use tokio::time::Instant;
@@ -53,8 +53,8 @@ pub(crate) async fn read(world: &World, index: usize) -> bool {
 /// Fetches what was sent since the last time.
 pub(crate) async fn outbox(world: &World) -> Result<(), Failure> {
     let after = world.log().outbox.last_key_value().map_or(0, |(number, _)| *number);
-    let items = world.control.get(&world.aws(&format!("/_twin/outbox?after={after}"))).await?;
-    let items: Vec<Item> = serde_json::from_value(items)?;
+    let url = world.aws(&format!("/_twin/outbox?after={after}"));
+    let items: Vec<Item> = world.control.json(Method::GET, &url).await?;
     world.log().outbox.extend(items.into_iter().map(|item| (item.number, item)));
     Ok(())
 }
@@ -92,7 +92,7 @@ pub(crate) async fn tell_progress(world: Arc<World>) {
 
 /// Names of the queues that have dead letters, with how many.
 pub(crate) async fn dead_letters(world: &World) -> Result<Vec<(String, u64)>, Failure> {
-    let queues = world.control.get(&world.aws("/_twin/queues")).await?;
+    let queues: Value = world.control.json(Method::GET, &world.aws("/_twin/queues")).await?;
     Ok(dead(&queues))
 }
 
@@ -112,7 +112,8 @@ fn dead(queues: &Value) -> Vec<(String, u64)> {
 /// Moves all dead letters back to where they came from.
 pub(crate) async fn redrive(world: &World) -> Result<(), Failure> {
     for (queue, _) in dead_letters(world).await? {
-        let moved = world.control.yes(Method::POST, &world.aws(&format!("/_twin/queues/{queue}/redrive"))).await?;
+        let url = world.aws(&format!("/_twin/queues/{queue}/redrive"));
+        let moved: Value = world.control.json(Method::POST, &url).await?;
         world.progress.redriven.fetch_add(moved["moved"].as_u64().unwrap_or(0), Ordering::Relaxed);
     }
     Ok(())
@@ -120,7 +121,7 @@ pub(crate) async fn redrive(world: &World) -> Result<(), Failure> {
 
 /// Adds up what was injected; a twin that is killed forgets.
 pub(crate) async fn faults(world: &World) -> Result<(), Failure> {
-    let told = world.control.get(&world.aws("/_twin/faults")).await?;
+    let told: Value = world.control.json(Method::GET, &world.aws("/_twin/faults")).await?;
     let injected = told["injected"].as_object().cloned().unwrap_or_default();
     let mut log = world.log();
     for (kind, count) in injected {

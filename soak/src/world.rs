@@ -5,16 +5,19 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sam_twin::client::Client;
 use tidings_client::Backend;
 use tidings_wire::Trail;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::control::Control;
 use super::history::{DeviceLog, Item, Sent};
 use super::plan::Plan;
 use super::twin::Session;
 use super::waiting::Waiting;
+
+/// Nothing that the twin is asked takes this long; what does is asked again.
+const TIMEOUT: Duration = Duration::from_secs(31);
 
 /// A soak that runs.
 #[derive(Debug)]
@@ -22,7 +25,8 @@ pub(crate) struct World {
     pub(crate) plan: Arc<Plan>,
     pub(crate) session: Session,
     pub(crate) backend: Backend,
-    pub(crate) control: Control,
+    /// Asks the twin.
+    pub(crate) control: Client,
     pub(crate) progress: Progress,
     /// Trails that are to be read.
     pub(crate) waiting: Waiting,
@@ -65,7 +69,7 @@ impl World {
             plan: Arc::new(plan),
             session,
             backend,
-            control: Control::new(),
+            control: Client::new(TIMEOUT),
             progress: Progress::default(),
             waiting: Waiting::default(),
             stop: CancellationToken::new(),

@@ -57,7 +57,7 @@ async fn what_was_stored_and_not_queued_is_queued_by_the_senders_repeat() {
     for _ in 0..2 {
         let answer = world.post(&body, "order-7").await;
         assert_eq!((answer.status.as_u16(), &answer.headers["idempotency-replay"]), (202, &"true".parse().unwrap()));
-        bodies.push(answer.body);
+        bodies.push(answer.body.clone());
     }
     assert_eq!(bodies[0], bodies[1]);
     let shown = alice.message().await;

@@ -12,13 +12,9 @@ use aws_sdk_sqs::types::{MessageSystemAttributeNameForSends, MessageSystemAttrib
 use aws_smithy_http_client::Builder;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use http::Method;
 use sam_twin::{
+    client::{self, Client},
     functions::Source,
     gateway::websocket::SocketLimits,
     stack::{Twin, TwinOptions},
@@ -91,7 +87,7 @@ pub(crate) struct World {
     pub(crate) twin: Twin,
     pub(crate) additions: Additions,
     pub(crate) key: AppKey,
-    http: Client<HttpConnector, Full<Bytes>>,
+    http: Client,
     sdk: aws_config::SdkConfig,
     ending: Ending,
     _template: Option<tempfile::NamedTempFile>,
@@ -99,11 +95,7 @@ pub(crate) struct World {
 
 /// What an HTTP request was answered with.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: http::HeaderMap,
-    pub(crate) body: Bytes,
-}
+pub(crate) struct Answer(client::Answer);
 
 impl Answer {
     pub(crate) fn json(&self) -> Value {
@@ -119,6 +111,14 @@ pub(crate) struct Stores {
     pub(crate) connections: Connections,
     pub(crate) mailboxes: Mailboxes,
     pub(crate) claims: Claims,
+}
+
+impl std::ops::Deref for Answer {
+    type Target = client::Answer;
+
+    fn deref(&self) -> &client::Answer {
+        &self.0
+    }
 }
 
 impl World {
@@ -169,7 +169,8 @@ impl World {
             .load()
             .await;
         let key = AppKey::generate(APP, tidings_crypto::random::bytes().unwrap()).unwrap();
-        let http = Client::builder(TokioExecutor::new()).build_http();
+        // Longer than what waits for anything: those tests have deadlines.
+        let http = Client::new(2 * DEADLINE);
         let world = Self { twin, additions, key, http, sdk, ending, _template: template };
         world.create_app(&world.key, Vec::new()).await;
         world
@@ -318,14 +319,8 @@ impl World {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        let mut request = Request::builder().method(method).uri(url).header("content-type", "application/json");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let answer = self.http.request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
-        let (parts, body) = answer.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body }
+        let headers = [&[("content-type", "application/json")], headers].concat();
+        Answer(self.http.request(method, url, &headers, body).await.unwrap())
     }
 
     pub(crate) fn backend(&self) -> Backend {

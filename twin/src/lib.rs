@@ -12,11 +12,13 @@
 //! - [`faults`] decides what goes wrong, by chance or on purpose;
 //! - [`schedule`] fires `rate(…)` and `cron(…)` rules;
 //! - [`ledger`] counts, for each thing that came from outside, the AWS requests that it cost;
+//! - [`client`] asks a running twin, over its control API;
 //! - [`extension`] is what a program adds to a twin;
 //! - [`stack`] puts all of it together: start there;
 //! - [`cli`] is the command line, `sam-twin`, in parts that another command line can use.
 
 pub mod cli;
+pub mod client;
 pub mod console;
 mod control;
 pub mod data;

@@ -15,7 +15,6 @@ mod aws;
 mod cancel;
 mod demo;
 mod device_file;
-mod fetch;
 mod item;
 mod listen;
 mod preferences;

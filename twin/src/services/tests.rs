@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::*;
+use crate::client::Client;
 use crate::control::answer;
 use crate::data::DataFolder;
 use crate::event_source::{self, EventSourceOptions, EventSources, Invocation};
@@ -155,18 +156,13 @@ impl Bench {
 
     /// A plain request, signed as the function's process signs.
     pub(super) async fn http(&self, method: Method, path: &str, body: &str) -> (StatusCode, String) {
-        let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
-        let request = axum::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.url))
-            .header("content-type", "application/json")
-            .header("authorization", "AWS4-HMAC-SHA256 Credential=twin-7/20260101/us-east-1/x/aws4_request, ...")
-            .body(http_body_util::Full::new(Bytes::copy_from_slice(body.as_bytes())))
-            .unwrap();
-        let response = client.request(request).await.unwrap();
-        let status = response.status();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, String::from_utf8(body.to_vec()).unwrap())
+        let headers = [
+            ("content-type", "application/json"),
+            ("authorization", "AWS4-HMAC-SHA256 Credential=twin-7/20260101/us-east-1/x/aws4_request, ..."),
+        ];
+        let (client, url) = (Client::new(Duration::from_secs(30)), format!("{}{path}", self.url));
+        let answer = client.request(method, &url, &headers, body.to_owned()).await.unwrap();
+        (answer.status, String::from_utf8(answer.body.to_vec()).unwrap())
     }
 
     async fn get(&self, path: &str) -> Value {

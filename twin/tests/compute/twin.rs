@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use sam_twin::client::{Answer, Client};
 use sam_twin::functions::{Functions, FunctionsOptions, LogLine, Source};
 use sam_twin::ledger::Ledger;
 use sam_twin::template::Function;
@@ -65,14 +63,9 @@ pub(crate) async fn request(
     headers: &[(&str, &str)],
     body: Bytes,
 ) -> (u16, http::HeaderMap, Bytes) {
-    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let mut request = http::Request::builder().method(method).uri(url);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let response = client.request(request.body(Full::new(body)).unwrap()).await.unwrap();
-    let (parts, body) = response.into_parts();
-    (parts.status.as_u16(), parts.headers, body.collect().await.unwrap().to_bytes())
+    let method = method.parse().unwrap();
+    let Answer { status, headers, body } = Client::new(PATIENCE).request(method, url, headers, body).await.unwrap();
+    (status.as_u16(), headers, body)
 }
 
 /// The first line of a function that begins like this, without the beginning.

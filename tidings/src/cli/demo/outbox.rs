@@ -1,11 +1,15 @@
 //! Where SMS and email can be looked at after the functions have sent them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::cli::fetch;
 use sam_twin::cli::failure::Failure;
+use sam_twin::client::{Client, Method};
+
+/// How long an outbox may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whose outbox it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -23,6 +27,7 @@ pub(crate) enum OutboxKind {
 pub(crate) struct Outbox {
     kind: OutboxKind,
     endpoint: String,
+    client: Client,
 }
 
 /// One thing that was sent.
@@ -85,7 +90,7 @@ impl Outbox {
                 return Err(Failure::new("--outbox needs the --aws-endpoint that has it"));
             }
         };
-        Ok(Self { kind, endpoint })
+        Ok(Self { kind, endpoint, client: Client::new(TIMEOUT) })
     }
 
     /// Every SMS; `None` where they cannot be looked at.
@@ -94,7 +99,7 @@ impl Outbox {
             OutboxKind::Tidings => self.twin("sms").await.map(Some),
             OutboxKind::Ministack => {
                 let url = format!("{}/_ministack/sns/sms-messages", self.endpoint);
-                let all: MinistackTexts = fetch::json(&url).await?;
+                let all: MinistackTexts = self.client.json(Method::GET, &url).await?;
                 let of = |(to, texts): (String, Vec<MinistackText>)| {
                     texts.into_iter().map(move |text| Sent {
                         to: vec![to.clone()],
@@ -114,7 +119,7 @@ impl Outbox {
             OutboxKind::Tidings => self.twin("email").await.map(Some),
             OutboxKind::Ministack => {
                 let url = format!("{}/_ministack/ses/messages", self.endpoint);
-                let all: MinistackMessages = fetch::json(&url).await?;
+                let all: MinistackMessages = self.client.json(Method::GET, &url).await?;
                 let emails = all.messages.into_values().flatten();
                 let sent = emails.map(|email| Sent {
                     to: email.to,
@@ -128,7 +133,8 @@ impl Outbox {
     }
 
     async fn twin(&self, channel: &str) -> Result<Vec<Sent>, Failure> {
-        let items: Vec<TwinItem> = fetch::json(&format!("{}/_twin/outbox", self.endpoint)).await?;
+        let url = format!("{}/_twin/outbox", self.endpoint);
+        let items: Vec<TwinItem> = self.client.json(Method::GET, &url).await?;
         let of_channel = items.into_iter().filter(|item| item.channel == channel);
         let sent = of_channel.map(|item| Sent {
             to: item.to,
