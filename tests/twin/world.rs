@@ -103,6 +103,14 @@ impl Answer {
     }
 }
 
+impl std::ops::Deref for Answer {
+    type Target = client::Answer;
+
+    fn deref(&self) -> &client::Answer {
+        &self.0
+    }
+}
+
 /// The stores over the users' partitions and the look-ups.
 #[derive(Clone, Debug)]
 pub(crate) struct Stores {
@@ -111,14 +119,6 @@ pub(crate) struct Stores {
     pub(crate) connections: Connections,
     pub(crate) mailboxes: Mailboxes,
     pub(crate) claims: Claims,
-}
-
-impl std::ops::Deref for Answer {
-    type Target = client::Answer;
-
-    fn deref(&self) -> &client::Answer {
-        &self.0
-    }
 }
 
 impl World {

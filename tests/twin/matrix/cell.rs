@@ -10,11 +10,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use http::Method;
 use sam_twin::{
     faults::{Fault, Rule, RuleId},
-    outbox::Channel,
+    outbox,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use tidings::providers::channels;
 use tidings_client::Identity;
 use tidings_crypto::{
     app_key::AppKey,
@@ -30,7 +29,11 @@ use tidings_domain::{
     message,
 };
 use tidings_store::{Announcements, Appended, Connected, Due, Items, Messages, Stored};
-use tidings_wire::{Platform, PushAddress, RegisterAnswer, SendRequest, device::DeviceKeys, send::Content};
+use tidings_wire::{
+    Platform, PushAddress, RegisterAnswer, SendRequest,
+    device::DeviceKeys,
+    send::{Channel, Content},
+};
 
 use super::call::Call;
 use crate::world::{Answer, Stores, World};
@@ -451,6 +454,7 @@ impl Cell {
     /// How many of these went to alice.
     pub(super) fn sent(&self, channel: Channel) -> usize {
         let (mobile, email, token, id) = (self.mobile(), self.email(), self.token(), self.message_id("k"));
+        let kept_as = outbox::Channel::new(channel.as_str());
         // Webhooks of all cells go to one server.
         let is_told = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains(id.as_str()));
         let items = self.lane.world.twin.outbox().after(0);
@@ -458,7 +462,7 @@ impl Cell {
             .iter()
             .filter(|item| {
                 let is_hers = [&mobile, &email, &token].iter().any(|to| item.to == [to.as_str()]);
-                item.channel == channel && (is_hers || channel == channels::WEBHOOK && is_told(&item.text))
+                item.channel == kept_as && (is_hers || channel == Channel::Webhook && is_told(&item.text))
             })
             .count()
     }

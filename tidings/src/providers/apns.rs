@@ -9,10 +9,11 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 use tidings_crypto::jws;
+use tidings_wire::send::Channel;
 
 use super::rules::Service;
 use super::serve::Connection;
-use super::{Arrival, Played, channels, now, picked, text};
+use super::{Arrival, Played, now, picked, text};
 
 const PAYLOAD_BYTES: usize = 4096;
 const COLLAPSE_ID_BYTES: usize = 64;
@@ -48,7 +49,7 @@ pub(super) async fn push(
 async fn accept(played: &Played, id: &str, token: String, payload: &Value, headers: &HeaderMap) -> Response {
     let title = payload["aps"]["alert"]["title"].as_str().map(str::to_owned);
     let body = payload.to_string();
-    let arrival = Arrival { channel: channels::APNS, to: token, title, body, headers: picked(headers, &HEADERS) };
+    let arrival = Arrival { channel: Channel::Apns, to: token, title, body, headers: picked(headers, &HEADERS) };
     match played.keep(id, arrival).await {
         Ok(()) => (StatusCode::OK, [("apns-id", id)]).into_response(),
         Err(failed) => failed,

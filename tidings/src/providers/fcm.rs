@@ -11,10 +11,11 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 use tidings_crypto::jws;
+use tidings_wire::send::Channel;
 
 use super::rules::Service;
 use super::serve::Connection;
-use super::{Arrival, Played, channels, now, text};
+use super::{Arrival, Played, now, text};
 use sam_twin::ids::uuid;
 
 const PAYLOAD_BYTES: usize = 4096;
@@ -114,7 +115,7 @@ async fn accept(played: &Played, project: &str, target: &str, message: &Value) -
     let id = uuid();
     let name = format!("projects/{project}/messages/{id}");
     let arrival = Arrival {
-        channel: channels::FCM,
+        channel: Channel::Fcm,
         to: target.to_owned(),
         title: message["notification"]["title"].as_str().map(str::to_owned),
         body: message.to_string(),

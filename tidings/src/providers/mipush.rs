@@ -8,10 +8,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::json;
+use tidings_wire::send::Channel;
 
 use super::rules::Service;
 use super::serve::Connection;
-use super::{Arrival, Played, channels, text};
+use super::{Arrival, Played, text};
 use sam_twin::ids::uuid;
 
 const PAYLOAD_BYTES: usize = 4096;
@@ -60,7 +61,7 @@ async fn accept(played: &Played, audience: &str, target: &str, form: &HashMap<St
     let id = uuid();
     let fields: BTreeMap<&str, &str> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let arrival = Arrival {
-        channel: channels::MIPUSH,
+        channel: Channel::Mipush,
         to: target.to_owned(),
         title: form.get("title").or_else(|| form.get("aps_proper_fields.title")).cloned(),
         body: json!(fields).to_string(),

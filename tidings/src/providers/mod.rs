@@ -17,7 +17,6 @@
 //! decrypted: who wants to read a Web Push asks for a subscription and opens it with that key.
 
 mod apns;
-pub mod channels;
 mod credentials;
 mod fcm;
 mod mipush;
@@ -40,6 +39,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
 use tidings_providers::Credentials;
+use tidings_wire::send::Channel;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -51,7 +51,7 @@ use self::rules::{Fault, Rule, Rules, Service};
 use self::serve::Connection;
 use self::subscriptions::Subscriptions;
 use sam_twin::guard::{Guard, Pages};
-use sam_twin::outbox::{Channel, Draft, Outbox};
+use sam_twin::outbox::{self, Draft, Outbox};
 
 /// Larger than any limit that a provider tells of itself: those are for the handlers to refuse.
 const BODY_BYTES: usize = 1024 * 1024;
@@ -205,6 +205,7 @@ impl Played {
     /// Puts what has arrived into the outbox, under the id that the sender is told.
     async fn keep(&self, id: &str, arrival: Arrival) -> Result<(), Response> {
         let Arrival { channel, to, title, body, headers } = arrival;
+        let channel = kept_as(channel);
         let draft = Draft { channel, from: None, to: vec![to], subject: title, text: Some(body), html: None, headers };
         // Who called is not known here: the providers' requests are not signed by the functions' access keys.
         self.outbox.put_as(id.to_owned(), draft, &[]).await.map_err(|error| {
@@ -212,6 +213,11 @@ impl Played {
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         })
     }
+}
+
+/// The channel under which the outbox keeps what a provider has accepted.
+fn kept_as(channel: Channel) -> outbox::Channel {
+    outbox::Channel::new(channel.as_str())
 }
 
 /// What a provider has accepted.

@@ -6,10 +6,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
+use tidings_wire::send::Channel;
 
 use super::rules::Service;
 use super::serve::Connection;
-use super::{Arrival, Played, channels, now, picked, text};
+use super::{Arrival, Played, kept_as, now, picked, text};
 
 /// A timestamp that is further off than this, in seconds, is a replay.
 const TOLERANCE_SECONDS: u64 = 300;
@@ -51,12 +52,12 @@ fn is_signed(played: &Played, id: &str, headers: &HeaderMap, body: &[u8]) -> boo
 
 async fn accept(played: &Played, id: &str, headers: &HeaderMap, body: &[u8]) -> Response {
     // A repetition is taken as the call before was, and tells nothing new.
-    if played.outbox.has(&channels::WEBHOOK, id) {
+    if played.outbox.has(&kept_as(Channel::Webhook), id) {
         return StatusCode::NO_CONTENT.into_response();
     }
     let told: Value = serde_json::from_slice(body).unwrap_or_default();
     let arrival = Arrival {
-        channel: channels::WEBHOOK,
+        channel: Channel::Webhook,
         to: "/webhook".to_owned(),
         title: told["data"]["title"].as_str().map(str::to_owned),
         body: String::from_utf8_lossy(body).into_owned(),

@@ -9,10 +9,11 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tidings_crypto::encoding::{base64url, from_base64url};
 use tidings_crypto::jws::{self, PublicKey};
+use tidings_wire::send::Channel;
 
 use super::rules::Service;
 use super::serve::Connection;
-use super::{Arrival, Played, channels, now, picked, text};
+use super::{Arrival, Played, now, picked, text};
 use sam_twin::ids::uuid;
 
 const BODY_BYTES: usize = 4096;
@@ -44,7 +45,7 @@ async fn accept(played: &Played, id: &str, ttl: u64, headers: &HeaderMap, body: 
     let base = played.subscriptions.base();
     let location = format!("{base}/webpush/messages/{message}");
     let arrival = Arrival {
-        channel: channels::WEBPUSH,
+        channel: Channel::Webpush,
         to: format!("{base}/webpush/{id}"),
         title: None,
         body: base64url(body),

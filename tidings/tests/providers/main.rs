@@ -14,10 +14,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, StatusCode};
-use sam_twin::outbox::{Channel, Item, Outbox};
+use sam_twin::outbox::{self, Item, Outbox};
 use serde_json::{Value, json};
 use tidings::providers::rules::{Fault, Rule, Rules, Service};
-use tidings::providers::{PushProviders, channels, document};
+use tidings::providers::{PushProviders, document};
 use tidings_providers::answer::NoAnswer;
 use tidings_providers::http::Protocol;
 use tidings_providers::mipush::{Audience, Platform, Recipient};
@@ -27,6 +27,7 @@ use tidings_providers::webpush::Subscription;
 use tidings_providers::{
     Bases, Client, Credentials, Limits, Outcome, Provider, Providers, Push, Reach, Sent, Target, apns, fcm,
 };
+use tidings_wire::send::Channel;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -106,6 +107,7 @@ impl World {
     }
 
     fn arrivals(&self, channel: Channel) -> Vec<Item> {
+        let channel = outbox::Channel::new(channel.as_str());
         self.outbox.after(0).into_iter().filter(|item| item.channel == channel).collect()
     }
 }
@@ -143,11 +145,11 @@ fn service(provider: Provider) -> Service {
 
 fn channel(provider: Provider) -> Channel {
     match provider {
-        Provider::Apns => channels::APNS,
-        Provider::Fcm => channels::FCM,
-        Provider::Webpush => channels::WEBPUSH,
-        Provider::Mipush => channels::MIPUSH,
-        Provider::Webhook => channels::WEBHOOK,
+        Provider::Apns => Channel::Apns,
+        Provider::Fcm => Channel::Fcm,
+        Provider::Webpush => Channel::Webpush,
+        Provider::Mipush => Channel::Mipush,
+        Provider::Webhook => Channel::Webhook,
     }
 }
 
@@ -278,12 +280,12 @@ async fn what_is_accepted_arrives_once() {
         assert_eq!(arrived.len(), 1, "{provider}");
         assert_eq!(arrived[0].message_id, id, "{provider}");
     }
-    let arrived = &world.arrivals(channels::APNS)[0];
+    let arrived = &world.arrivals(Channel::Apns)[0];
     assert_eq!((arrived.to.as_slice(), arrived.subject.as_deref()), (&[DEVICE.to_owned()][..], Some("Gate change")));
     assert_eq!(arrived.headers["apns-topic"], "com.example.tidings");
     assert_eq!(arrived.headers["apns-id"], push().id().to_string());
-    assert_eq!(world.arrivals(channels::WEBPUSH)[0].headers["topic"], "flight-7");
-    assert_eq!(world.arrivals(channels::WEBHOOK)[0].headers["webhook-id"], push().id().to_string());
+    assert_eq!(world.arrivals(Channel::Webpush)[0].headers["topic"], "flight-7");
+    assert_eq!(world.arrivals(Channel::Webhook)[0].headers["webhook-id"], push().id().to_string());
     world.played.shutdown().await;
 }
 
@@ -395,12 +397,12 @@ async fn apns_gets_a_new_token_when_the_old_one_has_expired() {
     expired(1);
     let second = world.providers.send(&push(), &target, now()).await.unwrap();
     assert_eq!(line(&second.outcome), "accepted");
-    assert_eq!(world.arrivals(channels::APNS).len(), 2);
+    assert_eq!(world.arrivals(Channel::Apns).len(), 2);
     // The new one is too young to be replaced.
     expired(1);
     let third = world.providers.send(&push(), &target, now()).await.unwrap();
     assert_eq!(line(&third.outcome), "refused 403 ExpiredProviderToken, keep");
-    assert_eq!(world.arrivals(channels::APNS).len(), 2);
+    assert_eq!(world.arrivals(Channel::Apns).len(), 2);
     world.played.shutdown().await;
 }
 
@@ -440,7 +442,7 @@ async fn fcm_gets_a_token_once_and_again_when_it_is_refused() {
     let fault = refuse(401, "");
     world.played.rules().set(vec![Rule { service: Service::Fcm, to: String::new(), fault, times: Some(1) }]);
     assert_eq!(line(&world.send(Provider::Fcm).await.outcome), "accepted");
-    assert_eq!(world.arrivals(channels::FCM).len(), 3);
+    assert_eq!(world.arrivals(Channel::Fcm).len(), 3);
     world.played.shutdown().await;
 }
 
@@ -460,7 +462,7 @@ async fn without_a_token_fcm_is_sent_nothing() {
         println!("{:<8} {:<32} {}", "fcm", "token endpoint", line(&sent.outcome));
         assert_eq!(line(&sent.outcome), expected);
     }
-    assert_eq!(world.arrivals(channels::FCM).len(), 0);
+    assert_eq!(world.arrivals(Channel::Fcm).len(), 0);
     world.played.shutdown().await;
 }
 

@@ -1,12 +1,9 @@
 //! Steps and timers: no SMS and no email too many, and none that is forgotten.
 
 use http::Method;
-use sam_twin::{
-    faults::{Fault, Rule},
-    services::{ses, sns},
-};
+use sam_twin::faults::{Fault, Rule};
 use serde_json::json;
-use tidings::providers::{channels, rules};
+use tidings::providers::rules;
 use tidings_domain::{
     Entry, Timer, Timestamp,
     chain::{Outcome, Step, StepDue},
@@ -71,12 +68,7 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
     let claimed = ["claims.claim", "claims.end", "claims.release", "channels.call", "called_off"];
     let on_step = at_provider || claimed.iter().any(|call| cell.call.way.contains(call));
     for (Step { channel, .. }, record) in entry.chain() {
-        let sent = cell.sent(match channel {
-            Channel::Sms => sns::SMS,
-            Channel::Apns => channels::APNS,
-            Channel::Webhook => channels::WEBHOOK,
-            _ => ses::EMAIL,
-        });
+        let sent = cell.sent(*channel);
         match &record.outcome.as_ref().unwrap().0 {
             Outcome::Accepted(_) => assert_eq!(sent, 1, "{channel}"),
             Outcome::Unknown => {
@@ -136,7 +128,7 @@ pub(super) async fn slow_chain(cell: &Cell) {
     cell.purge_later().await;
     send_sms_then_email(cell, 600).await;
     cell.waits().await;
-    assert_eq!((cell.sent(sns::SMS), cell.sent(ses::EMAIL)), (1, 0));
+    assert_eq!((cell.sent(Channel::Sms), cell.sent(Channel::Email)), (1, 0));
 }
 
 pub(super) async fn far_chain(cell: &Cell) {
@@ -145,7 +137,7 @@ pub(super) async fn far_chain(cell: &Cell) {
     let at = entry.steps[0].outcome.as_ref().unwrap().1;
     cell.kept(at.plus_seconds(1_000)).await;
     cell.idle().await;
-    assert_eq!((cell.sent(sns::SMS), cell.sent(ses::EMAIL)), (1, 0));
+    assert_eq!((cell.sent(Channel::Sms), cell.sent(Channel::Email)), (1, 0));
 }
 
 pub(super) async fn later_step(cell: &Cell) {
@@ -154,7 +146,7 @@ pub(super) async fn later_step(cell: &Cell) {
     cell.arm().await;
     cell.send(json!({"fallback": [{"channel": "sms", "after": 600}]})).await;
     cell.waits().await;
-    assert_eq!((cell.entries().await.len(), cell.sent(sns::SMS)), (1, 0));
+    assert_eq!((cell.entries().await.len(), cell.sent(Channel::Sms)), (1, 0));
 }
 
 pub(super) async fn far_step(cell: &Cell) {
@@ -207,7 +199,7 @@ pub(super) async fn confirmed_meanwhile(cell: &Cell) {
     let entry = cell.entry("k").await.unwrap();
     // Where the claim was written all the same, or tried again at once, the SMS was there first.
     let first = cell.is_hidden() || [Fault::LoseAnswer, Fault::KillAfter].contains(&cell.fault);
-    assert!(entry.is_confirmed() && cell.sent(sns::SMS) <= usize::from(first));
+    assert!(entry.is_confirmed() && cell.sent(Channel::Sms) <= usize::from(first));
     assert!(first || entry.steps[0].claimed.is_none());
 }
 
@@ -219,7 +211,7 @@ pub(super) async fn comeback(cell: &Cell) {
     cell.put_step(&step).await;
     cell.waits().await;
     let entry = cell.entry("k").await.unwrap();
-    assert!(entry.steps[0].claimed.is_none() && cell.sent(sns::SMS) == 0);
+    assert!(entry.steps[0].claimed.is_none() && cell.sent(Channel::Sms) == 0);
 }
 
 pub(super) async fn due_step(cell: &Cell) {
@@ -264,7 +256,7 @@ pub(super) async fn hook_chain(cell: &Cell) {
     send_hook_then_sms(cell).await;
     let entry = ended(cell, 2).await;
     let called = entry.steps[0].outcome.as_ref().map(|(outcome, _)| outcome);
-    assert!(matches!(called, Some(Outcome::Accepted(_))) && cell.sent(channels::WEBHOOK) == 1, "{called:?}");
+    assert!(matches!(called, Some(Outcome::Accepted(_))) && cell.sent(Channel::Webhook) == 1, "{called:?}");
 }
 
 /// So it is where its answer is cut off, and where it is busy when it is called again: it has the call already.
@@ -305,7 +297,7 @@ pub(super) async fn closed_item(cell: &Cell) {
     cell.idle().await;
     let skipped = Outcome::Skipped(SkipReason::ItemClosed);
     assert!(entry.steps.iter().all(|step| step.outcome.as_ref().is_some_and(|(outcome, _)| *outcome == skipped)));
-    assert_eq!((cell.sent(sns::SMS), cell.sent(ses::EMAIL)), (0, 0));
+    assert_eq!((cell.sent(Channel::Sms), cell.sent(Channel::Email)), (0, 0));
 }
 
 /// A backend says of an item that it is closed, or open again, and asks.
@@ -348,7 +340,7 @@ pub(super) async fn push_to_the_dead(cell: &Cell) {
     apple_says(cell, 410, "Unregistered", None, 1);
     send_push_then_sms(cell).await;
     let entry = ended(cell, 2).await;
-    assert_eq!((cell.sent(channels::APNS), cell.sent(sns::SMS)), (0, 1));
+    assert_eq!((cell.sent(Channel::Apns), cell.sent(Channel::Sms)), (0, 1));
     let refused = entry.steps[0].outcome.as_ref().is_some_and(|(outcome, _)| matches!(outcome, Outcome::Refused(_)));
     // Where it was not forgotten, the next push finds it dead again.
     let unanswered = [Fault::LoseAnswer, Fault::KillAfter].contains(&cell.fault);
@@ -362,7 +354,7 @@ pub(super) async fn too_early(cell: &Cell) {
     cell.arm().await;
     cell.put_later(&Timer::Step(step)).await;
     cell.waits().await;
-    assert_eq!(cell.sent(sns::SMS), 0);
+    assert_eq!(cell.sent(Channel::Sms), 0);
 }
 
 pub(super) async fn too_early_by_far(cell: &Cell) {
@@ -372,7 +364,7 @@ pub(super) async fn too_early_by_far(cell: &Cell) {
     cell.put_later(&Timer::Step(step)).await;
     cell.kept(due).await;
     cell.idle().await;
-    assert_eq!(cell.sent(sns::SMS), 0);
+    assert_eq!(cell.sent(Channel::Sms), 0);
 }
 
 pub(super) async fn tick(cell: &Cell) {
