@@ -8,18 +8,19 @@ import faults from "./panels/faults.js";
 import items from "./panels/items.js";
 import messages from "./panels/messages.js";
 import { outbox } from "./panels/outbox.js";
-import overview from "./panels/overview.js";
+import { overview } from "./panels/overview.js";
 import preferences from "./panels/preferences.js";
 import queues from "./panels/queues.js";
 import send from "./panels/send.js";
 import sources from "./panels/sources.js";
 import traces from "./panels/traces.js";
+import { traffic } from "./traffic.js";
 
 export { connect } from "./connect.js";
 
 /** The panels, in the order of their links. */
 export const PANELS = [
-  overview,
+  overview(traffic),
   demo,
   send,
   messages,
@@ -34,6 +35,8 @@ export const PANELS = [
     pushes: {
       apns: (sent) => sent.aps?.alert?.body ?? sent.aps?.alert,
       fcm: (sent) => sent.notification?.body ?? sent.android?.notification?.body,
+      // Encrypted for the browser.
+      webpush: () => undefined,
       mipush: (sent) => sent.description ?? sent["aps_proper_fields.body"],
       webhook: (sent) => sent.data?.body,
     },
@@ -43,6 +46,9 @@ export const PANELS = [
   faults,
   traces,
 ];
+
+/** Further style sheets, after the twin's. */
+export const STYLES = ["service.css"];
 
 /** Documents that are served beside the page. */
 export const DOCUMENTS = ["openapi.yaml", "asyncapi.yaml"];

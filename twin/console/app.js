@@ -2,7 +2,7 @@
 
 import { configure, forget, place } from "./api.js";
 import { h } from "./dom.js";
-import { DOCUMENTS, PANELS, connect } from "./console.js";
+import { DOCUMENTS, PANELS, STYLES, connect } from "./console.js";
 import { ID, TITLE } from "./settings.js";
 
 // A panel is `{id, title, needs, build}`. `needs` is what `place` has to have for it: "twin", or what an extension puts there.
@@ -14,6 +14,7 @@ const trouble = document.getElementById("trouble");
 const built = new Map();
 let current = null;
 
+document.head.append(...STYLES.map((href) => h("link", { rel: "stylesheet", href })));
 document.getElementById("name").textContent = TITLE;
 if (await configure()) start();
 else connect(main, start);

@@ -3,12 +3,16 @@
 import { h } from "./dom.js";
 import faults from "./panels/faults.js";
 import { outbox } from "./panels/outbox.js";
+import { overview } from "./panels/overview.js";
 import queues from "./panels/queues.js";
 import sources from "./panels/sources.js";
 import traces from "./panels/traces.js";
 
 /** The panels, in the order of their links. */
-export const PANELS = [traces, outbox(), queues, sources, faults];
+export const PANELS = [overview(), outbox(), queues, sources, faults, traces];
+
+/** Further style sheets, after `style.css`. */
+export const STYLES = [];
 
 /** Documents that are served beside the page. */
 export const DOCUMENTS = [];

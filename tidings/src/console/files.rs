@@ -9,19 +9,21 @@ macro_rules! files {
 }
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLES: &str = "text/css; charset=utf-8";
 
 /// Shown by a browser, where `application/yaml` would be saved.
 const DOCUMENT: &str = "text/plain; charset=utf-8";
 
 /// Those of `tidings/console`.
 pub(super) const FILES: &[File] = files![
-    "chart.js" SCRIPT,
     "connect.js" SCRIPT,
     "console.js" SCRIPT,
     "forms.js" SCRIPT,
     "records.js" SCRIPT,
+    "service.css" STYLES,
     "service.js" SCRIPT,
     "settings.js" SCRIPT,
+    "traffic.js" SCRIPT,
     "trails.js" SCRIPT,
     "wire.js" SCRIPT,
     "panels/announcements.js" SCRIPT,
@@ -29,7 +31,6 @@ pub(super) const FILES: &[File] = files![
     "panels/devices.js" SCRIPT,
     "panels/items.js" SCRIPT,
     "panels/messages.js" SCRIPT,
-    "panels/overview.js" SCRIPT,
     "panels/preferences.js" SCRIPT,
     "panels/send.js" SCRIPT,
     "vendor/tidings.js" SCRIPT,
@@ -46,6 +47,8 @@ mod tests {
     use std::path::Path;
 
     use sam_twin::console::files::{OWN, check};
+    use tidings_wire::Choice;
+    use tidings_wire::send::Channel;
 
     use super::FILES;
 
@@ -59,5 +62,18 @@ mod tests {
         let is_own = |name: &str| OWN.iter().any(|file| file.name == name);
         let replaced: Vec<&str> = FILES.iter().map(|file| file.name).filter(|name| is_own(name)).collect();
         assert_eq!(replaced, ["console.js", "settings.js"]);
+    }
+
+    #[test]
+    fn the_outbox_knows_for_every_push_channel_how_its_text_is_found() {
+        let console = FILES.iter().find(|file| file.name == "console.js").unwrap();
+        let console = std::str::from_utf8(console.body).unwrap();
+        for (name, channel) in Channel::ALL {
+            let is_push = match channel {
+                Channel::Apns | Channel::Fcm | Channel::Webpush | Channel::Mipush | Channel::Webhook => true,
+                Channel::Sms | Channel::Email => false,
+            };
+            assert_eq!(console.contains(&format!("\n      {name}: (")), is_push, "{name}");
+        }
     }
 }

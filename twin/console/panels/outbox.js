@@ -9,8 +9,12 @@ const SHOWN = 100;
 /** How many of each kind without asking for more. */
 const OPEN = 10;
 
-/** What has a column of its own; the rest is shown as pushes. */
-const COLUMNS = ["sms", "topic", "email"];
+/** How the twin's own channels are shown, and in which column. What extensions send is shown as pushes. */
+const OWN = {
+  sms: [text, "SMS"],
+  topic: [text, "SMS"],
+  email: [email, "email"],
+};
 
 /**
  * The panel. `channels` names the channels of extensions for people, `about` says what is shown and `when` something is;
@@ -34,18 +38,15 @@ function build(names) {
   async function refresh() {
     const news = await twin("GET", `outbox?after=${all[0]?.number ?? 0}&limit=${SHOWN}`);
     all = [...news.reverse(), ...all].slice(0, SHOWN);
-    const column = (node, its, render, what) => {
-      const items = all.filter(({ channel }) => its(channel));
-      show(node, items, (shown) => (shown.length ? folded(shown, render) : none(what, names.when)));
+    const shownAs = ({ channel }) => OWN[channel] ?? [(item) => push(item, names), "push"];
+    const column = (node, name) => {
+      const items = all.filter((item) => shownAs(item)[1] === name);
+      const render = (item) => shownAs(item)[0](item);
+      show(node, items, (shown) => (shown.length ? folded(shown, render) : none(name, names.when)));
     };
-    column(
-      pushes,
-      (channel) => !COLUMNS.includes(channel),
-      (item) => push(item, names),
-      "push",
-    );
-    column(texts, (channel) => channel === "sms" || channel === "topic", text, "SMS");
-    column(emails, (channel) => channel === "email", email, "email");
+    column(pushes, "push");
+    column(texts, "SMS");
+    column(emails, "email");
   }
   return {
     node: h(

@@ -18,12 +18,14 @@ pub const OWN: &[File] = files![
     "icon.svg" "image/svg+xml",
     "api.js" SCRIPT,
     "app.js" SCRIPT,
+    "chart.js" SCRIPT,
     "console.js" SCRIPT,
     "dom.js" SCRIPT,
     "settings.js" SCRIPT,
     "words.js" SCRIPT,
     "panels/faults.js" SCRIPT,
     "panels/outbox.js" SCRIPT,
+    "panels/overview.js" SCRIPT,
     "panels/queues.js" SCRIPT,
     "panels/sources.js" SCRIPT,
     "panels/traces.js" SCRIPT,
@@ -85,6 +87,11 @@ mod tests {
 
     use super::*;
     use crate::faults::Fault;
+    use crate::services::{ses, sns};
+
+    fn text(name: &str) -> &'static str {
+        std::str::from_utf8(OWN.iter().find(|file| file.name == name).unwrap().body).unwrap()
+    }
 
     #[test]
     fn every_file_of_the_folder_is_served_and_none_needs_what_the_policy_forbids() {
@@ -93,11 +100,18 @@ mod tests {
 
     #[test]
     fn the_fault_panel_explains_every_fault() {
-        let panel = OWN.iter().find(|file| file.name == "panels/faults.js").unwrap();
-        let panel = std::str::from_utf8(panel.body).unwrap();
+        let panel = text("panels/faults.js");
         for fault in Fault::ALL {
             let explained = [format!("\n  {fault}: "), format!("\n  \"{fault}\": ")];
             assert!(explained.iter().any(|text| panel.contains(text)), "{fault}");
+        }
+    }
+
+    #[test]
+    fn the_outbox_panel_shows_every_channel_of_the_twin_as_what_it_is() {
+        for channel in [ses::EMAIL, sns::SMS, sns::TOPIC] {
+            let name = serde_json::to_value(&channel).unwrap();
+            assert!(text("panels/outbox.js").contains(&format!("\n  {}: [", name.as_str().unwrap())), "{channel:?}");
         }
     }
 }

@@ -1,36 +1,31 @@
-// How it goes: what is waiting, how many messages a second, how long they take, and what becomes of them.
+// The service's half of the overview: how many messages a second, how long they take, and what becomes of them.
 
-import { place, twin } from "../api.js";
-import { bars, dots, parts } from "../chart.js";
-import { h, heading, show } from "../dom.js";
-import { latest } from "../records.js";
-import { STATES } from "../wire.js";
-import { isSettled } from "../trails.js";
-import { count, took } from "../words.js";
+import { place, twin } from "./api.js";
+import { bars, dots, parts } from "./chart.js";
+import { h } from "./dom.js";
+import { latest } from "./records.js";
+import { STATES } from "./wire.js";
+import { isSettled } from "./trails.js";
+import { count, took } from "./words.js";
 
 /** Over how many of the newest messages latency and states are told. */
 const NEWEST = 100;
 
-export default { id: "overview", title: "Overview", needs: [], build };
+export const traffic = {
+  ask,
+  intro: [({ messages }) => !messages.length && Boolean(place.appKey), firstSteps],
+  figures,
+  charts: [
+    [({ perSecond }) => perSecond, perSecondChart],
+    [({ messages }) => messages.map(waits).reverse(), latencyChart],
+    [({ messages }) => tally(messages), statesChart],
+  ],
+};
 
-function build() {
-  const steps = h("div");
-  const tiles = h("div.tiles");
-  const rate = h("div");
-  const latency = h("div");
-  const states = h("div");
-  const node = h("div", {}, heading("Overview"), steps, tiles, h("div.charts", {}, rate, latency, states));
-
-  async function refresh() {
-    const asked = [place.appKey ? latest(NEWEST) : { messages: [] }, ...(place.twin ? inside() : [])];
-    const [{ messages, total, perSecond }, ...others] = await Promise.all(asked);
-    show(steps, { none: !messages.length && Boolean(place.appKey) }, ({ none }) => none && firstSteps());
-    if (place.twin) show(tiles, figures(total, perSecond, ...others), told);
-    if (perSecond) show(rate, perSecond, perSecondChart);
-    show(latency, messages.map(waits).reverse(), latencyChart);
-    show(states, tally(messages), statesChart);
-  }
-  return { node, refresh, every: 3_000 };
+async function ask() {
+  if (!place.appKey) return { messages: [] };
+  const [newest, devices] = await Promise.all([latest(NEWEST), place.twin && twin("GET", "devices?limit=100")]);
+  return { ...newest, devices };
 }
 
 function firstSteps() {
@@ -55,20 +50,9 @@ function firstSteps() {
   );
 }
 
-/** What only the twin knows. */
-const inside = () => [
-  twin("GET", "queues"),
-  twin("GET", "faults"),
-  place.appKey ? twin("GET", "devices?limit=100") : null,
-];
-
-/** The twin's numbers, each with the panel that says more. */
-function figures(total, perSecond, queues, faults, devices) {
-  const isDead = new Set(queues.map((queue) => queue.deadLetterQueue));
-  const sum = (of) => of.reduce((all, queue) => all + queue.visible + queue.inFlight + queue.delayed, 0);
+/** Only the twin knows them. */
+function figures({ total, perSecond, devices }) {
   const all = devices?.users.flatMap((user) => user.devices) ?? [];
-  const injected = Object.values(faults.injected).reduce((sum, number) => sum + number, 0);
-  const rules = faults.rules.filter(({ hits, times }) => hits < times).length;
   return [
     perSecond && ["Messages", total.toLocaleString(), `${sumOfLast(perSecond.counts, 10)} in ten seconds`, "messages"],
     devices && [
@@ -77,29 +61,10 @@ function figures(total, perSecond, queues, faults, devices) {
       `of ${count(all.length, "device")}${devices.next ? " and more" : ""}`,
       "devices",
     ],
-    ["Waiting", sum(queues.filter(({ name }) => !isDead.has(name))).toLocaleString(), "in queues", "queues"],
-    [
-      "Dead letters",
-      sum(queues.filter(({ name }) => isDead.has(name))).toLocaleString(),
-      "given up, and kept",
-      "queues",
-    ],
-    ["Faults", faults.plan || rules ? "on" : "off", `${count(injected, "strike")} so far`, "faults"],
   ].filter(Boolean);
 }
 
 const sumOfLast = (counts, many) => counts.slice(-many).reduce((sum, number) => sum + number, 0);
-
-const told = (tiles) =>
-  tiles.map(([name, figure, more, panel]) =>
-    h(
-      `a.tile${name === "Dead letters" && figure !== "0" ? ".bad" : ""}`,
-      { href: `#/${panel}` },
-      h("span", {}, name),
-      h("strong", {}, figure),
-      h("span", {}, more),
-    ),
-  );
 
 /** Until a message was posted, and until it was confirmed, in milliseconds; for the recipient who waited longest. */
 function waits({ acceptedAt, sendAt, recipients }) {

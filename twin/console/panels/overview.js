@@ -1,0 +1,96 @@
+// How it goes: what is waiting, what was given up, what goes wrong on purpose, and how much comes in.
+
+import { place, twin } from "../api.js";
+import { bars } from "../chart.js";
+import { h, heading, show } from "../dom.js";
+import { count } from "../words.js";
+
+/** The span of the twin's own chart, in seconds. */
+const SPAN = 60;
+
+/**
+ * The panel. A program that adds to the twin gives its own half: `ask` fetches what its parts show, and `figures` makes
+ * tiles of that, `[name, figure, more, panel]`. `intro` and each of `charts` are `[of, draw]`: what is drawn of it, if
+ * anything, and how.
+ */
+export const overview = ({
+  ask = () => twin("GET", "traces?limit=1000"),
+  intro = [() => false],
+  figures = () => [],
+  charts = [[perSecond, perSecondChart]],
+} = {}) => ({
+  id: "overview",
+  title: "Overview",
+  needs: [],
+  build: () => build({ ask, intro, figures, charts }),
+});
+
+function build({ ask, intro, figures, charts }) {
+  const [first, tiles] = [h("div"), h("div.tiles")];
+  const drawn = charts.map((chart) => [h("div"), chart]);
+  const part = (node, told, [of, draw]) => show(node, of(told), (data) => data && draw(data));
+  async function refresh() {
+    const inside = place.twin ? ["queues", "faults"].map((path) => twin("GET", path)) : [];
+    const [told, ...counts] = await Promise.all([ask(), ...inside]);
+    part(first, told, intro);
+    if (place.twin) show(tiles, [...figures(told), ...own(...counts)], (all) => all.map(tile));
+    for (const [node, chart] of drawn) part(node, told, chart);
+  }
+  const node = h(
+    "div",
+    {},
+    heading("Overview"),
+    first,
+    tiles,
+    h(
+      "div.charts",
+      {},
+      drawn.map(([node]) => node),
+    ),
+  );
+  return { node, refresh, every: 3_000 };
+}
+
+/** The twin's numbers, each with the panel that says more. */
+function own(queues, faults) {
+  const isDead = new Set(queues.map((queue) => queue.deadLetterQueue));
+  const sum = (of) => of.reduce((all, queue) => all + queue.visible + queue.inFlight + queue.delayed, 0);
+  const injected = Object.values(faults.injected).reduce((sum, number) => sum + number, 0);
+  const rules = faults.rules.filter(({ hits, times }) => hits < times).length;
+  const dead = sum(queues.filter(({ name }) => isDead.has(name)));
+  return [
+    ["Waiting", sum(queues.filter(({ name }) => !isDead.has(name))).toLocaleString(), "in queues", "queues"],
+    ["Dead letters", dead.toLocaleString(), "given up, and kept", "queues", dead > 0],
+    ["Faults", faults.plan || rules ? "on" : "off", `${count(injected, "strike")} so far`, "faults"],
+  ];
+}
+
+const tile = ([name, figure, more, panel, isBad]) =>
+  h(
+    `a.tile${isBad ? ".bad" : ""}`,
+    { href: `#/${panel}` },
+    h("span", {}, name),
+    h("strong", {}, figure),
+    h("span", {}, more),
+  );
+
+/** How many traces began in each second up to the newest. */
+function perSecond(traces) {
+  const seconds = traces.map(({ startedAt }) => Math.floor(startedAt / 1_000));
+  const until = Math.max(...seconds, 0);
+  const counts = Array.from({ length: SPAN }, (_, at) => seconds.filter((it) => it === until - SPAN + 1 + at).length);
+  return { until, counts };
+}
+
+function perSecondChart({ until, counts }) {
+  const sum = counts.reduce((all, number) => all + number, 0);
+  const newest = until ? new Date(until * 1_000).toLocaleTimeString([], { hour12: false }) : "now";
+  return bars(
+    "Traces per second",
+    counts,
+    [`${SPAN} s before`, newest],
+    sum
+      ? `${count(sum, "trace")} began in the ${SPAN} seconds up to the newest, at most ${Math.max(...counts)} in one.`
+      : "Nothing has come in yet.",
+  );
+}
