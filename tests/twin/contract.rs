@@ -24,9 +24,9 @@ use tidings_domain::{MessageId, announcement, chain::Chains, mailbox::Misplaced,
 use tidings_lambda::{http::ApiError, socket::Refusal};
 use tidings_wire::{
     AnnounceRequest, Choice, FieldProblem, Frame, InboxRequest, ItemRequest, Platform, Preferences, ProblemCode,
-    PushAddress, RegisterRequest, SendRequest, Timestamp,
+    PushAddress, RegisterRequest, SendRequest, Timestamp, WebpushKeys,
     announcement::AnnouncementsRequest,
-    device::{DeviceKeys, WebpushKeys},
+    device::DeviceKeys,
     frame::ErrorCode,
     json::JsonError,
     limits,

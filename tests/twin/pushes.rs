@@ -3,8 +3,9 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use tidings::providers::rules::{Fault, Rule, Service};
+use tidings::providers::rules::{Fault, Rule};
 use tidings_client::Identity;
+use tidings_providers::Provider;
 use tidings_wire::{
     Frame, Platform, PushAddress,
     send::{Channel, FallbackStep},
@@ -46,9 +47,14 @@ async fn send(world: &World, channels: &[Channel]) -> String {
         .await
 }
 
-fn refuse(service: Service, status: u16, code: &str, times: Option<u32>) -> Rule {
+fn refuse(provider: Provider, status: u16, code: &str, times: Option<u32>) -> Rule {
     let (code, reason, retry_after) = (code.to_owned(), String::new(), None);
-    Rule { service, to: String::new(), fault: Fault::Refuse { status, code, reason, retry_after }, times }
+    Rule {
+        service: provider.into(),
+        to: String::new(),
+        fault: Fault::Refuse { status, code, reason, retry_after },
+        times,
+    }
 }
 
 /// How a step has ended.
@@ -128,7 +134,7 @@ async fn every_channel_pushes_once_with_the_frame_that_a_socket_would_have_broug
 async fn an_address_that_is_dead_is_forgotten_and_the_chain_goes_on() {
     let world = World::start().await;
     let phone = device(&world, "alice", Platform::Ios, Some(apns())).await;
-    world.providers().rules().set(vec![refuse(Service::Apns, 410, "Unregistered", None)]);
+    world.providers().rules().set(vec![refuse(Provider::Apns, 410, "Unregistered", None)]);
     let id = send(&world, &[Channel::Apns, Channel::Sms]).await;
     let trail = ended(&world, &id, 2).await;
     let first = end(&trail, 0);
@@ -149,7 +155,7 @@ async fn an_address_that_is_dead_is_forgotten_and_the_chain_goes_on() {
 async fn a_provider_that_is_busy_is_asked_again_and_sends_once() {
     let world = World::start().await;
     device(&world, "alice", Platform::Ios, Some(apns())).await;
-    world.providers().rules().set(vec![refuse(Service::Apns, 429, "TooManyRequests", Some(1))]);
+    world.providers().rules().set(vec![refuse(Provider::Apns, 429, "TooManyRequests", Some(1))]);
     let id = send(&world, &[Channel::Apns]).await;
     let trail = ended(&world, &id, 1).await;
     assert_eq!(end(&trail, 0).event, Happened::StepAccepted);
@@ -165,7 +171,7 @@ async fn nobody_waits_for_a_provider_that_wants_to_be_left_alone_for_long() {
     device(&world, "alice", Platform::Ios, Some(apns())).await;
     let (code, reason, retry_after) = ("Shutdown".to_owned(), String::new(), Some("86400".to_owned()));
     let fault = Fault::Refuse { status: 503, code, reason, retry_after };
-    world.providers().rules().set(vec![Rule { service: Service::Apns, to: String::new(), fault, times: None }]);
+    world.providers().rules().set(vec![Rule { service: Provider::Apns.into(), to: String::new(), fault, times: None }]);
     let id = send(&world, &[Channel::Apns, Channel::Sms]).await;
     let trail = ended(&world, &id, 2).await;
     assert_eq!((end(&trail, 0).event, end(&trail, 0).code.as_deref()), (Happened::StepRefused, Some("503 Shutdown")));
@@ -177,7 +183,8 @@ async fn nobody_waits_for_a_provider_that_wants_to_be_left_alone_for_long() {
 async fn a_push_without_an_answer_is_unknown_and_never_repeated() {
     let world = World::start().await;
     device(&world, "alice", Platform::Ios, Some(apns())).await;
-    let cut = Rule { service: Service::Apns, to: String::new(), fault: Fault::Cut { taken: true }, times: Some(1) };
+    let cut =
+        Rule { service: Provider::Apns.into(), to: String::new(), fault: Fault::Cut { taken: true }, times: Some(1) };
     world.providers().rules().set(vec![cut]);
     let id = send(&world, &[Channel::Apns, Channel::Sms]).await;
     let trail = ended(&world, &id, 2).await;
@@ -194,7 +201,8 @@ async fn a_provider_that_is_down_is_passed_over() {
     registration.mobile = Some("+8613800138000".to_owned());
     world.backend().register(&registration).await.unwrap();
     // Nobody knows what becomes of these, and so many in a row say that nobody is there.
-    let cut = Rule { service: Service::Apns, to: String::new(), fault: Fault::Cut { taken: false }, times: None };
+    let cut =
+        Rule { service: Provider::Apns.into(), to: String::new(), fault: Fault::Cut { taken: false }, times: None };
     world.providers().rules().set(vec![cut]);
     for _ in 0..5 {
         let id = send(&world, &[Channel::Apns]).await;

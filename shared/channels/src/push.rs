@@ -100,15 +100,16 @@ impl Pushes {
         });
         let data = call.data.iter().map(|(name, value)| (*name, value.clone()));
         let data = data.chain([("id", entry.letter.id.to_string())]).chain(frame.map(|frame| (FRAME, frame)));
-        let is_shown = notice.text.is_some();
+        let content = &notice.content;
+        let is_shown = content.alert.is_some();
         Push {
             message_id: entry.letter.id.to_string(),
             step: due.step,
             kind: if is_shown { Kind::Alert } else { Kind::Background },
-            title: notice.title.clone(),
-            body: notice.text.clone(),
-            badge: notice.badge.and_then(|badge| u32::try_from(badge).ok()),
-            sound: notice.sound.clone(),
+            title: content.sender.clone(),
+            body: content.alert.clone(),
+            badge: content.badge.and_then(|badge| u32::try_from(badge).ok()),
+            sound: content.sound.clone(),
             mutable: true,
             data: data.map(|(name, value)| (name.to_owned(), value)).collect(),
             priority: if is_shown { Priority::High } else { Priority::Normal },

@@ -4,7 +4,7 @@ use tidings_providers::{
     Reach, Target,
     webpush::{Subscription, SubscriptionError},
 };
-use tidings_wire::{FieldProblem, device::WebpushKeys};
+use tidings_wire::{FieldProblem, WebpushKeys};
 
 pub(crate) fn target(endpoint: &str, keys: &WebpushKeys, reach: Reach) -> Result<Target, FieldProblem> {
     let subscription = Subscription::new(endpoint, &keys.p256dh, &keys.auth, reach);

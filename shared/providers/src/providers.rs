@@ -54,6 +54,21 @@ impl Provider {
         }
     }
 
+    /// What its part of the credentials looks like, for people.
+    #[must_use]
+    pub const fn example(self) -> &'static str {
+        match self {
+            Self::Apns => {
+                "{\"keyId\": \"ABC123DEFG\", \"teamId\": \"DEF123GHIJ\", \"topic\": \"com.example.app\",
+             \"privateKey\": \"-----BEGIN PRIVATE KEY-----…\", \"sandbox\": false}"
+            }
+            Self::Fcm => "the file of a service account, as Google hands it out",
+            Self::Webpush => "{\"subject\": \"mailto:push@example.com\", \"privateKey\": \"…\", \"publicKey\": \"…\"}",
+            Self::Mipush => "{\"appSecret\": \"…\", \"packageName\": \"com.example.app\"}",
+            Self::Webhook => "{\"url\": \"https://example.com/push\", \"secret\": \"whsec_…\"}",
+        }
+    }
+
     /// The one of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {

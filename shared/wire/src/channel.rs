@@ -1,6 +1,12 @@
-//! The channels around the socket.
+//! The channels around the socket, and the addresses that devices register for them.
 
-use crate::choice::choice;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    choice::{Choice, choice},
+    fields::Fields,
+    limits,
+};
 
 choice! {
     /// A way around the socket. `apns`, `fcm` and `webpush` deliver to every device of the user that is registered for
@@ -74,5 +80,109 @@ impl Channel {
             Destination::EachDevice | Destination::AllDevices => true,
             Destination::Phone | Destination::Mailbox | Destination::Server => false,
         }
+    }
+}
+
+/// How a device is reached by push while it holds no socket, by its `channel`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "channel", rename_all = "lowercase")]
+pub enum PushAddress {
+    /// By Apple Push Notification service.
+    #[cfg_attr(feature = "schema", schemars(title = "ApnsAddress"))]
+    Apns {
+        /// The device token that the app was given: 16 to 200 hexadecimal digits, an even number of them.
+        #[cfg_attr(feature = "schema", schemars(regex(pattern = "^([0-9A-Fa-f]{2}){8,100}$")))]
+        token: String,
+    },
+    /// By Firebase Cloud Messaging.
+    #[cfg_attr(feature = "schema", schemars(title = "FcmAddress"))]
+    Fcm {
+        /// The registration token that the app was given.
+        #[cfg_attr(
+            feature = "schema",
+            schemars(length(min = 1, max = limits::NATIVE_TOKEN_CHARS), regex(pattern = "^[A-Za-z0-9_:-]+$"))
+        )]
+        token: String,
+    },
+    /// By the push service of a browser: `endpoint` and `keys` of the page's `PushSubscription`, and nothing else of
+    /// it.
+    #[cfg_attr(feature = "schema", schemars(title = "WebpushAddress"))]
+    Webpush {
+        /// Where the push service takes messages. It is `https`, with a public name as its host, neither an address nor
+        /// a name of a local network, and without a user name. The local twin allows `http` and any host.
+        #[cfg_attr(
+            feature = "schema",
+            schemars(length(max = limits::PUSH_ENDPOINT_CHARS), regex(pattern = r"^https?://[^/?#@\s]+([/?][^\s]*)?$"))
+        )]
+        endpoint: String,
+        /// What a push is encrypted for.
+        keys: WebpushKeys,
+    },
+    /// By Mi Push, for which the app has set the MD5 of the alias, in lower-case hexadecimal, as its own.
+    #[cfg_attr(feature = "schema", schemars(title = "MipushAddress"))]
+    Mipush,
+}
+
+/// What a push is encrypted for (RFC 8291 §2): the keys of a Web Push subscription, in base64url without padding.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
+pub struct WebpushKeys {
+    /// The browser's public key: 65 bytes, the first of them 4.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = limits::PUSH_KEY_CHARS), regex(pattern = "^B[A-P][A-Za-z0-9_-]{85}$"))
+    )]
+    pub p256dh: String,
+    /// The secret between browser and page, 16 bytes.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = limits::PUSH_KEY_CHARS), regex(pattern = "^[A-Za-z0-9_-]{22}$"))
+    )]
+    pub auth: String,
+}
+
+impl PushAddress {
+    /// By which channel.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        match self {
+            Self::Apns { .. } => Channel::Apns,
+            Self::Fcm { .. } => Channel::Fcm,
+            Self::Webpush { .. } => Channel::Webpush,
+            Self::Mipush => Channel::Mipush,
+        }
+    }
+
+    pub(crate) fn parse(fields: &mut Fields) -> Option<Self> {
+        fields.require("channel");
+        match fields.choice("channel")? {
+            channel @ (Channel::Apns | Channel::Fcm) => {
+                let token = fields.required_text("token", limits::NATIVE_TOKEN_CHARS);
+                Some(if channel == Channel::Apns { Self::Apns { token } } else { Self::Fcm { token } })
+            }
+            Channel::Webpush => {
+                let endpoint = fields.required_text("endpoint", limits::PUSH_ENDPOINT_CHARS);
+                fields.require("keys");
+                let keys = fields.object("keys", |keys| {
+                    let p256dh = keys.required_text("p256dh", limits::PUSH_KEY_CHARS);
+                    let auth = keys.required_text("auth", limits::PUSH_KEY_CHARS);
+                    Some(WebpushKeys { p256dh, auth })
+                });
+                Some(Self::Webpush { endpoint, keys: keys? })
+            }
+            Channel::Mipush => Some(Self::Mipush),
+            Channel::Sms | Channel::Email | Channel::Webhook => {
+                fields.refuse("channel", format!("must be one of {}", Channel::listed(Channel::has_address)));
+                None
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for PushAddress {
+    /// Who knows a token can try to push to it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}(***)", self.channel())
     }
 }

@@ -7,7 +7,7 @@ use tidings_crypto::encoding::hex;
 use tidings_crypto::random;
 use tidings_domain::chain::Step;
 use tidings_domain::{AppId, categories};
-use tidings_providers::{Credentials, Reach};
+use tidings_providers::{Credentials, Provider, Reach};
 use tidings_store::Apps;
 use tidings_wire::limits;
 use tidings_wire::send::FallbackStep;
@@ -265,7 +265,7 @@ impl CategoriesArgs {
 
 /// The credentials of an app.
 #[derive(Debug, clap::Args)]
-#[command(after_help = PROVIDERS_EXAMPLES)]
+#[command(after_help = providers_examples())]
 pub(crate) struct ProvidersArgs {
     /// Id of the app
     #[arg(long)]
@@ -280,7 +280,13 @@ pub(crate) struct ProvidersArgs {
     deployment: Deployment,
 }
 
-const PROVIDERS_EXAMPLES: &str = "\
+/// The examples, with a document that has a part for each provider.
+fn providers_examples() -> String {
+    let parts = Provider::ALL.map(|provider| format!("    \"{provider}\": {}", provider.example())).join(",\n");
+    format!("{PROVIDERS_BEGIN}\n  {{\n{parts}\n  }}\n{PROVIDERS_END}")
+}
+
+const PROVIDERS_BEGIN: &str = "\
 Examples:
   tidings app providers --app demo
   tidings app providers --app demo --file credentials.json
@@ -288,16 +294,9 @@ Examples:
     --directory-table tidings-prod-DirectoryTable-1ABC
 
 The document is one JSON object, and each part of it is optional:
+";
 
-  {
-    \"apns\": {\"keyId\": \"ABC123DEFG\", \"teamId\": \"DEF123GHIJ\", \"topic\": \"com.example.app\",
-             \"privateKey\": \"-----BEGIN PRIVATE KEY-----…\", \"sandbox\": false},
-    \"fcm\": the file of a service account, as Google hands it out,
-    \"webpush\": {\"subject\": \"mailto:push@example.com\", \"privateKey\": \"…\", \"publicKey\": \"…\"},
-    \"mipush\": {\"appSecret\": \"…\", \"packageName\": \"com.example.app\"},
-    \"webhook\": {\"url\": \"https://example.com/push\", \"secret\": \"whsec_…\"}
-  }
-
+const PROVIDERS_END: &str = "
 It becomes the secret tidings/<stage>/providers/<app> in Secrets Manager, in the place of the one before. A change takes up to
 five minutes to be seen everywhere. In the twin every app that was given none has the twin's own.";
 

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use tidings_crypto::encoding::hex;
 use tidings_crypto::random;
 use tidings_wire::action::Position;
-use tidings_wire::{Platform, PushAddress, RegisterAnswer, RegisterRequest};
+use tidings_wire::send::Channel;
+use tidings_wire::{Choice as _, Platform, PushAddress, RegisterAnswer, RegisterRequest};
 
 use super::private_file;
 use super::target::{self, Api};
@@ -43,9 +44,18 @@ pub(crate) struct Reach {
     /// Address for email
     #[arg(long)]
     pub(crate) email: Option<String>,
-    /// How the device is reached while it holds no socket: {"channel": "apns", "token": "…"}, fcm, webpush or mipush
-    #[arg(long, value_name = "JSON", value_parser = push)]
+    #[arg(long, value_name = "JSON", value_parser = push, help = push_help())]
     pub(crate) push: Option<PushAddress>,
+}
+
+fn push_help() -> String {
+    let channels = Channel::ALL.iter().filter(|(_, channel)| channel.has_address() && *channel != Channel::Apns);
+    let words: Vec<&str> = channels.map(|(word, _)| *word).collect();
+    let (last, others) = words.split_last().unwrap_or((&"", &[]));
+    let others = others.join(", ");
+    format!(
+        r#"How the device is reached while it holds no socket: {{"channel": "apns", "token": "…"}}, {others} or {last}"#
+    )
 }
 
 fn push(text: &str) -> Result<PushAddress, String> {

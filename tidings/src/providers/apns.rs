@@ -9,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 use tidings_crypto::jws;
+use tidings_providers::Provider;
 use tidings_wire::send::Channel;
 
-use super::rules::Service;
 use super::serve::Connection;
 use super::{Arrival, Played, now, picked, text};
 
@@ -43,7 +43,7 @@ pub(super) async fn push(
         }
     };
     let refuse = |status, code: &str, _: &str| refusal(status, code);
-    played.unless_struck(Service::Apns, &token, &connection, work, refuse).await
+    played.unless_struck(Provider::Apns, &token, &connection, work, refuse).await
 }
 
 async fn accept(played: &Played, id: &str, token: String, payload: &Value, headers: &HeaderMap) -> Response {

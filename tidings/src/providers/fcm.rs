@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 use tidings_crypto::jws;
+use tidings_providers::Provider;
 use tidings_wire::send::Channel;
 
 use super::rules::Service;
@@ -108,7 +109,7 @@ pub(super) async fn push(
             Err(refused) => refused.into_response(),
         }
     };
-    played.unless_struck(Service::Fcm, &target, &connection, work, refusal).await
+    played.unless_struck(Provider::Fcm, &target, &connection, work, refusal).await
 }
 
 async fn accept(played: &Played, project: &str, target: &str, message: &Value) -> Response {

@@ -8,9 +8,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::json;
+use tidings_providers::Provider;
 use tidings_wire::send::Channel;
 
-use super::rules::Service;
 use super::serve::Connection;
 use super::{Arrival, Played, text};
 use sam_twin::ids::uuid;
@@ -54,7 +54,7 @@ async fn push(
             Err((code, reason)) => refusal(StatusCode::OK, code, reason),
         }
     };
-    played.unless_struck(Service::Mipush, &target, &connection, work, refusal).await
+    played.unless_struck(Provider::Mipush, &target, &connection, work, refusal).await
 }
 
 async fn accept(played: &Played, audience: &str, target: &str, form: &HashMap<String, String>) -> Response {

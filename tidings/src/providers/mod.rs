@@ -174,13 +174,13 @@ impl Played {
     /// Does what a rule says about a request for this target, or the work where none does.
     async fn unless_struck(
         &self,
-        service: Service,
+        service: impl Into<Service>,
         target: &str,
         connection: &Connection,
         work: impl Future<Output = Response>,
         refuse: impl FnOnce(StatusCode, &str, &str) -> Response,
     ) -> Response {
-        let Some(fault) = self.rules.strike(service, target) else { return work.await };
+        let Some(fault) = self.rules.strike(service.into(), target) else { return work.await };
         let is_taken = match fault {
             Fault::Refuse { status, code, reason, retry_after } => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -6,23 +6,46 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use tidings_providers::Provider;
 
-/// Whom a request is for.
+/// Whom a request is for: a provider by its name, or `oauth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String", into = "&'static str")]
 pub enum Service {
-    /// APNs; the target is a device token.
-    Apns,
-    /// FCM; the target is a registration token.
-    Fcm,
+    /// A provider. The target is what its requests name: a device token of APNs, a registration token of FCM, the id in
+    /// a subscription's endpoint, an alias or a topic of Mi Push, a `webhook-id`.
+    Push(Provider),
     /// The token endpoint of FCM; the target is the account's address.
     Oauth,
-    /// The push service of browsers; the target is the id in a subscription's endpoint.
-    Webpush,
-    /// Mi Push; the target is an alias or a topic.
-    Mipush,
-    /// The webhook's receiver; the target is a `webhook-id`.
-    Webhook,
+}
+
+/// The name of [`Service::Oauth`].
+const OAUTH: &str = "oauth";
+
+impl From<Provider> for Service {
+    fn from(provider: Provider) -> Self {
+        Self::Push(provider)
+    }
+}
+
+impl From<Service> for &'static str {
+    fn from(service: Service) -> Self {
+        match service {
+            Service::Push(provider) => provider.as_str(),
+            Service::Oauth => OAUTH,
+        }
+    }
+}
+
+impl TryFrom<String> for Service {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        if name == OAUTH {
+            return Ok(Self::Oauth);
+        }
+        Provider::named(&name).map(Self::Push).ok_or_else(|| format!("no provider is called {name:?}"))
+    }
 }
 
 /// Something that is to go wrong.
@@ -116,12 +139,17 @@ mod tests {
             {"service": "fcm", "fault": {"kind": "refuse", "status": 429, "retryAfter": "7"}}
         ]"#;
         rules.set(serde_json::from_str(json).unwrap());
-        assert_eq!(rules.strike(Service::Webhook, "dead"), None);
-        assert!(matches!(rules.strike(Service::Apns, "dead1"), Some(Fault::Refuse { status: 410, .. })));
-        assert_eq!(rules.strike(Service::Apns, "1"), Some(Fault::Cut { taken: false }));
-        assert_eq!(rules.strike(Service::Apns, "1"), None);
-        assert!(matches!(rules.strike(Service::Apns, "dead1"), Some(Fault::Refuse { status: 410, .. })));
+        assert_eq!(rules.strike(Provider::Webhook.into(), "dead"), None);
+        assert!(matches!(rules.strike(Provider::Apns.into(), "dead1"), Some(Fault::Refuse { status: 410, .. })));
+        assert_eq!(rules.strike(Provider::Apns.into(), "1"), Some(Fault::Cut { taken: false }));
+        assert_eq!(rules.strike(Provider::Apns.into(), "1"), None);
+        assert!(matches!(rules.strike(Provider::Apns.into(), "dead1"), Some(Fault::Refuse { status: 410, .. })));
         assert_eq!(rules.all().len(), 2);
         assert!(serde_json::from_str::<Rule>(r#"{"service": "apns", "fault": {"kind": "cut"}, "time": 1}"#).is_err());
+        assert!(serde_json::from_str::<Rule>(r#"{"service": "gcm", "fault": {"kind": "cut"}}"#).is_err());
+        for service in Provider::ALL.map(Service::from).into_iter().chain([Service::Oauth]) {
+            let name = serde_json::to_value(service).unwrap();
+            assert_eq!(serde_json::from_value::<Service>(name).unwrap(), service);
+        }
     }
 }

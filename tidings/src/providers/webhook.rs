@@ -6,9 +6,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
+use tidings_providers::Provider;
 use tidings_wire::send::Channel;
 
-use super::rules::Service;
 use super::serve::Connection;
 use super::{Arrival, Played, kept_as, now, picked, text};
 
@@ -39,7 +39,7 @@ pub(super) async fn call(
             (status, reason.to_owned()).into_response()
         }
     };
-    played.unless_struck(Service::Webhook, &id, &connection, work, refuse).await
+    played.unless_struck(Provider::Webhook, &id, &connection, work, refuse).await
 }
 
 fn is_signed(played: &Played, id: &str, headers: &HeaderMap, body: &[u8]) -> bool {

@@ -9,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tidings_crypto::encoding::{base64url, from_base64url};
 use tidings_crypto::jws::{self, PublicKey};
+use tidings_providers::Provider;
 use tidings_wire::send::Channel;
 
-use super::rules::Service;
 use super::serve::Connection;
 use super::{Arrival, Played, now, picked, text};
 use sam_twin::ids::uuid;
@@ -37,7 +37,7 @@ pub(super) async fn push(
         }
     };
     let refuse = |status: StatusCode, _: &str, reason: &str| (status, reason.to_owned()).into_response();
-    played.unless_struck(Service::Webpush, &id, &connection, work, refuse).await
+    played.unless_struck(Provider::Webpush, &id, &connection, work, refuse).await
 }
 
 async fn accept(played: &Played, id: &str, ttl: u64, headers: &HeaderMap, body: &[u8]) -> Response {

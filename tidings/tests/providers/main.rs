@@ -102,8 +102,8 @@ impl World {
         self.providers.send(&push(), &self.target(provider), now()).await.unwrap()
     }
 
-    fn rule(&self, service: Service, fault: Fault) {
-        self.played.rules().set(vec![Rule { service, to: String::new(), fault, times: None }]);
+    fn rule(&self, service: impl Into<Service>, fault: Fault) {
+        self.played.rules().set(vec![Rule { service: service.into(), to: String::new(), fault, times: None }]);
     }
 
     fn arrivals(&self, channel: Channel) -> Vec<Item> {
@@ -130,16 +130,6 @@ fn push() -> Push {
         priority: Priority::High,
         ttl: 3600,
         collapse_key: Some("flight-7".to_owned()),
-    }
-}
-
-fn service(provider: Provider) -> Service {
-    match provider {
-        Provider::Apns => Service::Apns,
-        Provider::Fcm => Service::Fcm,
-        Provider::Webpush => Service::Webpush,
-        Provider::Mipush => Service::Mipush,
-        Provider::Webhook => Service::Webhook,
     }
 }
 
@@ -260,7 +250,7 @@ async fn every_answer_of_every_provider() {
             reason: reason.to_owned(),
             retry_after: Some("7".to_owned()),
         };
-        world.rule(service(*provider), fault);
+        world.rule(*provider, fault);
         let sent = world.send(*provider).await;
         println!("{provider:<8} {:<32} {}", format!("{status} {code}"), line(&sent.outcome));
         assert_eq!(line(&sent.outcome), *expected, "{provider} {status} {code}: {sent:?}");
@@ -307,8 +297,12 @@ async fn nobody_knows_what_became_of_what_is_not_answered() {
         }
         let before = Provider::ALL.map(|provider| world.arrivals(channel(provider)).len());
         let all = |fault: Fault| {
-            let rule =
-                |provider| Rule { service: service(provider), to: String::new(), fault: fault.clone(), times: None };
+            let rule = |provider: Provider| Rule {
+                service: provider.into(),
+                to: String::new(),
+                fault: fault.clone(),
+                times: None,
+            };
             world.played.rules().set(Provider::ALL.map(rule).into());
         };
         all(Fault::Cut { taken });
@@ -392,7 +386,12 @@ async fn apns_gets_a_new_token_when_the_old_one_has_expired() {
     assert_eq!(line(&first.outcome), "accepted");
     let expired = |times| {
         let fault = refuse(403, "ExpiredProviderToken");
-        world.played.rules().set(vec![Rule { service: Service::Apns, to: String::new(), fault, times: Some(times) }]);
+        world.played.rules().set(vec![Rule {
+            service: Provider::Apns.into(),
+            to: String::new(),
+            fault,
+            times: Some(times),
+        }]);
     };
     expired(1);
     let second = world.providers.send(&push(), &target, now()).await.unwrap();
@@ -440,7 +439,7 @@ async fn fcm_gets_a_token_once_and_again_when_it_is_refused() {
     assert_eq!(line(&world.send(Provider::Fcm).await.outcome), "accepted");
     // FCM forgets the token, and the push goes out with a new one.
     let fault = refuse(401, "");
-    world.played.rules().set(vec![Rule { service: Service::Fcm, to: String::new(), fault, times: Some(1) }]);
+    world.played.rules().set(vec![Rule { service: Provider::Fcm.into(), to: String::new(), fault, times: Some(1) }]);
     assert_eq!(line(&world.send(Provider::Fcm).await.outcome), "accepted");
     assert_eq!(world.arrivals(Channel::Fcm).len(), 3);
     world.played.shutdown().await;
@@ -505,14 +504,14 @@ async fn of_a_long_answer_the_beginning_is_read() {
     let world = World::start().await;
     let reason = "x".repeat(1_000_000);
     let fault = Fault::Refuse { status: 413, code: String::new(), reason, retry_after: None };
-    world.rule(Service::Webpush, fault);
+    world.rule(Provider::Webpush, fault);
     let providers = world.with(Limits { answer_bytes: 1_000, ..limits() });
     let sent = providers.send(&push(), &world.target(Provider::Webpush), now()).await.unwrap();
     let Outcome::Refused { detail: Some(detail), .. } = &sent.outcome else { panic!("{sent:?}") };
     assert_eq!((line(&sent.outcome).as_str(), detail.len()), ("refused 413, keep", 200));
     let request = Request::post(format!("{}/webhook", world.played.url())).body(Bytes::new()).unwrap();
     world.rule(
-        Service::Webhook,
+        Provider::Webhook,
         Fault::Refuse { status: 400, code: String::new(), reason: "x".repeat(5_000), retry_after: None },
     );
     let client = Client::new(Limits { answer_bytes: 1_000, ..limits() }, Reach::Anywhere);

@@ -2,7 +2,7 @@
 
 use tidings_wire::{
     Platform, Timestamp, limits,
-    send::{Channel, Destination, PushMsgType},
+    send::{Channel, Content, Destination, PushMsgType},
     trail::SkipReason,
 };
 
@@ -60,16 +60,10 @@ pub struct PushTarget {
 }
 
 /// What a push shows beside the sealed frame.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub struct Notice {
-    /// Who sends.
-    pub title: Option<String>,
-    /// The text; without one the app is woken, and nothing is shown by itself.
-    pub text: Option<String>,
-    /// Number on the app's icon.
-    pub badge: Option<u64>,
-    /// Sound to play.
-    pub sound: Option<String>,
+    /// The message's content. Without an `alert` the app is woken, and nothing is shown by itself.
+    pub content: Content,
     /// Seconds that it is worth delivering.
     pub ttl: u64,
     /// Of pushes with the same key only the last is shown.
@@ -138,16 +132,11 @@ fn registered(device: &Device, channel: Channel) -> Option<PushTarget> {
 
 /// What a push shows. A message that is only for the app wakes it, and shows nothing.
 pub(super) fn notice(entry: &Entry, now: Timestamp) -> Notice {
-    let content = &entry.letter.content;
-    let is_shown = content.push_msg_type != Some(PushMsgType::Cmd);
-    Notice {
-        title: content.sender.clone().filter(|_| is_shown),
-        text: content.alert.clone().filter(|_| is_shown),
-        badge: content.badge,
-        sound: content.sound.clone(),
-        ttl: now.seconds_until(entry.letter.deadline),
-        collapse: entry.letter.collapse.clone(),
+    let mut content = entry.letter.content.clone();
+    if content.push_msg_type == Some(PushMsgType::Cmd) {
+        content = Content { sender: None, alert: None, ..content };
     }
+    Notice { content, ttl: now.seconds_until(entry.letter.deadline), collapse: entry.letter.collapse.clone() }
 }
 
 /// The first line of the text, at most 78 characters (RFC 5322 §2.1.1), behind the sender's name.

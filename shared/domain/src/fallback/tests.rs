@@ -264,13 +264,13 @@ fn a_push_tells_what_is_shown_and_for_how_long() {
     entry.letter.content.sender = Some("Shop".into());
     let shown = notice(&entry, Timestamp(2_000));
     assert_eq!(
-        (shown.title.as_deref(), shown.ttl),
+        (shown.content.sender.as_deref(), shown.ttl),
         (Some("Shop"), Timestamp(2_000).seconds_until(entry.letter.deadline))
     );
-    assert!(shown.text.is_some());
+    assert!(shown.content.alert.is_some());
     entry.letter.content.push_msg_type = Some(PushMsgType::Cmd);
     let silent = notice(&entry, Timestamp(2_000));
-    assert_eq!((silent.title, silent.text), (None, None), "the app is woken, and nothing shown");
+    assert_eq!((silent.content.sender, silent.content.alert), (None, None), "the app is woken, and nothing shown");
 }
 
 #[test]

@@ -7,15 +7,12 @@ use crate::definitions::PLACE;
 /// Longest line, as the client's formatter has it.
 const COLUMNS: usize = 120;
 
-/// The schemas that have a name in TypeScript; every other one stands where it is used.
+/// The schemas that have a name in TypeScript; every other one stands where it is used. The variants of a tagged
+/// enumeration that are not listed stand in front of it under their own names.
 const NAMED: &[(&str, &str)] = &[
     ("Channel", "Channel"),
     ("WelcomeChannels", "Channels"),
     ("Preferences", "Preferences"),
-    ("ApnsAddress", "ApnsAddress"),
-    ("FcmAddress", "FcmAddress"),
-    ("WebpushAddress", "WebpushAddress"),
-    ("MipushAddress", "MipushAddress"),
     ("PushAddress", "PushAddress"),
     ("InboxMessage", "SealedMessage"),
     ("InboxAnswer", "InboxAnswer"),
@@ -44,8 +41,8 @@ pub(crate) fn module(definitions: &Map<String, Value>, command: &str) -> Result<
     let mut text = format!("// Generated from the types of shared/wire by `{command}`.\n\n");
     text.push_str("/** Any JSON. */\n");
     text.push_str("export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };\n");
-    let types = Types(definitions);
-    for (schema, name) in NAMED {
+    let types = Types { definitions, names: names(definitions) };
+    for (schema, name) in &types.names {
         let schema = definitions.get(*schema).ok_or_else(|| format!("the wire has no {schema}"))?;
         text.push('\n');
         types.declare(&mut text, name, schema)?;
@@ -53,7 +50,24 @@ pub(crate) fn module(definitions: &Map<String, Value>, command: &str) -> Result<
     Ok(text)
 }
 
-struct Types<'a>(&'a Map<String, Value>);
+/// The schemas that have a name, each with its name, in the order in which they are declared.
+fn names(definitions: &Map<String, Value>) -> Vec<(&str, &str)> {
+    let is_listed = |variant: &&str| NAMED.iter().any(|(schema, _)| schema == variant);
+    let mut names = Vec::new();
+    for (schema, name) in NAMED {
+        let tagged = definitions.get(*schema).filter(|schema| schema["discriminator"].is_object());
+        let variants = tagged.and_then(|schema| schema["oneOf"].as_array()).into_iter().flatten();
+        let variants = variants.filter_map(|variant| variant["$ref"].as_str()?.strip_prefix(PLACE));
+        names.extend(variants.filter(|variant| !is_listed(variant)).map(|variant| (variant, variant)));
+        names.push((schema, name));
+    }
+    names
+}
+
+struct Types<'a> {
+    definitions: &'a Map<String, Value>,
+    names: Vec<(&'a str, &'a str)>,
+}
 
 impl Types<'_> {
     fn declare(&self, text: &mut String, name: &str, schema: &Value) -> Result<(), String> {
@@ -81,10 +95,10 @@ impl Types<'_> {
     fn forms(&self, schema: &Value) -> Result<Vec<String>, String> {
         if let Some(place) = schema["$ref"].as_str() {
             let name = place.trim_start_matches(PLACE);
-            if let Some((_, shown)) = NAMED.iter().find(|(named, _)| *named == name) {
+            if let Some((_, shown)) = self.names.iter().find(|(named, _)| *named == name) {
                 return Ok(vec![(*shown).to_owned()]);
             }
-            return self.forms(self.0.get(name).ok_or_else(|| format!("the wire has no {name}"))?);
+            return self.forms(self.definitions.get(name).ok_or_else(|| format!("the wire has no {name}"))?);
         }
         if let Some(record) = self.record(schema) {
             return Ok(vec![record]);
@@ -129,7 +143,7 @@ impl Types<'_> {
         let names: Vec<&str> = fields.keys().map(String::as_str).collect();
         let is_list =
             |words: &Value| words["enum"].as_array().is_some_and(|words| words.iter().eq(names.iter().copied()));
-        let (list, _) = NAMED.iter().find(|(name, _)| is_list(&self.0[*name]))?;
+        let (list, _) = NAMED.iter().find(|(name, _)| is_list(&self.definitions[*name]))?;
         fields.values().all(is_flag).then(|| format!("Partial<Record<{list}, boolean>>"))
     }
 }

@@ -9,6 +9,7 @@ use tidings_domain::{
     chain::{Outcome, Step, StepDue},
     delivery::Job,
 };
+use tidings_providers::Provider;
 use tidings_store::{Confirmation, minute_of};
 use tidings_wire::{
     send::{Channel, FallbackStep},
@@ -235,7 +236,7 @@ fn apple_says(cell: &Cell, status: u16, code: &str, retry_after: Option<&str>, t
     let fault = rules::Fault::Refuse { status, code, reason, retry_after };
     let rules = cell.lane.world.providers().rules();
     // Another cell of this lane is over, and has left nothing.
-    rules.set(vec![rules::Rule { service: rules::Service::Apns, to: cell.token(), fault, times: Some(times) }]);
+    rules.set(vec![rules::Rule { service: Provider::Apns.into(), to: cell.token(), fault, times: Some(times) }]);
 }
 
 pub(super) async fn push_chain(cell: &Cell) {
@@ -261,7 +262,7 @@ pub(super) async fn hook_chain(cell: &Cell) {
 
 /// So it is where its answer is cut off, and where it is busy when it is called again: it has the call already.
 pub(super) async fn hook_cut(cell: &Cell, busy: bool) {
-    let rule = |fault, times| rules::Rule { service: rules::Service::Webhook, to: String::new(), fault, times };
+    let rule = |fault, times| rules::Rule { service: Provider::Webhook.into(), to: String::new(), fault, times };
     let (code, reason, retry_after) = (String::new(), String::new(), None);
     let away = rules::Fault::Refuse { status: 503, code, reason, retry_after };
     let rules = [rule(rules::Fault::Cut { taken: true }, Some(1)), rule(away, Some(1))];
