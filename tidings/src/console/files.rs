@@ -48,7 +48,7 @@ mod tests {
 
     use sam_twin::console::files::{OWN, check};
     use tidings_wire::Choice;
-    use tidings_wire::send::Channel;
+    use tidings_wire::send::{Channel, Destination};
 
     use super::FILES;
 
@@ -69,9 +69,9 @@ mod tests {
         let console = FILES.iter().find(|file| file.name == "console.js").unwrap();
         let console = std::str::from_utf8(console.body).unwrap();
         for (name, channel) in Channel::ALL {
-            let is_push = match channel {
-                Channel::Apns | Channel::Fcm | Channel::Webpush | Channel::Mipush | Channel::Webhook => true,
-                Channel::Sms | Channel::Email => false,
+            let is_push = match channel.destination() {
+                Destination::EachDevice | Destination::AllDevices | Destination::Server => true,
+                Destination::Phone | Destination::Mailbox => false,
             };
             assert_eq!(console.contains(&format!("\n      {name}: (")), is_push, "{name}");
         }
