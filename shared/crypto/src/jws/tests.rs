@@ -10,6 +10,8 @@ fn keys() -> (EcKey, RsaKey) {
     (EcKey::from_pem(EC_PEM).unwrap(), RsaKey::from_pem(RSA_PEM).unwrap())
 }
 
+type Verifier<'a> = &'a dyn Fn(&str) -> Option<(Header, Value)>;
+
 #[test]
 fn each_algorithm_verifies_what_it_signed_and_no_other_does() {
     let (ec, rsa) = keys();
@@ -19,7 +21,7 @@ fn each_algorithm_verifies_what_it_signed_and_no_other_does() {
     let es256 = sign(&ec, header.clone(), &claims).unwrap();
     let tokens = [hs256, es256, sign(&rsa, header.clone(), &claims).unwrap()];
     let public = (ec.public(), rsa.public());
-    let verifiers: [(&dyn Fn(&str) -> Option<(Header, Value)>, _); 3] = [
+    let verifiers: [(Verifier<'_>, _); 3] = [
         (&|token| verify(token, &SECRET), Algorithm::Hs256),
         (&|token| verify(token, &public.0), Algorithm::Es256),
         (&|token| verify(token, &public.1), Algorithm::Rs256),
