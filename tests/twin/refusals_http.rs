@@ -278,9 +278,9 @@ fn bodies() -> Vec<Row> {
             "body_too_large",
         ),
         post(
-            "body over 1 MB",
+            "body over 3 MB",
             "/v1/messages",
-            with(good_message(), "extra", json!("x".repeat(1024 * 1024))).to_string(),
+            with(good_message(), "extra", json!("x".repeat(3 * 1024 * 1024))).to_string(),
             413,
             "body_too_large",
         ),

@@ -203,6 +203,19 @@ async fn persist(world: &World, body: &Value, key: &str) -> (Answer, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_send_without_a_key_is_queued_though_the_answer_to_its_record_was_lost() {
+    let world = World::start().await;
+    let mut alice = world.online("alice", "a").await;
+    let lost = Rule::new(Fault::LoseAnswer).function("SendFunction").service(dynamodb::SERVICE);
+    let lost = world.twin.faults().add(lost.operation("PutItem"));
+    let id = world.send(&["alice"], "without a key").await;
+    let shown = alice.message().await;
+    assert_eq!((&shown.id, world.twin.faults().hits(lost)), (&id, 1));
+    stands_once(&world, &mut alice, &shown).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_a_hundred_times_in_parallel_is_one_message_though_workers_die() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;

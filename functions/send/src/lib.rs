@@ -135,7 +135,12 @@ async fn accept(
     let stored = Stored::new(&message, aliases, body_hash);
     match if is_recorded { deps.messages.store(&stored).await? } else { None } {
         None => Ok(Accepted { message, stored, is_repeat: false }),
-        Some(before) if before.app == stored.app && before.body_hash == stored.body_hash => repeat(before),
+        Some(before) if before.app == stored.app && before.body_hash == stored.body_hash => {
+            // A record without a key is this request's own, and DynamoDB's answer to its first put was lost; it holds no
+            // message.
+            let message = before.message.clone().unwrap_or(message);
+            Ok(Accepted { message, stored: before, is_repeat: true })
+        }
         Some(_) => Err(ApiError::KeyReused),
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! | module | channel |
 //! | --- | --- |
-//! | [`apns`], [`fcm`], [`webpush`], [`mipush`] | pushes to devices |
-//! | [`webhook`] | the app's own server |
-//! | [`sms`] | text messages, by Amazon SNS |
-//! | [`email`] | emails, by Amazon SES v2 |
+//! | `apns`, `fcm`, `webpush`, `mipush` | pushes to devices |
+//! | `webhook` | the app's own server |
+//! | `sms` | text messages, by Amazon SNS |
+//! | `email` | emails, by Amazon SES v2 |
 //!
-//! What pushes and webhooks have in common is in [`push`]; whose credentials they use, and which providers are left
-//! alone, in [`clients`]. Nothing here decides what follows an answer: `tidings_domain::fallback` does.
+//! What pushes and webhooks have in common is in `push`; whose credentials they use, and which providers are left
+//! alone, in `clients`. Nothing here decides what follows an answer: `tidings_domain::fallback` does.
 
 mod apns;
 mod aws;

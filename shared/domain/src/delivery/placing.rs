@@ -86,10 +86,11 @@ impl Draft {
     #[must_use]
     pub fn new(letter: &Letter, view: &UserView, now: Timestamp) -> Self {
         let entry = mailbox::append(view.tail.as_ref(), letter, now);
-        if entry.closed.is_some() {
-            return Self { entry: Box::new(entry), targets: Vec::new() };
-        }
         let targets: Vec<Connection> = view.reachable(letter.platform).cloned().collect();
+        if entry.closed.is_some() {
+            // Not posted as this entry; but an open one may be found under the message's id.
+            return Self { entry: Box::new(entry), targets };
+        }
         let posted = devices_of(&targets);
         let offline = posted.is_empty().then_some(now);
         Self { entry: Box::new(Entry { posted, offline, ..entry }), targets }
@@ -126,7 +127,7 @@ impl<'a> Placing<'a> {
         let targets = || view.reachable(letter.platform).cloned().collect();
         let tail = view.tail.as_ref().filter(|_| self.delivery.persist && !is_reused);
         if let Some(position) = tail.and_then(|tail| mailbox::recent_position(tail, &letter.id)) {
-            // Even after its deadline: a step that was lost with the worker must still be scheduled.
+            // Even after its deadline: what the entry replaces must still be closed.
             return Next::Entry { position, targets: targets() };
         }
         if now > letter.deadline {

@@ -209,13 +209,33 @@ fn what_an_older_message_replaces_is_closed_and_the_older_one_is_not_shown() {
     for (accepted, is_shown) in [(1_600, true), (1_400, false)] {
         let second = keyed(2, accepted);
         let Next::Append(draft) = viewed(&second, &view, NOW) else { panic!("append") };
-        let (position, targets) = (draft.entry.position, draft.targets.clone());
+        let position = draft.entry.position;
         let next = Placing::new(&second, 1).appended(draft, true);
         let shown = Next::Done(Placement::At(position, view.connections.clone()));
         let closing = Next::Close { replaced: first.position, then: Box::new(shown) };
         assert_eq!(next, if is_shown { closing } else { Next::Done(Placement::Settled) });
-        assert_eq!(targets.is_empty(), !is_shown);
     }
+}
+
+#[test]
+fn an_open_entry_is_posted_again_although_a_newer_one_replaces_what_would_be_appended() {
+    let mut view = view(&[Platform::Web]);
+    let keyed = |n: u8, accepted: i64| {
+        with(delivery(n), |letter| {
+            letter.collapse = Some(collapse_digest(Platform::All, "k"));
+            letter.accepted = Timestamp(accepted);
+        })
+    };
+    let old = keyed(1, 1_500);
+    // The newer one has forgotten the old one, which stands beyond its window.
+    view.tail = Some(*Draft::new(&keyed(2, 1_600).letter, &view, NOW).entry);
+    let again = Placing::new(&old, 2);
+    let Next::Find(draft) = again.viewed(false, &view, NOW) else { panic!("find") };
+    assert!(draft.entry.closed.is_some());
+    let Next::Entry { position, targets } = again.found(draft, Some(AT), NOW) else { panic!("entry") };
+    let stored = Entry::new(old.letter.clone(), AT, NOW, Timestamp(100_000), Links::default());
+    let next = again.looked_at(position, targets, Some(stored), NOW);
+    assert_eq!(next, Next::Done(Placement::At(AT, view.connections.clone())));
 }
 
 #[test]
