@@ -7,7 +7,7 @@
 //! | `twin` | a twin in a process of its own, that can be killed |
 //! | `run` | one soak, from its beginning to its end |
 //! | `send`, `device`, `watch`, `waiting`, `world` | backends, apps, and who looks at trails and outbox meanwhile |
-//! | `history`, `mailboxes`, `control` | what was seen, and how it is fetched |
+//! | `history`, `mailboxes` | what was seen |
 //! | `check` | the promises |
 //! | `report` | the table |
 

@@ -87,6 +87,8 @@ function open(): Promise<IDBDatabase> {
       };
       return it;
     });
+    // The next one tries again.
+    opening.catch(() => (opening = undefined));
   }
   return opening;
 }
