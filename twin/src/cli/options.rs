@@ -18,7 +18,8 @@ pub struct TwinArgs {
     /// The SAM template to serve
     #[arg(long, value_name = "FILE", default_value = "template.yaml")]
     template: PathBuf,
-    /// Run the functions from a folder that `cargo lambda build` or `sam build` made
+    /// Run the functions from a folder that `cargo lambda build` or `sam build` made [default: this program's own
+    /// functions, or those at each `CodeUri`]
     #[arg(long, value_name = "DIR")]
     artefacts: Option<PathBuf>,
     /// A parameter of the template, for example EmailFrom=me@example.com; repeatable
