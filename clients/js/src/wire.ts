@@ -34,7 +34,10 @@ export interface Preferences {
    * categories, if it has declared any.
    */
   readonly categories?: Readonly<Record<string, { readonly muted?: boolean; readonly channels?: Channels }>>;
-  /** When nothing is to be heard. */
+  /**
+   * When no step is to go out: from a minute until before another, `HH:MM` by the clock on the wall of the person's
+   * zone, but for the categories in `except`.
+   */
   readonly quietHours?: { readonly from: string; readonly to: string; readonly except?: readonly string[] };
   /**
    * Time zone of the quiet hours (IANA name). Default: the one that a device of the user was registered with last, else
@@ -85,7 +88,7 @@ export interface SealedMessage {
   readonly id: string;
   /** Life of the mailbox. */
   readonly epoch: number;
-  /** Place in the mailbox, from 1 and without gaps within an epoch. */
+  /** Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
   readonly seq: number;
   /** Whether the user has read it, on any device. */
   readonly read: boolean;
@@ -134,7 +137,7 @@ export interface Sync {
   readonly action: "sync";
   /** Life of the mailbox. */
   readonly epoch?: number;
-  /** Place in the mailbox, from 1 and without gaps within an epoch. */
+  /** Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
   readonly seq?: number;
   /** Announcements too, those after this number; 0 for every one that is kept. The service keeps no number. */
   readonly announced?: number;
@@ -150,7 +153,7 @@ export interface Ack {
   readonly id?: string;
   /** Life of the mailbox. */
   readonly epoch: number;
-  /** Place in the mailbox, from 1 and without gaps within an epoch. */
+  /** Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
   readonly seq: number;
 }
 
@@ -163,7 +166,7 @@ export interface Read {
   readonly id?: string;
   /** Life of the mailbox. */
   readonly epoch: number;
-  /** Place in the mailbox, from 1 and without gaps within an epoch. */
+  /** Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
   readonly seq: number;
 }
 
@@ -187,7 +190,7 @@ export interface Message {
   readonly id: string;
   /** Life of the mailbox. */
   readonly epoch?: number;
-  /** Place in the mailbox, from 1 and without gaps within an epoch. */
+  /** Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
   readonly seq?: number;
   /** The device that the frame is for. */
   readonly deviceId: string;
@@ -213,15 +216,15 @@ export interface Message {
   readonly sound?: string;
   /** Number on the app's icon. */
   readonly badge?: number;
-  /** Who sends, as shown. It also leads the subject of an email. */
+  /** Who sends, as shown. The subject of a message's email begins with it. */
   readonly sender?: string;
   /** Device that sends, as shown. */
   readonly sendDevice?: string;
   /** What the message comes from. */
   readonly source?: { readonly platform?: string; readonly product?: string };
   /**
-   * What the app lists by, and what preferences and the app's chains go by. One of the app's categories, if it has
-   * declared any.
+   * What the app lists by; preferences and the app's chains go by that of a message. One of the app's categories, if it
+   * has declared any.
    */
   readonly category?: string;
   /** What the app filters by. */
@@ -270,15 +273,15 @@ export interface Announcement {
   readonly sound?: string;
   /** Number on the app's icon. */
   readonly badge?: number;
-  /** Who sends, as shown. It also leads the subject of an email. */
+  /** Who sends, as shown. The subject of a message's email begins with it. */
   readonly sender?: string;
   /** Device that sends, as shown. */
   readonly sendDevice?: string;
   /** What the message comes from. */
   readonly source?: { readonly platform?: string; readonly product?: string };
   /**
-   * What the app lists by, and what preferences and the app's chains go by. One of the app's categories, if it has
-   * declared any.
+   * What the app lists by; preferences and the app's chains go by that of a message. One of the app's categories, if it
+   * has declared any.
    */
   readonly category?: string;
   /** What the app filters by. */
@@ -304,7 +307,7 @@ export interface Synced {
   readonly deviceId: string;
   /** Life of the mailbox. */
   readonly epoch: number;
-  /** Place in the mailbox, from 1 and without gaps within an epoch. */
+  /** Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
   readonly seq: number;
   /** Whether the mailbox reaches back to the device's cursor. If not, something may be missing. */
   readonly recovered: boolean;
@@ -327,7 +330,7 @@ export interface Pong {
   readonly deviceId: string;
   /** Life of the mailbox. */
   readonly epoch: number;
-  /** Place in the mailbox, from 1 and without gaps within an epoch. */
+  /** Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
   readonly seq: number;
   /** The service's clock, in seconds since the Unix epoch. */
   readonly serverTime: number;
@@ -379,7 +382,7 @@ export interface Rollover {
   /** The device that the frame is for. */
   readonly deviceId: string;
   readonly code: "rollover";
-  /** Seconds to wait before, to be spread by full jitter. */
+  /** Seconds to wait before the next connection, to be spread by full jitter. */
   readonly after: number;
 }
 
@@ -392,7 +395,7 @@ export interface UnknownConnection {
   /** Empty. */
   readonly deviceId: "";
   readonly code: "unknown_connection";
-  /** Seconds to wait before, to be spread by full jitter. */
+  /** Seconds to wait before the next connection, to be spread by full jitter. */
   readonly after: number;
 }
 

@@ -37,7 +37,7 @@ choice! {
 pub struct Position {
     /// Life of the mailbox.
     pub epoch: u64,
-    /// Place in the mailbox, from 1 and without gaps within an epoch.
+    /// Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message.
     pub seq: u64,
 }
 

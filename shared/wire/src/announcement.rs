@@ -75,7 +75,7 @@ impl AnnounceRequest {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AnnounceAnswer {
-    /// The announcement's id, for `/v1/announcements/{requestId}`.
+    /// The announcement's id, for `/v1/announcements/{announcementId}`.
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::AnnouncementId"))]
     pub request_id: String,
     /// Its place among the announcements of the app and tenant. Numbers grow; they are not dense.

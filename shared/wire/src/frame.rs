@@ -229,7 +229,7 @@ pub struct Reconnect {
     /// Stable code, `snake_case`.
     #[cfg_attr(feature = "schema", schemars(with = "ReconnectCode"))]
     pub code: String,
-    /// Seconds to wait before, to be spread by full jitter.
+    /// Seconds to wait before the next connection, to be spread by full jitter.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub after: u64,
 }

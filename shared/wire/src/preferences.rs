@@ -37,7 +37,8 @@ pub struct Preferences {
         )
     )]
     pub categories: BTreeMap<String, CategoryPreferences>,
-    /// When nothing is to be heard.
+    /// When no step is to go out: from a minute until before another, `HH:MM` by the clock on the wall of the person's
+    /// zone, but for the categories in `except`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet_hours: Option<QuietHours>,
     /// Time zone of the quiet hours (IANA name). Default: the one that a device of the user was registered with last,

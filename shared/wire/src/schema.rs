@@ -71,8 +71,8 @@ texts! {
     AnnouncementId = {
         "type": "string", "format": "uuid", "pattern": UUID, "examples": ["0193a2b4-6c7d-7e8f-9a0b-1c2d3e4f5062"]
     };
-    /// A JWE in compact form (RFC 7516): five parts, the second of them empty. The first is `SealedHeader` in
-    /// base64url. The device opens it with its content key, and accepts no other algorithm.
+    /// A JWE in compact form (RFC 7516): five parts, the second of them empty. The first is `SealedHeader`
+    /// of asyncapi.yaml in base64url. The device opens it with its content key, and accepts no other algorithm.
     SealedFrame = {
         "type": "string", "pattern": r"^[A-Za-z0-9_-]+\.\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}$"
     };

@@ -162,7 +162,7 @@ pub struct Content {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(range(max = *limits::BADGE.end())))]
     pub badge: Option<u64>,
-    /// Who sends, as shown. It also leads the subject of an email.
+    /// Who sends, as shown. The subject of a message's email begins with it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(length(max = limits::NAME_CHARS)))]
     pub sender: Option<String>,
@@ -173,8 +173,8 @@ pub struct Content {
     /// What the message comes from.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source: Option<Source>,
-    /// What the app lists by, and what preferences and the app's chains go by. One of the app's categories, if it has
-    /// declared any.
+    /// What the app lists by; preferences and the app's chains go by that of a message. One of the app's categories, if
+    /// it has declared any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub category: Option<String>,
@@ -398,7 +398,7 @@ pub struct Downgrade {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SendAnswer {
-    /// The message's id, for its trail at `/v1/messages/{requestId}`.
+    /// The message's id, for its trail at `/v1/messages/{messageId}`.
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::MessageId"))]
     pub request_id: String,
     /// How many users receive it.

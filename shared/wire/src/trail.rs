@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::{Timestamp, action::Position, choice::choice, send::Downgrade};
 
 choice! {
-    /// What has become of a message for one recipient: the best that has happened so far. It only improves, and at the
-    /// end of the message's life it is a settled one.
+    /// What has become of a message for one recipient: the best that has happened so far, in the order of
+    /// docs/protocol.md. It only improves, and at the end of the message's life it is a settled one.
     State {
         /// Accepted, to be sent later.
         Scheduled = "scheduled",
