@@ -1,8 +1,8 @@
 //! HTTP functions.
 //!
-//! - [`router`]: an axum router on `lambda_http`
-//! - [`extract`]: the checks of a request, in one order; the answers for one person only
-//! - [`error`]: every failure as a problem
+//! - `router`: an axum router on `lambda_http`
+//! - `extract`: the checks of a request, in one order; the answers for one person only
+//! - `error`: every failure as a problem
 
 mod error;
 mod extract;
