@@ -1,6 +1,6 @@
 //! The AWS services that functions call, behind one endpoint.
 //!
-//! A service is a folder here that implements [`AwsService`](call::AwsService): which requests it claims, by path, by
+//! A service is a folder here that implements `AwsService`: which requests it claims, by path, by
 //! `X-Amz-Target` or by the `Action` of a form; how it serves them; how it refuses; what it shows on the control API. This file
 //! has the one table of them. Signatures are not checked, but the access key in them tells which function's process has sent a
 //! request, and so which traces bear its cost.
