@@ -156,6 +156,83 @@ async fn messages_are_told_newest_first_as_the_service_tells_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn messages_are_found_by_user_by_text_and_by_state_and_not_only_among_the_newest() {
+    let world = World::start().await;
+    let mut alice = world.online("alice", "a").await;
+    let first = world.send(&["alice"], "Your Parcel is here").await;
+    let message = alice.message().await;
+    alice.ack(&message).await;
+    world.until(&first, State::Confirmed).await;
+    let many: Vec<String> = (0..30).map(|n| format!("user{n}")).chain(["alice".to_owned()]).collect();
+    let names: Vec<&str> = many.iter().map(String::as_str).collect();
+    let bulk = world.send(&names, "News for all").await;
+    let of_acme = world.send_with(&["alice"], "Hello", |request| request.tenant_code = Some("acme".to_owned())).await;
+    let data = json!({"order": "AB-4711", "note": "a parcel, too"});
+    let extra = world.send_with(&["user1"], "Hello", |request| request.content.extra = Some(data)).await;
+    let later = world.send_with(&["user10"], "later", |request| request.send_at = Some(after(3_600))).await;
+    eventually("all are stored", async || {
+        let mut stored = true;
+        for id in [&bulk, &extra] {
+            stored &= world.trail(id).await.recipients.iter().all(|recipient| recipient.state == State::Pending);
+        }
+        stored
+    })
+    .await;
+    world.until(&of_acme, State::Pending).await;
+
+    for (query, expected) in [
+        ("alias=alice", vec![&of_acme, &bulk, &first]),
+        ("alias=alice&tenant=", vec![&bulk, &first]),
+        ("alias=alice&tenant=acme", vec![&of_acme]),
+        ("tenant=acme", vec![&of_acme]),
+        ("tenant=other", vec![]),
+        // Exactly this user, and none whose name begins so.
+        ("alias=user1", vec![&extra, &bulk]),
+        ("alias=Alice", vec![]),
+        // A text in any case, also within the app's own data.
+        ("text=parcel", vec![&extra, &first]),
+        ("text=ab-4711", vec![&extra]),
+        ("text=PARCEL%20IS", vec![&first]),
+        ("text=nothing", vec![]),
+        ("state=confirmed", vec![&first]),
+        ("state=scheduled", vec![&later]),
+        ("state=pending", vec![&extra, &of_acme, &bulk]),
+        // All that is given has to match; the state is that of the user who is asked for.
+        ("alias=alice&state=pending&text=news", vec![&bulk]),
+        ("alias=alice&state=confirmed", vec![&first]),
+        ("alias=user1&state=confirmed", vec![]),
+        ("alias=&text=&state=", vec![&later, &extra, &of_acme, &bulk, &first]),
+    ] {
+        let page = world.told(&format!("/_twin/messages?{query}")).await;
+        let found: Vec<&str> =
+            page["messages"].as_array().unwrap().iter().map(|it| it["requestId"].as_str().unwrap()).collect();
+        assert_eq!(found, expected, "{query}");
+        assert_eq!((page["total"].as_u64(), page.get("next")), (Some(5), None), "{query}");
+    }
+
+    // The user who is asked for is among the recipients that a list shows, however many there are.
+    let page = world.told("/_twin/messages?alias=user29").await;
+    assert_eq!(page["messages"][0]["recipients"][0]["alias"], "user29");
+    assert_eq!(page["messages"][0]["recipients"].as_array().unwrap().len(), 20);
+
+    // Pages hold what is meant, and each begins behind the one before it.
+    let (mut place, mut paged) = (String::new(), Vec::new());
+    loop {
+        let page = world.told(&format!("/_twin/messages?limit=1&state=pending{place}")).await;
+        paged.extend(page["messages"].as_array().unwrap().iter().map(|it| it["requestId"].clone()));
+        let Some(next) = page["next"].as_str() else { break };
+        place = format!("&before={next}");
+    }
+    assert_eq!(paged, [extra, of_acme, bulk]);
+
+    let url = format!("{}/_twin/messages?state=lost", world.twin.aws_url());
+    let refused = world.request(Method::GET, &url, &[], "").await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.json()["message"].as_str().unwrap().starts_with("`state` must be one of scheduled, accepted"));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn users_are_told_with_their_devices_and_connections() {
     let world = World::start().await;
     let mut registration = World::registration("alice", "a");

@@ -22,6 +22,12 @@ pub const MESSAGE_ID: &str = "id";
 /// The attribute of a message's record that holds when it was accepted, in milliseconds.
 pub const ACCEPTED: &str = "accepted";
 
+/// The attribute of a message's record that holds its tenant; absent for none.
+pub const TENANT: &str = "tenant";
+
+/// The attribute of a message's record that holds its recipients.
+pub const ALIASES: &str = "aliases";
+
 /// The position of a mailbox entry, by its sort key.
 #[must_use]
 pub fn position(sort_key: &str) -> Option<Position> {

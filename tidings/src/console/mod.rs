@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use self::files::{DOCUMENTS, FILES};
+use self::records::filter::Asked;
 use self::records::{Records, RecordsError};
 
 /// The console of Tidings.
@@ -93,10 +94,17 @@ struct MessagesQuery {
     before: Option<String>,
 }
 
-/// The messages, newest first, with what became of them.
-async fn messages(State(records): State<Option<Records>>, Query(query): Query<MessagesQuery>) -> Response {
+/// The messages that the query means, newest first, with what became of them.
+async fn messages(
+    State(records): State<Option<Records>>,
+    Query(query): Query<MessagesQuery>,
+    Query(asked): Query<Asked>,
+) -> Response {
     let Some(records) = &records else { return no_records() };
-    answer(records.messages(query.limit, query.before.as_deref()).await)
+    match asked.filter() {
+        Ok(filter) => answer(records.messages(query.limit, query.before.as_deref(), &filter).await),
+        Err(detail) => refuse(StatusCode::BAD_REQUEST, &detail),
+    }
 }
 
 /// One message of any app, and what became of it.

@@ -1,8 +1,9 @@
 //! Tidings' own records, for people: users with their devices and connections, messages with their trails. A template of
 //! something else has none of these tables, and nothing is told then.
 
+pub(super) mod filter;
+
 use std::collections::{BTreeMap, HashMap};
-use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
@@ -19,6 +20,8 @@ use tidings_wire::send::Priority;
 use tidings_wire::trail::State;
 use tidings_wire::{Platform, Trail};
 
+use self::filter::{Filter, searched};
+
 /// The most messages and users that one answer tells.
 const PAGE: usize = 100;
 
@@ -33,6 +36,12 @@ const AT_ONCE: usize = 8;
 
 /// How many confirmed messages are remembered.
 const REMEMBERED: usize = 2_000;
+
+/// The bytes of the longest text that is remembered with its message.
+const REMEMBERED_TEXT: usize = 16 * 1_024;
+
+/// The most messages that one answer looks at to find those that its filter means.
+const LOOKED_AT: usize = 1_000;
 
 /// Why records cannot be told.
 #[derive(Debug, thiserror::Error)]
@@ -59,13 +68,27 @@ pub(super) struct Records {
     messages: Messages,
     users_table: String,
     messages_table: String,
-    confirmed: Arc<Mutex<HashMap<Place, MessageRecord>>>,
+    confirmed: Arc<Mutex<HashMap<Place, Found>>>,
 }
 
 /// Where a message stands in the list: when it was accepted, in milliseconds since 1970, and its id.
 type Place = (i64, String);
 
-/// A page of messages, newest first, and how many there are.
+/// A message that is kept, and whether a filter may mean it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Accepted {
+    place: Place,
+    is_admitted: bool,
+}
+
+/// A message with what a filter searches of it.
+#[derive(Debug, Clone)]
+struct Found {
+    record: MessageRecord,
+    text: String,
+}
+
+/// A page of messages, newest first, and how many there are of all.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MessagePage {
@@ -175,32 +198,39 @@ impl Records {
         })
     }
 
-    /// Up to `limit` of the newest messages, of those before `before`.
+    /// Up to `limit` of the newest messages that the filter means, of those before `before`. There may be fewer, or none,
+    /// while there is a next page: an answer looks at so many messages at most.
     ///
     /// # Errors
     /// [`RecordsError`].
-    pub(super) async fn messages(&self, limit: usize, before: Option<&str>) -> Result<MessagePage, RecordsError> {
+    pub(super) async fn messages(
+        &self,
+        limit: usize,
+        before: Option<&str>,
+        filter: &Filter,
+    ) -> Result<MessagePage, RecordsError> {
         let now = Timestamp::now();
         // Newest first; the id tells those apart that were accepted in one millisecond.
-        let mut known = self.accepted().await?;
+        let mut known = self.accepted(filter).await?;
         known.sort_unstable_by(|left, right| right.cmp(left));
-        let per_second = PerSecond::of(known.iter().map(|(accepted, _)| *accepted), now);
+        let per_second = PerSecond::of(known.iter().map(|accepted| accepted.place.0), now);
         let total = known.len();
         let before = before.and_then(|place| {
             let (accepted, id) = place.split_once('.')?;
             Some((accepted.parse().ok()?, id.to_owned()))
         });
-        let rest = known.into_iter().filter(|place| before.as_ref().is_none_or(|before| place < before));
-        let mut page: Vec<_> = rest.take(limit.clamp(1, PAGE) + 1).collect();
-        let more = page.len() > limit.clamp(1, PAGE);
-        page.truncate(limit.clamp(1, PAGE));
-        let next = page.last().filter(|_| more).map(|(accepted, id)| format!("{accepted}.{id}"));
-        let messages = stream::iter(page)
-            .map(|place| self.listed(place))
-            .buffered(AT_ONCE)
-            .try_filter_map(|found| ready(Ok(found)))
-            .try_collect()
-            .await?;
+        let is_meant = |it: &Accepted| it.is_admitted && before.as_ref().is_none_or(|before| it.place < *before);
+        let meant: Vec<Place> = known.into_iter().filter(is_meant).map(|accepted| accepted.place).collect();
+        let mut found = stream::iter(meant.clone().into_iter().take(LOOKED_AT))
+            .map(|place| async move { Ok::<_, RecordsError>((self.found(&place).await?, place)) })
+            .buffered(AT_ONCE);
+        let (mut messages, mut last) = (Vec::new(), None);
+        while messages.len() < limit.clamp(1, PAGE) {
+            let Some((found, place)) = found.try_next().await? else { break };
+            last = Some(place);
+            messages.extend(found.and_then(|found| found.listed(filter)));
+        }
+        let next = last.filter(|last| meant.last() != Some(last)).map(|(accepted, id)| format!("{accepted}.{id}"));
         Ok(MessagePage { messages, next, total, per_second })
     }
 
@@ -209,6 +239,10 @@ impl Records {
     /// # Errors
     /// [`RecordsError`].
     pub(super) async fn message(&self, id: &MessageId) -> Result<Option<MessageRecord>, RecordsError> {
+        Ok(self.read(id).await?.map(|found| found.record))
+    }
+
+    async fn read(&self, id: &MessageId) -> Result<Option<Found>, RecordsError> {
         let now = Timestamp::now();
         let Some(stored) = self.messages.get(id, now).await? else { return Ok(None) };
         let entries = self.mailboxes.entries_of(&stored).await?;
@@ -219,7 +253,8 @@ impl Records {
         }
         let content = entries.first().map(|(_, entry)| &entry.letter.content);
         let content = content.or(stored.message.as_ref().map(|message| &message.letter.content));
-        Ok(Some(MessageRecord {
+        let text = content.map(searched).unwrap_or_default();
+        let record = MessageRecord {
             app_id: stored.app.to_string(),
             tenant_code: stored.tenant,
             alert: content.and_then(|content| content.alert.clone()),
@@ -227,7 +262,8 @@ impl Records {
             recipient_count: trail.recipients.len(),
             states,
             trail,
-        }))
+        };
+        Ok(Some(Found { record, text }))
     }
 
     /// Up to `limit` users after `after`, with their devices and connections.
@@ -265,34 +301,42 @@ impl Records {
 
     /// A message for a list. Nothing that a list tells can change once all have confirmed; whoever looks on asks for the same
     /// hundred messages every other second.
-    async fn listed(&self, place: Place) -> Result<Option<MessageRecord>, RecordsError> {
+    async fn found(&self, place: &Place) -> Result<Option<Found>, RecordsError> {
         let known = || self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(record) = known().get(&place) {
-            return Ok(Some(record.clone()));
+        if let Some(found) = known().get(place) {
+            return Ok(Some(found.clone()));
         }
         let Ok(id) = place.1.parse::<MessageId>() else { return Ok(None) };
-        let record = self.message(&id).await?.map(MessageRecord::shortened);
-        if let Some(record) = record.as_ref().filter(|record| record.is_confirmed()) {
+        let found = self.read(&id).await?;
+        if let Some(found) = found.as_ref().filter(|found| found.may_be_remembered()) {
             let mut known = known();
             if known.len() == REMEMBERED {
                 known.clear();
             }
-            known.insert(place, record.clone());
+            known.insert(place.clone(), found.clone().shortened());
         }
-        Ok(record)
+        Ok(found)
     }
 
-    async fn accepted(&self) -> Result<Vec<Place>, RecordsError> {
+    /// Every message that is kept, and whether it is to a user whom the filter means.
+    async fn accepted(&self, filter: &Filter) -> Result<Vec<Accepted>, RecordsError> {
         let mut accepted = Vec::new();
-        // In pages: a scan holds up what functions ask meanwhile.
-        let attributes = format!("{}, {}", layout::PARTITION, layout::ACCEPTED);
+        // In pages: a scan holds up what functions ask meanwhile. Recipients only if they matter: they may be a thousand.
+        let mut attributes = vec![layout::PARTITION, layout::ACCEPTED];
+        if filter.is_by_user() {
+            attributes.extend([layout::TENANT, layout::ALIASES]);
+        }
+        let attributes = attributes.join(", ");
         let mut request = json!({"TableName": self.messages_table, "Limit": 500, "ProjectionExpression": attributes});
         loop {
             let page = self.scan(&self.messages_table, request.clone()).await?;
-            let items = page["Items"].as_array().into_iter().flatten();
-            accepted.extend(items.filter_map(|item| {
-                let accepted = item[layout::ACCEPTED]["N"].as_str()?.parse().ok()?;
-                Some((accepted, item[layout::PARTITION]["S"].as_str()?.to_owned()))
+            accepted.extend(page["Items"].as_array().into_iter().flatten().filter_map(|item| {
+                let at = item[layout::ACCEPTED]["N"].as_str()?.parse().ok()?;
+                let place = (at, item[layout::PARTITION]["S"].as_str()?.to_owned());
+                let aliases = item[layout::ALIASES]["L"].as_array().into_iter().flatten();
+                let tenant = item[layout::TENANT]["S"].as_str().unwrap_or_default();
+                let is_admitted = filter.admits(tenant, aliases.filter_map(|alias| alias["S"].as_str()));
+                Some(Accepted { place, is_admitted })
             }));
             match page.get("LastEvaluatedKey") {
                 Some(key) if !key.is_null() => request["ExclusiveStartKey"] = key.clone(),
@@ -320,16 +364,26 @@ impl PerSecond {
     }
 }
 
-impl MessageRecord {
-    /// Whether all recipients have confirmed, which is the best of all states.
-    fn is_confirmed(&self) -> bool {
-        self.states.keys().all(|state| *state == State::Confirmed.as_str())
+impl Found {
+    /// Whether all recipients have confirmed, which is the best of all states, and the text is not too long.
+    fn may_be_remembered(&self) -> bool {
+        self.record.states.keys().all(|state| *state == State::Confirmed.as_str()) && self.text.len() <= REMEMBERED_TEXT
     }
 
     /// With as many recipients as a list tells.
     fn shortened(mut self) -> Self {
-        self.trail.recipients.truncate(RECIPIENTS);
+        self.record.trail.recipients.truncate(RECIPIENTS);
         self
+    }
+
+    /// The message as a list tells it, if the filter means it.
+    fn listed(mut self, filter: &Filter) -> Option<MessageRecord> {
+        let MessageRecord { trail, states, .. } = &mut self.record;
+        if !filter.matches_text(&self.text) || !filter.matches_state(trail, states) {
+            return None;
+        }
+        filter.bring_forward(trail);
+        Some(self.shortened().record)
     }
 }
 
