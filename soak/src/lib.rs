@@ -11,6 +11,9 @@
 //! | `check` | the promises |
 //! | `report` | the table |
 
+// What is printed goes through `sam_twin::cli::output`, which does not panic when nobody reads it.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod check;
 mod device;
 mod history;
@@ -33,6 +36,7 @@ use self::report::Report;
 use self::run::Orders;
 use self::twin::TwinOptions;
 use sam_twin::cli::failure::{Context, Failure};
+use sam_twin::cli::output;
 use sam_twin::faults::Spec;
 
 /// What a soak does, to how many, for how long.
@@ -133,26 +137,26 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         let hint =
             || format!("repeat it: {}\n  the twin's log: {}", args.again(seed), folder.join("twin.log").display());
         let report = ran.map_err(|failure| failure.hint(hint()))?;
-        println!("{}", report.table());
+        let printed = output::line(report.table());
         told.push(report.json());
         if let Some(file) = &args.json {
             std::fs::write(file, serde_json::to_string_pretty(&told)?)
                 .context(|| format!("write {}", file.display()))?;
         }
         if report.broken() > 0 {
-            report.told().iter().for_each(|broken| println!("{broken}"));
+            report.told().iter().try_for_each(output::line)?;
             return Err(Failure::new(format!("{} broken promises", report.broken())).hint(hint()));
         }
         if !args.keep {
             std::fs::remove_dir_all(&folder).context(|| format!("remove {}", folder.display()))?;
         }
+        printed?;
         sum.add(&report);
     }
     if args.seeds > 1 {
-        println!("{}", sum.table());
+        output::line(sum.table())?;
     }
-    println!("Every promise was kept.");
-    Ok(())
+    output::line("Every promise was kept.")
 }
 
 impl Args {

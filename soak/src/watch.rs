@@ -14,6 +14,7 @@ use super::check::{all_settled, begun};
 use super::history::Item;
 use super::world::World;
 use sam_twin::cli::failure::Failure;
+use sam_twin::cli::output;
 
 /// The longest pause between two looks at a trail.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
@@ -79,14 +80,14 @@ pub(crate) async fn tell_progress(world: Arc<World>) {
         let pace = (accepted - last).checked_div(usize::try_from(every).unwrap_or(1)).unwrap_or(0);
         let told = format!("{seconds:>5} s  {accepted} of {total} accepted ({pace}/s), {settled} seen settled");
         if is_watched {
-            eprint!("\r{told}   ");
+            output::progress(told);
         } else {
-            eprintln!("{told}");
+            output::note(told);
         }
         last = accepted;
     }
     if is_watched {
-        eprintln!();
+        output::note("");
     }
 }
 

@@ -5,6 +5,9 @@
 //! - [`console`] is what the twin's console shows of the service;
 //! - [`additions`] puts both into a twin.
 
+// What is printed goes through `sam_twin::cli::output`, which does not panic when nobody reads it.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod additions;
 pub mod cli;
 pub mod console;

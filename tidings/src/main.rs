@@ -1,8 +1,12 @@
 //! `tidings`: the local twin with its command line; or, executed again by the twin, one of its functions.
 
+// What is printed goes through `sam_twin::cli::output`, which does not panic when nobody reads it.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::pin::Pin;
 use std::process::ExitCode;
 
+use sam_twin::cli::output;
 use sam_twin::functions::{RUN_FUNCTION, end_with_the_twin};
 
 /// A function, running until its runtime API is gone.
@@ -20,7 +24,7 @@ fn main() -> ExitCode {
         Err(_) => match tokio::runtime::Runtime::new() {
             Ok(runtime) => runtime.block_on(tidings::cli::run()),
             Err(error) => {
-                eprintln!("tidings cannot start: {error}");
+                output::note(format_args!("tidings cannot start: {error}"));
                 ExitCode::FAILURE
             }
         },
@@ -29,7 +33,7 @@ fn main() -> ExitCode {
 
 fn run_function(name: &str) -> ExitCode {
     let Some((_, run)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
-        eprintln!("this program has no function {name}: run the twin with artefacts of it instead");
+        output::note(format_args!("this program has no function {name}: run the twin with artefacts of it instead"));
         return ExitCode::FAILURE;
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -37,11 +41,11 @@ fn run_function(name: &str) -> ExitCode {
     match ended {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            eprintln!("{name}: {error}");
+            output::note(format_args!("{name}: {error}"));
             ExitCode::FAILURE
         }
         Err(error) => {
-            eprintln!("{name} cannot start: {error}");
+            output::note(format_args!("{name} cannot start: {error}"));
             ExitCode::FAILURE
         }
     }

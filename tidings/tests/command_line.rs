@@ -23,6 +23,8 @@ struct Folder(TempDir);
 struct Terminal {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    /// What was passed over on the way to a line.
+    seen: String,
 }
 
 impl Folder {
@@ -47,7 +49,7 @@ impl Folder {
     fn start(&self, arguments: &[&str]) -> Terminal {
         let mut child = self.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Terminal { child, lines }
+        Terminal { child, lines, seen: String::new() }
     }
 
     /// A twin that is up, on free ports.
@@ -103,6 +105,7 @@ impl Terminal {
                 if line.contains(wanted) {
                     return line;
                 }
+                self.seen += &format!("{line}\n");
             }
         };
         tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("no {wanted:?}"))
@@ -321,8 +324,9 @@ async fn a_listener_outlives_a_twin_that_forgets() {
     let twin = folder.up(&ports).await;
     assert_eq!(folder.json(".tidings/session.json"), session);
     device.until("connected as device").await;
-    folder.told(&["send", "--to", "alice", "--alert", "again"]).await;
-    device.until("again").await;
+    folder.told(&["send", "--to", "alice", "--alert", "hello once more"]).await;
+    let seen = device.until("hello once more").await;
+    assert!(!device.seen.contains("missed"), "nothing was: {} {seen}", device.seen);
     assert!(device.interrupt().await && twin.interrupt().await);
 }
 
@@ -377,4 +381,136 @@ async fn without_a_deployment_it_says_what_to_do() {
     let typo = folder.complaint(&["up", "--faults", "throtle=0.1"]).await;
     assert!(typo.contains("there is no fault \"throtle\"; there are kill-before, "), "{typo}");
     assert!(folder.complaint(&["demo", "--template", TEMPLATE, "--artefacts", "nowhere"]).await.contains("nowhere"));
+}
+
+/// A pipe whose reader is gone.
+fn nobody() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+/// A disk that is full.
+fn full() -> Stdio {
+    std::fs::File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+impl Folder {
+    /// How a command ends that prints to this, and what it complains of.
+    async fn printing(&self, to: Stdio, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = self.command(arguments);
+        let running = command.stdout(to).stderr(Stdio::piped()).spawn().unwrap();
+        let output = tokio::time::timeout(PATIENCE, running.wait_with_output()).await.unwrap().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn output_that_fails_ends_a_command_quietly_or_with_an_error_and_never_in_a_panic() {
+    let folder = Folder::new();
+    let twin = folder.up(&[]).await;
+    let id = folder.told(&["send", "--to", "alice", "--alert", "Hello"]).await;
+    let everyone = folder.told(&["announce", "send", "--alert", "Hello"]).await;
+    folder.told(&["app", "categories", "--id", "demo", "--set", "news"]).await;
+    let demo = ["demo", "--template", TEMPLATE];
+    let up = ["up", "--template", TEMPLATE, "--http-port", "0", "--socket-port", "0", "--aws-port", "0"];
+    let elsewhere = Folder::new();
+    for (at, arguments) in [
+        (&folder, &["trail", &id][..]),
+        (&folder, &["trail", "--json", &id]),
+        (&folder, &["trail", "--follow", &id]),
+        (&folder, &["send", "--to", "alice", "--alert", "x"]),
+        (&folder, &["send", "--json", "--to", "alice", "--alert", "x"]),
+        (&folder, &["announce", "send", "--alert", "x"]),
+        (&folder, &["announce", "list"]),
+        (&folder, &["announce", "list", "--json"]),
+        (&folder, &["announce", "withdraw", &everyone]),
+        (&folder, &["preferences", "alice"]),
+        (&folder, &["item", "close", "order:1"]),
+        (&folder, &["app", "chain", "--id", "demo"]),
+        (&folder, &["app", "categories", "--id", "demo"]),
+        (&folder, &["app", "create", "--name", "Shop"]),
+        (&folder, &["register", "--alias", "alice"]),
+        (&folder, &["listen", "--alias", "alice"]),
+        (&folder, &["listen", "--alias", "alice", "--json"]),
+        (&folder, &["--help"]),
+        (&folder, &["send", "--help"]),
+        (&folder, &["--version"]),
+        (&elsewhere, &demo),
+        (&elsewhere, &up),
+    ] {
+        let (status, complaint) = at.printing(nobody(), arguments).await;
+        assert_eq!(status, Some(141), "as of a program that SIGPIPE has ended: {arguments:?}: {complaint}");
+        assert!(
+            !complaint.contains("panicked") && !complaint.contains("write the output"),
+            "{arguments:?}: {complaint}"
+        );
+        let (status, complaint) = at.printing(full(), arguments).await;
+        assert_eq!(status, Some(1), "{arguments:?}: {complaint}");
+        let said = "tidings: write the output: No space left on device";
+        assert!(complaint.contains(said) && !complaint.contains("panicked"), "{arguments:?}: {complaint}");
+    }
+    // What cannot be said of the work does not end the work.
+    for arguments in [&["send", "--to", "alice", "--alert", "x"][..], &["app", "create", "--name", "Shop"]] {
+        let mut command = folder.command(arguments);
+        assert!(command.stderr(nobody()).stdout(Stdio::null()).status().await.unwrap().success(), "{arguments:?}");
+    }
+    assert!(twin.interrupt().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_listener_could_not_print_is_not_acknowledged_and_comes_again() {
+    let folder = Folder::new();
+    let twin = folder.up(&[]).await;
+    folder.told(&["register", "--alias", "alice"]).await;
+    let id = folder.told(&["send", "--to", "alice", "--alert", "first"]).await;
+    let (status, _) = folder.printing(full(), &["listen", "--alias", "alice", "--json", "--count", "1"]).await;
+    assert_eq!(status, Some(1));
+    assert!(folder.told(&["trail", &id]).await.contains("alice  pending"));
+    let line = folder.told(&["listen", "--alias", "alice", "--json", "--count", "1"]).await;
+    let message: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&message["type"], &message["id"]), (&"message".into(), &id.as_str().into()), "{line}");
+    let trail = folder.told(&["trail", "--follow", &id]).await;
+    assert!(trail.contains("alice  confirmed"), "{trail}");
+    assert!(twin.interrupt().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_wrote_is_shown_and_does_not_command_the_terminal() {
+    let folder = Folder::new();
+    let twin = folder.up(&[]).await;
+    // Before anything is sent: an app is read once a minute.
+    folder.told(&["app", "categories", "--id", "demo", "--set", "news"]).await;
+    let harmful = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
+    let text = "a\u{1b}[2J\u{9b}31m\u{202e}b";
+    let shown = r"a\u{1b}[2J\u{9b}31m\u{202e}b";
+    let mut listener = folder.start(&["listen", "--alias", "alice"]);
+    listener.until("connected as device").await;
+    folder.told(&["send", "--to", "alice", "--alert", text, "--sender", text]).await;
+    let line = listener.until("31m").await;
+    assert!(line.matches(shown).count() == 2 && !line.contains(harmful), "{line:?}");
+    folder.told(&["announce", "send", "--alert", text]).await;
+    let line = listener.until("to everyone").await;
+    assert!(line.contains(shown) && !line.contains(harmful), "{line:?}");
+    let listed = folder.told(&["announce", "list"]).await;
+    assert!(listed.contains(shown) && !listed.contains(harmful), "{listed:?}");
+
+    // JSON holds the same text, and no character that a terminal obeys.
+    let announced = folder.told(&["announce", "list", "--json"]).await;
+    assert!(!announced.contains(harmful), "{announced:?}");
+    assert_eq!(serde_json::from_str::<Value>(&announced).unwrap()["alert"], text);
+
+    // What is refused is named, and so are files.
+    for arguments in [
+        &["trail", text][..],
+        &["send", "--to", text, "--alert", "x", "--category", text],
+        &["preferences", text, "--set", &serde_json::json!({text: true}).to_string()],
+        &["app", "create", "--name", "x", "--id", text],
+        &["demo", "--template", text],
+        &["app", "providers", "--app", "demo", "--file", text],
+    ] {
+        let complaint = folder.complaint(arguments).await;
+        assert!(!complaint.contains(harmful), "{arguments:?}: {complaint:?}");
+    }
+    assert!(listener.interrupt().await && twin.interrupt().await);
 }

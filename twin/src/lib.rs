@@ -17,6 +17,9 @@
 //! - [`stack`] puts all of it together: start there;
 //! - [`cli`] is the command line, `sam-twin`, in parts that another command line can use.
 
+// What is printed goes through `cli::output`, which does not panic when nobody reads it.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod cli;
 pub mod client;
 pub mod console;

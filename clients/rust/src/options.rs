@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(doc)]
+use crate::event::Event;
 use tidings_wire::Backoff;
 use tidings_wire::action::Position;
 
@@ -10,11 +12,11 @@ use tidings_wire::action::Position;
 pub struct Options {
     /// The WebSocket API: `wss://…/{stage}`.
     pub socket_url: String,
-    /// Where the last run ended ([`Event::Message`](crate::Event::Message) and [`Event::Synced`](crate::Event::Synced) say it): nothing up to there is shown
-    /// again, so an app that acknowledges by itself keeps the place of what it is done with. Forget it when the
-    /// device changes hands. `None`: everything that the service keeps for this device.
+    /// Where the last run ended ([`Event::Message`] and [`Event::Synced`] name it): nothing up to there is shown again, so
+    /// an app that acknowledges by itself keeps the position of what it is done with. Forget it when the device changes
+    /// hands, and when a registration has brought other keys. `None`: everything that the service keeps for this device.
     pub cursor: Option<Position>,
-    /// The number of the last announcement that was shown, from [`Event::Announcement`](crate::Event::Announcement): nothing up to there is shown
+    /// The number of the last announcement that was shown, from [`Event::Announcement`]: nothing up to there is shown
     /// again. 0: everything that is kept. Forget it when the device changes hands.
     pub announced: u64,
     /// Who acknowledges.
@@ -34,7 +36,8 @@ pub struct Options {
     /// When to move to a new socket where the service has not asked for it before. API Gateway ends every connection
     /// after two hours.
     pub rollover_after: Duration,
-    /// After so many refusals (401, 403) in a row the device gives up: it has to be registered anew.
+    /// After so many refusals (401, 403) in a row the device gives up: it has to be registered again. The first of a row
+    /// puts the window of the pauses back to its beginning.
     pub give_up_after: u32,
 }
 

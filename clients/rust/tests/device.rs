@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use service::{DEVICE, Service};
-use tidings_client::{Ack, CloseReason, Device, Event, Events, Loss, Options, Unreadable};
+use tidings_client::{Ack, Backoff, CloseReason, Device, Event, Events, Loss, Options, Unreadable};
 use tidings_wire::action::Position;
 
 /// The next event that is no connecting or losing, whose number depends on timing.
@@ -211,6 +211,40 @@ async fn gives_up_after_three_refusals_and_not_for_other_reasons() {
     }
     let Event::Closed(CloseReason::CannotConnect(error)) = next(&mut events).await else { panic!("the end was due") };
     assert!(error.is_refusal());
+}
+
+/// The next pause before an attempt to connect.
+async fn next_pause(events: &mut Events) -> Duration {
+    match tokio::time::timeout(Duration::from_secs(10), events.next()).await.unwrap().unwrap() {
+        Event::Disconnected { retry_in, .. } => retry_in,
+        other => panic!("a loss was due, not {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_ends_the_long_pauses_of_an_outage() {
+    let service = Service::start().await;
+    // Pauses that would soon be longer than this test.
+    let first = Duration::from_millis(1);
+    let backoff = Backoff { first, longest: Duration::from_secs(3_600) };
+    let options = Options { backoff, give_up_after: 4, ..service.options() };
+    let (_device, mut events) = Device::open(service.identity.clone(), options);
+    for attempt in 0..12 {
+        service.refuse("503 Service Unavailable", None).await;
+        assert!(next_pause(&mut events).await <= first * (1 << attempt));
+    }
+    // It is there again, and knows neither the device nor its keys: the device is to find that out soon.
+    for attempt in 0..3 {
+        service.refuse("401 Unauthorized", None).await;
+        assert!(next_pause(&mut events).await <= first * (1 << attempt), "attempt {attempt}");
+    }
+    // What is no refusal begins no new row of short pauses.
+    service.refuse("503 Service Unavailable", None).await;
+    assert!(next_pause(&mut events).await <= first * (1 << 3));
+    for _ in 0..4 {
+        service.refuse("403 Forbidden", None).await;
+    }
+    assert!(matches!(next(&mut events).await, Event::Closed(CloseReason::CannotConnect(_))));
 }
 
 #[tokio::test]

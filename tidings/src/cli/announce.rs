@@ -8,7 +8,8 @@ use tidings_wire::{AnnounceRequest, Content, Platform};
 use super::send::json;
 use super::target::{self, ApiArgs};
 use sam_twin::cli::failure::Failure;
-use sam_twin::cli::style::{Style, printable};
+use sam_twin::cli::output;
+use sam_twin::cli::style::Style;
 
 /// Announcements.
 #[derive(Debug, Subcommand)]
@@ -114,12 +115,7 @@ async fn send(args: Send) -> Result<(), Failure> {
         ttl: args.ttl,
     };
     let answer = api.backend.announce(&request, args.idempotency_key.as_deref()).await.map_err(target::told)?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&answer)?);
-    } else {
-        println!("{}", answer.request_id);
-    }
-    Ok(())
+    if args.json { output::pretty_json(&answer) } else { output::line(answer.request_id) }
 }
 
 async fn list(args: List) -> Result<(), Failure> {
@@ -129,9 +125,9 @@ async fn list(args: List) -> Result<(), Failure> {
         let page = api.backend.announcements(args.tenant.as_deref(), before).await.map_err(target::told)?;
         for announcement in &page.announcements {
             if args.json {
-                println!("{}", serde_json::to_string(announcement)?);
+                output::json(announcement)?;
             } else {
-                println!("{}", line(announcement, Style::of_stdout()));
+                output::line(line(announcement, Style::of_stdout()))?;
             }
         }
         match page.next {
@@ -144,8 +140,7 @@ async fn list(args: List) -> Result<(), Failure> {
 async fn withdraw(args: Withdraw) -> Result<(), Failure> {
     let api = args.api.resolve()?;
     let answer = api.backend.withdraw(&args.id).await.map_err(target::told)?;
-    println!("withdrawn at {}", answer.withdrawn_at);
-    Ok(())
+    output::line(format_args!("withdrawn at {}", answer.withdrawn_at))
 }
 
 fn line(announcement: &AnnouncementAnswer, style: Style) -> String {
@@ -156,7 +151,7 @@ fn line(announcement: &AnnouncementAnswer, style: Style) -> String {
     format!(
         "{} {}  {}",
         style.faint(&accepted_at.to_string()),
-        style.bold(&printable(&text)),
+        style.bold(&text),
         style.faint(&format!("({request_id}, {state})"))
     )
 }

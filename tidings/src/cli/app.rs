@@ -15,6 +15,8 @@ use tidings_wire::send::FallbackStep;
 use super::aws;
 use super::session::Session;
 use sam_twin::cli::failure::{Context, Failure};
+use sam_twin::cli::output;
+use sam_twin::cli::style::printable;
 
 /// What can be done with apps.
 #[derive(Debug, Subcommand)]
@@ -116,8 +118,8 @@ impl Create {
         };
         let apps = self.deployment.apps().await?;
         let key = aws::create_app(&apps, &id, &self.name, self.origins).await?;
-        eprintln!("created the app {id}; this is its key, shown once:");
-        println!("{}", key.expose());
+        output::note(format_args!("created the app {id}; this is its key, shown once:"));
+        output::line(key.expose())?;
         Ok(())
     }
 }
@@ -179,7 +181,9 @@ impl Chain {
             match self.category {
                 Some(category) if self.unset => {
                     if chains.categories.remove(&category).is_none() {
-                        eprintln!("the category {category:?} has no chain of its own: nothing to unset");
+                        output::note(format_args!(
+                            "the category {category:?} has no chain of its own: nothing to unset"
+                        ));
                     }
                 }
                 Some(category) => {
@@ -195,7 +199,7 @@ impl Chain {
                 return Err(unknown());
             }
         }
-        println!("{}", serde_json::to_string_pretty(&chains)?);
+        output::pretty_json(&chains)?;
         Ok(())
     }
 }
@@ -254,10 +258,10 @@ impl CategoriesArgs {
         }
         let declared = if is_change { wanted } else { app.categories };
         if declared.is_empty() {
-            eprintln!("the app {} has declared none: any category is welcome", self.id.as_str());
+            output::note(format_args!("the app {} has declared none: any category is welcome", self.id.as_str()));
         }
         for name in declared {
-            println!("{name}");
+            output::line(printable(&name))?;
         }
         Ok(())
     }
@@ -327,7 +331,7 @@ impl ProvidersArgs {
         let credentials = match given {
             Some((text, credentials)) => {
                 put(&secrets, &name, &text).await?;
-                eprintln!("the credentials are in the secret {name}");
+                output::note(format_args!("the credentials are in the secret {name}"));
                 credentials
             }
             None => match get(&secrets, &name).await? {
@@ -339,10 +343,10 @@ impl ProvidersArgs {
         };
         let names = credentials.providers();
         if names.is_empty() {
-            eprintln!("the app {} has no providers", self.app.as_str());
+            output::note(format_args!("the app {} has no providers", self.app.as_str()));
         }
         for name in names {
-            println!("{name}");
+            output::line(name)?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::target::{self, ApiArgs};
 use sam_twin::cli::failure::Failure;
+use sam_twin::cli::output;
 
 /// Which message.
 #[derive(Debug, clap::Args)]
@@ -27,9 +28,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let api = args.api.resolve()?;
     let answer = api.backend.cancel(&args.id).await.map_err(target::told)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&answer)?);
+        output::pretty_json(&answer)?;
     } else {
-        println!("cancelled at {}", answer.cancelled_at);
+        output::line(format_args!("cancelled at {}", answer.cancelled_at))?;
     }
     Ok(())
 }

@@ -107,9 +107,12 @@ impl DeviceFile {
             push: reach.push.or_else(|| kept.as_ref().and_then(|kept| kept.push.clone())),
         };
         let registered = api.backend.register(&request).await.map_err(target::told)?;
-        // The cursor belongs to the mailbox: another device, or a deployment that began anew, has another one.
         let kept = kept.filter(|kept| kept.registered.id == registered.id);
-        let (cursor, announced) = kept.map_or((None, 0), |kept| (kept.cursor, kept.announced));
+        // The cursor belongs to the mailbox: a deployment that began anew has other keys and another mailbox. Announcements are
+        // numbered by the time, so none is new that has the number of an old one.
+        let cursor =
+            kept.as_ref().filter(|kept| has_same_keys(&kept.registered, &registered)).and_then(|kept| kept.cursor);
+        let announced = kept.map_or(0, |kept| kept.announced);
         let file = Self {
             api_url: api.url.clone(),
             app_id: api.app_id.clone(),
@@ -133,6 +136,11 @@ impl DeviceFile {
         }
         Ok(())
     }
+}
+
+fn has_same_keys(one: &RegisterAnswer, other: &RegisterAnswer) -> bool {
+    let pairs = [(&one.keys.content, &other.keys.content), (&one.keys.token, &other.keys.token)];
+    pairs.iter().all(|(one, other)| one.kid == other.kid && one.k.expose() == other.k.expose())
 }
 
 /// An alias may hold anything; a file name may not.

@@ -4,6 +4,7 @@ use clap::{Subcommand, builder::NonEmptyStringValueParser};
 
 use super::target::{self, ApiArgs};
 use sam_twin::cli::failure::Failure;
+use sam_twin::cli::output;
 
 /// What can be done with an item.
 #[derive(Debug, Subcommand)]
@@ -46,6 +47,5 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         None => api.backend.item(&item, tenant).await,
         Some(open) => api.backend.set_item(&item, tenant, open).await,
     };
-    println!("{}", serde_json::to_string_pretty(&answer.map_err(target::told)?)?);
-    Ok(())
+    output::pretty_json(&answer.map_err(target::told)?)
 }

@@ -1,14 +1,16 @@
 //! `tidings listen`: a device in the terminal.
 
-use tidings_client::{CloseReason, Device, Event, Events, Identity, Options};
+use tidings_client::{Ack, CloseReason, Device, DeviceGone, Event, Events, Identity, Options};
+use tidings_wire::action::Position;
 use tidings_wire::frame::AnnouncementFrame;
-use tidings_wire::{Content, MessageFrame, Platform};
+use tidings_wire::{Content, Frame, MessageFrame, Platform};
 
 use super::device_file::{DeviceFile, Reach};
 use super::register;
 use super::target::{Api, ApiArgs, SocketArgs};
 use sam_twin::cli::failure::Failure;
 use sam_twin::cli::logs;
+use sam_twin::cli::output;
 use sam_twin::cli::style::{Style, clock, printable};
 
 /// Who listens.
@@ -24,7 +26,7 @@ pub(crate) struct Args {
     /// End after so many messages
     #[arg(long, value_name = "N")]
     count: Option<u64>,
-    /// Print each message as one line of JSON, and nothing else
+    /// Print each message and each announcement as one line of JSON, with its `type`, and nothing else
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -44,7 +46,8 @@ Examples:
   tidings listen --alias alice --mobile +8613800138000 --email alice@example.com
   tidings listen --alias alice --json --count 1 | jq .alert
 
-Each message is acknowledged when it is printed; announcements come too, and nobody waits for an acknowledgement of theirs. What was sent while nobody listened comes first. Ctrl-C ends.";
+What was sent while nobody listened comes first. Each message is acknowledged when it is printed; announcements come, too,
+and are not acknowledged. Ctrl-C ends.";
 
 /// How an open device ended.
 enum End {
@@ -75,7 +78,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             End::Refused { .. } if was_good => {}
             End::Refused { failure, .. } => return Err(failure),
         }
-        eprintln!("{} is not registered there any more; registering again", args.alias);
+        let alias = printable(&args.alias);
+        output::note(format_args!("{alias} is not registered there any more; registering again"));
         file = register(&args, &api).await?;
         was_good = false;
     }
@@ -88,10 +92,12 @@ async fn register(args: &Args, api: &Api) -> Result<DeviceFile, Failure> {
 async fn listen(args: &Args, socket_url: &str, file: &mut DeviceFile, patience: u32) -> Result<End, Failure> {
     let identity = Identity::from_answer(&file.registered)?;
     let (cursor, announced) = (file.cursor, file.announced);
-    let options = Options { cursor, announced, give_up_after: patience, ..Options::new(socket_url) };
+    // What cannot be printed is not acknowledged, and comes again.
+    let ack = Ack::Manual;
+    let options = Options { cursor, announced, ack, give_up_after: patience, ..Options::new(socket_url) };
     let (device, mut events) = Device::open(identity, options);
     tokio::select! {
-        end = print(args, &mut events, file) => {
+        end = print(args, &device, &mut events, file) => {
             device.close().await;
             end
         }
@@ -103,53 +109,43 @@ async fn listen(args: &Args, socket_url: &str, file: &mut DeviceFile, patience: 
     }
 }
 
-async fn print(args: &Args, events: &mut Events, file: &mut DeviceFile) -> Result<End, Failure> {
-    let style = Style::of_stdout();
+async fn print(args: &Args, device: &Device, events: &mut Events, file: &mut DeviceFile) -> Result<End, Failure> {
+    // What was printed before is acknowledged once more: those words may have been lost with their connection.
+    let printed = Some(file.cursor.filter(|at| at.seq > 0));
+    let mut printer = Printer { json: args.json, style: Style::of_stdout(), device, printed };
     let mut left = args.count.unwrap_or(u64::MAX);
     let mut connected = false;
-    let note = |text: String| {
-        if !args.json {
-            println!("{} {}", style.faint(&clock()), style.faint(&text));
-        }
-    };
     while left > 0 {
         let Some(event) = events.next().await else { return Ok(End::Done) };
         match event {
             Event::Connected => {
                 connected = true;
-                note(format!("connected as device {}", file.registered.id));
+                printer.note(&format!("connected as device {}", file.registered.id))?;
+                printer.begin_replay();
             }
             Event::Message(received) => {
                 left -= 1;
-                if args.json {
-                    println!("{}", serde_json::to_string(&received.message)?);
-                } else {
-                    println!("{} {}", style.faint(&clock()), one_line(&received.message, style));
-                }
-                if let Some(position) = received.message.position {
-                    file.advance(position)?;
-                }
+                printer.message(received.message, file)?;
             }
             Event::Announcement(announcement) => {
-                if args.json {
-                    println!("{}", serde_json::to_string(&announcement)?);
-                } else {
-                    println!("{} {}", style.faint(&clock()), announced(&announcement, style));
-                }
-                file.announced = announcement.number;
+                let number = announcement.number;
+                printer.announcement(announcement)?;
+                file.announced = number;
                 file.write()?;
             }
             Event::Synced(synced) => {
                 if !synced.recovered {
-                    note("some messages are no longer kept and were missed".to_owned());
+                    printer.note("some messages are no longer kept and were missed")?;
                 }
+                printer.end_replay(Some(synced.position.epoch))?;
                 file.advance(synced.position)?;
             }
             Event::Pong(_) | Event::RolledOver => {}
-            Event::Refused(error) => note(format!("refused: {} ({})", error.detail, error.code)),
-            Event::Unreadable(unreadable) => note(format!("ignored: {unreadable}")),
+            Event::Refused(error) => printer.note(&format!("refused: {} ({})", error.detail, error.code))?,
+            Event::Unreadable(unreadable) => printer.note(&format!("ignored: {unreadable}"))?,
             Event::Disconnected { loss, retry_in } => {
-                note(format!("{}; again in {:.1} s", Failure::from(loss).reason(), retry_in.as_secs_f64()));
+                let again = format!("again in {:.1} s", retry_in.as_secs_f64());
+                printer.note(&format!("{}; {again}", Failure::from(loss).reason()))?;
             }
             Event::Closed(CloseReason::Asked) => return Ok(End::Done),
             Event::Closed(CloseReason::CannotConnect(error)) => {
@@ -158,7 +154,62 @@ async fn print(args: &Args, events: &mut Events, file: &mut DeviceFile) -> Resul
             }
         }
     }
+    printer.end_replay(None)?;
     Ok(End::Done)
+}
+
+/// Prints what comes, and acknowledges what it has printed.
+struct Printer<'a> {
+    json: bool,
+    style: Style,
+    device: &'a Device,
+    /// During a replay: up to where messages were printed and not acknowledged. One word covers all of them.
+    printed: Option<Option<Position>>,
+}
+
+impl Printer<'_> {
+    fn note(&self, text: &str) -> Result<(), Failure> {
+        if self.json { Ok(()) } else { self.line(&self.style.faint(text)) }
+    }
+
+    fn line(&self, text: &str) -> Result<(), Failure> {
+        output::line(format_args!("{} {text}", self.style.faint(&clock())))
+    }
+
+    fn message(&mut self, message: MessageFrame, file: &mut DeviceFile) -> Result<(), Failure> {
+        let message = Box::new(message);
+        if self.json {
+            output::json(&Frame::Message(message.clone()))?;
+        } else {
+            self.line(&one_line(&message, self.style))?;
+        }
+        let Some(position) = message.position else { return Ok(()) };
+        file.advance(position)?;
+        match &mut self.printed {
+            Some(printed) => *printed = Some(position),
+            None => self.device.ack(&message)?,
+        }
+        Ok(())
+    }
+
+    fn announcement(&self, announcement: Box<AnnouncementFrame>) -> Result<(), Failure> {
+        if self.json {
+            output::json(&Frame::Announcement(announcement))
+        } else {
+            self.line(&announced(&announcement, self.style))
+        }
+    }
+
+    fn begin_replay(&mut self) {
+        self.printed.get_or_insert(None);
+    }
+
+    /// Acknowledges what was printed, unless it was of another mailbox than the one that is known now.
+    fn end_replay(&mut self, epoch: Option<u64>) -> Result<(), DeviceGone> {
+        let printed = self.printed.take().flatten();
+        let printed = printed.filter(|at| epoch.is_none_or(|epoch| epoch == at.epoch));
+        printed.map_or(Ok(()), |position| self.device.ack_up_to(position))
+    }
 }
 
 /// A message for a person: sender, text, data, place.
@@ -178,11 +229,11 @@ fn announced(announcement: &AnnouncementFrame, style: Style) -> String {
 fn told(sender: Option<&str>, content: &Content, style: Style) -> String {
     let mut parts = Vec::new();
     if let Some(sender) = sender {
-        parts.push(style.bold(&format!("{}:", printable(sender))));
+        parts.push(style.bold(&format!("{sender}:")));
     }
-    parts.extend(content.alert.as_deref().map(printable).map(|alert| style.bold(&alert)));
+    parts.extend(content.alert.as_deref().map(|alert| style.bold(alert)));
     parts.extend(content.event.as_deref().map(|event| format!("[{}]", printable(event))));
-    parts.extend(content.extra.as_ref().map(|extra| extra.to_string()));
+    parts.extend(content.extra.as_ref().map(|extra| printable(&extra.to_string())));
     parts.join("  ")
 }
 
@@ -202,10 +253,13 @@ mod tests {
             create_time: 0,
             content: Content {
                 alert: Some("Hello\x1b[2J\nyou".to_owned()),
-                extra: Some(serde_json::json!({"order": 7})),
+                extra: Some(serde_json::json!({"order": "7\u{9b}2J"})),
                 ..Content::default()
             },
         };
-        assert_eq!(one_line(&message, Style::plain()), "shop:  Hello [2J you  {\"order\":7}  (m-1 #3)");
+        assert_eq!(
+            one_line(&message, Style::plain()),
+            r#"shop:  Hello\u{1b}[2J\nyou  {"order":"7\u{9b}2J"}  (m-1 #3)"#
+        );
     }
 }

@@ -30,6 +30,7 @@ mod up;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use sam_twin::cli::output;
 
 /// Push notifications on AWS Lambda: the local twin of a deployment, and a device and a backend in the terminal.
 ///
@@ -42,6 +43,8 @@ struct Cli {
     #[command(flatten)]
     up: up::Args,
 }
+
+const PROGRAM: &str = "tidings";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -91,7 +94,10 @@ enum Command {
 
 /// Runs the command line and says how it ended.
 pub async fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = match output::arguments(PROGRAM) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     let command = cli.command.unwrap_or(Command::Up(cli.up));
     let ended = match command {
         Command::Up(args) => up::run(args).await,
@@ -107,13 +113,7 @@ pub async fn run() -> ExitCode {
         Command::Trail(args) => trail::run(args).await,
         Command::Preferences(args) => preferences::run(args).await,
     };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("{}", failure.report("tidings"));
-            ExitCode::FAILURE
-        }
-    }
+    output::exit_code(ended, PROGRAM)
 }
 
 #[cfg(test)]

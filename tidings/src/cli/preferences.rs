@@ -5,6 +5,7 @@ use tidings_wire::{Preferences, json};
 
 use super::target::{self, ApiArgs};
 use sam_twin::cli::failure::Failure;
+use sam_twin::cli::output;
 
 /// Whose, and what is new.
 #[derive(Debug, clap::Args)]
@@ -40,8 +41,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         }
         None => api.backend.preferences(&args.alias, tenant).await.map_err(target::told)?,
     };
-    println!("{}", serde_json::to_string_pretty(&preferences)?);
-    Ok(())
+    output::pretty_json(&preferences)
 }
 
 fn read(text: &str) -> Result<Preferences, String> {

@@ -5,6 +5,8 @@ use tidings_wire::Platform;
 use super::device_file::{DeviceFile, Reach};
 use super::target::ApiArgs;
 use sam_twin::cli::failure::Failure;
+use sam_twin::cli::output;
+use sam_twin::cli::style::printable;
 
 /// A device to be.
 #[derive(Debug, clap::Args)]
@@ -46,8 +48,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let api = args.api.resolve()?;
     let file = DeviceFile::register(&api, &args.alias, args.platform, args.native_token, args.reach).await?;
     let path = file.write()?;
-    println!("{}", file.registered.id);
-    eprintln!("registered for {}; its keys are in {}", args.alias, path.display());
-    eprintln!("next: tidings listen --alias {}", args.alias);
+    output::line(&file.registered.id)?;
+    let alias = printable(&args.alias);
+    output::note(format_args!("registered for {alias}; its keys are in {}", path.display()));
+    output::note(format_args!("next: tidings listen --alias {alias}"));
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! `tidings send`: a backend in the terminal.
 
 use serde_json::Value;
-use tidings_wire::send::{Channel, Condition, FallbackStep, MsgType, Priority};
+use tidings_wire::send::{Channel, Condition, Downgrade, FallbackStep, MsgType, Priority};
 use tidings_wire::{Choice, Content, Platform, SendRequest, Timestamp};
 
 use super::target::{self, ApiArgs};
 use sam_twin::cli::failure::Failure;
+use sam_twin::cli::output;
+use sam_twin::cli::style::printable;
 
 /// A message to be.
 #[derive(Debug, clap::Args)]
@@ -178,14 +180,13 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let request = args.request(&api.app_id);
     let answer = api.backend.send(&request, args.idempotency_key.as_deref()).await.map_err(target::told)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&answer)?);
-        return Ok(());
+        return output::pretty_json(&answer);
     }
-    println!("{}", answer.request_id);
-    for downgrade in &answer.downgrades {
-        eprintln!("note: {}: {}", downgrade.field, downgrade.detail);
+    output::line(&answer.request_id)?;
+    for Downgrade { field, detail } in &answer.downgrades {
+        output::note(format_args!("note: {}: {}", printable(field), printable(detail)));
     }
-    eprintln!("next: tidings trail {}", answer.request_id);
+    output::note(format_args!("next: tidings trail {}", answer.request_id));
     Ok(())
 }
 

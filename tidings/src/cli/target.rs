@@ -6,6 +6,7 @@ use tidings_crypto::app_key::AppKey;
 
 use super::session::Session;
 use sam_twin::cli::failure::{Context, Failure};
+use sam_twin::cli::style::printable;
 
 /// The HTTP API and the app.
 #[derive(Debug, Clone, Args)]
@@ -91,7 +92,8 @@ pub(crate) fn told(error: tidings_client::ApiError) -> Failure {
             Some("check the app key; a twin without --data forgets its apps when it stops".to_owned())
         }
         E::Problem(problem) if !problem.errors.is_empty() => {
-            let named: Vec<_> = problem.errors.iter().map(|at| format!("{}: {}", at.field, at.detail)).collect();
+            let named = problem.errors.iter().map(|at| printable(&format!("{}: {}", at.field, at.detail)));
+            let named: Vec<_> = named.collect();
             Some(named.join("\n  "))
         }
         E::Problem(_) | E::Unexpected { .. } | E::BadUrl { .. } | E::BadKey => None,

@@ -7,7 +7,8 @@ use tidings_wire::{Timestamp, Trail};
 
 use super::target::{self, ApiArgs};
 use sam_twin::cli::failure::Failure;
-use sam_twin::cli::style::Style;
+use sam_twin::cli::output;
+use sam_twin::cli::style::{Style, printable};
 
 /// Which message.
 #[derive(Debug, clap::Args)]
@@ -44,9 +45,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         let is_over = trail.recipients.iter().all(|recipient| is_over(recipient, &trail, Timestamp::now()));
         if last.as_ref() != Some(&trail) {
             if args.json {
-                println!("{}", serde_json::to_string_pretty(&trail)?);
+                output::pretty_json(&trail)?;
             } else {
-                print!("{}", told(&trail, last.as_ref(), style));
+                output::print(told(&trail, last.as_ref(), style))?;
             }
         }
         if !args.follow || is_over {
@@ -77,7 +78,7 @@ fn told(trail: &Trail, earlier: Option<&Trail>, style: Style) -> String {
         lines.extend(trail.send_at.map(|at| format!("sent {at}")));
         lines.push(style.faint(&format!("kept until {}", trail.expires_at)));
         for downgrade in &trail.downgrades {
-            lines.push(format!("note: {}: {}", downgrade.field, downgrade.detail));
+            lines.push(format!("note: {}: {}", printable(&downgrade.field), printable(&downgrade.detail)));
         }
     }
     for recipient in &trail.recipients {
@@ -109,7 +110,7 @@ fn line(transition: &Transition, accepted: Timestamp, style: Style) -> String {
     let millis = transition.at.0 - accepted.0;
     let after = format!("{:+}.{:03} s", millis / 1_000, millis.abs() % 1_000);
     let detail = transition.detail.as_ref().map(|detail| style.faint(&format!(" ({detail})"))).unwrap_or_default();
-    format!("  {:>12}  {}{detail}", style.faint(&after), transition.sentence())
+    format!("  {:>12}  {}{detail}", style.faint(&after), printable(&transition.sentence()))
 }
 
 #[cfg(test)]
@@ -149,5 +150,21 @@ mod tests {
         let new = told(&late, Some(&early), Style::plain());
         assert!(new.contains("no device") && !new.contains("m-1") && !new.contains("will be settled"), "{new}");
         assert!(told(&late, Some(&late), Style::plain()).is_empty());
+    }
+
+    #[test]
+    fn what_others_wrote_in_a_trail_cannot_command_the_terminal() {
+        let mut trail = trail(
+            "failed",
+            serde_json::json!([
+                {"at": "2026-11-22T08:00:02.001Z", "event": "step-refused", "step": 0, "channel": "apns",
+                    "code": "e\u{1b}[8m", "detail": "\u{202e}gone\nbob  confirmed"},
+            ]),
+        );
+        trail.recipients[0].alias = "alice\u{1b}[2J\nbob".to_owned();
+        let text = told(&trail, None, Style::plain());
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'), "{text:?}");
+        assert!(text.contains("\nalice\\u{1b}[2J\\nbob  failed\n"), "{text}");
+        assert!(text.contains(r"e\u{1b}[8m") && text.contains(r"(\u{202e}gone\nbob  confirmed)"), "{text}");
     }
 }

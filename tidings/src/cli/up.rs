@@ -6,7 +6,7 @@ use sam_twin::cli::failure::{Context, Failure};
 use sam_twin::cli::faults::FaultArgs;
 use sam_twin::cli::options::{ListenArgs, TwinArgs};
 use sam_twin::cli::style::Style;
-use sam_twin::cli::{addresses, faults_row, logs, row};
+use sam_twin::cli::{addresses, faults_row, logs, row, stay_up};
 use sam_twin::stack::{Twin, interruption};
 use tidings_crypto::app_key::AppKey;
 use tidings_crypto::random;
@@ -79,12 +79,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     };
     let interrupted = interruption()?;
     // The last line is told when everything is ready: whoever waits for it finds the session written.
-    print!("{}{first_steps}Ctrl-C stops it.\n\n", urls(&twin, &additions, style));
-    interrupted.await;
-    eprintln!("\nstopping…");
-    twin.shutdown().await;
-    eprintln!("stopped");
-    Ok(())
+    let text = format!("{}{first_steps}Ctrl-C stops it.\n\n", urls(&twin, &additions, style));
+    stay_up(twin, &text, interrupted).await
 }
 
 /// Makes the demo app and tells the other terminals where everything is.

@@ -3,18 +3,33 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+use super::style::printable;
+
 /// A command that did not succeed: what was tried, why it failed, and what may help.
 #[derive(Debug)]
 pub struct Failure {
     what: String,
     source: Option<Box<dyn Error + Send + Sync>>,
     hint: Option<String>,
+    is_reader_gone: bool,
 }
 
 impl Failure {
     /// A failure of the attempt `what`.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), source: None, hint: None }
+        Self { what: what.into(), source: None, hint: None, is_reader_gone: false }
+    }
+
+    /// The same, because the reader of the output is gone: nothing is said of it.
+    pub(super) fn of_a_reader_that_is_gone(mut self) -> Self {
+        self.is_reader_gone = true;
+        self
+    }
+
+    /// Whether the command ended because the reader of its output is gone.
+    #[must_use]
+    pub fn is_reader_gone(&self) -> bool {
+        self.is_reader_gone
     }
 
     /// The same, with its cause.
@@ -46,11 +61,12 @@ impl Failure {
         told
     }
 
-    /// The reason, and what may help, as `program` prints it.
+    /// The reason, and what may help, as `program` prints it. The lines of the hint are the program's own; in the reason are
+    /// words of others, too.
     #[must_use]
     pub fn report(&self, program: &str) -> String {
         let hint = self.hint.as_ref().map(|hint| format!("\n  {hint}")).unwrap_or_default();
-        format!("{program}: {}{hint}", self.reason())
+        format!("{program}: {}{hint}", printable(&self.reason()))
     }
 }
 
@@ -58,7 +74,7 @@ impl Failure {
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let what = error.to_string();
-        Self { what, source: Some(Box::new(error)), hint: None }
+        Self { source: Some(Box::new(error)), ..Self::new(what) }
     }
 }
 
@@ -88,5 +104,11 @@ mod tests {
         assert_eq!(failure.report("program"), "program: refused\n  is it running?");
         let failure = Failure::new("reach it").because(std::io::Error::other("refused"));
         assert_eq!(failure.reason(), "reach it: refused");
+    }
+
+    #[test]
+    fn the_words_of_others_stay_in_their_line() {
+        let failure = Failure::new("refused: \u{1b}[2Jalias\n  run this").hint("one\n  two");
+        assert_eq!(failure.report("program"), "program: refused: \\u{1b}[2Jalias\\n  run this\n  one\n  two");
     }
 }

@@ -24,6 +24,8 @@ pub fn log(filter: &str) -> Result<(), Failure> {
         .with_target(false)
         .with_timer(style::Clock)
         .with_ansi(style::colours(&std::io::stderr()))
+        // A line that cannot be written would be reported where it cannot be written, either, and that panics.
+        .log_internal_errors(false)
         .try_init();
     Ok(())
 }

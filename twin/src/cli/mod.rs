@@ -4,13 +4,14 @@
 //! | --- | --- |
 //! | [`options`] | what to run, where it listens, what it keeps |
 //! | [`faults`] | what is worse or faster than on AWS |
-//! | [`logs`], [`style`] | what a terminal shows |
+//! | [`output`], [`logs`], [`style`] | what a terminal shows |
 //! | [`failure`] | what it shows if a command fails |
 
 pub mod failure;
 pub mod faults;
 pub mod logs;
 pub mod options;
+pub mod output;
 pub mod style;
 
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ struct Args {
     faults: FaultArgs,
 }
 
+const PROGRAM: &str = "sam-twin";
+
 const EXAMPLES: &str = "\
 Examples:
   sam-twin                                  template.yaml, on ports 7400 to 7403; each function's CodeUri has its bootstrap
@@ -47,12 +50,9 @@ Other programs reach what plays AWS with AWS_ENDPOINT_URL=http://127.0.0.1:7402 
 
 /// Runs the command line.
 pub async fn run() -> ExitCode {
-    match serve(Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("{}", failure.report("sam-twin"));
-            ExitCode::FAILURE
-        }
+    match output::arguments(PROGRAM) {
+        Ok(args) => output::exit_code(serve(args).await, PROGRAM),
+        Err(code) => code,
     }
 }
 
@@ -63,11 +63,23 @@ async fn serve(args: Args) -> Result<(), Failure> {
     let twin = start(options).await?;
     logs::show_functions(&twin);
     let interrupted = interruption()?;
-    print!("{}{}\nCtrl-C stops it.\n\n", addresses(&twin, Style::of_stdout()), faults_row(&twin));
-    interrupted.await;
-    eprintln!("\nstopping…");
+    let text = format!("{}{}\nCtrl-C stops it.\n\n", addresses(&twin, Style::of_stdout()), faults_row(&twin));
+    stay_up(twin, &text, interrupted).await
+}
+
+/// Prints where everything is, and stops the twin when it is asked to; at once if nobody can read that.
+///
+/// # Errors
+/// If standard output does not take the text.
+pub async fn stay_up(twin: Twin, text: &str, interrupted: impl Future<Output = ()>) -> Result<(), Failure> {
+    let printed = output::print(text);
+    if printed.is_ok() {
+        interrupted.await;
+        output::note("\nstopping…");
+    }
     twin.shutdown().await;
-    eprintln!("stopped");
+    printed?;
+    output::note("stopped");
     Ok(())
 }
 

@@ -12,7 +12,10 @@ pub fn colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// How standard output is coloured.
+/// The sequences that [`Style`] writes.
+pub(super) const SEQUENCES: [&str; 5] = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m"];
+
+/// How standard output is coloured. What is styled is text of one line: it goes through [`printable`].
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
     colours: bool,
@@ -31,8 +34,15 @@ impl Style {
         Self { colours: false }
     }
 
+    /// With colours, whatever standard output is.
+    #[cfg(test)]
+    pub(super) fn coloured() -> Self {
+        Self { colours: true }
+    }
+
     fn paint(self, code: &str, text: &str) -> String {
-        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        let text = printable(text);
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text }
     }
 
     /// Green.
@@ -76,7 +86,47 @@ impl FormatTime for Clock {
     }
 }
 
-/// A text in one line: what is sent may hold control characters that would command this terminal.
+/// A text of others in one line: names, messages and errors may hold characters that would command this terminal, or order
+/// what it shows differently. They are escaped as in Rust, and everything else stays as it is.
+#[must_use]
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_harmful(c) { escaped(c) } else { c.to_string() }).collect()
+}
+
+pub(super) fn escaped(c: char) -> String {
+    match c {
+        '\n' => "\\n".to_owned(),
+        '\r' => "\\r".to_owned(),
+        '\t' => "\\t".to_owned(),
+        c => c.escape_unicode().to_string(),
+    }
+}
+
+/// Whether a terminal obeys this character in place of showing it: a control character, a separator of lines or paragraphs, or
+/// one that changes the order of the text (UAX #9).
+pub(super) fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_commands_a_terminal_is_escaped_and_what_is_text_is_not() {
+        assert_eq!(printable("\u{1b}]0;x\u{7}\u{9b}2J\n\r\t\0"), "\\u{1b}]0;x\\u{7}\\u{9b}2J\\n\\r\\t\\u{0}");
+        assert_eq!(printable("gpj\u{202e}.exe\u{2069}\u{200f}\u{61c}"), "gpj\\u{202e}.exe\\u{2069}\\u{200f}\\u{61c}");
+        assert_eq!(printable("one\u{2028}two"), "one\\u{2028}two");
+        for text in ["Zoë", "张伟", "👨‍👩‍👧 🏴󠁧󠁢󠁥󠁮󠁧󠁿", "مرحبا", "a\\b 'c' \"d\""]
+        {
+            assert_eq!(printable(text), text);
+        }
+    }
+
+    #[test]
+    fn what_is_styled_cannot_end_its_style() {
+        assert_eq!(Style::coloured().bold("a\u{1b}[0m\nb"), "\u{1b}[1ma\\u{1b}[0m\\nb\u{1b}[0m");
+        assert_eq!(Style::plain().faint("a\u{1b}[0m"), "a\\u{1b}[0m");
+    }
 }

@@ -24,6 +24,10 @@ impl Worker {
             }
             Loss::Connect(error @ ConnectError::Refused { clock_ahead, .. }) if error.is_refusal() => {
                 self.refusals += 1;
+                if self.refusals == 1 {
+                    // The service is there again, and answers: whoever was away does not have to wait as for one that is not.
+                    self.attempt = 0;
+                }
                 if let Some(ahead) = clock_ahead.filter(|ahead| (ahead - self.clock_ahead).abs() > CLOCK_TOLERANCE) {
                     tracing::info!(seconds = ahead, "this machine's clock differs from the service's; corrected");
                     self.clock_ahead = ahead;

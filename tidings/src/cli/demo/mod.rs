@@ -12,6 +12,7 @@ use std::time::Duration;
 use sam_twin::cli::failure::Failure;
 use sam_twin::cli::logs;
 use sam_twin::cli::options::TwinArgs;
+use sam_twin::cli::output;
 use sam_twin::cli::style::Style;
 use sam_twin::stack::Twin;
 use tidings_client::TokenIn;
@@ -98,8 +99,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         twin.shutdown().await;
     }
     let Told { steps, took } = told?;
-    println!("\n{}", story.style().good(&format!("All {steps} steps happened, in {:.1} s.", took.as_secs_f64())));
-    Ok(())
+    let happened = story.style().good(&format!("All {steps} steps happened, in {:.1} s.", took.as_secs_f64()));
+    output::line(format_args!("\n{happened}"))
 }
 
 async fn own_twin(args: &Args, story: &mut Story) -> Result<Twin, Failure> {

@@ -18,7 +18,8 @@ use super::Stage;
 use super::watch::{Seen, Watched, until};
 use crate::cli::{aws, target};
 use sam_twin::cli::failure::Failure;
-use sam_twin::cli::style::Style;
+use sam_twin::cli::output;
+use sam_twin::cli::style::{Style, printable};
 
 const ALIAS: &str = "alice";
 const HELLO: &str = "Hello from Tidings 👋";
@@ -48,8 +49,8 @@ impl Story {
         self.style
     }
 
-    fn chapter(&self, title: &str) {
-        println!("\n{}", self.style.bold(title));
+    fn chapter(&self, title: &str) -> Result<(), Failure> {
+        output::line(format_args!("\n{}", self.style.bold(title)))
     }
 
     /// One step: it happened, or the story ends here with what was seen last.
@@ -66,24 +67,24 @@ impl Story {
                 let took = format!("{:>6} ms", began.elapsed().as_millis());
                 let (check, took) = (self.style.good("✓"), self.style.faint(&took));
                 let detail = if detail.is_empty() { detail } else { format!("  {}", self.style.faint(&detail)) };
-                println!("  {check} {took}  {name}{detail}");
+                output::line(format_args!("  {check} {took}  {name}{detail}"))?;
                 return Ok(value);
             }
             Ok(Err(failure)) => failure.reason(),
             Err(_) => format!("nothing within {} s; last seen: {}", self.step_timeout.as_secs(), seen.told()),
         };
-        println!("  {} {:>9}  {name}  {failed}", self.style.bad("✗"), "");
+        output::line(format_args!("  {} {:>9}  {name}  {}", self.style.bad("✗"), "", printable(&failed)))?;
         Err(Failure::new(format!("step {} did not happen: {name}: {failed}", self.steps)))
     }
 
     pub(super) async fn tell(&mut self, stage: &Stage) -> Result<Told, Failure> {
-        self.chapter("An app and a device");
+        self.chapter("An app and a device")?;
         let key = self.create_app(stage).await?;
         let backend = Backend::new(&stage.api_url, key.expose())?;
         let registered = self.register(stage, &backend, key.app_id()).await?;
         let identity = Identity::from_answer(&registered)?;
 
-        self.chapter("A message goes all the way");
+        self.chapter("A message goes all the way")?;
         let (device, mut watched) = open(stage, identity.clone(), None);
         let cursor = self.connect(&device, &mut watched).await?;
         let (id, received) = self.send_and_receive(&backend, &identity, &mut watched).await?;
@@ -91,17 +92,17 @@ impl Story {
         let cursor = received.message.position.unwrap_or(cursor);
         self.leave(&backend, &device, &registered.id).await?;
 
-        self.chapter("Nobody is there to take the next one");
+        self.chapter("Nobody is there to take the next one")?;
         let missed = self.fall_back(stage, &backend).await?;
 
-        self.chapter("The device comes back");
+        self.chapter("The device comes back")?;
         let (device, mut watched, received) =
             self.come_back(stage, &backend, identity.clone(), &registered.id, cursor, &missed).await?;
 
-        self.chapter("And looks into its inbox");
+        self.chapter("And looks into its inbox")?;
         self.look_back(&DeviceApi::new(&stage.api_url, identity.clone())?, &identity, &device, &received, &id).await?;
 
-        self.chapter("Something is said to everyone");
+        self.chapter("Something is said to everyone")?;
         self.announce(&backend, &mut watched).await?;
         device.close().await;
         Ok(Told { steps: self.steps, took: self.began.elapsed() })
