@@ -224,7 +224,7 @@ fn tell(history: &History, row: &Row, broken: &Broken) -> String {
         tell_device(&mut text, history, device, broken.message);
     }
     if let Some(trail) = broken.message.and_then(|message| history.trails.get(&message)) {
-        let _ = writeln!(text, "  trail {}", serde_json::to_string(trail).unwrap_or_default());
+        let _ = writeln!(text, "  trail {}", serde_json::to_string(&**trail).unwrap_or_default());
     }
     text
 }

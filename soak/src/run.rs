@@ -1,5 +1,7 @@
 //! One soak from its beginning to its end: a twin, its devices and senders, what is done to them, and what was seen.
 
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -264,9 +266,39 @@ fn history(world: &World, orders: &Orders) -> History {
     }
 }
 
-/// A folder of its own for one soak.
+/// A new folder for one soak, for its owner alone: the keys of the soak's app and devices are in it.
 pub(crate) fn folder(seed: u64) -> Result<PathBuf, Failure> {
-    let folder = std::env::temp_dir().join(format!("tidings-soak-{}-{seed}", std::process::id()));
-    std::fs::create_dir_all(&folder).context(|| format!("make {}", folder.display()))?;
+    let name = std::env::temp_dir().join(format!("tidings-soak-{}-{seed}", std::process::id()));
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    let mut folder = name.clone();
+    // One that was kept may have the name: process ids come again.
+    for copy in 2.. {
+        match builder.create(&folder) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                folder = name.with_added_extension(copy.to_string())
+            }
+            made => {
+                made.context(|| format!("make {}", folder.display()))?;
+                break;
+            }
+        }
+    }
     Ok(folder)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn every_soak_has_a_new_folder_that_others_cannot_read() {
+        let folders = [super::folder(4_711).unwrap(), super::folder(4_711).unwrap()];
+        assert_ne!(folders[0], folders[1]);
+        for folder in folders {
+            assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+            std::fs::remove_dir(folder).unwrap();
+        }
+    }
 }

@@ -514,3 +514,39 @@ async fn what_others_wrote_is_shown_and_does_not_command_the_terminal() {
     }
     assert!(listener.interrupt().await && twin.interrupt().await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_work_in_the_folders_below() {
+    let folder = Folder::new();
+    let below = folder.path().join("src/deep");
+    std::fs::create_dir_all(&below).unwrap();
+    std::fs::copy(TEMPLATE, folder.path().join("template.yaml")).unwrap();
+    let within = |arguments: &[&str]| {
+        let mut command = folder.command(arguments);
+        command.current_dir(&below);
+        command
+    };
+    // The twin itself, which finds its template, and leaves its session beside it.
+    let ports = ["--http-port", "0", "--socket-port", "0", "--aws-port", "0"];
+    let mut up = within(&[&["up"][..], &ports].concat());
+    let mut child = up.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut twin = Terminal { child, lines, seen: String::new() };
+    twin.until("Ctrl-C stops it").await;
+    assert_eq!(folder.mode(".tidings/session.json"), 0o600);
+
+    let told = async |arguments: &[&str]| {
+        let output = within(arguments).output().await.unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // A device is the same in every folder.
+    let device = told(&["register", "--alias", "alice"]).await;
+    assert_eq!(folder.told(&["register", "--alias", "alice"]).await, device.trim());
+    assert_eq!(folder.mode(".tidings/devices/alice.json"), 0o600);
+    assert!(!below.join(".tidings").exists());
+    let id = told(&["send", "--to", "alice", "--alert", "from below"]).await;
+    let line = folder.told(&["listen", "--alias", "alice", "--json", "--count", "1"]).await;
+    assert!(line.contains(id.trim()), "{line}");
+    assert!(twin.interrupt().await);
+}

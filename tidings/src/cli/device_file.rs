@@ -1,6 +1,6 @@
 //! `.tidings/devices/<alias>.json`: a device of this terminal, with its keys and how far it has read.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tidings_crypto::encoding::hex;
@@ -9,11 +9,11 @@ use tidings_wire::action::Position;
 use tidings_wire::send::Channel;
 use tidings_wire::{Choice as _, Platform, PushAddress, RegisterAnswer, RegisterRequest};
 
-use super::private_file;
 use super::target::{self, Api};
+use super::{private_file, session};
 use sam_twin::cli::failure::{Context, Failure};
 
-const FOLDER: &str = ".tidings/devices";
+const FOLDER: &str = "devices";
 
 /// A device as it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -154,7 +154,7 @@ fn path(alias: &str) -> PathBuf {
             name.push_str(&hex(&[byte]));
         }
     }
-    Path::new(FOLDER).join(name).with_extension("json")
+    session::folder().join(FOLDER).join(name).with_extension("json")
 }
 
 #[cfg(test)]
@@ -163,8 +163,8 @@ mod tests {
 
     #[test]
     fn no_alias_leaves_the_folder() {
-        assert_eq!(path("alice"), Path::new(".tidings/devices/alice.json"));
-        assert_eq!(path("../a/b.c"), Path::new(".tidings/devices/%2e%2e%2fa%2fb%2ec.json"));
+        assert!(path("alice").ends_with(".tidings/devices/alice.json"));
+        assert!(path("../a/b.c").ends_with(".tidings/devices/%2e%2e%2fa%2fb%2ec.json"));
         assert_ne!(path("a.b"), path("a_b"));
     }
 }

@@ -1,12 +1,15 @@
-//! `.tidings/session.json`: the twin that runs in this folder, for the commands of another terminal.
+//! `.tidings/session.json`: the twin that runs in this folder, for the commands of another terminal, which may be in a folder
+//! below.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::private_file;
 use sam_twin::cli::failure::{Context, Failure};
+use sam_twin::cli::nearest::nearest;
+use sam_twin::cli::options::TEMPLATE;
 
 const FILE: &str = ".tidings/session.json";
 
@@ -35,14 +38,24 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// The session of the current folder, if a twin has run here.
+    /// The session of the current folder, or of the nearest one above in which a twin has run.
     pub(crate) fn read() -> Result<Option<Self>, Failure> {
-        let Some(text) = private_file::read(Path::new(FILE))? else { return Ok(None) };
-        let session = serde_json::from_str(&text).context(|| format!("read {FILE}"))?;
+        let Some(path) = nearest(FILE) else { return Ok(None) };
+        let Some(text) = private_file::read(&path)? else { return Ok(None) };
+        let session = serde_json::from_str(&text).context(|| format!("read {}", path.display()))?;
         Ok(Some(session))
     }
 
+    /// Keeps the session beside the template of this folder or of the nearest one above; without one in this folder.
     pub(crate) fn write(&self) -> Result<(), Failure> {
-        private_file::write(Path::new(FILE), &format!("{}\n", serde_json::to_string_pretty(self)?))
+        let template = nearest(TEMPLATE);
+        let folder = template.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        private_file::write(&folder.join(FILE), &format!("{}\n", serde_json::to_string_pretty(self)?))
     }
+}
+
+/// The folder `.tidings` that holds the session, or would: what belongs to it is beside it, wherever a command runs.
+pub(crate) fn folder() -> PathBuf {
+    let session = nearest(FILE).unwrap_or_else(|| FILE.into());
+    session.parent().unwrap_or(Path::new("")).to_owned()
 }

@@ -47,7 +47,7 @@ pub(crate) struct Api {
     pub(crate) url: String,
 }
 
-const HINT: &str = "run `tidings up` in this folder, in another terminal";
+const HINT: &str = "run `tidings up` in this folder or one above, in another terminal";
 
 impl ApiArgs {
     pub(crate) fn resolve(self) -> Result<Api, Failure> {

@@ -5,11 +5,13 @@
 //! | [`options`] | what to run, where it listens, what it keeps |
 //! | [`faults`] | what is worse or faster than on AWS |
 //! | [`output`], [`logs`], [`style`] | what a terminal shows |
+//! | [`nearest`] | files of the folders above the current one |
 //! | [`failure`] | what it shows if a command fails |
 
 pub mod failure;
 pub mod faults;
 pub mod logs;
+pub mod nearest;
 pub mod options;
 pub mod output;
 pub mod style;
@@ -58,7 +60,7 @@ pub async fn run() -> ExitCode {
 
 async fn serve(args: Args) -> Result<(), Failure> {
     logs::log(args.listen.log())?;
-    let source = Source::CodeUri(args.twin.folder().to_owned());
+    let source = Source::CodeUri(args.twin.folder());
     let options = args.faults.apply(args.listen.apply(args.twin.options(source)?))?;
     let twin = start(options).await?;
     logs::show_functions(&twin);

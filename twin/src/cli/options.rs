@@ -4,9 +4,13 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
+use super::nearest::nearest;
 use crate::functions::Source;
 use crate::services;
 use crate::stack::TwinOptions;
+
+/// The template, unless the arguments give another.
+pub const TEMPLATE: &str = "template.yaml";
 
 /// The port of the console, unless the arguments give another.
 const CONSOLE_PORT: u16 = 7403;
@@ -15,9 +19,9 @@ const CONSOLE_PORT: u16 = 7403;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Twin")]
 pub struct TwinArgs {
-    /// The SAM template to serve
-    #[arg(long, value_name = "FILE", default_value = "template.yaml")]
-    template: PathBuf,
+    /// The SAM template to serve [default: template.yaml in this folder, or in the nearest one above]
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
     /// Run the functions from a folder that `cargo lambda build` or `sam build` made [default: this program's own
     /// functions, or those at each `CodeUri`]
     #[arg(long, value_name = "DIR")]
@@ -38,8 +42,9 @@ impl TwinArgs {
     /// # Errors
     /// If there is no such template or folder.
     pub fn options(self, otherwise: Source) -> Result<TwinOptions, Failure> {
-        if !self.template.is_file() {
-            return Err(Failure::new(format!("there is no template {}", self.template.display()))
+        let template = self.template();
+        if !template.is_file() {
+            return Err(Failure::new(format!("there is no template {}", template.display()))
                 .hint("run this in the folder of the template, or give --template FILE"));
         }
         let source = match self.artefacts {
@@ -50,13 +55,17 @@ impl TwinArgs {
             Some(folder) => Source::Artefacts(folder),
             None => otherwise,
         };
-        Ok(TwinOptions { parameters: self.parameters.into_iter().collect(), ..TwinOptions::new(self.template, source) })
+        Ok(TwinOptions { parameters: self.parameters.into_iter().collect(), ..TwinOptions::new(template, source) })
     }
 
     /// The folder of the template.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        self.template.parent().unwrap_or(Path::new(""))
+    pub fn folder(&self) -> PathBuf {
+        self.template().parent().unwrap_or(Path::new("")).to_owned()
+    }
+
+    fn template(&self) -> PathBuf {
+        self.template.clone().or_else(|| nearest(TEMPLATE)).unwrap_or_else(|| TEMPLATE.into())
     }
 }
 
