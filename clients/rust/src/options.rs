@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-#[cfg(doc)]
-use crate::event::Event;
 use tidings_wire::Backoff;
 use tidings_wire::action::Position;
 
@@ -15,9 +13,14 @@ pub struct Options {
     /// Where the last run ended ([`Event::Message`] and [`Event::Synced`] name it): nothing up to there is shown again, so
     /// an app that acknowledges by itself keeps the position of what it is done with. Forget it when the device changes
     /// hands, and when a registration has brought other keys. `None`: everything that the service keeps for this device.
+    ///
+    /// [`Event::Message`]: crate::Event::Message
+    /// [`Event::Synced`]: crate::Event::Synced
     pub cursor: Option<Position>,
     /// The number of the last announcement that was shown, from [`Event::Announcement`]: nothing up to there is shown
     /// again. 0: everything that is kept. Forget it when the device changes hands.
+    ///
+    /// [`Event::Announcement`]: crate::Event::Announcement
     pub announced: u64,
     /// Who acknowledges.
     pub ack: Ack,

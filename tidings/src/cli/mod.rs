@@ -58,7 +58,7 @@ Examples:
   tidings send --to alice --alert 'Hello'   a backend; prints the request id
   tidings trail <request id>                what became of it
 
-The commands find the twin that runs in this folder by .tidings/session.json. To talk to another deployment, give
+The commands find the twin that runs in this folder, or in one above, by .tidings/session.json. To talk to another deployment, give
 --api-url, --socket-url and --app-key, or set TIDINGS_API_URL, TIDINGS_SOCKET_URL and TIDINGS_APP_KEY.";
 
 #[derive(Debug, Subcommand)]
