@@ -216,6 +216,37 @@ async fn a_send_without_a_key_is_queued_though_the_answer_to_its_record_was_lost
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_of_the_record_makes_no_replay_of_a_first_request() {
+    let world = World::start().await;
+    let lost = Rule::new(Fault::LoseAnswer).function("SendFunction").service(dynamodb::SERVICE);
+    let lost = world.twin.faults().add(lost.operation("PutItem").times(2));
+    let body = json!({"audiences": ["alice"], "alert": "once"});
+    let keyed = world.post(&body, "order-7").await;
+    let keyless = world.post_as(&body, &[]).await;
+    for answer in [keyed, keyless] {
+        assert_eq!((answer.status.as_u16(), answer.headers.get("idempotency-replay")), (202, None), "{answer:?}");
+    }
+    assert_eq!(world.twin.faults().hits(lost), 2);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_of_a_key_holds_nothing_of_what_the_message_says() {
+    let world = World::start().await;
+    let body = |persist| json!({"audiences": ["alice"], "alert": "overheard", "persist": persist});
+    for (persist, key) in [(false, "order-7"), (true, "order-8")] {
+        assert_eq!(world.post(&body(persist), key).await.status, 202);
+    }
+    world.idle().await;
+    let items = world.items().await;
+    let holding: Vec<_> = items.iter().filter(|(_, item)| format!("{item:?}").contains("overheard")).collect();
+    assert_eq!(holding.len(), 1, "the mailbox's entry of the message that is kept: {holding:?}");
+    let records = world.table("MessagesTable");
+    assert!(items.keys().filter(|key| key.starts_with(&records)).count() == 2 && !holding[0].0.starts_with(&records));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_a_hundred_times_in_parallel_is_one_message_though_workers_die() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;

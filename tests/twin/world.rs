@@ -464,8 +464,13 @@ impl World {
 
     /// Sends a body as it is, under an idempotency key.
     pub(crate) async fn post(&self, body: &Value, key: &str) -> Answer {
+        self.post_as(body, &[("idempotency-key", key)]).await
+    }
+
+    /// Sends a body as it is, with these headers beside the app key.
+    pub(crate) async fn post_as(&self, body: &Value, headers: &[(&str, &str)]) -> Answer {
         let authorization = format!("Bearer {}", self.key.expose());
-        let headers = [("authorization", authorization.as_str()), ("idempotency-key", key)];
+        let headers = [&[("authorization", authorization.as_str())], headers].concat();
         let url = format!("{}/v1/messages", self.twin.api_url());
         self.request(Method::POST, &url, &headers, body.to_string()).await
     }

@@ -161,12 +161,12 @@ async fn carry_out(deps: &Deps, work: &Work<'_>, worker: &str, end: End) -> Resu
         Then::Stop => Ok(()),
         Then::Record { outcome, detail } => {
             record_outcome(deps, due, &outcome, detail.as_deref()).await?;
-            forget(deps, &end.dead).await;
+            forget(deps, due, &end.dead).await;
             follow(deps, work, &outcome).await
         }
         Then::PutOff { later, code } => {
             tracing::info!(message_id = %due.id, step = due.step, code, attempts = later.attempts, "step put off");
-            forget(deps, &end.dead).await;
+            forget(deps, due, &end.dead).await;
             schedule(deps, later, trace).await
         }
         Then::Repeat(later) => {
@@ -182,9 +182,9 @@ async fn schedule(deps: &Deps, later: StepDue, trace: Option<&str>) -> Result<()
 }
 
 /// Forgets addresses that their providers call dead. If that fails, the next push finds them dead again.
-async fn forget(deps: &Deps, dead: &[Device]) {
+async fn forget(deps: &Deps, due: &StepDue, dead: &[Device]) {
     for device in dead {
-        tracing::info!(device = %device.id, "push address is dead");
+        tracing::info!(device = %device.id, message_id = %due.id, step = due.step, "push address is dead");
         let forgotten = deps.devices.forget_push(device).await;
         forgotten.unwrap_or_else(|error| tracing::warn!(error = logs::chain(&error), "it was not forgotten"));
     }

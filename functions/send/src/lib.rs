@@ -9,7 +9,7 @@ mod cancel;
 mod items;
 mod trail;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -20,7 +20,9 @@ use axum::{
 };
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tidings_crypto::random;
-use tidings_domain::{DeviceId, Message, MessageId, Timer, Timestamp, message, message::Audience, timer::SendDue};
+use tidings_domain::{
+    DeviceId, Message, MessageId, Timer, Timestamp, chain::Chains, message, message::Audience, timer::SendDue,
+};
 use tidings_lambda::{
     Error,
     http::{self, ApiError, Checked, Invocation, Repeatable},
@@ -116,7 +118,7 @@ async fn accept(
     body_hash: Option<String>,
     now: Timestamp,
 ) -> Result<Accepted, ApiError> {
-    let (message, aliases) = match resolve(deps, request, app, &id, now).await {
+    let (message, aliases) = match resolve(deps, request.clone(), app, &id, now).await {
         Ok(resolved) => resolved,
         // It may repeat one that could be accepted then: its time to be sent was still to come, a device was known, its
         // category was one of the app's.
@@ -124,7 +126,7 @@ async fn accept(
             let Some(body_hash) = body_hash else { return Err(problems.into()) };
             let before = deps.messages.get(&id, now).await?;
             return match before.filter(|before| before.is_repeated_by(&app.id, &body_hash)) {
-                Some(before) => repeat(before),
+                Some(before) => repeat(request, before),
                 None => Err(problems.into()),
             };
         }
@@ -135,22 +137,22 @@ async fn accept(
     let stored = Stored::new(&message, aliases, body_hash);
     match if is_recorded { deps.messages.store(&stored).await? } else { None } {
         None => Ok(Accepted { message, stored, is_repeat: false }),
-        Some(before) if before.app == stored.app && before.body_hash == stored.body_hash => {
-            // A record without a key is this request's own, and DynamoDB's answer to its first put was lost; it holds no
-            // message.
-            let message = before.message.clone().unwrap_or(message);
-            Ok(Accepted { message, stored: before, is_repeat: true })
+        Some(before) if before.app != stored.app || before.body_hash != stored.body_hash => Err(ApiError::KeyReused),
+        // DynamoDB's answer to this request's own put was lost.
+        Some(before) if before.body_hash.is_none() || before.accepted == now => {
+            Ok(Accepted { message, stored: before, is_repeat: false })
         }
-        Some(_) => Err(ApiError::KeyReused),
+        Some(before) => repeat(request, before),
     }
 }
 
-/// A message that was accepted before.
-fn repeat(stored: Stored) -> Result<Accepted, ApiError> {
-    let message = stored.message.clone();
-    let message =
-        message.ok_or_else(|| ApiError::Internal("the record of a repeated message has no message".into()))?;
-    Ok(Accepted { message, stored, is_repeat: true })
+/// A message that was accepted before, as it was accepted then: at that time, with the chain that the app had. The
+/// record names its recipients; what it says is in the request.
+fn repeat(request: SendRequest, before: Stored) -> Result<Accepted, ApiError> {
+    let chains = Chains { general: before.steps.clone(), ..Chains::default() };
+    let (app, id) = (before.app.clone(), before.id.clone());
+    let message = message::accept(request, app, &chains, &BTreeSet::new(), id, before.accepted)?;
+    Ok(Accepted { message, stored: before, is_repeat: true })
 }
 
 /// The message and the users that it goes to, if it can be accepted now.

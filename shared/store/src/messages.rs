@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::{Deserialize, Serialize};
 use tidings_domain::{
     AppId, Entry, Message, MessageId, Timestamp, UserKey,
+    chain::Step,
     mailbox::RETENTION_SECONDS,
     message::Audience,
     trail::{self, About},
@@ -54,9 +55,11 @@ pub struct Stored {
     pub cancelled: Option<Timestamp>,
     /// When a message that is sent later was begun to be sent.
     pub begun: Option<Timestamp>,
-    /// The message itself without its audience, if its timer or a repeat of the request will need it: one that is sent
-    /// later, or that came under an idempotency key.
+    /// The message itself without its audience, if it is sent later: its timer needs it.
     pub message: Option<Message>,
+    /// The chain of a message that came under an idempotency key: a repeat of the request keeps it, even if the app's
+    /// own chain has changed.
+    pub steps: Vec<Step>,
     /// What took effect differently from what the request said.
     pub downgrades: Vec<Downgrade>,
 }
@@ -118,6 +121,8 @@ struct MessageItem {
     /// As one JSON text: an app's `extra` may be nested deeper than DynamoDB's 32 levels.
     #[serde(rename = "payload", skip_serializing_if = "Option::is_none", default)]
     message: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    steps: Vec<Step>,
     downgrades: Vec<Downgrade>,
     expires_at: i64,
 }
@@ -127,7 +132,7 @@ impl Stored {
     /// key.
     #[must_use]
     pub fn new(message: &Message, aliases: Vec<String>, body_hash: Option<String>) -> Self {
-        let is_needed_again = message.send_at.is_some() || body_hash.is_some();
+        let steps = if body_hash.is_some() { message.letter.steps.clone() } else { Vec::new() };
         Self {
             id: message.letter.id.clone(),
             app: message.app.clone(),
@@ -142,10 +147,11 @@ impl Stored {
             duration: message.duration,
             cancelled: None,
             begun: None,
-            message: is_needed_again.then(|| {
+            message: message.send_at.is_some().then(|| {
                 // The record has its audience already, resolved.
                 Message { audience: Audience::Aliases(Vec::new()), ..message.clone() }
             }),
+            steps,
             downgrades: message.downgrades.clone(),
         }
     }
@@ -174,6 +180,7 @@ impl MessageItem {
             cancelled: stored.cancelled.map(|at| at.0),
             begun: stored.begun.map(|at| at.0),
             message: message.map_err(|error| StoreError::item(operation, error))?,
+            steps: stored.steps.clone(),
             downgrades: stored.downgrades.clone(),
             expires_at: item::expiry(stored.deadline.plus_seconds(RETENTION_SECONDS)),
         })
@@ -199,6 +206,7 @@ impl MessageItem {
             begun: item.begun.map(Timestamp),
             // The parser's own words may quote the message, which may contain personal data: it is never logged.
             message: message.map_err(|_| StoreError::item(operation, "payload"))?,
+            steps: item.steps,
             downgrades: item.downgrades,
         })
     }

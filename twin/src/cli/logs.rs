@@ -10,7 +10,7 @@ use super::style;
 use crate::functions::LogLine;
 use crate::stack::Twin;
 
-/// Logs for a reader, on standard error. `filter` as in `info`, `warn,sam_twin=debug`.
+/// Logs for a reader, on standard error. `filter` as in `info`, `warn,twin=debug`.
 ///
 /// # Errors
 /// If it is no filter.

@@ -90,7 +90,7 @@ pub struct ListenArgs {
     /// Folder that keeps what was accepted, whatever happens to the twin [default: memory]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// What to log: error, warn, info, debug, or a filter such as warn,sam_twin=debug
+    /// What to log: error, warn, info, debug, or a filter such as warn,twin=debug
     #[arg(long, default_value = "info")]
     log: String,
 }
