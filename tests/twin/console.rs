@@ -264,6 +264,15 @@ async fn users_are_told_with_their_devices_and_connections() {
         assert!(expected == 1 || device["id"] == away.id());
     }
 
+    // One user, if anything is kept of that one.
+    let one = async |query: &str| world.told(&format!("/_twin/devices?appId=demo&{query}")).await["users"].clone();
+    assert_eq!((one("alias=alice").await, one("alias=carol").await), (json!([user]), json!([carol])));
+    for unknown in ["alias=alic", "alias=Alice", "alias=alice&tenant=acme"] {
+        assert_eq!(one(unknown).await, json!([]), "{unknown}");
+    }
+    let url = format!("{}/_twin/devices?alias=alice", world.twin.aws_url());
+    assert_eq!(world.request(Method::GET, &url, &[], "").await.status, 400, "of which app?");
+
     let first = world.told("/_twin/devices?limit=1").await;
     assert_eq!(first["users"].as_array().unwrap(), std::slice::from_ref(user));
     let next = first["next"].as_str().unwrap().replace('|', "%7C");

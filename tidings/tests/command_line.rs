@@ -550,3 +550,31 @@ async fn commands_work_in_the_folders_below() {
     assert!(line.contains(id.trim()), "{line}");
     assert!(twin.interrupt().await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recipient_without_a_device_is_named() {
+    let folder = Folder::new();
+    let twin = folder.up(&[]).await;
+    folder.told(&["register", "--alias", "alice"]).await;
+    let noted = async |arguments: &[&str]| {
+        let output = folder.run(&[&["send", "--alert", "x"][..], arguments].concat()).await;
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let note = "note: no device is registered for";
+    assert!(!noted(&["--to", "alice"]).await.contains(note));
+    for _ in 0..2 {
+        // After the first message there is a mailbox, and still no device.
+        let said = noted(&["--to", "alice,alcie", "--to", "张伟 & co"]).await;
+        assert!(
+            said.contains(&format!("{note} alcie yet")) && said.contains(&format!("{note} 张伟 & co yet")),
+            "{said}"
+        );
+        assert_eq!(said.matches(note).count(), 2, "{said}");
+    }
+    // Another deployment is not asked for what its API does not tell.
+    let session = folder.json(".tidings/session.json");
+    let (url, key) = (session["apiUrl"].as_str().unwrap(), session["appKey"].as_str().unwrap());
+    assert!(!noted(&["--to", "alcie", "--api-url", url, "--app-key", key]).await.contains(note));
+    assert!(twin.interrupt().await);
+}

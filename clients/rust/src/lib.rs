@@ -62,3 +62,8 @@ pub use inbox::{Inbox, Step};
 pub use options::{Ack, Options, TokenIn};
 pub use received::Received;
 pub use tidings_wire::Backoff;
+
+/// The programs of the guide, which compile as they are printed.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/clients.md")]
+mod guide {}

@@ -15,11 +15,11 @@ use sam_twin::cli::style::Style;
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Command {
-    /// Say something to everyone; prints its request id
+    /// Send an announcement to everyone; prints its request id
     Send(Box<Send>),
-    /// List what is kept, newest first
+    /// List the announcements that are kept, newest first
     List(List),
-    /// Withdraw one: nobody is told any more who was not told before
+    /// Withdraw an announcement: devices that have not received it yet do not receive it any more
     Withdraw(Withdraw),
 }
 
@@ -30,7 +30,7 @@ Examples:
   tidings announce list
   tidings announce withdraw 0196f0a1-5c5e-7b1e-9d0c-3f6f0b1f2a3b
 
-Whoever is connected is told at once, and everyone else when they come back. Nobody acknowledges an announcement.";
+Connected devices receive it at once, all others when they connect. Announcements are not acknowledged.";
 
 /// An announcement to be.
 #[derive(Debug, clap::Args)]
@@ -51,13 +51,13 @@ pub(crate) struct Send {
     /// Only devices of this platform: ANDROID, IOS, PC or WEB
     #[arg(long, value_parser = super::register::platform)]
     platform: Option<Platform>,
-    /// Seconds that it is kept for who is not connected, 60 to 2419200 [default: 72 hours]
+    /// Seconds for which it is kept for devices that are not connected, 60 to 2419200 [default: 72 hours]
     #[arg(long, value_name = "SECONDS")]
     ttl: Option<u64>,
     /// Only users of this tenant
     #[arg(long, value_name = "CODE")]
     tenant: Option<String>,
-    /// The same key announces once, however often it is asked
+    /// Idempotency key: requests with the same key announce once
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     /// Print the whole answer as JSON

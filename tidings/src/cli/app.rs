@@ -23,7 +23,7 @@ use sam_twin::cli::style::printable;
 pub(crate) enum Command {
     /// Create an app and show its key, once
     Create(Create),
-    /// Show or set what happens while nobody confirms a message that says nothing of it
+    /// Show or set the fallback chain of messages that name none
     Chain(Chain),
     /// Show or set which categories its messages and its users' preferences may name
     Categories(CategoriesArgs),
@@ -137,10 +137,10 @@ pub(crate) struct Chain {
     /// The steps: channels, each with its pause in seconds; without them, --none and --unset the chains are shown
     #[arg(long, value_delimiter = ',', value_name = "CHANNEL[:SECONDS]", value_parser = super::send::step)]
     steps: Vec<FallbackStep>,
-    /// No steps: for a category, that the general chain ends there
+    /// A chain without steps: messages send no fallback unless they ask for one
     #[arg(long, conflicts_with = "steps")]
     none: bool,
-    /// No chain of the category's own any more: the general one holds for it
+    /// Remove this category's chain: the general chain applies to it again
     #[arg(long, requires = "category", conflicts_with_all = ["steps", "none"])]
     unset: bool,
     #[command(flatten)]

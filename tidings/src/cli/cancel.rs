@@ -21,8 +21,8 @@ const EXAMPLES: &str = "\
 Examples:
   tidings cancel 0196f0a1-5c5e-7b1e-9d0c-3f6f0b1f2a3b
 
-A message that was to be sent later is not sent. Of one that was sent, no fallback step, no redelivery and no replay begins
-any more; what a device has shown stays shown.";
+A message that is to be sent later is not sent. A message that was sent causes no further fallback step, redelivery or
+replay; what a device has shown stays shown.";
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let api = args.api.resolve()?;

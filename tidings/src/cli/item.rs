@@ -9,9 +9,9 @@ use sam_twin::cli::output;
 /// What can be done with an item.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Tell whether an item is open
+    /// Show whether an item is open
     Show(Args),
-    /// Close an item: messages on the condition that it is open go out by no further fallback step
+    /// Close an item: messages that depend on it send no more fallbacks
     #[command(after_help = EXAMPLES)]
     Close(Args),
     /// Open an item again
@@ -34,7 +34,7 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   tidings send --to alice,bob --alert 'Order 4711 waits for you' --fallback email:600,sms:600 --item-open order:4711
-  tidings item close order:4711             somebody has seen to it: whoever was not told yet is left alone";
+  tidings item close order:4711             it is done: the fallbacks that are left are not sent";
 
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     let (Args { item, tenant, api }, open) = match command {

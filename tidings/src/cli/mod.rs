@@ -29,12 +29,12 @@ mod up;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use sam_twin::cli::output;
 
 /// Push notifications on AWS Lambda: the local twin of a deployment, and a device and a backend in the terminal.
 ///
-/// Without a command it runs the twin, as `tidings up` does.
+/// Without a command it runs the twin, as `tidings up` does and with the same options.
 #[derive(Debug, Parser)]
 #[command(name = "tidings", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -49,52 +49,53 @@ const PROGRAM: &str = "tidings";
 const EXAMPLES: &str = "\
 Examples:
   tidings                                   run everything here, on loopback; Ctrl-C stops it
-  tidings demo                              watch one message go all the way, and one that nobody takes
-  tidings soak --faults all                 hold it to its promises while everything goes wrong
-
-  In three terminals, in the same folder:
-  tidings up
-  tidings listen --alias alice              a device
-  tidings send --to alice --alert 'Hello'   a backend; prints the request id
+  tidings listen --alias alice              in another terminal: a device
+  tidings send --to alice --alert 'Hello'   in a third one: a backend; prints the request id
   tidings trail <request id>                what became of it
 
-The commands find the twin that runs in this folder, or in one above, by .tidings/session.json. To talk to another deployment, give
---api-url, --socket-url and --app-key, or set TIDINGS_API_URL, TIDINGS_SOCKET_URL and TIDINGS_APP_KEY.";
+`tidings help <COMMAND>` describes a command, with examples. The commands find the twin that runs in this folder, or in
+one above, by .tidings/session.json. To talk to another deployment, give --api-url, --socket-url and --app-key, or set
+TIDINGS_API_URL, TIDINGS_SOCKET_URL and TIDINGS_APP_KEY.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the local twin: the functions, both APIs, and the AWS services that they use
     Up(up::Args),
-    /// Run the whole story of a message, step by step, and say whether every step truly happened
+    /// Run the whole story of a message, step by step, and check that every step happened
     Demo(demo::Args),
-    /// Drive real clients against a twin in which things go wrong, and check every promise from outside
+    /// Run real clients against a twin in which things go wrong, and check every promise from outside
     Soak(tidings_soak::Args),
-    /// Manage apps
+    /// Create an app; show or set its chains, categories and push credentials
     #[command(subcommand)]
     App(app::Command),
     /// Register a device and keep its keys in .tidings/devices
     Register(register::Args),
-    /// Be a device: print each message, acknowledge it, come back after every loss
+    /// Be a device: print each message, acknowledge it, reconnect after every loss
     Listen(listen::Args),
     /// Send a message; prints its request id
     Send(Box<send::Args>),
-    /// Cancel a message: nothing of it begins any more
+    /// Cancel a message: whatever of it has not started yet does not start
     Cancel(cancel::Args),
-    /// Say something to everyone, list what was said, or withdraw it
+    /// Send an announcement to everyone, list announcements, or withdraw one
     #[command(subcommand)]
     Announce(announce::Command),
-    /// Tell or say whether something that messages are about is still open
+    /// Show, close or open an item that messages are about
     #[command(subcommand)]
     Item(item::Command),
-    /// Tell what became of a message
+    /// Show what became of a message
     Trail(trail::Args),
-    /// Show or set what a user wants to be told of
+    /// Show or set how a user wants to be notified
     Preferences(preferences::Args),
+}
+
+/// The command line. Without a command, the options are those of `up`, whose own help describes them.
+fn command_line() -> clap::Command {
+    Cli::command().mut_args(|argument| argument.hide(true))
 }
 
 /// Runs the command line and says how it ended.
 pub async fn run() -> ExitCode {
-    let cli: Cli = match output::arguments(PROGRAM) {
+    let cli: Cli = match output::arguments(command_line()) {
         Ok(cli) => cli,
         Err(code) => return code,
     };
@@ -119,11 +120,21 @@ pub async fn run() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_fit_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_the_whole_fits_on_a_screen() {
+        let help = command_line().render_long_help().to_string();
+        assert!(help.lines().count() < 45 && !help.contains("--http-port"), "{help}");
+        for command in ["up", "listen", "preferences"] {
+            assert!(help.contains(&format!("\n  {command} ")), "{help}");
+        }
+        let mut up = command_line().find_subcommand("up").unwrap().clone();
+        assert!(up.render_long_help().to_string().contains("--http-port"));
     }
 
     #[test]

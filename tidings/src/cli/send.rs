@@ -1,13 +1,24 @@
 //! `tidings send`: a backend in the terminal.
 
-use serde_json::Value;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sam_twin::client::{Client, Method};
+use serde_json::{Value, json};
+use tidings_crypto::encoding::percent;
 use tidings_wire::send::{Channel, Condition, Downgrade, FallbackStep, MsgType, Priority};
 use tidings_wire::{Choice, Content, Platform, SendRequest, Timestamp};
 
-use super::target::{self, ApiArgs};
+use super::target::{self, Api, ApiArgs};
 use sam_twin::cli::failure::Failure;
 use sam_twin::cli::output;
 use sam_twin::cli::style::printable;
+
+/// How long the twin may take to say whether a recipient is known.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The recipients of whom it is asked.
+const LOOKED_UP: usize = 5;
 
 /// A message to be.
 #[derive(Debug, clap::Args)]
@@ -46,19 +57,19 @@ pub(crate) struct Args {
     /// Only devices of this platform: ANDROID, IOS, PC or WEB
     #[arg(long, value_parser = super::register::platform)]
     platform: Option<Platform>,
-    /// Text of the SMS, where the fallback comes to one
+    /// Text of the SMS, if the fallback chain reaches one
     #[arg(long, value_name = "TEXT")]
     sms: Option<String>,
-    /// What happens while nobody confirms: channels, each with its pause in seconds
+    /// Fallback chain while no device confirms the message: channels, each with its pause in seconds
     #[arg(long, value_delimiter = ',', value_name = "CHANNEL[:SECONDS]", value_parser = step)]
     fallback: Vec<FallbackStep>,
-    /// A step goes out only to who has an older version of the app than this, such as 2.10.0
+    /// Send a fallback step only if the recipient's app is older than this version, such as 2.10.0
     #[arg(long, value_name = "VERSION")]
     client_version_below: Option<String>,
-    /// A step goes out only while the item of this name is open: see `tidings item`
+    /// Send a fallback step only while this item is open: see `tidings item`
     #[arg(long, value_name = "ITEM")]
     item_open: Option<String>,
-    /// Seconds that the message is kept for its recipient [default: 72 hours]
+    /// Seconds for which the message is kept for its recipient [default: 72 hours]
     #[arg(long, value_name = "SECONDS")]
     ttl: Option<u64>,
     /// Deliver the message again and again until a device confirms it
@@ -70,16 +81,16 @@ pub(crate) struct Args {
     /// high, or normal: in the lane of bulk sends [default: high up to 25 recipients, normal for more]
     #[arg(long, value_parser = word::<Priority>)]
     priority: Option<Priority>,
-    /// Replace what has not been shown yet under the same key
+    /// Replace earlier messages with the same key that have not been shown yet
     #[arg(long, value_name = "KEY")]
     collapse_key: Option<String>,
     /// When to send: a time such as 2026-11-22T08:00:00Z, or seconds from now such as +90
     #[arg(long, value_name = "TIME", value_parser = moment)]
     send_at: Option<Timestamp>,
-    /// Do not keep the message for who is not connected
+    /// Do not keep the message for devices that are not connected
     #[arg(long)]
     transient: bool,
-    /// The same key sends once, however often it is asked
+    /// Idempotency key: requests with the same key send once
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     /// Print the whole answer as JSON
@@ -94,13 +105,13 @@ Examples:
   tidings send --to alice --alert 'Your parcel is here'
   tidings send --to alice,bob --alert 'Paid' --msg-type event --event order.paid --extra '{\"order\": 7}'
 
-  If nobody takes it: SMS at once where no device is connected, email 30 seconds after the SMS.
+  If no device confirms it: an SMS, at once if none is connected, and an email 30 seconds after the SMS.
   tidings send --to alice --alert 'Your parcel is here' --sms 'Parcel here' --fallback sms:0,email:30
 
-  The same, and nothing more once `tidings item close parcel:7` says that it was fetched.
+  The same, until `tidings item close parcel:7`.
   tidings send --to alice --alert 'Your parcel is here' --fallback sms:0,email:30 --item-open parcel:7
 
-  Tomorrow, unless `tidings cancel` comes first.
+  At this time, unless `tidings cancel` comes first.
   tidings send --to alice --alert 'Good morning' --send-at 2026-11-23T07:00:00Z
 
 Standard output is the request id alone: tidings trail $(tidings send --to alice --alert Hi) --follow";
@@ -186,8 +197,28 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     for Downgrade { field, detail } in &answer.downgrades {
         output::note(format_args!("note: {}: {}", printable(field), printable(detail)));
     }
+    for alias in unknown(&api, &args.to).await {
+        let alias = printable(&alias);
+        output::note(format_args!("note: no device is registered for {alias} yet; the message waits for one"));
+    }
     output::note(format_args!("next: tidings trail {}", answer.request_id));
     Ok(())
+}
+
+/// The recipients for whom no device is registered, if the deployment is a twin: the alias may be mistyped, and the service
+/// accepts it. The API does not answer this question, so elsewhere it is not asked.
+async fn unknown(api: &Api, aliases: &[String]) -> Vec<String> {
+    let Some(twin) = &api.twin_url else { return Vec::new() };
+    let client = Client::new(PATIENCE);
+    let is_unknown = async |alias: &String| {
+        let url = format!("{twin}/_twin/devices?appId={}&alias={}", api.app_id, percent(alias));
+        let page: Value = client.json(Method::GET, &url).await.ok()?;
+        let users = page["users"].as_array()?;
+        // A mailbox is made by the first message, a profile by a registration.
+        users.iter().all(|user| user["devices"] == json!([]) && user["profile"] == json!({})).then(|| alias.clone())
+    };
+    let asked = aliases.iter().take(LOOKED_UP).map(is_unknown);
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -45,6 +45,8 @@ pub(crate) struct Api {
     pub(crate) backend: Backend,
     pub(crate) app_id: String,
     pub(crate) url: String,
+    /// Where the twin plays AWS and shows its records, if the deployment is one that runs here.
+    pub(crate) twin_url: Option<String>,
 }
 
 const HINT: &str = "run `tidings up` in this folder or one above, in another terminal";
@@ -52,8 +54,8 @@ const HINT: &str = "run `tidings up` in this folder or one above, in another ter
 impl ApiArgs {
     pub(crate) fn resolve(self) -> Result<Api, Failure> {
         // A key of one deployment is worth nothing at another: both come from the same place.
-        let (url, key) = match (self.api_url, self.app_key) {
-            (Some(url), Some(key)) => (url, key.0),
+        let (url, key, twin_url) = match (self.api_url, self.app_key) {
+            (Some(url), Some(key)) => (url, key.0, None),
             (Some(_), None) => {
                 return Err(Failure::new("--api-url needs the --app-key of an app there")
                     .hint("`tidings app create --name NAME` makes an app and shows its key"));
@@ -64,11 +66,11 @@ impl ApiArgs {
                 })?;
                 let given = key.map(|key| key.0);
                 let demo = AppKey::parse(&session.app_key).context(|| "read the session's app key".to_owned());
-                (session.api_url, given.map_or(demo, Ok)?)
+                (session.api_url, given.map_or(demo, Ok)?, Some(session.aws_url))
             }
         };
         let backend = Backend::new(&url, key.expose())?;
-        Ok(Api { backend, app_id: key.app_id().to_owned(), url })
+        Ok(Api { backend, app_id: key.app_id().to_owned(), url, twin_url })
     }
 }
 

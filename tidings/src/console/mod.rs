@@ -15,6 +15,7 @@ use axum::routing::get;
 use sam_twin::extension::{Extension, ExtensionError, File, Parts};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use tidings_domain::UserKey;
 
 use self::files::{DOCUMENTS, FILES};
 use self::records::filter::Asked;
@@ -78,12 +79,22 @@ struct DevicesQuery {
     limit: usize,
     /// What the page before named as `next`.
     after: Option<String>,
+    /// Only this user of this app.
+    alias: Option<String>,
+    #[serde(rename = "appId")]
+    app_id: Option<String>,
+    #[serde(default)]
+    tenant: String,
 }
 
-/// Every user, with devices and connections.
+/// Every user, or one, with devices and connections.
 async fn devices(State(records): State<Option<Records>>, Query(query): Query<DevicesQuery>) -> Response {
     let Some(records) = &records else { return no_records() };
-    answer(records.users(query.limit, query.after.as_deref()).await)
+    let Some(alias) = query.alias else { return answer(records.users(query.limit, query.after.as_deref()).await) };
+    let Some(Ok(app)) = query.app_id.map(|id| id.parse()) else {
+        return refuse(StatusCode::BAD_REQUEST, "`alias` needs the `appId` of an app");
+    };
+    answer(records.user(UserKey { app, tenant: query.tenant, alias }).await)
 }
 
 #[derive(Deserialize)]

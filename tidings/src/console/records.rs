@@ -288,6 +288,16 @@ impl Records {
         Ok(UserPage { users, next: None })
     }
 
+    /// A page with this user, or with none if nothing is kept of the user.
+    ///
+    /// # Errors
+    /// [`RecordsError`].
+    pub(super) async fn user(&self, user: UserKey) -> Result<UserPage, RecordsError> {
+        let view = self.users.view(&user, Timestamp::now()).await?;
+        let is_known = view.profile.is_some() || view.tail.is_some() || !view.devices.is_empty();
+        Ok(UserPage { users: is_known.then(|| UserRecord::new(user, view)).into_iter().collect(), next: None })
+    }
+
     /// The partition behind this one. Each is found by skipping all that the one before it holds: a long mailbox costs nothing.
     async fn next_user(&self, after: Option<&str>) -> Result<Option<String>, RecordsError> {
         let mut request = json!({"TableName": self.users_table, "Limit": 1, "ProjectionExpression": layout::PARTITION});

@@ -18,7 +18,7 @@ pub mod style;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use self::failure::Failure;
 use self::faults::FaultArgs;
@@ -52,7 +52,7 @@ Other programs reach what plays AWS with AWS_ENDPOINT_URL=http://127.0.0.1:7402 
 
 /// Runs the command line.
 pub async fn run() -> ExitCode {
-    match output::arguments(PROGRAM) {
+    match output::arguments(Args::command()) {
         Ok(args) => output::exit_code(serve(args).await, PROGRAM),
         Err(code) => code,
     }
@@ -128,8 +128,6 @@ pub fn faults_row(twin: &Twin) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Command, FromArgMatches};
 use serde::Serialize;
 
 use super::failure::Failure;
@@ -63,7 +63,7 @@ pub fn progress(text: impl Display) {
 ///
 /// # Errors
 /// The status.
-pub fn arguments<A: Parser>(program: &str) -> Result<A, ExitCode> {
+pub fn arguments<A: FromArgMatches>(command: Command) -> Result<A, ExitCode> {
     let print = |error: &clap::Error| {
         let plain = error.render().to_string();
         // What was given may hold anything, too.
@@ -73,9 +73,11 @@ pub fn arguments<A: Parser>(program: &str) -> Result<A, ExitCode> {
         error.print()?;
         io::stdout().flush()
     };
-    A::try_parse().map_err(|error| match print(&error) {
+    let program = command.get_name().to_owned();
+    let parsed = command.try_get_matches().and_then(|matches| A::from_arg_matches(&matches));
+    parsed.map_err(|error| match print(&error) {
         Ok(()) => u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
-        Err(unwritten) => exit_code(Err(failure(unwritten)), program),
+        Err(unwritten) => exit_code(Err(failure(unwritten)), &program),
     })
 }
 
