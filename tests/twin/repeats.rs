@@ -241,7 +241,7 @@ async fn the_record_of_a_key_holds_nothing_of_what_the_message_says() {
     let items = world.items().await;
     let holding: Vec<_> = items.iter().filter(|(_, item)| format!("{item:?}").contains("overheard")).collect();
     assert_eq!(holding.len(), 1, "the mailbox's entry of the message that is kept: {holding:?}");
-    let records = world.table("MessagesTable");
+    let records = world.table("TIDINGS_MESSAGES_TABLE");
     assert!(items.keys().filter(|key| key.starts_with(&records)).count() == 2 && !holding[0].0.starts_with(&records));
     world.end().await;
 }
