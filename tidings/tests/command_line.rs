@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -47,9 +47,14 @@ impl Folder {
     }
 
     fn start(&self, arguments: &[&str]) -> Terminal {
-        let mut child = self.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Terminal { child, lines, seen: String::new() }
+        Terminal::of(&mut self.command(arguments))
+    }
+
+    /// A folder below.
+    fn below(&self) -> PathBuf {
+        let below = self.path().join("src/deep");
+        std::fs::create_dir_all(&below).unwrap();
+        below
     }
 
     /// A twin that is up, on free ports.
@@ -96,6 +101,12 @@ impl Folder {
 }
 
 impl Terminal {
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines, seen: String::new() }
+    }
+
     /// The next line that has `wanted` in it.
     async fn until(&mut self, wanted: &str) -> String {
         let reading = async {
@@ -315,15 +326,20 @@ async fn a_listener_outlives_a_twin_that_forgets() {
     };
     let (http, socket, aws) = (port("apiUrl"), port("socketUrl"), port("awsUrl"));
     let providers = port("providersUrl");
-    let mut device = folder.start(&["listen", "--alias", "alice"]);
-    device.until("connected as device").await;
+    // In a folder below: the device stays the same, wherever its session is meanwhile.
+    let below = folder.below();
+    let mut device = Terminal::of(folder.command(&["listen", "--alias", "alice"]).current_dir(&below));
+    let before = device.until("connected as device").await;
     assert!(twin.interrupt().await);
 
     // In memory: the new twin knows neither the device nor its keys, but it is the same app with the same key.
     let ports = ["--http-port", &http, "--socket-port", &socket, "--aws-port", &aws, "--providers-port", &providers];
     let twin = folder.up(&ports).await;
     assert_eq!(folder.json(".tidings/session.json"), session);
-    device.until("connected as device").await;
+    let after = device.until("connected as device").await;
+    let id = |line: &str| line.rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(id(&before), id(&after));
+    assert!(!below.join(".tidings").exists());
     folder.told(&["send", "--to", "alice", "--alert", "hello once more"]).await;
     let seen = device.until("hello once more").await;
     assert!(!device.seen.contains("missed"), "nothing was: {} {seen}", device.seen);
@@ -518,8 +534,7 @@ async fn what_others_wrote_is_shown_and_does_not_command_the_terminal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_work_in_the_folders_below() {
     let folder = Folder::new();
-    let below = folder.path().join("src/deep");
-    std::fs::create_dir_all(&below).unwrap();
+    let below = folder.below();
     std::fs::copy(TEMPLATE, folder.path().join("template.yaml")).unwrap();
     let within = |arguments: &[&str]| {
         let mut command = folder.command(arguments);
@@ -528,10 +543,7 @@ async fn commands_work_in_the_folders_below() {
     };
     // The twin itself, which finds its template, and leaves its session beside it.
     let ports = ["--http-port", "0", "--socket-port", "0", "--aws-port", "0"];
-    let mut up = within(&[&["up"][..], &ports].concat());
-    let mut child = up.stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut twin = Terminal { child, lines, seen: String::new() };
+    let mut twin = Terminal::of(&mut within(&[&["up"][..], &ports].concat()));
     twin.until("Ctrl-C stops it").await;
     assert_eq!(folder.mode(".tidings/session.json"), 0o600);
 

@@ -1,6 +1,6 @@
 //! `.tidings/devices/<alias>.json`: a device of this terminal, with its keys and how far it has read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tidings_crypto::encoding::hex;
@@ -9,8 +9,8 @@ use tidings_wire::action::Position;
 use tidings_wire::send::Channel;
 use tidings_wire::{Choice as _, Platform, PushAddress, RegisterAnswer, RegisterRequest};
 
+use super::private_file;
 use super::target::{self, Api};
-use super::{private_file, session};
 use sam_twin::cli::failure::{Context, Failure};
 
 const FOLDER: &str = "devices";
@@ -19,6 +19,8 @@ const FOLDER: &str = "devices";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeviceFile {
+    #[serde(skip)]
+    path: PathBuf,
     /// Where it is registered: with another deployment or app it has to register again.
     pub(crate) api_url: String,
     pub(crate) app_id: String,
@@ -65,16 +67,15 @@ fn push(text: &str) -> Result<PushAddress, String> {
 impl DeviceFile {
     /// The device of an alias, if this terminal has one there.
     pub(crate) fn read(api: &Api, alias: &str) -> Result<Option<Self>, Failure> {
-        let path = path(alias);
+        let path = path(&api.folder, alias);
         let Some(text) = private_file::read(&path)? else { return Ok(None) };
         let file: Self = serde_json::from_str(&text).context(|| format!("read {}", path.display()))?;
-        Ok((file.api_url == api.url && file.app_id == api.app_id).then_some(file))
+        Ok((file.api_url == api.url && file.app_id == api.app_id).then_some(Self { path, ..file }))
     }
 
-    pub(crate) fn write(&self) -> Result<PathBuf, Failure> {
-        let path = path(&self.alias);
-        private_file::write(&path, &format!("{}\n", serde_json::to_string_pretty(self)?))?;
-        Ok(path)
+    pub(crate) fn write(&self) -> Result<&Path, Failure> {
+        private_file::write(&self.path, &format!("{}\n", serde_json::to_string_pretty(self)?))?;
+        Ok(&self.path)
     }
 
     /// Registers a device for an alias and keeps it. The same terminal stays the same device.
@@ -114,6 +115,7 @@ impl DeviceFile {
             kept.as_ref().filter(|kept| has_same_keys(&kept.registered, &registered)).and_then(|kept| kept.cursor);
         let announced = kept.map_or(0, |kept| kept.announced);
         let file = Self {
+            path: path(&api.folder, alias),
             api_url: api.url.clone(),
             app_id: api.app_id.clone(),
             alias: alias.to_owned(),
@@ -144,7 +146,7 @@ fn has_same_keys(one: &RegisterAnswer, other: &RegisterAnswer) -> bool {
 }
 
 /// An alias may hold anything; a file name may not.
-fn path(alias: &str) -> PathBuf {
+fn path(folder: &Path, alias: &str) -> PathBuf {
     let mut name = String::with_capacity(alias.len());
     for byte in alias.bytes() {
         if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
@@ -154,7 +156,7 @@ fn path(alias: &str) -> PathBuf {
             name.push_str(&hex(&[byte]));
         }
     }
-    session::folder().join(FOLDER).join(name).with_extension("json")
+    folder.join(FOLDER).join(name).with_extension("json")
 }
 
 #[cfg(test)]
@@ -163,8 +165,9 @@ mod tests {
 
     #[test]
     fn no_alias_leaves_the_folder() {
-        assert!(path("alice").ends_with(".tidings/devices/alice.json"));
-        assert!(path("../a/b.c").ends_with(".tidings/devices/%2e%2e%2fa%2fb%2ec.json"));
+        let path = |alias| path(Path::new(".tidings"), alias);
+        assert_eq!(path("alice"), Path::new(".tidings/devices/alice.json"));
+        assert_eq!(path("../a/b.c"), Path::new(".tidings/devices/%2e%2e%2fa%2fb%2ec.json"));
         assert_ne!(path("a.b"), path("a_b"));
     }
 }

@@ -1,5 +1,7 @@
 //! `tidings listen`: a device in the terminal.
 
+use std::time::Duration;
+
 use tidings_client::{Ack, CloseReason, Device, DeviceGone, Event, Events, Identity, Options};
 use tidings_wire::action::Position;
 use tidings_wire::frame::AnnouncementFrame;
@@ -49,6 +51,9 @@ Examples:
 What was sent while nobody listened comes first. Each message is acknowledged when it is printed; announcements come, too,
 and are not acknowledged. Ctrl-C ends.";
 
+/// The longest pause before the twin is asked again: a person restarts it, and waits for that.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// How an open device ended.
 enum End {
     /// By the person, or because it printed enough.
@@ -72,7 +77,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     };
     loop {
         let patience = if was_good { 1 } else { 3 };
-        match listen(&args, &socket_url, &mut file, patience).await? {
+        let mut options = Options { give_up_after: patience, ..Options::new(&socket_url) };
+        if api.twin_url.is_some() {
+            options.backoff.longest = LONGEST_PAUSE;
+        }
+        match listen(&args, options, &mut file).await? {
             End::Done => return Ok(()),
             End::Refused { connected: true, .. } => {}
             End::Refused { .. } if was_good => {}
@@ -89,12 +98,12 @@ async fn register(args: &Args, api: &Api) -> Result<DeviceFile, Failure> {
     DeviceFile::register(api, &args.alias, args.platform, None, args.reach.clone()).await
 }
 
-async fn listen(args: &Args, socket_url: &str, file: &mut DeviceFile, patience: u32) -> Result<End, Failure> {
+async fn listen(args: &Args, options: Options, file: &mut DeviceFile) -> Result<End, Failure> {
     let identity = Identity::from_answer(&file.registered)?;
     let (cursor, announced) = (file.cursor, file.announced);
     // What cannot be printed is not acknowledged, and comes again.
     let ack = Ack::Manual;
-    let options = Options { cursor, announced, ack, give_up_after: patience, ..Options::new(socket_url) };
+    let options = Options { cursor, announced, ack, ..options };
     let (device, mut events) = Device::open(identity, options);
     tokio::select! {
         end = print(args, &device, &mut events, file) => {

@@ -56,6 +56,7 @@ impl Session {
 
 /// The folder `.tidings` that holds the session, or would: what belongs to it is beside it, wherever a command runs.
 pub(crate) fn folder() -> PathBuf {
-    let session = nearest(FILE).unwrap_or_else(|| FILE.into());
+    let beside_template = || Some(nearest(TEMPLATE)?.with_file_name(FILE));
+    let session = nearest(FILE).or_else(beside_template).unwrap_or_else(|| FILE.into());
     session.parent().unwrap_or(Path::new("")).to_owned()
 }

@@ -1,10 +1,12 @@
 //! Which deployment a command means: a flag, else the environment, else the twin that runs in this folder.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use tidings_client::Backend;
 use tidings_crypto::app_key::AppKey;
 
-use super::session::Session;
+use super::session::{self, Session};
 use sam_twin::cli::failure::{Context, Failure};
 use sam_twin::cli::style::printable;
 
@@ -47,6 +49,8 @@ pub(crate) struct Api {
     pub(crate) url: String,
     /// Where the twin plays AWS and shows its records, if the deployment is one that runs here.
     pub(crate) twin_url: Option<String>,
+    /// The folder for what is kept of it. A twin that stops takes its session away, and the folder stays the same.
+    pub(crate) folder: PathBuf,
 }
 
 const HINT: &str = "run `tidings up` in this folder or one above, in another terminal";
@@ -70,7 +74,7 @@ impl ApiArgs {
             }
         };
         let backend = Backend::new(&url, key.expose())?;
-        Ok(Api { backend, app_id: key.app_id().to_owned(), url, twin_url })
+        Ok(Api { backend, app_id: key.app_id().to_owned(), url, twin_url, folder: session::folder() })
     }
 }
 

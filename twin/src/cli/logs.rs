@@ -46,6 +46,7 @@ pub fn show_functions(twin: &Twin) {
 
 fn show(line: &LogLine) {
     let (level, text) = in_words(line);
+    let text = style::printable(&text);
     match level {
         Level::ERROR => tracing::error!(target: "twin::function", "{text}"),
         Level::WARN => tracing::warn!(target: "twin::function", "{text}"),
