@@ -664,7 +664,9 @@ WRONG = [
     (MESSAGE, "fallback", [{}], "fallback[0].channel"),
     (MESSAGE, "fallback", [{"channel": "sms", "after": 259_201}], "fallback[0].after"),
     (MESSAGE, "fallback", [{"channel": "sms", "afterwards": 1}], "fallback[0].afterwards"),
-    (MESSAGE, "fallback", [{"channel": "sms"}] * 9, "fallback"),
+    (MESSAGE, "fallback", [{"channel": "apns"}] * 9, "fallback"),
+    (MESSAGE, "fallback", [{"channel": "sms"}] * 3, "fallback[2].channel"),
+    (MESSAGE, "fallback", [{"channel": "email"}] * 3, "fallback[2].channel"),
     *((DEVICE, name, value, name) for name, most in (
         ("appId", 64), ("alias", 128), ("nativeToken", 4096), ("tenantCode", 64), ("tag", 64), ("locale", 64),
         ("timeZone", 64), ("clientVersion", 64),

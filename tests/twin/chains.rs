@@ -60,10 +60,13 @@ async fn an_app_has_a_chain_and_categories_have_theirs() {
 async fn what_is_no_chain_is_refused_before_anything_is_written() {
     let world = World::start().await;
     let before = world.items().await;
-    let nine = ["sms"; 9].join(",");
+    let nine = ["apns"; 9].join(",");
+    let often = "step 3 of --steps must not be sms once more: a chain has at most 2 steps by it";
     for (id, more, told) in [
         (APP, &["--steps", "pigeon"][..], "expected one of apns"),
         (APP, &["--steps", &nine], "--steps has 9 of them; the limit is 8"),
+        (APP, &["--steps", "sms,sms,sms"], often),
+        (APP, &["--category", "news", "--steps", "sms:0,sms,email,sms:9"], "step 4 of --steps must not be sms"),
         (APP, &["--steps", "sms:259201"], "a pause of more than 259200 seconds"),
         ("nobody", &["--steps", "sms"], "there is no app \"nobody\""),
     ] {

@@ -730,10 +730,16 @@ fn edges(name: &str, schema: &Value) -> Vec<(Value, bool)> {
     };
     let item = match name {
         "audiences" => json!("alice"),
-        _ => json!({"channel": "sms"}),
+        _ => json!({"channel": "apns"}),
     };
     let list = |length: u64| Value::from(vec![item.clone(); length as usize]);
     let mut edges = Vec::new();
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        let Some(most) = part["maxContains"].as_u64() else { continue };
+        let one = json!({"channel": part["contains"]["properties"]["channel"]["const"]});
+        let several = |length: u64| Value::from(vec![one.clone(); length as usize]);
+        edges.extend([(several(most), true), (several(most + 1), false)]);
+    }
     edges.extend(number("minLength").into_iter().flat_map(|least| [(text(least), true), (text(least - 1), false)]));
     edges.extend(number("maxLength").into_iter().flat_map(|most| [(text(most), true), (text(most + 1), false)]));
     edges.extend(number("maxItems").into_iter().flat_map(|most| [(list(most), true), (list(most + 1), false)]));

@@ -397,3 +397,28 @@ async fn a_malformed_record_comes_to_the_dead_letter_queue_alone() {
     .await;
     world.end().await;
 }
+
+/// What throttles the store for a moment costs seconds, and not the three minutes of the queue's visibility timeout. The
+/// queue is as the template has it, and so is the order of one user's messages.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_fails_returns_within_seconds_and_in_order() {
+    let world = World::with(|options| options.event_sources.retry_after = None).await;
+    world.tolerate_errors(r#""record failed""#);
+    let identity = world.device("alice", "a").await;
+    let mut socket = world.socket(&identity).await;
+    // As often as the SDK tries one request.
+    let throttled = sam_twin::faults::Rule::new(sam_twin::faults::Fault::Throttle);
+    let throttled = throttled.function("DeliverFunction").service(sam_twin::services::dynamodb::SERVICE);
+    world.twin.faults().add(throttled.operation("Query").times(3));
+    let started = std::time::Instant::now();
+    for number in 0..5 {
+        world.send(&["alice"], &number.to_string()).await;
+    }
+    for number in 0..5 {
+        let message = socket.message().await;
+        assert_eq!(message.content.alert, Some(number.to_string()));
+        socket.ack(&message).await;
+    }
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    world.end().await;
+}

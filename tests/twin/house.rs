@@ -12,17 +12,18 @@ use crate::world::{World, functions, repository};
 
 /// Whether a crate of ours may import another one; a crate that is not listed may import none.
 ///
-/// Functions import any shared crate, and never another function. `crypto`, `wire` and `domain` are the ground: each may use
+/// Functions import any shared crate, and never another function. `text`, `crypto`, `wire` and `domain` are the ground: each may use
 /// what is below it, and everything else may use them. `store`, `queue` and `gateway` stand on the ground alone, and never
 /// use each other. Clients know the wire and its cryptography, and the twin knows nothing of ours.
 fn may_import(importer: &str, imported: &str, functions: &[String]) -> bool {
     let imported = imported.strip_prefix("tidings-").unwrap_or(imported);
     let shared =
-        ["crypto", "wire", "domain", "store", "queue", "gateway", "providers", "service", "channels", "lambda"];
+        ["text", "crypto", "wire", "domain", "store", "queue", "gateway", "providers", "service", "channels", "lambda"];
     let allowed: &[&str] = match importer.strip_prefix("tidings-").unwrap_or(importer) {
-        "crypto" => &[],
-        "wire" | "providers" => &["crypto"],
-        "domain" => &["crypto", "wire"],
+        "text" | "crypto" => &[],
+        "wire" => &["crypto"],
+        "providers" => &["text", "crypto"],
+        "domain" => &["text", "crypto", "wire"],
         "store" => &["domain", "wire"],
         "queue" | "gateway" => &["domain"],
         "service" => &["crypto", "wire", "domain", "store", "queue"],

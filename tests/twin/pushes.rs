@@ -2,6 +2,10 @@
 //! not do what it should.
 
 use http::Method;
+use sam_twin::{
+    faults::{Fault as FaultOfAws, Rule as RuleOfAws},
+    services::{ses, sns},
+};
 use serde_json::{Value, json};
 use tidings::providers::rules::{Fault, Rule};
 use tidings_client::Identity;
@@ -213,6 +217,123 @@ async fn a_provider_that_is_down_is_passed_over() {
     let first = end(&trail, 0);
     assert_eq!((first.event, first.code.as_deref()), (Happened::StepRefused, Some("provider_down")));
     assert_eq!(end(&trail, 1).event, Happened::StepAccepted);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sns_or_ses_throttles_is_sent_once_and_later() {
+    let world = World::start().await;
+    world.reachable("alice").await;
+    for (service, fault, code) in [
+        (sns::SERVICE, FaultOfAws::Throttle, "Throttling"),
+        (ses::SERVICE, FaultOfAws::Throttle, "TooManyRequestsException"),
+        (sns::SERVICE, FaultOfAws::ServerError, "ServiceUnavailable"),
+        (ses::SERVICE, FaultOfAws::ServerError, "ServiceUnavailable"),
+    ] {
+        let before = channels(&world).await.len();
+        world.twin.faults().add(RuleOfAws::new(fault).service(service).times(2));
+        let channel = if service == sns::SERVICE { Channel::Sms } else { Channel::Email };
+        let id = send(&world, &[channel]).await;
+        let trail = ended(&world, &id, 1).await;
+        assert_eq!((end(&trail, 0).event, trail.state), (Happened::StepAccepted, State::FallbackDelivered));
+        let put_off: Vec<_> = trail.transitions.iter().filter(|it| it.event == Happened::StepPutOff).collect();
+        assert_eq!(put_off.len(), 1, "one line for both: {:?}", trail.transitions);
+        let told = (put_off[0].code.as_deref(), put_off[0].detail.as_deref());
+        assert_eq!(told, (Some(code), Some("asked 2 times")));
+        assert_eq!(channels(&world).await.len(), before + 1, "{service:?} {fault}");
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_nothing_follows_outlives_an_outage_and_its_breaker() {
+    let world = World::start().await;
+    device(&world, "alice", Platform::Ios, Some(apns())).await;
+    // So many failures open the breaker, for half a minute.
+    world.providers().rules().set(vec![refuse(Provider::Apns, 503, "ServiceUnavailable", None)]);
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.push(send(&world, &[Channel::Apns]).await);
+    }
+    let put_off = async |id: &str| {
+        let trail = world.trail(id).await.recipients.remove(0);
+        let lines: Vec<_> = trail.transitions.into_iter().filter(|it| it.event == Happened::StepPutOff).collect();
+        assert!(lines.len() <= 1 && trail.state == State::Pending, "one line, and no end: {lines:?}");
+        lines.into_iter().next()
+    };
+    crate::world::eventually("the breaker is open", async || {
+        let mut is_open = false;
+        for id in &ids {
+            is_open |= put_off(id).await.is_some_and(|line| line.code.as_deref() == Some("provider_down"));
+        }
+        is_open
+    })
+    .await;
+    assert!(channels(&world).await.is_empty());
+    // With an SMS behind it, nobody waits for Apple.
+    let id = send(&world, &[Channel::Apns, Channel::Sms]).await;
+    let trail = ended(&world, &id, 2).await;
+    assert_eq!((end(&trail, 0).event, end(&trail, 0).code.as_deref()), (Happened::StepRefused, Some("provider_down")));
+    assert_eq!(channels(&world).await, ["sms"]);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_person_s_dead_push_services_end_nobody_else_s_pushes() {
+    let world = World::start().await;
+    let made =
+        world.request(Method::POST, &format!("{}/_twin/subscriptions", world.providers().url()), &[], "").await.json();
+    let at = |endpoint: Value| address(json!({"channel": "webpush", "endpoint": endpoint, "keys": made["keys"]}));
+    for dead in 0..5 {
+        let mut registration = World::registration("bob", &format!("dead {dead}"));
+        registration.push = Some(at(format!("http://127.0.0.1:9/p/{dead}").into()));
+        world.backend().register(&registration).await.unwrap();
+    }
+    device(&world, "alice", Platform::Web, Some(at(made["endpoint"].clone()))).await;
+    let push = || Some(vec![FallbackStep { channel: Channel::Webpush, after: Some(0) }]);
+    let id = world.send_with(&["bob"], "Hello", |request| request.fallback = push()).await;
+    crate::world::eventually("bob's push services are found dead", async || {
+        happened(&world.trail(&id).await.recipients[0]).contains(&Happened::StepPutOff)
+    })
+    .await;
+    let id = send(&world, &[Channel::Webpush]).await;
+    assert_eq!(end(&ended(&world, &id, 1).await, 0).event, Happened::StepAccepted);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sms_that_is_cut_says_so_and_a_stored_address_that_nobody_takes_is_refused_by_a_word() {
+    let world = World::start().await;
+    let phone = device(&world, "alice", Platform::Web, Some(apns())).await;
+    let sms = Some(vec![FallbackStep { channel: Channel::Sms, after: Some(0) }]);
+    let long = "x".repeat(2_000);
+    let id = world.send_with(&["alice"], &long, |request| request.fallback = sms).await;
+    assert_eq!(end(&ended(&world, &id, 1).await, 0).detail.as_deref(), Some("text cut"));
+    // As an older version, which took points beside the curve, has stored it.
+    let user = tidings_domain::UserKey {
+        app: crate::world::APP.parse().unwrap(),
+        tenant: String::new(),
+        alias: "alice".into(),
+    };
+    let stored = world.stores().devices.last_known(phone.id().parse().as_ref().unwrap()).await.unwrap().unwrap();
+    let beside = tidings_crypto::encoding::base64url(&[4; 65]);
+    let keys = json!({"p256dh": beside, "auth": "BTBZMqHH6r4Tts7J_aSIgg"});
+    let push = address(json!({"channel": "webpush", "endpoint": "https://push.example.com/1", "keys": keys}));
+    let push = Some(tidings_domain::PushRegistration { address: push, key_version: 1 });
+    let now = tidings_domain::Timestamp::now();
+    let view = world.stores().users.view(&user, now).await.unwrap();
+    let profile = view.profile.unwrap();
+    let changed = tidings_domain::Device { push, ..stored.clone() };
+    assert!(
+        world.stores().devices.register(&changed, &profile, Some((&stored, &Default::default())), now).await.unwrap()
+    );
+    let id = send(&world, &[Channel::Webpush]).await;
+    let trail = ended(&world, &id, 1).await;
+    assert_eq!((end(&trail, 0).event, end(&trail, 0).code.as_deref()), (Happened::StepRefused, Some("address")));
+    crate::world::eventually("the address is forgotten", async || {
+        world.backend().device(phone.id()).await.unwrap().push.is_none()
+    })
+    .await;
     world.end().await;
 }
 

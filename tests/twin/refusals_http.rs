@@ -223,8 +223,22 @@ fn contents() -> Vec<Row> {
             &["fallback[0].after"],
         ),
         send(
+            "three SMS",
+            with(good_message(), "fallback", Value::from(vec![json!({"channel": "sms"}); 3])),
+            &["fallback[2].channel"],
+        ),
+        send(
+            "a third email among others",
+            with(
+                good_message(),
+                "fallback",
+                json!([{"channel": "email"}, {"channel": "sms"}, {"channel": "email"}, {"channel": "email"}]),
+            ),
+            &["fallback[3].channel"],
+        ),
+        send(
             "nine steps",
-            with(good_message(), "fallback", Value::from(vec![json!({"channel": "sms"}); 9])),
+            with(good_message(), "fallback", Value::from(vec![json!({"channel": "apns"}); 9])),
             &["fallback"],
         ),
     ]

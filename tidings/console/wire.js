@@ -11,6 +11,7 @@ export const EVENTS = {
   gone: "the connection of device {device} turned out to be gone",
   confirmed: "confirmed by device {device}",
   read: "read on device {device}",
+  "step-put-off": "{step} put off, because the provider could not take it: {code}",
   "step-started": "{step} began",
   "step-accepted": "{step} accepted by the provider as {code}",
   "step-refused": "{step} refused by the provider: {code}",

@@ -17,7 +17,7 @@ use tidings_domain::{
 use tidings_gateway::Gateway;
 use tidings_lambda::{
     Error,
-    batch::{self, Record},
+    batch::{self, Batches, Record},
     logs,
 };
 use tidings_service::{Sealer, Steps};
@@ -31,6 +31,7 @@ const POST_RECEIVES: u32 = 2;
 /// What the handler needs.
 #[derive(Debug)]
 pub struct Deps {
+    batches: Batches,
     users: Users,
     connections: Connections,
     mailboxes: Mailboxes,
@@ -47,6 +48,7 @@ pub struct Deps {
 pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
     let deps = Deps {
+        batches: sdk.batches(),
         users: sdk.users()?,
         connections: sdk.connections()?,
         mailboxes: sdk.mailboxes()?,
@@ -63,14 +65,15 @@ pub async fn run() -> Result<(), Error> {
 /// # Errors
 /// Where the event is none.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result<SqsBatchResponse, Error> {
-    batch::each(event, deadline, |Record { payload, trace, receives }: Record<Job>| async move {
-        match payload {
-            Job::Deliver(delivery) => deliver(deps, &delivery, trace.as_deref(), receives).await,
-            Job::Redeliver(redelivery) => redeliver(deps, &redelivery, trace.as_deref()).await,
-            Job::Withdraw(withdraw) => withdraw_message(deps, &withdraw).await,
-        }
-    })
-    .await
+    deps.batches
+        .each(event, deadline, |Record { payload, trace, receives }: Record<Job>| async move {
+            match payload {
+                Job::Deliver(delivery) => deliver(deps, &delivery, trace.as_deref(), receives).await,
+                Job::Redeliver(redelivery) => redeliver(deps, &redelivery, trace.as_deref()).await,
+                Job::Withdraw(withdraw) => withdraw_message(deps, &withdraw).await,
+            }
+        })
+        .await
 }
 
 async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives: u32) -> Result<(), Error> {

@@ -9,11 +9,11 @@ use tidings_crypto::random;
 use tidings_domain::{
     Device, Entry, Timestamp,
     chain::{Outcome, StepDue},
-    fallback::{self, Call, CalledOff, Claim, Decision, End, Then},
+    fallback::{self, Call, CalledOff, Claim, Decision, End, Patience, Then},
 };
 use tidings_lambda::{
     Error,
-    batch::{self, Record},
+    batch::{self, Batches, Record},
     config, logs,
 };
 use tidings_service::Steps;
@@ -22,6 +22,7 @@ use tidings_store::{Claims, Devices, Items, Mailboxes, Messages, Users};
 /// What the handler needs.
 #[derive(Debug)]
 pub struct Deps {
+    batches: Batches,
     users: Users,
     devices: Devices,
     mailboxes: Mailboxes,
@@ -46,6 +47,7 @@ pub async fn run() -> Result<(), Error> {
         providers_url: config::text(config::PROVIDERS_URL).ok(),
     };
     let deps = Deps {
+        batches: sdk.batches(),
         users: sdk.users()?,
         devices: sdk.devices()?,
         mailboxes: sdk.mailboxes()?,
@@ -63,7 +65,7 @@ pub async fn run() -> Result<(), Error> {
 /// # Errors
 /// If the event is malformed.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result<SqsBatchResponse, Error> {
-    batch::each(event, deadline, |record: Record<StepDue>| step(deps, record)).await
+    deps.batches.each(event, deadline, |record: Record<StepDue>| step(deps, record)).await
 }
 
 async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
@@ -77,7 +79,8 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
         Some(item) => deps.items.closed(&due.user.tenant(), item, now).await?.is_some(),
         None => false,
     };
-    let work = Work { due: &due, entry: &entry, now, trace };
+    let patience = fallback::patience(&due, &entry, &view, item_closed, now);
+    let work = Work { due: &due, entry: &entry, now, patience, trace };
     match fallback::decide(&due, &entry, &view, item_closed, now) {
         Decision::Stop(reason) => stop(&due, reason),
         Decision::Postpone(later, reason) => {
@@ -99,6 +102,8 @@ struct Work<'a> {
     entry: &'a Entry,
     /// When it was read.
     now: Timestamp,
+    /// How long it may be put off.
+    patience: Patience,
     trace: Option<&'a str>,
 }
 
@@ -109,13 +114,13 @@ fn stop(due: &StepDue, reason: &str) -> Result<(), Error> {
 
 /// Claims a step and makes its call; a claim under which nothing could be called is released, if it may be.
 async fn claim(deps: &Deps, work: &Work<'_>, call: &Call) -> Result<(), Error> {
-    let Work { due, entry, .. } = *work;
+    let Work { due, entry, patience, .. } = *work;
     let (worker, claimed) = (random::id()?, Timestamp::now());
     if !deps.claims.claim(due, Claim::before(due, entry), &worker, claimed).await? {
         // Confirmed, or claimed by another worker, since it was read: looked at again.
         return Err("the step changed at the same moment".into());
     }
-    let claim = Claim::new(due, entry, claimed);
+    let claim = Claim::new(due, entry, patience, claimed);
     match under_claim(deps, work, &claim, call).await {
         Ok(end) => carry_out(deps, work, &worker, end).await,
         Err(error) => {
@@ -155,7 +160,7 @@ async fn called_off(deps: &Deps, work: &Work<'_>) -> Result<Option<CalledOff>, E
 async fn carry_out(deps: &Deps, work: &Work<'_>, worker: &str, end: End) -> Result<(), Error> {
     let Work { due, trace, .. } = *work;
     if end.is_released {
-        deps.claims.release(due, worker).await?;
+        deps.claims.release(due, worker, end.note()).await?;
     }
     match end.then {
         Then::Stop => Ok(()),
@@ -164,8 +169,9 @@ async fn carry_out(deps: &Deps, work: &Work<'_>, worker: &str, end: End) -> Resu
             forget(deps, due, &end.dead).await;
             follow(deps, work, &outcome).await
         }
-        Then::PutOff { later, code } => {
-            tracing::info!(message_id = %due.id, step = due.step, code, attempts = later.attempts, "step put off");
+        Then::PutOff { later, note } => {
+            let (code, attempts) = (note.code, later.attempts);
+            tracing::info!(message_id = %due.id, step = due.step, code, attempts, "step put off");
             forget(deps, due, &end.dead).await;
             schedule(deps, later, trace).await
         }

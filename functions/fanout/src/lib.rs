@@ -14,7 +14,7 @@ use tidings_domain::{
 use tidings_gateway::Gateway;
 use tidings_lambda::{
     Error,
-    batch::{self, Record},
+    batch::{self, Batches, Record},
     logs,
 };
 use tidings_queue::FanoutQueue;
@@ -31,6 +31,7 @@ const POSTS_AT_ONCE: usize = 16;
 /// What the handler needs.
 #[derive(Debug)]
 pub struct Deps {
+    batches: Batches,
     connections: Connections,
     announcements: Announcements,
     fanout: FanoutQueue,
@@ -45,6 +46,7 @@ pub struct Deps {
 pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
     let deps = Deps {
+        batches: sdk.batches(),
         connections: sdk.connections()?,
         announcements: sdk.announcements()?,
         fanout: sdk.fanout_queue()?,
@@ -59,7 +61,7 @@ pub async fn run() -> Result<(), Error> {
 /// # Errors
 /// Where the event is none.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result<SqsBatchResponse, Error> {
-    batch::each(event, deadline, |record: Record<Fanout>| push(deps, record)).await
+    deps.batches.each(event, deadline, |record: Record<Fanout>| push(deps, record)).await
 }
 
 async fn push(deps: &Deps, Record { payload, trace, .. }: Record<Fanout>) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tidings_domain::{Timer, Timestamp, fallback, timer::SendDue};
 use tidings_lambda::{
     Error,
-    batch::{self, Record},
+    batch::{self, Batches, Record},
 };
 use tidings_queue::LONGEST_DELAY_SECONDS;
 use tidings_service::{Lanes, Steps};
@@ -24,6 +24,7 @@ const AT_ONCE: usize = 16;
 /// What the handler needs.
 #[derive(Debug)]
 pub struct Deps {
+    batches: Batches,
     mailboxes: Mailboxes,
     messages: Messages,
     lanes: Lanes,
@@ -36,8 +37,13 @@ pub struct Deps {
 /// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
-    let deps =
-        Deps { mailboxes: sdk.mailboxes()?, messages: sdk.messages()?, lanes: sdk.lanes()?, steps: sdk.steps()? };
+    let deps = Deps {
+        batches: sdk.batches(),
+        mailboxes: sdk.mailboxes()?,
+        messages: sdk.messages()?,
+        lanes: sdk.lanes()?,
+        steps: sdk.steps()?,
+    };
     batch::serve(|event, deadline| handle(&deps, event, deadline)).await
 }
 
@@ -48,7 +54,7 @@ pub async fn run() -> Result<(), Error> {
 pub async fn handle(deps: &Deps, event: Value, deadline: Timestamp) -> Result<SqsBatchResponse, Error> {
     if event.get("Records").is_some() {
         let event: SqsEvent = serde_json::from_value(event)?;
-        return batch::each(event, deadline, |record: Record<Timer>| fire(deps, record)).await;
+        return deps.batches.each(event, deadline, |record: Record<Timer>| fire(deps, record)).await;
     }
     tick(deps, Timestamp::now()).await?;
     Ok(SqsBatchResponse::default())

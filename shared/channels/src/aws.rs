@@ -1,10 +1,21 @@
-//! What the providers of AWS have in common: each is called once, and a code is a refusal.
+//! What the providers of AWS have in common: each is called once, and the table of codes says what its answer means.
 
-use std::time::Duration;
+use std::{
+    error::Error,
+    iter::successors,
+    time::{Duration, SystemTime},
+};
 
-use aws_sdk_sns::config::{retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_sns::{
+    config::{http::HttpResponse, retry::RetryConfig, timeout::TimeoutConfig},
+    error::{ProvideErrorMetadata, SdkError},
+};
 use aws_types::SdkConfig;
 use tidings_domain::fallback::{AddressState, Answer};
+use tidings_providers::{
+    answer,
+    meaning::{self, Meaning},
+};
 use tidings_wire::trail::RefusalCode;
 
 /// How long one attempt may take: an answer that is not awaited leaves the step unknown.
@@ -25,15 +36,40 @@ pub(crate) fn timeouts(config: &SdkConfig, attempt: Duration, all: Duration) -> 
     base.operation_attempt_timeout(attempt).operation_timeout(all).build()
 }
 
-/// The answer behind an error: with a code it is the provider's refusal; without one the end of the call is not known.
-pub(crate) fn answer(code: Option<&str>) -> Answer {
-    match code {
-        Some(code) => Answer::Refused { code: code.to_owned(), address: AddressState::Alive },
-        None => Answer::Unanswered,
+/// The answer behind an error. Only what was certainly not acted on may be sent again.
+pub(crate) fn answer<E>(error: &SdkError<E, HttpResponse>) -> Answer
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let (name, response) = match error {
+        SdkError::ConstructionFailure(_) => return no_request(),
+        SdkError::DispatchFailure(failure) if failure.as_connector_error().is_some_and(|it| is_unsent(it)) => {
+            return Answer::Unreachable;
+        }
+        SdkError::ServiceError(refused) => (refused.err().code(), refused.raw()),
+        SdkError::ResponseError(unread) => (None, unread.raw()),
+        // A connection that ended, or time that was up, after the request was on its way. The enumeration may grow.
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | _ => return Answer::Unanswered,
+    };
+    let status = response.status().as_u16();
+    let code = name.map_or_else(|| status.to_string(), str::to_owned);
+    match meaning::of_aws(name, status) {
+        Meaning::Refused => Answer::Refused { code, address: AddressState::Alive },
+        Meaning::Throttled | Meaning::Failing => {
+            let asked = response.headers().get("retry-after");
+            Answer::Busy { code, retry_after: asked.and_then(|text| answer::retry_after(text, SystemTime::now())) }
+        }
+        Meaning::Unknown => Answer::Unanswered,
     }
+}
+
+/// Whether a request was certainly not sent: there was no connection for it.
+fn is_unsent(error: &(dyn Error + 'static)) -> bool {
+    let is_connect = |error: &hyper_util::client::legacy::Error| error.is_connect();
+    successors(Some(error), |&error| error.source()).any(|error| error.downcast_ref().is_some_and(is_connect))
 }
 
 /// The answer if the SDK cannot build a request.
 pub(crate) fn no_request() -> Answer {
-    Answer::Unsendable(RefusalCode::Request.to_string())
+    Answer::Unsendable(RefusalCode::Request)
 }

@@ -68,6 +68,16 @@ impl Read {
     }
 }
 
+/// What a breaker stands before: the server that is called for an app. One that fails is left alone for this app and by
+/// this channel, and no other is: a person's dead push service does not end the pushes to everybody else's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Server {
+    pub(crate) app: AppId,
+    pub(crate) channel: Channel,
+    /// Its origin, if the app or a browser has chosen it; other channels have one provider.
+    pub(crate) origin: Option<String>,
+}
+
 /// The clients of all apps.
 #[derive(Debug)]
 pub(crate) struct Clients {
@@ -77,7 +87,7 @@ pub(crate) struct Clients {
     bases: Bases,
     reach: Reach,
     known: Mutex<HashMap<AppId, Read>>,
-    breakers: Mutex<Breakers<(Channel, AppId)>>,
+    breakers: Mutex<Breakers<Server>>,
 }
 
 impl Clients {
@@ -143,17 +153,17 @@ impl Clients {
         }
     }
 
-    /// Whether the provider of a channel may be called for an app now. A call that is allowed must be recorded.
-    pub(crate) fn allows(&self, channel: Channel, app: &AppId, now: Timestamp) -> bool {
-        self.breakers().allows(&(channel, app.clone()), millis(now))
+    /// Whether a server may be called now. A call that is allowed must be recorded.
+    pub(crate) fn allows(&self, server: &Server, now: Timestamp) -> bool {
+        self.breakers().allows(server, millis(now))
     }
 
     /// Records how a call ended that was allowed at `now`.
-    pub(crate) fn record(&self, channel: Channel, app: &AppId, sent: &Sent, now: Timestamp) {
-        self.breakers().record((channel, app.clone()), sent.outcome.health(), millis(now));
+    pub(crate) fn record(&self, server: Server, sent: &Sent, now: Timestamp) {
+        self.breakers().record(server, sent.outcome.health(), millis(now));
     }
 
-    fn breakers(&self) -> MutexGuard<'_, Breakers<(Channel, AppId)>> {
+    fn breakers(&self) -> MutexGuard<'_, Breakers<Server>> {
         self.breakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

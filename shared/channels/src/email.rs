@@ -5,7 +5,6 @@ mod page;
 use aws_sdk_sesv2::{
     Client,
     config::Builder,
-    error::ProvideErrorMetadata,
     types::{Body, Content, Destination, EmailContent, Message, MessageHeader},
 };
 use aws_types::SdkConfig;
@@ -53,7 +52,7 @@ impl Emails {
             .await;
         match sent {
             Ok(answer) => Answer::Accepted(answer.message_id),
-            Err(error) => aws::answer(error.code()),
+            Err(error) => aws::answer(&error),
         }
     }
 

@@ -30,8 +30,8 @@ use tidings_domain::{
     chain::StepDue,
     fallback::{Call, Called, PushTarget},
 };
-use tidings_providers::Target;
-use tidings_wire::{FieldProblem, Platform, PushAddress, send::Channel};
+use tidings_providers::{Target, push::Downgrade};
+use tidings_wire::{FieldProblem, Platform, PushAddress, send::Channel, trail::RefusalCode};
 
 use email::Emails;
 use push::{Addressed, Pushes};
@@ -81,7 +81,11 @@ impl Channels {
     /// [`UnreadCredentials`]; then nothing was called.
     pub async fn call(&self, call: &Call, due: &StepDue, entry: &Entry) -> Result<Vec<Called>, UnreadCredentials> {
         match call {
-            Call::Sms { to, text } => Ok(vec![self.sms.send(to, text).await.into()]),
+            Call::Sms { to, text, is_cut } => {
+                let downgrades = is_cut.then(|| Downgrade::TextCut { field: "text" }.to_string());
+                let answer = self.sms.send(to, text).await;
+                Ok(vec![Called { downgrades: Vec::from_iter(downgrades), ..answer.into() }])
+            }
             Call::Email { to, subject, text, unsubscribe } => {
                 Ok(vec![self.emails.send(to, subject, text, unsubscribe).await.into()])
             }
@@ -97,7 +101,11 @@ impl Channels {
 
     fn address<'a>(&self, to: &'a PushTarget, due: &StepDue) -> Addressed<'a> {
         let target = target(&to.push.address, &due.user, to.device.platform, self.pushes.reach());
-        Addressed { device: Some(to), target: target.map_err(|problem| problem.detail), data: BTreeMap::new() }
+        // It was stored when more was taken, or for a reach that ended.
+        let target = target.inspect_err(|problem| {
+            tracing::warn!(device = %to.device.id, field = problem.field, "a stored push address cannot be used");
+        });
+        Addressed { device: Some(to), target: target.map_err(|_| RefusalCode::Address), data: BTreeMap::new() }
     }
 }
 

@@ -16,9 +16,9 @@ use tidings_providers::{
     push::{Effective, Invalid, Kind, Priority},
 };
 use tidings_service::Sealer;
-use tidings_wire::send::Channel;
+use tidings_wire::{send::Channel, trail::RefusalCode};
 
-use crate::clients::{Clients, UnreadCredentials};
+use crate::clients::{Clients, Server, UnreadCredentials};
 
 /// The name under which an app finds the sealed frame in a push.
 const FRAME: &str = "frame";
@@ -28,8 +28,8 @@ const FRAME: &str = "frame";
 pub(crate) struct Addressed<'a> {
     /// The device, if it goes to one.
     pub(crate) device: Option<&'a PushTarget>,
-    /// Whom the provider is to reach, or why the address cannot be used.
-    pub(crate) target: Result<Target, String>,
+    /// Whom the provider is to reach, or the word for why the address cannot be used.
+    pub(crate) target: Result<Target, RefusalCode>,
     /// Data for the app beside the message's id and frame.
     pub(crate) data: BTreeMap<&'static str, String>,
 }
@@ -67,28 +67,37 @@ impl Pushes {
         let Some(providers) = self.clients.of(app, now).await? else {
             return Ok(vec![Answer::NotConfigured.into()]);
         };
-        if !self.clients.allows(channel, app, now) {
-            return Ok(vec![Answer::ProviderDown.into()]);
-        }
         let seconds = u64::try_from(now.seconds()).unwrap_or(0);
         let calls = calls.into_iter().map(|call| {
             let (providers, push) = (providers.clone(), self.push(&call, notice, due, entry));
             async move {
-                let sent = match &call.target {
-                    Ok(target) => providers.send(&push, target, seconds).await.map_err(unsent),
-                    Err(problem) => Err(Answer::Unsendable(problem.clone())),
+                let target = match &call.target {
+                    Ok(target) => target,
+                    Err(problem) => return (call.device, Err(Answer::Unsendable(*problem))),
                 };
+                let server = Server { app: app.clone(), channel, origin: providers.origin(target) };
+                if !self.clients.allows(&server, now) {
+                    return (call.device, Err(Answer::ProviderDown));
+                }
+                let sent = providers.send(&push, target, seconds).await.map_err(|why| unsent(&why));
+                if let Ok(sent) = &sent {
+                    self.record(server, sent, now);
+                }
                 (call.device, sent)
             }
         });
         let ended = future::join_all(calls).await;
-        for sent in ended.iter().filter_map(|(_, sent)| sent.as_ref().ok()) {
-            if let Outcome::Unreachable { cause } = &sent.outcome {
-                tracing::warn!(%app, channel = channel.as_str(), cause, "a push provider cannot be reached");
-            }
-            self.clients.record(channel, app, sent, now);
-        }
         Ok(ended.into_iter().map(|(device, sent)| called(device, sent)).collect())
+    }
+
+    /// Takes note of how a call ended.
+    fn record(&self, server: Server, sent: &Sent, now: Timestamp) {
+        if let Outcome::Unreachable { cause } = &sent.outcome {
+            let Server { app, channel, origin } = &server;
+            let origin = origin.as_deref().unwrap_or_default();
+            tracing::warn!(%app, channel = channel.as_str(), origin, cause, "a push provider cannot be reached");
+        }
+        self.clients.record(server, sent, now);
     }
 
     /// The push for a device: the notice, and beside it the frame that the device would be given on a socket, sealed
@@ -119,13 +128,15 @@ impl Pushes {
     }
 }
 
-/// The answer of a push that was not sent.
-fn unsent(why: Invalid) -> Answer {
+/// The answer of a push that was not sent. The log has the sentence, the trail a word.
+fn unsent(why: &Invalid) -> Answer {
+    tracing::warn!(error = %why, "a push cannot be sent");
     match why {
         Invalid::NotConfigured(_) => Answer::NotConfigured,
-        Invalid::ReservedName { .. } | Invalid::TooLarge { .. } | Invalid::Unspeakable | Invalid::NoRandomness => {
-            Answer::Unsendable(why.to_string())
-        }
+        Invalid::TooLarge { .. } => Answer::Unsendable(RefusalCode::TooLarge),
+        Invalid::ReservedName { .. } | Invalid::Unspeakable => Answer::Unsendable(RefusalCode::Request),
+        // The next attempt may find some.
+        Invalid::NoRandomness => Answer::Unreachable,
     }
 }
 

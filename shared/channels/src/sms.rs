@@ -1,6 +1,6 @@
 //! Text messages, by Amazon SNS.
 
-use aws_sdk_sns::{Client, config::Builder, error::ProvideErrorMetadata, types::MessageAttributeValue};
+use aws_sdk_sns::{Client, config::Builder, types::MessageAttributeValue};
 use aws_types::SdkConfig;
 use tidings_domain::fallback::Answer;
 
@@ -31,7 +31,7 @@ impl Sms {
             .await;
         match sent {
             Ok(answer) => Answer::Accepted(answer.message_id),
-            Err(error) => aws::answer(error.code()),
+            Err(error) => aws::answer(&error),
         }
     }
 }

@@ -20,10 +20,17 @@ pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-/// [`from_base64url`] for text that people and browsers write: it may end in padding.
+/// [`from_base64url`] for text that people and browsers write: it may end in its padding.
 #[must_use]
 pub fn from_base64url_or_padded(text: &str) -> Option<Vec<u8>> {
-    from_base64url(text.trim_end_matches('='))
+    from_base64url(without_padding(text))
+}
+
+/// A text without the padding that fills it up to a multiple of four characters (RFC 4648 §3.2). Any other `=` stays.
+#[must_use]
+pub fn without_padding(text: &str) -> &str {
+    let bare = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
+    if text.len().is_multiple_of(4) { bare } else { text }
 }
 
 /// Bytes as lower-case hexadecimal digits.
@@ -61,6 +68,9 @@ mod tests {
             assert_eq!(from_base64url(other), None, "{other}");
         }
         assert_eq!(from_base64url_or_padded("-_8="), Some(vec![0xfb, 0xff]));
+        for other in ["-_8==", "-_8===", "=", "====", "-_8=="] {
+            assert_eq!(from_base64url_or_padded(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct StepRecord {
     pub repeats: Vec<Timestamp>,
     /// The claiming worker's token. It lets the worker recognise its claim if the answer to the claim was lost.
     pub claimed_by: Option<String>,
+    /// That its provider could not take it, if that was so.
+    pub put_off: Option<PutOff>,
     /// How it ended, and when.
     pub outcome: Option<(Outcome, Timestamp)>,
     /// What the provider was asked for, if that differs from what the sender asked for.
@@ -67,6 +69,19 @@ impl StepRecord {
     pub(crate) fn is_open_ended(&self) -> bool {
         self.claimed.is_some() && self.outcome.is_none()
     }
+}
+
+/// That a step's provider could not take it: one note for all attempts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutOff {
+    /// When it could not for the first time.
+    pub since: Timestamp,
+    /// How often it could not.
+    pub times: u32,
+    /// Its code for the last time.
+    pub code: String,
+    /// When it is asked again.
+    pub until: Timestamp,
 }
 
 /// How a step ended.

@@ -9,7 +9,7 @@ use tidings_wire::{
 
 use crate::{
     DeviceId, Entry,
-    chain::Outcome,
+    chain::{Outcome, PutOff},
     mailbox::{Closed, LATE_SECONDS, STORING_SECONDS},
 };
 
@@ -136,6 +136,15 @@ fn story(entry: &Entry) -> Vec<Transition> {
             code,
             ..transition(at, event)
         };
+        story.extend(record.put_off.as_ref().map(|note| {
+            let PutOff { since, times, code, until } = note;
+            // The last pause is over once the step has ended.
+            let next = record.outcome.is_none().then(|| format!(", next at {until}")).unwrap_or_default();
+            let often = if *times == 1 { "once".to_owned() } else { format!("{times} times") };
+            let detail = format!("asked {often}{next}");
+            let put_off = of_step(*since, Event::StepPutOff, Some(code.clone()));
+            Transition { detail: Some(detail), ..put_off }
+        }));
         let begun = record.claimed.iter().chain(&record.repeats);
         story.extend(begun.map(|at| of_step(*at, Event::StepStarted, None)));
         story.extend(
@@ -200,6 +209,31 @@ mod tests {
         let events: Vec<_> = told.transitions.iter().map(|transition| transition.event).collect();
         assert_eq!(events, [Event::Accepted, Event::Stored, Event::Posted, Event::Redelivered, Event::Confirmed]);
         assert_eq!(told.devices, [DeviceTrail { device_id: "d".into(), state: DeviceState::Confirmed }]);
+    }
+
+    #[test]
+    fn what_was_put_off_is_one_line_however_often_it_was() {
+        let mut entry = tests::entry(1, Position { epoch: 7, seq: 1 });
+        entry.letter.steps.push(Step { channel: Channel::Apns, after: None });
+        let lines = |record: StepRecord| {
+            let entry = Entry { steps: vec![record], ..entry.clone() };
+            let lines = story(&entry).into_iter().filter(|it| it.step.is_some());
+            lines.map(|it| (it.event, it.code.unwrap_or_default(), it.detail.unwrap_or_default())).collect::<Vec<_>>()
+        };
+        let note = |times| {
+            let (since, code, until) = (Timestamp(1_100), "503 Shutdown".to_owned(), Timestamp(1_500));
+            Some(PutOff { since, times, code, until })
+        };
+        let put_off = |detail: &str| (Event::StepPutOff, "503 Shutdown".to_owned(), detail.to_owned());
+        let waiting = StepRecord { put_off: note(1), ..StepRecord::default() };
+        assert_eq!(lines(waiting), [put_off("asked once, next at 1970-01-01T00:00:01.500Z")]);
+        let waiting = StepRecord { put_off: note(11), ..StepRecord::default() };
+        assert_eq!(lines(waiting), [put_off("asked 11 times, next at 1970-01-01T00:00:01.500Z")]);
+        let outcome = Some((Outcome::Accepted("x".into()), Timestamp(1_600)));
+        let ended = StepRecord { put_off: note(2), claimed: Some(Timestamp(1_500)), outcome, ..StepRecord::default() };
+        let events: Vec<_> = lines(ended.clone()).into_iter().map(|(event, ..)| event).collect();
+        assert_eq!(events, [Event::StepPutOff, Event::StepStarted, Event::StepAccepted]);
+        assert_eq!(lines(ended)[0], put_off("asked 2 times"));
     }
 
     #[test]

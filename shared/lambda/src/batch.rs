@@ -1,12 +1,16 @@
-//! SQS events: every record by itself, one user's records in order, and exactly the failed ones reported.
+//! SQS events: every record by itself, one user's records in order, exactly the failed ones reported, and a short wait for
+//! them.
 
-use std::{collections::HashMap, future::Future};
+use std::{collections::HashMap, future::Future, time::Duration};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::stream::{self, StreamExt};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::DeserializeOwned;
+use tidings_crypto::random;
 use tidings_domain::Timestamp;
+use tidings_queue::{BATCH, QueueArn, Visibility};
+use tidings_wire::{Backoff, backoff::spread};
 
 use crate::{Error, logs};
 
@@ -63,14 +67,92 @@ fn last_call(now: Timestamp, deadline: Timestamp) -> Timestamp {
     Timestamp(deadline.0 - room)
 }
 
-/// Hands every record to `handle`: groups of a FIFO queue side by side, each group in order; after a failure the rest of
-/// that group is reported as failed too, unseen, so that its order holds. A body that cannot be decoded has no place in
-/// any order: it fails alone and comes to the dead-letter queue by itself. Nothing is begun shortly before `deadline`, the
-/// end of the invocation.
-///
-/// # Errors
-/// Where a record has no message id: without one, nothing true can be reported, and the batch comes again.
-pub async fn each<T, F, Fut>(event: SqsEvent, deadline: Timestamp, handle: F) -> Result<SqsBatchResponse, Error>
+/// Works on the batches of a function.
+#[derive(Clone, Debug)]
+pub struct Batches {
+    visibility: Visibility,
+}
+
+impl Batches {
+    /// Batches of queues whose messages `visibility` may change.
+    #[must_use]
+    pub fn new(visibility: Visibility) -> Self {
+        Self { visibility }
+    }
+
+    /// Hands every record to `handle`: groups of a FIFO queue side by side, each group in order; after a failure the rest
+    /// of that group is reported as failed too, unseen, so that its order holds. A body that cannot be decoded has no
+    /// place in any order: it fails alone and comes to the dead-letter queue by itself. Nothing is begun shortly before
+    /// `deadline`, the end of the invocation.
+    ///
+    /// What failed returns after a pause that doubles with each receive, instead of when its queue's visibility timeout
+    /// is over. The failed records of a group return together: SQS hands out none of a group while another one of it is
+    /// in flight.
+    ///
+    /// # Errors
+    /// If a record has no message id: without one, nothing true can be reported, and the batch comes again.
+    pub async fn each<T, F, Fut>(
+        &self,
+        event: SqsEvent,
+        deadline: Timestamp,
+        handle: F,
+    ) -> Result<SqsBatchResponse, Error>
+    where
+        T: DeserializeOwned,
+        F: Fn(Record<T>) -> Fut,
+        Fut: Future<Output = Result<(), Error>>,
+    {
+        let failed = work(event, deadline, handle).await?;
+        let mut waits: HashMap<QueueArn, Vec<(String, u32)>> = HashMap::new();
+        let mut response = SqsBatchResponse::default();
+        for Failed { id, queue, receipt, wait } in failed {
+            response.add_failure(id);
+            if let (Some(queue), Some(receipt), Some(wait)) = (queue, receipt, wait) {
+                waits.entry(queue).or_default().push((receipt, wait));
+            }
+        }
+        for (queue, messages) in waits {
+            for messages in messages.chunks(BATCH) {
+                let changed = self.visibility.change(&queue, messages).await;
+                changed.unwrap_or_else(|error| {
+                    tracing::warn!(error = logs::chain(&error), "what failed returns when its queue says");
+                });
+            }
+        }
+        Ok(response)
+    }
+}
+
+/// The pause before a record that failed returns. In sum a record is received for about three quarters of an hour
+/// before its queue gives it up.
+const PAUSES: Backoff = Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(300) };
+
+/// Seconds before a record that was received so often returns: at least half of a window that doubles.
+fn wait(receives: u32, random: u64) -> u32 {
+    let half = PAUSES.window(receives.saturating_sub(1)) / 2;
+    let pause = half + spread(half, random);
+    u32::try_from(pause.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX).max(1)
+}
+
+/// A record that failed.
+#[derive(Debug, PartialEq, Eq)]
+struct Failed {
+    id: String,
+    queue: Option<QueueArn>,
+    receipt: Option<String>,
+    /// The seconds after which it returns; if there are none, its queue says.
+    wait: Option<u32>,
+}
+
+impl Failed {
+    fn new(id: String, record: SqsMessage, wait: Option<u32>) -> Self {
+        let queue = record.event_source_arn.as_deref().and_then(QueueArn::parse);
+        Self { id, queue, receipt: record.receipt_handle, wait }
+    }
+}
+
+/// Hands every record to `handle`; the records that failed.
+async fn work<T, F, Fut>(event: SqsEvent, deadline: Timestamp, handle: F) -> Result<Vec<Failed>, Error>
 where
     T: DeserializeOwned,
     F: Fn(Record<T>) -> Fut,
@@ -90,19 +172,15 @@ where
     }
     let last_call = last_call(Timestamp::now(), deadline);
     let work = order.into_iter().filter_map(|group| groups.remove(&group));
-    let failed: Vec<Vec<String>> = stream::iter(work.map(|members| in_order(members, last_call, &handle)))
+    let failed: Vec<Vec<Failed>> = stream::iter(work.map(|members| in_order(members, last_call, &handle)))
         .buffered(GROUPS_AT_ONCE)
         .collect()
         .await;
-    let mut response = SqsBatchResponse::default();
-    for id in failed.into_iter().flatten() {
-        response.add_failure(id);
-    }
-    Ok(response)
+    Ok(failed.into_iter().flatten().collect())
 }
 
-/// Works on one group; the ids that failed.
-async fn in_order<T, F, Fut>(members: Vec<(String, SqsMessage)>, last_call: Timestamp, handle: &F) -> Vec<String>
+/// Works on one group; the records that failed.
+async fn in_order<T, F, Fut>(members: Vec<(String, SqsMessage)>, last_call: Timestamp, handle: &F) -> Vec<Failed>
 where
     T: DeserializeOwned,
     F: Fn(Record<T>) -> Fut,
@@ -113,13 +191,23 @@ where
     while let Some((id, record)) = members.next() {
         let Err(error) = one(&record, last_call, handle).await else { continue };
         tracing::error!(record_id = id, error = logs::chain(&error), "record failed");
-        failed.push(id);
         match error {
-            RecordError::Malformed { .. } => {}
-            RecordError::Failed(_) | RecordError::NoTime => failed.extend(members.by_ref().map(|(id, _)| id)),
+            // It will not be another one sooner.
+            RecordError::Malformed { .. } => failed.push(Failed::new(id, record, None)),
+            RecordError::Failed(_) | RecordError::NoTime => {
+                let random = random::bytes().map_or(u64::MAX / 2, u64::from_be_bytes);
+                let wait = Some(wait(receives(&record), random));
+                failed.push(Failed::new(id, record, wait));
+                failed.extend(members.by_ref().map(|(id, record)| Failed::new(id, record, wait)));
+            }
         }
     }
     failed
+}
+
+/// How often a record has been received, this time included.
+fn receives(record: &SqsMessage) -> u32 {
+    record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
 }
 
 async fn one<T, F, Fut>(record: &SqsMessage, last_call: Timestamp, handle: &F) -> Result<(), RecordError>
@@ -134,77 +222,8 @@ where
         return Err(RecordError::NoTime);
     }
     let trace = record.attributes.get("AWSTraceHeader").cloned();
-    let receives = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
-    handle(Record { payload, trace, receives }).await.map_err(RecordError::Failed)
+    handle(Record { payload, trace, receives: receives(record) }).await.map_err(RecordError::Failed)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Mutex;
-
-    fn event(records: &[(&str, &str, Option<&str>)]) -> SqsEvent {
-        let records: Vec<_> = records
-            .iter()
-            .map(|(id, body, group)| {
-                let attributes = group.map(|group| serde_json::json!({"MessageGroupId": group})).unwrap_or_default();
-                serde_json::json!({"messageId": id, "body": body, "attributes": attributes})
-            })
-            .collect();
-        serde_json::from_value(serde_json::json!({"Records": records})).unwrap()
-    }
-
-    fn later() -> Timestamp {
-        Timestamp::now().plus_seconds(60)
-    }
-
-    async fn run(records: &[(&str, &str, Option<&str>)]) -> (Vec<u32>, Vec<String>) {
-        let seen = Mutex::new(Vec::new());
-        let response = each(event(records), later(), |record: Record<u32>| {
-            seen.lock().unwrap().push(record.payload);
-            async move { if record.payload == 13 { Err("unlucky".into()) } else { Ok(()) } }
-        })
-        .await
-        .unwrap();
-        let failed = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
-        (seen.into_inner().unwrap(), failed)
-    }
-
-    #[tokio::test]
-    async fn poison_stays_alone() {
-        let (seen, failed) = run(&[("a", "1", None), ("b", "{", None), ("c", "13", None), ("d", "2", None)]).await;
-        assert_eq!(seen, [1, 13, 2]);
-        assert_eq!(failed, ["b", "c"]);
-    }
-
-    #[tokio::test]
-    async fn a_failure_holds_its_own_group_back_and_no_other() {
-        let (mut seen, failed) =
-            run(&[("a", "1", Some("x")), ("b", "13", Some("x")), ("c", "2", Some("y")), ("d", "3", Some("x"))]).await;
-        seen.sort_unstable();
-        assert_eq!(seen, [1, 2, 13]);
-        assert_eq!(failed, ["b", "d"]);
-    }
-
-    #[tokio::test]
-    async fn a_record_without_an_id_fails_the_batch() {
-        let event = serde_json::from_value(serde_json::json!({"Records": [{"body": "1"}]})).unwrap();
-        let response = each(event, later(), |_: Record<u32>| async { Ok(()) }).await;
-        assert!(response.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_malformed_record_holds_nobody_back() {
-        let (seen, failed) = run(&[("a", "{", Some("x")), ("b", "1", Some("x")), ("c", "2", Some("x"))]).await;
-        assert_eq!((seen, failed), (vec![1, 2], vec!["a".to_owned()]));
-    }
-
-    #[tokio::test]
-    async fn nothing_is_begun_shortly_before_the_end() {
-        let records = event(&[("a", "1", None), ("b", "2", Some("x"))]);
-        let response = each(records, Timestamp(Timestamp::now().0 - 1), |_: Record<u32>| async { Ok(()) }).await;
-        assert_eq!(response.unwrap().batch_item_failures.len(), 2);
-        let after = |millis| last_call(Timestamp(0), Timestamp(millis)).0;
-        assert_eq!((after(30_000), after(6_000), after(-1)), (20_000, 4_000, -1));
-    }
-}
+mod tests;

@@ -12,12 +12,13 @@ use aws_smithy_http_client::{
 };
 use aws_types::SdkConfig;
 use tidings_gateway::Gateway;
-use tidings_queue::{DeliverQueue, FanoutQueue, StepQueue, TimerQueue};
+use tidings_queue::{DeliverQueue, FanoutQueue, StepQueue, TimerQueue, Visibility};
 use tidings_service::{AppCache, DeviceTokens, Lanes, Sealer, Steps, Timers};
 use tidings_store::{Announcements, Apps, Claims, Connections, Devices, Due, Items, Mailboxes, Messages, Users};
 
 use crate::{
     Error,
+    batch::Batches,
     config::{self, ConfigError},
 };
 
@@ -91,6 +92,12 @@ impl Sdk {
 
     fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&self.config)
+    }
+
+    /// Batches of any queue.
+    #[must_use]
+    pub fn batches(&self) -> Batches {
+        Batches::new(Visibility::new(self.sqs()))
     }
 
     /// Users, over the table that the environment names.

@@ -1,6 +1,6 @@
 //! The answer of a server, or why there is none.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -35,20 +35,23 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// `Retry-After` (RFC 9110 §10.2.3), in seconds or as a date; nothing where it is neither.
-    ///
-    /// `now` is in seconds since 1970.
+    /// What the server asks for by `Retry-After`; `now` is in seconds since 1970.
     #[must_use]
     pub fn retry_after(&self, now: u64) -> Option<Duration> {
-        let text = self.header(header::RETRY_AFTER.as_str())?.trim();
-        if let Ok(seconds) = text.parse() {
-            return Some(Duration::from_secs(seconds));
-        }
-        let date = httpdate::parse_http_date(text).ok()?;
-        let now = UNIX_EPOCH + Duration::from_secs(now);
-        // A date that is past asks for no wait.
-        Some(date.duration_since(now).unwrap_or_default())
+        let text = self.header(header::RETRY_AFTER.as_str())?;
+        retry_after(text, UNIX_EPOCH + Duration::from_secs(now))
     }
+}
+
+/// `Retry-After` (RFC 9110 §10.2.3), in seconds or as a date; nothing if it is neither.
+#[must_use]
+pub fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    // A date that is past asks for no wait.
+    Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -208,27 +208,18 @@ pub fn request(
     push.check()?;
     let mut downgrades = Vec::new();
     let body = fit(push, PAYLOAD_BYTES, &mut downgrades, payload)?;
-    let (push_type, priority) = match (push.kind, push.priority) {
-        (Kind::Alert, Priority::High) => ("alert", "10"),
-        (Kind::Alert, Priority::Normal) => ("alert", "5"),
-        (Kind::Background, Priority::Normal) => ("background", "5"),
-        // Apple: "For background notifications, using priority 10 is an error."
-        (Kind::Background, Priority::High) => {
-            downgrades.push(Downgrade::PriorityLowered);
-            ("background", "5")
-        }
-    };
-    // 0 is one attempt; anything else is a date.
-    let expiration = if push.ttl == 0 { 0 } else { now.saturating_add(push.ttl) };
-    let fits = |key: &str| (1..=COLLAPSE_ID_BYTES).contains(&key.len()) && key.bytes().all(|it| it.is_ascii_graphic());
-    let collapse = push.collapse(COLLAPSE_ID_BYTES, fits, &mut downgrades);
+    let (push_type, priority) = kind(push);
+    if (push.kind, push.priority) == (Kind::Background, Priority::High) {
+        downgrades.push(Downgrade::PriorityLowered);
+    }
+    let collapse = collapse(push, &mut downgrades);
     let mut request = Request::post(format!("{base}/3/device/{}", device.0))
         .header(header::AUTHORIZATION, format!("bearer {token}"))
         .header(header::CONTENT_TYPE, "application/json")
         .header("apns-topic", topic)
         .header("apns-push-type", push_type)
         .header("apns-priority", priority)
-        .header("apns-expiration", expiration)
+        .header("apns-expiration", expiration(push.ttl, now))
         .header("apns-id", push.id().hyphenated().to_string());
     if let Some(collapse) = &collapse {
         request = request.header("apns-collapse-id", collapse);
@@ -237,16 +228,32 @@ pub fn request(
     Ok(Prepared { request: request.body(Bytes::from(body))?, effective })
 }
 
-/// `{"aps": {…}}`, and the data beside it.
-fn payload(push: &Push) -> Vec<u8> {
+/// `apns-push-type` and `apns-priority`.
+pub(crate) fn kind(push: &Push) -> (&'static str, &'static str) {
+    match (push.kind, push.priority) {
+        (Kind::Alert, Priority::High) => ("alert", "10"),
+        (Kind::Alert, Priority::Normal) => ("alert", "5"),
+        // Apple: "For background notifications, using priority 10 is an error."
+        (Kind::Background, Priority::Normal | Priority::High) => ("background", "5"),
+    }
+}
+
+/// `apns-expiration`: 0 is one attempt; anything else is a date.
+pub(crate) fn expiration(ttl: u64, now: u64) -> u64 {
+    if ttl == 0 { 0 } else { now.saturating_add(ttl) }
+}
+
+/// `apns-collapse-id`.
+pub(crate) fn collapse(push: &Push, downgrades: &mut Vec<Downgrade>) -> Option<String> {
+    let fits = |key: &str| (1..=COLLAPSE_ID_BYTES).contains(&key.len()) && key.bytes().all(|it| it.is_ascii_graphic());
+    push.collapse(COLLAPSE_ID_BYTES, fits, downgrades)
+}
+
+/// `aps` but for its `alert`.
+pub(crate) fn aps(push: &Push) -> Map<String, Value> {
     let mut aps = Map::new();
     match push.kind {
         Kind::Alert => {
-            let (title, body) = push.shown();
-            let alert = [("title", title), ("body", body)];
-            let alert: Map<String, Value> =
-                alert.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))).collect();
-            aps.insert("alert".to_owned(), alert.into());
             if let Some(badge) = push.badge {
                 aps.insert("badge".to_owned(), badge.into());
             }
@@ -260,6 +267,22 @@ fn payload(push: &Push) -> Vec<u8> {
         Kind::Background => {
             aps.insert("content-available".to_owned(), 1.into());
         }
+    }
+    aps
+}
+
+/// `{"aps": {…}}`, and the data beside it.
+fn payload(push: &Push) -> Vec<u8> {
+    let mut aps = aps(push);
+    match push.kind {
+        Kind::Alert => {
+            let (title, body) = push.shown();
+            let alert = [("title", title), ("body", body)];
+            let alert: Map<String, Value> =
+                alert.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))).collect();
+            aps.insert("alert".to_owned(), alert.into());
+        }
+        Kind::Background => {}
     }
     let mut payload: Map<String, Value> =
         push.data.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();

@@ -26,7 +26,7 @@ impl Default for Rule {
     }
 }
 
-/// The breaker of one provider of one app.
+/// The breaker before one server that is called for one app.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Breaker {
     /// Calls go through.
@@ -80,6 +80,16 @@ impl Breaker {
         }
     }
 
+    /// Whether it would do anything else than a closed one does.
+    fn matters(self, rule: &Rule, now: u64) -> bool {
+        match self {
+            Self::Closed => false,
+            Self::Failing { since, .. } => now <= since + rule.window_ms,
+            // Then a probe is due; one more failure in a row opens it at once.
+            Self::Open { until } | Self::Probing { until } => now <= until + rule.window_ms,
+        }
+    }
+
     fn failing(rule: &Rule, failures: u32, since: u64, now: u64) -> Self {
         if failures >= rule.failures {
             Self::Open { until: now + rule.pause_ms }
@@ -89,8 +99,12 @@ impl Breaker {
     }
 }
 
-/// The breakers of a process by what they stand before, for example each provider of each app: then one app's wrong
-/// endpoint is no trouble of another's.
+/// Most breakers of a process that are not closed. Who registers subscriptions chooses their servers, and may choose
+/// very many that fail.
+const MOST: usize = 1_000;
+
+/// The breakers of a process by what they stand before, for example each server that is called for each app: then one
+/// app's wrong endpoint is no trouble of another's, nor one person's dead push service of anybody else's.
 #[derive(Clone, Debug)]
 pub struct Breakers<K> {
     rule: Rule,
@@ -115,7 +129,15 @@ impl<K: Ord> Breakers<K> {
         let mut breaker = self.breakers.remove(&key).unwrap_or_default();
         breaker.record(&self.rule, health, now);
         // Those that are closed are not kept: a process may see very many apps.
-        if breaker != Breaker::Closed {
+        if breaker == Breaker::Closed {
+            return;
+        }
+        if self.breakers.len() >= MOST {
+            let rule = self.rule;
+            self.breakers.retain(|_, breaker| breaker.matters(&rule, now));
+        }
+        // With so many, calls to one more are made and not spared.
+        if self.breakers.len() < MOST {
             self.breakers.insert(key, breaker);
         }
     }
@@ -185,5 +207,18 @@ mod tests {
         breakers.record(("webhook", "a"), Health::Up, 2);
         assert!(breakers.allows(&("webhook", "a"), 3));
         assert!(breakers.breakers.is_empty());
+    }
+
+    #[test]
+    fn very_many_that_fail_take_no_more_room_than_some() {
+        let mut breakers = Breakers::new(Rule { failures: 1, window_ms: 1000, pause_ms: 500 });
+        for server in 0..3 * MOST {
+            breakers.record(server, Health::Down, 0);
+        }
+        assert_eq!(breakers.breakers.len(), MOST);
+        assert!(!breakers.allows(&0, 1) && breakers.allows(&(2 * MOST), 1), "those that were first are spared");
+        breakers.record(2 * MOST, Health::Down, 10_000);
+        assert!(!breakers.allows(&(2 * MOST), 10_001), "and make room when they are old");
+        assert_eq!(breakers.breakers.len(), 1);
     }
 }

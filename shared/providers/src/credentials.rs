@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 use tidings_crypto::jws::KeyError;
+use tidings_text::without_mark;
 
 use crate::endpoint::EndpointError;
 
@@ -131,7 +132,8 @@ impl<'a> Part<'a> {
         let missing = CredentialsError::Missing { provider: self.provider, field };
         let value = self.fields.get(field).ok_or(missing)?;
         let text = value.as_str().ok_or_else(|| self.wrong(field, Reason::NotText))?;
-        read(text).map_err(|reason| self.wrong(field, reason))
+        // `jq --rawfile` takes the mark of a file into the value.
+        read(without_mark(text)).map_err(|reason| self.wrong(field, reason))
     }
 
     /// A flag that is off if it is absent.

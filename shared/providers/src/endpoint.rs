@@ -38,6 +38,12 @@ pub enum EndpointError {
     /// It has a user or a password.
     #[error("the URL has a user name")]
     UserInfo,
+    /// Its port is none: a number from 1 to 65535, or no port and no colon.
+    #[error("the port of the URL is not a number from 1 to 65535")]
+    Port,
+    /// It has a fragment, which no server is given.
+    #[error("the URL has a fragment")]
+    Fragment,
     /// Its host is an address.
     #[error("the host of the URL is an IP address")]
     Address,
@@ -54,6 +60,10 @@ impl Endpoint {
     pub fn parse(text: &str, reach: Reach) -> Result<Self, EndpointError> {
         if text.len() > URL_CHARS {
             return Err(EndpointError::Malformed);
+        }
+        // The parser would drop it without a word.
+        if text.contains('#') {
+            return Err(EndpointError::Fragment);
         }
         let uri: Uri = text.parse().map_err(|_| EndpointError::Malformed)?;
         check(&uri, reach)?;
@@ -92,6 +102,7 @@ pub(crate) fn check(uri: &Uri, reach: Reach) -> Result<(), EndpointError> {
     if authority.as_str().contains('@') {
         return Err(EndpointError::UserInfo);
     }
+    check_port(authority.as_str())?;
     match (uri.scheme_str(), reach) {
         (Some("https"), _) | (Some("http"), Reach::Anywhere) => {}
         (Some(_), _) => return Err(EndpointError::Scheme),
@@ -101,6 +112,17 @@ pub(crate) fn check(uri: &Uri, reach: Reach) -> Result<(), EndpointError> {
         Reach::Anywhere => Ok(()),
         Reach::Public => public_name(authority.host()),
     }
+}
+
+/// Whether what stands behind the host is nothing, or a port. The parser takes any digits there, and a client goes to
+/// the default port if they are none.
+fn check_port(authority: &str) -> Result<(), EndpointError> {
+    // Behind the bracket of an IPv6 address, whose colons are no ends.
+    let behind = authority.rsplit_once(']').map_or(authority, |(_, behind)| behind);
+    let Some((_, port)) = behind.split_once(':') else { return Ok(()) };
+    let is_number = (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_port = is_number && port.parse::<u16>().is_ok_and(|port| port > 0);
+    if is_port { Ok(()) } else { Err(EndpointError::Port) }
 }
 
 fn public_name(host: &str) -> Result<(), EndpointError> {
@@ -166,7 +188,7 @@ mod tests {
 
     #[test]
     fn only_public_names_over_https_are_called_in_production() {
-        use EndpointError::{Address, LocalName, Malformed, Scheme, UserInfo};
+        use EndpointError::{Address, Fragment, LocalName, Malformed, Port, Scheme, UserInfo};
         let cases = [
             ("https://fcm.googleapis.com/fcm/send/abc:APA91", Ok(())),
             ("https://updates.push.services.mozilla.com/wpush/v2/gAAAA", Ok(())),
@@ -178,6 +200,23 @@ mod tests {
             ("", Err(Malformed)),
             ("https://", Err(Malformed)),
             ("https://user:secret@example.com/", Err(UserInfo)),
+            ("https://example.com:65535/h", Ok(())),
+            ("https://example.com:1/h", Ok(())),
+            ("https://example.com:65536/h", Err(Port)),
+            ("https://example.com:99999/h", Err(Port)),
+            ("https://example.com:4294967739/h", Err(Port)),
+            ("https://example.com:000443/h", Err(Port)),
+            ("https://example.com:0/h", Err(Port)),
+            ("https://example.com:/h", Err(Port)),
+            ("https://example.com:x/h", Err(Port)),
+            ("https://example.com:-1/h", Err(Port)),
+            ("https://example.com:443:443/h", Err(Malformed)),
+            ("https://example.com/h#part", Err(Fragment)),
+            ("https://example.com#", Err(Fragment)),
+            ("https://example.com\\@127.0.0.1/", Err(Malformed)),
+            ("https://exa mple.com/", Err(Malformed)),
+            ("https://:443/", Err(Malformed)),
+            ("https://:secret@example.com/", Err(UserInfo)),
             ("https://127.0.0.1/", Err(Address)),
             ("https://127.1/", Err(Address)),
             ("https://0x7f.0.0.1/", Err(Address)),
@@ -199,6 +238,10 @@ mod tests {
         }
         for url in ["http://127.0.0.1:4567/p/1", "https://localhost/", "http://[::1]:80/"] {
             assert!(Endpoint::parse(url, Reach::Anywhere).is_ok(), "{url}");
+        }
+        // Neither does the twin, which may go anywhere, go to a port that is none.
+        for url in ["http://127.0.0.1:99999/p", "http://[::1]:65536/", "http://localhost:0/", "http://localhost:/"] {
+            assert_eq!(Endpoint::parse(url, Reach::Anywhere), Err(Port), "{url}");
         }
         let long = format!("https://example.com/{}", "x".repeat(URL_CHARS));
         assert_eq!(Endpoint::parse(&long, Reach::Public), Err(Malformed));

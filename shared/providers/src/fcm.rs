@@ -1,5 +1,7 @@
 //! Firebase Cloud Messaging, HTTP v1 (<https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages>).
 
+mod parts;
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -11,11 +13,12 @@ use tidings_crypto::jws::{self, Header, RsaKey};
 use tokio::sync::Mutex;
 
 use crate::answer::Answer;
+use crate::apns;
 use crate::credentials::{CredentialsError, Part};
 use crate::endpoint::{Endpoint, Reach};
 use crate::http::{Client, Protocol};
 use crate::outcome::{Fate, Outcome, Sent, Unanswered, shortened};
-use crate::push::{Effective, Invalid, Kind, Prepared, Priority, Push, fit};
+use crate::push::{Effective, Invalid, Prepared, Push, fit};
 
 /// Where FCM is reached.
 pub const BASE: &str = "https://fcm.googleapis.com";
@@ -154,7 +157,7 @@ impl Fcm {
         now: u64,
     ) -> Result<Attempt, Invalid> {
         // Translated first: a push that does not fit costs no token.
-        let mut prepared = request(push, to, &self.credentials.project_id, "", &self.base)?;
+        let mut prepared = request(push, to, &self.credentials.project_id, "", &self.base, now)?;
         let token = match self.token(http, refused, now).await? {
             Ok(token) => token,
             Err(outcome) => return Ok(Attempt::Ended(Sent { effective: prepared.effective, outcome })),
@@ -183,7 +186,7 @@ impl Fcm {
         *cached = None;
         let request = token_request(&self.credentials, now)?;
         let fetched = match http.send(request, Protocol::Negotiated).await {
-            Ok(answer) => access_token(&answer, now),
+            Ok(answer) => access_token(&answer, now).map_err(not_sent),
             Err(none) => Err(not_sent(none.into())),
         };
         if let Ok(token) = &fetched {
@@ -281,47 +284,33 @@ pub fn request(
     project: &str,
     token: &str,
     base: &str,
+    now: u64,
 ) -> Result<Prepared, Invalid> {
     push.check()?;
     let mut downgrades = Vec::new();
     let ttl = push.ttl_within(TTL_SECONDS, &mut downgrades);
     let content = fit(push, PAYLOAD_BYTES, &mut downgrades, |push| content(push).to_string().into_bytes())?;
     let mut message: Map<String, Value> = serde_json::from_slice(&content).unwrap_or_default();
-    let priority = match push.priority {
-        Priority::High => "HIGH",
-        Priority::Normal => "NORMAL",
-    };
-    let mut android = json!({"priority": priority, "ttl": format!("{ttl}s")});
-    if let Some(key) = &push.collapse_key {
-        android["collapse_key"] = key.as_str().into();
-    }
-    match push.kind {
-        Kind::Alert => {
-            let sound = push.sound.as_deref().map(|sound| ("sound", sound.into()));
-            let badge = push.badge.map(|badge| ("notification_count", badge.into()));
-            // Shown in the place of the one before it; the collapse key works only while the device is away.
-            let tag = push.collapse_key.as_deref().map(|key| ("tag", key.into()));
-            for (name, value) in [sound, badge, tag].into_iter().flatten() {
-                let value: Value = value;
-                android["notification"][name] = value;
-            }
-        }
-        Kind::Background => {}
-    }
     message.insert("token".to_owned(), to.0.as_str().into());
-    message.insert("android".to_owned(), android);
+    message.insert("android".to_owned(), parts::android(push, ttl));
+    message.insert("webpush".to_owned(), parts::webpush(push, ttl));
+    if let Some(apns) = message.get_mut("apns") {
+        apns["headers"] = parts::apns_headers(push, ttl, now).into();
+    }
     let request = Request::post(format!("{base}/v1/projects/{project}/messages:send"))
         .header(header::AUTHORIZATION, bearer(token)?)
         .header(header::CONTENT_TYPE, "application/json")
         .body(Bytes::from(json!({"message": message}).to_string()))?;
     let collapse = push.collapse_key.clone();
-    let effective = Effective { ttl: Some(ttl), priority: Some(priority), collapse, downgrades };
+    let effective = Effective { ttl: Some(ttl), priority: Some(parts::priority(push)), collapse, downgrades };
     Ok(Prepared { request, effective })
 }
 
-/// What counts towards the limit.
+/// What counts towards the limit: FCM's own, and that of APNs for the payload that FCM makes of it.
 fn content(push: &Push) -> Value {
-    let mut content = Map::new();
+    // The alert that FCM makes of the notification stands beside these.
+    let aps = apns::aps(push);
+    let mut content = Map::from_iter([("apns".to_owned(), json!({"payload": {"aps": aps}}))]);
     let (title, body) = push.shown();
     let shown: Map<String, Value> = [("title", title), ("body", body)]
         .into_iter()

@@ -5,6 +5,7 @@
 //! | [`push`] | what is to reach a device, and what each provider made of it: [`push::Effective`] |
 //! | [`answer`] | what a server answers, or why there is no answer |
 //! | [`outcome`] | how a call ended, the same for all: [`Outcome`] |
+//! | [`meaning`] | which code of which provider means which outcome: one table |
 //! | [`providers`] | all providers of one app, by the one JSON document with its credentials |
 //! | [`credentials`] | how a provider's part of that document is read |
 //! | [`apns`] | Apple Push Notification service: HTTP/2, ES256 provider tokens |
@@ -42,6 +43,7 @@ pub mod credentials;
 pub mod endpoint;
 pub mod fcm;
 pub mod http;
+pub mod meaning;
 pub mod mipush;
 pub mod outcome;
 pub mod providers;

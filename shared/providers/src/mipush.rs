@@ -13,7 +13,8 @@ use tidings_crypto::encoding::hex;
 use crate::answer::Answer;
 use crate::credentials::{CredentialsError, Part, Secret};
 use crate::http::{Client, Protocol};
-use crate::outcome::{Fate, Load, Outcome, Sent, Unanswered, shortened};
+use crate::meaning::{self, Codes};
+use crate::outcome::{Fate, Outcome, Sent, Unanswered, shortened};
 use crate::push::{Downgrade, Effective, Feature, Invalid, Kind, Prepared, Priority, Push, at_most, fit};
 
 /// Where Xiaomi is reached.
@@ -242,10 +243,6 @@ struct Data {
     id: Option<String>,
 }
 
-/// System error, service suspended, remote service error, system busy.
-const FAILING: [i64; 4] = [10_001, 10_002, 10_003, 10_009];
-/// Too often: by IP, by user, by API, by app.
-const THROTTLED: [i64; 4] = [10_022, 10_023, 10_024, 10_027];
 /// Sending failed; with the reason `No valid targets!` where no device has the alias.
 const NOT_SENT: i64 = 20_301;
 
@@ -265,17 +262,9 @@ pub fn outcome(answer: &Answer, now: u64) -> Outcome {
         return Outcome::Accepted { id: data.and_then(|data| data.id) };
     }
     let detail = reason.as_deref().or(description.as_deref()).map(shortened);
-    let load = match (THROTTLED.contains(&code), FAILING.contains(&code)) {
-        (true, _) => Some(Load::Throttled),
-        (false, true) => Some(Load::Failing),
-        (false, false) => None,
-    };
-    if let Some(load) = load {
-        return Outcome::Busy { code: code.to_string(), detail, load, retry_after: answer.retry_after(now) };
-    }
     let nobody = code == NOT_SENT && reason.is_some_and(|reason| reason.to_lowercase().contains("no valid targets"));
     let fate = if nobody { Fate::Remove { since: None } } else { Fate::Keep };
-    Outcome::Refused { code: code.to_string(), detail, fate }
+    answer.meant(meaning::of_number(Codes::Mipush, code), code.to_string(), detail, fate, now)
 }
 
 #[cfg(test)]
@@ -285,6 +274,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
+    use crate::outcome::Load;
     use crate::providers::tests::credentials;
     use crate::push::tests::push;
 

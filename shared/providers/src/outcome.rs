@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
-
 use crate::answer::{Answer, NoAnswer};
+use crate::meaning::{self, Codes, Meaning};
 use crate::push::Effective;
 
 /// Longest text of a provider that is kept, in characters.
@@ -82,7 +81,7 @@ pub enum Load {
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unanswered {
-    /// It did not come in time.
+    /// It did not come in time, or a gateway says that the provider's did not.
     Timeout,
     /// The connection ended first.
     Cut,
@@ -131,19 +130,25 @@ impl Answer {
 
     /// What every provider means by a status that is no success.
     pub(crate) fn failure(&self, reason: Option<&str>, detail: Option<&str>, fate: Fate, now: u64) -> Outcome {
-        let (code, detail) = (self.code(reason), detail.map(shortened));
-        match self.load() {
-            Some(load) => Outcome::Busy { code, detail, load, retry_after: self.retry_after(now) },
-            None => Outcome::Refused { code, detail, fate },
-        }
+        let meaning = meaning::of_number(Codes::Http, self.status.as_u16().into());
+        self.meant(meaning, self.code(reason), detail.map(shortened), fate, now)
     }
 
-    fn load(&self) -> Option<Load> {
-        match self.status {
-            StatusCode::TOO_MANY_REQUESTS => Some(Load::Throttled),
-            StatusCode::REQUEST_TIMEOUT => Some(Load::Failing),
-            status if status.is_server_error() => Some(Load::Failing),
-            _ => None,
+    /// The outcome if the answer means this.
+    pub(crate) fn meant(
+        &self,
+        meaning: Meaning,
+        code: String,
+        detail: Option<String>,
+        fate: Fate,
+        now: u64,
+    ) -> Outcome {
+        let busy = |code, detail, load| Outcome::Busy { code, detail, load, retry_after: self.retry_after(now) };
+        match meaning {
+            Meaning::Refused => Outcome::Refused { code, detail, fate },
+            Meaning::Throttled => busy(code, detail, Load::Throttled),
+            Meaning::Failing => busy(code, detail, Load::Failing),
+            Meaning::Unknown => Outcome::Unanswered(Unanswered::Timeout),
         }
     }
 }
@@ -156,7 +161,7 @@ pub(crate) fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use http::HeaderMap;
+    use http::{HeaderMap, StatusCode};
 
     use super::*;
 
@@ -171,6 +176,9 @@ mod tests {
         for status in [500, 502, 503, 504, 408] {
             assert_eq!(answer(status).failure(None, None, Fate::Keep, 0).health(), Health::Down, "{status}");
         }
+        // The provider behind a gateway that gave up may have acted.
+        let unanswered = answer(504).failure(None, None, Fate::Keep, 0);
+        assert_eq!(unanswered, Outcome::Unanswered(Unanswered::Timeout));
         assert_eq!(Outcome::from(NoAnswer::Timeout).health(), Health::Down);
         assert_eq!(Outcome::from(NoAnswer::Unreachable(String::new())).health(), Health::Down);
     }

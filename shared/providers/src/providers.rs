@@ -15,6 +15,7 @@
 use std::fmt;
 
 use serde_json::{Map, Value};
+use tidings_text::without_mark;
 
 use crate::credentials::{CredentialsError, Part};
 use crate::endpoint::Reach;
@@ -160,6 +161,7 @@ impl Credentials {
     /// # Errors
     /// [`CredentialsError`] names the first field that is wrong.
     pub fn parse(json: &str, reach: Reach) -> Result<Self, CredentialsError> {
+        let json = without_mark(json);
         let document: Map<String, Value> = serde_json::from_str(json).map_err(|_| CredentialsError::Malformed)?;
         let mut credentials = Self::default();
         for (name, part) in &document {
@@ -214,6 +216,17 @@ impl Providers {
             webpush: credentials.webpush.map(webpush::Webpush::new),
             mipush: credentials.mipush.map(|part| mipush::Mipush::new(part, bases.mipush)),
             webhook: credentials.webhook.map(webhook::Webhook::new),
+        }
+    }
+
+    /// The server that a push to this target goes to, as far as a browser or the app has chosen it. Those who go to
+    /// another one are not affected if it fails.
+    #[must_use]
+    pub fn origin(&self, to: &Target) -> Option<String> {
+        match to {
+            Target::Webpush(subscription) => Some(subscription.origin()),
+            Target::Webhook => self.webhook.as_ref().map(webhook::Webhook::origin),
+            Target::Apns(_) | Target::Fcm(_) | Target::Mipush(_) => None,
         }
     }
 
@@ -294,7 +307,21 @@ pub(crate) mod tests {
             ("/apns/bundle", json!("x"), "apns.bundle is not a field"),
             ("/fcm/private_key", json!(EC_PEM), "fcm.private_key: not an RSA key of 2048 to 4096 bits"),
             ("/fcm/token_uri", json!("http://oauth2.googleapis.com/token"), "fcm.token_uri: the URL is not https"),
-            ("/webpush/subject", json!("push@example.com"), "webpush.subject: neither a mailto: nor an https: URI"),
+            (
+                "/webpush/subject",
+                json!("push@example.com"),
+                "webpush.subject: neither mailto: with one email address nor the URL of an https page",
+            ),
+            (
+                "/webhook/url",
+                json!("https://example.com:99999/h"),
+                "webhook.url: the port of the URL is not a number from 1 to 65535",
+            ),
+            (
+                "/fcm/token_uri",
+                json!("https://example.com:0/h"),
+                "fcm.token_uri: the port of the URL is not a number from 1 to 65535",
+            ),
             ("/webpush/publicKey", json!("!"), "webpush.publicKey: not base64url"),
             ("/webpush/privateKey", json!("AAAA"), "webpush.privateKey: not a P-256 key that holds its public key too"),
             ("/mipush/appSecret", json!(7), "mipush.appSecret: not a text"),
@@ -312,6 +339,29 @@ pub(crate) mod tests {
             assert_eq!(error.to_string(), expected, "{pointer}");
         }
         assert_eq!(Credentials::parse("[]", Reach::Public).unwrap_err(), CredentialsError::Malformed);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_document_nor_of_a_value_in_it() {
+        let marked = format!("\u{feff}{}", document());
+        assert_eq!(Credentials::parse(&marked, Reach::Public).unwrap().providers(), Provider::ALL);
+        for pointer in [
+            "/apns/keyId",
+            "/apns/privateKey",
+            "/fcm/private_key",
+            "/webpush/publicKey",
+            "/mipush/appSecret",
+            "/webhook/url",
+        ] {
+            let mut document = document();
+            let value = document.pointer_mut(pointer).unwrap();
+            *value = format!("\u{feff}{}", value.as_str().unwrap()).into();
+            let parsed = Credentials::parse(&document.to_string(), Reach::Public);
+            assert_eq!(parsed.unwrap().providers(), Provider::ALL, "{pointer}");
+        }
+        // Elsewhere it is a character that does not belong there.
+        let twice = format!("\u{feff}\u{feff}{}", document());
+        assert_eq!(Credentials::parse(&twice, Reach::Public).unwrap_err(), CredentialsError::Malformed);
     }
 
     #[test]

@@ -298,18 +298,18 @@ fn with_less_text(push: &Push, limit: usize, encode: impl Fn(&Push) -> Vec<u8>) 
     let body = body?;
     let encoded = |end: usize| encode(&Push { body: Some(format!("{}…", &body[..end])), ..push.clone() });
     // Searched, because a character takes as many bytes as its encoding needs.
-    let ends: Vec<usize> = body.char_indices().map(|(start, _)| start).skip(1).collect();
+    let ends = tidings_text::cuts(body);
     let fitting = ends.partition_point(|end| encoded(*end).len() <= limit);
     Some(encoded(ends[fitting.checked_sub(1)?]))
 }
 
 /// The text with at most so many characters, the last of them an ellipsis where it was cut.
 pub(crate) fn at_most(text: &str, chars: usize, field: &'static str, downgrades: &mut Vec<Downgrade>) -> String {
-    if text.chars().count() <= chars {
-        return text.to_owned();
+    let (text, is_cut) = tidings_text::cut(text, chars);
+    if is_cut {
+        downgrades.push(Downgrade::TextCut { field });
     }
-    downgrades.push(Downgrade::TextCut { field });
-    text.chars().take(chars.saturating_sub(1)).chain(['…']).collect()
+    text
 }
 
 #[cfg(test)]
@@ -376,6 +376,23 @@ pub(crate) mod tests {
             if size.is_some() {
                 let told: Vec<String> = downgrades.iter().map(ToString::to_string).collect();
                 assert_eq!(told, expected, "{limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_cut_keeps_whole_characters() {
+        for cluster in ["🇨🇳", "👨\u{200d}👩\u{200d}👧\u{200d}👦", "e\u{301}\u{323}", "क्षि"] {
+            let push = Push { body: Some(cluster.repeat(40)), data: BTreeMap::new(), ..push() };
+            for limit in 40..60 {
+                let encode = |push: &Push| push.body.clone().unwrap_or_default().into_bytes();
+                let fitted = fit(&push, limit, &mut Vec::new(), encode).unwrap();
+                let kept = String::from_utf8(fitted).unwrap();
+                let kept = kept.strip_suffix('…').unwrap();
+                assert_eq!(kept, cluster.repeat(kept.len() / cluster.len()), "{limit}");
+                let title = at_most(&cluster.repeat(40), limit, "title", &mut Vec::new());
+                let kept = title.strip_suffix('…').unwrap();
+                assert_eq!(kept, cluster.repeat(kept.len() / cluster.len()), "{limit}");
             }
         }
     }

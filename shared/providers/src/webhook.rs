@@ -87,6 +87,12 @@ impl Webhook {
         Self { credentials }
     }
 
+    /// Whose server it is: the URL's origin.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.credentials.url.origin()
+    }
+
     /// Sends a push; `now` is in seconds since 1970.
     ///
     /// # Errors

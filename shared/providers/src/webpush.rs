@@ -50,7 +50,7 @@ pub enum SubscriptionError {
     #[error("endpoint: {0}")]
     Endpoint(#[from] EndpointError),
     /// Its key is none.
-    #[error("keys.p256dh is not base64url of an uncompressed point, 65 bytes")]
+    #[error("keys.p256dh is not base64url of an uncompressed point on P-256, 65 bytes")]
     P256dh,
     /// Its secret is none.
     #[error("keys.auth is not base64url of 16 bytes")]
@@ -77,16 +77,24 @@ impl Subscription {
         Self::new(&endpoint, &keys.p256dh, &keys.auth, reach)
     }
 
-    /// A subscription of these parts; keys are base64url.
+    /// A subscription of these parts; keys are base64url, with or without padding.
     ///
     /// # Errors
     /// [`SubscriptionError`].
     pub fn new(endpoint: &str, p256dh: &str, auth: &str, reach: Reach) -> Result<Self, SubscriptionError> {
         let p256dh = from_base64url_or_padded(p256dh).and_then(|bytes| bytes.try_into().ok());
-        let p256dh = p256dh.filter(|point: &[u8; 65]| point[0] == 4).ok_or(SubscriptionError::P256dh)?;
+        let p256dh = p256dh.filter(encryption::is_point).ok_or(SubscriptionError::P256dh)?;
         let auth =
             from_base64url_or_padded(auth).and_then(|bytes| bytes.try_into().ok()).ok_or(SubscriptionError::Auth)?;
         Ok(Self { endpoint: Endpoint::parse(endpoint, reach)?, p256dh, auth })
+    }
+}
+
+impl Subscription {
+    /// Whose push service it is: the endpoint's origin.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.endpoint.origin()
     }
 }
 
@@ -108,11 +116,9 @@ pub struct Credentials {
 impl Credentials {
     pub(crate) fn read(part: &Part<'_>) -> Result<Self, CredentialsError> {
         part.only(&["subject", "privateKey", "publicKey"])?;
-        // RFC 8292 §2.1.
-        let is_contact = |text: &str| text.starts_with("mailto:") || text.starts_with("https:");
         let contact = |text: &str| match is_contact(text) {
             true => Ok(text.to_owned()),
-            false => Err(Reason::Form("neither a mailto: nor an https: URI")),
+            false => Err(Reason::Form("neither mailto: with one email address nor the URL of an https page")),
         };
         let bytes = |text: &str| from_base64url_or_padded(text).ok_or(Reason::Encoding);
         let private = part.read("privateKey", bytes)?;
@@ -122,6 +128,28 @@ impl Credentials {
             key: EcKey::from_halves(&private, &public).map_err(|error| part.wrong("privateKey", error.into()))?,
         })
     }
+}
+
+/// Whether a push service can write to it: `mailto:` with one address, or a page over `https` (RFC 8292 §2.1). Apple
+/// answers every push under another one with `403 BadJwtToken`.
+fn is_contact(text: &str) -> bool {
+    match text.strip_prefix("mailto:") {
+        Some(address) => is_address(address),
+        None => text.starts_with("https://") && Endpoint::parse(text, Reach::Public).is_ok(),
+    }
+}
+
+/// A dot-atom, and a domain with a dot in it (RFC 5322 §3.4.1); no `?` and no `%`, which `mailto:` gives a meaning.
+fn is_address(text: &str) -> bool {
+    let is_atom_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&'*+-/=^_`{|}~".contains(&byte);
+    let is_atom = |part: &str| !part.is_empty() && part.bytes().all(is_atom_byte);
+    let is_label = |label: &str| {
+        let fits = (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-');
+        fits && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    text.split_once('@').is_some_and(|(local, domain)| {
+        local.split('.').all(is_atom) && domain.contains('.') && domain.split('.').all(is_label)
+    })
 }
 
 /// The client of one app.
@@ -165,20 +193,13 @@ fn shorten(effective: &mut Effective, answer: &Answer) {
 /// The request for a push: an encrypted body for the subscription's endpoint.
 ///
 /// # Errors
-/// [`Invalid`]; [`Invalid::Unspeakable`] where the subscription's key is no point of the curve.
+/// [`Invalid`].
 pub fn request(push: &Push, to: &Subscription, credentials: &Credentials, now: u64) -> Result<Prepared, Invalid> {
     push.check()?;
     let mut downgrades = Vec::new();
     let plaintext = fit(push, PLAINTEXT_BYTES, &mut downgrades, payload)?;
-    let urgency = match push.priority {
-        Priority::High => "high",
-        Priority::Normal => "normal",
-    };
-    let is_topic = |key: &str| {
-        (1..=TOPIC_CHARS).contains(&key.len())
-            && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    let topic = push.collapse(TOPIC_CHARS, is_topic, &mut downgrades);
+    let urgency = urgency(push);
+    let topic = topic(push, &mut downgrades);
     if push.sound.is_some() {
         downgrades.push(Downgrade::Ignored(Feature::Sound));
     }
@@ -194,6 +215,23 @@ pub fn request(push: &Push, to: &Subscription, credentials: &Credentials, now: u
     }
     let effective = Effective { ttl: Some(push.ttl), priority: Some(urgency), collapse: topic, downgrades };
     Ok(Prepared { request: request.body(Bytes::from(body))?, effective })
+}
+
+/// `Urgency` (RFC 8030 §5.3).
+pub(crate) fn urgency(push: &Push) -> &'static str {
+    match push.priority {
+        Priority::High => "high",
+        Priority::Normal => "normal",
+    }
+}
+
+/// `Topic` (RFC 8030 §5.4).
+pub(crate) fn topic(push: &Push, downgrades: &mut Vec<Downgrade>) -> Option<String> {
+    let is_topic = |key: &str| {
+        (1..=TOPIC_CHARS).contains(&key.len())
+            && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    push.collapse(TOPIC_CHARS, is_topic, downgrades)
 }
 
 /// `vapid t=…, k=…` (RFC 8292 §3).
@@ -345,12 +383,89 @@ mod tests {
             *wrong.pointer_mut(pointer).unwrap() = value;
             assert_eq!(Subscription::parse(&wrong.to_string(), Reach::Public), Err(expected), "{pointer}");
         }
-        // The right length, and not on the curve.
-        let mut wrong = good.clone();
-        wrong["keys"]["p256dh"] = base64url(&[4; 65]).into();
-        let subscription = Subscription::parse(&wrong.to_string(), Reach::Public).unwrap();
-        let refused = request(&push(), &subscription, &credentials().webpush.unwrap(), NOW);
-        assert_eq!(refused.err(), Some(Invalid::Unspeakable));
+    }
+
+    fn keys(p256dh: &str, auth: &str) -> Result<Subscription, SubscriptionError> {
+        Subscription::new("https://push.example.net/p/1", p256dh, auth, Reach::Public)
+    }
+
+    #[test]
+    fn a_point_beside_the_curve_is_no_key() {
+        let good = from_base64url_or_padded(VAPID_PUBLIC).unwrap();
+        let changed = |place: usize, value: u8| {
+            let mut point = good.clone();
+            point[place] = value;
+            point
+        };
+        let (largest, mut infinity) = ([&[4][..], &[0xff; 64]].concat(), vec![0; 65]);
+        infinity[0] = 4;
+        for wrong in [
+            changed(40, good[40] ^ 1),
+            changed(1, good[1] ^ 0x80),
+            changed(64, good[64].wrapping_add(1)),
+            // Compressed, hybrid, and none at all.
+            changed(0, 2),
+            changed(0, 6),
+            vec![4; 65],
+            largest,
+            infinity,
+            good[..33].to_vec(),
+        ] {
+            assert_eq!(keys(&base64url(&wrong), AUTH), Err(SubscriptionError::P256dh), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn padding_is_no_part_of_a_key() {
+        let bare = keys(VAPID_PUBLIC, AUTH).unwrap();
+        assert_eq!(keys(&format!("{VAPID_PUBLIC}="), &format!("{AUTH}==")), Ok(bare.clone()));
+        assert_eq!(keys(&format!("{VAPID_PUBLIC}="), AUTH), Ok(bare));
+        for more in ["==", "===", "=A"] {
+            assert_eq!(keys(&format!("{VAPID_PUBLIC}{more}"), AUTH), Err(SubscriptionError::P256dh), "{more}");
+        }
+        assert_eq!(keys(VAPID_PUBLIC, &format!("{AUTH}=")), Err(SubscriptionError::Auth));
+    }
+
+    #[test]
+    fn a_contact_is_an_address_or_a_page() {
+        for good in [
+            "mailto:push@example.com",
+            "mailto:web.push+1@mail.example.co.uk",
+            "https://example.com/contact",
+            "https://example.com",
+        ] {
+            assert!(is_contact(good), "{good}");
+        }
+        for bad in [
+            "",
+            "mailto:",
+            "mailto:push",
+            "mailto:push@",
+            "mailto:@example.com",
+            "mailto:push@localhost",
+            "mailto:push@example..com",
+            "mailto:push@-example.com",
+            "mailto:a b@example.com",
+            "mailto: push@example.com",
+            "mailto:push@example.com ",
+            "mailto:<push@example.com>",
+            "mailto:a@example.com,b@example.com",
+            "mailto:push@example.com?subject=x",
+            "mailto:a@b@example.com",
+            "MAILTO:push@example.com",
+            "mailto:pùsh@example.com",
+            "https:",
+            "https://",
+            "https:example.com",
+            "https://localhost/",
+            "https://127.0.0.1/",
+            "https://example.com:99999/",
+            "https://user@example.com/",
+            "https://exa mple.com/",
+            "http://example.com/",
+        ] {
+            assert!(!is_contact(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -6,14 +6,16 @@
 //! - [`StepQueue`]: fallback steps that are due
 //! - [`FanoutQueue`]: announcements on their way to whoever is connected
 //!
+//! [`Visibility`] lets messages that failed return sooner than their queue would.
+//!
 //! Every message carries the trace of what caused it (`AWSTraceHeader`), so that X-Ray and the local twin can follow it.
 
 use aws_sdk_sqs::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     types::{
-        MessageSystemAttributeNameForSends, MessageSystemAttributeValue, SendMessageBatchRequestEntry,
-        SendMessageBatchResultEntry,
+        ChangeMessageVisibilityBatchRequestEntry, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
+        SendMessageBatchRequestEntry, SendMessageBatchResultEntry,
     },
 };
 use serde::Serialize;
@@ -83,6 +85,68 @@ pub struct FanoutQueue {
 pub struct TimerQueue {
     client: Client,
     url: String,
+}
+
+/// How long received messages stay invisible, on any queue.
+#[derive(Clone, Debug)]
+pub struct Visibility {
+    client: Client,
+}
+
+impl Visibility {
+    /// Over the queues of this client.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Lets up to [`BATCH`] messages of one queue, by their receipt handles, become visible after so many seconds from
+    /// now.
+    ///
+    /// # Errors
+    /// [`QueueError`]; then some of them return when their queue says.
+    pub async fn change(&self, queue: &QueueArn, messages: &[(String, u32)]) -> Result<(), QueueError> {
+        const OPERATION: &str = "shorten the wait of messages";
+        let entry = |(index, (handle, seconds)): (usize, &(String, u32))| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(index.to_string())
+                .receipt_handle(handle)
+                .visibility_timeout(i32::try_from(*seconds).unwrap_or(i32::MAX))
+                .build()
+        };
+        let entries = messages.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let request = self.client.change_message_visibility_batch().queue_url(queue.url()).set_entries(Some(entries));
+        let answer = request.send().await.map_err(|error| request_error(OPERATION, error))?;
+        match answer.failed() {
+            [] => Ok(()),
+            failed @ [first, ..] => {
+                let code = first.code().to_owned();
+                Err(QueueError::Partial { operation: OPERATION, refused: failed.len(), code })
+            }
+        }
+    }
+}
+
+/// The ARN of a queue, as it comes with every received message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct QueueArn {
+    host: String,
+    path: String,
+}
+
+impl QueueArn {
+    /// Reads `arn:aws:sqs:eu-central-1:123456789012:name`.
+    #[must_use]
+    pub fn parse(arn: &str) -> Option<Self> {
+        let [_, partition, "sqs", region, account, name] = arn.split(':').collect::<Vec<_>>()[..] else { return None };
+        let suffix = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
+        Some(Self { host: format!("sqs.{region}.{suffix}"), path: format!("{account}/{name}") })
+    }
+
+    /// The queue's URL. The SDK sends to its own endpoint; of the URL, SQS reads account and name.
+    fn url(&self) -> String {
+        format!("https://{}/{}", self.host, self.path)
+    }
 }
 
 impl DeliverQueue {
@@ -240,4 +304,28 @@ where
 {
     let code = error.code().unwrap_or("no answer").to_owned();
     QueueError::Request { operation, code, source: Box::new(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arn_names_the_url_of_its_queue() {
+        let url = |arn| QueueArn::parse(arn).map(|queue| queue.url());
+        for (arn, expected) in [
+            (
+                "arn:aws:sqs:eu-central-1:123456789012:deliver.fifo",
+                Some("https://sqs.eu-central-1.amazonaws.com/123456789012/deliver.fifo"),
+            ),
+            (
+                "arn:aws-cn:sqs:cn-north-1:123456789012:later",
+                Some("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/later"),
+            ),
+            ("arn:aws:sns:eu-central-1:123456789012:topic", None),
+            ("", None),
+        ] {
+            assert_eq!(url(arn).as_deref(), expected);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use tidings_domain::{
     Timestamp,
-    chain::{Outcome, StepDue},
+    chain::{Outcome, PutOff, StepDue},
 };
 
 use crate::{Mailboxes, StoreError, keys};
@@ -80,25 +80,35 @@ impl Claims {
         Ok(by == Some(worker))
     }
 
-    /// Gives a step back that was claimed, because its provider has certainly not acted; `false` where the claim is another's, or
-    /// the step has ended.
+    /// Releases a step that was claimed, because its provider has certainly not acted, and notes that it was put off if it
+    /// was; `false` if the claim is another's, or the step has ended.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn release(&self, due: &StepDue, worker: &str) -> Result<bool, StoreError> {
+    pub async fn release(&self, due: &StepDue, worker: &str, note: Option<&PutOff>) -> Result<bool, StoreError> {
+        const OPERATION: &str = "release fallback step";
         let step = due.step;
-        self.mailboxes.update_entry(
-            "release fallback step",
-            &due.user,
-            due.position,
-            &format!("REMOVE progress[{step}].claimed, progress[{step}].claimed_by"),
-            &format!(
-                "id = :id AND progress[{step}].claimed_by = :worker AND attribute_not_exists(progress[{step}].outcome)"
-            ),
-            &[],
-            vec![(":worker", keys::text(worker)), (":id", keys::text(due.id.as_str()))],
-        )
-        .await
+        let mut values = vec![(":worker", keys::text(worker)), (":id", keys::text(due.id.as_str()))];
+        let mut noted = String::new();
+        if let Some(note) = note {
+            let value = serde_dynamo::to_attribute_value(note).map_err(|error| StoreError::item(OPERATION, error))?;
+            values.push((":note", value));
+            noted = format!(" SET progress[{step}].put_off = :note");
+        }
+        self.mailboxes
+            .update_entry(
+                OPERATION,
+                &due.user,
+                due.position,
+                &format!("REMOVE progress[{step}].claimed, progress[{step}].claimed_by{noted}"),
+                &format!(
+                    "id = :id AND progress[{step}].claimed_by = :worker \
+                     AND attribute_not_exists(progress[{step}].outcome)"
+                ),
+                &[],
+                values,
+            )
+            .await
     }
 
     /// Records how a step ended. The first outcome stays; `false` where there was one.

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tidings_domain::{
     Connection, Device, DeviceId, Entry, Letter, Position, Profile, Timestamp, UserKey,
-    chain::{Outcome, StepRecord},
+    chain::{Outcome, PutOff, StepRecord},
     mailbox::{Closed, Collapsed, Links, Window},
 };
 use tidings_wire::{Platform, action::AppState};
@@ -182,6 +182,8 @@ pub(crate) struct StepItem {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) claimed_by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) put_off: Option<PutOff>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) outcome: Option<Outcome>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) ended: Option<i64>,
@@ -294,6 +296,7 @@ impl From<&StepRecord> for StepItem {
             claimed: step.claimed.map(|at| at.0),
             repeats: step.repeats.iter().map(|at| at.0).collect(),
             claimed_by: step.claimed_by.clone(),
+            put_off: step.put_off.clone(),
             outcome: step.outcome.as_ref().map(|(outcome, _)| outcome.clone()),
             ended: step.outcome.as_ref().map(|(_, at)| at.0),
             detail: step.detail.clone(),
@@ -307,6 +310,7 @@ impl From<StepItem> for StepRecord {
             claimed: item.claimed.map(Timestamp),
             repeats: item.repeats.into_iter().map(Timestamp).collect(),
             claimed_by: item.claimed_by,
+            put_off: item.put_off,
             outcome: item.outcome.zip(item.ended.map(Timestamp)),
             detail: item.detail,
         }
@@ -369,6 +373,7 @@ mod tests {
             claimed: Some(at),
             repeats: vec![at],
             claimed_by: Some("worker".into()),
+            put_off: Some(PutOff { since: at, times: 3, code: "503".into(), until: at }),
             outcome: Some((Outcome::Unknown, at)),
             detail: Some("detail".into()),
         };

@@ -1,6 +1,9 @@
 //! The channels around the socket, and the addresses that devices register for them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use tidings_crypto::encoding::without_padding;
 
 use crate::{
     choice::{Choice, choice},
@@ -72,6 +75,27 @@ impl Channel {
         }
     }
 
+    /// Whether each message by it costs money.
+    #[must_use]
+    pub fn is_paid(self) -> bool {
+        match self.destination() {
+            Destination::Phone | Destination::Mailbox => true,
+            Destination::EachDevice | Destination::AllDevices | Destination::Server => false,
+        }
+    }
+
+    /// The first step of a chain by a paid channel that has [`limits::FALLBACK_PAID_STEPS`] steps already, and its
+    /// channel.
+    #[must_use]
+    pub fn too_often(chain: impl IntoIterator<Item = Self>) -> Option<(usize, Self)> {
+        let mut steps = BTreeMap::<&str, usize>::new();
+        chain.into_iter().enumerate().filter(|(_, channel)| channel.is_paid()).find(|(_, channel)| {
+            let steps = steps.entry(channel.as_str()).or_default();
+            *steps += 1;
+            *steps > limits::FALLBACK_PAID_STEPS
+        })
+    }
+
     /// Whether it delivers to an address that a device is registered with; the others go by the user's profile, or to
     /// the app.
     #[must_use]
@@ -128,16 +152,16 @@ pub enum PushAddress {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
 pub struct WebpushKeys {
-    /// The browser's public key: 65 bytes, the first of them 4.
+    /// The browser's public key: a point on P-256, 65 bytes, the first of them 4. It may end in padding.
     #[cfg_attr(
         feature = "schema",
-        schemars(length(max = limits::PUSH_KEY_CHARS), regex(pattern = "^B[A-P][A-Za-z0-9_-]{85}$"))
+        schemars(length(max = limits::PUSH_KEY_CHARS), regex(pattern = "^B[A-P][A-Za-z0-9_-]{85}=?$"))
     )]
     pub p256dh: String,
-    /// The secret between browser and page, 16 bytes.
+    /// The secret between browser and page, 16 bytes. It may end in padding.
     #[cfg_attr(
         feature = "schema",
-        schemars(length(max = limits::PUSH_KEY_CHARS), regex(pattern = "^[A-Za-z0-9_-]{22}$"))
+        schemars(length(max = limits::PUSH_KEY_CHARS), regex(pattern = "^[A-Za-z0-9_-]{22}(==)?$"))
     )]
     pub auth: String,
 }
@@ -165,9 +189,11 @@ impl PushAddress {
                 let endpoint = fields.required_text("endpoint", limits::PUSH_ENDPOINT_CHARS);
                 fields.require("keys");
                 let keys = fields.object("keys", |keys| {
-                    let p256dh = keys.required_text("p256dh", limits::PUSH_KEY_CHARS);
-                    let auth = keys.required_text("auth", limits::PUSH_KEY_CHARS);
-                    Some(WebpushKeys { p256dh, auth })
+                    let mut key = |name| {
+                        let text = keys.required_text(name, limits::PUSH_KEY_CHARS);
+                        without_padding(&text).to_owned()
+                    };
+                    Some(WebpushKeys { p256dh: key("p256dh"), auth: key("auth") })
                 });
                 Some(Self::Webpush { endpoint, keys: keys? })
             }

@@ -37,8 +37,8 @@ pub const NATIVE_TOKEN_CHARS: usize = 4_096;
 /// Longest endpoint of a Web Push subscription, in characters.
 pub const PUSH_ENDPOINT_CHARS: usize = 2_048;
 
-/// Longest key of a Web Push subscription, in characters: 65 bytes as base64url.
-pub const PUSH_KEY_CHARS: usize = 87;
+/// Longest key of a Web Push subscription, in characters: 65 bytes as base64url, with padding.
+pub const PUSH_KEY_CHARS: usize = 88;
 
 /// Longest human-readable name (sender, sending device, product), in characters.
 pub const NAME_CHARS: usize = 128;
@@ -51,6 +51,9 @@ pub const EMAIL_CHARS: usize = 254;
 
 /// Steps of one fallback chain.
 pub const FALLBACK_STEPS: usize = 8;
+
+/// Steps of one fallback chain by the same channel whose every message costs money: `sms`, and `email`.
+pub const FALLBACK_PAID_STEPS: usize = 2;
 
 /// Shortest and longest time that a message is kept for its recipient, in seconds (0: only who is connected now; 28
 /// days).

@@ -258,10 +258,14 @@ pub struct SendRequest {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(extend("default" = true)))]
     pub persist: Option<bool>,
-    /// Steps around the socket, taken in this order until a device confirms. Without them and without `smsMessage`,
-    /// those that the app has for the `category`, else for all; an empty list is no step.
+    /// Steps around the socket, taken in this order until a device confirms, at most
+    /// [`limits::FALLBACK_PAID_STEPS`] of them `sms` and as many `email`. Without them and without `smsMessage`, those
+    /// that the app has for the `category`, else for all; an empty list is no step.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "schema", schemars(length(max = limits::FALLBACK_STEPS)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = limits::FALLBACK_STEPS), extend("allOf" = crate::schema::paid_steps()))
+    )]
     pub fallback: Option<Vec<FallbackStep>>,
     /// What must still hold when a step is due.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -310,6 +314,11 @@ impl SendRequest {
             condition: fields.object("condition", condition),
         };
         let mut problems = fields.into_problems();
+        let is_read = !problems.iter().any(|problem| problem.field.starts_with("fallback"));
+        let chain = request.fallback.iter().flatten().map(|step| step.channel);
+        if let Some((step, channel)) = Channel::too_often(chain).filter(|_| is_read) {
+            problems.push(FieldProblem::new(format!("fallback[{step}].channel"), paid_too_often(channel)));
+        }
         let named = problems.iter().any(|problem| problem.field.starts_with("audiences"));
         let everyone = audience_type == Some(AudienceType::All);
         if listed.as_ref().is_none_or(Vec::is_empty) && !everyone && !named {
@@ -322,6 +331,12 @@ impl SendRequest {
         }
         if problems.is_empty() { Ok(Self { audiences: listed.unwrap_or_default(), ..request }) } else { Err(problems) }
     }
+}
+
+/// What is wrong with a step by a channel that a chain has often enough.
+#[must_use]
+pub fn paid_too_often(channel: Channel) -> String {
+    format!("must not be {channel} once more: a chain has at most {} steps by it", limits::FALLBACK_PAID_STEPS)
 }
 
 /// What is wrong with content that says nothing, unless its text is named among the problems already.

@@ -48,6 +48,8 @@ choice! {
         Confirmed = "confirmed",
         /// A person read it.
         Read = "read",
+        /// The provider could not take it; it is asked again later. One for all attempts of a step, from the first on.
+        StepPutOff = "step-put-off",
         /// A fallback step is about to call its provider.
         StepStarted = "step-started",
         /// The provider accepted it.
@@ -102,6 +104,10 @@ choice! {
         Unreachable = "unreachable",
         /// The provider was not called, because it has been failing for this app.
         ProviderDown = "provider_down",
+        /// The device's push address is one that no provider takes. It is forgotten.
+        Address = "address",
+        /// The message is too large for the provider, also without its data and with its text cut.
+        TooLarge = "too_large",
         /// The request could not be built.
         Request = "request",
     }
@@ -154,14 +160,15 @@ pub struct Transition {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(with = "Option<crate::send::Channel>"))]
     pub channel: Option<String>,
-    /// The provider's message id for `step-accepted`; a [`RefusalCode`] or the provider's own code for `step-refused`;
-    /// a [`SkipReason`] for `step-skipped`. For a push to several devices: the codes of all of them, separated by
-    /// commas.
+    /// The provider's message id for `step-accepted`; a [`RefusalCode`] or the provider's own code for `step-refused`
+    /// and `step-put-off`; a [`SkipReason`] for `step-skipped`. For a push to several devices: the codes of all of
+    /// them, separated by commas.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(schema_with = "step_code"))]
     pub code: Option<String>,
-    /// What a push asked of its provider in the end: the effective time to live, and in words everything that was left
-    /// out, cut or lowered, separated by commas. On the end of a step.
+    /// What a push or an SMS asked of its provider in the end: the effective time to live, and in words everything that
+    /// was left out, cut or lowered, separated by commas. On the end of a step. On `step-put-off`: how often the
+    /// provider was asked, and when it is asked again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
 }
@@ -180,6 +187,7 @@ impl Event {
             Self::Gone => "the connection of device {device} turned out to be gone",
             Self::Confirmed => "confirmed by device {device}",
             Self::Read => "read on device {device}",
+            Self::StepPutOff => "{step} put off, because the provider could not take it: {code}",
             Self::StepStarted => "{step} began",
             Self::StepAccepted => "{step} accepted by the provider as {code}",
             Self::StepRefused => "{step} refused by the provider: {code}",

@@ -96,6 +96,7 @@ pub(super) fn check(history: &History) -> Vec<Row> {
         steps::twice(history),
         steps::after_acknowledgement(history),
         steps::agree(history),
+        steps::put_off(history),
         steps::whole(history),
     ]
 }

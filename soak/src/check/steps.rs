@@ -95,6 +95,33 @@ pub(super) fn agree(history: &History) -> Row {
     row
 }
 
+/// Codes by which SNS and SES refuse what they have certainly not sent, and would send later.
+const BUSY: [&str; 3] = ["Throttling", "TooManyRequestsException", "ServiceUnavailable"];
+
+/// A step that was throttled, or met a service that failed, is sent later: it is refused at most if it was put off
+/// before, and then the trail says so.
+pub(super) fn put_off(history: &History) -> Row {
+    let mut row = Row::new("no step refused for a throttle");
+    for (&message, trail) in &history.trails {
+        for recipient in &trail.recipients {
+            let of = |event| recipient.transitions.iter().filter(move |transition| transition.event == event);
+            for refused in of(Event::StepRefused) {
+                let is_busy = refused.code.as_deref().is_some_and(|code| BUSY.contains(&code));
+                let was_put_off = of(Event::StepPutOff).any(|put_off| put_off.step == refused.step);
+                row.holds(!is_busy || was_put_off, || {
+                    Broken::of(format!("step {:?} was refused with {:?}", refused.step, refused.code)).message(message)
+                });
+            }
+            for put_off in of(Event::StepPutOff) {
+                let once = of(Event::StepPutOff).filter(|other| other.step == put_off.step).count() == 1;
+                let why = || Broken::of(format!("step {:?} has several lines", put_off.step)).message(message);
+                row.holds(once && put_off.code.is_some(), why);
+            }
+        }
+    }
+    row
+}
+
 /// Where a step of this channel reaches a user.
 fn addresses(history: &History, user: &User, channel: &str) -> Vec<String> {
     match channel {
@@ -122,6 +149,7 @@ pub(super) fn counts(history: &History) -> BTreeMap<&'static str, u64> {
                 (false, _) => "chains that nobody confirmed",
             });
             of(Event::StepStarted).for_each(|_| count("steps begun"));
+            of(Event::StepPutOff).for_each(|_| count("steps put off"));
             for died in of(Event::StepUnknown) {
                 count("steps whose claim died");
                 let channel = died.channel.clone().unwrap_or_default();

@@ -481,6 +481,24 @@ fn a_trail_that_does_not_fit_the_outbox_is_found() {
 }
 
 #[test]
+fn a_step_that_a_throttle_has_ended_is_found() {
+    let refused = |put_off: usize| {
+        found(move |history| {
+            history.outbox.clear();
+            let trail = alice(history, SMS);
+            let of_step = trail.transitions.iter_mut().find(|transition| transition.event == Event::StepAccepted);
+            let ended = of_step.unwrap();
+            (ended.event, ended.code) = (Event::StepRefused, Some("Throttling".to_owned()));
+            let line = Transition { event: Event::StepPutOff, ..ended.clone() };
+            trail.transitions.extend(std::iter::repeat_n(line, put_off));
+        })
+    };
+    assert_eq!(refused(0), ["no step refused for a throttle"]);
+    assert!(refused(1).is_empty(), "it was asked again, and the chain went on");
+    assert_eq!(refused(2), ["no step refused for a throttle"]);
+}
+
+#[test]
 fn a_chain_that_stops_or_jumps_though_nobody_confirmed_is_found() {
     let stopped = found(|history| {
         let trail = alice(history, SMS);

@@ -22,6 +22,7 @@ pub(super) struct Call {
 /// A fault that leads to a request.
 pub(super) struct Before {
     pub(super) fault: Fault,
+    pub(super) times: u32,
     pub(super) operation: &'static str,
     pub(super) contains: &'static [&'static str],
 }
@@ -45,7 +46,7 @@ impl Call {
 
     pub(super) fn service(&self) -> Service {
         match self.operation() {
-            "SendMessage" | "SendMessageBatch" => sqs::SERVICE,
+            "SendMessage" | "SendMessageBatch" | "ChangeMessageVisibilityBatch" => sqs::SERVICE,
             "PostToConnection" => connections::SERVICE,
             "Publish" => sns::SERVICE,
             "SendEmail" => ses::SERVICE,

@@ -173,7 +173,7 @@ impl Cell {
             contains.iter().fold(rule, |rule, text| rule.contains(fill(text)))
         };
         if let Some(before) = &self.call.before {
-            faults.add(rule(before.fault, before.contains).operation(before.operation));
+            faults.add(rule(before.fault, before.contains).operation(before.operation).times(before.times));
         }
         let struck = rule(self.fault, self.call.contains).operation(self.call.operation());
         *self.rule.lock().unwrap() = Some(faults.add(struck.times(self.times).skip(self.call.skip)));

@@ -23,7 +23,13 @@ impl Row {
     }
 
     const fn before(mut self, fault: Fault, operation: &'static str, contains: &'static [&'static str]) -> Self {
-        self.call.before = Some(Before { fault, operation, contains });
+        self.call.before = Some(Before { fault, times: 1, operation, contains });
+        self
+    }
+
+    /// A record fails first: as often as the SDK tries, this request of its function is throttled.
+    const fn failed(mut self, operation: &'static str, contains: &'static [&'static str]) -> Self {
+        self.call.before = Some(Before { fault: Fault::Throttle, times: 3, operation, contains });
         self
     }
 }
@@ -95,6 +101,14 @@ pub(super) const ROWS: &[Row] = &[
     row("deliver: place > mailboxes.entry > GetItem", ENTRY, &[Repeated, LateAgain]),
     row("deliver: post > gateway.post > PostToConnection", &[], &[Online, Redelivery]),
     row("deliver: settle > connections.prune > DeleteItem", &["{alice}", "x#"], &[Gone]),
+    row("deliver: handle > batches.each > visibility.change > ChangeMessageVisibilityBatch", &[], &[Online])
+        .failed("Query", &["{alice}"]),
+    row("fallback: handle > batches.each > visibility.change > ChangeMessageVisibilityBatch", &[], &[Chain])
+        .failed("Query", &["{alice}"]),
+    row("fanout: handle > batches.each > visibility.change > ChangeMessageVisibilityBatch", &[], &[Push])
+        .failed("GetItem", &["announcements#{app}|"]),
+    row("timer: handle > batches.each > visibility.change > ChangeMessageVisibilityBatch", &[], &[DueStep])
+        .failed("GetItem", ENTRY),
     row("disconnect: handle > connections.disconnect > UpdateItem", &["c#{connection}"], &[Disconnect]),
     row("disconnect: handle > connections.disconnect > self.prune > DeleteItem", &["x#{connection}"], &[Disconnect]),
     row("fanout: post_to > gateway.post > PostToConnection", &[], &[Push]),
@@ -126,9 +140,10 @@ pub(super) const ROWS: &[Row] = &[
         "fallback: schedule > steps.schedule > fallback.send > SendMessage",
         "a step is put off for a second at least",
     ),
-    never(
+    row(
         "fallback: schedule > steps.schedule > timers.schedule > due.keep > PutItem",
-        "a step is put off for a quarter of an hour at most",
+        &["{message}#0#"],
+        &[PushMuchLater],
     ),
     row(
         "fallback: schedule > steps.schedule > timers.schedule > later.send > SendMessage",

@@ -175,6 +175,8 @@ scenarios! {
     PushChain => fallbacks::push_chain(cell),
     /// The provider cannot take a push, and is asked again.
     PushLater => fallbacks::push_later(cell),
+    /// The provider wants to be left alone for an hour, and no other step would reach the person.
+    PushMuchLater => fallbacks::push_much_later(cell),
     /// The credentials cannot be read at first.
     PushWithoutSecret => fallbacks::push_without_secret(cell),
     /// The device's address is dead.

@@ -39,6 +39,8 @@ const RECEIVERS: &[(&str, &str)] = &[
     ("emails", "Emails"),
     ("pushes", "Pushes"),
     ("clients", "Clients"),
+    ("batches", "Batches"),
+    ("visibility", "Visibility"),
 ];
 
 /// How the SDK's operations are written, and how AWS calls them.
@@ -52,6 +54,7 @@ const OPERATIONS: &[(&str, &str)] = &[
     (".transact_write_items()", "TransactWriteItems"),
     (".send_message_batch()", "SendMessageBatch"),
     (".send_message()", "SendMessage"),
+    (".change_message_visibility_batch()", "ChangeMessageVisibilityBatch"),
     (".post_to_connection()", "PostToConnection"),
     (".publish()", "Publish"),
     (".send_email()", "SendEmail"),

@@ -1,5 +1,6 @@
 //! `tidings app`: apps, their keys, their chains and categories, and the credentials by which they push.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -10,7 +11,7 @@ use tidings_domain::{AppId, categories};
 use tidings_providers::{Credentials, Provider, Reach};
 use tidings_store::Apps;
 use tidings_wire::limits;
-use tidings_wire::send::FallbackStep;
+use tidings_wire::send::{Channel, FallbackStep, paid_too_often};
 
 use super::aws;
 use super::session::Session;
@@ -162,6 +163,9 @@ impl Chain {
         if self.steps.len() > limits::FALLBACK_STEPS {
             let (many, most) = (self.steps.len(), limits::FALLBACK_STEPS);
             return Err(Failure::new(format!("--steps has {many} of them; the limit is {most}")));
+        }
+        if let Some((step, channel)) = Channel::too_often(self.steps.iter().map(|step| step.channel)) {
+            return Err(Failure::new(format!("step {} of --steps {}", step + 1, paid_too_often(channel))));
         }
         let longest = *limits::FALLBACK_AFTER_SECONDS.end();
         if self.steps.iter().any(|step| step.after > Some(longest)) {
@@ -352,11 +356,16 @@ impl ProvidersArgs {
     }
 }
 
-/// The text of a file, or of standard input for `-`.
+/// The text of a file, or of standard input for `-`, without its byte order mark.
 fn document(file: &Path) -> Result<String, Failure> {
-    let read =
-        if file == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
-    read.context(|| format!("read {}", file.display()))
+    let what = || format!("read {}", file.display());
+    let mut bytes = Vec::new();
+    if file == Path::new("-") {
+        std::io::stdin().read_to_end(&mut bytes).context(what)?;
+    } else {
+        bytes = std::fs::read(file).context(what)?;
+    }
+    tidings_text::decode(bytes).context(what)
 }
 
 /// Puts a secret, which may be there already.

@@ -13,8 +13,8 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
 
 /// Reads `path`; `None` if there is no such file.
 pub(crate) fn read(path: &Path) -> Result<Option<String>, Failure> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
+    match std::fs::read(path) {
+        Ok(bytes) => tidings_text::decode(bytes).map(Some).context(|| format!("read {}", path.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::new(format!("read {}", path.display())).because(error)),
     }
@@ -31,5 +31,15 @@ mod tests {
         write(&path, "two").unwrap();
         assert_eq!(read(&path).unwrap().as_deref(), Some("two"));
         assert!(read(&folder.path().join("absent")).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_file_that_an_editor_has_marked_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("device.json");
+        std::fs::write(&path, "\u{feff}{}").unwrap();
+        assert_eq!(read(&path).unwrap().as_deref(), Some("{}"));
+        std::fs::write(&path, b"\xff\xfe{\0}\0").unwrap();
+        assert!(format!("{:?}", read(&path).unwrap_err()).contains("UTF-16"));
     }
 }

@@ -120,7 +120,10 @@ pub fn obtain(url: &str, file: Option<&Path>, kept: Option<&Path>) -> Result<(St
 
 /// A document that is right as it stands.
 fn read(path: &Path) -> Result<Value, DocumentError> {
-    let text = fs::read_to_string(path).map_err(|source| DocumentError::File { path: path.to_owned(), source })?;
+    let failed = |source| DocumentError::File { path: path.to_owned(), source };
+    let bytes = fs::read(path).map_err(failed)?;
+    let text =
+        tidings_text::decode(bytes).map_err(|wrong| failed(io::Error::new(io::ErrorKind::InvalidData, wrong)))?;
     let wrong = |source| DocumentError::Wrong { path: path.to_owned(), source };
     Credentials::parse(&text, Reach::Anywhere).map_err(wrong)?;
     serde_json::from_str(&text).map_err(|_| wrong(CredentialsError::Malformed))

@@ -13,6 +13,9 @@ use crate::{
     preferences::{self, Unsubscribe},
 };
 
+/// Longest subject of an email, in characters.
+const SUBJECT_CHARS: usize = 78;
+
 /// How a step reaches the person.
 #[derive(Clone, PartialEq)]
 pub enum Call {
@@ -22,6 +25,8 @@ pub enum Call {
         to: String,
         /// The text.
         text: String,
+        /// Whether that is the beginning of a longer one.
+        is_cut: bool,
     },
     /// An e-mail.
     Email {
@@ -96,7 +101,8 @@ pub(super) fn call(
         Destination::Phone => {
             let to = profile.and_then(|profile| profile.mobile.clone()).ok_or(SkipReason::NoMobile)?;
             let text = letter.sms.as_deref().or(alert).ok_or(SkipReason::NoText)?;
-            Ok(Call::Sms { to, text: cut(text, limits::SMS_CHARS) })
+            let (text, is_cut) = tidings_text::cut(text, limits::SMS_CHARS);
+            Ok(Call::Sms { to, text, is_cut })
         }
         Destination::Mailbox => {
             let to = profile.and_then(|profile| profile.email.clone()).ok_or(SkipReason::NoEmail)?;
@@ -139,15 +145,11 @@ pub(super) fn notice(entry: &Entry, now: Timestamp) -> Notice {
     Notice { content, ttl: now.seconds_until(entry.letter.deadline), collapse: entry.letter.collapse.clone() }
 }
 
-/// The first line of the text, at most 78 characters (RFC 5322 §2.1.1), behind the sender's name.
+/// The first line of the text, at most 78 characters (RFC 5322 §2.1.1), behind the sender's name. The whole text is in
+/// the email itself.
 pub(super) fn subject(sender: Option<&str>, text: &str) -> String {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let whole = sender.map_or_else(|| line.to_owned(), |sender| format!("{sender}: {line}"));
-    let clean: String = whole.chars().filter(|c| !c.is_control()).collect();
-    cut(&clean, 78)
-}
-
-/// The text, or its beginning and an ellipsis, in at most `max` characters.
-fn cut(text: &str, max: usize) -> String {
-    if text.chars().count() <= max { text.to_owned() } else { text.chars().take(max - 1).chain(['…']).collect() }
+    let line = tidings_text::lines(text).map(tidings_text::one_line).find(|line| !line.is_empty()).unwrap_or_default();
+    let sender = sender.map(tidings_text::one_line).filter(|sender| !sender.is_empty());
+    let whole = sender.map_or_else(|| line.clone(), |sender| format!("{sender}: {line}"));
+    tidings_text::cut(&whole, SUBJECT_CHARS).0
 }

@@ -3,24 +3,22 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use tidings_wire::{
-    Backoff, Timestamp,
+    Timestamp,
     trail::{RefusalCode, SkipReason},
 };
 
-use super::retry::{put_off, repeat};
+use super::retry::{Patience, put_off, repeat};
 use crate::{
     Device, Entry,
-    chain::{Outcome, StepDue},
+    chain::{Outcome, PutOff, StepDue},
 };
-
-/// Pauses before a provider that could not take a step is asked again.
-const PAUSES: Backoff = Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(60) };
 
 /// A step that a worker has claimed, with its entry as it was before the claim.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
     due: &'a StepDue,
     entry: &'a Entry,
+    patience: Patience,
     at: Timestamp,
 }
 
@@ -78,8 +76,8 @@ pub enum Answer {
     ProviderDown,
     /// It was not sent: the app has no credentials for the channel.
     NotConfigured,
-    /// It was not sent: no request can be made of it, for this reason.
-    Unsendable(String),
+    /// It was not sent: no request can be made of it.
+    Unsendable(RefusalCode),
 }
 
 /// What a refusal means for the address that was called.
@@ -118,22 +116,34 @@ pub enum Then {
         /// What the providers were asked for, as far as that differs from what the sender asked for.
         detail: Option<String>,
     },
-    /// The step is due again later, because no provider could take it.
+    /// The step is due again later, because no provider could take it. The claim is released with this note, which the
+    /// trail shows.
     PutOff {
         /// The step, and when it is due.
         later: StepDue,
-        /// The providers' codes, for the log.
-        code: String,
+        /// Since when, how often and why.
+        note: PutOff,
     },
     /// The step is repeated later, because the end of its call is not known and its receiver recognises a repetition.
     Repeat(StepDue),
 }
 
-impl<'a> Claim<'a> {
-    /// A claim of `at`; `entry` is from before it.
+impl End {
+    /// What is noted of a step that is put off.
     #[must_use]
-    pub fn new(due: &'a StepDue, entry: &'a Entry, at: Timestamp) -> Self {
-        Self { due, entry, at }
+    pub fn note(&self) -> Option<&PutOff> {
+        match &self.then {
+            Then::PutOff { note, .. } => Some(note),
+            Then::Stop | Then::Record { .. } | Then::Repeat(_) => None,
+        }
+    }
+}
+
+impl<'a> Claim<'a> {
+    /// A claim of `at`; `entry` is from before it, and `patience` what [`super::patience`] says.
+    #[must_use]
+    pub fn new(due: &'a StepDue, entry: &'a Entry, patience: Patience, at: Timestamp) -> Self {
+        Self { due, entry, patience, at }
     }
 
     /// Who has claimed a step before, and may have called its provider: its claim is the one to take over.
@@ -168,10 +178,10 @@ impl<'a> Claim<'a> {
     /// The end of a claim whose calls were answered; `random` spreads the pause of a step that is put off.
     ///
     /// The step is accepted if one call was; unknown if none was and the end of one is not known; put off if a provider
-    /// could not take it; else refused, with every code.
+    /// could not take it, as long as the chain has patience; else refused, with every code.
     #[must_use]
     pub fn settle(&self, called: &[Called], random: u64, now: Timestamp) -> End {
-        let tally = Tally::of(called);
+        let tally = Tally::of(called, self.patience);
         let (is_repeat, detail) = (self.is_repeat(), tally.detail());
         let (is_released, then) = match tally.verdict() {
             Verdict::Ended(outcome @ Outcome::Accepted(_)) => (false, Then::Record { outcome, detail }),
@@ -180,17 +190,20 @@ impl<'a> Claim<'a> {
             Verdict::Ended(Outcome::Refused(_) | Outcome::Skipped(_)) if is_repeat => (false, record(Outcome::Unknown)),
             Verdict::Ended(outcome) => (false, Then::Record { outcome, detail }),
             Verdict::Busy(..) if is_repeat => (false, self.unknown(None)),
-            Verdict::Busy(code, asked) => {
-                // Jitter on top of what the provider asked for: what it refused together does not come back together.
-                let pause = asked.saturating_add(PAUSES.pause(self.due.attempts, random));
-                let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-                match put_off(self.due, self.entry, pause, now) {
-                    Some(later) => (true, Then::PutOff { later, code }),
-                    None => (false, record(Outcome::Refused(code))),
-                }
-            }
+            Verdict::Busy(code, asked) => match put_off(self.due, self.entry, asked, random, self.patience, now) {
+                Some(later) => (true, self.put_off(later, code, now)),
+                None => (false, Then::Record { outcome: Outcome::Refused(code), detail }),
+            },
         };
         End { is_released, then, dead: tally.dead }
+    }
+
+    /// What becomes of a step that is due again at `later`, because a provider could not take it.
+    fn put_off(&self, later: StepDue, code: String, now: Timestamp) -> Then {
+        let before = self.entry.steps.get(self.due.step).and_then(|record| record.put_off.as_ref());
+        let (since, times) = before.map_or((now, 0), |before| (before.since, before.times));
+        let note = PutOff { since, times: times.saturating_add(1), code, until: later.due };
+        Then::PutOff { later, note }
     }
 
     /// What becomes of a step whose end is not known. If it is repeated, its claim stays: the call may have been
@@ -230,7 +243,7 @@ enum Verdict {
 }
 
 impl Tally {
-    fn of(called: &[Called]) -> Self {
+    fn of(called: &[Called], patience: Patience) -> Self {
         let mut tally = Self { is_configured: true, ..Self::default() };
         for Called { device, answer, downgrades } in called {
             tally.downgrades.extend(downgrades.iter().cloned());
@@ -254,10 +267,17 @@ impl Tally {
                 Answer::Unanswered => tally.is_unanswered = true,
                 Answer::ProviderDown => {
                     tally.codes.insert(RefusalCode::ProviderDown.to_string());
+                    // A next step is taken at once; without one, nothing is won by giving up.
+                    match patience {
+                        Patience::Short => {}
+                        Patience::Long => tally.busy = tally.busy.max(Some(Duration::ZERO)),
+                    }
                 }
                 Answer::NotConfigured => tally.is_configured = false,
                 Answer::Unsendable(why) => {
-                    tally.codes.insert(why.clone());
+                    tally.codes.insert(why.to_string());
+                    // No provider will ever take it.
+                    tally.dead.extend(device.iter().filter(|_| *why == RefusalCode::Address).cloned());
                 }
             }
         }

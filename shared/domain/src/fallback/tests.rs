@@ -1,5 +1,7 @@
 //! What is done about a step, case by case.
 
+use std::time::Duration;
+
 use tidings_wire::{
     Platform, PushAddress, Timestamp,
     send::{Channel, Condition, PushMsgType},
@@ -10,7 +12,7 @@ use super::{
     ATTEMPTS, Call, Decision, REPEATS,
     call::{notice, subject},
     is_needed, next,
-    retry::{put_off, repeat},
+    retry::{Patience, patience, put_off, repeat},
 };
 use crate::{
     Device, DeviceId, Entry, Position, Profile, PushRegistration, UserView,
@@ -42,10 +44,10 @@ fn chained() -> (StepDue, Entry, UserView) {
 #[test]
 fn a_step_calls_its_provider_with_the_newest_address() {
     let (due, entry, view) = chained();
-    let Decision::Claim(Call::Sms { to, text }) = decide(&due, &entry, &view, Timestamp(2_000)) else {
+    let Decision::Claim(Call::Sms { to, text, is_cut }) = decide(&due, &entry, &view, Timestamp(2_000)) else {
         panic!("claim")
     };
-    assert_eq!((to.as_str(), text.lines().count()), ("+8613800138000", 2));
+    assert_eq!((to.as_str(), text.lines().count(), is_cut), ("+8613800138000", 2, false));
     let due = StepDue { step: 1, ..due };
     let Decision::Claim(Call::Email { subject, .. }) = decide(&due, &entry, &view, Timestamp(2_000)) else {
         panic!("claim")
@@ -278,22 +280,85 @@ fn a_provider_that_cannot_take_it_is_asked_again_a_few_times_and_not_beyond_the_
     let (due, mut entry, _) = chained();
     entry.letter.deadline = Timestamp(1_000_000);
     let now = Timestamp(2_000);
+    let short = |due: &StepDue, entry: &Entry, asked: u64| {
+        put_off(due, entry, Duration::from_millis(asked), 0, Patience::Short, now)
+    };
     let mut at = due.clone();
     for attempts in 1..=ATTEMPTS {
-        at = put_off(&at, &entry, 1_500, now).unwrap();
+        at = short(&at, &entry, 1_500).unwrap();
         assert_eq!((at.attempts, at.due), (attempts, now.plus_seconds(2)));
     }
-    assert_eq!(put_off(&at, &entry, 1_500, now), None);
-    assert_eq!(put_off(&due, &entry, 999_000, now), None, "beyond the deadline");
+    assert_eq!(short(&at, &entry, 1_500), None);
+    assert_eq!(short(&due, &entry, 999_000), None, "beyond the deadline");
     entry.letter.deadline = Timestamp(9_000_000);
-    assert!(put_off(&due, &entry, 900_000, now).is_some());
-    assert_eq!(put_off(&due, &entry, 900_001, now), None, "the chain does not wait so long");
+    assert!(short(&due, &entry, 900_000).is_some());
+    assert_eq!(short(&due, &entry, 900_001), None, "the chain does not wait so long");
     let accepted = Outcome::Accepted("x".into());
     assert_eq!(next(&at, &entry, &accepted, now).map(|next| next.attempts), Some(0));
+}
+
+#[test]
+fn a_chain_is_short_of_patience_only_if_a_later_step_would_reach_the_person_by_another_channel() {
+    let (due, mut entry, mut view) = chained();
+    let now = Timestamp(2_000);
+    let at = |due: &StepDue, entry: &Entry, view: &UserView| patience(due, entry, view, false, now);
+    assert_eq!(at(&due, &entry, &view), Patience::Short, "an email would go out");
+    assert_eq!(at(&StepDue { step: 1, ..due.clone() }, &entry, &view), Patience::Long, "nothing follows");
+    view.profile.get_or_insert_default().email = None;
+    assert_eq!(at(&due, &entry, &view), Patience::Long, "the email would be skipped");
+    view.profile.get_or_insert_default().email = Some("a@b.cn".into());
+    view.profile.get_or_insert_default().preferences.muted = true;
+    assert_eq!(at(&due, &entry, &view), Patience::Long, "the person wants none");
+    view.profile.get_or_insert_default().preferences.muted = false;
+    entry.letter.steps[1].channel = Channel::Sms;
+    assert_eq!(at(&due, &entry, &view), Patience::Long, "by the same provider");
+    entry.letter.steps.push(Step { channel: Channel::Webhook, after: None });
+    entry.steps.push(StepRecord::default());
+    assert_eq!(at(&due, &entry, &view), Patience::Short, "the one after that");
+    assert_eq!(patience(&StepDue { step: 9, ..due }, &entry, &view, true, now), Patience::Long);
+}
+
+#[test]
+fn a_text_that_is_too_long_for_an_sms_is_cut_between_characters_and_says_so() {
+    let (due, mut entry, view) = chained();
+    let family = "👨\u{200d}👩\u{200d}👧\u{200d}👦";
+    for (text, expected) in [
+        ("x".repeat(1_600), ("x".repeat(1_600), false)),
+        ("x".repeat(1_601), (format!("{}…", "x".repeat(1_599)), true)),
+        (family.repeat(300), (format!("{}…", family.repeat(228)), true)),
+        ("e\u{301}".repeat(801), (format!("{}…", "e\u{301}".repeat(799)), true)),
+    ] {
+        entry.letter.content.alert = Some(text);
+        let Decision::Claim(Call::Sms { text, is_cut, .. }) = decide(&due, &entry, &view, Timestamp(2_000)) else {
+            panic!("claim")
+        };
+        assert_eq!((text, is_cut), expected);
+    }
 }
 
 #[test]
 fn a_subject_is_one_short_line() {
     assert_eq!(subject(Some("Shop"), "\n  Hello\r\nthere"), "Shop: Hello");
     assert_eq!(subject(None, &"长".repeat(100)).chars().count(), 78);
+    let (flag, family) = ("🇨🇳", "👨\u{200d}👩\u{200d}👧\u{200d}👦");
+    assert_eq!(subject(None, &flag.repeat(60)), format!("{}…", flag.repeat(38)));
+    assert_eq!(subject(None, &format!("x{}", family.repeat(20))), format!("x{}…", family.repeat(10)));
+    assert_eq!(subject(Some(&flag.repeat(64)), "Hi"), format!("{}…", flag.repeat(38)));
+}
+
+#[test]
+fn words_of_a_subject_stay_apart() {
+    for (sender, text, expected) in [
+        (None, "Order\t4711", "Order 4711"),
+        (None, "Line1\rLine2", "Line1"),
+        (None, "Line1\u{2028}Line2", "Line1"),
+        (None, "a\u{1b}b\u{7f}c", "a b c"),
+        (None, "\t\r\n \u{85} Order", "Order"),
+        (Some("Shop\tNorth"), "Hi", "Shop North: Hi"),
+        (Some("Shop\r\nNorth"), "Hi\r\nthere", "Shop North: Hi"),
+        (Some("\t"), "Hi", "Hi"),
+        (None, "\t", ""),
+    ] {
+        assert_eq!(subject(sender, text), expected, "{sender:?} {text:?}");
+    }
 }

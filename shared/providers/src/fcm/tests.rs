@@ -5,13 +5,13 @@ use http::{HeaderMap, HeaderValue};
 use super::*;
 use crate::outcome::Load;
 use crate::providers::tests::credentials;
-use crate::push::{Downgrade, tests::push};
+use crate::push::{Downgrade, Kind, Priority, tests::push};
 
 const NOW: u64 = 1_700_000_000;
 
 fn prepared(push: &Push) -> (Prepared, Value) {
     let to = RegistrationToken::parse("device:APA91").unwrap();
-    let prepared = request(push, &to, "example", "T", BASE).unwrap();
+    let prepared = request(push, &to, "example", "T", BASE, NOW).unwrap();
     let body = serde_json::from_slice(prepared.request.body()).unwrap();
     (prepared, body)
 }
@@ -29,6 +29,17 @@ fn an_alert() {
             "priority": "HIGH", "ttl": "3600s", "collapse_key": "flight-7",
             "notification": {"sound": "chime.caf", "notification_count": 3, "tag": "flight-7"},
         },
+        "apns": {
+            "headers": {
+                "apns-push-type": "alert", "apns-priority": "10", "apns-expiration": "1700003600",
+                "apns-collapse-id": "flight-7",
+            },
+            "payload": {"aps": {"badge": 3, "sound": "chime.caf", "mutable-content": 1}},
+        },
+        "webpush": {
+            "headers": {"TTL": "3600", "Urgency": "high", "Topic": "flight-7"},
+            "notification": {"tag": "flight-7"},
+        },
     }});
     assert_eq!(body, expected);
     assert_eq!(prepared.effective.downgrades, []);
@@ -43,9 +54,32 @@ fn a_background_push_is_data_alone() {
         "token": "device:APA91",
         "data": {"id": "01JD4Z0000000000000000MSGE"},
         "android": {"priority": "NORMAL", "ttl": "2419200s"},
+        "apns": {
+            "headers": {"apns-push-type": "background", "apns-priority": "5", "apns-expiration": "1702419200"},
+            "payload": {"aps": {"content-available": 1}},
+        },
+        "webpush": {"headers": {"TTL": "2419200", "Urgency": "normal"}},
     }});
     assert_eq!(body, expected);
     assert_eq!(prepared.effective.downgrades, [Downgrade::TtlCut { asked: u64::MAX, given: TTL_SECONDS }]);
+}
+
+/// What Apple and push services take less of is told to them, and nothing else of the message changes.
+#[test]
+fn each_platform_is_told_in_its_own_terms() {
+    let (_, body) = prepared(&Push { ttl: 0, badge: Some(0), sound: None, mutable: false, ..push() });
+    assert_eq!(body["message"]["apns"]["headers"]["apns-expiration"], "0", "now or never");
+    assert_eq!(body["message"]["apns"]["payload"], json!({"aps": {"badge": 0}}), "which removes it");
+    let (prepared, body) = prepared(&Push { collapse_key: Some("航班 7".to_owned()), ..push() });
+    let message = &body["message"];
+    assert_eq!(message["android"]["collapse_key"], "航班 7");
+    for (part, name) in [("apns", "apns-collapse-id"), ("webpush", "Topic")] {
+        assert!(message[part]["headers"][name].as_str().unwrap().is_ascii(), "{part}: {message}");
+    }
+    assert_eq!(message["webpush"]["notification"]["tag"], "航班 7");
+    assert_eq!(prepared.effective.downgrades, []);
+    let urgent = Push { kind: Kind::Background, priority: Priority::High, ..push() };
+    assert_eq!(self::prepared(&urgent).1["message"]["apns"]["headers"]["apns-priority"], "5", "10 would be an error");
 }
 
 #[test]

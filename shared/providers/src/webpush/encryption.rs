@@ -53,6 +53,13 @@ impl Message {
     }
 }
 
+/// Whether 65 bytes are an uncompressed point of P-256. `ring` finds that out where it agrees with one, and has no
+/// other way to ask.
+pub(crate) fn is_point(bytes: &[u8; 65]) -> bool {
+    let Ok(key) = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new()) else { return false };
+    agree_ephemeral(key, &UnparsedPublicKey::new(&ECDH_P256, bytes), |_| ()).is_ok()
+}
+
 /// The public keys of the two who agree.
 struct Parties<'a> {
     browser: &'a [u8],

@@ -203,7 +203,15 @@ fn limit(name: &str) -> Option<String> {
             }
         };
     }
-    numbers![CONTENT_BYTES, HIGH_PRIORITY_RECIPIENTS, HTTP_BODY_BYTES, JSON_DEPTH, TRANSIENT_SECONDS, UNREAD_COUNTED]
+    numbers![
+        CONTENT_BYTES,
+        FALLBACK_PAID_STEPS,
+        HIGH_PRIORITY_RECIPIENTS,
+        HTTP_BODY_BYTES,
+        JSON_DEPTH,
+        TRANSIENT_SECONDS,
+        UNREAD_COUNTED,
+    ]
 }
 
 /// A number with commas: `22,528`.

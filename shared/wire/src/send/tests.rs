@@ -78,3 +78,26 @@ fn names_the_step_that_is_wrong() {
         ])
     );
 }
+
+#[test]
+fn a_paid_channel_stands_twice_in_a_chain_at_most() {
+    let chain = |channels: &[&str]| {
+        let steps: Vec<Value> = channels.iter().map(|channel| serde_json::json!({"channel": channel})).collect();
+        parse(serde_json::json!({"alert": "x", "audiences": ["a"], "fallback": steps})).map(|_| ())
+    };
+    let refused = |step, channel| {
+        let problem =
+            format!("fallback[{step}].channel: must not be {channel} once more: a chain has at most 2 steps by it");
+        Err(vec![problem])
+    };
+    assert_eq!(chain(&["sms", "email", "sms", "email"]), Ok(()));
+    assert_eq!(chain(&["sms"; 8]), refused(2, "sms"));
+    assert_eq!(chain(&["email", "sms", "email", "apns", "email"]), refused(4, "email"));
+    assert_eq!(chain(&["sms", "sms", "webhook", "email", "email", "sms", "email"]), refused(5, "sms"));
+    // Pushes cost nothing, nor does a call of the app's own server.
+    for channel in ["apns", "fcm", "webpush", "mipush", "webhook"] {
+        assert_eq!(chain(&[channel; 8]), Ok(()), "{channel}");
+    }
+    let wrong = chain(&["pigeon", "sms", "sms", "sms"]);
+    assert_eq!(wrong.unwrap_err().len(), 1, "which step it is cannot be said of a chain that cannot be read");
+}

@@ -1,7 +1,7 @@
 use tidings_wire::{Platform, send::Channel};
 
 use super::{
-    super::retry::{ATTEMPTS, CLAIM_SECONDS},
+    super::retry::{ATTEMPTS, CLAIM_SECONDS, Patience},
     *,
 };
 use crate::{
@@ -56,7 +56,7 @@ fn accepted(id: &str) -> Answer {
 /// Settles with the shortest pause.
 fn settle((due, entry): &(StepDue, Entry), answers: &[Answer]) -> End {
     let called: Vec<Called> = answers.iter().cloned().map(called).collect();
-    Claim::new(due, entry, AT).settle(&called, 0, NOW)
+    Claim::new(due, entry, Patience::Short, AT).settle(&called, 0, NOW)
 }
 
 fn outcome(end: End) -> (bool, Option<Outcome>) {
@@ -81,7 +81,7 @@ fn the_best_answer_of_several_decides() {
         (vec![Answer::Accepted(None)], Outcome::Accepted(String::new())),
         (vec![keep("410"), busy("503", None), Answer::Unanswered], Outcome::Unknown),
         (vec![keep("b"), keep("a"), keep("b")], Outcome::Refused("a, b".into())),
-        (vec![keep("410"), Answer::Unsendable("too large".into())], Outcome::Refused("410, too large".into())),
+        (vec![keep("410"), Answer::Unsendable(RefusalCode::TooLarge)], Outcome::Refused("410, too_large".into())),
         (vec![Answer::ProviderDown], Outcome::Refused("provider_down".into())),
         (vec![Answer::NotConfigured], Outcome::Skipped(SkipReason::NotConfigured)),
     ];
@@ -101,7 +101,8 @@ fn a_step_that_no_provider_could_take_is_released_and_put_off() {
         let (due, entry) = step(Channel::Fcm);
         let end = settle(&(due.clone(), entry), &answers);
         let later = StepDue { due: NOW.plus_seconds(seconds), attempts: 1, ..due };
-        assert!(end.is_released && end.then == Then::PutOff { later, code: code.to_owned() }, "{end:?}");
+        let note = PutOff { since: NOW, times: 1, code: code.to_owned(), until: later.due };
+        assert!(end.is_released && end.then == Then::PutOff { later, note }, "{end:?}");
     }
 }
 
@@ -111,9 +112,10 @@ fn pauses_grow_with_the_attempts_and_come_on_top_of_what_the_provider_asks_for()
     {
         let (due, entry) = step(Channel::Fcm);
         let due = StepDue { attempts, ..due };
-        let end = Claim::new(&due, &entry, AT).settle(&[called(busy("429", asked))], u64::MAX, NOW);
+        let end = Claim::new(&due, &entry, Patience::Short, AT).settle(&[called(busy("429", asked))], u64::MAX, NOW);
         let later = StepDue { due: NOW.plus_seconds(seconds), attempts: attempts + 1, ..due.clone() };
-        assert_eq!(end.then, Then::PutOff { later, code: "429".to_owned() });
+        let note = PutOff { since: NOW, times: 1, code: "429".to_owned(), until: later.due };
+        assert_eq!(end.then, Then::PutOff { later, note });
     }
 }
 
@@ -122,6 +124,68 @@ fn a_step_that_was_put_off_enough_is_refused() {
     let (due, entry) = step(Channel::Fcm);
     let tired = (StepDue { attempts: ATTEMPTS, ..due }, entry);
     assert_eq!(outcome(settle(&tired, &[Answer::Unreachable])), kept(Outcome::Refused("unreachable".into())));
+}
+
+#[test]
+fn a_step_that_nothing_follows_is_put_off_for_as_long_as_its_message_lives_with_one_note() {
+    const HOUR: u64 = 3_600;
+    for (answer, code) in
+        [(busy("503", None), "503"), (Answer::Unreachable, "unreachable"), (Answer::ProviderDown, "provider_down")]
+    {
+        for random in [0, u64::MAX / 3, u64::MAX] {
+            let (mut due, mut entry) = step(Channel::Webpush);
+            entry.letter.deadline = NOW.plus_seconds(24 * HOUR);
+            let (mut now, mut pauses) = (NOW, Vec::new());
+            while let Then::PutOff { later, note } =
+                Claim::new(&due, &entry, Patience::Long, now).settle(&[called(answer.clone())], random, now).then
+            {
+                let times = u32::try_from(pauses.len()).unwrap() + 1;
+                let expected = PutOff { since: NOW, times, code: code.to_owned(), until: later.due };
+                assert_eq!(note, expected, "one note for all");
+                assert_eq!((later.attempts, later.due < entry.letter.deadline), (times, true));
+                pauses.push(now.seconds_until(later.due));
+                (now, due) = (later.due, later);
+                entry.steps[0].put_off = Some(note);
+            }
+            assert!(now.seconds_until(entry.letter.deadline) <= 2, "the last attempt is at the end: {pauses:?}");
+            assert!(pauses[0] <= 2 && pauses.iter().all(|pause| *pause <= 900), "{pauses:?}");
+            let first: Vec<_> = pauses.windows(2).take(8).collect();
+            assert!(first.iter().all(|pair| pair[0] <= pair[1]), "they grow: {pauses:?}");
+            assert!(pauses.len() < 230, "{}", pauses.len());
+        }
+    }
+}
+
+#[test]
+fn what_a_provider_asks_for_is_honoured_within_the_message_s_life() {
+    let (due, mut entry) = step(Channel::Apns);
+    entry.letter.deadline = NOW.plus_seconds(86_400);
+    let at = |seconds, random| {
+        let claim = Claim::new(&due, &entry, Patience::Long, AT);
+        match claim.settle(&[called(busy("503", Some(seconds)))], random, NOW).then {
+            Then::PutOff { later, .. } => Some(NOW.seconds_until(later.due)),
+            Then::Record { .. } => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((at(3_600, 0), at(3_600, u64::MAX)), (Some(3_601), Some(3_602)));
+    assert_eq!((at(86_400, 0), at(90_000, 0)), (None, None), "its message's time is over by then");
+}
+
+#[test]
+fn a_provider_that_is_down_is_passed_over_where_a_next_step_profits() {
+    let step = step(Channel::Apns);
+    assert_eq!(outcome(settle(&step, &[Answer::ProviderDown])), kept(Outcome::Refused("provider_down".into())));
+}
+
+#[test]
+fn an_address_that_no_provider_takes_is_refused_by_a_word_and_forgotten() {
+    let end = settle(&step(Channel::Webpush), &[Answer::Unsendable(RefusalCode::Address)]);
+    assert_eq!(end.dead, [device()]);
+    assert_eq!(outcome(end), kept(Outcome::Refused("address".into())));
+    for code in [RefusalCode::TooLarge, RefusalCode::Request] {
+        assert!(settle(&step(Channel::Webpush), &[Answer::Unsendable(code)]).dead.is_empty(), "{code}");
+    }
 }
 
 #[test]
@@ -151,7 +215,7 @@ fn of_a_repetition_only_its_acceptance_says_how_the_step_ended() {
 #[test]
 fn a_claim_is_released_if_nothing_was_called_and_nothing_was_before() {
     let (due, entry) = step(Channel::Sms);
-    let claim = Claim::new(&due, &entry, AT);
+    let claim = Claim::new(&due, &entry, Patience::Short, AT);
     assert_eq!(claim.abandoned(), End { is_released: true, then: Then::Stop, dead: Vec::new() });
     assert_eq!(outcome(claim.called_off(CalledOff::Cancelled)), (true, None));
     let closed = Outcome::Skipped(SkipReason::ItemClosed);
@@ -159,7 +223,7 @@ fn a_claim_is_released_if_nothing_was_called_and_nothing_was_before() {
     assert_eq!(Claim::before(&due, &entry), None);
 
     let (due, entry) = repetition(Channel::Webhook);
-    let claim = Claim::new(&due, &entry, AT);
+    let claim = Claim::new(&due, &entry, Patience::Short, AT);
     assert_eq!(claim.abandoned(), End { is_released: false, then: Then::Stop, dead: Vec::new() });
     for why in [CalledOff::Cancelled, CalledOff::ItemClosed] {
         assert_eq!(outcome(claim.called_off(why)), kept(Outcome::Unknown));
@@ -190,7 +254,7 @@ fn the_detail_names_each_downgrade_once() {
         answer: Answer::Accepted(None),
         downgrades: downgrades.iter().map(|text| (*text).to_owned()).collect(),
     };
-    let detail = |called: &[Called]| match Claim::new(&due, &entry, AT).settle(called, 0, NOW).then {
+    let detail = |called: &[Called]| match Claim::new(&due, &entry, Patience::Short, AT).settle(called, 0, NOW).then {
         Then::Record { detail, .. } => detail,
         other => panic!("{other:?}"),
     };
