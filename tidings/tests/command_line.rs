@@ -584,6 +584,19 @@ async fn a_recipient_without_a_device_is_named() {
         );
         assert_eq!(said.matches(note).count(), 2, "{said}");
     }
+    // A URL that is none is named, and is no reason to register again.
+    let complaint = folder.complaint(&["listen", "--alias", "alice", "--socket-url", "http://127.0.0.1:1/prod"]).await;
+    assert!(
+        complaint.contains("as the output SocketUrl is") && !complaint.contains("registering again"),
+        "{complaint}"
+    );
+    let key = folder.json(".tidings/session.json")["appKey"].as_str().unwrap().to_owned();
+    let send = ["send", "--to", "alice", "--alert", "x", "--api-url", "127.0.0.1:7400", "--app-key", &key];
+    assert!(folder.complaint(&send).await.contains("it begins with http://"));
+    // One wrong field is named once, and several are listed.
+    assert_eq!(folder.complaint(&["send", "--to", "", "--alert", "x"]).await.matches("must not be empty").count(), 1);
+    let several = folder.complaint(&["send", "--to", "", "--alert", ""]).await;
+    assert!(several.contains("\n  audiences[0]: ") && several.contains("\n  alert: "), "{several}");
     // Another deployment is not asked for what its API does not tell.
     let session = folder.json(".tidings/session.json");
     let (url, key) = (session["apiUrl"].as_str().unwrap(), session["appKey"].as_str().unwrap());

@@ -157,9 +157,14 @@ async fn print(args: &Args, device: &Device, events: &mut Events, file: &mut Dev
                 printer.note(&format!("{}; {again}", Failure::from(loss).reason()))?;
             }
             Event::Closed(CloseReason::Asked) => return Ok(End::Done),
-            Event::Closed(CloseReason::CannotConnect(error)) => {
-                let failure = Failure::from(error).hint("`tidings register` registers it again");
+            Event::Closed(CloseReason::CannotConnect(error)) if error.is_refusal() => {
+                let failure =
+                    Failure::from(error).hint("is the path of the socket's URL the stage, and the clock right?");
                 return Ok(End::Refused { failure, connected });
+            }
+            Event::Closed(CloseReason::CannotConnect(error)) => {
+                return Err(Failure::from(error)
+                    .hint("it is ws:// or wss://, a host and the stage, as the output SocketUrl is"));
             }
         }
     }

@@ -73,7 +73,7 @@ impl ApiArgs {
                 (session.api_url, given.map_or(demo, Ok)?, Some(session.aws_url))
             }
         };
-        let backend = Backend::new(&url, key.expose())?;
+        let backend = Backend::new(&url, key.expose()).map_err(told)?;
         Ok(Api { backend, app_id: key.app_id().to_owned(), url, twin_url, folder: session::folder() })
     }
 }
@@ -97,12 +97,14 @@ pub(crate) fn told(error: tidings_client::ApiError) -> Failure {
         E::Problem(problem) if problem.status == 401 => {
             Some("check the app key; a twin without --data forgets its apps when it stops".to_owned())
         }
-        E::Problem(problem) if !problem.errors.is_empty() => {
+        // A single one is in the detail already.
+        E::Problem(problem) if problem.errors.len() > 1 => {
             let named = problem.errors.iter().map(|at| printable(&format!("{}: {}", at.field, at.detail)));
             let named: Vec<_> = named.collect();
             Some(named.join("\n  "))
         }
-        E::Problem(_) | E::Unexpected { .. } | E::BadUrl { .. } | E::BadKey => None,
+        E::BadUrl { .. } => Some("it begins with http:// or https://, as the output ApiUrl does".to_owned()),
+        E::Problem(_) | E::Unexpected { .. } | E::BadKey => None,
     };
     let failure = Failure::from(error);
     match hint {
