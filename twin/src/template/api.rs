@@ -1,6 +1,6 @@
 //! HTTP and WebSocket APIs, as SAM writes them in one piece and CloudFormation in many.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::TemplateError;
 use super::model::{Cors, HttpApi, HttpRoute, Template, WebSocketApi, WebSocketRoute};
 use super::properties::{Properties, function_named};
-use super::resolve::{At, IMPLICIT_HTTP_API, Resolver};
+use super::resolve::{At, IMPLICIT_HTTP_API, Resolver, capitalised};
+use super::unserved::{self, refuse, refuse_within};
 
 /// What was found of the APIs so far; the pieces refer to one another, so they are joined at the end.
 #[derive(Default)]
@@ -19,10 +20,13 @@ pub(super) struct Apis {
     events: Vec<(String, HttpRoute)>,
     /// By the logical id that a route response names: the API's logical id and the route key.
     route_ids: BTreeMap<String, (String, String)>,
-    route_responses: BTreeSet<String>,
+    /// By what a route response names: the route response.
+    route_responses: BTreeMap<String, At>,
     integrations: BTreeMap<String, Integration>,
     routes: Vec<Route>,
     stages: Vec<(String, String)>,
+    /// Warnings about requests that are not validated.
+    unvalidated: Vec<String>,
 }
 
 struct Integration {
@@ -54,6 +58,7 @@ impl Apis {
             "AWS::Serverless::WebSocketApi" => self.serverless_websocket(logical_id, properties, template)?,
             "AWS::ApiGatewayV2::Api" => self.api(logical_id, properties)?,
             "AWS::ApiGatewayV2::Integration" => {
+                refuse(properties, unserved::INTEGRATION)?;
                 let at = properties.at("IntegrationUri");
                 let integration = Integration {
                     function: function_named(template, &properties.required("IntegrationUri")?, &at)?,
@@ -63,6 +68,8 @@ impl Apis {
                 self.integrations.insert(logical_id.to_owned(), integration);
             }
             "AWS::ApiGatewayV2::Route" => {
+                refuse(properties, unserved::ROUTE)?;
+                self.check_validation(logical_id, properties);
                 let target = properties.required("Target")?;
                 self.routes.push(Route {
                     logical_id: logical_id.to_owned(),
@@ -73,7 +80,7 @@ impl Apis {
                 });
             }
             "AWS::ApiGatewayV2::RouteResponse" => {
-                self.route_responses.insert(properties.required("RouteId")?);
+                self.route_responses.insert(properties.required("RouteId")?, properties.at("RouteId"));
             }
             "AWS::ApiGatewayV2::IntegrationResponse" => {}
             "AWS::ApiGatewayV2::Stage" => {
@@ -91,6 +98,7 @@ impl Apis {
         properties: &Properties<'_, '_>,
         resolver: &Resolver<'_>,
     ) -> Result<(), TemplateError> {
+        refuse(&properties.inner("Auth")?, unserved::EVENT_AUTH)?;
         let api = properties.text("ApiId")?.unwrap_or_else(|| resolver.api_id(IMPLICIT_HTTP_API));
         let route = HttpRoute {
             method: properties.text("Method")?.map_or_else(|| "ANY".to_owned(), |method| method.to_ascii_uppercase()),
@@ -110,29 +118,14 @@ impl Apis {
         properties: &Properties<'_, '_>,
         template: &Template,
     ) -> Result<(), TemplateError> {
-        let mut api = HttpApi {
-            logical_id: logical_id.to_owned(),
-            api_id: String::new(),
-            stage: properties.text("StageName")?.unwrap_or_else(|| "$default".to_owned()),
-            routes: Vec::new(),
-            cors: cors(properties, "CorsConfiguration")?,
-        };
+        let mut api = guarded_http(logical_id, properties)?;
         let definition = properties.inner("DefinitionBody")?;
+        refuse(&definition, unserved::OPERATION)?;
         let paths = definition.get("paths")?;
         for (path, methods) in paths.as_ref().and_then(Value::as_object).into_iter().flatten() {
             for (method, operation) in methods.as_object().into_iter().flatten() {
-                let integration = &operation["x-amazon-apigateway-integration"];
-                let Some(uri) = integration["uri"].as_str() else { continue };
-                api.routes.push(HttpRoute {
-                    method: match method.as_str() {
-                        "x-amazon-apigateway-any-method" => "ANY".to_owned(),
-                        method => method.to_ascii_uppercase(),
-                    },
-                    path: path.clone(),
-                    function: function_named(template, uri, &definition.at("paths").child(path).child(method))?,
-                    timeout: integration["timeoutInMillis"].as_u64().map(Duration::from_millis),
-                    payload_v1: integration["payloadFormatVersion"] == "1.0",
-                });
+                let at = definition.at("paths").child(path).child(method);
+                api.routes.extend(defined_route(path, method, operation, template, &at)?);
             }
         }
         self.http.insert(logical_id.to_owned(), api);
@@ -145,10 +138,13 @@ impl Apis {
         properties: &Properties<'_, '_>,
         template: &Template,
     ) -> Result<(), TemplateError> {
+        refuse(&properties.inner("Auth")?, unserved::SOCKET_AUTH)?;
         let declared = properties.inner("Routes")?;
         let mut routes = BTreeMap::new();
         for key in declared.names() {
             let route = declared.inner(&key)?;
+            refuse(&route, unserved::SOCKET_ROUTE)?;
+            self.check_validation(&format!("{logical_id}, route {key}"), &route);
             let generated = format!("{logical_id}{}Route", capitalised(&key));
             self.route_ids.insert(generated, (logical_id.to_owned(), key.clone()));
             let route = WebSocketRoute {
@@ -170,6 +166,7 @@ impl Apis {
     }
 
     fn api(&mut self, logical_id: &str, properties: &Properties<'_, '_>) -> Result<(), TemplateError> {
+        refuse(properties, unserved::API)?;
         if properties.required("ProtocolType")? == "WEBSOCKET" {
             let api = WebSocketApi {
                 logical_id: logical_id.to_owned(),
@@ -195,14 +192,8 @@ impl Apis {
     /// Joins the pieces.
     pub(super) fn finish(mut self, resolver: &Resolver<'_>, template: &mut Template) -> Result<(), TemplateError> {
         if self.events.iter().any(|(api, _)| *api == resolver.api_id(IMPLICIT_HTTP_API)) {
-            let api = HttpApi {
-                logical_id: IMPLICIT_HTTP_API.to_owned(),
-                api_id: String::new(),
-                stage: "$default".to_owned(),
-                routes: Vec::new(),
-                cors: None,
-            };
-            self.http.insert(IMPLICIT_HTTP_API.to_owned(), api);
+            let globals = Properties::new(resolver, resolver.globals("HttpApi"), At::new("Globals.HttpApi"));
+            self.http.insert(IMPLICIT_HTTP_API.to_owned(), guarded_http(IMPLICIT_HTTP_API, &globals)?);
         }
         self.http.iter_mut().for_each(|(logical_id, api)| api.api_id = resolver.api_id(logical_id));
         self.websocket.iter_mut().for_each(|(logical_id, api)| api.api_id = resolver.api_id(logical_id));
@@ -221,14 +212,39 @@ impl Apis {
         for route in std::mem::take(&mut self.routes) {
             self.join(route)?;
         }
-        for (logical_id, (api, key)) in &self.route_ids {
-            if let Some(route) = self.websocket.get_mut(api).and_then(|api| api.routes.get_mut(key)) {
-                route.has_route_response &= self.route_responses.contains(logical_id);
-            }
-        }
+        self.join_responses(resolver)?;
         template.http_api = only("HTTP", self.http)?;
         template.websocket_api = only("WebSocket", self.websocket)?;
         Ok(())
+    }
+
+    /// Gives routes their responses.
+    fn join_responses(&mut self, resolver: &Resolver<'_>) -> Result<(), TemplateError> {
+        for (route, at) in &self.route_responses {
+            if !self.route_ids.contains_key(route) {
+                let known: Vec<&str> = self.route_ids.keys().map(String::as_str).collect();
+                return Err(at.error(format!("{route} is no route of a WebSocket API; there are {}", known.join(", "))));
+            }
+        }
+        for (logical_id, (api_id, key)) in &self.route_ids {
+            let Some(route) = self.websocket.get_mut(api_id).and_then(|api| api.routes.get_mut(key)) else { continue };
+            if route.has_route_response && !self.route_responses.contains_key(logical_id) {
+                resolver.warn(format!(
+                    "{api_id}, route {key}: it has a RouteResponseSelectionExpression, but there is no \
+                     AWS::ApiGatewayV2::RouteResponse for it: what its function answers reaches no client, as on AWS"
+                ));
+                route.has_route_response = false;
+            }
+        }
+        self.unvalidated.iter().for_each(|warning| resolver.warn(warning));
+        Ok(())
+    }
+
+    /// Notes a route whose requests would be validated on AWS.
+    fn check_validation(&mut self, owner: &str, route: &Properties<'_, '_>) {
+        if let Some(property) = unserved::validation(route) {
+            self.unvalidated.push(format!("{owner}: the twin does not validate requests as {property} asks"));
+        }
     }
 
     fn join(&mut self, route: Route) -> Result<(), TemplateError> {
@@ -260,6 +276,52 @@ impl Apis {
     }
 }
 
+/// An `AWS::Serverless::HttpApi`, without its routes; refused if it is guarded.
+fn guarded_http(logical_id: &str, properties: &Properties<'_, '_>) -> Result<HttpApi, TemplateError> {
+    refuse(properties, unserved::HTTP_API)?;
+    refuse(&properties.inner("Auth")?, unserved::HTTP_AUTH)?;
+    Ok(HttpApi {
+        logical_id: logical_id.to_owned(),
+        api_id: String::new(),
+        stage: properties.text("StageName")?.unwrap_or_else(|| "$default".to_owned()),
+        routes: Vec::new(),
+        cors: cors(properties, "CorsConfiguration")?,
+    })
+}
+
+/// The methods that a path of OpenAPI can have; what else stands beside them is no operation.
+const METHODS: [&str; 9] =
+    ["get", "put", "post", "delete", "options", "head", "patch", "trace", "x-amazon-apigateway-any-method"];
+
+/// The route of an operation in a `DefinitionBody`.
+fn defined_route(
+    path: &str,
+    method: &str,
+    operation: &Value,
+    template: &Template,
+    at: &At,
+) -> Result<Option<HttpRoute>, TemplateError> {
+    const INTEGRATION: &str = "x-amazon-apigateway-integration";
+    if !METHODS.contains(&method) {
+        return Ok(None);
+    }
+    refuse_within(operation, at, unserved::OPERATION)?;
+    let at = at.child(INTEGRATION);
+    let integration = &operation[INTEGRATION];
+    refuse_within(integration, &at, unserved::OPERATION_INTEGRATION)?;
+    let uri = integration["uri"].as_str().ok_or_else(|| at.child("uri").error("is missing"))?;
+    Ok(Some(HttpRoute {
+        method: match method {
+            "x-amazon-apigateway-any-method" => "ANY".to_owned(),
+            method => method.to_ascii_uppercase(),
+        },
+        path: path.to_owned(),
+        function: function_named(template, uri, &at.child("uri"))?,
+        timeout: integration["timeoutInMillis"].as_u64().map(Duration::from_millis),
+        payload_v1: integration["payloadFormatVersion"] == "1.0",
+    }))
+}
+
 /// The twin has one port for each kind of API.
 fn only<T>(kind: &str, apis: BTreeMap<String, T>) -> Result<Option<T>, TemplateError> {
     match apis.len() {
@@ -273,13 +335,6 @@ fn only<T>(kind: &str, apis: BTreeMap<String, T>) -> Result<Option<T>, TemplateE
 
 fn milliseconds(properties: &Properties<'_, '_>, name: &str) -> Result<Option<Duration>, TemplateError> {
     Ok(properties.number(name)?.map(Duration::from_millis))
-}
-
-/// `ping` is `Ping` and `$connect` is `Connect` in the logical ids that SAM makes of route keys.
-fn capitalised(key: &str) -> String {
-    let key = key.trim_start_matches('$').to_lowercase();
-    let mut characters = key.chars();
-    characters.next().into_iter().flat_map(char::to_uppercase).chain(characters.clone()).collect()
 }
 
 fn cors(properties: &Properties<'_, '_>, name: &str) -> Result<Option<Cors>, TemplateError> {

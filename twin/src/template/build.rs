@@ -28,6 +28,9 @@ const WITHOUT_COUNTERPART: &[&str] = &[
     "AWS::SecretsManager::Secret",
 ];
 
+/// The runtimes of functions that bring a `bootstrap`.
+const RUNTIMES: [&str; 3] = ["provided.al2023", "provided.al2", "provided"];
+
 /// Builds the model from a template's JSON.
 pub(super) fn build(document: &Value, resolver: Resolver<'_>) -> Result<Template, TemplateError> {
     let empty = Map::new();
@@ -118,10 +121,15 @@ impl Builder<'_, '_> {
         let runtime = properties.text("Runtime")?;
         if properties.text("PackageType")?.as_deref() == Some("Image") {
             self.resolver.warn(format!("{logical_id}: it is a container image, which the twin cannot run"));
-        } else if !runtime.as_deref().is_some_and(|runtime| runtime.starts_with("provided")) {
-            let runtime = runtime.unwrap_or_default();
-            self.resolver
-                .warn(format!("{logical_id}: its runtime {runtime} is not provided.al2023; it needs an artefact"));
+        } else if !runtime.as_deref().is_some_and(|runtime| RUNTIMES.contains(&runtime)) {
+            let runtime = runtime.unwrap_or_else(|| "(none)".to_owned());
+            let known = RUNTIMES.join(", ");
+            self.resolver.warn(format!(
+                "{logical_id}, Runtime: the twin does not know {runtime}, only {known}; it runs the function's bootstrap"
+            ));
+        }
+        if properties.has("FunctionUrlConfig") {
+            self.resolver.warn(format!("{logical_id}: the twin serves no function URL (FunctionUrlConfig)"));
         }
         let variables = properties.inner("Environment")?.inner("Variables")?;
         let mut environment = BTreeMap::new();

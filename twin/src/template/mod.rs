@@ -9,6 +9,7 @@ mod model;
 mod properties;
 mod resolve;
 mod secrets;
+mod unserved;
 mod yaml;
 
 pub use model::{

@@ -17,12 +17,17 @@ fn everything() -> Template {
     Template::parse(EVERYTHING, &settings(), &mut Secrets::in_memory()).unwrap()
 }
 
-/// The error of a template that has this beside one function `F`.
-fn error(text: &str) -> String {
+/// A template that has this beside one function `F`.
+fn served(text: &str) -> Result<Template, TemplateError> {
     let text =
         format!("Resources:\n  F: {{Type: 'AWS::Serverless::Function', Properties: {{Runtime: provided}}}}\n{text}");
     let settings = Settings { parameters: BTreeMap::new(), ..settings() };
-    Template::parse(&text, &settings, &mut Secrets::in_memory()).unwrap_err().to_string()
+    Template::parse(&text, &settings, &mut Secrets::in_memory())
+}
+
+/// The error of a template that has this beside one function `F`.
+fn error(text: &str) -> String {
+    served(text).unwrap_err().to_string()
 }
 
 #[test]
@@ -126,7 +131,12 @@ fn what_the_twin_does_not_have_is_said_and_skipped() {
     let warnings = everything().warnings;
     assert_eq!(
         warnings,
-        ["Files: the twin has no AWS::S3::Bucket", "Worker: the twin does not serve its S3 event Drops"],
+        [
+            "Files: the twin has no AWS::S3::Bucket",
+            "Sockets, route silent: it has a RouteResponseSelectionExpression, but there is no \
+             AWS::ApiGatewayV2::RouteResponse for it: what its function answers reaches no client, as on AWS",
+            "Worker: the twin does not serve its S3 event Drops",
+        ],
     );
 }
 
@@ -168,6 +178,39 @@ fn parameters_are_checked() {
 }
 
 #[test]
+fn parameters_are_held_to_what_the_template_allows() {
+    let text = "
+Parameters:
+  Life: {Type: Number, Default: 60, MinValue: 10, MaxValue: '7200'}
+  Name: {Type: String, Default: me, MinLength: 2, MaxLength: 4}
+  Sender: {Type: String, Default: a@b, AllowedPattern: '[^@]+@[^@]+', ConstraintDescription: an address alone}
+  Origins: {Type: CommaDelimitedList, Default: a, AllowedPattern: '[a-z]*'}
+  Sizes: {Type: List<Number>, Default: '1, 2', MaxValue: 8}
+Resources: {}
+";
+    let parse = |name: &str, value: &str| {
+        let parameters = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let settings = Settings { parameters, ..settings() };
+        Template::parse(text, &settings, &mut Secrets::in_memory()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    for (name, value, expected) in [
+        ("Life", "9", "parameter Life: \"9\" is less than 10"),
+        ("Life", "7201", "parameter Life: \"7201\" is more than 7200"),
+        ("Life", "soon", "parameter Life: \"soon\" is not a number"),
+        ("Name", "x", "parameter Name: \"x\" is less than 2 characters"),
+        ("Name", "abcde", "parameter Name: \"abcde\" is more than 4 characters"),
+        ("Sender", "a@b@c", "parameter Sender: \"a@b@c\" does not match [^@]+@[^@]+: an address alone"),
+        ("Origins", "a, B", "parameter Origins: \"B\" does not match [a-z]*"),
+        ("Sizes", "3,9", "parameter Sizes: \"9\" is more than 8"),
+    ] {
+        assert_eq!(parse(name, value), Err(expected.to_owned()));
+    }
+    for (name, value) in [("Life", "10"), ("Life", "7200"), ("Name", "你好吗"), ("Sender", "c@d"), ("Sizes", "8")] {
+        assert_eq!(parse(name, value), Ok(()), "{name}={value}");
+    }
+}
+
+#[test]
 fn errors_name_resource_and_property() {
     let queue = |property: &str| error(&format!("  Q: {{Type: 'AWS::SQS::Queue', Properties: {{{property}}}}}"));
     assert_eq!(
@@ -192,4 +235,130 @@ fn a_mapping_needs_visibility_beyond_its_functions_timeout() {
     let text = "  Q: {Type: 'AWS::SQS::Queue', Properties: {VisibilityTimeout: 2}}
   M: {Type: 'AWS::Lambda::EventSourceMapping', Properties: {FunctionName: !Ref F, EventSourceArn: !GetAtt Q.Arn}}";
     assert!(error(text).contains("less than the timeout of its function F"));
+}
+
+/// A WebSocket API `Ws` with this beside its route `$default`.
+fn sockets(more: &str) -> String {
+    let routes = "Routes: {$default: {FunctionArn: !GetAtt F.Arn}}";
+    let common = "RouteSelectionExpression: $request.body.action";
+    format!("  Ws: {{Type: 'AWS::Serverless::WebSocketApi', Properties: {{{common}, {routes}, {more}}}}}\n")
+}
+
+#[test]
+fn who_may_come_in_is_served_or_refused() {
+    let authorizer = "the twin has no authorizers, and would let everyone in";
+    let http = |properties: &str| format!("  H: {{Type: 'AWS::Serverless::HttpApi', Properties: {{{properties}}}}}\n");
+    let event = |auth: &str| {
+        format!(
+            "  G:\n    Type: AWS::Serverless::Function\n    Properties:\n      Runtime: provided\n      Events: {{E: {{Type: \
+             HttpApi, Properties: {{Auth: {auth}}}}}}}\n"
+        )
+    };
+    let route = |properties: &str| {
+        format!(
+            "  A: {{Type: 'AWS::ApiGatewayV2::Api', Properties: {{ProtocolType: WEBSOCKET, RouteSelectionExpression: x}}}}
+  I: {{Type: 'AWS::ApiGatewayV2::Integration', Properties: {{ApiId: !Ref A, IntegrationUri: !GetAtt F.Arn}}}}
+  R: {{Type: 'AWS::ApiGatewayV2::Route', Properties: {{ApiId: !Ref A, RouteKey: $connect, Target: !Ref I, {properties}}}}}
+"
+        )
+    };
+    for (text, place) in [
+        (sockets("Auth: {AuthType: CUSTOM, AuthArn: !GetAtt F.Arn}"), "resource Ws, property Auth.AuthType"),
+        (sockets("Auth: {AuthType: AWS_IAM}"), "resource Ws, property Auth.AuthType"),
+        (
+            http("Auth: {DefaultAuthorizer: Mine, Authorizers: {Mine: {}}}"),
+            "resource H, property Auth.DefaultAuthorizer",
+        ),
+        (event("{Authorizer: Mine}"), "resource G, property Events.E.Auth.Authorizer"),
+        (event("{Authorizer: AWS_IAM}"), "resource G, property Events.E.Auth.Authorizer"),
+        (route("AuthorizationType: CUSTOM, AuthorizerId: x"), "resource R, property AuthorizationType"),
+        (route("AuthorizationType: JWT"), "resource R, property AuthorizationType"),
+        (route("AuthorizerId: x"), "resource R, property AuthorizerId"),
+        (http("DefinitionBody: {security: [{mine: []}], paths: {}}"), "resource H, property DefinitionBody.security"),
+        (
+            http("DefinitionBody: {paths: {/x: {get: {security: [{mine: []}]}}}}"),
+            "resource H, property DefinitionBody.paths./x.get.security",
+        ),
+    ] {
+        assert_eq!(error(&text), format!("{place}: {authorizer}"));
+    }
+    let keys = "the twin knows no API keys, and would let everyone in";
+    assert_eq!(error(&route("ApiKeyRequired: true")), format!("resource R, property ApiKeyRequired: {keys}"));
+    for open in [sockets("Auth: {AuthType: NONE}"), event("{Authorizer: NONE}"), route("AuthorizationType: NONE")] {
+        assert!(served(&open).is_ok(), "{open}");
+    }
+}
+
+#[test]
+fn what_functions_receive_is_the_event_or_refused() {
+    let integration = |properties: &str| {
+        format!(
+            "  I: {{Type: 'AWS::ApiGatewayV2::Integration', Properties: {{IntegrationUri: !GetAtt F.Arn, {properties}}}}}"
+        )
+    };
+    for (properties, property) in [
+        ("IntegrationType: AWS", "IntegrationType"),
+        ("IntegrationType: HTTP", "IntegrationType"),
+        ("IntegrationType: HTTP_PROXY", "IntegrationType"),
+        ("IntegrationType: MOCK", "IntegrationType"),
+        ("IntegrationType: AWS_PROXY, IntegrationSubtype: SQS-SendMessage", "IntegrationSubtype"),
+        ("RequestTemplates: {$default: '{}'}", "RequestTemplates"),
+        ("RequestParameters: {'append:header.x': '1'}", "RequestParameters"),
+        ("PassthroughBehavior: NEVER", "PassthroughBehavior"),
+    ] {
+        let error = error(&integration(properties));
+        assert!(error.starts_with(&format!("resource I, property {property}: the twin ")), "{error}");
+    }
+    assert!(served(&integration("IntegrationType: AWS_PROXY, PassthroughBehavior: WHEN_NO_MATCH")).is_ok());
+    let api = "  A: {Type: 'AWS::ApiGatewayV2::Api', Properties: {ProtocolType: HTTP, Body: {openapi: 3.0.1}}}";
+    assert!(error(api).starts_with("resource A, property Body: the twin reads the paths of a DefinitionBody"));
+    let body = "  H: {Type: 'AWS::Serverless::HttpApi', Properties: {DefinitionBody: {paths: {/x: {get: {}}}}}}";
+    let place = "resource H, property DefinitionBody.paths./x.get.x-amazon-apigateway-integration.uri: is missing";
+    assert_eq!(error(body), place);
+}
+
+#[test]
+fn a_reference_to_a_route_that_sam_does_not_make_is_refused() {
+    let answer = |route: &str| {
+        let properties = format!("{{ApiId: !Ref Ws, RouteId: !Ref {route}, RouteResponseKey: $default}}");
+        sockets("") + &format!("  Answer: {{Type: 'AWS::ApiGatewayV2::RouteResponse', Properties: {properties}}}\n")
+    };
+    assert_eq!(
+        error(&answer("WsdefaultRoute")),
+        "resource Answer, property RouteId.Ref: SAM makes no WsdefaultRoute: of Ws it makes WsDefaultRoute"
+    );
+    assert!(error(&answer("WsPingRoute")).contains("of Ws it makes WsDefaultRoute"));
+    assert!(
+        error(&answer("F")).starts_with("resource Answer, property RouteId: local-F is no route of a WebSocket API")
+    );
+    assert!(served(&answer("WsDefaultRoute")).is_ok());
+}
+
+#[test]
+fn the_api_that_sam_makes_has_what_globals_say_of_it() {
+    let text = |globals: &str| {
+        format!(
+            "Globals: {{HttpApi: {{{globals}}}}}\nResources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:
+      Runtime: provided\n      Events: {{E: {{Type: HttpApi}}}}\n"
+        )
+    };
+    let parse = |globals: &str| {
+        let settings = Settings { parameters: BTreeMap::new(), ..settings() };
+        Template::parse(&text(globals), &settings, &mut Secrets::in_memory())
+    };
+    let api = parse("CorsConfiguration: {AllowOrigins: ['https://a.example']}").unwrap().http_api.unwrap();
+    assert_eq!(api.cors.unwrap().allow_origins, ["https://a.example"]);
+    let guarded = parse("Auth: {DefaultAuthorizer: Mine}").unwrap_err().to_string();
+    assert!(guarded.starts_with("Globals.HttpApi, property Auth.DefaultAuthorizer: "), "{guarded}");
+}
+
+#[test]
+fn a_runtime_that_brings_no_bootstrap_is_named() {
+    let warned = |runtime: &str| {
+        served(&format!("  G: {{Type: 'AWS::Lambda::Function', Properties: {{Runtime: {runtime}}}}}")).unwrap().warnings
+    };
+    assert!(warned("provided.al2023").is_empty());
+    for unknown in ["nodejs20.x", "provided.al2024"] {
+        assert!(warned(unknown)[0].starts_with(&format!("G, Runtime: the twin does not know {unknown}, ")));
+    }
 }

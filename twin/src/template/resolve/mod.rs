@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 pub(super) use self::at::{At, text_of};
+pub(super) use self::names::capitalised;
 use super::secrets::Secrets;
 use super::{Settings, TemplateError};
 
@@ -91,6 +92,12 @@ impl<'a> Resolver<'a> {
             Value::Object(properties) => Some(properties),
             _ => None,
         }
+    }
+
+    /// What `Globals` says of resources of a kind: `HttpApi`.
+    pub(super) fn globals(&self, section: &str) -> Map<String, Value> {
+        let globals = self.document.get("Globals").and_then(|globals| globals.get(section)?.as_object());
+        globals.cloned().unwrap_or_default()
     }
 
     /// One step further into values that lead to others.

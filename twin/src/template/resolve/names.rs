@@ -74,6 +74,13 @@ const ATTRIBUTES: &[Attribute] = &[
     },
 ];
 
+/// `ping` is `Ping` and `$connect` is `Connect` in the logical ids that SAM makes of route keys.
+pub(in crate::template) fn capitalised(key: &str) -> String {
+    let key = key.trim_start_matches('$').to_lowercase();
+    let mut characters = key.chars();
+    characters.next().into_iter().flat_map(char::to_uppercase).chain(characters.clone()).collect()
+}
+
 impl Resolver<'_> {
     /// The physical name of a resource: what its name property says, or the stack's name and its logical id.
     pub(in crate::template) fn physical_name(&self, logical_id: &str, property: &str) -> Result<String, TemplateError> {
@@ -154,6 +161,7 @@ impl Resolver<'_> {
                 _ => {}
             }
         }
+        self.check_generated_route(target, at)?;
         let resources = self.document.get("Resources").and_then(Value::as_object);
         let is_generated = resources.into_iter().flatten().any(|(logical_id, resource)| {
             target.starts_with(logical_id.as_str())
@@ -163,6 +171,26 @@ impl Resolver<'_> {
             true => Ok(target.to_owned()),
             false => Err(at.error(format!("there is no parameter and no resource {target}"))),
         }
+    }
+
+    /// Refuses a route of a WebSocket API that SAM does not make: `WsdefaultRoute`, for the route `$default` of `Ws`.
+    fn check_generated_route(&self, target: &str, at: &At) -> Result<(), TemplateError> {
+        let resources = self.document.get("Resources").and_then(Value::as_object);
+        let sockets = resources.into_iter().flatten().filter(|(_, it)| it["Type"] == "AWS::Serverless::WebSocketApi");
+        for (logical_id, api) in sockets {
+            let Some(rest) = target.strip_prefix(logical_id.as_str()) else { continue };
+            let Some(suffix) = ["Route", "Integration"].into_iter().find(|suffix| rest.ends_with(suffix)) else {
+                continue;
+            };
+            let routes = api["Properties"]["Routes"].as_object().into_iter().flatten();
+            let made: Vec<String> =
+                routes.map(|(key, _)| format!("{logical_id}{}{suffix}", capitalised(key))).collect();
+            if !made.iter().any(|made| made == target) {
+                let message = format!("SAM makes no {target}: of {logical_id} it makes {}", made.join(", "));
+                return Err(at.error(message));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn attribute(&self, logical_id: &str, attribute: &str, at: &At) -> Result<String, TemplateError> {

@@ -1,0 +1,116 @@
+//! What decides who gets in, or what a function receives, and what the twin does not do: refused by name. Served as if it were
+//! not there, it would let everyone in, or hand every function another event than on AWS.
+
+use serde_json::Value;
+
+use super::TemplateError;
+use super::properties::Properties;
+use super::resolve::At;
+
+/// A property that the twin does not serve, unless its value changes nothing.
+pub(super) struct Unserved {
+    property: &'static str,
+    /// Values that change nothing, besides those that are empty.
+    harmless: &'static [&'static str],
+    why: &'static str,
+}
+
+const fn unserved(property: &'static str, harmless: &'static [&'static str], why: &'static str) -> Unserved {
+    Unserved { property, harmless, why }
+}
+
+const AUTHORIZERS: &str = "the twin has no authorizers, and would let everyone in";
+const API_KEYS: &str = "the twin knows no API keys, and would let everyone in";
+const MAPPINGS: &str = "the twin maps no requests and answers: functions get the whole event (AWS_PROXY)";
+const PROXY_ONLY: &str = "the twin serves proxy integrations of functions (AWS_PROXY) and no others";
+const OPEN_API: &str = "the twin reads the paths of a DefinitionBody that is in the template, and no other OpenAPI";
+
+/// `Auth` of an `AWS::Serverless::WebSocketApi`.
+pub(super) const SOCKET_AUTH: &[Unserved] = &[unserved("AuthType", &["NONE"], AUTHORIZERS)];
+
+/// A route of an `AWS::Serverless::WebSocketApi`.
+pub(super) const SOCKET_ROUTE: &[Unserved] = &[unserved("ApiKeyRequired", &["false"], API_KEYS)];
+
+/// An `AWS::Serverless::HttpApi`.
+pub(super) const HTTP_API: &[Unserved] = &[unserved("DefinitionUri", &[], OPEN_API)];
+
+/// `Auth` of an `AWS::Serverless::HttpApi`. An authorizer that is only declared guards nothing.
+pub(super) const HTTP_AUTH: &[Unserved] = &[unserved("DefaultAuthorizer", &["NONE"], AUTHORIZERS)];
+
+/// `Auth` of an `HttpApi` event.
+pub(super) const EVENT_AUTH: &[Unserved] = &[unserved("Authorizer", &["NONE"], AUTHORIZERS)];
+
+/// An operation of a `DefinitionBody`, or the body itself.
+pub(super) const OPERATION: &[Unserved] = &[unserved("security", &[], AUTHORIZERS)];
+
+/// `x-amazon-apigateway-integration` of an operation.
+pub(super) const OPERATION_INTEGRATION: &[Unserved] = &[
+    unserved("type", &["AWS_PROXY"], PROXY_ONLY),
+    unserved("integrationSubtype", &[], PROXY_ONLY),
+    unserved("requestParameters", &[], MAPPINGS),
+    unserved("responseParameters", &[], MAPPINGS),
+];
+
+/// An `AWS::ApiGatewayV2::Api`.
+pub(super) const API: &[Unserved] = &[
+    unserved("Body", &[], OPEN_API),
+    unserved("BodyS3Location", &[], OPEN_API),
+    unserved("Target", &[], "the twin serves an AWS::ApiGatewayV2::Route, and no route that an API makes by itself"),
+];
+
+/// An `AWS::ApiGatewayV2::Route`.
+pub(super) const ROUTE: &[Unserved] = &[
+    unserved("AuthorizationType", &["NONE"], AUTHORIZERS),
+    unserved("AuthorizerId", &[], AUTHORIZERS),
+    unserved("ApiKeyRequired", &["false"], API_KEYS),
+];
+
+/// An `AWS::ApiGatewayV2::Integration`.
+pub(super) const INTEGRATION: &[Unserved] = &[
+    unserved("IntegrationType", &["AWS_PROXY"], PROXY_ONLY),
+    unserved("IntegrationSubtype", &[], PROXY_ONLY),
+    unserved("RequestTemplates", &[], MAPPINGS),
+    unserved("TemplateSelectionExpression", &[], MAPPINGS),
+    unserved("RequestParameters", &[], MAPPINGS),
+    unserved("ResponseParameters", &[], MAPPINGS),
+    unserved("PassthroughBehavior", &["WHEN_NO_MATCH", "WHEN_NO_TEMPLATES"], MAPPINGS),
+];
+
+/// Properties by which API Gateway turns requests away that do not fit.
+const VALIDATION: [&str; 3] = ["ModelSelectionExpression", "RequestModels", "RequestParameters"];
+
+/// Refuses the first of these properties that is there and changes something.
+pub(super) fn refuse(properties: &Properties<'_, '_>, unserved: &[Unserved]) -> Result<(), TemplateError> {
+    for rule in unserved {
+        if let Some(value) = properties.get(rule.property)? {
+            rule.check(&value, &properties.at(rule.property))?;
+        }
+    }
+    Ok(())
+}
+
+/// The same for a part of a `DefinitionBody`.
+pub(super) fn refuse_within(part: &Value, at: &At, unserved: &[Unserved]) -> Result<(), TemplateError> {
+    unserved.iter().try_for_each(|rule| match part.get(rule.property) {
+        Some(value) => rule.check(value, &at.child(rule.property)),
+        None => Ok(()),
+    })
+}
+
+/// The validation that a route asks for and does not get.
+pub(super) fn validation(route: &Properties<'_, '_>) -> Option<&'static str> {
+    VALIDATION.into_iter().find(|property| route.has(property))
+}
+
+impl Unserved {
+    fn check(&self, value: &Value, at: &At) -> Result<(), TemplateError> {
+        let changes_nothing = match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::String(text) => self.harmless.iter().any(|harmless| text.eq_ignore_ascii_case(harmless)),
+            Value::Array(items) => items.is_empty(),
+            Value::Object(entries) => entries.is_empty(),
+            Value::Bool(true) | Value::Number(_) => false,
+        };
+        if changes_nothing { Ok(()) } else { Err(at.error(self.why)) }
+    }
+}
