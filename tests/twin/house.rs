@@ -66,6 +66,15 @@ fn nobody_imports_upwards() {
     }
 }
 
+#[test]
+fn every_function_runs_on_the_same_runtime_deployed_and_in_the_twin() {
+    let mains = functions().into_iter().map(|name| repository().join("functions").join(name).join("src/main.rs"));
+    for main in mains.chain([repository().join("tidings/src/main.rs")]) {
+        let text = std::fs::read_to_string(&main).unwrap();
+        assert!(text.contains("tidings_lambda::block_on(") && !text.contains("tokio::main"), "{}", main.display());
+    }
+}
+
 /// What cargo compiles: packages, each with its features.
 fn compiled(packages: &[String], edges: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))

@@ -36,8 +36,7 @@ fn run_function(name: &str) -> ExitCode {
         output::note(format_args!("this program has no function {name}: run the twin with artefacts of it instead"));
         return ExitCode::FAILURE;
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ended = end_with_the_twin().and(runtime).map(|runtime| runtime.block_on(run()));
+    let ended = end_with_the_twin().map(|()| tidings_lambda::block_on(run()));
     match ended {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {

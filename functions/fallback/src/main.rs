@@ -1,6 +1,5 @@
 //! The Lambda behind the `fallback` queue: claims a step and calls its provider, once
 
-#[tokio::main]
-async fn main() -> Result<(), tidings_lambda::Error> {
-    tidings_fallback::run().await
+fn main() -> Result<(), tidings_lambda::Error> {
+    tidings_lambda::block_on(tidings_fallback::run())
 }

@@ -1,6 +1,5 @@
 //! The Lambda behind `ping` and `$default`: answers, renews the lease, tells the head of the mailbox
 
-#[tokio::main]
-async fn main() -> Result<(), tidings_lambda::Error> {
-    tidings_heartbeat::run().await
+fn main() -> Result<(), tidings_lambda::Error> {
+    tidings_lambda::block_on(tidings_heartbeat::run())
 }

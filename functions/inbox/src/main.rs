@@ -1,6 +1,5 @@
 //! The Lambda behind `/v1/inbox`: lists a device's messages and counts the unread ones
 
-#[tokio::main]
-async fn main() -> Result<(), tidings_lambda::Error> {
-    tidings_inbox::run().await
+fn main() -> Result<(), tidings_lambda::Error> {
+    tidings_lambda::block_on(tidings_inbox::run())
 }

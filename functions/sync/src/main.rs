@@ -1,6 +1,5 @@
 //! The Lambda behind `sync`, `ack`, `read` and `state`: replays the gap and records confirmations
 
-#[tokio::main]
-async fn main() -> Result<(), tidings_lambda::Error> {
-    tidings_sync::run().await
+fn main() -> Result<(), tidings_lambda::Error> {
+    tidings_lambda::block_on(tidings_sync::run())
 }
