@@ -78,7 +78,9 @@ impl Client {
     /// A client whose requests fail if they are not answered within `timeout`.
     #[must_use]
     pub fn new(timeout: Duration) -> Self {
-        Self { http: legacy::Client::builder(TokioExecutor::new()).build_http(), timeout }
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Self { http: legacy::Client::builder(TokioExecutor::new()).build(connector), timeout }
     }
 
     /// Sends a request and returns the answer.

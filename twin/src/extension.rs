@@ -12,10 +12,10 @@ use axum::Router;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
-use tokio::net::TcpListener;
 
 use crate::data::DataFolder;
 use crate::ledger::Ledger;
+use crate::listener::BoundListener;
 use crate::outbox::Outbox;
 use crate::services::dynamodb::DynamoDb;
 use crate::services::secretsmanager::SecretsManager;
@@ -82,7 +82,7 @@ pub struct Listener {
 #[derive(Debug)]
 pub struct Parts<'a> {
     /// The extension's listener, if it wants one.
-    pub listener: Option<TcpListener>,
+    pub listener: Option<BoundListener>,
     /// The template, resolved.
     pub template: &'a Template,
     /// The region that the functions believe to be in.

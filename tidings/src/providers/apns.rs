@@ -12,8 +12,8 @@ use tidings_crypto::jws;
 use tidings_providers::Provider;
 use tidings_wire::send::Channel;
 
-use super::serve::Connection;
 use super::{Arrival, Played, now, picked, text};
+use sam_twin::listener::Connection;
 
 const PAYLOAD_BYTES: usize = 4096;
 const COLLAPSE_ID_BYTES: usize = 64;

@@ -15,9 +15,9 @@ use tidings_providers::Provider;
 use tidings_wire::send::Channel;
 
 use super::rules::Service;
-use super::serve::Connection;
 use super::{Arrival, Played, now, text};
 use sam_twin::ids::uuid;
+use sam_twin::listener::Connection;
 
 const PAYLOAD_BYTES: usize = 4096;
 const TTL_SECONDS: u64 = 28 * 24 * 60 * 60;

@@ -11,9 +11,9 @@ use serde_json::json;
 use tidings_providers::Provider;
 use tidings_wire::send::Channel;
 
-use super::serve::Connection;
 use super::{Arrival, Played, text};
 use sam_twin::ids::uuid;
+use sam_twin::listener::Connection;
 
 const PAYLOAD_BYTES: usize = 4096;
 /// Two weeks, in milliseconds: the longest time to live that Xiaomi's page tells of.

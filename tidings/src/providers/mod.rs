@@ -22,7 +22,6 @@ mod fcm;
 mod mipush;
 mod played;
 pub mod rules;
-mod serve;
 mod subscriptions;
 mod webhook;
 mod webpush;
@@ -40,7 +39,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
 use tidings_providers::Credentials;
 use tidings_wire::send::Channel;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -48,9 +46,9 @@ pub use self::credentials::{DocumentError, document, obtain};
 use self::fcm::AccessTokens;
 pub use self::played::{PlayedProviders, ProvidersOptions};
 use self::rules::{Fault, Rule, Rules, Service};
-use self::serve::Connection;
 use self::subscriptions::Subscriptions;
 use sam_twin::guard::{Guard, Pages};
+use sam_twin::listener::{BoundListener, Connection};
 use sam_twin::outbox::{self, Draft, Outbox};
 
 /// Larger than any limit that a provider tells of itself: those are for the handlers to refuse.
@@ -70,7 +68,7 @@ impl PushProviders {
     ///
     /// # Errors
     /// The listener has no address.
-    pub fn start(listener: TcpListener, credentials: Credentials, outbox: Outbox, rules: Rules) -> io::Result<Self> {
+    pub fn start(listener: BoundListener, credentials: Credentials, outbox: Outbox, rules: Rules) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let url = format!("http://{address}");
         let played = Played {
@@ -82,7 +80,12 @@ impl PushProviders {
         };
         let stop = CancellationToken::new();
         let guard = Guard::new(address.ip(), Pages::None);
-        let serving = tokio::spawn(serve::serve(listener, router(played, guard), stop.clone()));
+        let served = listener.serve(router(played, guard), CancellationToken::new(), None);
+        // One that is silent on purpose never ends by itself.
+        let stopped = stop.clone();
+        let serving = tokio::spawn(async move {
+            stopped.run_until_cancelled_owned(served).await;
+        });
         Ok(Self { url, rules, stop, serving })
     }
 

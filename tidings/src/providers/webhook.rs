@@ -9,8 +9,8 @@ use serde_json::Value;
 use tidings_providers::Provider;
 use tidings_wire::send::Channel;
 
-use super::serve::Connection;
 use super::{Arrival, Played, kept_as, now, picked, text};
+use sam_twin::listener::Connection;
 
 /// A timestamp that is further off than this, in seconds, is a replay.
 const TOLERANCE_SECONDS: u64 = 300;

@@ -12,9 +12,9 @@ use tidings_crypto::jws::{self, PublicKey};
 use tidings_providers::Provider;
 use tidings_wire::send::Channel;
 
-use super::serve::Connection;
 use super::{Arrival, Played, now, picked, text};
 use sam_twin::ids::uuid;
+use sam_twin::listener::Connection;
 
 const BODY_BYTES: usize = 4096;
 /// How long a message is kept, in seconds.

@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, StatusCode};
+use sam_twin::listener::BoundListener;
 use sam_twin::outbox::{self, Item, Outbox};
 use serde_json::{Value, json};
 use tidings::providers::rules::{Fault, Rule, Rules, Service};
@@ -59,7 +60,7 @@ fn now() -> u64 {
 
 impl World {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = BoundListener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let document = document(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         let outbox = Outbox::default();
         let played = PushProviders::start(listener, credentials(&document), outbox.clone(), Rules::default()).unwrap();

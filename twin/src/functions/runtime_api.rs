@@ -15,9 +15,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::listener::BoundListener;
 
 /// The most that a function may answer, in bytes: 6 MB and what Lambda grants on top.
 pub(super) const RESPONSE_LIMIT: usize = 6 * 1024 * 1024 + 100;
@@ -86,15 +88,10 @@ impl Drop for Listening {
 
 impl RuntimeApi {
     /// Opens a listener on loopback.
-    pub(super) async fn listen(&self) -> std::io::Result<Listening> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    pub(super) fn listen(&self) -> std::io::Result<Listening> {
+        let listener = BoundListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let address = listener.local_addr()?;
-        let router = self.router();
-        let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::warn!(%error, "a runtime API listener ended");
-            }
-        });
+        let task = tokio::spawn(listener.serve(self.router(), CancellationToken::new(), None));
         Ok(Listening { address, task })
     }
 

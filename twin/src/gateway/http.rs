@@ -1,6 +1,7 @@
 //! The HTTP API: a request becomes an event of payload format 2.0, and the function's answer a response.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use http_body_util::LengthLimitError;
 use serde_json::{Map, Value, json};
 
 use super::routes::{Match, Routes};
-use super::{Moment, percent_decode, query_pairs};
+use super::{Moment, decoded_path, head_bytes, lacks_host, query_pairs};
 use crate::functions::{Functions, InvokeError};
 use crate::ids::{ACCOUNT_ID, gateway_id};
 use crate::ledger::{Ledger, TraceId};
@@ -35,6 +37,8 @@ const OWN_HEADERS: [&str; 5] = ["connection", "content-length", "keep-alive", "t
 pub struct HttpLimits {
     /// The largest body of a request: 10 MB.
     pub body_bytes: usize,
+    /// How long the body of a request may take to come: 30 seconds.
+    pub body: Duration,
     /// The longest that an integration may take: 30 seconds.
     pub integration: Duration,
     /// All headers of a request together, with the request line: 10,240 bytes.
@@ -43,7 +47,12 @@ pub struct HttpLimits {
 
 impl Default for HttpLimits {
     fn default() -> Self {
-        Self { body_bytes: 10 * 1024 * 1024, integration: Duration::from_secs(30), header_bytes: 10_240 }
+        Self {
+            body_bytes: 10 * 1024 * 1024,
+            body: Duration::from_secs(30),
+            integration: Duration::from_secs(30),
+            header_bytes: 10_240,
+        }
     }
 }
 
@@ -91,23 +100,27 @@ impl HttpApi {
     async fn answer(&self, peer: SocketAddr, parts: Parts, body: Body) -> Response {
         let began = Instant::now();
         let request_id = gateway_id();
+        if lacks_host(parts.version, &parts.headers) {
+            return Refusal::Malformed.into_response();
+        }
         let path = parts.uri.path();
-        let Some(found) = self.path_in_stage(path).and_then(|path| self.0.routes.find(parts.method.as_str(), path))
+        let decoded = decoded_path(path);
+        let Some(found) = self.path_in_stage(&decoded).and_then(|path| self.0.routes.find(parts.method.as_str(), path))
         else {
             return Refusal::NotFound.into_response();
         };
-        let header_bytes: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        if header_bytes + path.len() > self.0.limits.header_bytes {
+        if head_bytes(&parts.uri, &parts.headers) > self.0.limits.header_bytes {
             return Refusal::HeadersTooLarge.into_response();
         }
-        let Ok(body) = axum::body::to_bytes(body, self.0.limits.body_bytes).await else {
-            return Refusal::TooLarge.into_response();
+        let body = match self.body(body).await {
+            Ok(body) => body,
+            Err(refusal) => return refusal.into_response(),
         };
 
         let trace = self.0.ledger.begin(&format!("{} {path}", parts.method));
         // The caller's answer is part of the trace: it is quiet only when that is noted.
         let _hold = self.0.ledger.hold(std::slice::from_ref(&trace));
-        let event = self.event(&parts, &body, &found, peer, &request_id, &trace);
+        let event = self.event((&parts, &decoded), &body, &found, peer, &request_id, &trace);
         let limit = found.route.timeout.map_or(self.0.limits.integration, |limit| limit.min(self.0.limits.integration));
         let invoked =
             self.0.functions.invoke(&found.route.function, event.to_string().into(), std::slice::from_ref(&trace));
@@ -136,10 +149,24 @@ impl HttpApi {
         response
     }
 
+    /// The body of a request, if all of it comes in time.
+    async fn body(&self, body: Body) -> Result<Bytes, Refusal> {
+        let read = axum::body::to_bytes(body, self.0.limits.body_bytes);
+        match tokio::time::timeout(self.0.limits.body, read).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(error)) if error.source().is_some_and(|source| source.is::<LengthLimitError>()) => {
+                Err(Refusal::TooLarge)
+            }
+            // A chunk of no size, or a connection that ended.
+            Ok(Err(_)) => Err(Refusal::Malformed),
+            Err(_) => Err(Refusal::TooSlow),
+        }
+    }
+
     /// The event of payload format 2.0.
     fn event(
         &self,
-        parts: &Parts,
+        (parts, path): (&Parts, &str),
         body: &Bytes,
         found: &Match<'_>,
         peer: SocketAddr,
@@ -147,8 +174,6 @@ impl HttpApi {
         trace: &TraceId,
     ) -> Value {
         let now = Moment::now();
-        // Called raw, and yet decoded.
-        let path = percent_decode(parts.uri.path(), false);
         let query = parts.uri.query().unwrap_or_default();
         let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let domain = text(header::HOST);
@@ -159,6 +184,7 @@ impl HttpApi {
         let mut event = json!({
             "version": "2.0",
             "routeKey": route_key,
+            // Called raw, and yet decoded.
             "rawPath": path,
             "rawQueryString": query,
             "headers": joined_headers(&parts.headers, peer, trace),
@@ -372,6 +398,8 @@ enum Refusal {
     NotFound,
     TooLarge,
     HeadersTooLarge,
+    Malformed,
+    TooSlow,
     Internal,
     Unavailable,
 }
@@ -394,6 +422,8 @@ impl Refusal {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -404,6 +434,8 @@ impl Refusal {
             Self::NotFound => "Not Found",
             Self::TooLarge => "Request Entity Too Large",
             Self::HeadersTooLarge => "Request Header Fields Too Large",
+            Self::Malformed => "Bad Request",
+            Self::TooSlow => "Request Timeout",
             Self::Internal => "Internal Server Error",
             Self::Unavailable => "Service Unavailable",
         }

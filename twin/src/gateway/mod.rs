@@ -8,6 +8,7 @@ pub mod websocket;
 
 use std::borrow::Cow;
 
+use axum::http::{HeaderMap, Uri, Version, header};
 use percent_encoding::percent_decode_str;
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -50,6 +51,24 @@ pub(crate) fn percent_decode(text: &str, plus_is_space: bool) -> String {
     percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }
 
+/// The path of a request as API Gateway looks at it: decoded, and ended at a `?` that was encoded.
+fn decoded_path(path: &str) -> String {
+    let mut path = percent_decode(path, false);
+    path.truncate(path.find('?').unwrap_or(path.len()));
+    path
+}
+
+/// Whether a request of HTTP/1.1 lacks the host that it has to name.
+fn lacks_host(version: Version, headers: &HeaderMap) -> bool {
+    version == Version::HTTP_11 && !headers.contains_key(header::HOST)
+}
+
+/// The size of the headers of a request together with its path.
+fn head_bytes(uri: &Uri, headers: &HeaderMap) -> usize {
+    let headers: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    headers + uri.path().len()
+}
+
 /// The pairs of a query, decoded, in their order.
 fn query_pairs(query: &str) -> Vec<(String, String)> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
@@ -71,6 +90,13 @@ mod tests {
         assert_eq!(moment.common_log(), "09/Feb/2024:18:11:43 +0000");
         assert_eq!(moment.iso(), "2024-02-09T18:11:43.419Z");
         assert_eq!(moment.epoch_millis(), 1_707_502_303_419);
+    }
+
+    #[test]
+    fn a_path_is_decoded_once_and_ends_at_an_encoded_question_mark() {
+        for (sent, seen) in [("/a%2Fb", "/a/b"), ("/a%3Fb%2F", "/a"), ("/a%2525", "/a%25"), ("/%C3%A9+", "/é+")] {
+            assert_eq!(decoded_path(sent), seen);
+        }
     }
 
     #[test]

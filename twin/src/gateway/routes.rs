@@ -1,12 +1,11 @@
 //! Which route of an HTTP API a request takes.
 //!
 //! As API Gateway chooses: a static segment before a parameter, a parameter before a greedy one, the method's own route
-//! before `ANY`, and `$default` last. A trailing slash is a segment of its own. Segments are told apart before they are decoded,
-//! and decoded once; the real one is less kind to an escaped `/`, `?` or `%` (docs/protocol.md, Items).
+//! before `ANY`, and `$default` last. A trailing slash is a segment of its own. A path is decoded before its segments are told
+//! apart, so an escaped `/` separates two of them, as on AWS.
 
 use std::collections::BTreeMap;
 
-use super::percent_decode;
 use crate::template::HttpRoute;
 
 /// The routes of an API, ready to be matched.
@@ -28,7 +27,7 @@ enum Segment {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Match<'a> {
     pub(super) route: &'a HttpRoute,
-    /// The values of the path's parameters, decoded.
+    /// The values of the path's parameters.
     pub(super) parameters: BTreeMap<String, String>,
 }
 
@@ -42,7 +41,7 @@ impl Routes {
         Self { routes: routes.collect(), default: defaults.into_iter().next() }
     }
 
-    /// The route of a request whose path has no stage in front.
+    /// The route of a request whose path is decoded and has no stage in front.
     pub(super) fn find(&self, method: &str, path: &str) -> Option<Match<'_>> {
         let path: Vec<&str> = segments(path).collect();
         let fitting = self.routes.iter().filter(|(route, _)| route.method == method || route.method == "ANY");
@@ -90,17 +89,17 @@ fn fit(segments: &[Segment], path: &[&str]) -> Option<BTreeMap<String, String>> 
     for segment in segments {
         let (&first, after) = rest.split_first()?;
         match segment {
-            Segment::Static(text) if *text == percent_decode(first, false) => rest = after,
+            Segment::Static(text) if text == first => rest = after,
             Segment::Static(_) => return None,
             Segment::Parameter(name) if !first.is_empty() => {
-                parameters.insert(name.clone(), percent_decode(first, false));
+                parameters.insert(name.clone(), first.to_owned());
                 rest = after;
             }
             Segment::Parameter(_) => return None,
             // A greedy parameter takes at least something.
             Segment::Greedy(_) if rest == [""] => return None,
             Segment::Greedy(name) => {
-                parameters.insert(name.clone(), percent_decode(&rest.join("/"), false));
+                parameters.insert(name.clone(), rest.join("/"));
                 rest = &[];
             }
         }
@@ -163,10 +162,10 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_decoded() {
+    fn parameters_are_decoded_no_second_time() {
         let routes = routes(&["GET /v1/{kind}/{rest+}"]);
-        let found = routes.find("GET", "/v1/a%20b/c%3D/d").unwrap();
+        let found = routes.find("GET", "/v1/a b/c%3D/d").unwrap();
         assert_eq!(found.parameters["kind"], "a b");
-        assert_eq!(found.parameters["rest"], "c=/d");
+        assert_eq!(found.parameters["rest"], "c%3D/d");
     }
 }

@@ -4,15 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::options::{StartError, TwinOptions};
+use crate::listener::BoundListener;
 
 /// A listener, and where it is.
 pub(super) struct Bound {
-    pub(super) listener: TcpListener,
+    pub(super) listener: BoundListener,
     pub(super) url: String,
 }
 
@@ -24,38 +24,38 @@ pub(super) struct Listeners {
     pub(super) aws: Bound,
     pub(super) console: Option<Bound>,
     /// Those of the extensions, in their order.
-    pub(super) extensions: Vec<Option<TcpListener>>,
+    pub(super) extensions: Vec<Option<BoundListener>>,
 }
 
 impl Listeners {
-    pub(super) async fn bind(options: &TwinOptions) -> Result<Self, StartError> {
+    pub(super) fn bind(options: &TwinOptions) -> Result<Self, StartError> {
         let address = options.address;
-        let api = listen("HTTP API", "http", address, options.api_port).await?;
-        let socket = listen("WebSocket API", "ws", address, options.socket_port).await?;
-        let aws = listen("AWS endpoint", "http", address, options.aws_port).await?;
+        let api = listen("HTTP API", "http", address, options.api_port)?;
+        let socket = listen("WebSocket API", "ws", address, options.socket_port)?;
+        let aws = listen("AWS endpoint", "http", address, options.aws_port)?;
         let mut extensions = Vec::new();
         for extension in &options.extensions {
             extensions.push(match extension.listener() {
-                Some(wanted) => Some(listen(wanted.what, "http", address, wanted.port).await?.listener),
+                Some(wanted) => Some(listen(wanted.what, "http", address, wanted.port)?.listener),
                 None => None,
             });
         }
         let console = match options.console_port {
-            Some(port) => Some(listen("console", "http", address, port).await?),
+            Some(port) => Some(listen("console", "http", address, port)?),
             None => None,
         };
         Ok(Self { api, socket, aws, console, extensions })
     }
 }
 
-async fn listen(what: &'static str, scheme: &str, address: IpAddr, port: u16) -> Result<Bound, StartError> {
+fn listen(what: &'static str, scheme: &str, address: IpAddr, port: u16) -> Result<Bound, StartError> {
     let wanted = SocketAddr::new(address, port);
-    let bound = async {
-        let listener = TcpListener::bind(wanted).await?;
+    let bound = || {
+        let listener = BoundListener::bind(wanted)?;
         let address = listener.local_addr()?;
         Ok(Bound { listener, url: format!("{scheme}://{address}") })
     };
-    bound.await.map_err(|source| StartError::Listen { what, address: wanted, source })
+    bound().map_err(|source| StartError::Listen { what, address: wanted, source })
 }
 
 /// The listeners' tasks; they end when this is dropped.
@@ -66,15 +66,9 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    pub(super) fn serve(&mut self, listener: TcpListener, router: Router) {
-        let stop = self.stop.clone();
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        self.tasks.spawn(async move {
-            let serving = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "a listener ended");
-            }
-        });
+    /// Serves a router; a connection is closed when the head of a request takes longer than `head`.
+    pub(super) fn serve(&mut self, listener: BoundListener, router: Router, head: Option<Duration>) {
+        self.tasks.spawn(listener.serve(router, self.stop.clone(), head));
     }
 
     /// Takes no more requests, and lets those that run be answered.

@@ -113,9 +113,10 @@ async fn paths_are_handed_over_decoded_and_queries_are_not() {
     };
     for (sent, name) in [
         ("order%234711", "order#4711"),
-        ("a%3Fb%3Dc", "a?b=c"),
+        ("a%3Fb%3Dc", "a"),
         ("x%2541", "x%41"),
         ("50%25", "50%"),
+        ("x%3F", "x"),
         ("a%20b", "a b"),
         ("%C3%A9%7C%C3%BC", "é|ü"),
         ("+", "+"),
@@ -128,6 +129,9 @@ async fn paths_are_handed_over_decoded_and_queries_are_not() {
         assert_eq!(event["pathParameters"], json!({"item": name}));
         assert_eq!(event["rawQueryString"], "tenantCode=a%23b");
     }
+    // An escaped slash ends the parameter, and the path has another route.
+    let split = event("/v1/items/a%2Fb").await;
+    assert_eq!((&split["routeKey"], &split["rawPath"]), (&json!("$default"), &json!("/v1/items/a/b")));
     let event = event("/v1/nothing%23here?a=%41").await;
     assert_eq!((&event["routeKey"], &event["rawPath"]), (&json!("$default"), &json!("/v1/nothing#here")));
     assert_eq!(event["rawQueryString"], "a=%41");

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where it panics")]
 
+mod edges;
 mod example;
 mod faults;
 mod functions;

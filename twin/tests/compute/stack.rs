@@ -82,10 +82,23 @@ async fn a_template_is_served_and_ends_in_order() {
     assert!(twin.socket_url().ends_with("/live"), "{}", twin.socket_url());
     let (mut socket, _) = connect_async(twin.socket_url()).await.unwrap();
     let ids = twin.sockets().unwrap().connection_ids();
-    let post = format!("{}/live/@connections/{}", twin.aws_url(), ids[0].replace('=', "%3D"));
-    let (status, _, _) = request(&post, "POST", &[("authorization", "AWS4-HMAC-SHA256 test")], "hi".into()).await;
-    assert_eq!(status, 200);
-    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hi"));
+    let id = ids[0].replace('=', "%3D");
+    // With the stage and without it; at the AWS endpoint, and beside the sockets, as on AWS.
+    let beside = twin.socket_url().replace("ws://", "http://");
+    let beside = beside.strip_suffix("/live").unwrap();
+    let signed = [("authorization", "AWS4-HMAC-SHA256 test")];
+    for base in [format!("{}/live", twin.aws_url()), twin.aws_url().to_owned(), format!("{beside}/live"), beside.into()]
+    {
+        let post = format!("{base}/@connections/{id}");
+        let (status, _, _) = request(&post, "POST", &signed, base.clone().into()).await;
+        assert_eq!(status, 200, "{post}");
+        assert_eq!(socket.next().await.unwrap().unwrap(), Message::text(base));
+        assert_eq!(request(&post, "POST", &[], "hi".into()).await.0, 403, "{post} without a signature");
+        let foreign = [signed[0], ("origin", "http://evil.example")];
+        assert_eq!(request(&post, "POST", &foreign, "hi".into()).await.0, 403, "{post} from a page");
+    }
+    let other = format!("{beside}/other/@connections/{id}");
+    assert_eq!(request(&other, "POST", &signed, "hi".into()).await.0, 403);
     socket.send(Message::text("no route response is declared")).await.unwrap();
 
     let name = twin.schedules().names().next().unwrap().to_owned();

@@ -24,6 +24,8 @@ pub struct SocketLimits {
     pub message_bytes: usize,
     /// The longest that an integration may take: 29 seconds.
     pub integration: Duration,
+    /// All headers of the upgrade request, with its path: 10,240 bytes.
+    pub header_bytes: usize,
     /// How many messages to a client wait in its buffer before a post is throttled.
     pub buffered_messages: usize,
     /// How many messages from one client are handled at once before the next is read.
@@ -42,6 +44,7 @@ impl Default for SocketLimits {
             frame_bytes: 32 * 1024,
             message_bytes: 128 * 1024,
             integration: Duration::from_secs(29),
+            header_bytes: 10_240,
             buffered_messages: 256,
             concurrent_messages: 32,
             close: Duration::from_secs(3),

@@ -9,6 +9,8 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::upgrade::OnUpgrade;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -17,9 +19,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::api::SocketApi;
 use super::connection::{Close, Connection};
 use super::session;
-use crate::gateway::Moment;
 use crate::gateway::http::TRACE_HEADER;
 use crate::gateway::socket_events::Origin;
+use crate::gateway::{Moment, head_bytes, lacks_host};
 use crate::ids::gateway_id;
 use crate::ledger::TraceId;
 
@@ -39,6 +41,9 @@ async fn serve(
     }
     if api.0.tasks.is_closed() {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    if head_bytes(request.uri(), request.headers()) > api.0.limits.header_bytes {
+        return StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response();
     }
     let accept = match handshake(&request) {
         Ok(accept) => accept,
@@ -63,11 +68,16 @@ fn handshake(request: &Request<Body>) -> Result<String, StatusCode> {
     if request.method() != Method::GET || !has(header::CONNECTION, "upgrade") || !has(header::UPGRADE, "websocket") {
         return Err(StatusCode::UPGRADE_REQUIRED);
     }
-    if !has(header::SEC_WEBSOCKET_VERSION, "13") {
+    if !has(header::SEC_WEBSOCKET_VERSION, "13") || lacks_host(request.version(), headers) {
         return Err(StatusCode::BAD_REQUEST);
     }
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(StatusCode::BAD_REQUEST)?;
-    Ok(derive_accept_key(key.as_bytes()))
+    let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
+    let (Some(key), None) = (keys.next(), keys.next()) else { return Err(StatusCode::BAD_REQUEST) };
+    // The nonce of the client: 16 bytes.
+    match STANDARD.decode(key).map(|nonce| nonce.len()) {
+        Ok(16) => Ok(derive_accept_key(key.as_bytes())),
+        _ => Err(StatusCode::BAD_REQUEST),
+    }
 }
 
 fn refuse(status: StatusCode, connection_id: &str, request_id: &str, trace: &TraceId) -> Response {
