@@ -101,6 +101,14 @@ impl Request {
         form_urlencoded::parse(&self.body).find(|(name, _)| name == "Action").map(|(_, action)| action)
     }
 
+    /// The `Action` of a form of the query protocol in this version, by which services are told apart.
+    pub(crate) fn action_of(&self, version: &str) -> Option<String> {
+        let action = self.action()?.into_owned();
+        let mut fields = form_urlencoded::parse(&self.body);
+        let named = fields.find(|(name, _)| name == "Version").map(|(_, value)| value.into_owned());
+        named.is_none_or(|named| named == version).then_some(action)
+    }
+
     /// Whether it is a POST to `/` or `/{account}/{queue}`.
     fn is_at_root(&self) -> bool {
         let path = self.uri.path();

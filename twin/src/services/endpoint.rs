@@ -4,6 +4,7 @@ use axum::Router;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 use serde_json::json;
 
 use super::call::{Call, Next, Request};
@@ -26,6 +27,16 @@ impl Endpoint {
     /// A router that serves every path that no other route has.
     pub(crate) fn router(self) -> Router {
         Router::new().fallback(serve).with_state(self)
+    }
+
+    /// A router of the paths of `@connections`, for the port of the sockets: a WebSocket API has both on one host.
+    pub(crate) fn connections_router(self) -> Router {
+        Router::new()
+            .route("/@connections/{id}", any(serve))
+            .route("/%40connections/{id}", any(serve))
+            .route("/{stage}/@connections/{id}", any(serve))
+            .route("/{stage}/%40connections/{id}", any(serve))
+            .with_state(self)
     }
 
     /// The function that a request comes from, if it comes from one.
@@ -57,6 +68,12 @@ fn unclaimed(request: &Request) -> Response {
     }
     let message = match request.headers.get("x-amz-target").map(|target| target.to_str().unwrap_or_default()) {
         Some(target) => format!("the local twin does not serve {target}"),
+        None if request.action().is_some() => {
+            let action = request.action().unwrap_or_default();
+            format!(
+                "the local twin does not serve {action} by the query protocol in this version; SQS it serves by JSON"
+            )
+        }
         None if request.uri.path() == "/" => "the request has neither X-Amz-Target nor an Action".to_owned(),
         None => format!("nothing is served at {}", request.uri.path()),
     };

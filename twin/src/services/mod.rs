@@ -16,6 +16,7 @@ pub mod secretsmanager;
 pub mod ses;
 pub mod sns;
 pub mod sqs;
+pub mod sts;
 #[cfg(test)]
 mod tests;
 
@@ -31,11 +32,19 @@ use self::secretsmanager::SecretsManager;
 use self::ses::Ses;
 use self::sns::Sns;
 use self::sqs::Sqs;
+use self::sts::Sts;
 use crate::service::Service;
 
 /// Every service, in the order of its places.
-pub const ALL: [Service; 6] =
-    [dynamodb::SERVICE, sqs::SERVICE, connections::SERVICE, ses::SERVICE, sns::SERVICE, secretsmanager::SERVICE];
+pub const ALL: [Service; 7] = [
+    dynamodb::SERVICE,
+    sqs::SERVICE,
+    connections::SERVICE,
+    ses::SERVICE,
+    sns::SERVICE,
+    secretsmanager::SERVICE,
+    sts::SERVICE,
+];
 
 /// The services of a twin. A clone has the same ones.
 #[derive(Debug, Clone)]
@@ -52,6 +61,8 @@ pub struct Services {
     sns: Sns,
     /// Secrets Manager.
     pub secretsmanager: SecretsManager,
+    /// STS.
+    sts: Sts,
 }
 
 impl Services {
@@ -64,11 +75,12 @@ impl Services {
             ses: Ses::new(opening.outbox.clone()),
             sns: Sns::new(opening.outbox.clone()),
             secretsmanager: SecretsManager::open_for(opening)?,
+            sts: Sts,
         })
     }
 
     fn all(&self) -> [&dyn AwsService; ALL.len()] {
-        [&self.dynamodb, &self.sqs, &self.connections, &self.ses, &self.sns, &self.secretsmanager]
+        [&self.dynamodb, &self.sqs, &self.connections, &self.ses, &self.sns, &self.secretsmanager, &self.sts]
     }
 
     /// The service that a request is for, and the operation that it asks for.

@@ -90,7 +90,7 @@ impl Bench {
         // After the connection, which is a trace, too: this one is the newest.
         let trace = ledger.begin("POST /things");
         functions.pretend(7, "F", std::slice::from_ref(&trace));
-        let data = DataFolder::open(None).unwrap();
+        let data = DataFolder::open(None, "").unwrap();
         let opening = Opening {
             template: &template,
             data: &data,
@@ -463,5 +463,47 @@ async fn the_table_has_each_service_once_and_in_its_place() {
     let mut sorted = ALL;
     sorted.sort_unstable();
     assert_eq!(sorted, ALL);
-    assert_eq!(titles(), "DynamoDB, SQS, @connections, SES, SNS and Secrets Manager");
+    assert_eq!(titles(), "DynamoDB, SQS, @connections, SES, SNS, Secrets Manager and STS");
+}
+
+#[tokio::test]
+async fn the_query_protocol_finds_the_service_by_its_version() {
+    let bench = Bench::start().await;
+    let form = async |body: &str| bench.http(Method::POST, "/", body).await;
+    let (status, identity) = form("Action=GetCallerIdentity&Version=2011-06-15").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(identity.contains("<Account>000000000000</Account>") && identity.contains("<UserId>twin-7</UserId>"));
+    assert_eq!(bench.count(sts::SERVICE, "GetCallerIdentity"), 1.0);
+    for (body, expected) in [
+        ("Action=AssumeRole&Version=2011-06-15", "<Code>InvalidAction</Code>"),
+        ("Action=Subscribe&Version=2010-03-31&TopicArn=x", "<Code>InvalidAction</Code>"),
+        ("Action=SendMessage&Version=2012-11-05", "UnknownOperationException"),
+    ] {
+        let (status, answer) = form(body).await;
+        assert!(status.is_client_error() && answer.contains(expected), "{body}: {answer}");
+    }
+    // What is no message is not counted as one.
+    let cost = bench.ledger.find(bench.trace.as_str()).unwrap().cost;
+    assert!(!cost.contains("SMS") && cost.contains("SNS others 1"), "{cost}");
+}
+
+#[tokio::test]
+async fn emails_and_texts_have_the_bounds_of_aws() {
+    let bench = Bench::start().await;
+    let email = |count: usize| {
+        let to: Vec<String> = (0..count).map(|number| format!("a{number}@example.com")).collect();
+        let simple = json!({"Subject": {"Data": "s"}, "Body": {"Text": {"Data": "t"}}});
+        let content = json!({"Simple": simple});
+        json!({"FromEmailAddress": "me@example.com", "Destination": {"ToAddresses": to}, "Content": content})
+            .to_string()
+    };
+    let path = "/v2/email/outbound-emails";
+    assert_eq!(bench.http(Method::POST, path, &email(50)).await.0, StatusCode::OK);
+    assert_eq!(bench.http(Method::POST, path, &email(51)).await.0, StatusCode::BAD_REQUEST);
+    let sms = async |characters: usize| {
+        let text = "x".repeat(characters);
+        bench.http(Method::POST, "/", &format!("Action=Publish&PhoneNumber=%2B491701234567&Message={text}")).await.0
+    };
+    assert_eq!(sms(1_600).await, StatusCode::OK);
+    assert_eq!(sms(1_601).await, StatusCode::BAD_REQUEST);
 }

@@ -80,7 +80,9 @@ impl AwsService for Connections {
 
     fn serve(&self, call: Call) -> BoxFuture<'_, Response> {
         let served = match (&self.api, address(&call.request)) {
-            (Some(api), Some((stage, id))) => serve(api, &stage, &id, &call.request).map_err(|refusal| (refusal, id)),
+            (Some(api), Some((stage, id))) => {
+                serve(api, stage.as_deref(), &id, &call.request).map_err(|refusal| (refusal, id))
+            }
             _ => Err((Refusal::Unsigned, String::new())),
         };
         ready(served.unwrap_or_else(|(refusal, id)| refusal.response(&id))).boxed()
@@ -108,23 +110,32 @@ impl AwsService for Connections {
     }
 }
 
-/// The stage and the connection that a request names: `/{stage}/@connections/{connectionId}`.
-fn address(request: &Request) -> Option<(String, String)> {
-    let mut segments = request.uri.path().strip_prefix('/')?.split('/');
-    let (stage, literal, id) = (segments.next()?, segments.next()?, segments.next()?);
-    let is_whole = segments.next().is_none() && literal == "@connections" && !stage.is_empty() && !id.is_empty();
-    is_whole.then(|| (percent_decode(stage, false), percent_decode(id, false)))
+/// The stage and the connection that a request names: `/{stage}/@connections/{connectionId}`, or without the stage, as an SDK
+/// asks whose endpoint is that of all services.
+fn address(request: &Request) -> Option<(Option<String>, String)> {
+    let path = request.uri.path().strip_prefix('/')?;
+    let (stage, id) = match path.split('/').collect::<Vec<_>>()[..] {
+        [stage, literal, id] if is_literal(literal) && !stage.is_empty() => (Some(percent_decode(stage, false)), id),
+        [literal, id] if is_literal(literal) => (None, id),
+        _ => return None,
+    };
+    (!id.is_empty()).then(|| (stage, percent_decode(id, false)))
+}
+
+/// Whether this segment is `@connections`; some SDKs escape the `@`.
+fn is_literal(segment: &str) -> bool {
+    percent_decode(segment, false) == "@connections"
 }
 
 fn connection_id(call: &Call) -> String {
     address(&call.request).map(|(_, id)| id).unwrap_or_default()
 }
 
-fn serve(api: &SocketApi, stage: &str, id: &str, request: &Request) -> Result<Response, Refusal> {
+fn serve(api: &SocketApi, stage: Option<&str>, id: &str, request: &Request) -> Result<Response, Refusal> {
     if !is_signed(&request.headers) {
         return Err(Refusal::Unsigned);
     }
-    if stage != api.stage() {
+    if stage.is_some_and(|stage| stage != api.stage()) {
         return Err(Refusal::Forbidden);
     }
     match request.method {

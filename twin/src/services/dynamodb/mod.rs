@@ -21,12 +21,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use self::service::SERVICE;
 use super::call::{OpenError, Opening};
+use crate::listener::BoundListener;
 use crate::template::Table;
 
 /// How often expired items are deleted. AWS takes days at times; readers filter on the attribute either way.
@@ -49,6 +49,12 @@ pub enum DynamoDbError {
         /// Why.
         #[source]
         source: DynoxideError,
+    },
+    /// The database has tables, and none of the template's.
+    #[error("which has the tables {tables}")]
+    OtherTables {
+        /// Their names.
+        tables: String,
     },
     /// A table of the template is described in a way that DynamoDB has no room for.
     #[error("the definition of the table {table} cannot be read")]
@@ -82,8 +88,17 @@ impl std::fmt::Debug for DynamoDb {
 impl DynamoDb {
     /// The tables of a template, swept of what expires.
     pub(super) async fn open_for(opening: &Opening<'_>) -> Result<Self, OpenError> {
-        let opened = Self::open(&opening.template.tables, opening.data.path("dynamodb.sqlite").as_deref()).await;
-        let dynamodb = opened.map_err(|error| OpenError::new("serve the tables", error))?;
+        let data = opening.data;
+        let failed = |error| OpenError::new("serve the tables", error);
+        let file = data.tables().map_err(failed)?;
+        let opened = Self::open(&opening.template.tables, file.as_deref()).await;
+        let dynamodb = opened.map_err(|error| match error {
+            DynamoDbError::Open(source) if file.is_some() => {
+                failed(data.error(io::Error::new(io::ErrorKind::InvalidData, source.to_string())))
+            }
+            error @ DynamoDbError::OtherTables { .. } => failed(data.other_template(error.to_string())),
+            error => OpenError::new("serve the tables", error),
+        })?;
         tokio::spawn(sweep(dynamodb.clone(), dynamodb.0.stop.clone()));
         Ok(dynamodb)
     }
@@ -105,23 +120,35 @@ impl DynamoDb {
         let database = database.map_err(DynamoDbError::Open)?;
         let listed = database.list_tables(Default::default()).map_err(DynamoDbError::Open)?;
         let known: HashSet<String> = listed.table_names.into_iter().collect();
+        let mut others: Vec<&str> = known.iter().map(String::as_str).collect();
+        others.retain(|known| tables.iter().all(|table| table.name != *known));
+        others.sort_unstable();
+        if !others.is_empty() && others.len() == known.len() {
+            return Err(DynamoDbError::OtherTables { tables: others.join(", ") });
+        }
+        if !others.is_empty() {
+            let others = others.join(", ");
+            tracing::warn!("the data folder keeps tables that the template does not have: {others}");
+        }
         for table in tables {
             match known.contains(&table.name) {
                 true => compare(&database, table)?,
                 false => create(&database, table)?,
             }
         }
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = BoundListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let served = database.clone();
         let server = tokio::spawn(async move {
-            if let Err(error) = dynoxide::server::serve_with_shutdown(listener, served, stopped).await {
+            if let Err(error) = dynoxide::server::serve_with_shutdown(listener.into_inner(), served, stopped).await {
                 tracing::error!("DynamoDB is gone: {error}");
             }
         });
-        let client = Client::builder(TokioExecutor::new()).build_http();
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new()).build(connector);
         Ok(Self(Arc::new(Inner { database, address, client, stop, server: std::sync::Mutex::new(Some(server)) })))
     }
 

@@ -1,7 +1,8 @@
-//! Secrets Manager: four operations of its JSON 1.1 protocol, with the real service's errors.
+//! Secrets Manager: six operations of its JSON 1.1 protocol, with the real service's errors.
 //!
 //! Secrets are in memory, or in a file that only its owner can read; then a change is answered once it is on the disk.
 
+mod looked_at;
 mod operations;
 mod protocol;
 mod secret;
@@ -95,6 +96,8 @@ impl SecretsManager {
             "PutSecretValue" => self.put(request),
             "GetSecretValue" => self.get(&request),
             "DeleteSecret" => self.delete(&request),
+            "DescribeSecret" => self.describe(&request),
+            "ListSecrets" => self.list(&request),
             _ => refused(Code::UnknownOperation, format!("the local twin does not serve {operation}")),
         }
     }

@@ -76,6 +76,18 @@ pub(super) struct Request {
     pub(super) version_stage: Option<String>,
     pub(super) force_delete_without_recovery: bool,
     pub(super) recovery_window_in_days: Option<u32>,
+    pub(super) include_planned_deletion: bool,
+    pub(super) filters: Vec<Filter>,
+    pub(super) max_results: Option<usize>,
+    pub(super) next_token: Option<String>,
+}
+
+/// What a listed secret has to have.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Filter {
+    pub(super) key: String,
+    pub(super) values: Vec<String>,
 }
 
 pub(super) fn required<'a>(value: Option<&'a str>, member: &str) -> Result<&'a str, Refusal> {

@@ -87,7 +87,10 @@ fn what_is_no_request_is_refused() {
         ("CreateSecret", json!({"Name": "a", "SecretString": "", "SecretBinary": ""}), Code::InvalidParameter),
         ("DeleteSecret", json!({"SecretId": "a", "RecoveryWindowInDays": 1}), Code::InvalidParameter),
         ("DeleteSecret", json!({"SecretId": "a"}), Code::ResourceNotFound),
-        ("ListSecrets", json!({}), Code::UnknownOperation),
+        ("ListSecrets", json!({"Filters": [{"Key": "tag-key", "Values": ["a"]}]}), Code::InvalidParameter),
+        ("ListSecrets", json!({"MaxResults": 0}), Code::InvalidParameter),
+        ("DescribeSecret", json!({"SecretId": "a"}), Code::ResourceNotFound),
+        ("RotateSecret", json!({}), Code::UnknownOperation),
     ];
     for (operation, request, expected) in cases {
         assert_eq!(code(ask(&secrets, operation, request.clone())), expected, "{operation} {request}");
@@ -139,4 +142,32 @@ fn what_cannot_be_kept_has_not_happened() {
     let answer = ask(&secrets, "CreateSecret", json!({"Name": "a", "SecretString": "1"}));
     assert_eq!(code(answer), Code::InternalServiceError);
     assert_eq!(code(ask(&secrets, "GetSecretValue", json!({"SecretId": "a"}))), Code::ResourceNotFound);
+}
+
+#[test]
+fn secrets_are_listed_and_described_without_their_values() {
+    let secrets = preset(None);
+    for name in ["shop/a", "shop/b", "other"] {
+        ask(&secrets, "CreateSecret", json!({"Name": name, "SecretString": "1"})).unwrap();
+    }
+    let put = ask(&secrets, "PutSecretValue", json!({"SecretId": "shop/a", "SecretString": "2"})).unwrap();
+    ask(&secrets, "DeleteSecret", json!({"SecretId": "other", "RecoveryWindowInDays": 7})).unwrap();
+    let names = |request: Value| {
+        let answer = ask(&secrets, "ListSecrets", request).unwrap();
+        let names = answer["SecretList"].as_array().unwrap().iter().map(|it| it["Name"].as_str().unwrap().to_owned());
+        (names.collect::<Vec<_>>(), answer["NextToken"].as_str().map(str::to_owned))
+    };
+    assert_eq!(names(json!({})).0, ["shop/a", "shop/b"]);
+    assert_eq!(names(json!({"IncludePlannedDeletion": true})).0, ["other", "shop/a", "shop/b"]);
+    assert_eq!(names(json!({"Filters": [{"Key": "name", "Values": ["shop/", "!shop/a"]}]})).0, ["shop/b"]);
+    let (first, token) = names(json!({"MaxResults": 1}));
+    assert_eq!((first, names(json!({"NextToken": token.unwrap()})).0), (vec!["shop/a".into()], vec!["shop/b".into()]));
+
+    let described = ask(&secrets, "DescribeSecret", json!({"SecretId": "shop/a"})).unwrap();
+    assert_eq!(described["VersionIdsToStages"][put["VersionId"].as_str().unwrap()], json!(["AWSCURRENT"]));
+    assert_eq!(described["VersionIdsToStages"].as_object().unwrap().len(), 2);
+    assert!(described["LastChangedDate"].as_f64() >= described["CreatedDate"].as_f64());
+    assert!(!described.to_string().contains("SecretString"));
+    assert!(ask(&secrets, "DescribeSecret", json!({"SecretId": "other"})).unwrap()["DeletedDate"].is_f64());
+    assert_eq!(ask(&secrets, "DescribeSecret", json!({"SecretId": APP})).unwrap()["Name"], APP);
 }

@@ -28,6 +28,9 @@ pub const EMAIL: Channel = Channel::new("email");
 /// Where SES v2 takes emails.
 const PATH: &str = "/v2/email/outbound-emails";
 
+/// Most recipients of an email, all lists together.
+const RECIPIENTS: usize = 50;
+
 /// Longest value of an email's header that SES v2 takes.
 const HEADER_CHARS: usize = 870;
 
@@ -101,6 +104,9 @@ fn email(body: &[u8]) -> Result<Draft, Refusal> {
     let (simple, raw, template) = (&content["Simple"], &content["Raw"], &content["Template"]);
     if simple.is_null() && raw.is_null() && template.is_null() {
         return Err(Refusal("Content must be one of Simple, Raw and Template.".to_owned()));
+    }
+    if to.len() > RECIPIENTS {
+        return Err(Refusal(format!("Recipient count exceeds {RECIPIENTS}.")));
     }
     if raw.is_null() && to.is_empty() {
         return Err(Refusal("Destination has no address.".to_owned()));

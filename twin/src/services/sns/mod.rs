@@ -19,9 +19,18 @@ pub const SERVICE: Service = Service::new(&Definition {
     name: "sns",
     title: "SNS",
     place: 4,
-    words: |_| Words::alone(0, "SMS"),
+    words: |operation| match operation {
+        "Publish" => Words::alone(0, "SMS"),
+        _ => Words::alone(1, "SNS others"),
+    },
     faults: |_| &[],
 });
+
+/// The version of SNS's query protocol.
+const VERSION: &str = "2010-03-31";
+
+/// Longest text message, in characters.
+const SMS_CHARS: usize = 1_600;
 
 /// The channel of messages to a telephone number.
 pub const SMS: Channel = Channel::new("sms");
@@ -77,7 +86,7 @@ impl AwsService for Sns {
     }
 
     fn claims(&self, request: &Request) -> Option<String> {
-        request.action().map(|action| action.into_owned())
+        request.action_of(VERSION)
     }
 
     fn serve(&self, call: Call) -> BoxFuture<'_, Response> {
@@ -123,6 +132,9 @@ fn xml(status: StatusCode, body: String) -> Response {
 fn publication(field: impl Fn(&str) -> Option<String>) -> Result<Draft, Refusal> {
     let message = field("Message").filter(|message| !message.is_empty());
     let text = message.ok_or_else(|| Refusal("Invalid parameter: Empty message".to_owned()))?;
+    if field("PhoneNumber").is_some() && text.chars().count() > SMS_CHARS {
+        return Err(Refusal(format!("Invalid parameter: Message Reason: an SMS has at most {SMS_CHARS} characters")));
+    }
     let (channel, to) = match (field("PhoneNumber"), field("TopicArn").or_else(|| field("TargetArn"))) {
         (Some(number), None) if is_number(&number) => (SMS, number),
         (Some(number), None) => {

@@ -44,6 +44,8 @@ pub enum Code {
     QueueDoesNotExist,
     /// The receipt handle is none.
     ReceiptHandleIsInvalid,
+    /// There is no such queue or task to move messages by.
+    ResourceNotFound,
     /// A batch has more than ten entries.
     TooManyEntriesInBatchRequest,
     /// The queue is asked for too much.
@@ -69,6 +71,7 @@ impl Code {
             Self::QueueDoesNotExist => "QueueDoesNotExist",
             Self::ReceiptHandleIsInvalid => "ReceiptHandleIsInvalid",
             Self::RequestThrottled => "RequestThrottled",
+            Self::ResourceNotFound => "ResourceNotFoundException",
             Self::TooManyEntriesInBatchRequest => "TooManyEntriesInBatchRequest",
             Self::UnsupportedOperation => "UnsupportedOperation",
         }
@@ -90,6 +93,7 @@ impl Code {
             Self::QueueDoesNotExist => "AWS.SimpleQueueService.NonExistentQueue",
             Self::ReceiptHandleIsInvalid => "ReceiptHandleIsInvalid",
             Self::RequestThrottled => "RequestThrottled",
+            Self::ResourceNotFound => "ResourceNotFoundException",
             Self::TooManyEntriesInBatchRequest => "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
             Self::UnsupportedOperation => "AWS.SimpleQueueService.UnsupportedOperation",
         }

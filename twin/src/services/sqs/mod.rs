@@ -5,7 +5,9 @@
 //! own. Queues come from the template; nothing makes or drops one at run time.
 
 mod error;
+mod kept;
 mod message;
+mod move_task;
 mod protocol;
 mod queue;
 mod record;
@@ -30,6 +32,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::message::sequence_number;
+use self::move_task::Tasks;
 use self::queue::{Accepted, Order, QueueState, Stored};
 use self::record::Record;
 use super::call::{OpenError, Opening};
@@ -50,6 +53,9 @@ pub struct Sqs(Arc<Inner>);
 struct Inner {
     queues: BTreeMap<String, Line>,
     journal: Option<Journal<Record>>,
+    tasks: Tasks,
+    /// When the queues were made, in seconds since 1970: when the twin started.
+    made_at: u64,
     ledger: Ledger,
     faults: Faults,
 }
@@ -106,9 +112,11 @@ impl Sqs {
             None => None,
             Some(path) => {
                 for record in journal::read(path)? {
-                    replay(&mut states, record);
+                    kept::replay(&mut states, record);
                 }
-                Some(Journal::create(path, records(&states))?)
+                let journal = Journal::create(path, kept::records(&states))?;
+                kept::set_aside(&mut states, queues);
+                Some(journal)
             }
         };
         for state in states.values_mut() {
@@ -123,7 +131,8 @@ impl Sqs {
         let line =
             |state| Line { state: Mutex::new(state), changed: Notify::new(), expired_at: Mutex::new(Instant::now()) };
         let queues = states.into_iter().map(|(name, state)| (name, line(state))).collect();
-        Ok(Self(Arc::new(Inner { queues, journal, ledger, faults })))
+        let (tasks, made_at) = (Tasks::default(), now() / 1000);
+        Ok(Self(Arc::new(Inner { queues, journal, tasks, made_at, ledger, faults })))
     }
 
     /// Sends a message. The answer comes when it is safe.
@@ -296,41 +305,6 @@ impl Sqs {
         self.flush().await
     }
 
-    /// Moves every message of a dead-letter queue that nobody has in hand back to the queue that gave it up, where it
-    /// counts as new; says how many there were.
-    ///
-    /// # Errors
-    /// There is no such queue, or the journal failed.
-    pub async fn redrive(&self, queue: &str) -> Result<usize, SqsError> {
-        let dead_letters = self.line(queue)?;
-        let sources = self.sources_of(queue);
-        // One that was sent here by hand has no source of its own; where only one queue leads here, it is clear.
-        let only = sources.first().filter(|_| sources.len() == 1).map(|config| config.arn.clone());
-        let letters = dead_letters.lock().visible(now());
-        let mut moved = 0;
-        for (sequence, source) in letters {
-            let arn = source.or_else(|| only.clone()).unwrap_or_default();
-            let name = arn.rsplit(':').next().unwrap_or_default();
-            let Some(source) = self.0.queues.get(name) else { continue };
-            let id = uuid();
-            // Somebody may have received it since.
-            let Some(message) = dead_letters.lock().take_visible(sequence, now()) else { continue };
-            let hold = self.0.ledger.hold(&message.traces);
-            let mut target = source.lock();
-            let stored = target.accept_redriven(message, id, now());
-            target.hold(stored.sequence, hold);
-            let Stored { message, sequence: place, visible_at } = stored;
-            // In this order: a kill in between leaves it in both queues rather than in none.
-            self.append(|| Record::Sent { queue: name.to_owned(), sequence: place, visible_at, message });
-            self.append(|| Record::Deleted { queue: queue.to_owned(), sequence });
-            drop(target);
-            source.changed.notify_waiters();
-            moved += 1;
-        }
-        self.flush().await?;
-        Ok(moved)
-    }
-
     /// The queues whose dead letters go to this one.
     fn sources_of(&self, queue: &str) -> Vec<Queue> {
         let configs = self.0.queues.values().map(|line| line.lock().config().clone());
@@ -408,53 +382,6 @@ impl Line {
         // A queue is consistent between any two of its calls.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn replay(states: &mut BTreeMap<String, QueueState>, record: Record) {
-    // A queue that the template no longer has takes its messages along.
-    match record {
-        Record::Sent { queue, sequence, visible_at, message } => {
-            if let Some(state) = states.get_mut(&queue) {
-                state.restore(Stored { message, sequence, visible_at });
-            }
-        }
-        Record::Received { queue, sequence, receives, first_received_at } => {
-            if let Some(state) = states.get_mut(&queue) {
-                state.restore_receives(sequence, receives, first_received_at);
-            }
-        }
-        Record::Deleted { queue, sequence } => {
-            if let Some(state) = states.get_mut(&queue) {
-                state.remove(sequence);
-            }
-        }
-        Record::Remembered { queue, group, deduplication_id, message_id, sequence, sent_at } => {
-            if let Some(state) = states.get_mut(&queue) {
-                state.remember(group, Some(deduplication_id), &message_id, sequence, sent_at);
-            }
-        }
-    }
-}
-
-fn records(states: &BTreeMap<String, QueueState>) -> impl Iterator<Item = Record> {
-    let now = now();
-    states.iter().flat_map(move |(queue, state)| {
-        let sent = state.stored().map(|Stored { message, sequence, visible_at }| Record::Sent {
-            queue: queue.clone(),
-            sequence,
-            visible_at,
-            message,
-        });
-        let remembered = state.remembered(now).map(|(group, id, message_id, sequence, sent_at)| Record::Remembered {
-            queue: queue.clone(),
-            group: group.map(str::to_owned),
-            deduplication_id: id.to_owned(),
-            message_id: message_id.to_owned(),
-            sequence,
-            sent_at,
-        });
-        sent.chain(remembered)
-    })
 }
 
 /// Milliseconds since 1970.

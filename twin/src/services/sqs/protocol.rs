@@ -17,6 +17,20 @@ use crate::ledger::TraceId;
 /// The most that the messages of one batch may be together.
 const BATCH_BYTES: usize = 1_048_576;
 
+/// The operations on one queue.
+const ON_A_QUEUE: [&str; 10] = [
+    "SendMessage",
+    "SendMessageBatch",
+    "ReceiveMessage",
+    "DeleteMessage",
+    "DeleteMessageBatch",
+    "ChangeMessageVisibility",
+    "ChangeMessageVisibilityBatch",
+    "GetQueueAttributes",
+    "PurgeQueue",
+    "ListDeadLetterSourceQueues",
+];
+
 /// An answer, and the traces that bear the request's cost.
 #[derive(Debug)]
 pub struct Answer {
@@ -118,6 +132,13 @@ impl Sqs {
                 let name: Map<String, Value> = parse(body)?;
                 self.queue_url(name.get("QueueName").and_then(Value::as_str).unwrap_or_default())
             }
+            "StartMessageMoveTask" => self.start_move(parse(body)?),
+            "ListMessageMoveTasks" => self.list_moves(&parse(body)?),
+            "CancelMessageMoveTask" => self.cancel_move(&parse(body)?),
+            operation if !ON_A_QUEUE.contains(&operation) => {
+                let message = format!("The local twin has no {operation}: its queues are those of the template.");
+                Err(SqsError::new(Code::UnsupportedOperation, message))
+            }
             _ => {
                 let ToQueue { queue_url } = parse(body)?;
                 let queue = queue_url.rsplit('/').next().unwrap_or_default();
@@ -149,13 +170,10 @@ impl Sqs {
                 Ok(json!({"Attributes": self.attributes(queue, &attribute_names)?}))
             }
             "PurgeQueue" => self.purge(queue).await.map(|()| json!({})),
-            "ListDeadLetterSourceQueues" => {
+            // The last of `ON_A_QUEUE`: `ListDeadLetterSourceQueues`.
+            _ => {
                 let urls: Vec<String> = self.sources_of(queue).into_iter().map(|source| source.url).collect();
                 Ok(json!({"queueUrls": urls}))
-            }
-            _ => {
-                let message = format!("The local twin has no {operation}: its queues are those of the template.");
-                Err(SqsError::new(Code::UnsupportedOperation, message))
             }
         }
     }
@@ -274,6 +292,8 @@ impl Sqs {
             ("MessageRetentionPeriod", Some(config.retention.as_secs().to_string())),
             ("ReceiveMessageWaitTimeSeconds", Some(config.receive_wait.as_secs().to_string())),
             ("MaximumMessageSize", Some(config.max_message_bytes.to_string())),
+            ("CreatedTimestamp", Some(self.0.made_at.to_string())),
+            ("LastModifiedTimestamp", Some(self.0.made_at.to_string())),
             ("RedrivePolicy", redrive),
             ("FifoQueue", config.fifo.then(|| "true".to_owned())),
             ("ContentBasedDeduplication", flag(config.content_based_deduplication).filter(|_| config.fifo)),

@@ -361,7 +361,13 @@ async fn bad_requests_are_refused_by_name() {
         ("ReceiveMessage", json!({"MaxNumberOfMessages": 11}), "InvalidParameterValueException"),
         ("ReceiveMessage", json!({"WaitTimeSeconds": 21}), "InvalidParameterValueException"),
         ("DeleteMessage", json!({"ReceiptHandle": "x"}), "ReceiptHandleIsInvalid"),
-        ("StartMessageMoveTask", json!({}), "UnsupportedOperation"),
+        ("StartMessageMoveTask", json!({}), "MissingRequiredParameterException"),
+        ("StartMessageMoveTask", json!({"SourceArn": "arn:aws:sqs:x:y:none"}), "ResourceNotFoundException"),
+        ("StartMessageMoveTask", json!({"SourceArn": config("q").arn}), "InvalidParameterValueException"),
+        ("ListMessageMoveTasks", json!({"SourceArn": "x"}), "ResourceNotFoundException"),
+        ("CancelMessageMoveTask", json!({"TaskHandle": "x"}), "ResourceNotFoundException"),
+        ("CreateQueue", json!({"QueueName": "new"}), "UnsupportedOperation"),
+        ("SetQueueAttributes", json!({}), "UnsupportedOperation"),
     ] {
         let error = ask(&sqs, operation, request).await.unwrap_err();
         assert_eq!(error.code.name(), code, "{operation}: {error}");
@@ -375,6 +381,10 @@ async fn queues_describe_themselves() {
     sqs.send("q", plain("x")).await.unwrap();
     let attributes = ask(&sqs, "GetQueueAttributes", json!({"AttributeNames": ["All"]})).await.unwrap();
     assert_eq!(attributes["Attributes"]["ApproximateNumberOfMessages"], "1");
+    for time in ["CreatedTimestamp", "LastModifiedTimestamp"] {
+        let seconds: u64 = attributes["Attributes"][time].as_str().unwrap().parse().unwrap();
+        assert!((1_700_000_000..4_000_000_000).contains(&seconds), "{time}: {seconds}");
+    }
     let policy: Value = serde_json::from_str(attributes["Attributes"]["RedrivePolicy"].as_str().unwrap()).unwrap();
     assert_eq!(policy["deadLetterTargetArn"], "arn:aws:sqs:us-east-1:000000000000:dead");
     let urls = ask(&sqs, "ListQueues", json!({"QueueNamePrefix": "d"})).await.unwrap();
@@ -482,4 +492,84 @@ async fn dead_letters_are_redriven_to_where_they_came_from() {
     assert_eq!(sqs.redrive("dead").await.unwrap(), 1);
     assert_eq!(sqs.receive("q", 1, Duration::ZERO, None).await.unwrap()[0].message.body, "by hand");
     assert_eq!(sqs.redrive("none").await.unwrap_err().code, Code::QueueDoesNotExist);
+}
+
+/// A dead-letter queue with these messages, each given up by `q`.
+async fn dead_letters(bodies: &[&str]) -> Sqs {
+    let sqs = open(&[&with_dead_letters("q", 1)[..], &[config("other")]].concat());
+    for body in bodies {
+        sqs.send("q", plain(body)).await.unwrap();
+    }
+    sqs.receive("q", 10, Duration::ZERO, Some(Duration::ZERO)).await.unwrap();
+    assert!(sqs.receive("q", 10, Duration::ZERO, None).await.unwrap().is_empty());
+    sqs
+}
+
+/// The newest task of `dead`, once it has ended.
+async fn ended_task(sqs: &Sqs) -> Value {
+    let ended = async {
+        loop {
+            let listed = ask(sqs, "ListMessageMoveTasks", json!({"SourceArn": config("dead").arn})).await.unwrap();
+            let task = listed["Results"][0].clone();
+            if task["Status"] != "RUNNING" {
+                return task;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ended).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_task_moves_dead_letters_back_or_to_another_queue_and_is_listed() {
+    let sqs = dead_letters(&["1", "2"]).await;
+    let source = config("dead").arn;
+    let handle = ask(&sqs, "StartMessageMoveTask", json!({"SourceArn": source})).await.unwrap()["TaskHandle"].clone();
+    assert!(handle.as_str().is_some_and(|handle| !handle.is_empty()));
+    let task = ended_task(&sqs).await;
+    assert_eq!((&task["Status"], &task["SourceArn"]), (&json!("COMPLETED"), &json!(source)));
+    let counts = [&task["ApproximateNumberOfMessagesMoved"], &task["ApproximateNumberOfMessagesToMove"]];
+    assert_eq!(counts, [&json!(2), &json!(2)]);
+    assert!(task.get("TaskHandle").is_none() && task["StartedTimestamp"].as_u64() > Some(1_700_000_000_000));
+    assert_eq!(sqs.receive("q", 10, Duration::ZERO, Some(Duration::ZERO)).await.unwrap().len(), 2);
+    assert!(sqs.receive("q", 10, Duration::ZERO, None).await.unwrap().is_empty(), "they are dead again");
+
+    let other =
+        json!({"SourceArn": source, "DestinationArn": config("other").arn, "MaxNumberOfMessagesPerSecond": 500});
+    ask(&sqs, "StartMessageMoveTask", other).await.unwrap();
+    let task = ended_task(&sqs).await;
+    assert_eq!(task["DestinationArn"], config("other").arn);
+    assert_eq!(sqs.receive("other", 10, Duration::ZERO, None).await.unwrap().len(), 2);
+    let all = ask(&sqs, "ListMessageMoveTasks", json!({"SourceArn": source, "MaxResults": 10})).await.unwrap();
+    assert_eq!(all["Results"].as_array().unwrap().len(), 2);
+    let done = ask(&sqs, "CancelMessageMoveTask", json!({"TaskHandle": handle})).await.unwrap_err();
+    assert_eq!(done.code, Code::UnsupportedOperation);
+}
+
+#[tokio::test]
+async fn a_slow_task_is_the_only_one_and_can_be_cancelled() {
+    let sqs = dead_letters(&["1", "2", "3"]).await;
+    let slow = json!({"SourceArn": config("dead").arn, "MaxNumberOfMessagesPerSecond": 1});
+    let started = ask(&sqs, "StartMessageMoveTask", slow.clone()).await.unwrap();
+    let second = ask(&sqs, "StartMessageMoveTask", slow).await.unwrap_err();
+    assert!(second.message.starts_with("There is already a task running."), "{second}");
+    ask(&sqs, "CancelMessageMoveTask", json!({"TaskHandle": started["TaskHandle"]})).await.unwrap();
+    let task = ended_task(&sqs).await;
+    assert_eq!(task["Status"], "CANCELLED");
+    assert!(task["ApproximateNumberOfMessagesMoved"].as_u64() < Some(3), "{task}");
+}
+
+#[tokio::test]
+async fn a_queue_that_the_template_no_longer_has_keeps_its_messages_in_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queues.journal");
+    let reopen = |queues: &[Queue]| Sqs::open(queues, Some(&path), Ledger::new(), Faults::default()).unwrap();
+    let both = [config("q"), config("gone")];
+    reopen(&both).send("gone", plain("kept")).await.unwrap();
+    for _ in 0..2 {
+        let sqs = reopen(&both[..1]);
+        assert_eq!(sqs.counts().len(), 1);
+        assert_eq!(sqs.peek("gone", 1).unwrap_err().code, Code::QueueDoesNotExist);
+    }
+    assert_eq!(reopen(&both).peek("gone", 10).unwrap()[0].body, "kept");
 }
