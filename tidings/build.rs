@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     names.sort_unstable();
     let mut list = String::from("[\n");
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("function_names.rs"), format!("&{names:?}"))?;
     for name in names {
         let library = name.replace('-', "_");
         writeln!(list, "    ({name:?}, || Box::pin(tidings_{library}::run())),")?;

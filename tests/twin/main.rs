@@ -21,6 +21,7 @@
 //! - [`contract`]: the documents for machines against the code's own types
 //! - [`matrix`]: every request to AWS times every fault that it can have
 //! - [`rights`]: what every function may do in DynamoDB
+//! - [`up`]: the command line's twin, under the settings of a shell and beside another twin
 //! - [`world`]: a running twin with one app; [`ending`]: that nothing has gone wrong in it unnoticed
 //! - [`house`]: who may import whom, and that the template gives every function what it reads
 
@@ -54,5 +55,6 @@ mod rights;
 mod rollover;
 mod scheduled;
 mod soak;
+mod up;
 mod withdrawn;
 mod world;

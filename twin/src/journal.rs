@@ -14,6 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
+use crate::private_file;
+
 /// Reads a journal, none if the file is missing. A last line that a kill cut short was never answered for: it is left out.
 pub(crate) fn read<R: DeserializeOwned>(path: &Path) -> io::Result<Vec<R>> {
     let bytes = match fs::read(path) {
@@ -51,10 +53,10 @@ impl<R: Serialize> Journal<R> {
     /// Writes a journal of these records in the place of the old one, and opens it.
     pub(crate) fn create(path: &Path, records: impl Iterator<Item = R>) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+            private_file::make_folder(folder)?;
         }
         let new = path.with_extension("new");
-        let mut file = io::BufWriter::new(File::create(&new)?);
+        let mut file = io::BufWriter::new(private_file::options().write(true).truncate(true).open(&new)?);
         for record in records {
             file.write_all(&line(&record)?)?;
         }

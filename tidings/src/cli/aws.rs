@@ -1,7 +1,8 @@
 //! The command line's own access to AWS, or to what plays it: the table of apps, their secrets, and what a soak looks at.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -30,20 +31,38 @@ pub(crate) async fn secrets(endpoint: Option<&str>) -> aws_sdk_secretsmanager::C
     aws_sdk_secretsmanager::Client::new(&config(endpoint).await)
 }
 
-/// With an endpoint, credentials may be missing: what plays AWS does not check them.
+/// What plays AWS is asked in a way that nothing set for the real one changes: no profile, no retry mode, no FIPS, no proxy and no
+/// trusted certificates. Only the credentials may be those of the environment.
 async fn config(endpoint: Option<&str>) -> SdkConfig {
-    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
-    if let Some(endpoint) = endpoint {
-        loader = loader.endpoint_url(endpoint);
-        if std::env::var_os("AWS_ACCESS_KEY_ID").is_none() {
-            loader = loader.credentials_provider(Credentials::new("tidings", "tidings", None, None, "tidings"));
-        }
-        if std::env::var_os("AWS_REGION").is_none() && std::env::var_os("AWS_DEFAULT_REGION").is_none() {
-            loader = loader.region(Region::from_static(REGION));
+    match endpoint {
+        Some(endpoint) if endpoint.starts_with("http://") => played(endpoint, |name| std::env::var(name).ok()),
+        _ => {
+            let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+            let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
+            if let Some(endpoint) = endpoint {
+                loader = loader.endpoint_url(endpoint);
+            }
+            loader.load().await
         }
     }
-    loader.load().await
+}
+
+fn played(endpoint: &str, variable: impl Fn(&str) -> Option<String>) -> SdkConfig {
+    let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+    let (key, secret) = match (set("AWS_ACCESS_KEY_ID"), set("AWS_SECRET_ACCESS_KEY")) {
+        (Some(key), Some(secret)) => (key, secret),
+        _ => ("tidings".to_owned(), "tidings".to_owned()),
+    };
+    let region = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")).unwrap_or_else(|| REGION.to_owned());
+    let credentials = Credentials::new(key, secret, set("AWS_SESSION_TOKEN"), None, "tidings");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(region))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(endpoint)
+        .http_client(Builder::new().build_http())
+        .retry_config(RetryConfig::standard())
+        .build()
 }
 
 /// A new app and its key, which nobody can read again.
@@ -60,4 +79,29 @@ pub(crate) async fn create_app(apps: &Apps, id: &str, name: &str, origins: Vec<S
 pub(crate) async fn put_app(apps: &Apps, key: &AppKey, name: &str, origins: Vec<String>) -> Result<bool, Failure> {
     let app = App::new(key.app_id().parse()?, name.to_owned(), key.hash(), origins, Timestamp::now());
     Ok(apps.create(&app).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_plays_aws_is_asked_whatever_is_set_for_the_real_one() {
+        let of = |key: &'static str, region: &'static str| {
+            played("http://127.0.0.1:1", move |name| match name {
+                "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some(key.to_owned()),
+                "AWS_REGION" => Some(region.to_owned()),
+                _ => None,
+            })
+        };
+        let region = |config: &SdkConfig| config.region().map(ToString::to_string);
+        for config in [of("", ""), of(" ", " "), of("AKIA", "")] {
+            assert_eq!(region(&config).as_deref(), Some(REGION));
+            assert_eq!(config.endpoint_url(), Some("http://127.0.0.1:1"));
+            assert_eq!((config.use_fips(), config.use_dual_stack()), (None, None));
+            // It needs neither certificates nor a profile to be made.
+            aws_sdk_dynamodb::Client::new(&config);
+        }
+        assert_eq!(region(&of("AKIA", "eu-central-1")).as_deref(), Some("eu-central-1"));
+    }
 }

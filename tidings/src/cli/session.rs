@@ -3,15 +3,22 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use axum::http::Method;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::private_file;
 use sam_twin::cli::failure::{Context, Failure};
 use sam_twin::cli::nearest::nearest;
 use sam_twin::cli::options::TEMPLATE;
+use sam_twin::client::Client;
 
 const FILE: &str = ".tidings/session.json";
+
+/// How long a twin of an earlier session may take to answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Where the twin is, and the key of its demo app.
 #[derive(Clone, Serialize, Deserialize)]
@@ -46,12 +53,51 @@ impl Session {
         Ok(Some(session))
     }
 
-    /// Keeps the session beside the template of this folder or of the nearest one above; without one in this folder.
-    pub(crate) fn write(&self) -> Result<(), Failure> {
-        let template = nearest(TEMPLATE);
-        let folder = template.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-        private_file::write(&folder.join(FILE), &format!("{}\n", serde_json::to_string_pretty(self)?))
+    /// Keeps the session beside the template of this folder or of the nearest one above; without one in this folder. A session
+    /// whose twin still runs stays, and is returned.
+    pub(crate) async fn keep(&self) -> Result<Option<Self>, Failure> {
+        let path = place();
+        if let Some(text) = private_file::read(&path)?
+            // One that cannot be read is nobody's.
+            && let Ok(other) = serde_json::from_str::<Self>(&text)
+            && other.aws_url != self.aws_url
+            && other.is_running().await
+        {
+            return Ok(Some(other));
+        }
+        private_file::write(&path, &self.text()?)?;
+        Ok(None)
     }
+
+    /// Removes the session, if it is still this one: no command looks for a twin that has ended.
+    pub(crate) fn give_back(&self) -> Result<(), Failure> {
+        let path = place();
+        if private_file::read(&path)? == Some(self.text()?) {
+            std::fs::remove_file(&path).context(|| format!("remove {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn text(&self) -> Result<String, Failure> {
+        Ok(format!("{}\n", serde_json::to_string_pretty(self)?))
+    }
+
+    /// Whether a twin answers where this one was.
+    async fn is_running(&self) -> bool {
+        let outputs = format!("{}/_twin/outputs", self.aws_url);
+        Client::new(ANSWERS_WITHIN).json::<Value>(Method::GET, &outputs).await.is_ok()
+    }
+}
+
+/// The file of the twin that runs here.
+fn place() -> PathBuf {
+    let template = nearest(TEMPLATE);
+    template.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).join(FILE)
+}
+
+/// Where the demo app's key outlives a twin that keeps nothing else.
+pub(crate) fn demo_key_file() -> PathBuf {
+    place().with_file_name("demo-app.key")
 }
 
 /// The folder `.tidings` that holds the session, or would: what belongs to it is beside it, wherever a command runs.

@@ -8,9 +8,13 @@ use sam_twin::stack::{Twin, TwinOptions};
 use crate::additions::Additions;
 use crate::providers::ProvidersOptions;
 
-/// Options on free ports, in memory, and what Tidings adds to them. Without artefacts this program runs the functions.
+/// The functions in this program, by the names of their binaries.
+const FUNCTIONS: &[&str] = include!(concat!(env!("OUT_DIR"), "/function_names.rs"));
+
+/// Options on free ports, in memory, and what Tidings adds to them. Without artefacts this program runs its own functions, and
+/// those of another template come from where their `CodeUri` is.
 pub(crate) fn options(args: TwinArgs, providers: ProvidersOptions) -> Result<(TwinOptions, Additions), Failure> {
-    let mut options = args.options(Source::this_program()?)?;
+    let mut options = args.clone().options(Source::this_program_for(FUNCTIONS, Source::CodeUri(args.folder()))?)?;
     let additions = Additions::to(&mut options, providers);
     Ok((options, additions))
 }

@@ -12,7 +12,7 @@ use tidings_crypto::app_key::AppKey;
 use tidings_crypto::random;
 use tidings_store::Apps;
 
-use super::session::Session;
+use super::session::{Session, demo_key_file};
 use super::{aws, private_file, start};
 use crate::additions::Additions;
 use crate::providers::ProvidersOptions;
@@ -23,8 +23,8 @@ use crate::providers::ProvidersOptions;
 pub(crate) struct Args {
     #[command(flatten)]
     listen: ListenArgs,
-    /// Port of what plays APNs, FCM, Web Push, Mi Push and a webhook; 0 takes a free one [default: 7404, or a free one where the
-    /// HTTP API takes one]
+    /// Port of what plays APNs, FCM, Web Push, Mi Push and a webhook; 0 takes a free one [default: the first port + 4, or a
+    /// free one if the HTTP API takes one]
     #[arg(long, value_name = "PORT")]
     providers_port: Option<u16>,
     /// Credentials that the push providers know, as `tidings app providers` takes them; every app has them that was given none
@@ -41,7 +41,7 @@ const EXAMPLES: &str = "\
 Examples:
   tidings up                                on ports 7400 to 7404, in memory; open the console in a browser
   tidings up --data .tidings/data           keep everything; `kill -9` loses nothing that was accepted
-  tidings up --http-port 0 --socket-port 0 --aws-port 0
+  tidings up --ports 0                      on free ports, beside another twin; --ports 7500 takes 7500 to 7504
   cargo lambda build --release && tidings up --artefacts target/lambda
   tidings up --faults all --retry-after 1   a bad day in the cloud; --help lists the faults
 
@@ -49,8 +49,8 @@ Other programs reach what plays AWS with AWS_ENDPOINT_URL=http://127.0.0.1:7402 
 sent by SMS, email and push is at http://127.0.0.1:7402/_twin/outbox; what is to go wrong with pushes is put to
 http://127.0.0.1:7404/_twin/rules.";
 
-/// Where the push providers are, unless the arguments say otherwise.
-const PROVIDERS_PORT: u16 = 7404;
+/// The place of the push providers' port after the first one, unless the arguments give another.
+const PROVIDERS_PLACE: u16 = 4;
 
 /// The demo app's id.
 const DEMO: &str = "demo";
@@ -59,16 +59,21 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     logs::log(args.listen.log())?;
     let data = args.listen.data().map(Path::to_path_buf);
     let providers = ProvidersOptions {
-        port: args.providers_port.unwrap_or(args.listen.usual(PROVIDERS_PORT)),
+        port: args.providers_port.unwrap_or(args.listen.usual(PROVIDERS_PLACE)),
         credentials: args.providers,
     };
     let (options, additions) = start::options(args.twin, providers)?;
     let twin = sam_twin::cli::start(args.faults.apply(args.listen.apply(options))?).await?;
     logs::show_functions(&twin);
     let style = Style::of_stdout();
+    let mut session = None;
     let first_steps = match start::directory_table(&twin) {
         Ok(directory_table) => match prepare(&twin, &additions, data.as_deref(), directory_table).await {
-            Ok(session) => first_steps(&session, style),
+            Ok(prepared) => {
+                let text = first_steps(&prepared, style);
+                session = Some(prepared.session);
+                text
+            }
             Err(failure) => {
                 twin.shutdown().await;
                 return Err(failure);
@@ -80,7 +85,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let interrupted = interruption()?;
     // The last line is told when everything is ready: whoever waits for it finds the session written.
     let text = format!("{}{first_steps}Ctrl-C stops it.\n\n", urls(&twin, &additions, style));
-    stay_up(twin, &text, interrupted).await
+    let stayed = stay_up(twin, &text, interrupted).await;
+    session.map_or(Ok(()), |session| session.give_back())?;
+    stayed
 }
 
 /// Makes the demo app and tells the other terminals where everything is.
@@ -89,7 +96,7 @@ async fn prepare(
     additions: &Additions,
     data: Option<&Path>,
     directory_table: String,
-) -> Result<Session, Failure> {
+) -> Result<Prepared, Failure> {
     let apps = aws::apps(Some(twin.aws_url()), &directory_table).await;
     let key = demo_app(&apps, data).await?;
     let session = Session {
@@ -102,35 +109,37 @@ async fn prepare(
         app_id: key.app_id().to_owned(),
         app_key: key.expose().to_owned(),
     };
-    session.write()?;
+    let other = session.keep().await?;
     additions.console.introduce(&session.app_id, &session.app_key);
-    Ok(session)
+    Ok(Prepared { session, other })
+}
+
+/// The session of this twin, and that of another one that runs in the same folder and keeps its own.
+struct Prepared {
+    session: Session,
+    other: Option<Session>,
 }
 
 /// The demo app, made once. Its key stays the same over restarts, so that a shell that has it keeps it.
 async fn demo_app(apps: &Apps, data: Option<&Path>) -> Result<AppKey, Failure> {
-    let kept = data.map(|folder| folder.join("demo-app.key"));
-    let known = match &kept {
-        Some(file) => private_file::read(file)?,
-        None => Session::read()?.map(|session| session.app_key),
-    };
+    let kept = data.map_or_else(demo_key_file, |folder| folder.join("demo-app.key"));
+    let known = private_file::read(&kept)?;
     let known = known.and_then(|text| AppKey::parse(text.trim()).ok());
     let mut key = match known {
         Some(key) => key,
         None => AppKey::generate(DEMO, random::bytes()?).context(|| "make the demo app's key".to_owned())?,
     };
-    if !aws::put_app(apps, &key, "Demo", Vec::new()).await? {
-        let app = apps.get(&key.app_id().parse()?).await?;
-        let is_its_key = app.is_some_and(|app| app.key_hashes.iter().any(|hash| key.matches(hash)));
-        if !is_its_key {
-            // Its key was shown once and lost; the app itself stays with whoever uses it.
-            let id = format!("{DEMO}-{}", random::id()?);
-            key = aws::create_app(apps, &id, "Demo", Vec::new()).await?;
-        }
+    // Looked for first: a healthy start asks for nothing that is refused.
+    let is_its_key = match apps.get(&key.app_id().parse()?).await? {
+        Some(app) => app.key_hashes.iter().any(|hash| key.matches(hash)),
+        None => aws::put_app(apps, &key, "Demo", Vec::new()).await?,
+    };
+    if !is_its_key {
+        // Its key was shown once and lost; the app itself stays with whoever uses it.
+        let id = format!("{DEMO}-{}", random::id()?);
+        key = aws::create_app(apps, &id, "Demo", Vec::new()).await?;
     }
-    if let Some(file) = kept {
-        private_file::write(&file, key.expose())?;
-    }
+    private_file::write(&kept, key.expose())?;
     Ok(key)
 }
 
@@ -138,9 +147,19 @@ fn urls(twin: &Twin, additions: &Additions, style: Style) -> String {
     addresses(twin, style) + &row("providers", additions.providers.url()) + &faults_row(twin)
 }
 
-fn first_steps(session: &Session, style: Style) -> String {
+fn first_steps(Prepared { session, other }: &Prepared, style: Style) -> String {
     let mut text = row("demo app", &session.app_id);
     text += &row("its key", &session.app_key);
+    if let Some(other) = other {
+        let Session { api_url, socket_url, app_key, .. } = session;
+        text += &format!(
+            "\nThe twin at {} runs in this folder, too: commands without a URL talk to that one.\n",
+            other.api_url
+        );
+        text += "To talk to this one, in another terminal:\n\n";
+        text += &format!("  export TIDINGS_API_URL={api_url} TIDINGS_SOCKET_URL={socket_url}\n");
+        return text + &format!("  export TIDINGS_APP_KEY={app_key}\n\n");
+    }
     text += "\nOpen the console in a browser, or go on in other terminals in this folder:\n\n";
     text += &format!("  {}\n", style.bold("tidings listen --alias alice"));
     text += &format!("  {}\n", style.bold("tidings send --to alice --alert 'Hello'"));

@@ -16,6 +16,7 @@ pub mod options;
 pub mod output;
 pub mod style;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -24,6 +25,7 @@ use self::failure::Failure;
 use self::faults::FaultArgs;
 use self::options::{ListenArgs, TwinArgs};
 use self::style::Style;
+use crate::descriptors;
 use crate::functions::Source;
 use crate::stack::{StartError, Twin, TwinOptions, interruption};
 
@@ -85,15 +87,20 @@ pub async fn stay_up(twin: Twin, text: &str, interrupted: impl Future<Output = (
     Ok(())
 }
 
-/// Starts a twin.
+/// Starts a twin, with as many sockets as the system grants.
 ///
 /// # Errors
 /// See [`StartError`]; a port that is taken with a hint.
 pub async fn start(options: TwinOptions) -> Result<Twin, Failure> {
+    match descriptors::raise() {
+        Ok(limit) => tracing::debug!(limit, "files and sockets that may be open"),
+        Err(error) => tracing::warn!(%error, "the limit of open files and sockets stays low"),
+    }
     Twin::start(options).await.map_err(|error: StartError| {
+        let is_taken = matches!(&error, StartError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse);
         let failure = Failure::from(error);
-        if failure.reason().contains("in use") {
-            failure.hint("another twin? --http-port 0 takes a free port, and so do the others")
+        if is_taken {
+            failure.hint("another twin? --ports 0 takes free ports, --ports 7500 those from 7500 on")
         } else {
             failure
         }

@@ -12,8 +12,14 @@ use crate::stack::TwinOptions;
 /// The template, unless the arguments give another.
 pub const TEMPLATE: &str = "template.yaml";
 
-/// The port of the console, unless the arguments give another.
-const CONSOLE_PORT: u16 = 7403;
+/// The port of the HTTP API, unless the arguments give another. The others follow it.
+const FIRST_PORT: u16 = 7400;
+
+/// How many ports may follow the first one: the twin's and some of a program's own.
+const HIGHEST_FIRST_PORT: i64 = 65_535 - 8;
+
+/// The place of the console's port after the first one.
+const CONSOLE_PLACE: u16 = 3;
 
 /// What to run, and where its code comes from.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,7 +32,7 @@ pub struct TwinArgs {
     /// functions, or those at each `CodeUri`]
     #[arg(long, value_name = "DIR")]
     artefacts: Option<PathBuf>,
-    /// A parameter of the template, for example EmailFrom=me@example.com; repeatable
+    /// A parameter of the template, for example LogLevel=debug; repeatable
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
 }
@@ -72,16 +78,19 @@ impl TwinArgs {
 /// Where the twin listens, what it keeps, and what it logs.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ListenArgs {
-    /// Port of the HTTP API; 0 takes a free one
-    #[arg(long, value_name = "PORT", default_value_t = 7400)]
-    http_port: u16,
-    /// Port of the WebSocket API; 0 takes a free one
-    #[arg(long, value_name = "PORT", default_value_t = 7401)]
-    socket_port: u16,
-    #[arg(long, value_name = "PORT", default_value_t = 7402, help = aws_port_help())]
-    aws_port: u16,
-    /// Port of the console, a page that shows what the twin has; 0 takes a free one [default: 7403, or a free one if the HTTP
-    /// API takes one]
+    /// First port: that of the HTTP API, which the others follow; 0 takes free ones for all [default: 7400]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(..=HIGHEST_FIRST_PORT))]
+    ports: Option<u16>,
+    /// Port of the HTTP API; 0 takes a free one [default: the first port]
+    #[arg(long, value_name = "PORT")]
+    http_port: Option<u16>,
+    /// Port of the WebSocket API; 0 takes a free one [default: the first port + 1]
+    #[arg(long, value_name = "PORT")]
+    socket_port: Option<u16>,
+    #[arg(long, value_name = "PORT", help = aws_port_help())]
+    aws_port: Option<u16>,
+    /// Port of the console, a page that shows what the twin has; 0 takes a free one [default: the first port + 3, or a free
+    /// one if the HTTP API takes one]
     #[arg(long, value_name = "PORT")]
     console_port: Option<u16>,
     /// Address to listen at; anything but loopback lets others in, and the twin checks no AWS signatures
@@ -96,7 +105,7 @@ pub struct ListenArgs {
 }
 
 fn aws_port_help() -> String {
-    format!("Port of what plays {}; 0 takes a free one", services::titles())
+    format!("Port of what plays {}; 0 takes a free one [default: the first port + 2]", services::titles())
 }
 
 impl ListenArgs {
@@ -105,19 +114,28 @@ impl ListenArgs {
     pub fn apply(self, options: TwinOptions) -> TwinOptions {
         TwinOptions {
             address: self.address,
-            api_port: self.http_port,
-            socket_port: self.socket_port,
-            aws_port: self.aws_port,
-            console_port: Some(self.console_port.unwrap_or(self.usual(CONSOLE_PORT))),
+            api_port: self.http_port.unwrap_or(self.place(0)),
+            socket_port: self.socket_port.unwrap_or(self.place(1)),
+            aws_port: self.aws_port.unwrap_or(self.place(2)),
+            console_port: Some(self.console_port.unwrap_or(self.usual(CONSOLE_PLACE))),
             data: self.data,
             ..options
         }
     }
 
-    /// A port that was not given: the usual one, or a free one if the HTTP API takes a free one, as a second twin does.
+    /// The port at this place after the first one.
+    fn place(&self, place: u16) -> u16 {
+        match self.ports.unwrap_or(FIRST_PORT) {
+            0 => 0,
+            first => first + place,
+        }
+    }
+
+    /// A port that was not given: the one at this place after the first one, or a free one if the HTTP API takes a free one, as
+    /// a second twin does. The twin's own have places up to 3.
     #[must_use]
-    pub fn usual(&self, port: u16) -> u16 {
-        if self.http_port == 0 { 0 } else { port }
+    pub fn usual(&self, place: u16) -> u16 {
+        if self.http_port == Some(0) { 0 } else { self.place(place) }
     }
 
     /// The data folder.
@@ -136,6 +154,36 @@ impl ListenArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        listen: ListenArgs,
+    }
+
+    /// The ports of HTTP API, WebSocket API, AWS endpoint, console and an addition.
+    fn ports(arguments: &[&str]) -> Option<[u16; 5]> {
+        use clap::Parser;
+        let line = Line::try_parse_from([&["twin"], arguments].concat()).ok()?.listen;
+        let addition = line.usual(4);
+        let options = line.apply(TwinOptions::new("template.yaml", Source::CodeUri("".into())));
+        Some([options.api_port, options.socket_port, options.aws_port, options.console_port.unwrap(), addition])
+    }
+
+    #[test]
+    fn one_argument_moves_all_ports() {
+        for (arguments, expected) in [
+            (&[][..], [7400, 7401, 7402, 7403, 7404]),
+            (&["--ports", "0"], [0; 5]),
+            (&["--ports", "7500"], [7500, 7501, 7502, 7503, 7504]),
+            (&["--ports", "0", "--aws-port", "9"], [0, 0, 9, 0, 0]),
+            (&["--http-port", "0"], [0, 7401, 7402, 0, 0]),
+            (&["--http-port", "7", "--console-port", "8"], [7, 7401, 7402, 8, 7404]),
+        ] {
+            assert_eq!(ports(arguments), Some(expected), "{arguments:?}");
+        }
+        assert_eq!(ports(&["--ports", "65530"]), None);
+    }
 
     #[test]
     fn parameters_have_a_name() {

@@ -63,7 +63,7 @@ async fn kinds(State(Shared { names, .. }): State<Shared>) -> Response {
     answer(&json!({"kinds": kinds, "functions": names.functions, "services": names.services}))
 }
 
-/// `{"fault": "kill-after", "function": "DeliverFunction", "operation": "PutItem"}`; answers with the rule's id.
+/// `{"fault": "kill-after", "function": "EchoFunction", "operation": "PutItem"}`; answers with the rule's id.
 async fn add(State(Shared { faults, names }): State<Shared>, body: Bytes) -> Response {
     let rule = match serde_json::from_slice::<Rule>(&body) {
         Ok(rule) => rule,

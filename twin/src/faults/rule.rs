@@ -13,7 +13,7 @@ use super::site::Site;
 ///
 /// // The second mailbox entry that `deliver` appends for alice is written, and the process dies without an answer.
 /// let rule = Rule::new(Fault::KillAfter)
-///     .function("DeliverFunction")
+///     .function("EchoFunction")
 ///     .service(dynamodb::SERVICE)
 ///     .operation("PutItem")
 ///     .contains("|alice")

@@ -13,6 +13,7 @@ use tokio::sync::broadcast;
 
 use super::runtime_api::{Listening, RuntimeApi};
 use super::{KillSwitch, LogLine, Shared};
+use crate::descriptors;
 use crate::template::Function;
 
 /// The variable that makes the twin's own program run one function instead of the twin.
@@ -27,6 +28,15 @@ pub enum Source {
         path: PathBuf,
         /// Its arguments.
         args: Vec<OsString>,
+    },
+    /// A program that runs the functions of these names, as [`Source::Program`] does, and where the code of all others is.
+    ProgramFor {
+        /// The program.
+        path: PathBuf,
+        /// The names: a function's binary, or else its logical id.
+        names: Vec<String>,
+        /// Where the code of other functions is.
+        others: Box<Source>,
     },
     /// A folder with `<binary>/bootstrap` (as `cargo lambda build` lays it out) or `<LogicalId>/bootstrap` (`sam build`).
     Artefacts(PathBuf),
@@ -43,37 +53,58 @@ impl Source {
         Ok(Self::Program { path: std::env::current_exe()?, args: Vec::new() })
     }
 
+    /// The program that is running now, executed again for the functions of these names. The code of others is elsewhere.
+    ///
+    /// # Errors
+    /// Where the system cannot tell which program that is.
+    pub fn this_program_for(names: &[&str], others: Self) -> std::io::Result<Self> {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Ok(Self::ProgramFor { path: std::env::current_exe()?, names, others: Box::new(others) })
+    }
+
+    /// Looks for the code of a function.
+    ///
+    /// # Errors
+    /// If there is none; the error names the function and where its code was looked for.
+    pub fn check(&self, function: &Function) -> std::io::Result<()> {
+        self.command(function).map(drop)
+    }
+
     /// The command that runs a function, and the folder that is its task root.
     fn command(&self, function: &Function) -> std::io::Result<(Command, PathBuf)> {
         match self {
-            Self::Program { path, args } => {
-                let binary = function.binary.as_deref().unwrap_or(&function.logical_id);
-                let mut command = Command::new(path);
-                // Cleared first: the function sees what the template gives it, as on Lambda, and nothing of the caller.
-                command.args(args).env_clear().env(RUN_FUNCTION, binary);
-                Ok((command, path.parent().unwrap_or(Path::new("/")).to_path_buf()))
+            Self::Program { path, args } => Ok(again(path, args, function)),
+            Self::ProgramFor { path, names, others } => {
+                let binary = function.binary.as_ref().unwrap_or(&function.logical_id);
+                if names.contains(binary) { Ok(again(path, &[], function)) } else { others.command(function) }
             }
             Self::Artefacts(folder) => {
                 let names = function.binary.iter().chain([&function.logical_id]);
-                bootstrap(function, folder, names.map(|name| folder.join(name)))
+                bootstrap(function, &names.map(|name| folder.join(name)).collect::<Vec<_>>())
             }
             Self::CodeUri(folder) => {
                 let code = function.code_uri.as_deref().unwrap_or(Path::new("."));
-                bootstrap(function, folder, std::iter::once(folder.join(code)))
+                bootstrap(function, &[folder.join(code)])
             }
         }
     }
 }
 
+/// The command that executes a program again, for a function.
+fn again(path: &Path, args: &[OsString], function: &Function) -> (Command, PathBuf) {
+    let binary = function.binary.as_deref().unwrap_or(&function.logical_id);
+    let mut command = Command::new(path);
+    // Cleared first: the function sees what the template gives it, as on Lambda, and nothing of the caller.
+    command.args(args).env_clear().env(RUN_FUNCTION, binary);
+    (command, path.parent().unwrap_or(Path::new("/")).to_path_buf())
+}
+
 /// The command that runs the `bootstrap` in the first of these folders that has one, and that folder.
-fn bootstrap(
-    function: &Function,
-    folder: &Path,
-    mut roots: impl Iterator<Item = PathBuf>,
-) -> std::io::Result<(Command, PathBuf)> {
-    let found = roots.find(|root| root.join("bootstrap").is_file());
+fn bootstrap(function: &Function, roots: &[PathBuf]) -> std::io::Result<(Command, PathBuf)> {
+    let found = roots.iter().find(|root| root.join("bootstrap").is_file());
     let root = found.ok_or_else(|| {
-        let message = format!("no bootstrap for {} in {}", function.logical_id, folder.display());
+        let looked: Vec<String> = roots.iter().map(|root| root.join("bootstrap").display().to_string()).collect();
+        let message = format!("{} has no code: there is no {}", function.logical_id, looked.join(" and no "));
         std::io::Error::new(std::io::ErrorKind::NotFound, message)
     })?;
     let root = root.canonicalize()?;
@@ -114,7 +145,7 @@ impl Process {
         let number = shared.next_number();
         let options = &shared.options;
         let api = RuntimeApi::default();
-        let listening = api.listen().await?;
+        let listening = api.listen()?;
         let (mut command, task_root) = options.source.command(function)?;
         command
             .envs(environment(number, function, options, &listening.address.to_string(), &task_root))
@@ -132,6 +163,9 @@ impl Process {
         }
         if let Some(stderr) = child.stderr.take() {
             forward(stderr, number, &function.logical_id, &shared.logs);
+        }
+        if let Some(process) = child.id() {
+            descriptors::limit_function(process);
         }
         tracing::debug!(function = %function.logical_id, process = number, "started");
         let shared = shared.clone();

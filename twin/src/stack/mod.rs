@@ -40,6 +40,9 @@ use crate::template::{Settings, Template};
 /// How long a shutdown waits for each of its steps.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How long the head of a request to a gateway may take; or how long its connection may be idle.
+const HEAD: Duration = Duration::from_secs(60);
+
 /// A running twin. [`Twin::shutdown`] ends it in order; one that is merely dropped ends with its Tokio runtime.
 #[derive(Debug)]
 pub struct Twin {
@@ -57,6 +60,8 @@ pub struct Twin {
     outbox: Outbox,
     ledger: Ledger,
     faults: Faults,
+    /// Locked for as long as the twin runs.
+    data: DataFolder,
     gateways: Servers,
     endpoint: Servers,
 }
@@ -67,11 +72,11 @@ impl Twin {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(options: TwinOptions) -> Result<Self, StartError> {
-        let mut listeners = Listeners::bind(&options).await?;
-        let data = DataFolder::open(options.data.as_deref())?;
+        let mut listeners = Listeners::bind(&options)?;
+        let data = DataFolder::open(options.data.as_deref(), &format!("HTTP API at {}", listeners.api.url))?;
         let settings = settings(&options, &listeners)?;
         let template = Template::read(&options.template, &settings, &mut data.secrets()?)?;
-        warn(&template);
+        warn(&template, &options);
 
         let (ledger, faults) = (Ledger::new(), Faults::new(options.faults.clone()));
         let functions = Functions::new(
@@ -138,6 +143,7 @@ impl Twin {
             outbox,
             ledger,
             faults,
+            data,
             gateways: Servers::default(),
             endpoint: Servers::default(),
         };
@@ -170,14 +176,19 @@ impl Twin {
             faults: self.faults.clone(),
         };
         let programs = Guard::new(address, Pages::None);
-        self.endpoint.serve(listeners.aws.listener, programs.protect(control.clone().merge(endpoint.router())));
+        self.endpoint.serve(
+            listeners.aws.listener,
+            programs.protect(control.clone().merge(endpoint.clone().router())),
+            None,
+        );
         let sockets = self.sockets.as_ref().map(websocket::router).unwrap_or_default();
-        self.gateways.serve(listeners.socket.listener, sockets);
+        let sockets = sockets.merge(programs.protect(endpoint.clone().connections_router()));
+        self.gateways.serve(listeners.socket.listener, sockets, Some(HEAD));
         if let Some(bound) = listeners.console {
             let console = Console::new(address, &self.socket_url(), self.api_stage(), self.extensions.clone());
-            self.gateways.serve(bound.listener, console.router(control, api.clone()));
+            self.gateways.serve(bound.listener, console.router(control, api.clone()), None);
         }
-        self.gateways.serve(listeners.api.listener, api);
+        self.gateways.serve(listeners.api.listener, api, Some(HEAD));
         self
     }
 
@@ -268,7 +279,9 @@ impl Twin {
     /// Ends everything in order: what brings work in first, then the sockets with their `$disconnect`, then the functions,
     /// and last the services that those still needed.
     pub async fn shutdown(self) {
-        let Self { extensions, functions, sockets, schedules, event_sources, services, gateways, endpoint, .. } = self;
+        let Self {
+            extensions, functions, sockets, schedules, event_sources, services, gateways, endpoint, data, ..
+        } = self;
         drop(schedules);
         // A mapping stops reading its queue at once; the batch that it has in hand needs the functions a little longer.
         let mappings = async {
@@ -293,6 +306,7 @@ impl Twin {
         endpoint.shutdown(GRACE).await;
         tracing::debug!("the AWS endpoint takes no more requests");
         services.stop().await;
+        drop(data);
     }
 }
 
@@ -312,7 +326,10 @@ fn settings(options: &TwinOptions, listeners: &Listeners) -> Result<Settings, St
 }
 
 /// Logs what the twin serves otherwise than the template asks.
-fn warn(template: &Template) {
+fn warn(template: &Template, options: &TwinOptions) {
+    for missing in template.functions.values().filter_map(|function| options.source.check(function).err()) {
+        tracing::warn!("{missing}; its invocations will fail (--artefacts DIR: other folders)");
+    }
     for warning in &template.warnings {
         tracing::warn!("{warning}");
     }
