@@ -139,7 +139,7 @@ fn story(entry: &Entry) -> Vec<Transition> {
         story.extend(record.put_off.as_ref().map(|note| {
             let PutOff { since, times, code, until } = note;
             // The last pause is over once the step has ended.
-            let next = record.outcome.is_none().then(|| format!(", next at {until}")).unwrap_or_default();
+            let next = if record.outcome.is_none() { format!(", next at {until}") } else { String::new() };
             let often = if *times == 1 { "once".to_owned() } else { format!("{times} times") };
             let detail = format!("asked {often}{next}");
             let put_off = of_step(*since, Event::StepPutOff, Some(code.clone()));

@@ -155,7 +155,7 @@ impl Answer {
 
 /// The beginning of a text of the provider's.
 pub(crate) fn shortened(text: &str) -> String {
-    text.chars().take(DETAIL_CHARS).collect()
+    tidings_text::cut(text, DETAIL_CHARS).0
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub fn cut(text: &str, max: usize) -> (String, bool) {
 /// The lines of a text, wherever it is broken: at a line feed, a carriage return, a tab to the next line or page, or one
 /// of Unicode's separators.
 pub fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c| matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}'))
+    text.split(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'])
 }
 
 /// The text on one line: each run of control characters and line ends becomes one blank, so that no two words run

@@ -8,7 +8,7 @@ use tidings_crypto::encoding::hex;
 use tidings_crypto::random;
 use tidings_domain::chain::Step;
 use tidings_domain::{AppId, categories};
-use tidings_providers::{Credentials, Provider, Reach};
+use tidings_providers::{Credentials, Provider, Reach, endpoint::Endpoint};
 use tidings_store::Apps;
 use tidings_wire::limits;
 use tidings_wire::send::{Channel, FallbackStep, paid_too_often};
@@ -88,7 +88,7 @@ pub(crate) struct Create {
     #[arg(long)]
     id: Option<String>,
     /// Origin whose pages may connect, e.g. https://shop.example.com; repeatable [default: any]
-    #[arg(long = "origin", value_name = "URL")]
+    #[arg(long = "origin", value_name = "URL", value_parser = origin)]
     origins: Vec<String>,
     #[command(flatten)]
     deployment: Deployment,
@@ -395,6 +395,22 @@ fn no_app(id: &AppId) -> Failure {
     Failure::new(format!("there is no app {:?}", id.as_str()))
 }
 
+/// An origin as browsers send it. Another spelling of it would match none of them.
+fn origin(text: &str) -> Result<String, String> {
+    if !text.starts_with("http://") && !text.starts_with("https://") {
+        // An app's own scheme, such as capacitor://localhost, which no rule spells; and a page that has no origin.
+        let is_scheme = text == "null"
+            || text.split_once("://").is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty());
+        return if is_scheme {
+            Ok(text.to_owned())
+        } else {
+            Err("not an origin such as https://shop.example.com".to_owned())
+        };
+    }
+    let sent = Endpoint::parse(text, Reach::Anywhere).map_err(|wrong| wrong.to_string())?.origin();
+    if sent == text { Ok(sent) } else { Err(format!("a browser sends it as {sent}")) }
+}
+
 /// A readable id that is unlikely to be taken: the name's letters and digits, and a few by chance.
 fn derive_id(name: &str, random: [u8; 3]) -> String {
     let words: Vec<String> = name
@@ -410,6 +426,35 @@ fn derive_id(name: &str, random: [u8; 3]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_origin_is_spelt_as_browsers_send_it() {
+        for good in [
+            "https://shop.example.com",
+            "http://localhost:8080",
+            "https://[::1]:8443",
+            "capacitor://localhost",
+            "chrome-extension://abc",
+            "null",
+        ] {
+            assert_eq!(origin(good).as_deref(), Ok(good));
+        }
+        for (bad, told) in [
+            ("https://shop.example.com/", "a browser sends it as https://shop.example.com"),
+            ("https://shop.example.com/x?y", "a browser sends it as https://shop.example.com"),
+            ("https://Shop.example.com", "a browser sends it as https://shop.example.com"),
+            ("https://shop.example.com:443", "a browser sends it as https://shop.example.com"),
+            ("https://shop.example.com:99999", "the port of the URL is not a number from 1 to 65535"),
+            ("http://localhost:", "the port of the URL is not a number from 1 to 65535"),
+            ("https://a@shop.example.com", "the URL has a user name"),
+            ("https://shop.example.com#x", "the URL has a fragment"),
+            ("shop.example.com", "not an origin such as https://shop.example.com"),
+            ("://x", "not an origin such as https://shop.example.com"),
+            ("", "not an origin such as https://shop.example.com"),
+        ] {
+            assert_eq!(origin(bad), Err(told.to_owned()), "{bad}");
+        }
+    }
 
     #[test]
     fn ids_are_made_from_names() {
