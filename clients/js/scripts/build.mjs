@@ -1,4 +1,5 @@
-// Builds dist/: two minified ES modules and their types. The console takes the first one along.
+// Builds dist/: two ES modules that people can read (bundlers minify), each with a source map; the same two minified, for
+// pages without a bundler; and the types. The console takes the first minified one along.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -30,7 +31,6 @@ const INTERNAL = [
   "listens",
   "openFirst",
   "openSuccessor",
-  "subprotocols",
   "receipt",
   "received",
   "refused",
@@ -53,14 +53,17 @@ const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
 rmSync(at("dist"), { recursive: true, force: true });
 mkdirSync(at("dist"));
+const minified = (name) => name.replace(".js", ".min.js");
 const bundles = { "tidings.js": "src/index.ts", "push.js": "src/push.ts" };
 for (const [name, entry] of Object.entries(bundles)) {
-  const options = { bundle: true, format: "esm", target: "es2022", platform: "neutral", write: false };
+  const options = { bundle: true, format: "esm", target: "es2022", platform: "neutral", entryPoints: [at(entry)] };
+  await build({ ...options, outfile: at(`dist/${name}`), sourcemap: true });
   const short = { mangleProps: new RegExp(`^(${INTERNAL.join("|")})$`), minifyIdentifiers: true, minifySyntax: true };
-  const { outputFiles } = await build({ entryPoints: [at(entry)], ...options, ...short });
+  const { outputFiles } = await build({ ...options, ...short, write: false });
   // Each makes smaller what the other leaves: together 400 bytes less than esbuild alone, gzipped.
-  const { code } = await minify(outputFiles[0].text, { module: true, ecma: 2020, compress: { passes: 3 } });
-  writeFileSync(at(`dist/${name}`), `${code}\n`);
+  const compress = { passes: 3, unsafe: true, unsafe_comps: true, unsafe_methods: true, keep_fargs: false };
+  const { code } = await minify(outputFiles[0].text, { module: true, ecma: 2022, compress });
+  writeFileSync(at(`dist/${minified(name)}`), `${code}\n`);
 }
 const tsc = at("node_modules/typescript/bin/tsc");
 const types = ["--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--outDir", at("dist")];
@@ -68,9 +71,9 @@ execFileSync(process.execPath, [tsc, "--project", at("tsconfig.json"), ...types]
 
 const vendor = at("../../tidings/console/vendor");
 if (existsSync(vendor)) {
-  writeFileSync(`${vendor}/tidings.js`, readFileSync(at("dist/tidings.js")));
+  writeFileSync(`${vendor}/tidings.js`, readFileSync(at("dist/tidings.min.js")));
 }
 for (const name of Object.keys(bundles)) {
-  const file = readFileSync(at(`dist/${name}`));
-  console.log(`dist/${name}  ${file.length} bytes, ${gzipSync(file, { level: 9 }).length} gzipped`);
+  const file = readFileSync(at(`dist/${minified(name)}`));
+  console.log(`dist/${minified(name)}  ${file.length} bytes, ${gzipSync(file, { level: 9 }).length} gzipped`);
 }

@@ -347,20 +347,16 @@ export class Connection {
       }
       return;
     }
-    let frame: Frame;
-    try {
-      frame = await unseal(this.#listener.identity(), data);
-    } catch (error) {
+    const frame = await unseal(this.#listener.identity(), data).catch((error) => {
       this.#listener.report(error);
       if (socket === this.#current) {
         this.#unreadable();
       }
-      return;
-    }
-    if (frame.type === "synced") {
+    });
+    if (frame?.type === "synced") {
       await this.#fillIn(frame);
     }
-    if (this.#serves(socket)) {
+    if (frame && this.#serves(socket)) {
       this.#hear(socket === this.#current, frame, data as string);
     }
   }

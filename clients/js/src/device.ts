@@ -3,41 +3,34 @@ import { spread, windowOf } from "./backoff.js";
 import { type ServiceClock, serviceClock } from "./clock.js";
 import { Connection } from "./connection.js";
 import { type Delivery, deliver } from "./delivery.js";
-import { type Environment, REAL, type SocketClass } from "./environment.js";
+import { type Environment, REAL, type SocketClass, within } from "./environment.js";
 import { caused, failure, TidingsError } from "./errors.js";
 import { unsealMessage } from "./frames.js";
 import { type Identity, identify } from "./identity.js";
 import { receiptOf } from "./inbox.js";
+import { type Ask, keeper } from "./keeper.js";
 import type { State, StateChange } from "./listener.js";
 import type { DeviceEvents, DeviceOptions, Handler, InboxMessage, InboxPage } from "./options.js";
 import type { Cursor, Position } from "./position.js";
-import { type CursorStore, indexedDbStore, memoryStore, type SharedStore } from "./store.js";
+import { indexedDbStore, memoryStore } from "./store.js";
 import { lead } from "./tabs.js";
 import { connectToken } from "./tokens.js";
 import type { AppState, InboxAnswer, Message, Preferences, Unread } from "./wire.js";
 
-/** How long the app's `registration` function may take, the store for each question, and a goodbye, in milliseconds. */
+/** How long the app's `registration` function may take, and a goodbye, in milliseconds. */
 const REGISTER_WITHIN = 30_000;
-const STORE_WITHIN = 5_000;
 const CLOSE_WITHIN = 2_000;
 /** However often a device is woken, it wakes no more often than this, in milliseconds. */
 const FLOOR = 1_000;
 
 /** A device: stays connected, and hands its messages to the app. */
 export class Device {
-  readonly #options: DeviceOptions;
   readonly #environment: Environment;
   readonly #clock: ServiceClock;
-  readonly #handlers: { [Name in keyof DeviceEvents]: Set<Handler<DeviceEvents[Name]>> } = {
-    message: new Set(),
-    announcement: new Set(),
-    state: new Set(),
-    gap: new Set(),
-    error: new Set(),
-  };
+  readonly #options: DeviceOptions & { readonly WebSocket: SocketClass };
+  readonly #handlers: { [Name in keyof DeviceEvents]?: Set<Handler<never>> } = {};
   readonly #closing = new AbortController();
-  readonly #WebSocket: SocketClass;
-  #store: CursorStore & Partial<SharedStore>;
+  readonly #ask: Ask;
   #identity: Identity | undefined;
   #connection: Connection | undefined;
   /** Messages, and announcements: neither waits for the other. */
@@ -58,22 +51,19 @@ export class Device {
    */
   constructor(options: DeviceOptions, environment: Environment = REAL) {
     const { url, tabs, store = globalThis.indexedDB ? "indexeddb" : "memory" } = options;
-    if (!/^wss?:\/\/[^?#]+$/.test(url)) {
-      throw new TidingsError("bad_options", `no WebSocket API: ${url}`);
-    }
     const { WebSocket = globalThis.WebSocket } = options;
-    if (!WebSocket) {
-      throw new TidingsError("bad_options", "no WebSocket class");
-    }
-    if (!globalThis.crypto?.subtle) {
-      throw new TidingsError("bad_options", "no secure context");
-    }
-    this.#options = options;
-    this.#WebSocket = WebSocket;
+    must(/^wss?:\/\/[^?#]+$/.test(url), `no WebSocket API: ${url}`);
+    must(WebSocket, "no WebSocket: pass that of ws");
+    must(globalThis.crypto?.subtle, "no secure context");
+    this.#options = { ...options, WebSocket };
     this.#environment = environment;
     this.#clock = serviceClock(environment);
-    this.#store =
-      typeof store === "object" ? store : store === "memory" ? memoryStore() : indexedDbStore(tabs !== "leader");
+    this.#ask = keeper(
+      environment,
+      typeof store === "object" ? store : store === "memory" ? memoryStore() : indexedDbStore(tabs !== "leader"),
+      this.#closing.signal,
+      (error) => this.#report(error),
+    );
   }
 
   /** The device's id, once it is known. */
@@ -90,11 +80,12 @@ export class Device {
   on<Name extends keyof DeviceEvents>(name: Name, handler: Handler<DeviceEvents[Name]>): () => void {
     // A function of its own, so that the same one may listen twice.
     const own = (event: DeviceEvents[Name]): unknown => handler(event);
-    this.#handlers[name].add(own);
+    const handlers = (this.#handlers[name] ??= new Set());
+    handlers.add(own);
     for (const delivery of this.#deliveries) {
       delivery.resume();
     }
-    return () => this.#handlers[name].delete(own);
+    return () => handlers.delete(own);
   }
 
   /**
@@ -206,16 +197,14 @@ export class Device {
 
   /** A page of the user's inbox, newest first. `limit` is the number of messages. Throws a {@link TidingsError}. */
   async inbox(query: { limit?: number; before?: string } = {}): Promise<InboxPage> {
-    const page: InboxAnswer = await this.#ask(`inbox?${new URLSearchParams(query as Record<string, string>)}`);
+    const page: InboxAnswer = await this.#fetch(`inbox?${new URLSearchParams(query as Record<string, string>)}`);
     const messages: InboxMessage[] = [];
     try {
       for (const { frame, read } of page.messages) {
-        try {
-          const message = await unsealMessage(this.#identity as Identity, frame);
-          messages.push({ ...message, read });
-        } catch (error) {
-          this.#report(error);
-        }
+        await unsealMessage(this.#identity as Identity, frame).then(
+          (message) => messages.push({ ...message, read }),
+          (error) => this.#report(error),
+        );
       }
     } catch (cause) {
       throw failure(cause);
@@ -225,24 +214,28 @@ export class Device {
 
   /** How many messages nobody has read; counted up to 100, and `more` beyond. Throws a {@link TidingsError}. */
   unread(): Promise<Unread> {
-    return this.#ask("inbox/unread");
+    return this.#fetch("inbox/unread");
   }
 
   /** What the user wants to be told of around the socket. Throws a {@link TidingsError}. */
   preferences(): Promise<Preferences> {
-    return this.#ask("preferences");
+    return this.#fetch("preferences");
   }
 
   /** Sets what the user wants to be told of, in place of what was set before. Throws a {@link TidingsError}. */
   setPreferences(wanted: Preferences): Promise<Preferences> {
-    return this.#ask("preferences", wanted);
+    return this.#fetch("preferences", wanted);
   }
 
-  /** Ends the device, and forgets its keys, its cursor and what was shown: for when a person logs out. */
+  /**
+   * Ends the device, and forgets its keys, its cursor and what was shown: for when a person logs out. If the store fails,
+   * there is an error `store_failed`.
+   */
   async forget(): Promise<void> {
     await this.close();
-    if (this.#identity) {
-      await this.#store.forget?.(this.#identity.owner, this.#names(this.#identity));
+    const identity = this.#identity;
+    if (identity) {
+      await this.#ask((store) => store.forget?.(identity.owner, this.#names(identity)));
     }
   }
 
@@ -252,7 +245,7 @@ export class Device {
     const { remember, registration } = this.#options;
     let identity: Identity | undefined;
     if (remember && typeof registration === "function") {
-      identity = await this.#keep((store) => store.identity?.(`name:${remember}`));
+      identity = await this.#ask((store) => store.identity?.(`name:${remember}`));
     }
     for (let attempt = 0; !identity; attempt += 1) {
       try {
@@ -282,7 +275,7 @@ export class Device {
     let { registration } = this.#options;
     if (typeof registration === "function") {
       try {
-        registration = await this.#within(REGISTER_WITHIN, registration());
+        registration = await within(this.#environment, REGISTER_WITHIN, registration());
       } catch (cause) {
         throw caused("registration_failed", cause);
       }
@@ -291,7 +284,7 @@ export class Device {
     if (registration.serverTime !== undefined) {
       this.#clock.heard(registration.serverTime);
     }
-    await this.#keep((store) => store.keepIdentity?.(identity, this.#names(identity)));
+    await this.#ask((store) => store.keepIdentity?.(identity, this.#names(identity)));
     return identity;
   }
 
@@ -305,31 +298,32 @@ export class Device {
     const { tabs, ack } = this.#options;
     const { owner } = identity;
     const { signal } = this.#closing;
-    const locks = globalThis.navigator?.locks;
     this.#identity = identity;
-    if (tabs === "leader" && locks) {
+    if (tabs === "leader") {
       this.#tell({ state: "standby" });
-      this.#release = await lead(locks, `tidings:${identity.id}`, signal);
+      this.#release = await lead(`tidings:${identity.id}`, signal);
     }
-    let cursor: Cursor = (await this.#keep((store) => store.load(owner))) ?? {};
+    let cursor: Cursor = (await this.#ask((store) => store.load(owner))) ?? {};
     if (signal.aborted) {
       this.#release?.();
       return;
     }
     const automatic = ack !== "manual";
     let saving: Promise<unknown> = Promise.resolve();
+    // One at a time: the store may be a file.
+    const save = (): Promise<unknown> => {
+      saving = saving.then(() => this.#ask((store) => store.save(owner, cursor), save));
+      return saving;
+    };
     const deliveryOf = (name: "message" | "announcement"): Delivery =>
       deliver({
-        listens: () => this.#handlers[name].size > 0,
+        listens: () => this.#listens(name),
         claim: async (place, sealed) =>
-          (await this.#keep((store) => store.claim?.(owner, place, sealed, "page"))) ?? true,
-        show: (event) =>
-          Promise.all([...this.#handlers[name]].map((handler) => this.#call(name, handler as Handler<unknown>, event))),
+          (await this.#ask((store) => store.claim?.(owner, place, sealed, "page"))) ?? true,
+        show: (event) => this.#show(name, event),
         save: (moved) => {
           cursor = { ...cursor, ...moved };
-          // One at a time: the store may be a file.
-          saving = saving.then(() => this.#keep((store) => store.save(owner, cursor)));
-          return saving;
+          return save();
         },
         wasShown: (message) => automatic && this.ack(message),
         gap: (gap) => this.#emit("gap", gap),
@@ -337,7 +331,7 @@ export class Device {
     const messages = deliveryOf("message");
     const announcements = deliveryOf("announcement");
     this.#deliveries = [messages, announcements];
-    const how = { ...this.#options, WebSocket: this.#WebSocket, automatic };
+    const how = { ...this.#options, automatic };
     this.#connection = new Connection(this.#environment, this.#clock, how, cursor, {
       identity: () => this.#identity as Identity,
       enqueue: messages.enqueue,
@@ -346,14 +340,14 @@ export class Device {
       report: (error) => this.#report(error),
       appState: () => this.#appState,
       refused: () => this.#refused(),
-      shownElsewhere: async (after, end) => (await this.#keep((store) => store.kept?.(owner, after, end))) ?? [],
+      shownElsewhere: async (after, end) => (await this.#ask((store) => store.kept?.(owner, after, end))) ?? [],
     });
   }
 
-  /** The service may refuse the device: its keys may be old. */
+  /** The service may refuse the device: it may have forgotten it, or its keys may be old. */
   async #refused(): Promise<void> {
     this.#report(new TidingsError("refused", "openings fail"));
-    if (typeof this.#options.registration === "object" || this.#asking) {
+    if (this.#asking) {
       return;
     }
     this.#asking = true;
@@ -361,6 +355,7 @@ export class Device {
       const identity = await this.#register();
       if (identity.owner === this.#identity?.owner) {
         this.#identity = identity;
+        this.#connection?.wake();
       } else if (!this.#closing.signal.aborted) {
         // Another user's device, whose mailbox is another one.
         await this.#stop();
@@ -370,8 +365,10 @@ export class Device {
       if (!this.#closing.signal.aborted) {
         this.#report(error);
       }
+      throw error;
+    } finally {
+      this.#asking = false;
     }
-    this.#asking = false;
   }
 
   async #close(): Promise<void> {
@@ -385,34 +382,38 @@ export class Device {
     // The next tab must not begin before this one is done. A handler that waits for the end must not wait for itself.
     Promise.all(this.#deliveries.map((delivery) => delivery.finish())).then(this.#release);
     const connection = this.#connection;
-    await (connection && this.#within(CLOSE_WITHIN, connection.close()).catch(() => {}));
+    await (connection && within(this.#environment, CLOSE_WITHIN, connection.close()).catch(() => {}));
   }
 
   // -- Telling -------------------------------------------------------------------------------------------------------
 
-  /** Tells whoever listens. Later, so that nobody interferes with what is being done. */
-  #emit<Name extends keyof DeviceEvents>(name: Name, event: DeviceEvents[Name]): void {
-    for (const handler of this.#handlers[name]) {
-      queueMicrotask(() => this.#call(name, handler, event));
-    }
+  #listens(name: keyof DeviceEvents): boolean {
+    return !!this.#handlers[name]?.size;
   }
 
-  /** An app that throws does not break its device. */
-  async #call<Name extends keyof DeviceEvents>(
-    name: Name,
-    handler: Handler<DeviceEvents[Name]>,
-    event: DeviceEvents[Name],
-  ): Promise<void> {
-    try {
-      await handler(event);
-    } catch (cause) {
-      // Who listens to errors, and fails, would be told of that for ever.
-      if (name === "error" || this.#handlers.error.size === 0) {
-        (globalThis.reportError ?? console.error)(cause);
-      } else {
-        this.#report(caused("handler_failed", cause));
+  /** Tells whoever listens. Later, so that nobody interferes with what is being done. */
+  #emit<Name extends keyof DeviceEvents>(name: Name, event: DeviceEvents[Name]): void {
+    queueMicrotask(() => this.#show(name, event));
+  }
+
+  /** Hands something to the app, and waits until all handlers are done. An app that throws does not break its device. */
+  async #show(name: keyof DeviceEvents, event: unknown): Promise<void> {
+    const call = async (handler: Handler<never>): Promise<void> => {
+      try {
+        await handler(event as never);
+      } catch (cause) {
+        // Who listens to errors, and fails, would be told of that for ever.
+        if (name === "error") {
+          complain(cause);
+        } else {
+          this.#report(caused("handler_failed", cause));
+        }
       }
+    };
+    if (name === "error" && !this.#listens(name)) {
+      complain((event as TidingsError).cause ?? event);
     }
+    await Promise.all([...(this.#handlers[name] ?? [])].map(call));
   }
 
   #tell(change: StateChange): void {
@@ -428,35 +429,10 @@ export class Device {
 
   // -- Helpers -------------------------------------------------------------------------------------------------------
 
-  /** Asks the store. One that fails, or does not answer, is not asked again. */
-  async #keep<T>(work: (store: CursorStore & Partial<SharedStore>) => Promise<T> | T): Promise<T | undefined> {
-    try {
-      return await this.#within(STORE_WITHIN, work(this.#store));
-    } catch (cause) {
-      this.#store = memoryStore();
-      this.#report(caused("store_failed", cause));
-      return undefined;
-    }
-  }
-
-  async #within<T>(time: number, work: Promise<T> | T): Promise<T> {
-    let cancel: (() => void) | undefined;
-    const late = new Promise<never>((_, reject) => {
-      cancel = this.#environment.after(time, () => reject(new Error("no answer")));
-    });
-    try {
-      return await Promise.race([work, late]);
-    } finally {
-      cancel?.();
-    }
-  }
-
   /** Asks the HTTP API. Throws the service's own error (RFC 9457), or `unreachable`. */
-  async #ask<Answer = Fields>(path: string, wanted?: Preferences): Promise<Answer> {
+  async #fetch<Answer = Fields>(path: string, wanted?: Preferences): Promise<Answer> {
     const { apiUrl } = this.#options;
-    if (!apiUrl) {
-      throw new TidingsError("bad_options", "no apiUrl");
-    }
+    must(apiUrl, "no apiUrl");
     let response: Response;
     let answer: Fields;
     try {
@@ -478,3 +454,15 @@ export class Device {
 }
 
 type Fields = Record<string, unknown>;
+
+/** Says aloud what no handler of errors takes: or else a wrong URL looks like a quiet day. */
+function complain(error: unknown): void {
+  (globalThis.reportError ?? console.error)(error);
+}
+
+/** Refuses options with which a device never could work. */
+function must(holds: unknown, detail: string): asserts holds {
+  if (!holds) {
+    throw new TidingsError("bad_options", detail);
+  }
+}

@@ -1,10 +1,7 @@
 import { CLOSED, type Environment, type Socket, type SocketClass } from "./environment.js";
 
-/** Where a socket is opened, and how. */
-export interface Target {
-  readonly url: string;
-  readonly subprotocols: string[];
-}
+/** Where a socket is opened, and with which subprotocols. */
+export type Target = [url: string, subprotocols?: string[]];
 
 /**
  * Opens one socket. `done` is called once: with the socket when it is open, and without where it is not open within so
@@ -32,9 +29,9 @@ export function dial(
   const fail = (): void => settle(undefined, done);
   const cancel = after(within, fail);
   target
-    .then(({ url, subprotocols }) => {
+    .then((to) => {
       if (pending) {
-        const opening = new WebSocket(url, subprotocols);
+        const opening = new WebSocket(...to);
         socket = opening;
         opening.onopen = () => settle(opening, done);
         opening.onclose = opening.onerror = fail;

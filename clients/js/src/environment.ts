@@ -41,3 +41,16 @@ export const REAL: Environment = {
   },
   random: Math.random,
 };
+
+/** What `work` comes to, if it does within so many milliseconds. Rejects otherwise. */
+export async function within<T>({ after }: Environment, time: number, work: Promise<T> | T): Promise<T> {
+  let cancel: (() => void) | undefined;
+  const late = new Promise<never>((_, reject) => {
+    cancel = after(time, () => reject(new Error("no answer")));
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    cancel?.();
+  }
+}

@@ -36,23 +36,32 @@ export interface Identity {
   readonly token: CryptoKey;
 }
 
+/** The service's answer where it refuses. */
+interface Problem {
+  readonly code?: string;
+}
+
 /** `<device>.<root key version>.<generation>.<use>` */
 const KID = /^(.+)\.\d+\.(\d+)\.(enc|sig)$/;
 
 /** The bytes of a device's key, and the device's generation. */
-function keyOf(device: string, jwk: Jwk, alg: string, use: string, length: number): [Bytes, string] {
+function keyOf(device: string, jwk: Jwk, alg: string, use: string, length: number): [Bytes, string] | undefined {
   const [, id, generation = "", isFor] = KID.exec(jwk?.kid) ?? [];
-  const bytes = decode(jwk?.k ?? "");
-  if (id !== device || isFor !== use || jwk.kty !== "oct" || jwk.alg !== alg || bytes?.length !== length) {
-    throw new TidingsError("bad_registration", `no ${alg} key of this device`);
-  }
-  return [bytes, generation];
+  const bytes = decode(jwk?.k);
+  return id === device && isFor === use && jwk.kty === "oct" && jwk.alg === alg && bytes?.length === length
+    ? [bytes, generation]
+    : undefined;
 }
 
 /** Takes id and keys from a registration. Throws a {@link TidingsError} `bad_registration`. */
-export async function identify({ id, keys }: Registration): Promise<Identity> {
-  const [content, generation] = keyOf(id, keys?.content, "dir", "enc", 64);
-  const [token] = keyOf(id, keys?.token, "HS256", "sig", 32);
+export async function identify(registration: Registration): Promise<Identity> {
+  // A backend that was refused often hands that on: the answer says why (RFC 9457).
+  const { id, keys, code = "no keys" } = (registration ?? {}) as Registration & Problem;
+  const [content, generation] = keyOf(id, keys?.content, "dir", "enc", 64) ?? [];
+  const [token] = keyOf(id, keys?.token, "HS256", "sig", 32) ?? [];
+  if (!content || !token) {
+    throw new TidingsError("bad_registration", `POST /v1/devices: ${code}`);
+  }
   const take = (bytes: Bytes, algorithm: string | HmacImportParams, use: KeyUsage): Promise<CryptoKey> =>
     crypto.subtle.importKey("raw", bytes, algorithm, false, [use]);
   return {

@@ -27,8 +27,8 @@ export interface Listener {
   report(this: void, error: unknown): void;
   /** What the app has said of itself last. */
   appState(this: void): AppState | undefined;
-  /** Many openings failed in a row. */
-  refused(this: void): void;
+  /** Many openings failed in a row: registers the device again. Rejects if that fails. */
+  refused(this: void): Promise<void>;
   /** Sealed frames that another page of this device has confirmed, after one place and up to another. */
   shownElsewhere(this: void, after: Position, end: Position): Promise<readonly string[]>;
 }

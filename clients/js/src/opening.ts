@@ -38,6 +38,8 @@ export function opener(
   /** How many openings failed in a row, and after how many the device is taken for refused next. */
   let unopened = 0;
   let refusedAt = REFUSED_AFTER;
+  /** The device was taken for refused, and could not be registered: that is tried again with every further failure. */
+  let owed = false;
   let inQuery = tokenIn === "query";
   let dialing: (() => void) | undefined;
 
@@ -51,7 +53,7 @@ export function opener(
   async function target(way: boolean): Promise<Target> {
     const token = await connectToken(identity(), clock.now());
     const named = `${url}?deviceId=${encodeURIComponent(identity().id)}`;
-    return way ? { url: `${named}&token=${token}`, subprotocols: [] } : { url: named, subprotocols: [PROTOCOL, token] };
+    return way ? [`${named}&token=${token}`] : [named, [PROTOCOL, token]];
   }
 
   return {
@@ -73,7 +75,13 @@ export function opener(
           refusedAt *= 2;
           // What opened once may not do so for ever.
           inQuery = tokenIn === "query";
-          refused();
+          owed = true;
+        }
+        if (owed) {
+          owed = false;
+          refused().catch(() => {
+            owed = true;
+          });
         }
       });
     },

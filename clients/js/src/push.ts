@@ -3,12 +3,20 @@
  *
  * ```js
  * import { receivePush } from "@tidings/client/push";
- * self.addEventListener("push", (event) => event.waitUntil(show(event)));
- * async function show(event) {
- *   const { title, body, data } = event.data.json();
- *   const message = data.frame && (await receivePush(data.frame));
- *   if (message === null) return; // a page has shown it
- *   await self.registration.showNotification(title ?? "", { body: message?.alert ?? body, tag: data.id });
+ * self.addEventListener("push", (event) => event.waitUntil(show(event.data)));
+ * async function show(received) {
+ *   let push = {};
+ *   let message;
+ *   try {
+ *     push = received.json();
+ *     message = await receivePush(push.data.frame);
+ *   } catch (error) {
+ *     console.warn("shown without its frame", error);
+ *   }
+ *   // Always one notification: after three pushes that show nothing, Safari ends the subscription.
+ *   const body = message?.alert ?? push.body ?? "Open the app to read it.";
+ *   const wasShown = message === null;
+ *   await self.registration.showNotification(push.title || "New message", { body, tag: push.data?.id, silent: wasShown });
  * }
  * ```
  *
@@ -18,7 +26,7 @@
 import { TidingsError } from "./errors.js";
 import { unsealMessage } from "./frames.js";
 import { keyIdOf } from "./jwe.js";
-import { placeOf } from "./position.js";
+import { compare, placeOf } from "./position.js";
 import { indexedDbStore, type SharedStore } from "./store.js";
 import type { Message } from "./wire.js";
 
@@ -47,6 +55,12 @@ export async function receivePush(
     throw new TidingsError("unreadable_frame", "not sealed for this device");
   }
   const message = await unsealMessage(identity, sealed);
+  const { owner } = identity;
   const place = placeOf(message);
-  return place && !(await store.claim(identity.owner, place, sealed, "push")) ? null : message;
+  // What a page shows it claims before its cursor moves, so that a page which runs at the same time is seen by one or other.
+  const wasShown =
+    place &&
+    (compare(place, placeOf((await store.load(owner)) ?? {})) <= 0 ||
+      !(await store.claim(owner, place, sealed, "push")));
+  return wasShown ? null : message;
 }

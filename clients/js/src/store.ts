@@ -1,5 +1,5 @@
 import type { Identity } from "./identity.js";
-import { type Cursor, compare, type Position, placeOf } from "./position.js";
+import type { Cursor, Position } from "./position.js";
 
 /**
  * Keeps where a device is. Write one of your own to keep the cursor in the same transaction as your messages: then a
@@ -66,48 +66,72 @@ interface Shown {
 
 type Stores = (name: string) => IDBObjectStore;
 
-/** The database of this origin, one for all devices of a page: being opened, and open. */
-let opening: Promise<IDBDatabase> | undefined;
+/** The database of this origin, one for all devices of a page. */
 let opened: IDBDatabase | undefined;
 
 function open(): Promise<IDBDatabase> {
-  if (!opening) {
+  return new Promise((resolve, reject) => {
     const request = indexedDB.open("tidings", 1);
     request.onupgradeneeded = () => {
       for (const name of STORES) {
         request.result.createObjectStore(name);
       }
     };
-    opening = result(request).then((it) => {
-      opened = it;
-      // A newer version in another page, or a person who clears the site's data: the next one opens it again.
-      it.onversionchange = it.onclose = () => {
-        it.close();
-        opened = opening = undefined;
-      };
-      return it;
-    });
-    // The next one tries again.
-    opening.catch(() => (opening = undefined));
+    request.onsuccess = () => {
+      // Another question may have opened it at the same time.
+      reopen();
+      opened = request.result;
+      // A newer version in another page, or a person who clears the site's data.
+      opened.onversionchange = reopen;
+      resolve(opened);
+    };
+    request.onerror = () => reject(request.error);
+  });
+}
+
+/** Closes the database; the next question opens it again. */
+export function reopen(): void {
+  opened?.close();
+  opened = undefined;
+}
+
+/**
+ * Uses the database, at once if it is open: nothing comes between what a handler did and what is written here. Browsers
+ * take an open database away without an event (iOS from a page in the background), so what fails is tried once more with
+ * the database opened again.
+ */
+async function use<T>(work: (it: IDBDatabase) => Promise<T>, isLast?: boolean): Promise<T> {
+  try {
+    return await work(opened ?? (await open()));
+  } catch (error) {
+    reopen();
+    if (isLast) {
+      throw error;
+    }
+    return use(work, true);
   }
-  return opening;
 }
 
-async function ask<T>(name: string, question: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
-  const it = await open();
-  return result(question(it.transaction(name).objectStore(name)));
+/** A transaction, and what its last request came to. */
+function run<T>(work: (stores: Stores) => IDBRequest<T>): Promise<T> {
+  return use(
+    (it) =>
+      new Promise((resolve, reject) => {
+        const transaction = it.transaction(STORES, "readwrite");
+        const request = work((name) => transaction.objectStore(name));
+        transaction.oncomplete = () => resolve(request.result);
+        transaction.onabort = () => reject(transaction.error);
+      }),
+  );
 }
 
-/** Writes at once if the database is open: nothing comes between what a handler did and what is written here. */
-function write(change: (stores: Stores) => void): Promise<void> {
-  const begin = (it: IDBDatabase): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const transaction = it.transaction(STORES, "readwrite");
-      transaction.oncomplete = () => resolve();
-      transaction.onabort = () => reject(transaction.error);
-      change((name) => transaction.objectStore(name));
-    });
-  return opened ? begin(opened) : open().then(begin);
+/** What the session's storage of a page says, if the page may use it: a sandboxed frame may not, and it may be full. */
+function session<T>(question: (storage: Storage) => T): T | undefined {
+  try {
+    return question(sessionStorage);
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -117,77 +141,63 @@ function write(change: (stores: Stores) => void): Promise<void> {
 export function indexedDbStore(perPage: boolean): SharedStore {
   return {
     async load(owner) {
-      const own = perPage && sessionStorage.getItem(OWN + owner);
-      return own ? JSON.parse(own) : ask(CURSORS, (cursors) => cursors.get(owner));
+      const own = perPage && session((storage) => storage.getItem(OWN + owner));
+      return own ? JSON.parse(own) : run((stores) => stores(CURSORS).get(owner));
     },
 
-    save(owner, cursor) {
+    async save(owner, cursor) {
       if (perPage) {
-        sessionStorage.setItem(OWN + owner, JSON.stringify(cursor));
+        session((storage) => storage.setItem(OWN + owner, JSON.stringify(cursor)));
       }
-      return write((stores) => {
+      await run((stores) => {
+        const put = stores(CURSORS).put(cursor, owner);
         // The page may be gone before the transaction would end by itself.
-        stores(CURSORS).put(cursor, owner).transaction?.commit();
+        put.transaction?.commit();
+        return put;
       });
     },
 
-    async claim(owner, place, sealed, by) {
-      const { epoch, seq } = place;
+    async claim(owner, { epoch, seq }, sealed, by) {
       let shows = true;
-      await write((stores) => {
+      await run((stores) => {
         const shown = stores(SHOWN);
         const before: IDBRequest<Shown | undefined> = shown.get([owner, epoch, seq]);
         before.onsuccess = () => {
           if (before.result) {
             // Each page shows what other pages show.
-            shows &&= by === "page" && before.result.by === by;
+            shows = by === "page" && before.result.by === by;
           } else {
             shown.put({ by, sealed } satisfies Shown, [owner, epoch, seq]);
           }
         };
-        shown.delete(IDBKeyRange.bound([owner], [owner, epoch, seq - KEPT]));
-        if (by === "push") {
-          const cursor: IDBRequest<Cursor | undefined> = stores(CURSORS).get(owner);
-          cursor.onsuccess = () => {
-            shows &&= compare(place, placeOf(cursor.result ?? {})) > 0;
-          };
-        }
+        return shown.delete(IDBKeyRange.bound([owner], [owner, epoch, seq - KEPT]));
       });
       return shows;
     },
 
     async kept(owner, after, end) {
       const range = IDBKeyRange.bound([owner, after.epoch, after.seq], [owner, end.epoch, end.seq], true);
-      const shown = await ask<Shown[]>(SHOWN, (store) => store.getAll(range));
+      const shown: Shown[] = await run((stores) => stores(SHOWN).getAll(range));
       return shown.map(({ sealed }) => sealed);
     },
 
-    identity: (name) => ask(IDENTITIES, (identities) => identities.get(name)),
+    identity: (name) => run((stores) => stores(IDENTITIES).get(name)),
 
-    keepIdentity: (identity, names) =>
-      write((stores) => {
-        for (const name of names) {
-          stores(IDENTITIES).put(identity, name);
-        }
-      }),
+    async keepIdentity(identity, names) {
+      for (const name of names) {
+        await run((stores) => stores(IDENTITIES).put(identity, name));
+      }
+    },
 
-    forget(owner, names) {
-      sessionStorage.removeItem(OWN + owner);
-      return write((stores) => {
-        stores(CURSORS).delete(owner);
-        stores(SHOWN).delete(IDBKeyRange.bound([owner], [owner, []]));
+    async forget(owner, names) {
+      session((storage) => storage.removeItem(OWN + owner));
+      await run((stores) => {
         for (const name of names) {
           stores(IDENTITIES).delete(name);
         }
+        stores(CURSORS).delete(owner);
+        return stores(SHOWN).delete(IDBKeyRange.bound([owner], [owner, []]));
       });
     },
   };
-}
-
-/** The outcome of one request. */
-function result<T>(request: IDBRequest<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
 }

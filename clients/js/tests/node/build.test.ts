@@ -1,11 +1,12 @@
 // What is handed out: its size, its types, and that it works as it is built.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { WebSocket } from "ws";
 import type { Device as DeviceClass } from "../../src/device.js";
@@ -15,10 +16,12 @@ import { DEVICE, Service } from "./service.js";
 const DIST = new URL("../../dist/", import.meta.url);
 const API = new URL("../../tests/api.txt", import.meta.url);
 
-test("the client has less than 8 KB, gzipped", (t) => {
-  const sizes = ["tidings.js", "push.js"].map(
-    (name) => gzipSync(readFileSync(new URL(name, DIST)), { level: 9 }).length,
-  );
+/** For bundlers, and minified for pages without one. */
+const READABLE = ["tidings.js", "push.js"];
+const MINIFIED = ["tidings.min.js", "push.min.js"];
+
+test("the client has less than 8 KB, minified and gzipped", (t) => {
+  const sizes = MINIFIED.map((name) => gzipSync(readFileSync(new URL(name, DIST)), { level: 9 }).length);
   t.diagnostic(`${sizes[0]} bytes, and ${sizes[1]} for service workers`);
   assert.ok((sizes[0] as number) < 8 * 1_024, `${sizes[0]} bytes`);
   assert.ok((sizes[1] as number) < 3 * 1_024, `${sizes[1]} bytes`);
@@ -39,7 +42,7 @@ test("no name that others use is shortened", () => {
 });
 
 test("a bundle imports nothing", () => {
-  for (const name of ["tidings.js", "push.js"]) {
+  for (const name of [...READABLE, ...MINIFIED]) {
     assert.doesNotMatch(readFileSync(new URL(name, DIST), "utf8"), /\bimport\b|\brequire\b/, name);
   }
 });
@@ -104,28 +107,48 @@ test("the exported types are those that are written down", () => {
 });
 
 test("the exported values are these", async () => {
-  const [main, push] = await Promise.all(["tidings.js", "push.js"].map((name) => import(new URL(name, DIST).href)));
-  assert.deepEqual(Object.keys(main), ["Device", "TidingsError"]);
-  assert.deepEqual(Object.keys(push), ["TidingsError", "receivePush"]);
+  for (const names of [READABLE, MINIFIED]) {
+    const [main, push] = await Promise.all(names.map((name) => import(new URL(name, DIST).href)));
+    assert.deepEqual(Object.keys(main), ["Device", "TidingsError"]);
+    assert.deepEqual(Object.keys(push), ["TidingsError", "receivePush"]);
+  }
 });
 
-test("what is built works, and needs nothing beside it", async (t) => {
+test("an uncaught error shows a line that people can read, and a package that asks for it finds it", () => {
+  const program = 'const { Device } = require("@tidings/client"); new Device({ url: "nonsense", registration: {} });';
   const folder = mkdtempSync(join(tmpdir(), "tidings-"));
-  t.after(() => rmSync(folder, { recursive: true }));
-  writeFileSync(join(folder, "client.mjs"), readFileSync(new URL("tidings.js", DIST)));
-  assert.deepEqual(readdirSync(folder), ["client.mjs"]);
-  const { Device } = (await import(pathToFileURL(join(folder, "client.mjs")).href)) as { Device: typeof DeviceClass };
-  const service = await Service.start(t);
-  const registration = { id: DEVICE, keys: service.keys };
-  const device = new Device({ url: service.url, registration, WebSocket });
-  t.after(() => device.close());
-  const shown: unknown[] = [];
-  device.on("message", ({ alert }) => void shown.push(alert));
-  device.start();
-  const peer = await service.accept();
-  await peer.upToDate(0);
-  peer.message(1);
-  assert.equal((await peer.hear()).action, "ack");
-  await until(() => shown.length === 1);
-  await Promise.all([device.close(), peer.hearsGoodbye()]);
+  try {
+    mkdirSync(join(folder, "node_modules/@tidings"), { recursive: true });
+    symlinkSync(fileURLToPath(new URL("../../", import.meta.url)), join(folder, "node_modules/@tidings/client"));
+    writeFileSync(join(folder, "app.cjs"), program);
+    const { stderr } = spawnSync(process.execPath, ["app.cjs"], { cwd: folder, encoding: "utf8" });
+    assert.match(stderr, /bad_options: no WebSocket API: nonsense/);
+    const longest = Math.max(...stderr.split("\n").map((line) => line.length));
+    assert.ok(longest < 200, `a line of ${longest} characters`);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
+
+for (const name of ["tidings.js", "tidings.min.js"]) {
+  test(`${name} works, and needs nothing beside it`, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), "tidings-"));
+    t.after(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, "client.mjs"), readFileSync(new URL(name, DIST)));
+    assert.deepEqual(readdirSync(folder), ["client.mjs"]);
+    const { Device } = (await import(pathToFileURL(join(folder, "client.mjs")).href)) as { Device: typeof DeviceClass };
+    const service = await Service.start(t);
+    const registration = { id: DEVICE, keys: service.keys };
+    const device = new Device({ url: service.url, registration, WebSocket });
+    t.after(() => device.close());
+    const shown: unknown[] = [];
+    device.on("message", ({ alert }) => void shown.push(alert));
+    device.start();
+    const peer = await service.accept();
+    await peer.upToDate(0);
+    peer.message(1);
+    assert.equal((await peer.hear()).action, "ack");
+    await until(() => shown.length === 1);
+    await Promise.all([device.close(), peer.hearsGoodbye()]);
+  });
+}

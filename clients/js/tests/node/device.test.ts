@@ -845,6 +845,79 @@ test("a store that fails, or never answers, is told of once and done without", a
   }
 });
 
+test("a store that comes back is asked again, and keeps what it missed", async (t) => {
+  const faults: Record<string, () => Promise<void> | void> = {
+    "a full disk": () => {
+      throw new DOMException("", "QuotaExceededError");
+    },
+    "a transaction that is aborted": () => Promise.reject(new DOMException("", "AbortError")),
+    "a database that is closed": () => Promise.reject(new DOMException("", "InvalidStateError")),
+    "no answer": () => new Promise(() => {}),
+  };
+  for (const [name, fault] of Object.entries(faults)) {
+    await t.test(name, async (t) => {
+      const service = await Service.start(t);
+      const saved: unknown[] = [];
+      let works = false;
+      const store: CursorStore = {
+        load: () => at(0),
+        save: (_, cursor) => (works ? void saved.push(cursor) : fault()),
+      };
+      const device = service.start(t, { store });
+      const peer = await service.accept();
+      await peer.hear();
+      peer.synced(0);
+      peer.message(1);
+      peer.message(2);
+      if (name === "no answer") {
+        // The next heartbeat, and the store.
+        await until(() => device.state === "online" && service.clock.waiting === 2);
+        await service.clock.advance(5_000);
+      }
+      await service.showed(1, 2);
+      works = true;
+      await service.clock.advance(10_000);
+      await until(() => saved.length > 0, "the cursor, though nothing more was shown");
+      assert.deepEqual(saved.at(-1), at(2));
+      peer.message(3);
+      await until(() => saved.length > 1, "the next cursor");
+      assert.deepEqual(saved.at(-1), at(3));
+      assert.deepEqual(new Set(service.errors.map(({ code }) => code)), new Set(["store_failed"]));
+    });
+  }
+});
+
+test("a registration that fails when the device is refused is tried again with each opening", async (t) => {
+  const service = await Service.start(t);
+  let asked = 0;
+  const works = new Set([1, 4]);
+  const registration = async () => {
+    asked += 1;
+    if (!works.has(asked)) {
+      throw new Error("offline");
+    }
+    return { id: DEVICE, keys: service.keys };
+  };
+  const device = service.start(t, { registration });
+  const asks: number[] = [];
+  for (let refused = 1; refused <= 5; refused += 1) {
+    await service.timeUntilCalled(device);
+    await service.refuse();
+    await until(() => service.states.filter((state) => state === "waiting: unreachable").length === refused);
+    await setImmediate();
+    await setImmediate();
+    asks.push(asked);
+  }
+  assert.deepEqual(asks, [1, 1, 2, 3, 4], "at the start, after the third, and until one works");
+  // The service knows the device again: no reason to wait.
+  await until(async () => {
+    await service.clock.advance(0);
+    return service.isCalled;
+  }, "a connection at once");
+  await (await service.accept()).upToDate(0);
+  await until(() => device.state === "online");
+});
+
 test("options that never could work are refused at once", () => {
   const registration = { id: DEVICE, keys: keysOf(DEVICE, 1) };
   for (const url of [
@@ -858,7 +931,10 @@ test("options that never could work are refused at once", () => {
   }
   const url = "wss://example.com/prod";
   if (!globalThis.WebSocket) {
-    assert.throws(() => new Device({ url, registration }), { code: "bad_options", detail: "no WebSocket class" });
+    assert.throws(() => new Device({ url, registration }), {
+      code: "bad_options",
+      detail: "no WebSocket: pass that of ws",
+    });
   }
   assert.ok(new Device({ url, registration, WebSocket }));
 });

@@ -111,7 +111,7 @@ test("an attempt that is given up opens no socket, and tells nobody", async () =
   });
   const giveUp = dial(REAL, Unwanted as unknown as SocketClass, target, 60_000, (socket) => told.push(socket));
   giveUp();
-  make({ url: "ws://127.0.0.1:1", subprotocols: [] });
+  make(["ws://127.0.0.1:1", []]);
   await target;
   await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual([opened, told], [0, []]);
