@@ -158,7 +158,9 @@ async fn an_old_dead_letter_is_delivered_late_unless_it_was_cancelled_meanwhile(
     };
     eventually("its withdrawal has passed", async || world.waiting("DeliverQueue").await == [0, 0, 0]).await;
     let path = format!("/_twin/queues/{}/redrive", name("DeliverDeadLetters"));
-    assert_eq!(world.control(Method::POST, &path, None).await, json!({"moved": 2}));
+    let (from, to) = (name("DeliverDeadLetters"), name("DeliverQueue"));
+    let redriven = json!({"moved": 2, "from": from, "to": {to: 2}});
+    assert_eq!(world.control(Method::POST, &path, None).await, redriven);
 
     assert_eq!(alice.message().await.id, messages[1]);
     world.stored().await;

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
+use md5::{Digest, Md5};
 
 /// The account that the twin plays.
 pub const ACCOUNT_ID: &str = "000000000000";
@@ -28,6 +29,12 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// What Secrets Manager adds to the name of a secret in its ARN. Six characters by chance at AWS, and here of the name, so that
+/// they need no keeping.
+pub(crate) fn secret_suffix(name: &str) -> String {
+    hexadecimal(&Md5::digest(name)[..3])
 }
 
 /// A random UUID, as the request ids of Lambda and the message ids of SQS are.

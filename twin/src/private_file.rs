@@ -4,6 +4,23 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
+
+/// Reads a JSON file; the default if there is none.
+///
+/// # Errors
+/// If the file cannot be read or holds something else. The error names the file.
+pub fn read_json<T: DeserializeOwned + Default>(path: &Path) -> io::Result<T> {
+    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    match fs::read(path) {
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, named(&error)))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
+        Err(error) => Err(io::Error::new(error.kind(), named(&error))),
+    }
+}
+
 /// Writes a file of mode 0600, whole or not at all, in a folder of mode 0700 that is made if needed.
 ///
 /// # Errors

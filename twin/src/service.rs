@@ -21,6 +21,8 @@ pub struct Definition {
     pub title: &'static str,
     /// Its place in lists and in the line of a trace; the first is 0.
     pub place: u8,
+    /// The operations that the real service has, as far as a function may ask for them.
+    pub operations: &'static [&'static str],
     /// How the line of a trace counts an operation.
     pub words: fn(operation: &str) -> Words,
     /// The faults that only this service has, at an operation.
@@ -65,6 +67,12 @@ impl Service {
     #[must_use]
     pub const fn title(self) -> &'static str {
         self.0.title
+    }
+
+    /// The operations of the real service.
+    #[must_use]
+    pub const fn operations(self) -> &'static [&'static str] {
+        self.0.operations
     }
 
     /// How the line of a trace counts an operation.

@@ -84,7 +84,7 @@ function state({ plan, rules, injected }, again) {
       "p.hint",
       {},
       Object.keys(injected).length
-        ? `Struck since the twin started: ${Object.entries(injected)
+        ? `Struck so far: ${Object.entries(injected)
             .map(([fault, times]) => `${fault} ${times}`)
             .join(", ")}.`
         : "Nothing has been struck yet.",

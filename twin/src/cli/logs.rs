@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::failure::Failure;
 use super::style;
-use crate::functions::LogLine;
+use crate::functions::{LogLine, Stream};
 use crate::stack::Twin;
 
 /// Logs for a reader, on standard error. `filter` as in `info`, `warn,twin=debug`.
@@ -15,6 +15,11 @@ use crate::stack::Twin;
 /// # Errors
 /// If it is no filter.
 pub fn log(filter: &str) -> Result<(), Failure> {
+    if let Some(word) = unknown_level(filter) {
+        return Err(Failure::new(format!("--log {filter:?}: there is no level {word:?}")).hint(
+            "levels are off, error, warn, info, debug and trace; a part of the twin has one as in sam_twin=debug",
+        ));
+    }
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| Failure::new(format!("--log {filter:?}")).because(error).hint("try --log debug"))?;
     // A second call in one process keeps the first one's subscriber.
@@ -28,6 +33,13 @@ pub fn log(filter: &str) -> Result<(), Failure> {
         .log_internal_errors(false)
         .try_init();
     Ok(())
+}
+
+/// The word of a filter that stands where a level has to. `EnvFilter` takes it for the name of a target, and logs nothing else.
+fn unknown_level(filter: &str) -> Option<&str> {
+    let is_plain = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
+    let mut words = filter.split(',').map(str::trim).filter(is_plain);
+    words.find(|word| !word.eq_ignore_ascii_case("off") && word.parse::<Level>().is_err())
 }
 
 /// Logs what the functions log, for as long as the twin runs: one stream, one filter.
@@ -60,8 +72,12 @@ fn show(line: &LogLine) {
 fn in_words(line: &LogLine) -> (Level, String) {
     let function = line.function.trim_end_matches("Function").to_lowercase();
     let Ok(Value::Object(mut fields)) = serde_json::from_str(&line.text) else {
-        // Not from the logger: a panic, or the runtime's complaint.
-        return (Level::WARN, format!("{function:>10}  {}", line.text));
+        // Not from a logger: a plain print, or, on standard error, a panic or the runtime's complaint.
+        let level = match line.stream {
+            Stream::Stdout => Level::INFO,
+            Stream::Stderr => Level::WARN,
+        };
+        return (level, format!("{function:>10}  {}", line.text));
     };
     let mut take = |name| match fields.remove(name) {
         Some(Value::String(text)) => text,
@@ -83,11 +99,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for filter in ["info", "WARN", "off", "warn,sam_twin=debug", "sam_twin[span]=info", "3", ""] {
+            assert_eq!(unknown_level(filter), None, "{filter}");
+        }
+        for (filter, word) in [("foo", "foo"), ("warn,dbug", "dbug"), ("info, sam_twin", "sam_twin")] {
+            assert_eq!(unknown_level(filter), Some(word));
+            assert!(log(filter).is_err());
+        }
+    }
+
+    #[test]
     fn json_is_put_into_words_and_the_rest_left_alone() {
-        let told =
-            |text: &str| in_words(&LogLine { function: "SendFunction".into(), process: 1, text: text.to_owned() });
+        let printed = |stream, text: &str| {
+            in_words(&LogLine { function: "SendFunction".into(), process: 1, stream, text: text.to_owned() })
+        };
+        let told = |text: &str| printed(Stream::Stderr, text);
         let json = r#"{"timestamp":"2026","level":"DEBUG","message":"stored","id":"m-1","n":2,"spans":[]}"#;
         assert_eq!(told(json), (Level::DEBUG, r#"      send  stored id="m-1" n=2"#.to_owned()));
         assert_eq!(told("thread panicked"), (Level::WARN, "      send  thread panicked".to_owned()));
+        assert_eq!(printed(Stream::Stdout, "hello"), (Level::INFO, "      send  hello".to_owned()));
     }
 }

@@ -113,15 +113,19 @@ pub fn row(name: &str, value: &str) -> String {
     format!("  {name:<11}{value}\n")
 }
 
-/// Where everything is served.
+/// Where everything is served that the template has.
 #[must_use]
 pub fn addresses(twin: &Twin, style: Style) -> String {
     let mut text = format!("\n{}\n\n", style.bold("The twin is up."));
     if let Some(url) = twin.console_url() {
         text += &row("console", &style.bold(url));
     }
-    text += &row("HTTP API", &twin.api_url());
-    text += &row("WebSocket", &twin.socket_url());
+    if twin.template().http_api.is_some() {
+        text += &row("HTTP API", &twin.api_url());
+    }
+    if twin.template().websocket_api.is_some() {
+        text += &row("WebSocket", &twin.socket_url());
+    }
     text + &row("AWS", twin.aws_url())
 }
 

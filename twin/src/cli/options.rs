@@ -49,6 +49,10 @@ impl TwinArgs {
     /// If there is no such template or folder.
     pub fn options(self, otherwise: Source) -> Result<TwinOptions, Failure> {
         let template = self.template();
+        if template.is_dir() {
+            return Err(Failure::new(format!("{} is a folder, and no template", template.display()))
+                .hint(format!("give the file: --template {}", template.join(TEMPLATE).display())));
+        }
         if !template.is_file() {
             return Err(Failure::new(format!("there is no template {}", template.display()))
                 .hint("run this in the folder of the template, or give --template FILE"));
@@ -183,6 +187,13 @@ mod tests {
             assert_eq!(ports(arguments), Some(expected), "{arguments:?}");
         }
         assert_eq!(ports(&["--ports", "65530"]), None);
+    }
+
+    #[test]
+    fn a_folder_is_no_template() {
+        let args = TwinArgs { template: Some(".".into()), artefacts: None, parameters: Vec::new() };
+        let failure = args.options(Source::CodeUri("".into())).unwrap_err().report("sam-twin");
+        assert_eq!(failure, "sam-twin: . is a folder, and no template\n  give the file: --template ./template.yaml");
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! The mappings on the control API.
 
+use std::collections::BTreeSet;
+
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Deserialize;
 
 use super::EventSources;
-use crate::control::{answer, refuse};
+use crate::control::{NoParameters, answer, unknown};
 
 /// The routes.
 pub(crate) fn control(event_sources: EventSources) -> Router {
@@ -18,11 +19,12 @@ pub(crate) fn control(event_sources: EventSources) -> Router {
         .with_state(event_sources)
 }
 
-async fn states(State(event_sources): State<EventSources>) -> Response {
+async fn states(State(event_sources): State<EventSources>, _: NoParameters) -> Response {
     answer(&event_sources.states())
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Switch {
     enabled: bool,
 }
@@ -30,10 +32,14 @@ struct Switch {
 async fn switch(
     State(event_sources): State<EventSources>,
     Path(function): Path<String>,
+    _: NoParameters,
     axum::Json(switch): axum::Json<Switch>,
 ) -> Response {
     match event_sources.set_enabled(&function, switch.enabled) {
         true => answer(&event_sources.states()),
-        false => refuse(StatusCode::NOT_FOUND, "no queue feeds a function of this name"),
+        false => {
+            let fed = event_sources.states().into_iter().map(|state| state.function);
+            unknown("function that a queue feeds", &function, fed.collect::<BTreeSet<_>>())
+        }
     }
 }

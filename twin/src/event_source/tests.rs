@@ -13,7 +13,7 @@ fn template(fifo: bool, mapping: &str, queue: &str) -> Template {
     let (fifo, suffix) = if fifo { ("FifoQueue: true, ", ".fifo") } else { ("", "") };
     let text = format!(
         "Resources:
-  F: {{Type: 'AWS::Lambda::Function', Properties: {{Runtime: provided.al2023, Timeout: 0}}}}
+  F: {{Type: 'AWS::Lambda::Function', Properties: {{Runtime: provided.al2023, Timeout: 1}}}}
   Dead: {{Type: 'AWS::SQS::Queue', Properties: {{{fifo}QueueName: dead{suffix}}}}}
   Work:
     Type: AWS::SQS::Queue

@@ -8,17 +8,9 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 use serde_json::json;
 
+use super::check::{Names, check};
 use super::{Fault, Faults, Plan, Rule, RuleId};
-use crate::control::{answer, refuse};
-
-/// What a rule can name.
-#[derive(Debug, Clone)]
-pub(crate) struct Names {
-    /// The functions, by logical id.
-    pub(crate) functions: Vec<String>,
-    /// The AWS services.
-    pub(crate) services: Vec<&'static str>,
-}
+use crate::control::{NoParameters, answer, refuse, unknown};
 
 #[derive(Clone)]
 struct Shared {
@@ -36,12 +28,12 @@ pub(crate) fn control(faults: Faults, names: Names) -> Router {
         .with_state(Shared { faults, names })
 }
 
-async fn state(State(Shared { faults, .. }): State<Shared>) -> Response {
+async fn state(State(Shared { faults, .. }): State<Shared>, _: NoParameters) -> Response {
     answer(&faults.summary())
 }
 
 /// `{"seed": 7, "rates": {"throttle": 0.02}}`
-async fn plan(State(Shared { faults, .. }): State<Shared>, body: Bytes) -> Response {
+async fn plan(State(Shared { faults, .. }): State<Shared>, _: NoParameters, body: Bytes) -> Response {
     let plan = serde_json::from_slice::<Plan>(&body).map_err(|error| error.to_string());
     match plan.and_then(|plan| plan.check().map(|()| plan).map_err(|error| error.to_string())) {
         Ok(plan) => {
@@ -52,41 +44,36 @@ async fn plan(State(Shared { faults, .. }): State<Shared>, body: Bytes) -> Respo
     }
 }
 
-async fn clear(State(Shared { faults, .. }): State<Shared>) -> Response {
+async fn clear(State(Shared { faults, .. }): State<Shared>, _: NoParameters) -> Response {
     faults.clear();
     answer(&faults.summary())
 }
 
 /// What can be made to go wrong, how often `all` lets it, and what a rule can name.
-async fn kinds(State(Shared { names, .. }): State<Shared>) -> Response {
+async fn kinds(State(Shared { names, .. }): State<Shared>, _: NoParameters) -> Response {
+    let services: Vec<&str> = names.services.iter().map(|it| it.service).collect();
     let kinds = Fault::ALL.map(|fault| json!({"fault": fault, "usualRate": fault.usual_rate()}));
-    answer(&json!({"kinds": kinds, "functions": names.functions, "services": names.services}))
+    answer(&json!({"kinds": kinds, "functions": names.functions, "services": services}))
 }
 
 /// `{"fault": "kill-after", "function": "EchoFunction", "operation": "PutItem"}`; answers with the rule's id.
-async fn add(State(Shared { faults, names }): State<Shared>, body: Bytes) -> Response {
+async fn add(State(Shared { faults, names }): State<Shared>, _: NoParameters, body: Bytes) -> Response {
     let rule = match serde_json::from_slice::<Rule>(&body) {
         Ok(rule) => rule,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    let functions: Vec<&str> = names.functions.iter().map(String::as_str).collect();
-    let unknown = unknown("function", rule.function.as_deref(), &functions)
-        .or_else(|| unknown("service", rule.service.as_deref(), &names.services));
-    match unknown {
-        Some(message) => refuse(StatusCode::BAD_REQUEST, &message),
-        None => answer(&json!({"id": faults.add(rule)})),
+    match check(&rule, &names) {
+        Err(message) => refuse(StatusCode::BAD_REQUEST, &message),
+        Ok(()) => answer(&json!({"id": faults.add(rule)})),
     }
 }
 
-/// The complaint about a name that is not among those that are known.
-fn unknown(what: &str, name: Option<&str>, known: &[&str]) -> Option<String> {
-    let name = name.filter(|name| !known.contains(name))?;
-    Some(format!("there is no {what} {name:?}; there are {}", known.join(", ")))
-}
-
-async fn remove(State(Shared { faults, .. }): State<Shared>, Path(id): Path<RuleId>) -> Response {
+async fn remove(State(Shared { faults, .. }): State<Shared>, Path(id): Path<RuleId>, _: NoParameters) -> Response {
     match faults.remove(id) {
         true => answer(&faults.summary()),
-        false => refuse(StatusCode::NOT_FOUND, "there is no rule of this id"),
+        false => {
+            let ids = faults.summary().rules.into_iter().map(|rule| rule.id.0);
+            unknown("rule", &id.0.to_string(), ids)
+        }
     }
 }

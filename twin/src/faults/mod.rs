@@ -10,13 +10,15 @@
 //! [`event_source`]: crate::event_source
 //! [`functions`]: crate::functions
 
+mod check;
 mod control;
 mod kind;
 mod plan;
 mod rule;
 mod site;
 
-pub(crate) use control::{Names, control};
+pub(crate) use check::{Called, Names};
+pub(crate) use control::control;
 pub use kind::{Fault, UnknownFault};
 pub use plan::{Plan, PlanError, Rates, Spec};
 pub use rule::Rule;
@@ -53,7 +55,7 @@ pub struct FaultsState {
     pub plan: Option<Plan>,
     /// The rules, in the order in which they are tried.
     pub rules: Vec<RuleState>,
-    /// How often each kind has struck since the twin started.
+    /// How often each kind has struck since the twin started, or since everything was cleared.
     pub injected: BTreeMap<Fault, u64>,
 }
 
@@ -135,16 +137,15 @@ impl Faults {
         state.rules.len() < before
     }
 
-    /// Takes the plan and every rule away. What was injected stays counted.
+    /// Takes the plan and every rule away, and forgets what was injected.
     pub fn clear(&self) {
         let mut state = self.state();
-        state.plan = None;
-        state.rules.clear();
-        state.calls.clear();
+        let next_rule = state.next_rule;
+        *state = State { next_rule, ..State::default() };
         self.arm(&state);
     }
 
-    /// How often each kind has struck since the twin started.
+    /// How often each kind has struck since the twin started, or since everything was cleared.
     #[must_use]
     pub fn injected(&self) -> BTreeMap<Fault, u64> {
         self.state().injected.clone()
@@ -196,7 +197,7 @@ impl Faults {
         *injected.entry(fault).or_default() += 1;
         let seed = plan.map_or(0, |plan| plan.seed);
         let chance = plan::mix(plan::draw(seed, fault, &name, *calls));
-        tracing::debug!(target: "twin::faults", %fault, call = *calls, "{name}");
+        tracing::info!(target: "twin::faults", %fault, call = *calls, "a fault strikes {}", site.in_words());
         Some(Strike { fault, chance })
     }
 
@@ -250,7 +251,7 @@ mod tests {
         assert_eq!(faults.injected(), BTreeMap::from([(Fault::KillAfter, 2)]));
         faults.clear();
         assert_eq!((faults.hits(rule), faults.armed()), (0, false));
-        assert_eq!(faults.injected()[&Fault::KillAfter], 2);
+        assert_eq!(faults.injected(), BTreeMap::new());
     }
 
     #[test]

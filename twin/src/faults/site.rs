@@ -22,6 +22,12 @@ impl Site<'_> {
         format!("{} {service} {}", self.function.unwrap_or("-"), self.operation)
     }
 
+    /// The call for a reader: `F dynamodb PutItem`, `F $disconnect`.
+    pub(super) fn in_words(&self) -> String {
+        let parts = [self.function, self.service, Some(self.operation)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
     pub(super) fn has(&self, text: &str) -> bool {
         self.text.iter().any(|part| part.contains(text))
     }

@@ -42,6 +42,8 @@ pub struct FunctionsOptions {
     pub aws_endpoint: String,
     /// The most processes of one function at once, where the template reserves no concurrency.
     pub process_limit: usize,
+    /// How long a new process has to initialise itself, before the function's own timeout counts as well. Lambda's is 10 s.
+    pub init_limit: Duration,
     /// How long an invocation waits for a process before it is throttled.
     pub queue_limit: Duration,
     /// How long a process may be idle before it is ended.
@@ -59,6 +61,7 @@ impl FunctionsOptions {
             region: region.to_owned(),
             aws_endpoint: aws_endpoint.to_owned(),
             process_limit: 16,
+            init_limit: Duration::from_secs(10),
             queue_limit: Duration::from_secs(20),
             idle_limit: Duration::from_secs(300),
             faults: Faults::default(),
@@ -96,11 +99,11 @@ pub enum InvokeError {
         function: String,
     },
     /// The process could not be started at all.
-    #[error("start {function}")]
+    #[error("{function} cannot be started: {source}")]
     Start {
         /// The function.
         function: String,
-        /// What the system said.
+        /// What the system reported, with the path.
         #[source]
         source: std::io::Error,
     },
@@ -115,6 +118,20 @@ pub enum InvokeError {
         message: String,
         /// The error document that a caller of Lambda would be given.
         payload: Bytes,
+    },
+    /// The process did not ask for its first invocation in time, and was killed.
+    #[error(
+        "the process of {function} did not ask for its first invocation within {} s of its start and the {} s of its \
+         timeout: it is to GET http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next",
+        init.as_secs_f64(), timeout.as_secs_f64()
+    )]
+    NotReady {
+        /// The function.
+        function: String,
+        /// How long it had to initialise itself.
+        init: Duration,
+        /// Its timeout, which counts after that.
+        timeout: Duration,
     },
     /// The function took longer than its timeout and was killed.
     #[error("{function} timed out after {:.2} seconds", after.as_secs_f64())]
@@ -156,8 +173,19 @@ pub struct LogLine {
     pub function: Arc<str>,
     /// The number of its process.
     pub process: u64,
+    /// Where it was printed.
+    pub stream: Stream,
     /// The line, without its end.
     pub text: String,
+}
+
+/// Where a function prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
 }
 
 /// What a process is doing.

@@ -12,9 +12,6 @@ use super::{InvokeError, Shared};
 use crate::ledger::TraceId;
 use crate::template::Function;
 
-/// How long a new process has to initialise itself, before the function's own timeout counts as well. Lambda's own.
-const INIT_LIMIT: Duration = Duration::from_secs(10);
-
 /// How long an answer may still be on its way from a process that is already gone.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -66,7 +63,8 @@ impl Pool {
                 None => self.start(shared).await?,
             };
             shared.assign(process.number, name, traces);
-            let end = self.run(&mut process, &request_id, &payload, traces).await;
+            let init = shared.options.init_limit;
+            let end = self.run(&mut process, init, &request_id, &payload, traces).await;
             match end {
                 End::Answered(answer) => return self.settle(shared, process, answer, &request_id).await,
                 // It died while idle, before it saw this invocation: another one can have it.
@@ -78,8 +76,12 @@ impl Pool {
                 }
                 End::TimedOut { taken } => {
                     tracing::warn!(function = %name, process = process.number, taken, "timed out and was killed");
+                    let (function, timeout, is_new) = (name.clone(), self.function.timeout, !process.proven);
                     process.kill().await;
-                    return Err(InvokeError::TimedOut { function: name.clone(), after: self.function.timeout });
+                    return Err(match is_new && !taken {
+                        true => InvokeError::NotReady { function, init, timeout },
+                        false => InvokeError::TimedOut { function, after: timeout },
+                    });
                 }
             }
         }
@@ -91,7 +93,14 @@ impl Pool {
             .map_err(|source| InvokeError::Start { function: self.function.logical_id.clone(), source })
     }
 
-    async fn run(&self, process: &mut Process, request_id: &str, payload: &Bytes, traces: &[TraceId]) -> End {
+    async fn run(
+        &self,
+        process: &mut Process,
+        init: Duration,
+        request_id: &str,
+        payload: &Bytes,
+        traces: &[TraceId],
+    ) -> End {
         let wanted = process.kill_switch.wanted.clone();
         let (taken, mut was_taken) = oneshot::channel();
         let (answer, mut answered) = oneshot::channel();
@@ -116,7 +125,7 @@ impl Pool {
                 Some(answer) => End::Answered(answer),
                 None => End::Exited { status: describe(status), taken: was_taken.try_recv().is_ok() },
             },
-            () = tokio::time::sleep(INIT_LIMIT + timeout) => return End::TimedOut { taken: false },
+            () = tokio::time::sleep(init + timeout) => return End::TimedOut { taken: false },
         }
         tokio::select! {
             biased;

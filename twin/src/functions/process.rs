@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::broadcast;
 
 use super::runtime_api::{Listening, RuntimeApi};
-use super::{KillSwitch, LogLine, Shared};
+use super::{KillSwitch, LogLine, Shared, Stream};
 use crate::descriptors;
 use crate::template::Function;
 
@@ -113,6 +113,19 @@ fn bootstrap(function: &Function, roots: &[PathBuf]) -> std::io::Result<(Command
     Ok((command, root))
 }
 
+/// The error of a command that does not start: with its path, and with what the system leaves out.
+fn not_started(command: &Command, error: &std::io::Error) -> std::io::Error {
+    let path = Path::new(command.as_std().get_program());
+    let hint = match error.kind() {
+        std::io::ErrorKind::NotFound if path.exists() => {
+            "; the file is there, so the interpreter of its first line, or its loader, is missing"
+        }
+        std::io::ErrorKind::PermissionDenied => "; make it executable with chmod +x",
+        _ => "",
+    };
+    std::io::Error::new(error.kind(), format!("{}: {error}{hint}", path.display()))
+}
+
 /// A process of one function. Dropping it kills it.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -157,12 +170,12 @@ impl Process {
             // Ctrl-C in a terminal is for the twin alone, which lets its functions finish first.
             .process_group(0)
             .kill_on_drop(true);
-        let mut child = command.spawn()?;
+        let mut child = command.spawn().map_err(|error| not_started(&command, &error))?;
         if let Some(stdout) = child.stdout.take() {
-            forward(stdout, number, &function.logical_id, &shared.logs);
+            forward(stdout, Stream::Stdout, number, &function.logical_id, &shared.logs);
         }
         if let Some(stderr) = child.stderr.take() {
-            forward(stderr, number, &function.logical_id, &shared.logs);
+            forward(stderr, Stream::Stderr, number, &function.logical_id, &shared.logs);
         }
         if let Some(process) = child.id() {
             descriptors::limit_function(process);
@@ -242,6 +255,7 @@ pub(super) fn process_of(access_key_id: &str) -> Option<u64> {
 /// Passes on what a process prints, line by line, with the function's name.
 fn forward(
     output: impl AsyncRead + Unpin + Send + 'static,
+    stream: Stream,
     process: u64,
     function: &str,
     logs: &broadcast::Sender<LogLine>,
@@ -261,7 +275,7 @@ fn forward(
             let text = text.trim_end_matches(['\n', '\r']);
             // Whoever runs the twin shows the lines in its own way; without such a one they are still in its log.
             tracing::trace!(target: "twin::function", %function, process, "{text}");
-            let _ = logs.send(LogLine { function: function.clone(), process, text: text.to_owned() });
+            let _ = logs.send(LogLine { function: function.clone(), process, stream, text: text.to_owned() });
         }
     });
 }

@@ -97,56 +97,64 @@ impl HttpApi {
         }
     }
 
+    /// Answers a request, and traces it: whatever becomes of it has a line in the log and an entry in the ledger.
     async fn answer(&self, peer: SocketAddr, parts: Parts, body: Body) -> Response {
         let began = Instant::now();
         let request_id = gateway_id();
-        if lacks_host(parts.version, &parts.headers) {
-            return Refusal::Malformed.into_response();
-        }
-        let path = parts.uri.path();
-        let decoded = decoded_path(path);
-        let Some(found) = self.path_in_stage(&decoded).and_then(|path| self.0.routes.find(parts.method.as_str(), path))
-        else {
-            return Refusal::NotFound.into_response();
-        };
-        if head_bytes(&parts.uri, &parts.headers) > self.0.limits.header_bytes {
-            return Refusal::HeadersTooLarge.into_response();
-        }
-        let body = match self.body(body).await {
-            Ok(body) => body,
-            Err(refusal) => return refusal.into_response(),
-        };
-
-        let trace = self.0.ledger.begin(&format!("{} {path}", parts.method));
+        let origin = format!("{} {}", parts.method, parts.uri.path());
+        let trace = self.0.ledger.begin(&origin);
+        self.0.ledger.alias(&trace, &request_id);
         // The caller's answer is part of the trace: it is quiet only when that is noted.
         let _hold = self.0.ledger.hold(std::slice::from_ref(&trace));
-        let event = self.event((&parts, &decoded), &body, &found, peer, &request_id, &trace);
-        let limit = found.route.timeout.map_or(self.0.limits.integration, |limit| limit.min(self.0.limits.integration));
-        let invoked =
-            self.0.functions.invoke(&found.route.function, event.to_string().into(), std::slice::from_ref(&trace));
-        let mut response = match tokio::time::timeout(limit, invoked).await {
-            Ok(Ok(answer)) => {
-                if let Some(id) = told_id(&answer) {
-                    self.0.ledger.name(&trace, &id);
-                }
-                from_function(&answer).unwrap_or_else(|reason| {
-                    tracing::warn!(function = %found.route.function, reason, "the function's answer is no HTTP response");
-                    Refusal::Internal.into_response()
-                })
-            }
-            Ok(Err(error)) => Refusal::of(&error).into_response(),
-            Err(_) => {
-                tracing::warn!(function = %found.route.function, ?limit, "the integration timed out");
-                Refusal::Unavailable.into_response()
-            }
-        };
+        let answer = self.answer_of_function(peer, parts, body, &request_id, &trace).await;
+        let mut response = answer.unwrap_or_else(IntoResponse::into_response);
         self.0.ledger.outcome(&trace, response.status().as_str());
         let took = began.elapsed();
-        tracing::debug!(target: "twin::gateway", %trace, ?took, "{} {path} {}", parts.method, response.status().as_str());
+        tracing::debug!(target: "twin::gateway", %trace, ?took, "{origin} {}", response.status().as_str());
         let headers = response.headers_mut();
         insert(headers, "apigw-requestid", &request_id);
         insert(headers, TRACE_HEADER, &trace);
         response
+    }
+
+    async fn answer_of_function(
+        &self,
+        peer: SocketAddr,
+        parts: Parts,
+        body: Body,
+        request_id: &str,
+        trace: &TraceId,
+    ) -> Result<Response, Refusal> {
+        if lacks_host(parts.version, &parts.headers) {
+            return Err(Refusal::Malformed);
+        }
+        let decoded = decoded_path(parts.uri.path());
+        let found = self.path_in_stage(&decoded).and_then(|path| self.0.routes.find(parts.method.as_str(), path));
+        let found = found.ok_or(Refusal::NotFound)?;
+        if head_bytes(&parts.uri, &parts.headers) > self.0.limits.header_bytes {
+            return Err(Refusal::HeadersTooLarge);
+        }
+        let body = self.body(body).await?;
+        let event = self.event((&parts, &decoded), &body, &found, peer, request_id, trace);
+        let limit = found.route.timeout.map_or(self.0.limits.integration, |limit| limit.min(self.0.limits.integration));
+        let invoked =
+            self.0.functions.invoke(&found.route.function, event.to_string().into(), std::slice::from_ref(trace));
+        match tokio::time::timeout(limit, invoked).await {
+            Ok(Ok(answer)) => {
+                if let Some(id) = told_id(&answer) {
+                    self.0.ledger.name(trace, &id);
+                }
+                from_function(&answer).map_err(|reason| {
+                    tracing::warn!(function = %found.route.function, reason, "the function's answer is no HTTP response");
+                    Refusal::Internal
+                })
+            }
+            Ok(Err(error)) => Err(Refusal::of(&error)),
+            Err(_) => {
+                tracing::warn!(function = %found.route.function, ?limit, "the integration timed out");
+                Err(Refusal::Unavailable)
+            }
+        }
     }
 
     /// The body of a request, if all of it comes in time.
@@ -411,6 +419,7 @@ impl Refusal {
             InvokeError::Throttled { .. } | InvokeError::ShuttingDown => Self::Unavailable,
             InvokeError::Unknown { .. }
             | InvokeError::Start { .. }
+            | InvokeError::NotReady { .. }
             | InvokeError::Failed { .. }
             | InvokeError::Refused { .. }
             | InvokeError::TimedOut { .. } => Self::Internal,

@@ -16,6 +16,7 @@ pub(crate) fn control(ledger: Ledger) -> Router {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct TracesQuery {
     #[serde(default = "default_limit")]
     limit: usize,
@@ -26,6 +27,7 @@ async fn traces(State(ledger): State<Ledger>, Query(query): Query<TracesQuery>) 
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct TraceQuery {
     /// For how many seconds to wait until it is quiet.
     #[serde(default)]
@@ -34,7 +36,7 @@ struct TraceQuery {
 
 async fn trace(State(ledger): State<Ledger>, Path(id): Path<String>, Query(query): Query<TraceQuery>) -> Response {
     let Some(known) = ledger.find(&id) else {
-        return refuse(StatusCode::NOT_FOUND, "no such trace, or it is forgotten");
+        return refuse(StatusCode::NOT_FOUND, &format!("there is no trace of {id:?}, or it is forgotten"));
     };
     let settled = tokio::time::timeout(wait_of(query.wait), ledger.settled(&known.trace_id)).await;
     let latest = settled.ok().flatten().or_else(|| ledger.find(&id)).unwrap_or(known);

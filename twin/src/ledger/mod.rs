@@ -3,7 +3,7 @@
 //! A trace begins with something from outside (an HTTP request, a socket's message, a schedule's tick) and goes on
 //! through every queue and function that it sets in motion. A request that serves several traces at once, such as the
 //! receipt of ten messages, counts as a share for each. When nothing of a trace is left running or waiting, it is
-//! quiet, and one line says what it cost.
+//! quiet, and one line says how it ended and what it cost: also if it cost nothing.
 
 mod control;
 mod cost;
@@ -51,7 +51,7 @@ struct Entry {
     holds: usize,
     aliases: Vec<String>,
     name: Option<String>,
-    /// Counts that no line has told yet.
+    /// It has just begun, or counts what no line has told yet.
     untold: bool,
 }
 
@@ -123,7 +123,8 @@ impl Ledger {
     #[must_use]
     pub fn begin(&self, origin: &str) -> TraceId {
         let trace = TraceId::new();
-        self.adopt(&trace, origin);
+        // One line, also if it costs nothing.
+        self.book().entry(&trace, origin).untold = true;
         trace
     }
 
@@ -217,8 +218,9 @@ impl Ledger {
             if entry.holds == 0 && std::mem::take(&mut entry.untold) {
                 let outcome = entry.outcome.as_deref().unwrap_or_default();
                 let id = entry.name.as_deref().unwrap_or(trace.as_str());
-                let line = format!("{} {outcome}", entry.origin);
-                tracing::info!(target: "twin::trace", id, "{}  {}", line.trim_end(), cost::line(&entry.requests));
+                let (line, cost) = (format!("{} {outcome}", entry.origin), cost::line(&entry.requests));
+                let line = format!("{}  {cost}", line.trim_end());
+                tracing::info!(target: "twin::trace", id, "{}", line.trim_end());
             }
         }
         drop(book);

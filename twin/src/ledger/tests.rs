@@ -66,3 +66,16 @@ fn only_so_many_traces_are_remembered() {
     assert!(ledger.find("alias").is_none());
     assert!(ledger.recent(usize::MAX).len() <= REMEMBERED + 1);
 }
+
+#[test]
+fn a_trace_has_one_line_also_if_it_cost_nothing() {
+    let ledger = Ledger::new();
+    let trace = ledger.begin("GET /a");
+    let is_untold = || ledger.book().entries[&trace].untold;
+    let hold = ledger.hold(std::slice::from_ref(&trace));
+    assert!(is_untold());
+    drop(hold);
+    assert!(!is_untold(), "told");
+    drop(ledger.hold(std::slice::from_ref(&trace)));
+    assert!(!is_untold(), "told once");
+}

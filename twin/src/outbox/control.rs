@@ -8,7 +8,7 @@ use axum::routing::get;
 use serde::Deserialize;
 
 use super::Outbox;
-use crate::control::{answer, refuse, wait_of};
+use crate::control::{NoParameters, answer, refuse, wait_of};
 
 /// What the page of an email may do: look as it was written. It runs nothing, loads nothing and leads nowhere, whoever
 /// wrote it.
@@ -21,6 +21,7 @@ pub(crate) fn control(outbox: Outbox) -> Router {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ItemsQuery {
     /// Only what was sent after the item of this number.
     #[serde(default)]
@@ -40,7 +41,7 @@ async fn items(State(outbox): State<Outbox>, Query(query): Query<ItemsQuery>) ->
 }
 
 /// An email as its reader sees it.
-async fn email(State(outbox): State<Outbox>, Path(number): Path<u64>) -> Response {
+async fn email(State(outbox): State<Outbox>, Path(number): Path<u64>, _: NoParameters) -> Response {
     let Some(html) = outbox.item(number).and_then(|item| item.html) else {
         return refuse(StatusCode::NOT_FOUND, "no email with a page has this number");
     };

@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 use super::Rules;
-use crate::control::answer;
+use crate::control::{NoParameters, answer};
 use crate::functions::InvokeError;
 use crate::template::Schedule;
 
@@ -16,7 +16,7 @@ pub(crate) fn control(rules: Rules) -> Router {
     Router::new().route("/_twin/schedules", get(schedules)).route("/_twin/schedules/fire", post(fire)).with_state(rules)
 }
 
-async fn schedules(State(rules): State<Rules>) -> Response {
+async fn schedules(State(rules): State<Rules>, _: NoParameters) -> Response {
     let entry = |schedule: &Schedule| {
         let Schedule { name, function, expression, enabled, .. } = schedule;
         json!({"name": name, "function": function, "expression": expression, "enabled": enabled})
@@ -25,7 +25,7 @@ async fn schedules(State(rules): State<Rules>) -> Response {
 }
 
 /// Fires every schedule now; answers with what became of each.
-async fn fire(State(rules): State<Rules>) -> Response {
+async fn fire(State(rules): State<Rules>, _: NoParameters) -> Response {
     let entry = |(name, result): (&str, Result<(), InvokeError>)| json!({"schedule": name, "error": result.err().map(|error| error.to_string())});
     answer(&rules.fire_all().await.into_iter().map(entry).collect::<Vec<_>>())
 }

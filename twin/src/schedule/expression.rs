@@ -69,6 +69,9 @@ impl Expression {
 fn parse_rate(text: &str) -> Result<Duration, &'static str> {
     let (value, unit) = text.trim().split_once(' ').ok_or("a rate is a number and a unit")?;
     let value: u32 = value.parse().map_err(|_| "the rate is not a number")?;
+    if value > 0 && (value == 1) == unit.trim().ends_with('s') {
+        return Err("AWS takes the singular for 1, and the plural for more");
+    }
     let unit = match unit.trim() {
         "minute" | "minutes" => Duration::from_secs(60),
         "hour" | "hours" => Duration::from_secs(60 * 60),
@@ -203,9 +206,16 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_said() {
-        for text in
-            ["every day", "rate(0 minutes)", "rate(5)", "cron(* * * *)", "cron(61 * * * ? *)", "cron(0 0 1 * 2 *)"]
-        {
+        for text in [
+            "every day",
+            "rate(0 minutes)",
+            "rate(1 minutes)",
+            "rate(5 minute)",
+            "rate(5)",
+            "cron(* * * *)",
+            "cron(61 * * * ? *)",
+            "cron(0 0 1 * 2 *)",
+        ] {
             assert!(Expression::parse(text).is_err(), "{text}");
         }
     }

@@ -98,7 +98,10 @@ impl Rule {
         let Schedule { name, function, input, .. } = &self.schedule;
         let trace = self.ledger.begin(&format!("schedule {name}"));
         let event = input.clone().unwrap_or_else(|| self.event(at));
-        self.functions.invoke(function, event.into(), &[trace]).await.map(|_| ())
+        let _hold = self.ledger.hold(std::slice::from_ref(&trace));
+        let invoked = self.functions.invoke(function, event.into(), std::slice::from_ref(&trace)).await;
+        self.ledger.outcome(&trace, if invoked.is_ok() { "done" } else { "failed" });
+        invoked.map(|_| ())
     }
 
     fn event(&self, at: OffsetDateTime) -> String {

@@ -33,6 +33,7 @@ use self::ses::Ses;
 use self::sns::Sns;
 use self::sqs::Sqs;
 use self::sts::Sts;
+use crate::faults::Called;
 use crate::service::Service;
 
 /// Every service, in the order of its places.
@@ -99,6 +100,15 @@ impl Services {
             service.stop().await;
         }
     }
+}
+
+/// What rules of faults can name of the services.
+pub(crate) fn called() -> Vec<Called> {
+    let called = |service: Service| Called {
+        service: service.name(),
+        operations: service.operations().iter().map(|name| (*name, service.faults(name))).collect(),
+    };
+    ALL.map(called).to_vec()
 }
 
 /// The names of all services, for people: `DynamoDB, SQS and @connections`.

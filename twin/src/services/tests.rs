@@ -20,7 +20,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::*;
 use crate::client::Client;
-use crate::control::answer;
+use crate::control::{self, NoParameters, answer};
 use crate::data::DataFolder;
 use crate::event_source::{self, EventSourceOptions, EventSources, Invocation};
 use crate::faults::{self, Faults, Names};
@@ -33,7 +33,7 @@ use crate::template::{Secrets, Settings, Template};
 
 const TEMPLATE: &str = "
 Resources:
-  F: {Type: 'AWS::Lambda::Function', Properties: {Runtime: provided.al2023, Timeout: 0}}
+  F: {Type: 'AWS::Lambda::Function', Properties: {Runtime: provided.al2023}}
   Fed: {Type: 'AWS::SQS::Queue', Properties: {QueueName: fed}}
   Mapping:
     Type: AWS::Lambda::EventSourceMapping
@@ -104,19 +104,19 @@ impl Bench {
         let invoke = |_: Invocation| async { Ok::<_, &str>(Bytes::new()) };
         let options = EventSourceOptions::default();
         let event_sources = EventSources::start(&template, &services.sqs, &ledger, options, &faults, invoke);
-        let names = Names { functions: Vec::new(), services: ALL.map(Service::name).to_vec() };
+        let names = Names { functions: vec!["F".to_owned()], services: called(), queues: Vec::new() };
         let outputs = template.outputs.clone();
         let endpoint =
             Endpoint { services: services.clone(), functions, ledger: ledger.clone(), faults: faults.clone() };
-        let router = services
+        let control = services
             .control()
             .merge(outbox::control(outbox.clone()))
             .merge(ledger::control(ledger.clone()))
             .merge(event_source::control(event_sources.clone()))
             .merge(schedule::control(Rules::default()))
             .merge(faults::control(faults.clone(), names))
-            .route("/_twin/outputs", get(move || async move { answer(&outputs) }))
-            .merge(endpoint.router());
+            .route("/_twin/outputs", get(move |_: NoParameters| async move { answer(&outputs) }));
+        let router = control::uniform(control).merge(endpoint.router());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
             .region(aws_config::Region::from_static("us-east-1"))
@@ -395,7 +395,9 @@ async fn the_control_api_tells_and_switches() {
     assert_eq!(bench.get("/_twin/traces?limit=1").await[0]["traceId"], bench.trace.as_str());
     assert_eq!(bench.get("/_twin/event-sources").await[0]["enabled"], true);
     assert_eq!(bench.get("/_twin/outputs").await, json!({"Table": "things"}));
-    assert_eq!(bench.http(Method::POST, "/_twin/queues/plain/redrive", "").await.1, r#"{"moved":0}"#);
+    let (status, refused) = bench.http(Method::POST, "/_twin/queues/plain/redrive", "").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(refused.contains("plain has no dead letters: no queue of the template does"), "{refused}");
     assert_eq!(bench.http(Method::POST, "/_twin/schedules/fire", "").await.1, "[]");
 
     for (method, path, body) in [
@@ -409,6 +411,40 @@ async fn the_control_api_tells_and_switches() {
         assert_eq!(bench.http(method, path, body).await.0, StatusCode::NOT_FOUND, "{path}");
     }
     tokio::time::timeout(Duration::from_secs(10), bench.event_sources.shutdown()).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_control_route_takes_json_of_any_type_and_refuses_with_a_sentence() {
+    let bench = Bench::start().await;
+    let switch = "/_twin/event-sources/F";
+    for kind in ["application/x-www-form-urlencoded", "text/plain", "application/json"] {
+        let (client, url) = (Client::new(Duration::from_secs(30)), format!("{}{switch}", bench.url));
+        let body = r#"{"enabled": false}"#.to_owned();
+        let answer = client.request(Method::POST, &url, &[("content-type", kind)], body).await.unwrap();
+        assert_eq!(answer.status, StatusCode::OK, "{kind}");
+    }
+    for (method, path, body, status, reason) in [
+        (Method::POST, switch, "", 400, "EOF"),
+        (Method::POST, switch, "{}", 400, "missing field `enabled`"),
+        (Method::POST, switch, r#"{"enabled": "yes"}"#, 400, "invalid type"),
+        (Method::POST, switch, r#"{"enabled": true, "x": 1}"#, 400, "unknown field `x`"),
+        (Method::POST, "/_twin/event-sources/F?x=1", r#"{"enabled": true}"#, 400, "takes no parameters"),
+        (Method::POST, "/_twin/event-sources/G", r#"{"enabled": true}"#, 404, "feeds \\\"G\\\"; there is F"),
+        (Method::GET, "/_twin/traces?limit=x", "", 400, "limit"),
+        (Method::GET, "/_twin/traces?limt=1", "", 400, "unknown field `limt`"),
+        (Method::GET, "/_twin/outbox?after=-1", "", 400, "after"),
+        (Method::GET, "/_twin/outputs?x", "", 400, "takes no parameters"),
+        (Method::GET, "/_twin/outbox/x/page", "", 400, "x"),
+        (Method::DELETE, "/_twin/traces", "", 405, "does not take this method"),
+        (Method::GET, "/_twin/queues/none/messages", "", 404, "there is no queue \\\"none\\\"; there are "),
+        (Method::DELETE, "/_twin/faults/rules/x", "", 400, "x"),
+        (Method::DELETE, "/_twin/faults/rules/7", "", 404, "there is no rule"),
+    ] {
+        let (answered, told) = bench.http(method.clone(), path, body).await;
+        assert_eq!(answered.as_u16(), status, "{method} {path}: {told}");
+        let document: Value = serde_json::from_str(&told).unwrap_or_else(|_| panic!("{method} {path}: {told}"));
+        assert!(document["message"].is_string() && told.contains(reason), "{method} {path}: {told}");
+    }
 }
 
 #[tokio::test]
@@ -444,6 +480,13 @@ async fn the_control_api_plans_faults() {
         (Method::PUT, path, r#"{"rates": {"throttle": 2}}"#, "throttle=2: a rate is a number from 0 to 1"),
         (Method::POST, "/_twin/faults/rules", r#"{"fault": "throttle", "after": 3}"#, "unknown field `after`"),
         (Method::POST, "/_twin/faults/rules", r#"{"fault": "throttle", "function": "G"}"#, "there is no function"),
+        (Method::POST, "/_twin/faults/rules", r#"{"fault": "throttle", "times": 0}"#, "times is 0"),
+        (
+            Method::POST,
+            "/_twin/faults/rules",
+            r#"{"fault": "conflict", "service": "sqs"}"#,
+            "conflict never strikes sqs",
+        ),
         (Method::POST, "/_twin/faults/rules", r#"{"fault": "throttle", "service": "s3"}"#, "there are dynamodb, sqs, "),
     ] {
         let (status, told) = bench.http(method, path, body).await;
@@ -452,7 +495,7 @@ async fn the_control_api_plans_faults() {
     }
     assert_eq!(bench.http(Method::DELETE, "/_twin/faults/rules/1", "").await.0, StatusCode::OK);
     let (_, cleared) = bench.http(Method::DELETE, path, "").await;
-    assert_eq!(cleared, r#"{"plan":null,"rules":[],"injected":{"throttle":1,"conflict":1}}"#);
+    assert_eq!(cleared, r#"{"plan":null,"rules":[],"injected":{}}"#);
 }
 
 #[tokio::test]

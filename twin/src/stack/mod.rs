@@ -22,7 +22,7 @@ use axum::routing::get;
 pub use self::options::{StartError, TwinOptions};
 use self::servers::{Listeners, Servers};
 use crate::console::Console;
-use crate::control::answer;
+use crate::control::{self, NoParameters, answer};
 use crate::data::DataFolder;
 use crate::event_source::{self, EventSources, Invocation};
 use crate::extension::{Extension, Parts};
@@ -147,7 +147,7 @@ impl Twin {
             gateways: Servers::default(),
             endpoint: Servers::default(),
         };
-        let control = control.merge(twin.control());
+        let control = control::uniform(control.merge(twin.control()));
         Ok(twin.serve(listeners, options.address, control, http.as_ref().map(HttpApi::router).unwrap_or_default()))
     }
 
@@ -155,7 +155,8 @@ impl Twin {
     fn control(&self) -> Router {
         let names = faults::Names {
             functions: self.functions.names().map(str::to_owned).collect(),
-            services: services::ALL.map(|service| service.name()).to_vec(),
+            services: services::called(),
+            queues: self.template.queues.iter().map(|queue| (queue.name.clone(), queue.fifo)).collect(),
         };
         let outputs = self.template.outputs.clone();
         Router::new()
@@ -164,7 +165,7 @@ impl Twin {
             .merge(event_source::control(self.event_sources.clone()))
             .merge(schedule::control(self.schedules.rules().clone()))
             .merge(faults::control(self.faults.clone(), names))
-            .route("/_twin/outputs", get(move || async move { answer(&outputs) }))
+            .route("/_twin/outputs", get(move |_: NoParameters| async move { answer(&outputs) }))
     }
 
     /// Serves what has been started, at its listeners.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::TemplateError;
+use super::checks;
 use super::model::{Cors, HttpApi, HttpRoute, Template, WebSocketApi, WebSocketRoute};
 use super::properties::{Properties, function_named};
 use super::resolve::{At, IMPLICIT_HTTP_API, Resolver, capitalised};
@@ -108,6 +109,7 @@ impl Apis {
             payload_v1: properties.text("PayloadFormatVersion")?.as_deref() == Some("1.0"),
         };
         let method = if route.method == "X-AMAZON-APIGATEWAY-ANY-METHOD" { "ANY".to_owned() } else { route.method };
+        checks::route(&method, &route.path, properties.place())?;
         self.events.push((api, HttpRoute { method, ..route }));
         Ok(())
     }

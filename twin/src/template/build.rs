@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::TemplateError;
 use super::api::Apis;
-use super::model::{EventSource, Function, Queue, Redrive, Schedule, Table, Template};
+use super::checks;
+use super::model::{EventSource, Function, Queue, Redrive, Schedule, Secret, Table, Template};
 use super::properties::{Properties, function_named};
 use super::resolve::{At, Resolver, text_of};
 
@@ -25,7 +26,6 @@ const WITHOUT_COUNTERPART: &[&str] = &[
     "AWS::Logs::LogGroup",
     "AWS::Logs::MetricFilter",
     "AWS::SQS::QueuePolicy",
-    "AWS::SecretsManager::Secret",
 ];
 
 /// The runtimes of functions that bring a `bootstrap`.
@@ -39,6 +39,7 @@ pub(super) fn build(document: &Value, resolver: Resolver<'_>) -> Result<Template
     let mut wanted = Vec::new();
     for (logical_id, resource) in resources {
         if resolver.is_wanted(resource, &At::resource(logical_id))? {
+            checks::dependencies(document, logical_id, resource)?;
             let kind = resource.get("Type").and_then(Value::as_str);
             wanted.push((logical_id, kind.ok_or_else(|| At::resource(logical_id).error("it has no Type"))?, resource));
         }
@@ -60,18 +61,26 @@ pub(super) fn build(document: &Value, resolver: Resolver<'_>) -> Result<Template
     let Builder { mut template, apis, .. } = builder;
     apis.finish(&resolver, &mut template)?;
     check_queues(&template)?;
-    if let Some(outputs) = document.get("Outputs").and_then(Value::as_object) {
-        for (name, output) in outputs {
-            let at = At::new(format!("output {name}"));
-            if resolver.is_wanted(output, &at)?
-                && let Some(value) = resolver.value(&output["Value"], &at)?
-            {
-                template.outputs.insert(name.clone(), text_of(&value, &at)?);
-            }
-        }
+    checks::batches(&template)?;
+    checks::routes(&template)?;
+    for secret in resolver.secrets_besides(&template.secrets) {
+        resolver.warn(format!("the template has no secret {secret} now; the data folder keeps its value"));
     }
+    outputs(document, &resolver, &mut template)?;
     template.warnings = resolver.into_warnings();
     Ok(template)
+}
+
+fn outputs(document: &Value, resolver: &Resolver<'_>, template: &mut Template) -> Result<(), TemplateError> {
+    for (name, output) in document.get("Outputs").and_then(Value::as_object).into_iter().flatten() {
+        let at = At::new(format!("output {name}"));
+        if resolver.is_wanted(output, &at)?
+            && let Some(value) = resolver.value(&output["Value"], &at)?
+        {
+            template.outputs.insert(name.clone(), text_of(&value, &at)?);
+        }
+    }
+    Ok(())
 }
 
 struct Builder<'r, 'a> {
@@ -83,12 +92,14 @@ struct Builder<'r, 'a> {
 impl Builder<'_, '_> {
     fn resource(&mut self, logical_id: &str, kind: &str) -> Result<(), TemplateError> {
         let properties = Properties::of(self.resolver, logical_id);
+        checks::resource(self.resolver, logical_id, kind, &properties)?;
         match kind {
             "AWS::Serverless::Function" | "AWS::Lambda::Function" => {}
             "AWS::SQS::Queue" => self.queue(logical_id, &properties)?,
             "AWS::DynamoDB::Table" | "AWS::DynamoDB::GlobalTable" => self.table(logical_id, &properties)?,
             "AWS::Serverless::SimpleTable" => self.simple_table(logical_id, &properties)?,
             "AWS::Lambda::EventSourceMapping" => self.mapping(logical_id, &properties)?,
+            "AWS::SecretsManager::Secret" => self.secret(logical_id, &properties)?,
             "AWS::Events::Rule" => self.rule(logical_id, &properties)?,
             "AWS::Scheduler::Schedule" => self.scheduler(logical_id, &properties)?,
             _ if self.apis.take(logical_id, kind, &properties, &self.template)? => {}
@@ -269,13 +280,25 @@ impl Builder<'_, '_> {
         Ok(())
     }
 
+    fn secret(&mut self, logical_id: &str, properties: &Properties<'_, '_>) -> Result<(), TemplateError> {
+        let has_value = properties.has("SecretString") || properties.has("GenerateSecretString");
+        self.template.secrets.push(Secret {
+            name: self.resolver.physical_name(logical_id, "Name")?,
+            logical_id: logical_id.to_owned(),
+            value: if has_value { Some(self.resolver.secret_value(logical_id)?) } else { None },
+        });
+        Ok(())
+    }
+
     fn event_source(
         &mut self,
         function: String,
         queue_arn: &str,
         properties: &Properties<'_, '_>,
     ) -> Result<(), TemplateError> {
+        checks::bounds(properties, checks::MAPPING)?;
         let concurrency = properties.inner("ScalingConfig")?;
+        checks::bounds(&concurrency, &[("MaximumConcurrency", 2, 1_000)])?;
         let max_concurrency = concurrency.number("MaximumConcurrency")?;
         let batch_size = properties.number("BatchSize")?.unwrap_or(10);
         if properties.has("FilterCriteria") {

@@ -5,6 +5,7 @@
 
 mod api;
 mod build;
+mod checks;
 mod model;
 mod properties;
 mod resolve;
@@ -13,7 +14,7 @@ mod unserved;
 mod yaml;
 
 pub use model::{
-    Cors, EventSource, Function, HttpApi, HttpRoute, Queue, Redrive, Schedule, Table, Template, WebSocketApi,
+    Cors, EventSource, Function, HttpApi, HttpRoute, Queue, Redrive, Schedule, Secret, Table, Template, WebSocketApi,
     WebSocketRoute,
 };
 
@@ -89,7 +90,10 @@ pub enum TemplateError {
     #[error("the parameter {0} has no default: give it a value")]
     MissingParameter(String),
     /// A parameter was given that the template does not declare.
-    #[error("the template has no parameter {name}; it has {known}")]
+    #[error(
+        "the template has no parameter {name}; it {}",
+        if .known.is_empty() { "declares none".to_owned() } else { format!("has {known}") }
+    )]
     UnknownParameter {
         /// The name.
         name: String,

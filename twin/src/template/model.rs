@@ -26,6 +26,8 @@ pub struct Template {
     pub schedules: Vec<Schedule>,
     /// The DynamoDB tables, in the order of their logical ids.
     pub tables: Vec<Table>,
+    /// The secrets that Secrets Manager has from the start, in the order of their logical ids.
+    pub secrets: Vec<Secret>,
     /// The template's outputs, resolved to what the twin serves.
     pub outputs: BTreeMap<String, String>,
     /// What the template asks for and the twin does not have, one sentence each.
@@ -231,6 +233,23 @@ pub struct Table {
     pub definition: Value,
     /// The attribute by which items expire.
     pub ttl_attribute: Option<String>,
+}
+
+/// A secret of Secrets Manager.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// Its name in Secrets Manager.
+    pub name: String,
+    /// `SecretString`, or what `GenerateSecretString` made; none if the template has neither.
+    pub value: Option<String>,
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").field("logical_id", &self.logical_id).field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Template {

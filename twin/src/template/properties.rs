@@ -44,6 +44,11 @@ impl<'r, 'a> Properties<'r, 'a> {
         self.values.keys().cloned().collect()
     }
 
+    /// Where these properties stand.
+    pub(super) fn place(&self) -> &At {
+        &self.at
+    }
+
     pub(super) fn at(&self, name: &str) -> At {
         self.at.child(name)
     }

@@ -362,3 +362,114 @@ fn a_runtime_that_brings_no_bootstrap_is_named() {
         assert!(warned(unknown)[0].starts_with(&format!("G, Runtime: the twin does not know {unknown}, ")));
     }
 }
+
+#[test]
+fn secrets_have_the_name_and_the_arn_by_which_they_are_asked_for() {
+    let text = "
+Resources:
+  Plain: {Type: 'AWS::SecretsManager::Secret', Properties: {SecretString: s3cret}}
+  Named: {Type: 'AWS::SecretsManager::Secret', Properties: {Name: a/name, GenerateSecretString: {PasswordLength: 40}}}
+  Empty: {Type: 'AWS::SecretsManager::Secret'}
+Outputs:
+  Plain: {Value: !Ref Plain}
+  Named: {Value: !Ref Named}
+  ByArn: {Value: !Sub '{{resolve:secretsmanager:${Named}}}'}
+  ByName: {Value: '{{resolve:secretsmanager:a/name:SecretString}}'}
+";
+    let settings = Settings { parameters: BTreeMap::new(), ..settings() };
+    let template = Template::parse(text, &settings, &mut Secrets::in_memory()).unwrap();
+    let secret = |id: &str| template.secrets.iter().find(|secret| secret.logical_id == id).unwrap();
+    assert_eq!((secret("Plain").name.as_str(), secret("Plain").value.as_deref()), ("local-Plain", Some("s3cret")));
+    assert_eq!((secret("Named").name.as_str(), secret("Empty").value.as_deref()), ("a/name", None));
+    let generated = secret("Named").value.clone().unwrap();
+    assert_eq!(generated.chars().count(), 40);
+    assert_eq!((&template.outputs["ByArn"], &template.outputs["ByName"]), (&generated, &generated));
+    let arn = |name: &str| format!("arn:aws:secretsmanager:us-east-1:000000000000:secret:{name}-");
+    for (output, name) in [("Plain", "local-Plain"), ("Named", "a/name")] {
+        assert!(template.outputs[output].starts_with(&arn(name)), "{}", template.outputs[output]);
+    }
+    assert!(!format!("{template:?}").contains("s3cret"));
+}
+
+#[test]
+fn a_secret_that_left_the_template_is_kept_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secrets.json");
+    std::fs::write(&path, r#"{"Gone": "x"}"#).unwrap();
+    let settings = Settings { parameters: BTreeMap::new(), ..settings() };
+    let template = Template::parse("Resources: {}", &settings, &mut Secrets::open(&path).unwrap()).unwrap();
+    assert_eq!(template.warnings, ["the template has no secret Gone now; the data folder keeps its value"]);
+}
+
+#[test]
+fn what_aws_refuses_is_refused_by_resource_and_property() {
+    let function = |properties: &str| {
+        format!("  G: {{Type: 'AWS::Lambda::Function', Properties: {{Runtime: provided, {properties}}}}}\n")
+    };
+    let queue = |properties: &str| format!("  Q: {{Type: 'AWS::SQS::Queue', Properties: {{{properties}}}}}\n");
+    let event = |id: &str, properties: &str| {
+        format!(
+            "  {id}: {{Type: 'AWS::Serverless::Function', Properties: {{Runtime: provided, Events: {{E: {{Type: HttpApi, \
+             Properties: {{{properties}}}}}}}}}}}\n"
+        )
+    };
+    let fed = |properties: &str| {
+        queue("VisibilityTimeout: 60")
+            + &format!(
+                "  M: {{Type: 'AWS::Lambda::EventSourceMapping', Properties: {{FunctionName: !Ref F, EventSourceArn: \
+                 !GetAtt Q.Arn, {properties}}}}}\n"
+            )
+    };
+    for (text, expected) in [
+        (function("Timeout: 901"), "resource G, property Timeout: is 901; AWS takes 1 to 900"),
+        (function("Timeout: 0"), "resource G, property Timeout: is 0;"),
+        (function("MemorySize: 64"), "resource G, property MemorySize: is 64;"),
+        (queue("VisibilityTimeout: 43201"), "resource Q, property VisibilityTimeout: is 43201;"),
+        (queue("MessageRetentionPeriod: 59"), "resource Q, property MessageRetentionPeriod: is 59;"),
+        (queue("DelaySeconds: 901"), "resource Q, property DelaySeconds: is 901;"),
+        (fed("BatchSize: 0"), "resource M, property BatchSize: is 0;"),
+        (fed("BatchSize: 10001"), "resource M, property BatchSize: is 10001;"),
+        (fed("BatchSize: 11"), "resource F, property BatchSize: is over 10;"),
+        (fed("ScalingConfig: {MaximumConcurrency: 1}"), "resource M, property ScalingConfig.MaximumConcurrency: is 1;"),
+        (event("G", "Method: GTE, Path: /a"), "resource G, property Events.E.Method: GTE is none of ANY, DELETE,"),
+        (event("G", "Method: GET, Path: b"), "resource G, property Events.E.Path: b does not begin with /"),
+        (
+            event("G", "Method: GET, Path: /a") + &event("H", "Method: get, Path: /a"),
+            "resource H, property Events: GET /a is also a route of G",
+        ),
+        (
+            "  Q: {Type: 'AWS::SQS::Queue', DependsOn: [F, Nope]}\n".to_owned(),
+            "resource Q, property DependsOn: there is no resource Nope",
+        ),
+        (
+            queue("") + &function("Environment: {Variables: {A: !GetAtt Q.Url}}"),
+            "resource G, property Environment.Variables.A",
+        ),
+    ] {
+        let error = error(&text);
+        assert!(error.starts_with(expected), "{error}");
+    }
+    assert!(served("  Q: {Type: 'AWS::SQS::Queue', DependsOn: FRole}\n").is_ok());
+}
+
+#[test]
+fn what_the_twin_ignores_is_named_by_resource_and_property() {
+    let warnings = |text: &str| served(text).unwrap().warnings.join("\n");
+    let function = |properties: &str| {
+        format!("  G: {{Type: 'AWS::Serverless::Function', Properties: {{Runtime: provided, {properties}}}}}\n")
+    };
+    for (property, value) in
+        [("Layers", "[a]"), ("VpcConfig", "{}"), ("DeadLetterQueue", "{}"), ("InlineCode", "x"), ("Enviroment", "{}")]
+    {
+        let told = warnings(&function(&format!("{property}: {value}")));
+        assert!(told.starts_with(&format!("G, {property}: ")), "{told}");
+    }
+    assert!(
+        warnings("  Q: {Type: 'AWS::SQS::Queue', Properties: {VisibiltyTimeout: 3}}")
+            .starts_with("Q, VisibiltyTimeout")
+    );
+    let stored = "Parameters: {P: {Type: 'AWS::SSM::Parameter::Value<String>', Default: /a}}\nResources: {}";
+    let settings = Settings { parameters: BTreeMap::new(), ..settings() };
+    let template = Template::parse(stored, &settings, &mut Secrets::in_memory()).unwrap();
+    assert!(template.warnings[0].starts_with("parameter P: the twin has no Parameter Store"));
+}

@@ -47,6 +47,14 @@ fn start() -> Child {
         .unwrap()
 }
 
+#[test]
+fn the_readme_shows_the_template_and_a_function_as_they_are() {
+    let template = include_str!("../../examples/hello/template.yaml");
+    assert!(README.contains(&format!("```yaml\n{template}```")), "the template");
+    let bootstrap = include_str!("../../examples/hello/hello/bootstrap");
+    assert!(README.contains(&format!("```sh\n{bootstrap}```")), "a bootstrap");
+}
+
 #[tokio::test]
 async fn the_readme_is_followed_with_a_template_of_two_functions() {
     let mut twin = start();

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use sam_twin::functions::{Functions, InvokeError, Source};
 use sam_twin::ledger::{Ledger, TraceId};
+use sam_twin::template::Function;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -308,4 +309,54 @@ async fn kill(pid: u32) {
     let status = tokio::process::Command::new("kill").args(["-9", &pid.to_string()]).status().await.unwrap();
     assert!(status.success());
     twin::gone(pid).await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_executed_is_named_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str, mode: u32| {
+        let root = folder.path().join(name);
+        std::fs::create_dir_all(&root).unwrap();
+        std::fs::write(root.join("bootstrap"), text).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(root.join("bootstrap"), mode).unwrap();
+        root.canonicalize().unwrap().join("bootstrap").display().to_string()
+    };
+    let cases = [
+        ("locked", write("locked", "#!/bin/sh\n", 0o644), "Permission denied", "chmod +x"),
+        ("lost", write("lost", "#!/no/such/interpreter\n", 0o755), "No such file", "interpreter"),
+        ("empty", write("empty", "\u{1}\u{2}", 0o755), "Exec format error", ""),
+    ];
+    let mut options = twin::options();
+    options.source = Source::Artefacts(folder.path().to_path_buf());
+    let functions = Functions::new(["locked", "lost", "empty"].map(function), options, Ledger::new());
+    for (name, path, reason, hint) in cases {
+        let error = call(&functions, &format!("{name}Function"), json!({})).await.unwrap_err();
+        assert!(matches!(error, InvokeError::Start { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains(&path) && text.contains(reason) && text.contains(hint), "{text}");
+    }
+    functions.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_process_that_never_asks_for_work_is_said_to_be_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("hanging");
+    std::fs::create_dir_all(&root).unwrap();
+    std::fs::write(root.join("bootstrap"), "#!/bin/sh\nexec sleep 600\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(root.join("bootstrap"), mode).unwrap();
+    let mut options = twin::options();
+    options.source = Source::Artefacts(folder.path().to_path_buf());
+    options.init_limit = Duration::from_millis(200);
+    let functions = Functions::new(
+        [Function { timeout: Duration::from_millis(100), ..function("hanging") }],
+        options,
+        Ledger::new(),
+    );
+    let error = call(&functions, "hangingFunction", json!({})).await.unwrap_err();
+    assert!(matches!(error, InvokeError::NotReady { .. }), "{error:?}");
+    assert!(error.to_string().contains("did not ask for its first invocation within 0.2 s"), "{error}");
+    functions.shutdown(Duration::ZERO).await;
 }

@@ -11,6 +11,8 @@ use axum::routing::get;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use sam_twin::cli::addresses;
+use sam_twin::cli::style::Style;
 use sam_twin::extension::{Extension, ExtensionError, File, Listener, Parts};
 use sam_twin::stack::{StartError, Twin, TwinOptions};
 use serde_json::{Map, Value};
@@ -113,6 +115,50 @@ async fn a_template_is_served_and_ends_in_order() {
     twin::gone(process).await;
     let closed = tokio::time::timeout(Duration::from_secs(5), socket.next()).await.unwrap();
     assert!(matches!(closed, Some(Ok(Message::Close(Some(_))))), "{closed:?}");
+}
+
+#[tokio::test]
+async fn every_request_is_found_by_the_ids_that_its_caller_sees() {
+    let folder = tempfile::tempdir().unwrap();
+    let twin = start(&folder).await.unwrap();
+    let outcome = |id: &str| twin.ledger().find(id).unwrap_or_else(|| panic!("no trace of {id}")).outcome.unwrap();
+    for (path, expected) in [("/hello/you", "200"), ("/hello/you?do=fail", "500"), ("/nowhere", "404")] {
+        let (status, headers, body) = request(&format!("{}{path}", twin.api_url()), "GET", &[], Bytes::new()).await;
+        assert_eq!(status.to_string(), expected);
+        for header in ["apigw-requestid", "x-twin-trace"] {
+            assert_eq!(outcome(headers[header].to_str().unwrap()), expected, "{path} {header}");
+        }
+        if status == 200 {
+            let event: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(outcome(event["requestContext"]["requestId"].as_str().unwrap()), "200");
+        }
+    }
+    let refused = connect_async(format!("{}?refuse=error", twin.socket_url())).await.unwrap_err();
+    let tokio_tungstenite::tungstenite::Error::Http(refused) = refused else { panic!("{refused}") };
+    let document: Value = serde_json::from_slice(refused.body().as_deref().unwrap_or_default()).unwrap();
+    assert_eq!(outcome(document["requestId"].as_str().unwrap()), "500");
+    let (mut socket, _) = connect_async(twin.socket_url()).await.unwrap();
+    socket.send(Message::text(r#"{"answer": "fail"}"#)).await.unwrap();
+    let frame: Value = serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap();
+    assert_eq!(outcome(frame["requestId"].as_str().unwrap()), "Internal server error");
+    drop(socket);
+    twin.shutdown().await;
+}
+
+#[tokio::test]
+async fn only_what_the_template_has_is_announced() {
+    let folder = tempfile::tempdir().unwrap();
+    let announced = async |template: &str| {
+        let path = folder.path().join("template.yaml");
+        std::fs::write(&path, template).unwrap();
+        let twin = Twin::start(TwinOptions::new(path, twin::options().source)).await.unwrap();
+        let text = addresses(&twin, Style::plain());
+        twin.shutdown().await;
+        ["HTTP API", "WebSocket", "AWS"].map(|name| text.contains(name))
+    };
+    assert_eq!(announced("Resources: {}").await, [false, false, true]);
+    assert_eq!(announced("Resources: {A: {Type: 'AWS::Serverless::HttpApi'}}").await, [true, false, true]);
+    assert_eq!(announced(TEMPLATE).await, [true, true, true]);
 }
 
 #[tokio::test]

@@ -173,6 +173,7 @@ impl SocketApi {
     ) -> Result<Option<HeaderValue>, (StatusCode, String)> {
         let event = origin.connect(&parts.headers, parts.uri.query().unwrap_or_default(), trace);
         let request_id = event.request_id.clone();
+        self.0.ledger.alias(trace, &request_id);
         let Some(route) = self.0.routes.get("$connect") else { return Ok(None) };
         let answer = self.integrate(route, event, trace).await;
         let status = match &answer {
@@ -202,8 +203,14 @@ impl SocketApi {
         }
         let trace = self.0.ledger.begin("$disconnect");
         let _hold = self.0.ledger.hold(std::slice::from_ref(&trace));
-        if let Err(failure) = self.integrate(route, origin.disconnect(code, reason), &trace).await {
-            tracing::warn!(connection = %origin.connection_id, ?failure, "$disconnect failed");
+        let event = origin.disconnect(code, reason);
+        self.0.ledger.alias(&trace, &event.request_id);
+        match self.integrate(route, event, &trace).await {
+            Ok(_) => self.0.ledger.outcome(&trace, "done"),
+            Err(failure) => {
+                self.0.ledger.outcome(&trace, failure.message());
+                tracing::warn!(connection = %origin.connection_id, ?failure, "$disconnect failed");
+            }
         }
     }
 
@@ -230,16 +237,20 @@ impl SocketApi {
         let selected = message.select(&self.0.selection);
         let selected = selected.as_deref().filter(|key| !key.starts_with('$') && self.0.routes.contains_key(*key));
         let key = selected.unwrap_or("$default");
-        let Some(route) = self.0.routes.get(key) else {
-            return Some(error_frame("Forbidden", origin, &gateway_id()));
-        };
         let trace = self.0.ledger.begin(key);
         let _hold = self.0.ledger.hold(std::slice::from_ref(&trace));
+        let Some(route) = self.0.routes.get(key) else {
+            let request_id = gateway_id();
+            self.0.ledger.alias(&trace, &request_id);
+            self.0.ledger.outcome(&trace, "Forbidden");
+            return Some(error_frame("Forbidden", origin, &request_id));
+        };
         let event = match &message {
             Message::Text(text) => origin.message(key, text, false),
             Message::Binary(bytes) => origin.message(key, &STANDARD.encode(bytes), true),
         };
         let request_id = event.request_id.clone();
+        self.0.ledger.alias(&trace, &request_id);
         let failure = match self.integrate(route, event, &trace).await {
             Ok(answer) => match status_of(&answer) {
                 Some(status) if status.as_u16() < 400 => {

@@ -16,8 +16,14 @@ use crate::ids::gateway_id;
 use crate::service::{Definition, Service, Words};
 
 /// `@connections` of the WebSocket API.
-pub const SERVICE: Service =
-    Service::new(&Definition { name: "connections", title: "@connections", place: 2, words, faults });
+pub const SERVICE: Service = Service::new(&Definition {
+    name: "connections",
+    title: "@connections",
+    place: 2,
+    operations: &["DeleteConnection", "GetConnection", "PostToConnection"],
+    words,
+    faults,
+});
 
 fn words(operation: &str) -> Words {
     match operation {

@@ -13,8 +13,41 @@ use crate::ids::uuid;
 use crate::service::{Definition, Service, Words};
 use crate::services::call::{AwsService, Call, Next, Refused, Request};
 
+/// The operations of the real service.
+const OPERATIONS: &[&str] = &[
+    "BatchExecuteStatement",
+    "BatchGetItem",
+    "BatchWriteItem",
+    "CreateTable",
+    "DeleteItem",
+    "DeleteTable",
+    "DescribeEndpoints",
+    "DescribeStream",
+    "DescribeTable",
+    "DescribeTimeToLive",
+    "ExecuteStatement",
+    "ExecuteTransaction",
+    "GetItem",
+    "GetRecords",
+    "GetShardIterator",
+    "ListStreams",
+    "ListTables",
+    "ListTagsOfResource",
+    "PutItem",
+    "Query",
+    "Scan",
+    "TagResource",
+    "TransactGetItems",
+    "TransactWriteItems",
+    "UntagResource",
+    "UpdateItem",
+    "UpdateTable",
+    "UpdateTimeToLive",
+];
+
 /// DynamoDB.
-pub const SERVICE: Service = Service::new(&Definition { name: "dynamodb", title: "DynamoDB", place: 0, words, faults });
+pub const SERVICE: Service =
+    Service::new(&Definition { name: "dynamodb", title: "DynamoDB", place: 0, operations: OPERATIONS, words, faults });
 
 fn words(operation: &str) -> Words {
     match operation {

@@ -2,6 +2,7 @@
 //!
 //! Secrets are in memory, or in a file that only its owner can read; then a change is answered once it is on the disk.
 
+mod declared;
 mod looked_at;
 mod operations;
 mod protocol;
@@ -12,7 +13,6 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,10 +51,12 @@ impl fmt::Debug for SecretsManager {
 }
 
 impl SecretsManager {
-    /// The secrets that the data folder keeps.
+    /// The secrets that the data folder keeps, and those of the template.
     pub(super) fn open_for(opening: &Opening<'_>) -> Result<Self, OpenError> {
-        Self::open(opening.data.path("secretsmanager.json").as_deref())
-            .map_err(|source| OpenError::new("serve the secrets", opening.data.error(source)))
+        let opened = Self::open(opening.data.path("secretsmanager.json").as_deref());
+        let secrets = opened.map_err(|source| OpenError::new("serve the secrets", opening.data.error(source)))?;
+        secrets.declare(&opening.template.secrets);
+        Ok(secrets)
     }
 
     /// The secrets in the file at `path`, which need not exist yet; in memory if there is none.
@@ -62,12 +64,7 @@ impl SecretsManager {
     /// # Errors
     /// The file cannot be read, or holds something else.
     pub fn open(path: Option<&Path>) -> io::Result<Self> {
-        let secrets = match path.map(fs::read) {
-            None => BTreeMap::new(),
-            Some(Ok(bytes)) => serde_json::from_slice(&bytes)?,
-            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            Some(Err(error)) => return Err(error),
-        };
+        let secrets = path.map(private_file::read_json).transpose()?.unwrap_or_default();
         let path = path.map(Path::to_path_buf);
         Ok(Self(Arc::new(Shared { secrets: Mutex::new(secrets), path, presets: Mutex::default() })))
     }

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 
 use super::protocol::{Code, Refusal, not_found, refused};
-use crate::ids::hexadecimal;
+use crate::ids::secret_suffix;
 
 /// What a name of a secret has that its ARN goes on with: a hyphen and six characters.
 const SUFFIX_CHARS: usize = 7;
@@ -85,10 +84,9 @@ pub(super) fn named(secret_id: &str) -> &str {
     }
 }
 
-/// The ARN of a name. Its last six characters are by chance at AWS, and here of the name, so that they need no keeping.
+/// The ARN of a name.
 pub(super) fn arn(name: &str) -> String {
-    let suffix = hexadecimal(&Md5::digest(name)[..3]);
-    format!("arn:aws:secretsmanager:us-east-1:000000000000:secret:{name}-{suffix}")
+    format!("arn:aws:secretsmanager:us-east-1:000000000000:secret:{name}-{}", secret_suffix(name))
 }
 
 /// Seconds since 1970.

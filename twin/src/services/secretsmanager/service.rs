@@ -10,11 +10,36 @@ use super::protocol::error;
 use crate::service::{Definition, Service, Words};
 use crate::services::call::{AwsService, Call, Refused, Request};
 
+/// The operations of the real service.
+const OPERATIONS: &[&str] = &[
+    "BatchGetSecretValue",
+    "CancelRotateSecret",
+    "CreateSecret",
+    "DeleteResourcePolicy",
+    "DeleteSecret",
+    "DescribeSecret",
+    "GetRandomPassword",
+    "GetResourcePolicy",
+    "GetSecretValue",
+    "ListSecretVersionIds",
+    "ListSecrets",
+    "PutResourcePolicy",
+    "PutSecretValue",
+    "RestoreSecret",
+    "RotateSecret",
+    "TagResource",
+    "UntagResource",
+    "UpdateSecret",
+    "UpdateSecretVersionStage",
+    "ValidateResourcePolicy",
+];
+
 /// Secrets Manager.
 pub const SERVICE: Service = Service::new(&Definition {
     name: "secretsmanager",
     title: "Secrets Manager",
     place: 5,
+    operations: OPERATIONS,
     words: |_| Words::alone(0, "secrets"),
     faults: |_| &[],
 });

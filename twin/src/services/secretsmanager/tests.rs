@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::SecretsManager;
 use super::operations::SECRET_BYTES;
 use super::protocol::{Code, Refusal};
+use crate::template;
 
 fn ask(secrets: &SecretsManager, operation: &str, request: Value) -> Result<Value, (Code, String)> {
     let request = serde_json::from_value(request).unwrap();
@@ -170,4 +171,50 @@ fn secrets_are_listed_and_described_without_their_values() {
     assert!(!described.to_string().contains("SecretString"));
     assert!(ask(&secrets, "DescribeSecret", json!({"SecretId": "other"})).unwrap()["DeletedDate"].is_f64());
     assert_eq!(ask(&secrets, "DescribeSecret", json!({"SecretId": APP})).unwrap()["Name"], APP);
+}
+
+#[test]
+fn a_secret_of_the_template_is_there_from_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secretsmanager.json");
+    let open = |value: Option<&str>| {
+        let secrets = SecretsManager::open(Some(&path)).unwrap();
+        let declared = |name: &str, value: Option<&str>| template::Secret {
+            logical_id: name.to_owned(),
+            name: name.to_owned(),
+            value: value.map(str::to_owned),
+        };
+        secrets.declare(&[declared("local-A", value), declared("local-B", Some("b"))]);
+        secrets
+    };
+    let get = |secrets: &SecretsManager, id: &str| {
+        ask(secrets, "GetSecretValue", json!({"SecretId": id})).map(|it| it["SecretString"].clone())
+    };
+    let secrets = open(Some("1"));
+    assert_eq!(get(&secrets, "local-A").unwrap(), "1");
+    let arn = super::secret::arn("local-A");
+    assert_eq!(get(&secrets, &arn).unwrap(), "1");
+    assert_eq!(code(ask(&secrets, "CreateSecret", json!({"Name": "local-A"}))), Code::ResourceExists);
+    ask(&secrets, "PutSecretValue", json!({"SecretId": "local-B", "SecretString": "put"})).unwrap();
+    // The template has changed one since; the other was put by a request.
+    let secrets = open(Some("2"));
+    assert_eq!((get(&secrets, "local-A").unwrap(), get(&secrets, "local-B").unwrap()), ("2".into(), "put".into()));
+    ask(&secrets, "DeleteSecret", json!({"SecretId": "local-A", "ForceDeleteWithoutRecovery": true})).unwrap();
+    assert_eq!(code(get(&open(Some("2")), "local-A").map(Value::from)), Code::ResourceNotFound);
+    assert!(
+        get(&SecretsManager::open(Some(&path)).unwrap(), "local-B").is_ok(),
+        "it is kept without the template, too"
+    );
+    fs::remove_file(&path).unwrap();
+    let empty = ask(&open(None), "GetSecretValue", json!({"SecretId": "local-A"})).unwrap_err().1;
+    assert!(empty.ends_with("secret value for staging label: AWSCURRENT"), "{empty}");
+}
+
+#[test]
+fn a_broken_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secretsmanager.json");
+    fs::write(&path, "{").unwrap();
+    let error = SecretsManager::open(Some(&path)).unwrap_err().to_string();
+    assert!(error.starts_with(&path.display().to_string()), "{error}");
 }

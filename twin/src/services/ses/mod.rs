@@ -18,6 +18,7 @@ pub const SERVICE: Service = Service::new(&Definition {
     name: "ses",
     title: "SES",
     place: 3,
+    operations: &["SendEmail"],
     words: |_| Words::alone(0, "emails"),
     faults: |_| &[],
 });

@@ -14,11 +14,15 @@ use crate::ledger::TraceId;
 use crate::outbox::{Channel, Draft, Outbox};
 use crate::service::{Definition, Service, Words};
 
+/// The operations of the real service.
+const OPERATIONS: &[&str] = &["CreateTopic", "Publish", "PublishBatch", "Subscribe", "Unsubscribe"];
+
 /// SNS.
 pub const SERVICE: Service = Service::new(&Definition {
     name: "sns",
     title: "SNS",
     place: 4,
+    operations: OPERATIONS,
     words: |operation| match operation {
         "Publish" => Words::alone(0, "SMS"),
         _ => Words::alone(1, "SNS others"),

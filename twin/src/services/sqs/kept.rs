@@ -74,7 +74,8 @@ fn undeclared(name: &str) -> Queue {
         arn: String::new(),
         fifo: name.ends_with(".fifo"),
         content_based_deduplication: false,
-        deduplicate_per_group: false,
+        // So that no group is lost, whatever the queue says when it is there again.
+        deduplicate_per_group: true,
         delay: Duration::ZERO,
         visibility_timeout: Duration::ZERO,
         retention: Duration::MAX,

@@ -4,6 +4,7 @@
 //! deduplication, redrive to a dead-letter queue by `maxReceiveCount`, and batches in which each entry has a fate of its
 //! own. Queues come from the template; nothing makes or drops one at run time.
 
+mod control;
 mod error;
 mod kept;
 mod message;

@@ -1,5 +1,6 @@
 //! Dead letters on their way back: at once, for the control API, or as a task that an operator starts, lists and cancels.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -130,10 +131,26 @@ impl Sqs {
     /// # Errors
     /// There is no such queue, or the journal failed.
     pub async fn redrive(&self, queue: &str) -> Result<usize, SqsError> {
+        Ok(self.redrive_of(queue, None).await?.values().sum())
+    }
+
+    /// The same, of the dead letters of one queue, by its ARN, or of all; how many went to which queue.
+    pub(super) async fn redrive_of(
+        &self,
+        queue: &str,
+        only: Option<&str>,
+    ) -> Result<BTreeMap<String, usize>, SqsError> {
         let letters = self.line(queue)?.lock().visible(now());
-        let mut moved = 0;
+        let mut moved = BTreeMap::new();
         for (sequence, source) in letters {
-            moved += usize::from(self.move_letter(queue, sequence, self.way_back(queue, source))?);
+            let to = self.way_back(queue, source);
+            if only.is_some_and(|only| to.as_deref() != Some(only)) {
+                continue;
+            }
+            let name = to.as_deref().and_then(|arn| arn.rsplit(':').next()).unwrap_or_default().to_owned();
+            if self.move_letter(queue, sequence, to)? {
+                *moved.entry(name).or_default() += 1;
+            }
         }
         self.flush().await?;
         Ok(moved)

@@ -1,27 +1,47 @@
-//! SQS as a service of the endpoint, and the queues on the control API.
+//! SQS as a service of the endpoint.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Code, Message, Sqs, SqsError};
-use crate::control::{answer, default_limit, refuse};
+use super::{Answer, Code, Sqs, SqsError};
 use crate::faults::Fault;
 use crate::service::{Definition, Service, Words};
 use crate::services::call::{AwsService, Call, Next, Refused, Request};
 
-/// SQS.
-pub const SERVICE: Service = Service::new(&Definition { name: "sqs", title: "SQS", place: 1, words, faults });
+/// The operations of the real service.
+const OPERATIONS: &[&str] = &[
+    "AddPermission",
+    "CancelMessageMoveTask",
+    "ChangeMessageVisibility",
+    "ChangeMessageVisibilityBatch",
+    "CreateQueue",
+    "DeleteMessage",
+    "DeleteMessageBatch",
+    "DeleteQueue",
+    "GetQueueAttributes",
+    "GetQueueUrl",
+    "ListDeadLetterSourceQueues",
+    "ListMessageMoveTasks",
+    "ListQueueTags",
+    "ListQueues",
+    "PurgeQueue",
+    "ReceiveMessage",
+    "RemovePermission",
+    "SendMessage",
+    "SendMessageBatch",
+    "SetQueueAttributes",
+    "StartMessageMoveTask",
+    "TagQueue",
+    "UntagQueue",
+];
 
-/// The most messages of a queue that are looked at together.
-const MOST: usize = 100;
+/// SQS.
+pub const SERVICE: Service =
+    Service::new(&Definition { name: "sqs", title: "SQS", place: 1, operations: OPERATIONS, words, faults });
 
 /// The most that is read of an answer of our own.
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;
@@ -84,11 +104,7 @@ impl AwsService for Sqs {
     }
 
     fn control(&self) -> Router {
-        Router::new()
-            .route("/_twin/queues", get(queues))
-            .route("/_twin/queues/{queue}/messages", get(peek))
-            .route("/_twin/queues/{queue}/redrive", post(redrive))
-            .with_state(self.clone())
+        super::control::control(self.clone())
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
@@ -134,33 +150,5 @@ async fn partial(mut call: Call, next: Next<'_>) -> Response {
         }
         // The whole batch is refused: that is what there is to say.
         _ => Response::from_parts(parts, Body::from(body)),
-    }
-}
-
-async fn queues(State(sqs): State<Sqs>) -> Response {
-    answer(&sqs.counts())
-}
-
-#[derive(Deserialize)]
-struct PeekQuery {
-    #[serde(default = "default_limit")]
-    limit: usize,
-}
-
-/// The oldest messages of a queue, which stay where they are.
-async fn peek(State(sqs): State<Sqs>, Path(queue): Path<String>, Query(query): Query<PeekQuery>) -> Response {
-    let entry = |it: &Message| json!({"id": it.id, "sentAt": it.sent_at, "group": it.group, "receives": it.receives, "body": it.body});
-    match sqs.peek(&queue, query.limit.min(MOST)) {
-        Ok(messages) => answer(&messages.iter().map(entry).collect::<Vec<_>>()),
-        Err(error) => refuse(StatusCode::NOT_FOUND, &error.message),
-    }
-}
-
-/// Moves what a dead-letter queue has back to where it came from.
-async fn redrive(State(sqs): State<Sqs>, Path(queue): Path<String>) -> Response {
-    match sqs.redrive(&queue).await {
-        Ok(moved) => answer(&json!({"moved": moved})),
-        Err(error) if error.code == Code::QueueDoesNotExist => refuse(StatusCode::NOT_FOUND, &error.message),
-        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.message),
     }
 }

@@ -1,7 +1,10 @@
+use axum::body::to_bytes;
+use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
 use super::queue::{Order, QueueState};
 use super::*;
+use crate::control::NoParameters;
 use crate::ledger::TraceId;
 use crate::template::Redrive;
 
@@ -450,6 +453,39 @@ async fn what_was_accepted_survives_a_kill() {
 }
 
 #[tokio::test]
+async fn messages_of_a_queue_that_left_the_template_come_back_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queues.journal");
+    let open = |names: &[&str]| {
+        let queues: Vec<Queue> = names.iter().map(|name| config(name)).collect();
+        Sqs::open(&queues, Some(&path), Ledger::new(), Faults::default()).unwrap()
+    };
+    let sqs = open(&["a", "a.fifo"]);
+    let kept = sqs.send("a", plain("kept")).await.unwrap();
+    sqs.send("a.fifo", grouped("first", "g")).await.unwrap();
+    let done = sqs.send("a.fifo", grouped("done", "h")).await.unwrap();
+    for it in sqs.receive("a.fifo", 10, Duration::ZERO, None).await.unwrap() {
+        if it.message.body == "done" {
+            sqs.delete("a.fifo", [it.receipt_handle.as_str()]).await.unwrap();
+        }
+    }
+    drop(sqs);
+    // Twice without them, so that what was written at the first of these starts is what the second reads.
+    for _ in 0..2 {
+        let sqs = open(&["b"]);
+        assert_eq!(sqs.counts().len(), 1, "only what the template has is served");
+        sqs.send("b", plain("of another template")).await.unwrap();
+        sqs.flush().await.unwrap();
+    }
+    let sqs = open(&["a", "a.fifo", "b"]);
+    let again = sqs.receive("a", 10, Duration::ZERO, None).await.unwrap();
+    assert_eq!((again.len(), again[0].message.id.as_str()), (1, kept.message_id.as_str()));
+    assert_eq!(sqs.send("a.fifo", grouped("done", "h")).await.unwrap().message_id, done.message_id);
+    let counts: Vec<usize> = sqs.counts().into_iter().map(|it| it.counts.visible).collect();
+    assert_eq!(counts, [0, 1, 2]);
+}
+
+#[tokio::test]
 async fn dead_letters_are_redriven_to_where_they_came_from() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queues.journal");
@@ -572,4 +608,31 @@ async fn a_queue_that_the_template_no_longer_has_keeps_its_messages_in_the_journ
         assert_eq!(sqs.peek("gone", 1).unwrap_err().code, Code::QueueDoesNotExist);
     }
     assert_eq!(reopen(&both).peek("gone", 10).unwrap()[0].body, "kept");
+}
+
+#[tokio::test]
+async fn a_redrive_names_either_queue_by_name_or_logical_id_and_says_what_it_did() {
+    let named = |mut queue: Queue, id: &str| {
+        queue.logical_id = id.to_owned();
+        queue
+    };
+    let [q, dead] = with_dead_letters("q", 1);
+    let [other, _] = with_dead_letters("other", 1);
+    let sqs = open(&[named(q, "Q"), named(dead, "Dead"), named(other, "Other"), named(config("alone"), "Alone")]);
+    for (asked, from, to) in [("q", "dead", "q"), ("Q", "dead", "q"), ("dead", "dead", "q"), ("Dead", "dead", "q")] {
+        for queue in ["q", "other"] {
+            sqs.send(queue, plain(queue)).await.unwrap();
+            for _ in 0..2 {
+                sqs.receive(queue, 10, Duration::ZERO, Some(Duration::ZERO)).await.unwrap();
+            }
+        }
+        let response = super::control::redrive(State(sqs.clone()), Path(asked.to_owned()), NoParameters).await;
+        let answer: Value = serde_json::from_slice(&to_bytes(response.into_body(), 4096).await.unwrap()).unwrap();
+        let all = asked.eq_ignore_ascii_case("dead");
+        assert_eq!((&answer["from"], &answer["to"][to]), (&json!(from), &json!(1)), "{asked}");
+        assert_eq!(answer["moved"], if all { 2 } else { 1 });
+        for queue in ["q", "other", "dead"] {
+            sqs.purge(queue).await.unwrap();
+        }
+    }
 }

@@ -14,6 +14,7 @@ pub const SERVICE: Service = Service::new(&Definition {
     name: "sts",
     title: "STS",
     place: 6,
+    operations: &["AssumeRole", "GetCallerIdentity", "GetSessionToken"],
     words: |_| Words::alone(0, "STS requests"),
     faults: |_| &[],
 });

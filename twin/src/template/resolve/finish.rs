@@ -58,7 +58,7 @@ impl Resolver<'_> {
         let resources = self.document.get("Resources").and_then(Value::as_object);
         let secrets = resources.into_iter().flatten().filter(|(_, it)| it["Type"] == "AWS::SecretsManager::Secret");
         for (logical_id, _) in secrets {
-            let arn = self.arn("secretsmanager", &format!("secret:{logical_id}"));
+            let arn = self.secret_arn(logical_id)?;
             let name = self.physical_name(logical_id, "Name")?;
             let Some(rest) = secret.strip_prefix(&arn).or_else(|| secret.strip_prefix(&name)) else { continue };
             if !rest.is_empty() && !rest.starts_with(':') {
@@ -80,7 +80,8 @@ impl Resolver<'_> {
         Err(at.error("it resolves a secret that the template does not make"))
     }
 
-    fn secret_value(&self, logical_id: &str) -> Result<String, TemplateError> {
+    /// The value of a secret of the template, which is made if it is generated and not there yet.
+    pub(in crate::template) fn secret_value(&self, logical_id: &str) -> Result<String, TemplateError> {
         let at = At::resource(logical_id);
         let properties = self.resource(logical_id).and_then(|resource| resource.get("Properties"));
         if let Some(text) = properties.and_then(|properties| properties.get("SecretString")) {

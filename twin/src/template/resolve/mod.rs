@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 pub(super) use self::at::{At, text_of};
 pub(super) use self::names::capitalised;
+use super::model::Secret;
 use super::secrets::Secrets;
 use super::{Settings, TemplateError};
 
@@ -41,14 +42,29 @@ impl<'a> Resolver<'a> {
         secrets: &'a mut Secrets,
     ) -> Result<Self, TemplateError> {
         let parameters = parameters::values(document, settings)?;
-        Ok(Self {
+        let resolver = Self {
             settings,
             document,
             parameters,
             secrets: RefCell::new(secrets),
             warnings: RefCell::default(),
             depth: Cell::new(0),
-        })
+        };
+        resolver.warn_of_stored_parameters();
+        Ok(resolver)
+    }
+
+    /// Names the parameters whose values AWS would read from Systems Manager.
+    fn warn_of_stored_parameters(&self) {
+        let declared = self.document.get("Parameters").and_then(Value::as_object);
+        for (name, parameter) in declared.into_iter().flatten() {
+            let kind = parameter["Type"].as_str().unwrap_or_default();
+            if kind.starts_with("AWS::SSM::Parameter::Value") {
+                self.warn(format!(
+                    "parameter {name}: the twin has no Parameter Store; its value is taken as it is given"
+                ));
+            }
+        }
     }
 
     /// Says something once.
@@ -58,6 +74,12 @@ impl<'a> Resolver<'a> {
 
     pub(super) fn into_warnings(self) -> Vec<String> {
         self.warnings.into_inner().into_iter().collect()
+    }
+
+    /// The secrets that are kept and are none of these, by logical id.
+    pub(super) fn secrets_besides(&self, declared: &[Secret]) -> Vec<String> {
+        let is_left = |id: &&String| !declared.iter().any(|secret| secret.logical_id == **id);
+        self.secrets.borrow().logical_ids().filter(is_left).cloned().collect()
     }
 
     /// A resource as written, unless its condition is false.

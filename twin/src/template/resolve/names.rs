@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::at::At;
 use super::{IMPLICIT_HTTP_API, Resolver, URL_SUFFIX};
-use crate::ids::hexadecimal;
+use crate::ids::{hexadecimal, secret_suffix};
 use crate::template::TemplateError;
 
 /// An attribute that is written from the physical name of its resource.
@@ -74,6 +74,19 @@ const ATTRIBUTES: &[Attribute] = &[
     },
 ];
 
+/// All attributes of a resource type that the twin serves, those included for which it has a placeholder only.
+fn attributes(kind: &str) -> Option<&'static [&'static str]> {
+    Some(match kind {
+        "AWS::Serverless::Function" | "AWS::Lambda::Function" => &["Arn"],
+        "AWS::SQS::Queue" => &["Arn", "QueueName", "QueueUrl"],
+        "AWS::DynamoDB::Table" | "AWS::Serverless::SimpleTable" => &["Arn", "StreamArn"],
+        "AWS::DynamoDB::GlobalTable" => &["Arn", "StreamArn", "TableId"],
+        "AWS::SecretsManager::Secret" => &["Id"],
+        "AWS::SNS::Topic" => &["TopicArn", "TopicName"],
+        _ => return None,
+    })
+}
+
 /// `ping` is `Ping` and `$connect` is `Connect` in the logical ids that SAM makes of route keys.
 pub(in crate::template) fn capitalised(key: &str) -> String {
     let key = key.trim_start_matches('$').to_lowercase();
@@ -137,7 +150,7 @@ impl Resolver<'_> {
                 self.api_id(target)
             }
             "AWS::ApiGatewayV2::Stage" => self.stage_name(target)?,
-            "AWS::SecretsManager::Secret" => self.arn("secretsmanager", &format!("secret:{target}")),
+            "AWS::SecretsManager::Secret" => self.secret_arn(target)?,
             "AWS::SNS::Topic" => self.arn("sns", &self.physical_name(target, "TopicName")?),
             "AWS::Logs::LogGroup" => self.physical_name(target, "LogGroupName")?,
             "AWS::IAM::Role" => self.physical_name(target, "RoleName")?,
@@ -207,6 +220,10 @@ impl Resolver<'_> {
         if let Some(Attribute { name, written, .. }) = known {
             return Ok(written(self, &self.physical_name(logical_id, name)?));
         }
+        if let Some(known) = attributes(kind).filter(|known| !known.contains(&attribute)) {
+            let known = known.join(", ");
+            return Err(at.error(format!("{logical_id} has no attribute {attribute}; an {kind} has {known}")));
+        }
         Ok(match (kind, attribute) {
             ("AWS::Serverless::HttpApi" | "AWS::Serverless::WebSocketApi" | "AWS::ApiGatewayV2::Api", "ApiId") => {
                 self.api_id(logical_id)
@@ -219,7 +236,7 @@ impl Resolver<'_> {
             ("AWS::Serverless::WebSocketApi" | "AWS::ApiGatewayV2::Api", "ApiEndpoint") => {
                 self.execute_api(&self.api_id(logical_id), "wss")
             }
-            ("AWS::SecretsManager::Secret", "Id") => self.arn("secretsmanager", &format!("secret:{logical_id}")),
+            ("AWS::SecretsManager::Secret", "Id") => self.secret_arn(logical_id)?,
             _ => {
                 self.warn(format!(
                     "{logical_id}.{attribute} of a {kind} is not known here; a placeholder stands for it"
@@ -231,6 +248,12 @@ impl Resolver<'_> {
 
     pub(super) fn arn(&self, service: &str, resource: &str) -> String {
         format!("arn:aws:{service}:{}:{}:{resource}", self.settings.region, self.settings.account_id)
+    }
+
+    /// The ARN of a secret of the template.
+    pub(super) fn secret_arn(&self, logical_id: &str) -> Result<String, TemplateError> {
+        let name = self.physical_name(logical_id, "Name")?;
+        Ok(self.arn("secretsmanager", &format!("secret:{name}-{}", secret_suffix(&name))))
     }
 
     /// The ARN of a function of this name.
