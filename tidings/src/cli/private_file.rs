@@ -40,6 +40,7 @@ mod tests {
         std::fs::write(&path, "\u{feff}{}").unwrap();
         assert_eq!(read(&path).unwrap().as_deref(), Some("{}"));
         std::fs::write(&path, b"\xff\xfe{\0}\0").unwrap();
-        assert!(format!("{:?}", read(&path).unwrap_err()).contains("UTF-16"));
+        let told = read(&path).unwrap_err().report("tidings");
+        assert!(told.contains("UTF-16"), "{told}");
     }
 }
