@@ -4,7 +4,8 @@
 pub(super) mod filter;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -37,11 +38,17 @@ const AT_ONCE: usize = 8;
 /// How many confirmed messages are remembered.
 const REMEMBERED: usize = 2_000;
 
-/// The bytes of the longest text that is remembered with its message.
-const REMEMBERED_TEXT: usize = 16 * 1_024;
+/// How many texts are remembered.
+const REMEMBERED_TEXTS: usize = 10_000;
+
+/// The bytes of the longest text that is remembered.
+const REMEMBERED_TEXT: usize = 4 * 1_024;
 
 /// The most messages that one answer looks at to find those that its filter means.
 const LOOKED_AT: usize = 1_000;
+
+/// So long an answer looks for them, if it has looked at a page at least: a page that waits asks for the rest.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// Why records cannot be told.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +76,8 @@ pub(super) struct Records {
     users_table: String,
     messages_table: String,
     confirmed: Arc<Mutex<HashMap<Place, Found>>>,
+    /// The texts of messages, which do not change: who looks for one of them need not read the others again.
+    texts: Arc<Mutex<HashMap<Place, String>>>,
 }
 
 /// Where a message stands in the list: when it was accepted, in milliseconds since 1970, and its id.
@@ -195,6 +204,7 @@ impl Records {
             users_table,
             messages_table,
             confirmed: Arc::default(),
+            texts: Arc::default(),
         })
     }
 
@@ -222,12 +232,13 @@ impl Records {
         let is_meant = |it: &Accepted| it.is_admitted && before.as_ref().is_none_or(|before| it.place < *before);
         let meant: Vec<Place> = known.into_iter().filter(is_meant).map(|accepted| accepted.place).collect();
         let mut found = stream::iter(meant.clone().into_iter().take(LOOKED_AT))
-            .map(|place| async move { Ok::<_, RecordsError>((self.found(&place).await?, place)) })
+            .map(|place| async move { Ok::<_, RecordsError>((self.found(&place, filter).await?, place)) })
             .buffered(AT_ONCE);
-        let (mut messages, mut last) = (Vec::new(), None);
-        while messages.len() < limit.clamp(1, PAGE) {
+        let (mut messages, mut last, mut looked_at, began) = (Vec::new(), None, 0, Instant::now());
+        while messages.len() < limit.clamp(1, PAGE) && (looked_at < PAGE || began.elapsed() < PATIENCE) {
             let Some((found, place)) = found.try_next().await? else { break };
             last = Some(place);
+            looked_at += 1;
             messages.extend(found.and_then(|found| found.listed(filter)));
         }
         let next = last.filter(|last| meant.last() != Some(last)).map(|(accepted, id)| format!("{accepted}.{id}"));
@@ -311,19 +322,24 @@ impl Records {
 
     /// A message for a list. Nothing that a list tells can change once all have confirmed; whoever looks on asks for the same
     /// hundred messages every other second.
-    async fn found(&self, place: &Place) -> Result<Option<Found>, RecordsError> {
-        let known = || self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = known().get(place) {
+    async fn found(&self, place: &Place, filter: &Filter) -> Result<Option<Found>, RecordsError> {
+        let is_other = locked(&self.texts).get(place).is_some_and(|text| !filter.matches_text(text));
+        if is_other {
+            return Ok(None);
+        }
+        if let Some(found) = locked(&self.confirmed).get(place) {
             return Ok(Some(found.clone()));
         }
         let Ok(id) = place.1.parse::<MessageId>() else { return Ok(None) };
         let found = self.read(&id).await?;
-        if let Some(found) = found.as_ref().filter(|found| found.may_be_remembered()) {
-            let mut known = known();
-            if known.len() == REMEMBERED {
-                known.clear();
+        if let Some(found) = found.as_ref().filter(|found| found.text.len() <= REMEMBERED_TEXT) {
+            // A message that is not in a mailbox yet may have no text here.
+            if !found.text.is_empty() {
+                remember(&self.texts, REMEMBERED_TEXTS, place, found.text.clone());
             }
-            known.insert(place.clone(), found.clone().shortened());
+            if found.is_confirmed() {
+                remember(&self.confirmed, REMEMBERED, place, found.clone().shortened());
+            }
         }
         Ok(found)
     }
@@ -374,10 +390,22 @@ impl PerSecond {
     }
 }
 
+fn locked<T>(of_places: &Mutex<HashMap<Place, T>>) -> MutexGuard<'_, HashMap<Place, T>> {
+    of_places.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn remember<T>(of_places: &Mutex<HashMap<Place, T>>, most: usize, place: &Place, it: T) {
+    let mut known = locked(of_places);
+    if known.len() >= most {
+        known.clear();
+    }
+    known.insert(place.clone(), it);
+}
+
 impl Found {
-    /// Whether all recipients have confirmed, which is the best of all states, and the text is not too long.
-    fn may_be_remembered(&self) -> bool {
-        self.record.states.keys().all(|state| *state == State::Confirmed.as_str()) && self.text.len() <= REMEMBERED_TEXT
+    /// Whether all recipients have confirmed, which is the best of all states.
+    fn is_confirmed(&self) -> bool {
+        self.record.states.keys().all(|state| *state == State::Confirmed.as_str())
     }
 
     /// With as many recipients as a list tells.
