@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::de::DeserializeOwned;
 
@@ -30,11 +31,31 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         make_folder(folder)?;
     }
     // A crash in between leaves the old file, not half of the new one.
-    let unfinished = path.with_extension("unfinished");
-    let mut file = options().write(true).truncate(true).open(&unfinished)?;
+    let unfinished = unfinished(path);
+    let written = write_new(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, path));
+    if written.is_err() {
+        // The failure is reported; what is left of the file is of no use.
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
+}
+
+/// A name beside `path` that no other writer uses: neither another process nor another thread of this one.
+fn unfinished(path: &Path) -> PathBuf {
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    let write = WRITES.fetch_add(1, Ordering::Relaxed);
+    path.with_added_extension(format!("{}-{write}.unfinished", std::process::id()))
+}
+
+/// Never into a file that is there: it has its own mode, and may be a link to another one.
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = options().write(true).create_new(true).open(path)?;
     file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)
+    file.sync_all()
 }
 
 /// Makes a folder of mode 0700 with those above it, unless it is there.
@@ -70,5 +91,42 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn what_was_readable_by_others_is_not_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.json");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        fs::write(&path, "open").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        write(&path, b"closed").unwrap();
+        assert_eq!(mode(&path), 0o600);
+        // What a crash has left, or another user has put there: a file of another mode, and a link to elsewhere.
+        let left = folder.path().join("left");
+        fs::write(&left, "open").unwrap();
+        fs::set_permissions(&left, fs::Permissions::from_mode(0o666)).unwrap();
+        write_new(&left, b"closed").unwrap();
+        assert_eq!((mode(&left), fs::read_to_string(&left).unwrap().as_str()), (0o600, "closed"));
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&left, &link).unwrap();
+        write_new(&link, b"other").unwrap();
+        assert_eq!(fs::read_to_string(&left).unwrap(), "closed");
+    }
+
+    #[test]
+    fn many_may_write_one_file_and_nothing_is_left_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.json");
+        std::thread::scope(|threads| {
+            for writer in 0..8_u8 {
+                let path = &path;
+                threads.spawn(move || (0..20).for_each(|_| write(path, &[b'a' + writer; 4_096]).unwrap()));
+            }
+        });
+        let whole = fs::read(&path).unwrap();
+        assert!(whole.len() == 4_096 && whole.iter().all(|byte| *byte == whole[0]));
+        assert!(write(folder.path(), b"a folder is there").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left over");
     }
 }
