@@ -83,7 +83,10 @@ async fn accept(
     event: &ApiGatewayWebsocketProxyRequest,
     now: Timestamp,
 ) -> Result<Result<Reply, Refused>, Error> {
-    let offered = Offered::of(event);
+    let offered = match Offered::of(event) {
+        Ok(offered) => offered,
+        Err(refused) => return Ok(Err(refused)),
+    };
     let Some(token) = offered.token else { return Ok(Err(Refused::Token("no token"))) };
     let Ok(token) = Token::parse(token) else { return Ok(Err(Refused::Token("malformed token"))) };
     if offered.device.is_some_and(|device| device != token.key_id().device) {
@@ -133,17 +136,90 @@ struct Offered<'a> {
 }
 
 impl<'a> Offered<'a> {
-    /// The token stands in the query, or beside the subprotocol, where it stays out of access logs.
-    fn of(event: &'a ApiGatewayWebsocketProxyRequest) -> Self {
-        let header = |name: &str| event.headers.get(name).and_then(|value| value.to_str().ok());
-        let protocols = || header("sec-websocket-protocol").into_iter().flat_map(|list| list.split(',')).map(str::trim);
+    /// The token stands in the query, or beside the subprotocol, where it stays out of access logs. Several lines of
+    /// `Sec-WebSocket-Protocol` are one list (RFC 6455 §11.3.4); the single-value map of an event has the last one
+    /// alone.
+    fn of(event: &'a ApiGatewayWebsocketProxyRequest) -> Result<Self, Refused> {
+        let lines = |name: &'static str| {
+            let all = &event.multi_value_headers;
+            let headers = if all.contains_key(name) { all } else { &event.headers };
+            headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+        };
+        let protocols = || lines("sec-websocket-protocol").flat_map(|list| list.split(',')).map(str::trim);
         let subprotocol = protocols().any(|protocol| protocol == SUBPROTOCOL);
         let beside = protocols().find(|protocol| subprotocol && *protocol != SUBPROTOCOL && !protocol.is_empty());
-        Self {
-            device: event.query_string_parameters.first("deviceId"),
-            token: event.query_string_parameters.first("token").or(beside),
+        Ok(Self {
+            device: once(event, "deviceId", "deviceId is given twice")?,
+            token: once(event, "token", "the token is given twice")?.or(beside),
             subprotocol,
-            origin: header("origin"),
+            origin: lines("origin").last(),
+        })
+    }
+}
+
+/// A parameter of the query, which is refused if it is given twice: neither of the two is known to be meant.
+fn once<'a>(
+    event: &'a ApiGatewayWebsocketProxyRequest,
+    name: &str,
+    twice: &'static str,
+) -> Result<Option<&'a str>, Refused> {
+    let all = event.multi_value_query_string_parameters.all(name).unwrap_or_default();
+    if all.len() > 1 { Err(Refused::Token(twice)) } else { Ok(event.query_string_parameters.first(name)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(headers: serde_json::Value, query: serde_json::Value) -> ApiGatewayWebsocketProxyRequest {
+        // As API Gateway does, the single-value maps carry the last of several values.
+        let last = |all: &serde_json::Value| -> serde_json::Value {
+            let pairs = all.as_object().unwrap().iter();
+            pairs.map(|(name, values)| (name.clone(), values.as_array().unwrap().last().unwrap().clone())).collect()
+        };
+        let event = serde_json::json!({
+            "headers": last(&headers), "multiValueHeaders": headers,
+            "queryStringParameters": last(&query), "multiValueQueryStringParameters": query,
+            "requestContext": {"connectionId": "c", "eventType": "CONNECT"}, "isBase64Encoded": false,
+        });
+        serde_json::from_value(event).unwrap()
+    }
+
+    fn token(protocols: &[&str]) -> Option<String> {
+        let event = event(serde_json::json!({"Sec-WebSocket-Protocol": protocols}), serde_json::json!({}));
+        Offered::of(&event).unwrap().token.map(str::to_owned)
+    }
+
+    #[test]
+    fn lines_of_protocols_are_one_list() {
+        for protocols in [
+            &["tidings.v1, a.b.c"][..],
+            &["tidings.v1", "a.b.c"],
+            &["a.b.c", "tidings.v1"],
+            &["tidings.v1,", " a.b.c ,"],
+            &["a.b.c,tidings.v1"],
+            &["", "tidings.v1", "", "a.b.c"],
+        ] {
+            assert_eq!(token(protocols).as_deref(), Some("a.b.c"), "{protocols:?}");
+        }
+        for protocols in [&["tidings.v1"][..], &["a.b.c"], &["tidings.v1", "tidings.v1"], &["other", "a.b.c"], &[""]] {
+            assert_eq!(token(protocols), None, "{protocols:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_query_gives_twice_is_refused() {
+        let offered = |query: serde_json::Value| {
+            let event = event(serde_json::json!({"Origin": ["https://a.example"]}), query);
+            let offered = Offered::of(&event)?;
+            Ok((offered.device.map(str::to_owned), offered.token.map(str::to_owned)))
+        };
+        let once = serde_json::json!({"deviceId": ["d"], "token": ["t"]});
+        assert_eq!(offered(once), Ok((Some("d".to_owned()), Some("t".to_owned()))));
+        for query in
+            [serde_json::json!({"deviceId": ["d", "d"]}), serde_json::json!({"token": ["t", "u"], "deviceId": ["d"]})]
+        {
+            assert_eq!(offered(query).map_err(Refused::status), Err(401));
         }
     }
 }
