@@ -21,6 +21,10 @@ async fn sample() -> String {
 }
 
 async fn opens(program: PathBuf, script: &str) {
+    runs(program, script, &sample().await).await;
+}
+
+async fn runs(program: PathBuf, script: &str, input: &str) {
     let mut child = Command::new(&program)
         .arg(repository().join("shared/crypto/tests/interop").join(script))
         .current_dir(repository().join("tests"))
@@ -30,8 +34,7 @@ async fn opens(program: PathBuf, script: &str) {
         .kill_on_drop(true)
         .spawn()
         .unwrap_or_else(|error| panic!("{program:?}: {error}"));
-    let sample = sample().await;
-    child.stdin.take().unwrap().write_all(sample.as_bytes()).await.unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
     let output = child.wait_with_output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -52,4 +55,11 @@ async fn npm_jose_opens_a_frame_off_the_wire() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pypi_jwcrypto_opens_a_frame_off_the_wire() {
     opens(installed(".venv/tools/bin/python"), "open.py").await;
+}
+
+#[tokio::test]
+async fn the_samples_of_the_protocol_open_and_refuse_every_vector_as_it_says() {
+    installed("shared/crypto/tests/interop/node_modules/jose");
+    runs("node".into(), "sample.mjs", "").await;
+    runs(installed(".venv/tools/bin/python"), "sample.py", "").await;
 }
