@@ -690,6 +690,10 @@ WRONG = [
     (ANNOUNCEMENT, "sendAt", "2099-01-01T00:00:00Z", "sendAt"),
     (ANNOUNCEMENT, "persist", True, "persist"),
     (DEVICE, "platform", "ALL", "platform"),
+    *((DEVICE, "alias", alias, "alias") for alias in ("ALL", "all", " All ")),
+    *((DEVICE, "locale", locale, "locale") for locale in ("en_US", "!!", "C.UTF-8")),
+    *((MESSAGE, "audiences", ["alice", alias], "audiences[1]") for alias in ("ALL", "aLL")),
+    *((MESSAGE, "audienceType", kind, "audienceType") for kind in ("ALL", "TAG", "GROUP", "ORGANISATION", "ORG")),
     (DEVICE, "mobile", "13800138000", "mobile"),
     (DEVICE, "mobile", "+0123456789", "mobile"),
     (DEVICE, "mobile", "+123456", "mobile"),
@@ -730,6 +734,7 @@ WRONG = [
     )),
     *((CHOICE, name, value, name) for name in ("timeZone", "language") for value in ("", " ", 7, "x" * 65)),
     (CHOICE, "timeZone", "../etc", "timeZone"),
+    *((CHOICE, "language", language, "language") for language in ("en_US", "!!", "x" * 64, "de-", "en-x")),
     (CHOICE, "muted", "yes", "muted"),
     (CHOICE, "channels", {"pigeon": True}, "channels.pigeon"),
     (CHOICE, "channels", {"sms": 1}, "channels.sms"),
@@ -768,7 +773,8 @@ class Http(unittest.TestCase):
 
     def test_a_bad_idempotency_key_is_refused_by_the_document_too(self):
         schema = OPENAPI.at("/components/parameters/idempotencyKey")["schema"]
-        for key, accepted in (("k", True), ("k" * 255, True), ("k" * 256, False), ("kö", False)):
+        for key, accepted in (("k", True), ("k" * 255, True), ("k" * 256, False), ("kö", False), ("a b", True), ("a,b", False),
+                              ("a\tb", False)):
             with self.subTest(key):
                 header = {"Idempotency-Key": key.encode()}
                 for operation in (MESSAGE, ANNOUNCEMENT):

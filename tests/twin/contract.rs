@@ -21,12 +21,16 @@ use tidings_crypto::{
     token::{self, Claims},
 };
 use tidings_domain::{MessageId, announcement, chain::Chains, mailbox::Misplaced, message, presence};
-use tidings_lambda::{http::ApiError, socket::Refusal};
+use tidings_lambda::{
+    http::{ApiError, KeyFault, TokenFault},
+    socket::Refusal,
+};
 use tidings_wire::{
     AnnounceRequest, Choice, FieldProblem, Frame, InboxRequest, ItemRequest, Platform, Preferences, ProblemCode,
     PushAddress, RegisterRequest, SendRequest, Timestamp, WebpushKeys,
     announcement::AnnouncementsRequest,
     device::DeviceKeys,
+    fields::Fields,
     frame::ErrorCode,
     json::JsonError,
     limits,
@@ -488,7 +492,7 @@ fn every_api_error() -> Vec<ApiError> {
         ApiError::Body(JsonError::Syntax { line: _, column: _ }) => 3,
         ApiError::Body(JsonError::NotAnObject) => 4,
         ApiError::NoAppKey => 5,
-        ApiError::WrongAppKey => 6,
+        ApiError::WrongAppKey(_) => 6,
         ApiError::UnknownApp => 7,
         ApiError::NotFound(_) => 8,
         ApiError::NoRoute => 9,
@@ -500,7 +504,8 @@ fn every_api_error() -> Vec<ApiError> {
         ApiError::Unavailable(_) => 15,
         ApiError::Internal(_) => 16,
         ApiError::NoToken => 17,
-        ApiError::WrongToken => 18,
+        ApiError::WrongToken(_) => 18,
+        ApiError::Body(JsonError::Fields(_)) => 19,
     };
     let all = vec![
         ApiError::Fields(Vec::new()),
@@ -509,7 +514,7 @@ fn every_api_error() -> Vec<ApiError> {
         ApiError::Body(JsonError::Syntax { line: 1, column: 1 }),
         ApiError::Body(JsonError::NotAnObject),
         ApiError::NoAppKey,
-        ApiError::WrongAppKey,
+        ApiError::WrongAppKey(KeyFault::Unknown),
         ApiError::UnknownApp,
         ApiError::NotFound("none"),
         ApiError::NoRoute,
@@ -521,7 +526,8 @@ fn every_api_error() -> Vec<ApiError> {
         ApiError::Unavailable("down".into()),
         ApiError::Internal("broken".into()),
         ApiError::NoToken,
-        ApiError::WrongToken,
+        ApiError::WrongToken(TokenFault::Invalid),
+        ApiError::Body(JsonError::Fields(Vec::new())),
     ];
     assert!(all.iter().map(number).eq(0..all.len()), "each of them once, and in order");
     all
@@ -540,6 +546,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::NotInMailbox(Misplaced::UnknownMessage) => 7,
         Refusal::NotInMailbox(Misplaced::UnknownEpoch) => 8,
         Refusal::NotInMailbox(Misplaced::FutureSeq) => 9,
+        Refusal::Body(JsonError::Fields(_)) => 10,
     };
     let all = vec![
         Refusal::Binary,
@@ -552,6 +559,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::NotInMailbox(Misplaced::UnknownMessage),
         Refusal::NotInMailbox(Misplaced::UnknownEpoch),
         Refusal::NotInMailbox(Misplaced::FutureSeq),
+        Refusal::Body(JsonError::Fields(Vec::new())),
     ];
     assert!(all.iter().map(number).eq(0..all.len()), "each of them once, and in order");
     all
@@ -601,11 +609,16 @@ fn every_route_is_in_the_document_and_in_the_template() {
     let settings = Settings::new("http://api", "ws://socket", "http://aws");
     let template = Template::read(&repository().join("template.yaml"), &settings, &mut Secrets::in_memory()).unwrap();
     let document = openapi();
-    let said: BTreeSet<String> =
-        operations(&document).into_iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    // Every path once, for all methods: which ones it has, its function says, and `every_path_names_its_methods` asks.
+    let said: BTreeSet<String> = operations(&document).into_iter().map(|(_, path, _)| format!("ANY {path}")).collect();
     let routes = template.http_api.unwrap().routes;
-    let served = routes.iter().filter(|route| route.path != "$default");
-    assert_eq!(said, served.map(|route| format!("{} {}", route.method, route.path)).collect());
+    let served: Vec<String> = routes
+        .iter()
+        .filter(|route| route.path != "$default")
+        .map(|route| format!("{} {}", route.method, route.path))
+        .collect();
+    assert_eq!(said.len(), served.len(), "each once");
+    assert_eq!(said, served.into_iter().collect());
 
     let said: BTreeSet<String> = asyncapi()
         .schemas()
@@ -614,6 +627,39 @@ fn every_route_is_in_the_document_and_in_the_template() {
         .collect();
     let routes = template.websocket_api.unwrap().routes;
     assert_eq!(said, routes.into_keys().filter(|key| !key.starts_with('$')).collect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_path_names_its_methods_and_answers_head_where_it_answers_get() {
+    let world = World::start().await;
+    let document = openapi();
+    let mut methods: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (method, path, _) in operations(&document) {
+        let of_path = methods.entry(path).or_default();
+        of_path.extend((method == "GET").then(|| "HEAD".to_owned()));
+        of_path.insert(method);
+    }
+    let ask = async |method: &str, path: &str| {
+        let url = format!("{}{}", world.twin.api_url(), path.replace(['{', '}'], ""));
+        let authorization = format!("Bearer {}", world.key.expose());
+        let method = http::Method::from_bytes(method.as_bytes()).unwrap();
+        world.request(method, &url, &[("authorization", &authorization)], "").await
+    };
+    for (path, expected) in methods {
+        for method in ["PATCH", "TRACE", "BREW"] {
+            let answer = ask(method, path).await;
+            assert_eq!(answer.status.as_u16(), 405, "{method} {path}: {answer:?}");
+            let allowed = answer.headers["allow"].to_str().unwrap().split(',').map(|it| it.trim().to_owned());
+            assert_eq!(allowed.collect::<BTreeSet<_>>(), expected, "{method} {path}");
+        }
+        if expected.contains("HEAD") {
+            let (get, head) = (ask("GET", path).await, ask("HEAD", path).await);
+            assert_eq!(get.status, head.status, "{path}");
+            assert_eq!(get.headers["content-type"], head.headers["content-type"], "{path}");
+            assert!(head.body.is_empty() && !get.body.is_empty(), "{path}");
+        }
+    }
+    world.end().await;
 }
 
 #[test]
@@ -665,10 +711,10 @@ fn every_default_and_every_limit_in_prose_is_the_codes() {
         let said = &document.at(&format!("/components/parameters/{parameter}"))["schema"];
         ["minimum", "maximum", "default"].map(|keyword| said[keyword].as_u64().unwrap())
     };
-    let InboxRequest { limit, before } = InboxRequest::parse([]).unwrap();
+    let InboxRequest { limit, before } = InboxRequest::read(&mut Fields::of_query([]));
     assert!(named("/v1/inbox") == ["limit", "before"] && before.is_none());
     assert_eq!(paged("limit"), [*limits::INBOX_PAGE.start(), *limits::INBOX_PAGE.end(), limit]);
-    let AnnouncementsRequest { tenant_code, limit, before } = AnnouncementsRequest::parse([]).unwrap();
+    let AnnouncementsRequest { tenant_code, limit, before } = AnnouncementsRequest::read(&mut Fields::of_query([]));
     assert!(
         named("/v1/announcements") == ["tenantCode", "limit", "before"] && tenant_code.is_none() && before.is_none()
     );
@@ -726,6 +772,8 @@ fn edges(name: &str, schema: &Value) -> Vec<(Value, bool)> {
             format!("x@{domain}.cn").into()
         }
         "clientVersionBelow" => "0".repeat(length as usize).into(),
+        // Private subtags of eight letters each.
+        "locale" => format!("x{}", "-abcdefgh".repeat(8)).chars().take(length as usize).collect::<String>().into(),
         _ => Value::from("语".repeat(length as usize)),
     };
     let item = match name {

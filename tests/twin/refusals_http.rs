@@ -134,6 +134,24 @@ fn wrong_keys() -> Vec<Row> {
         as_key("no app key", Authorization::None, "no_app_key"),
         as_key("not a bearer token", Authorization::Other("Basic YTpi".to_owned()), "no_app_key"),
         as_key("malformed app key", bearer("nonsense"), "wrong_app_key"),
+        as_key("app key that is cut short", bearer("td_demo..."), "wrong_app_key"),
+        as_key("token in place of an app key", bearer("eyJhIjoxfQ.eyJhIjoxfQ.c2ln"), "wrong_app_key"),
+        Row {
+            authorization: bearer(wrong_secret().expose()),
+            ..row(
+                "app key in place of a token",
+                Method::GET,
+                "/v1/inbox/unread",
+                String::new(),
+                401,
+                "wrong_token",
+                &[],
+            )
+        },
+        Row {
+            authorization: Authorization::Other(format!("Bearer {0},Bearer {0}", wrong_secret().expose())),
+            ..send("app key given twice", good_message(), &["Authorization"])
+        },
         as_key("wrong app key", bearer(wrong_secret().expose()), "wrong_app_key"),
         as_key("key of an unknown app", bearer(other_app.expose()), "wrong_app_key"),
         post(
@@ -166,6 +184,18 @@ fn audiences() -> Vec<Row> {
             &["audiences[0]"],
         ),
         send("audience of the wrong type", with(good_message(), "audiences", json!("alice")), &["audiences"]),
+        send("everyone as a user", with(good_message(), "audiences", json!(["alice", "ALL"])), &["audiences[1]"]),
+        send("everyone in place of a list", with(good_message(), "audiences", json!("all")), &["audiences"]),
+        send("everyone as a kind", with(good_message(), "audienceType", json!("ALL")), &["audienceType"]),
+        send("a kind of another service", with(good_message(), "audienceType", json!("ORG")), &["audienceType"]),
+        send("alias turned round", with(good_message(), "audiences", json!(["a\u{202e}b"])), &["audiences[0]"]),
+        send("alias that is decomposed", with(good_message(), "audiences", json!(["e\u{301}"])), &["audiences[0]"]),
+        send("category with a tab", with(good_message(), "category", json!("a\tb")), &["category"]),
+        send(
+            "tenant with a blank of no width",
+            with(good_message(), "tenantCode", json!("a\u{200b}")),
+            &["tenantCode"],
+        ),
         send("1,001 recipients", with(good_message(), "audiences", json!(many)), &["audiences"]),
         send(
             "unknown device",
@@ -194,6 +224,17 @@ fn items() -> Vec<Row> {
         ),
         list("item with a wrong query", "/v1/items/a?tenant=north", &["tenant"]),
         list("item without a name", "/v1/items/%20", &["item"]),
+        list("item that is no text", "/v1/items/%FF", &["item"]),
+        list("item of a tenant that is no text", "/v1/items/a?tenantCode=%FF", &["tenantCode"]),
+        list("item with a line break", "/v1/items/a%0Ab", &["item"]),
+        list("item of two tenants", "/v1/items/a?tenantCode=x&tenantCode=y", &["tenantCode"]),
+        list("item of one tenant twice", "/v1/items/a?tenantCode=x&tenantCode=x", &["tenantCode"]),
+        put_item(
+            "closing an item of two tenants",
+            "/v1/items/a?tenantCode=x&tenantCode=y",
+            json!({"open": false}),
+            &["tenantCode"],
+        ),
     ]
 }
 
@@ -277,6 +318,129 @@ fn options() -> Vec<Row> {
         Row {
             headers: vec![("idempotency-key", "x".repeat(256))],
             ..send("over-long idempotency key", good_message(), &["Idempotency-Key"])
+        },
+    ]
+}
+
+/// A request whose body no map of JSON can hold.
+fn raw(name: &'static str, method: Method, path: &'static str, body: &str, fields: &'static [&'static str]) -> Row {
+    row(name, method, path, body.to_owned(), 400, "invalid_fields", fields)
+}
+
+/// What is given twice, in the body or in the query, and what no query has.
+fn twice() -> Vec<Row> {
+    let user = "/v1/users/alice/preferences";
+    vec![
+        raw("two texts", Method::POST, "/v1/messages", r#"{"audiences":["a"],"alert":"x","alert":"y"}"#, &["alert"]),
+        raw(
+            "two audiences",
+            Method::POST,
+            "/v1/messages",
+            r#"{"audiences":["a"],"audiences":["b"],"alert":"x"}"#,
+            &["audiences"],
+        ),
+        raw(
+            "two channels of a step",
+            Method::POST,
+            "/v1/messages",
+            r#"{"audiences":["a"],"alert":"x","fallback":[{"channel":"sms","channel":"email"}]}"#,
+            &["fallback[0].channel"],
+        ),
+        raw(
+            "a name of the app's own twice",
+            Method::POST,
+            "/v1/announcements",
+            r#"{"alert":"x","extra":{"a":[{"b":1,"b":2}]}}"#,
+            &["extra.a[0].b"],
+        ),
+        raw(
+            "two aliases",
+            Method::POST,
+            "/v1/devices",
+            r#"{"appId":"demo","alias":"a","alias":"b","platform":"WEB","nativeToken":"t"}"#,
+            &["alias"],
+        ),
+        raw("open and closed", Method::PUT, "/v1/items/a", r#"{"open":true,"open":false}"#, &["open"]),
+        raw("muted and not", Method::PUT, user, r#"{"muted":true,"muted":false}"#, &["muted"]),
+        raw(
+            "two words on a channel",
+            Method::PUT,
+            user,
+            r#"{"categories":{"news":{"channels":{"sms":true,"sms":false}}}}"#,
+            &["categories.news.channels.sms"],
+        ),
+        list("preferences of two tenants", "/v1/users/alice/preferences?tenantCode=x&tenantCode=y", &["tenantCode"]),
+        list("announcements of two tenants", "/v1/announcements?tenantCode=x&tenantCode=y", &["tenantCode"]),
+        list("message with a query", "/v1/messages/3087bacc-b601-808f-950b-edbf79e06a73?a=b", &["a"]),
+        list("announcement with a query", "/v1/announcements/3087bacc-b601-808f-950b-edbf79e06a73?a=b&c", &["a", "c"]),
+        list("device with a query", "/v1/devices/d?a", &["a"]),
+        raw(
+            "sending with a query",
+            Method::POST,
+            "/v1/messages?tenantCode=x",
+            r#"{"audiences":["a"],"alert":"x"}"#,
+            &["tenantCode"],
+        ),
+        raw("cancelling with a query", Method::DELETE, "/v1/messages/1?force=true", "", &["force"]),
+        raw("registering with a query", Method::POST, "/v1/devices?x=1", &good_device().to_string(), &["x"]),
+        raw("announcing with a query", Method::POST, "/v1/announcements?x=1", r#"{"alert":"x"}"#, &["x"]),
+    ]
+}
+
+/// Numbers, words and names that would be kept as something else.
+fn changed() -> Vec<Row> {
+    let user = "/v1/users/alice/preferences";
+    let put = |name, field: &'static str, value: &str, fields| {
+        row(name, Method::PUT, user, json!({field: value}).to_string(), 400, "invalid_fields", fields)
+    };
+    let extra = |name, number: &str| {
+        let body = format!("{{\"audiences\":[\"a\"],\"alert\":\"x\",\"extra\":{{\"n\":{number}}}}}");
+        row(name, Method::POST, "/v1/messages", body, 400, "invalid_fields", &["extra.n"])
+    };
+    vec![
+        extra("whole number beyond a double", "9007199254740993"),
+        extra("whole number beyond 64 bits", "18446744073709551616"),
+        extra("more digits than a double holds", "0.12345678901234567890"),
+        extra("greater than a double", "1e400"),
+        extra("smaller than a double", "1e-400"),
+        put("zone that is not known", "timeZone", "Etc/Unknown", &["timeZone"]),
+        put("zone of a system without one", "timeZone", "Factory", &["timeZone"]),
+        register(
+            "device in a zone that is not known",
+            with(good_device(), "timeZone", json!("etc/unknown")),
+            &["timeZone"],
+        ),
+        put("language with an underscore", "language", "en_US", &["language"]),
+        put("language of punctuation", "language", "!!", &["language"]),
+        register("locale with an underscore", with(good_device(), "locale", json!("zh_CN")), &["locale"]),
+        register("device of everyone", with(good_device(), "alias", json!("All")), &["alias"]),
+        register("alias with a mark of direction", with(good_device(), "alias", json!("a\u{200f}")), &["alias"]),
+        row(
+            "preferences of everyone",
+            Method::PUT,
+            "/v1/users/ALL/preferences",
+            "{}".to_owned(),
+            400,
+            "invalid_fields",
+            &["alias"],
+        ),
+        list("preferences of everyone", "/v1/users/all/preferences", &["alias"]),
+        row(
+            "preference for a category with a line break",
+            Method::PUT,
+            user,
+            json!({"categories": {"a\nb": {}}}).to_string(),
+            400,
+            "invalid_fields",
+            &["categories.a\nb"],
+        ),
+        Row {
+            headers: vec![("idempotency-key", "a\tb".to_owned())],
+            ..send("idempotency key with a tab", good_message(), &["Idempotency-Key"])
+        },
+        Row {
+            headers: vec![("idempotency-key", "a".to_owned()), ("idempotency-key", "a".to_owned())],
+            ..announcement("idempotency key given twice", good_announcement(), &["Idempotency-Key"])
         },
     ]
 }
@@ -613,6 +777,8 @@ fn rows() -> Vec<Row> {
         items(),
         contents(),
         options(),
+        twice(),
+        changed(),
         bodies(),
         devices(),
         push_addresses(),
@@ -657,6 +823,20 @@ async fn every_bad_request_is_a_problem_and_stores_nothing() {
         }
     }
     assert_eq!(world.stored().await, before, "nothing was stored");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_wrong_fields_twenty_are_named_and_the_rest_counted() {
+    let world = World::start().await;
+    let names: Vec<_> = (0..500).map(|_| json!(1)).collect();
+    let url = format!("{}/v1/messages", world.twin.api_url());
+    let authorization = format!("Bearer {}", world.key.expose());
+    let body = json!({"audiences": names, "alert": "x"}).to_string();
+    let answer = world.request(Method::POST, &url, &[("authorization", &authorization)], body).await;
+    let problem = answer.json();
+    assert_eq!(problem["errors"].as_array().unwrap().len(), limits::PROBLEMS_NAMED);
+    assert_eq!(problem["detail"], "`audiences[0]` must be a text; and 499 more");
     world.end().await;
 }
 

@@ -38,6 +38,8 @@ async fn every_bad_token_is_a_refused_upgrade_and_stores_nothing() {
         ("replayed token", format!("{url}?deviceId={}&token={used}", alice.id()), 401),
         ("another device's token", format!("{url}?deviceId={}&token={foreign}", alice.id()), 403),
         ("unknown device", format!("{url}?deviceId={}&token={unknown_token}", unknown.id()), 401),
+        ("two tokens", format!("{url}?deviceId={}&token={fresh}&token={fresh}", alice.id()), 401),
+        ("two devices", format!("{url}?deviceId={0}&deviceId={0}&token={fresh}", alice.id()), 401),
     ];
     for (name, url, status) in rows {
         match tokio_tungstenite::connect_async(url).await {
@@ -50,6 +52,39 @@ async fn every_bad_token_is_a_refused_upgrade_and_stores_nothing() {
     assert_eq!(world.stored().await, before, "nothing was stored");
     drop(socket);
     world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_lines_of_protocols_are_one_list() {
+    let world = World::start().await;
+    let alice = world.device("alice", "a").await;
+    for order in [[0, 1], [1, 0]] {
+        let token = alice.connect_token(seconds()).unwrap();
+        let lines = ["tidings.v1", token.as_str()];
+        let mut request = world.twin.socket_url().into_client_request().unwrap();
+        for index in order {
+            request.headers_mut().append("sec-websocket-protocol", lines[index].parse().unwrap());
+        }
+        // The client library knows no list over two lines, and would refuse the answer: the status is read by hand.
+        let status = upgrade(&world, request).await;
+        assert_eq!(status, 101, "{order:?}");
+    }
+    world.end().await;
+}
+
+/// The status that an upgrade is answered with.
+async fn upgrade(world: &World, request: http::Request<()>) -> u16 {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let url: http::Uri = world.twin.socket_url().parse().unwrap();
+    let mut stream = tokio::net::TcpStream::connect(url.authority().unwrap().as_str()).await.unwrap();
+    let mut head = format!("GET {} HTTP/1.1\r\n", url.path());
+    for (name, value) in request.headers() {
+        head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    std::str::from_utf8(&answer).unwrap().rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,6 +137,9 @@ async fn every_bad_message_is_an_error_frame_and_stores_nothing() {
         ("ack of nothing", text(json!({"action": "ack"})), "invalid_fields"),
         ("ack of an unknown message", text(json!({"action": "ack", "id": "x", "epoch": 1, "seq": 1})), "unknown_epoch"),
         ("ack of somebody else's message", text(foreign), "unknown_epoch"),
+        ("two actions", Message::text(r#"{"action":"ping","action":"sync"}"#), "invalid_fields"),
+        ("two places", Message::text(r#"{"action":"sync","epoch":1,"seq":1,"seq":2}"#), "invalid_fields"),
+        ("a number beyond a double", Message::text(r#"{"action":"sync","epoch":1e999,"seq":1}"#), "invalid_fields"),
         ("unknown state", text(json!({"action": "state", "state": "asleep"})), "invalid_fields"),
     ];
     for (name, message, code) in rows {
@@ -111,6 +149,13 @@ async fn every_bad_message_is_an_error_frame_and_stores_nothing() {
             other => panic!("{name}: {other:?}"),
         }
     }
+    let many: serde_json::Map<String, Value> = std::iter::once(("action".to_owned(), json!("ping")))
+        .chain((0..2_000).map(|n| (format!("x{n}"), json!(1))))
+        .collect();
+    alice.socket.send(text(Value::Object(many))).await.unwrap();
+    let Frame::Error(error) = alice.frame().await else { panic!("an error") };
+    assert_eq!((error.detail.matches("is not a field").count(), error.code.as_str()), (20, "invalid_fields"));
+    assert!(error.detail.ends_with("; and 1980 more") && error.detail.len() < 2_000, "{}", error.detail);
     assert_eq!(world.stored().await, before, "nothing was stored");
     assert!(world.trail(&id).await.recipients[0].transitions.iter().all(|t| t.event.as_str() != "confirmed"));
     world.end().await;

@@ -603,3 +603,27 @@ async fn a_recipient_without_a_device_is_named() {
     assert!(!noted(&["--to", "alcie", "--api-url", url, "--app-key", key]).await.contains(note));
     assert!(twin.interrupt().await);
 }
+
+#[tokio::test]
+async fn all_is_no_alias_in_any_command() {
+    let folder = Folder::new();
+    for arguments in [
+        &["send", "--to", "ALL", "--alert", "x"][..],
+        &["send", "--to", "alice,all", "--alert", "x"],
+        &["register", "--alias", "All"],
+        &["listen", "--alias", "ALL"],
+        &["preferences", "aLL"],
+    ] {
+        let output = folder.command(arguments).output().await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains("POST /v1/announcements"), "{arguments:?}: {said}");
+    }
+    for extra in [r#"{"n":18446744073709551616}"#, r#"{"a":1,"a":2}"#, "1e400", "9007199254740993"] {
+        let output = folder.command(&["send", "--to", "alice", "--extra", extra]).output().await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains("`extra"), "{extra}: {said}");
+    }
+    let version = folder.command(&["--version"]).output().await.unwrap();
+    let said = String::from_utf8(version.stdout).unwrap();
+    assert!(said.starts_with("tidings 0.1.0 (time zones of 2026"), "{said}");
+}

@@ -342,7 +342,7 @@ export interface Pong {
  * Why what a device said changed nothing.
  *
  * - `unknown_action`: There is no `action`, or none of the five.
- * - `invalid_fields`: Fields are missing, wrong or not known; `detail` names each.
+ * - `invalid_fields`: Fields are missing, wrong, not known or given twice; `detail` names each, up to twenty.
  * - `unknown_message`: A receipt of a message that the mailbox does not have at that place.
  * - `unknown_epoch`: A receipt of a place in another epoch than the mailbox's.
  * - `future_seq`: A receipt of a place beyond the mailbox's newest message.

@@ -177,11 +177,12 @@ mod tests {
             let pairs = all.as_object().unwrap().iter();
             pairs.map(|(name, values)| (name.clone(), values.as_array().unwrap().last().unwrap().clone())).collect()
         };
-        let event = serde_json::json!({
-            "headers": last(&headers), "multiValueHeaders": headers,
-            "queryStringParameters": last(&query), "multiValueQueryStringParameters": query,
-            "requestContext": {"connectionId": "c", "eventType": "CONNECT"}, "isBase64Encoded": false,
-        });
+        let mut event: serde_json::Value =
+            serde_json::from_str(include_str!("../../../events/ws-connect.json")).unwrap();
+        event["headers"] = last(&headers);
+        event["multiValueHeaders"] = headers;
+        event["queryStringParameters"] = last(&query);
+        event["multiValueQueryStringParameters"] = query;
         serde_json::from_value(event).unwrap()
     }
 

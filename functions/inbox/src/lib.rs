@@ -99,10 +99,14 @@ fn message(entry: &Entry, frame: String) -> InboxMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidings_lambda::http::pairs;
+    use tidings_lambda::http::Query;
+    use tidings_wire::fields::Fields;
 
     fn parse(query: &str) -> Result<InboxRequest, Vec<String>> {
-        InboxRequest::parse(pairs(query)).map_err(|wrong| wrong.into_iter().map(|problem| problem.field).collect())
+        let mut fields = Fields::of_query(Query::decode(query).0);
+        let request = InboxRequest::read(&mut fields);
+        let wrong: Vec<String> = fields.into_problems().into_iter().map(|problem| problem.field).collect();
+        if wrong.is_empty() { Ok(request) } else { Err(wrong) }
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 use tidings_domain::{Timestamp, UserKey, preferences};
-use tidings_lambda::http::{ApiError, Checked, Parameters, SignedDevice, of_tenant, personal};
+use tidings_lambda::http::{ApiError, Checked, Parameters, SignedDevice, personal};
 use tidings_store::App;
-use tidings_wire::{Preferences, limits};
+use tidings_wire::{Preferences, fields::Fields, limits};
 
 use crate::Deps;
 
@@ -18,9 +18,12 @@ pub(crate) struct NamedUser {
 }
 
 impl Parameters for NamedUser {
-    fn read(id: String, query: &str) -> Result<Self, ApiError> {
-        let (alias, tenant) = of_tenant("alias", id, limits::ALIAS_CHARS, query)?;
-        Ok(Self { alias, tenant })
+    fn read(id: String, asked: &mut Fields) -> Self {
+        let tenant = asked.name("tenantCode", limits::IDENTIFIER_CHARS).unwrap_or_default();
+        let mut path = Fields::of_path("alias", id);
+        let alias = path.required_alias("alias");
+        asked.absorb(path);
+        Self { alias, tenant }
     }
 }
 

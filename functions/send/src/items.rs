@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 use tidings_domain::{TenantKey, Timestamp};
-use tidings_lambda::http::{ApiError, Checked, Parameters, of_tenant, personal};
+use tidings_lambda::http::{ApiError, Checked, Parameters, personal};
 use tidings_store::App;
-use tidings_wire::{ItemAnswer, ItemRequest, limits};
+use tidings_wire::{ItemAnswer, ItemRequest, fields::Fields, limits};
 
 use crate::Deps;
 
@@ -19,9 +19,12 @@ pub(crate) struct NamedItem {
 }
 
 impl Parameters for NamedItem {
-    fn read(id: String, query: &str) -> Result<Self, ApiError> {
-        let (name, tenant) = of_tenant("item", id, limits::ITEM_CHARS, query)?;
-        Ok(Self { name, tenant })
+    fn read(id: String, asked: &mut Fields) -> Self {
+        let tenant = asked.name("tenantCode", limits::IDENTIFIER_CHARS).unwrap_or_default();
+        let mut path = Fields::of_path("item", id);
+        let name = path.required_name("item", limits::ITEM_CHARS);
+        asked.absorb(path);
+        Self { name, tenant }
     }
 }
 

@@ -14,7 +14,7 @@ const NAMED: usize = 10;
 ///
 /// # Errors
 /// What is wrong with it: it is empty, longer than [`limits::IDENTIFIER_CHARS`], begins or ends with a blank, or has a
-/// control character.
+/// character that a [name](tidings_wire::name) does not have.
 pub fn name(text: &str) -> Result<String, String> {
     const MOST: usize = limits::IDENTIFIER_CHARS;
     let length = text.chars().count();
@@ -22,10 +22,10 @@ pub fn name(text: &str) -> Result<String, String> {
         Err("a category must not be empty".to_owned())
     } else if length > MOST {
         Err(format!("a category of {length} characters; the limit is {MOST}"))
-    } else if text.trim() != text || text.contains(char::is_control) {
-        Err("a category must not begin or end with a blank, or have control characters".to_owned())
+    } else if text.trim() != text {
+        Err("a category must not begin or end with a blank".to_owned())
     } else {
-        Ok(text.to_owned())
+        tidings_wire::name::check(text).map(|()| text.to_owned()).map_err(|wrong| format!("a category {wrong}"))
     }
 }
 
@@ -147,7 +147,17 @@ mod tests {
     fn what_is_declared_is_within_the_limits_and_counts_once() {
         assert_eq!(name("orders"), Ok("orders".to_owned()));
         assert!(name(&"类".repeat(limits::IDENTIFIER_CHARS)).is_ok());
-        for wrong in ["", " ", " news", "news\t", "ne\nws", "x\0", &"x".repeat(limits::IDENTIFIER_CHARS + 1)] {
+        for wrong in [
+            "",
+            " ",
+            " news",
+            "news\t",
+            "ne\nws",
+            "x\0",
+            "a\u{202e}b",
+            "e\u{301}",
+            &"x".repeat(limits::IDENTIFIER_CHARS + 1),
+        ] {
             assert!(name(wrong).is_err(), "{wrong:?}");
         }
         let names = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>();

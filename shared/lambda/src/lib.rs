@@ -16,6 +16,8 @@ pub mod socket;
 pub use lambda_runtime::Error;
 pub use sdk::Sdk;
 
+use tidings_domain::preferences::time_zone_data;
+
 /// Runs a function until its runtime API is gone, deployed and in the twin alike: on one thread, since Lambda gives a process one
 /// invocation at a time. A runtime of several threads costs 14 to 23 % more CPU.
 ///
@@ -32,5 +34,6 @@ pub fn block_on(function: impl Future<Output = Result<(), Error>>) -> Result<(),
 /// If the environment lacks a variable, or the TLS stack cannot be set up.
 pub fn start() -> Result<Sdk, Error> {
     logs::init();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), time_zones = time_zone_data(), "function starts");
     Sdk::from_env()
 }

@@ -109,7 +109,7 @@ impl Refusal {
             Self::Body(json::JsonError::TooDeep) => ErrorCode::BodyTooDeep,
             Self::Body(json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => ErrorCode::NotJson,
             Self::UnknownAction => ErrorCode::UnknownAction,
-            Self::Fields(_) => ErrorCode::InvalidFields,
+            Self::Fields(_) | Self::Body(json::JsonError::Fields(_)) => ErrorCode::InvalidFields,
             Self::NotInMailbox(Misplaced::UnknownMessage) => ErrorCode::UnknownMessage,
             Self::NotInMailbox(Misplaced::UnknownEpoch) => ErrorCode::UnknownEpoch,
             Self::NotInMailbox(Misplaced::FutureSeq) => ErrorCode::FutureSeq,
@@ -119,12 +119,14 @@ impl Refusal {
     fn detail(&self) -> String {
         match self {
             Self::Binary => "frames are text".to_owned(),
+            Self::Fields(problems) | Self::Body(json::JsonError::Fields(problems)) => {
+                let (named, more) = FieldProblem::named(problems);
+                let mut parts: Vec<String> = named.iter().map(FieldProblem::to_string).collect();
+                parts.extend((more > 0).then(|| format!("and {more} more")));
+                parts.join("; ")
+            }
             Self::Body(error) => error.to_string(),
             Self::UnknownAction => format!("`action` must be one of {}", ActionName::listed(|_| true)),
-            Self::Fields(problems) => {
-                let each = problems.iter().map(|problem| format!("`{}` {}", problem.field, problem.detail));
-                each.collect::<Vec<_>>().join("; ")
-            }
             Self::NotInMailbox(Misplaced::UnknownMessage) => {
                 "the mailbox has no message of this `id` at this `epoch` and `seq`".to_owned()
             }

@@ -7,7 +7,7 @@ use crate::{
     Content, FieldProblem, Platform, Timestamp,
     fields::Fields,
     limits,
-    send::{about_nothing, content},
+    send::{CONTENT_SYNONYMS, about_nothing, content},
 };
 
 /// An announcement to every user of an app and tenant. Absent options take the values that the answer or the list
@@ -53,10 +53,10 @@ impl AnnounceRequest {
     /// # Errors
     /// One [`FieldProblem`] for each.
     pub fn parse(object: Map<String, Value>) -> Result<Self, Vec<FieldProblem>> {
-        let mut fields = Fields::new(object);
+        let mut fields = Fields::new(object).with_synonyms(CONTENT_SYNONYMS);
         let request = Self {
             app_id: fields.text("appId", limits::IDENTIFIER_CHARS),
-            tenant_code: fields.text("tenantCode", limits::IDENTIFIER_CHARS),
+            tenant_code: fields.name("tenantCode", limits::IDENTIFIER_CHARS),
             platform: fields.choice("platform"),
             content: content(&mut fields),
             ttl: fields.integer("ttl", &limits::ANNOUNCEMENT_TTL_SECONDS),
@@ -101,19 +101,13 @@ pub struct AnnouncementsRequest {
 }
 
 impl AnnouncementsRequest {
-    /// Reads the pairs of a query and names every one that is wrong, given twice, or not known.
-    ///
-    /// # Errors
-    /// One [`FieldProblem`] for each.
-    pub fn parse(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, Vec<FieldProblem>> {
-        let mut fields = Fields::of_query(pairs, &["limit", "before"]);
-        let request = Self {
-            tenant_code: fields.text("tenantCode", limits::IDENTIFIER_CHARS),
+    /// Reads the fields of a query, which record what is wrong.
+    pub fn read(fields: &mut Fields) -> Self {
+        Self {
+            tenant_code: fields.name("tenantCode", limits::IDENTIFIER_CHARS),
             limit: fields.integer("limit", &limits::ANNOUNCEMENT_LIST).unwrap_or(limits::ANNOUNCEMENT_LIST_DEFAULT),
             before: fields.integer("before", &(1..=u64::MAX)),
-        };
-        let problems = fields.into_problems();
-        if problems.is_empty() { Ok(request) } else { Err(problems) }
+        }
     }
 }
 
@@ -202,7 +196,10 @@ mod tests {
     fn a_query_is_read_strictly() {
         let parse = |query: &[(&str, &str)]| {
             let pairs = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-            AnnouncementsRequest::parse(pairs).map_err(|wrong| wrong.into_iter().map(|it| it.field).collect::<Vec<_>>())
+            let mut fields = Fields::of_query(pairs);
+            let request = AnnouncementsRequest::read(&mut fields);
+            let wrong: Vec<_> = fields.into_problems().into_iter().map(|it| it.field).collect();
+            if wrong.is_empty() { Ok(request) } else { Err(wrong) }
         };
         let expected = AnnouncementsRequest { tenant_code: Some("7".into()), limit: 3, before: Some(9) };
         assert_eq!(parse(&[("limit", "3"), ("before", "9"), ("tenantCode", "7")]), Ok(expected));

@@ -7,7 +7,7 @@ use tidings_crypto::jwk::Jwk;
 use crate::{
     Choice, FieldProblem, Timestamp,
     channel::{Channel, PushAddress},
-    fields::Fields,
+    fields::{Fields, Synonyms},
     limits,
     platform::Platform,
 };
@@ -26,8 +26,11 @@ crate::choice::part! {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
 pub struct RegisterRequest {
-    /// The user's name in the app.
-    #[cfg_attr(feature = "schema", schemars(length(max = limits::ALIAS_CHARS)))]
+    /// The user's name in the app; not `ALL`, in any case.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = limits::ALIAS_CHARS), extend("not" = crate::schema::everyone()))
+    )]
     pub alias: String,
     /// The app that the key belongs to.
     #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
@@ -66,7 +69,10 @@ pub struct RegisterRequest {
     pub client_version: Option<String>,
     /// Language and region (BCP 47) of the user. It is kept; the service does not use it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = limits::IDENTIFIER_CHARS), regex(pattern = crate::language::PATTERN))
+    )]
     pub locale: Option<String>,
     /// Time zone (IANA name) of the user, for quiet hours if the preferences name none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -87,29 +93,41 @@ impl std::fmt::Debug for RegisterRequest {
     }
 }
 
+/// What other services call the fields of a registration, in lower case, and what stands for them here.
+const SYNONYMS: Synonyms = &[
+    ("token", "the device's own token is `nativeToken`, and that of a provider goes into `push`"),
+    ("devicetoken", "the device's own token is `nativeToken`, and that of a provider goes into `push`"),
+    ("user", "the user is named in `alias`"),
+    ("userid", "the user is named in `alias`"),
+    ("tenant", "the tenant is `tenantCode`"),
+    ("phone", "the phone number is `mobile`"),
+    ("language", "the language is `locale`"),
+    ("subscription", "the subscription of a browser goes into `push`, without its `expirationTime`"),
+];
+
 impl RegisterRequest {
     /// Reads a request and names every field that is missing, empty, too long, of the wrong type or not known.
     ///
     /// # Errors
     /// One [`FieldProblem`] for each.
     pub fn parse(object: Map<String, Value>) -> Result<Self, Vec<FieldProblem>> {
-        let mut fields = Fields::new(object);
+        let mut fields = Fields::new(object).with_synonyms(SYNONYMS);
         fields.require("platform");
         let platform = fields.choice("platform");
         if platform == Some(Platform::All) {
             fields.refuse("platform", format!("must be one of {}", Platform::listed(|it| it != Platform::All)));
         }
         let request = Self {
-            alias: fields.required_text("alias", limits::ALIAS_CHARS),
+            alias: fields.required_alias("alias"),
             app_id: fields.required_text("appId", limits::IDENTIFIER_CHARS),
             platform: platform.unwrap_or(Platform::All),
             native_token: fields.required_text("nativeToken", limits::NATIVE_TOKEN_CHARS),
             mobile: fields.text("mobile", 16),
             email: fields.text("email", limits::EMAIL_CHARS),
-            tag: fields.text("tag", limits::IDENTIFIER_CHARS),
-            tenant_code: fields.text("tenantCode", limits::IDENTIFIER_CHARS),
-            client_version: fields.text("clientVersion", limits::IDENTIFIER_CHARS),
-            locale: fields.text("locale", limits::IDENTIFIER_CHARS),
+            tag: fields.name("tag", limits::IDENTIFIER_CHARS),
+            tenant_code: fields.name("tenantCode", limits::IDENTIFIER_CHARS),
+            client_version: fields.name("clientVersion", limits::IDENTIFIER_CHARS),
+            locale: fields.language("locale"),
             time_zone: fields.text("timeZone", limits::IDENTIFIER_CHARS),
             push: fields.object("push", PushAddress::parse),
         };

@@ -1,11 +1,11 @@
 //! Reading the fields of a request, one by one, and collecting everything that is wrong with them.
 
-use std::ops::RangeInclusive;
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::Choice;
+use crate::{Choice, language, limits, name};
 
 /// A field of a request that cannot be accepted, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,17 +18,50 @@ pub struct FieldProblem {
 }
 
 impl FieldProblem {
-    /// Says what is wrong with a field.
+    /// Says what is wrong with a field. Its path, which may hold the sender's own text, is cut after
+    /// [`limits::PROBLEM_FIELD_CHARS`].
     pub fn new(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { field: field.into(), detail: detail.into() }
+        let mut field = field.into();
+        if let Some((end, _)) = field.char_indices().nth(limits::PROBLEM_FIELD_CHARS) {
+            field.truncate(end);
+        }
+        Self { field, detail: detail.into() }
+    }
+
+    /// The first problems, as many as an answer names, and how many there are beside them.
+    #[must_use]
+    pub fn named(problems: &[Self]) -> (&[Self], usize) {
+        let (named, rest) = problems.split_at(problems.len().min(limits::PROBLEMS_NAMED));
+        (named, rest.len())
+    }
+
+    /// The first problem, and how many there are beside it, in one line.
+    #[must_use]
+    pub fn summary(problems: &[Self]) -> String {
+        match problems {
+            [] => "fields are wrong".to_owned(),
+            [only] => only.to_string(),
+            [first, rest @ ..] => format!("{first}; and {} more", rest.len()),
+        }
     }
 }
+
+impl std::fmt::Display for FieldProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` {}", self.field, self.detail)
+    }
+}
+
+/// What a field is called elsewhere, and what a request has in its place: the end of the problem that names it.
+pub type Synonyms = &'static [(&'static str, &'static str)];
 
 /// The fields of one JSON object that have not been read yet. A `null` counts as absent.
 #[derive(Debug)]
 pub struct Fields {
     rest: Map<String, Value>,
     known: Vec<&'static str>,
+    synonyms: Vec<Synonyms>,
+    is_query: bool,
     prefix: String,
     problems: Vec<FieldProblem>,
 }
@@ -40,23 +73,43 @@ impl Fields {
         Self::nested(object, String::new())
     }
 
-    /// Begins to read the pairs of a query. It has texts only; `numbers` names those that stand for whole numbers.
-    /// Whatever is given twice is a problem.
+    /// Begins to read the pairs of a query. It has texts only: numbers are those of digits alone. A name that is given
+    /// twice is a problem.
     #[must_use]
-    pub fn of_query(pairs: impl IntoIterator<Item = (String, String)>, numbers: &[&str]) -> Self {
-        let mut fields = Self::new(Map::new());
+    pub fn of_query(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut fields = Self { is_query: true, ..Self::new(Map::new()) };
+        let mut twice = BTreeSet::new();
         for (name, text) in pairs {
-            let number = numbers.contains(&name.as_str()).then(|| text.parse::<u64>().ok()).flatten();
-            let value = number.map_or(Value::String(text), Value::from);
-            if fields.rest.insert(name.clone(), value).is_some() {
-                fields.refuse(&name, "is given twice");
+            if fields.rest.insert(name.clone(), Value::String(text)).is_some() {
+                twice.insert(name);
             }
+        }
+        for name in twice {
+            fields.refuse(&name, "is given twice");
         }
         fields
     }
 
+    /// Begins to read the name in a path.
+    #[must_use]
+    pub fn of_path(name: &'static str, value: String) -> Self {
+        Self::new(Map::from_iter([(name.to_owned(), Value::String(value))]))
+    }
+
     fn nested(object: Map<String, Value>, prefix: String) -> Self {
-        Self { rest: object, known: Vec::new(), prefix, problems: Vec::new() }
+        Self { rest: object, known: Vec::new(), synonyms: Vec::new(), is_query: false, prefix, problems: Vec::new() }
+    }
+
+    /// Names what fields are called elsewhere, for the problems of those that are not known here.
+    #[must_use]
+    pub fn with_synonyms(mut self, synonyms: Synonyms) -> Self {
+        self.synonyms.push(synonyms);
+        self
+    }
+
+    /// Adds the problems of other fields of the same request.
+    pub fn absorb(&mut self, other: Self) {
+        self.problems.append(&mut other.into_problems());
     }
 
     fn path(&self, name: &str) -> String {
@@ -94,6 +147,51 @@ impl Fields {
         }
     }
 
+    /// The field, if it is a text, without reading it.
+    #[must_use]
+    pub fn peek(&self, name: &str) -> Option<&str> {
+        self.rest.get(name)?.as_str()
+    }
+
+    /// A text that passes a check of its own.
+    fn checked(
+        &mut self,
+        name: &'static str,
+        max: usize,
+        check: impl Fn(&str) -> Result<(), String>,
+    ) -> Option<String> {
+        let text = self.text(name, max)?;
+        match check(&text) {
+            Ok(()) => Some(text),
+            Err(detail) => {
+                self.refuse(name, detail);
+                None
+            }
+        }
+    }
+
+    /// A name: a text as [`name::check`] takes it.
+    pub fn name(&mut self, name: &'static str, max: usize) -> Option<String> {
+        self.checked(name, max, name::check)
+    }
+
+    /// A name that must be there, as [`Self::required_text`].
+    pub fn required_name(&mut self, name: &'static str, max: usize) -> String {
+        self.require(name);
+        self.name(name, max).unwrap_or_default()
+    }
+
+    /// The alias of a user, which must be there.
+    pub fn required_alias(&mut self, name: &'static str) -> String {
+        self.require(name);
+        self.checked(name, limits::ALIAS_CHARS, name::check_alias).unwrap_or_default()
+    }
+
+    /// A language tag (BCP 47).
+    pub fn language(&mut self, name: &'static str) -> Option<String> {
+        self.checked(name, limits::IDENTIFIER_CHARS, language::check)
+    }
+
     /// Records a problem where the field is absent.
     pub fn require(&mut self, name: &'static str) {
         if self.rest.get(name).is_none_or(Value::is_null) {
@@ -120,7 +218,9 @@ impl Fields {
     /// A whole number within a range.
     pub fn integer(&mut self, name: &'static str, range: &RangeInclusive<u64>) -> Option<u64> {
         let value = self.value(name)?;
-        let found = value.as_u64().filter(|number| range.contains(number));
+        let digits = || value.as_str().filter(|text| self.is_query && text.bytes().all(|byte| byte.is_ascii_digit()));
+        let number = value.as_u64().or_else(|| digits()?.parse().ok());
+        let found = number.filter(|number| range.contains(number));
         if found.is_none() {
             self.refuse(name, format!("must be a whole number from {} to {}", range.start(), range.end()));
         }
@@ -136,12 +236,32 @@ impl Fields {
         value.as_bool()
     }
 
-    /// A list of texts, each of 1 to `max` characters, at most `most` of them.
-    pub fn texts(&mut self, name: &'static str, most: usize, max: usize) -> Option<Vec<String>> {
+    /// A list of names, each of 1 to `max` characters, at most `most` of them.
+    pub fn names(&mut self, name: &'static str, most: usize, max: usize) -> Option<Vec<String>> {
+        self.texts(name, most, max, name::check)
+    }
+
+    /// A list of aliases of users, at most `most` of them.
+    pub fn aliases(&mut self, name: &'static str, most: usize) -> Option<Vec<String>> {
+        if self.peek(name).is_some_and(name::is_everyone) {
+            self.value(name);
+            self.refuse(name, name::EVERYONE);
+            return None;
+        }
+        self.texts(name, most, limits::ALIAS_CHARS, name::check_alias)
+    }
+
+    fn texts(
+        &mut self,
+        name: &'static str,
+        most: usize,
+        max: usize,
+        check: impl Fn(&str) -> Result<(), String>,
+    ) -> Option<Vec<String>> {
         let items = self.list(name, most)?;
         let mut texts = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
-            match check_text(item, max) {
+            match check_text(item, max).and_then(|text| check(&text).map(|()| text)) {
                 Ok(text) => texts.push(text),
                 Err(detail) => self.refuse(&format!("{name}[{index}]"), detail),
             }
@@ -171,8 +291,8 @@ impl Fields {
         self.object_at(name, value, &read)
     }
 
-    /// An object whose names are the sender's own, each of 1 to `max` characters, at most `most` of them; each value is
-    /// an object, read by `read`.
+    /// An object whose names are the sender's own, each a name of 1 to `max` characters, at most `most` of them; each
+    /// value is an object, read by `read`.
     pub fn entries<T>(
         &mut self,
         name: &'static str,
@@ -195,10 +315,13 @@ impl Fields {
                 long if long > max => {
                     self.refuse(name, format!("has a name of {long} characters; the limit is {max}"));
                 }
-                _ => {
-                    let entry = self.object_at(&format!("{name}.{key}"), value, &read);
-                    entries.extend(entry.map(|entry| (key, entry)));
-                }
+                _ => match name::check(&key) {
+                    Ok(()) => {
+                        let entry = self.object_at(&format!("{name}.{key}"), value, &read);
+                        entries.extend(entry.map(|entry| (key, entry)));
+                    }
+                    Err(detail) => self.refuse(&format!("{name}.{key}"), detail),
+                },
             }
         }
         Some(entries)
@@ -234,18 +357,31 @@ impl Fields {
     pub fn into_problems(mut self) -> Vec<FieldProblem> {
         let unknown: Vec<String> = self.rest.keys().cloned().collect();
         for name in unknown {
-            let near = self.known.iter().find(|known| known.eq_ignore_ascii_case(&name));
-            let near = near.or_else(|| self.known.iter().find(|known| close(known, &name)));
-            let detail = near.map_or_else(
-                || "is not a field of this request".to_owned(),
-                |near| format!("is not a field of this request; did you mean `{near}`?"),
-            );
+            let detail = format!("is not a field of this request{}", self.suggestion(&name));
             // The name is the sender's own text: a long one is cut rather than echoed whole.
             let shown: String = name.chars().take(64).collect();
             self.refuse(&shown, detail);
         }
         self.problems
     }
+
+    /// The end of the problem of an unknown field: what may have been meant.
+    fn suggestion(&self, name: &str) -> String {
+        let plain = plain(name);
+        let near = self.known.iter().find(|known| known.to_lowercase() == plain);
+        let near = near.or_else(|| self.known.iter().find(|known| close(known, name)));
+        let meant = self.synonyms.iter().copied().flatten().find(|(synonym, _)| *synonym == plain);
+        match (near, meant) {
+            (Some(near), _) => format!("; did you mean `{near}`?"),
+            (None, Some((_, instead))) => format!("; {instead}"),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// A name as others write it: in lower case, without what stands between words.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
 }
 
 /// One word begins with the other, and they differ by two characters at most: `audience`, `audiences`.
@@ -270,31 +406,4 @@ fn check_text(value: Value, max: usize) -> Result<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_every_field_that_is_wrong() {
-        let object = serde_json::json!({"a": 1, "b": "", "c": "xxx", "lists": ["ok", 2], "audience": [], "d": null});
-        let mut fields = Fields::new(object.as_object().unwrap().clone());
-        assert_eq!(fields.text("a", 2), None);
-        assert_eq!(fields.text("b", 2), None);
-        assert_eq!(fields.text("c", 2), None);
-        assert_eq!(fields.required_text("d", 2), "");
-        assert_eq!(fields.texts("lists", 2, 2), Some(vec!["ok".to_owned()]));
-        assert_eq!(fields.texts("audiences", 2, 2), None);
-        let problems: Vec<_> =
-            fields.into_problems().into_iter().map(|p| format!("{} {}", p.field, p.detail)).collect();
-        assert_eq!(
-            problems,
-            [
-                "a must be a text",
-                "b must not be empty",
-                "c has 3 characters; the limit is 2",
-                "d is required",
-                "lists[1] must be a text",
-                "audience is not a field of this request; did you mean `audiences`?",
-            ]
-        );
-    }
-}
+mod tests;

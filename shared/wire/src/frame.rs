@@ -9,7 +9,7 @@ choice! {
     ErrorCode {
         /// There is no `action`, or none of the five.
         UnknownAction = "unknown_action",
-        /// Fields are missing, wrong or not known; `detail` names each.
+        /// Fields are missing, wrong, not known or given twice; `detail` names each, up to twenty.
         InvalidFields = "invalid_fields",
         /// A receipt of a message that the mailbox does not have at that place.
         UnknownMessage = "unknown_message",

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FieldProblem, action::Position, fields::Fields, limits};
+use crate::{action::Position, fields::Fields, limits};
 
 /// What a device asks for in the query of `GET /v1/inbox`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,20 +16,14 @@ pub struct InboxRequest {
 }
 
 impl InboxRequest {
-    /// Reads the pairs of a query and names every one that is wrong, given twice, or not known: a misspelt `before`
-    /// would begin anew with each page, for ever.
-    ///
-    /// # Errors
-    /// One [`FieldProblem`] for each.
-    pub fn parse(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, Vec<FieldProblem>> {
-        let mut fields = Fields::of_query(pairs, &["limit"]);
+    /// Reads the fields of a query, which record what is wrong.
+    pub fn read(fields: &mut Fields) -> Self {
         let limit = fields.integer("limit", &limits::INBOX_PAGE).unwrap_or(limits::INBOX_PAGE_DEFAULT);
         let before = fields.text("before", CURSOR_CHARS).map(|text| text.parse::<Cursor>());
         if let Some(Err(error)) = before {
             fields.refuse("before", error.to_string());
         }
-        let problems = fields.into_problems();
-        if problems.is_empty() { Ok(Self { limit, before: before.and_then(Result::ok) }) } else { Err(problems) }
+        Self { limit, before: before.and_then(Result::ok) }
     }
 }
 
@@ -117,8 +111,12 @@ mod tests {
     use super::*;
 
     fn parse(pairs: &[(&str, &str)]) -> Result<InboxRequest, Vec<String>> {
-        InboxRequest::parse(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
-            .map_err(|problems| problems.into_iter().map(|it| format!("{} {}", it.field, it.detail)).collect())
+        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let mut fields = Fields::of_query(pairs);
+        let request = InboxRequest::read(&mut fields);
+        let problems = fields.into_problems();
+        let wrong = problems.into_iter().map(|it| format!("{} {}", it.field, it.detail)).collect::<Vec<_>>();
+        if wrong.is_empty() { Ok(request) } else { Err(wrong) }
     }
 
     fn cursor(epoch: u64, seq: u64) -> Cursor {
@@ -136,7 +134,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_named() {
-        for limit in ["0", "101", "-1", "1.5", "many", "", "18446744073709551616"] {
+        for limit in ["0", "101", "-1", "1.5", "many", "", "18446744073709551616", "+3", " 3", "3e0", "٣"] {
             let wrong = parse(&[("limit", limit)]).unwrap_err();
             assert_eq!(wrong, ["limit must be a whole number from 1 to 100"], "{limit:?}");
         }

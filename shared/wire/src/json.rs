@@ -1,8 +1,11 @@
-//! Reading a request body: size, nesting, syntax, and that it is an object.
+//! Reading a request body: size, nesting, syntax, that it is an object, and that nothing of it is lost.
 
+mod faithful;
+
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use crate::limits;
+use crate::{FieldProblem, limits};
 
 /// Why a body is not a JSON object that we read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub enum JsonError {
     },
     /// JSON, but not an object.
     NotAnObject,
+    /// Names that are given twice, and numbers that would arrive changed.
+    Fields(Vec<FieldProblem>),
 }
 
 impl std::fmt::Display for JsonError {
@@ -34,6 +39,7 @@ impl std::fmt::Display for JsonError {
             Self::TooDeep => write!(f, "the body is nested deeper than {} levels", limits::JSON_DEPTH),
             Self::Syntax { line, column } => write!(f, "the body is not JSON: line {line}, column {column}"),
             Self::NotAnObject => write!(f, "the body is JSON, but not an object"),
+            Self::Fields(problems) => f.write_str(&FieldProblem::summary(problems)),
         }
     }
 }
@@ -41,7 +47,8 @@ impl std::fmt::Display for JsonError {
 /// Reads a body as one JSON object.
 ///
 /// # Errors
-/// See [`JsonError`]. Size and nesting are checked before anything is allocated for the document.
+/// See [`JsonError`]. Size and nesting are checked before anything is allocated for the document, and every name and
+/// number before the parser drops or rounds one.
 pub fn object(body: &[u8]) -> Result<Map<String, Value>, JsonError> {
     if body.len() > limits::HTTP_BODY_BYTES {
         return Err(JsonError::TooLarge { bytes: body.len() });
@@ -49,11 +56,16 @@ pub fn object(body: &[u8]) -> Result<Map<String, Value>, JsonError> {
     if depth(body) > limits::JSON_DEPTH {
         return Err(JsonError::TooDeep);
     }
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(JsonError::NotAnObject),
-        Err(error) => Err(JsonError::Syntax { line: error.line(), column: error.column() }),
+    let syntax = |error: serde_json::Error| JsonError::Syntax { line: error.line(), column: error.column() };
+    serde_json::from_slice::<IgnoredAny>(body).map_err(syntax)?;
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(JsonError::NotAnObject);
     }
+    let problems = faithful::problems(body);
+    if !problems.is_empty() {
+        return Err(JsonError::Fields(problems));
+    }
+    serde_json::from_slice(body).map_err(syntax)
 }
 
 /// Deepest nesting of brackets outside strings. Exact for JSON; for anything else the parser has the last word.
@@ -76,37 +88,4 @@ fn depth(body: &[u8]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn nested(levels: usize) -> String {
-        // The outer object is the first level.
-        format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1))
-    }
-
-    #[test]
-    fn reads_64_levels_and_refuses_65() {
-        assert!(object(nested(64).as_bytes()).is_ok());
-        assert_eq!(object(nested(65).as_bytes()), Err(JsonError::TooDeep));
-    }
-
-    #[test]
-    fn does_not_count_brackets_in_strings() {
-        let body = format!("{{\"a\":\"{}\\\"{}\"}}", "[".repeat(100), "{".repeat(100));
-        assert!(object(body.as_bytes()).is_ok());
-    }
-
-    #[test]
-    fn names_the_place_of_a_syntax_error() {
-        assert_eq!(object(b"{\n  nope}"), Err(JsonError::Syntax { line: 2, column: 3 }));
-        assert_eq!(object(b"[]"), Err(JsonError::NotAnObject));
-    }
-
-    #[test]
-    fn refuses_one_byte_more_than_the_limit() {
-        let fill = limits::HTTP_BODY_BYTES - "{\"a\":\"\"}".len();
-        assert!(object(format!("{{\"a\":\"{}\"}}", "x".repeat(fill)).as_bytes()).is_ok());
-        let body = format!("{{\"a\":\"{}\"}}", "x".repeat(fill + 1));
-        assert_eq!(object(body.as_bytes()), Err(JsonError::TooLarge { bytes: limits::HTTP_BODY_BYTES + 1 }));
-    }
-}
+mod tests;

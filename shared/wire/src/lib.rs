@@ -14,7 +14,7 @@
 //! - [`action`]: what a device says
 //! - [`backoff`]: how long a client waits before it reconnects
 //! - [`problem`]: errors on HTTP (RFC 9457)
-//! - [`fields`], [`json`], [`limits`]: how requests are read
+//! - [`fields`], [`json`], [`name`], [`limits`]: how requests are read
 //! - `schema`, behind the feature of this name: the JSON Schema of all of it
 
 pub mod action;
@@ -28,7 +28,9 @@ pub mod frame;
 pub mod inbox;
 pub mod item;
 pub mod json;
+mod language;
 pub mod limits;
+pub mod name;
 mod platform;
 pub mod preferences;
 pub mod problem;

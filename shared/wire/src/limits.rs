@@ -18,6 +18,19 @@ pub const CONTENT_BYTES: usize = FRAME_PLAINTEXT_BYTES - FRAME_ENVELOPE_BYTES;
 /// How deeply arrays and objects may be nested in a request body.
 pub const JSON_DEPTH: usize = 64;
 
+/// Longest `Idempotency-Key`, in characters.
+pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
+
+/// Greatest whole number of `extra` that every client reads exactly: 2 to the power of 53, up to which a double (IEEE
+/// 754) has all of them.
+pub const EXACT_INTEGER: u64 = 9_007_199_254_740_992;
+
+/// Wrong fields that a problem or an error frame names; beyond, it says how many more there are.
+pub const PROBLEMS_NAMED: usize = 20;
+
+/// Longest path of a wrong field that a problem shows, in characters; the rest is cut.
+pub const PROBLEM_FIELD_CHARS: usize = 200;
+
 /// Longest alias, in characters.
 pub const ALIAS_CHARS: usize = 128;
 

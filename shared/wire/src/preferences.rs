@@ -54,7 +54,10 @@ pub struct Preferences {
     pub time_zone: Option<String>,
     /// Language that the person reads (BCP 47). For senders; the service does not use it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = limits::IDENTIFIER_CHARS), regex(pattern = crate::language::PATTERN))
+    )]
     pub language: Option<String>,
 }
 
@@ -166,7 +169,7 @@ impl Preferences {
                 .collect(),
             quiet_hours: fields.object("quietHours", quiet_hours),
             time_zone: fields.text("timeZone", limits::IDENTIFIER_CHARS),
-            language: fields.text("language", limits::IDENTIFIER_CHARS),
+            language: fields.language("language"),
         };
         let problems = fields.into_problems();
         if problems.is_empty() { Ok(preferences) } else { Err(problems) }
@@ -191,7 +194,7 @@ fn quiet_hours(fields: &mut Fields) -> Option<QuietHours> {
         time
     };
     let (from, to) = (time("from"), time("to"));
-    let except = fields.texts("except", limits::PREFERRED_CATEGORIES, limits::IDENTIFIER_CHARS).unwrap_or_default();
+    let except = fields.names("except", limits::PREFERRED_CATEGORIES, limits::IDENTIFIER_CHARS).unwrap_or_default();
     let (from, to) = (from?, to?);
     if from == to {
         fields.refuse("to", "must differ from `from`; set `muted` for silence all day");

@@ -10,7 +10,8 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 choice! {
     /// A code that stays the same; each has one status.
     ProblemCode {
-        /// Fields are missing, empty, too long, of the wrong type, not known or not served; `errors` names each.
+        /// Fields are missing, empty, too long, of the wrong type, not known, not served or given twice; `errors` names
+        /// each, up to twenty.
         InvalidFields = "invalid_fields",
         /// The body is not JSON, or not an object; `detail` has line and column.
         NotJson = "not_json",
@@ -29,9 +30,9 @@ choice! {
         UnknownApp = "unknown_app",
         /// There is none, it is another app's, or it is no longer kept.
         NotFound = "not_found",
-        /// There is no such route, or not with this method.
+        /// There is no such route.
         NoRoute = "no_route",
-        /// A path of messages or announcements has other methods.
+        /// The path has other methods: `Allow` names them.
         MethodNotAllowed = "method_not_allowed",
         /// The message was cancelled before.
         AlreadyCancelled = "already_cancelled",
@@ -69,9 +70,10 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub request_id: Option<String>,
-    /// Every field that is wrong; present for `invalid_fields`.
+    /// The fields that are wrong, the first twenty of them; present for `invalid_fields`. If there are more, `detail`
+    /// says how many.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = crate::limits::PROBLEMS_NAMED)))]
     pub errors: Vec<FieldProblem>,
 }
 

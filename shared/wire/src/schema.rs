@@ -142,6 +142,18 @@ pub(crate) fn any(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": ["object", "array", "string", "number", "boolean"]})
 }
 
+/// What no alias is: `ALL`, in any case.
+pub(crate) fn everyone() -> Value {
+    json!({"pattern": r"^\s*[Aa][Ll][Ll]\s*$"})
+}
+
+/// A list of aliases: none is `ALL`.
+pub(crate) fn of_aliases(schema: &mut Schema) {
+    if let Some(Value::Object(item)) = schema.get_mut("items") {
+        item.insert("not".to_owned(), everyone());
+    }
+}
+
 /// A moment with any offset.
 pub(crate) fn moment(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time"})

@@ -3,7 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{FieldProblem, Platform, Timestamp, Version, choice::choice, fields::Fields, limits};
+use crate::{
+    FieldProblem, Platform, Timestamp, Version,
+    choice::choice,
+    fields::{Fields, Synonyms},
+    limits, name,
+};
 
 pub use crate::channel::{Channel, Destination};
 
@@ -12,16 +17,8 @@ choice! {
     AudienceType {
         /// User names in the app.
         Alias = "ALIAS",
-        /// Tags of users.
-        Tag = "TAG",
         /// Device ids: the users who hold the devices now receive the message.
         Device = "DEVICE",
-        /// Groups of the directory.
-        Group = "GROUP",
-        /// Organisations of the directory.
-        Organisation = "ORGANISATION",
-        /// Everyone in the app.
-        All = "ALL",
     }
 }
 
@@ -60,14 +57,6 @@ choice! {
         High = "high",
         /// The lane of bulk sends.
         Normal = "normal",
-    }
-}
-
-#[cfg(feature = "schema")]
-crate::choice::part! {
-    /// What the names in `audiences` are.
-    ServedAudienceType as "AudienceType" = AudienceType, but |it: AudienceType| {
-        !matches!(it, AudienceType::Alias | AudienceType::Device)
     }
 }
 
@@ -206,19 +195,18 @@ pub struct SendRequest {
     pub platform: Option<Platform>,
     /// What `audiences` names: users, or devices that stand for the users who hold them now.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(
-        feature = "schema",
-        schemars(with = "Option<ServedAudienceType>", extend("default" = AudienceType::Alias))
-    )]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = AudienceType::Alias)))]
     pub audience_type: Option<AudienceType>,
-    /// Who receives the message. A name that stands twice receives once.
+    /// Who receives the message. A name that stands twice receives once. `ALL` is no alias: an announcement reaches
+    /// everyone.
     #[serde(default)]
     #[cfg_attr(
         feature = "schema",
         schemars(
             length(min = 1, max = limits::RECIPIENTS),
             inner(length(max = limits::ALIAS_CHARS)),
-            transform = crate::schema::without_default
+            transform = crate::schema::without_default,
+            transform = crate::schema::of_aliases
         )
     )]
     pub audiences: Vec<String>,
@@ -293,21 +281,21 @@ impl SendRequest {
     /// # Errors
     /// One [`FieldProblem`] for each.
     pub fn parse(object: Map<String, Value>) -> Result<Self, Vec<FieldProblem>> {
-        let mut fields = Fields::new(object);
-        let audience_type: Option<AudienceType> = fields.choice("audienceType");
-        let listed = fields.texts("audiences", limits::RECIPIENTS, limits::ALIAS_CHARS);
+        let mut fields = Fields::new(object).with_synonyms(CONTENT_SYNONYMS).with_synonyms(SYNONYMS);
+        let is_to_everyone = fields.peek("audienceType").is_some_and(name::is_everyone);
+        let listed = fields.aliases("audiences", limits::RECIPIENTS);
         let request = Self {
             app_id: fields.text("appId", limits::IDENTIFIER_CHARS),
-            tenant_code: fields.text("tenantCode", limits::IDENTIFIER_CHARS),
+            tenant_code: fields.name("tenantCode", limits::IDENTIFIER_CHARS),
             platform: fields.choice("platform"),
-            audience_type,
+            audience_type: audience_type(&mut fields),
             audiences: Vec::new(),
             content: content(&mut fields),
             sms_message: fields.text("smsMessage", limits::SMS_CHARS),
             duration: fields.integer("duration", &(0..=u64::MAX)),
             ttl: fields.integer("ttl", &limits::TTL_SECONDS),
             priority: fields.choice("priority"),
-            collapse_key: fields.text("collapseKey", limits::IDENTIFIER_CHARS),
+            collapse_key: fields.name("collapseKey", limits::IDENTIFIER_CHARS),
             send_at: moment(&mut fields, "sendAt"),
             persist: fields.boolean("persist"),
             fallback: fields.objects("fallback", limits::FALLBACK_STEPS, step),
@@ -320,8 +308,7 @@ impl SendRequest {
             problems.push(FieldProblem::new(format!("fallback[{step}].channel"), paid_too_often(channel)));
         }
         let named = problems.iter().any(|problem| problem.field.starts_with("audiences"));
-        let everyone = audience_type == Some(AudienceType::All);
-        if listed.as_ref().is_none_or(Vec::is_empty) && !everyone && !named {
+        if listed.as_ref().is_none_or(Vec::is_empty) && !is_to_everyone && !named {
             problems.insert(0, FieldProblem::new("audiences", "must name at least one recipient"));
         }
         problems.extend(about_nothing(&request.content, &problems));
@@ -339,6 +326,56 @@ pub fn paid_too_often(channel: Channel) -> String {
     format!("must not be {channel} once more: a chain has at most {} steps by it", limits::FALLBACK_PAID_STEPS)
 }
 
+/// What other services call the content of a message, in lower case, and what stands for it here.
+pub(crate) const CONTENT_SYNONYMS: Synonyms = &[
+    ("title", "what is shown as the title is `sender`"),
+    ("subject", "what is shown as the title is `sender`"),
+    ("body", "the text is `alert`"),
+    ("message", "the text is `alert`"),
+    ("content", "the text is `alert`"),
+    ("text", "the text is `alert`"),
+    ("url", "a link is the app's own data, in `extra`"),
+    ("link", "a link is the app's own data, in `extra`"),
+    ("clickaction", "a link is the app's own data, in `extra`"),
+    ("img", "a picture is the app's own data, in `extra`"),
+    ("image", "a picture is the app's own data, in `extra`"),
+    ("icon", "a picture is the app's own data, in `extra`"),
+    ("data", "the app's own data is `extra`"),
+    ("payload", "the app's own data is `extra`"),
+    ("timetolive", "the seconds until it expires are `ttl`"),
+    ("expiry", "the seconds until it expires are `ttl`"),
+    ("expiration", "the seconds until it expires are `ttl`"),
+    ("tenant", "the tenant is `tenantCode`"),
+];
+
+/// The same for what only a message has.
+const SYNONYMS: Synonyms = &[
+    (
+        "topic",
+        "there are no topics: name users in `audiences`, or announce it to everyone with `POST /v1/announcements`",
+    ),
+    ("to", "users are named in `audiences`"),
+    ("alias", "users are named in `audiences`"),
+    ("aliases", "users are named in `audiences`"),
+    ("users", "users are named in `audiences`"),
+    ("recipients", "users are named in `audiences`"),
+    ("sendtime", "the time to send it is `sendAt`"),
+    ("sendafter", "the time to send it is `sendAt`"),
+    ("scheduledat", "the time to send it is `sendAt`"),
+    ("collapseid", "what replaces an older message is `collapseKey`"),
+];
+
+/// What the names in `audiences` are. `ALL` is none of it, and has a way that reaches everyone.
+fn audience_type(fields: &mut Fields) -> Option<AudienceType> {
+    const NAME: &str = "audienceType";
+    if fields.peek(NAME).is_some_and(name::is_everyone) {
+        fields.value(NAME);
+        fields.refuse(NAME, name::EVERYONE);
+        return None;
+    }
+    fields.choice(NAME)
+}
+
 /// What is wrong with content that says nothing, unless its text is named among the problems already.
 pub(crate) fn about_nothing(content: &Content, problems: &[FieldProblem]) -> Option<FieldProblem> {
     let nothing = content.alert.is_none() && content.extra.is_none();
@@ -352,19 +389,19 @@ pub(crate) fn content(fields: &mut Fields) -> Content {
         msg_type: fields.choice("msgType"),
         alert: fields.text("alert", limits::FRAME_PLAINTEXT_BYTES),
         extra: fields.value("extra"),
-        event: fields.text("event", limits::IDENTIFIER_CHARS),
+        event: fields.name("event", limits::IDENTIFIER_CHARS),
         sound: fields.text("sound", limits::NAME_CHARS),
         badge: fields.integer("badge", &limits::BADGE),
         sender: fields.text("sender", limits::NAME_CHARS),
-        send_device: fields.text("sendDevice", limits::NAME_CHARS),
+        send_device: fields.name("sendDevice", limits::NAME_CHARS),
         source: fields.object("source", |source| {
             Some(Source {
-                platform: source.text("platform", limits::NAME_CHARS),
-                product: source.text("product", limits::NAME_CHARS),
+                platform: source.name("platform", limits::NAME_CHARS),
+                product: source.name("product", limits::NAME_CHARS),
             })
         }),
-        category: fields.text("category", limits::IDENTIFIER_CHARS),
-        tag: fields.text("tag", limits::IDENTIFIER_CHARS),
+        category: fields.name("category", limits::IDENTIFIER_CHARS),
+        tag: fields.name("tag", limits::IDENTIFIER_CHARS),
         need_confirm: fields.boolean("needConfirm"),
     }
 }
@@ -378,11 +415,11 @@ fn step(fields: &mut Fields) -> Option<FallbackStep> {
 
 fn condition(fields: &mut Fields) -> Option<Condition> {
     const VERSION: &str = "clientVersionBelow";
-    let client_version_below = fields.text(VERSION, limits::IDENTIFIER_CHARS);
+    let client_version_below = fields.name(VERSION, limits::IDENTIFIER_CHARS);
     if client_version_below.as_deref().is_some_and(|text| !Version::parse(text).is_some_and(Version::is_release)) {
         fields.refuse(VERSION, "must be one to four whole numbers with dots between them, for example 2.10.0");
     }
-    let item_open = fields.text("itemOpen", limits::ITEM_CHARS);
+    let item_open = fields.name("itemOpen", limits::ITEM_CHARS);
     if item_open.as_deref().is_some_and(|name| matches!(name, "." | "..") || name.contains(['/', '?', '%'])) {
         fields.refuse("itemOpen", "must not be `.` or `..`, nor have `/`, `?` or `%`: paths do not carry such a name");
     }

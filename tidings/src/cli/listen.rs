@@ -20,7 +20,7 @@ use sam_twin::cli::style::{Style, clock, printable};
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Name of the user in the app; the device is registered if this terminal has none
-    #[arg(long)]
+    #[arg(long, value_parser = super::alias)]
     alias: String,
     /// What the device runs, where it has to be registered: ANDROID, IOS, PC or WEB
     #[arg(long, default_value = "PC", value_parser = register::platform)]

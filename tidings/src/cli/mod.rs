@@ -27,16 +27,17 @@ mod target;
 mod trail;
 mod up;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::LazyLock};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use sam_twin::cli::output;
+use tidings_wire::name;
 
 /// Push notifications on AWS Lambda: the local twin of a deployment, and a device and a backend in the terminal.
 ///
 /// Without a command it runs the twin, as `tidings up` does and with the same options.
 #[derive(Debug, Parser)]
-#[command(name = "tidings", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "tidings", version = version(), after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -45,6 +46,19 @@ struct Cli {
 }
 
 const PROGRAM: &str = "tidings";
+
+/// The program's version, and that of the time zone data that it has.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        format!("{} (time zones of {})", env!("CARGO_PKG_VERSION"), tidings_domain::preferences::time_zone_data())
+    });
+    &VERSION
+}
+
+/// Reads the alias of a user, as far as a typing person needs it: the service refuses what else is none.
+fn alias(text: &str) -> Result<String, String> {
+    if name::is_everyone(text) { Err(name::EVERYONE.to_owned()) } else { Ok(text.to_owned()) }
+}
 
 const EXAMPLES: &str = "\
 Examples:

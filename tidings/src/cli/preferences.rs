@@ -1,6 +1,6 @@
 //! `tidings preferences`: what a user wants to be told of.
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use tidings_wire::{Preferences, json};
 
 use super::target::{self, ApiArgs};
@@ -12,7 +12,7 @@ use sam_twin::cli::output;
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Name of the user in the app
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_parser = NonEmptyStringValueParser::new().try_map(|text| super::alias(&text)))]
     alias: String,
     /// The user's tenant
     #[arg(long, value_name = "CODE")]

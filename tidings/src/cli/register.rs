@@ -13,7 +13,7 @@ use sam_twin::cli::style::printable;
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Name of the user in the app
-    #[arg(long)]
+    #[arg(long, value_parser = super::alias)]
     alias: String,
     /// What the device runs: ANDROID, IOS, PC or WEB
     #[arg(long, default_value = "PC", value_parser = platform)]

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sam_twin::client::{Client, Method};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tidings_crypto::encoding::percent;
+use tidings_wire::json::object;
 use tidings_wire::send::{Channel, Condition, Downgrade, FallbackStep, MsgType, Priority};
 use tidings_wire::{Choice, Content, Platform, SendRequest, Timestamp};
 
@@ -25,7 +27,7 @@ const LOOKED_UP: usize = 5;
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Alias of a recipient; repeatable, or separated by commas
-    #[arg(long, required = true, value_delimiter = ',', value_name = "ALIAS")]
+    #[arg(long, required = true, value_delimiter = ',', value_name = "ALIAS", value_parser = super::alias)]
     to: Vec<String>,
     /// Text that is shown
     #[arg(long, required_unless_present = "extra")]
@@ -116,8 +118,12 @@ Examples:
 
 Standard output is the request id alone: tidings trail $(tidings send --to alice --alert Hi) --follow";
 
+/// Reads `extra`, and refuses what the service would refuse of it: parsed, nothing would be left to see it by.
 pub(super) fn json(text: &str) -> Result<Value, String> {
-    serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
+    let value = serde_json::from_str::<IgnoredAny>(text).map_err(|error| format!("not JSON: {error}"));
+    value
+        .and_then(|_| object(format!("{{\"extra\":{text}}}").as_bytes()).map_err(|error| error.to_string()))
+        .map(|mut object| object.remove("extra").unwrap_or_default())
 }
 
 fn word<T: Choice>(text: &str) -> Result<T, String> {

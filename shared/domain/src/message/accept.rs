@@ -18,8 +18,8 @@ use crate::{
 /// delivered.
 ///
 /// # Errors
-/// One [`FieldProblem`] for each field that cannot be honoured: a frame over [`limits::FRAME_PLAINTEXT_BYTES`], an
-/// audience or a channel that this deployment does not serve, a category that is not among the app's.
+/// One [`FieldProblem`] for each field that cannot be honoured: a frame over [`limits::FRAME_PLAINTEXT_BYTES`], a
+/// time that does not lie ahead, a category that is not among the app's.
 pub fn accept(
     request: SendRequest,
     app: AppId,
@@ -44,14 +44,14 @@ pub fn accept(
         downgrade(&mut downgrades, "collapseKey", "nothing is replaced by a message that is not kept");
     }
     let priority = lane(&request, &mut downgrades);
-    let audience = audience(&request, &mut problems);
     problems.extend(categories::check(declared, request.content.category.as_deref()));
     if let Some(problem) = too_large(&request.content) {
         problems.push(problem);
     }
-    let (Some(audience), true) = (audience, problems.is_empty()) else {
+    if !problems.is_empty() {
         return Err(problems);
-    };
+    }
+    let audience = audience(&request);
     let mut content = request.content;
     content.push_msg_type.get_or_insert(PushMsgType::Msg);
     let begins = send_at.unwrap_or(now);
@@ -164,18 +164,13 @@ fn chain(request: &SendRequest, chains: &Chains, persist: bool, downgrades: &mut
     steps
 }
 
-fn audience(request: &SendRequest, problems: &mut Vec<FieldProblem>) -> Option<Audience> {
+fn audience(request: &SendRequest) -> Audience {
     // A name that stands twice receives once; the order of first mention stays.
     let mut seen = BTreeSet::new();
     let names: Vec<String> = request.audiences.iter().filter(|name| seen.insert(name.as_str())).cloned().collect();
     match request.audience_type.unwrap_or(AudienceType::Alias) {
-        AudienceType::Alias => Some(Audience::Aliases(names)),
-        AudienceType::Device => Some(Audience::Devices(names)),
-        other @ (AudienceType::Tag | AudienceType::Group | AudienceType::Organisation | AudienceType::All) => {
-            let detail = format!("`{other}` is not served by this version; use ALIAS or DEVICE");
-            problems.push(FieldProblem::new("audienceType", detail));
-            None
-        }
+        AudienceType::Alias => Audience::Aliases(names),
+        AudienceType::Device => Audience::Devices(names),
     }
 }
 

@@ -34,7 +34,8 @@ fn a_category_that_is_not_declared_is_told_beside_what_else_is_wrong() {
         told.err().unwrap_or_default().into_iter().map(|problem| problem.field).collect::<Vec<_>>()
     };
     assert!(fields(serde_json::json!({})).is_empty() && fields(serde_json::json!({"category": "orders"})).is_empty());
-    assert_eq!(fields(serde_json::json!({"category": "order", "audienceType": "TAG"})), ["audienceType", "category"]);
+    let past = serde_json::json!({"category": "order", "sendAt": "1970-01-01T00:00:00Z"});
+    assert_eq!(fields(past), ["sendAt", "category"]);
 }
 
 #[test]
@@ -107,8 +108,9 @@ fn downgraded(message: &Message) -> Vec<String> {
 }
 
 #[test]
-fn refuses_what_this_version_does_not_serve() {
-    assert_eq!(refused(with(serde_json::json!({"audienceType": "TAG"}))), ["audienceType"]);
+fn devices_are_an_audience_of_their_own() {
+    let message = accepted(with(serde_json::json!({"audienceType": "DEVICE", "audiences": ["d", "e", "d"]}))).unwrap();
+    assert_eq!(message.audience, Audience::Devices(vec!["d".into(), "e".into()]));
 }
 
 #[test]

@@ -23,15 +23,15 @@ pub enum ApiError {
     /// No `Authorization: Bearer` header.
     #[error("send the app key as `Authorization: Bearer …`")]
     NoAppKey,
-    /// The key is not one of the app's.
-    #[error("the app key is not valid")]
-    WrongAppKey,
+    /// The key is not one of an app's.
+    #[error("{0}")]
+    WrongAppKey(KeyFault),
     /// No `Authorization: Bearer` header, where a device asks.
     #[error("send a token that the device has signed as `Authorization: Bearer …`")]
     NoToken,
-    /// The token proves nothing: one answer, whatever is wrong with it.
-    #[error("the token is not valid, or no longer: sign a new one, and check the clock")]
-    WrongToken,
+    /// The token proves nothing.
+    #[error("{0}")]
+    WrongToken(TokenFault),
     /// The request names another app than the key's.
     #[error("`appId` is not the app that the key belongs to")]
     UnknownApp,
@@ -64,6 +64,36 @@ pub enum ApiError {
     Internal(#[source] Error),
 }
 
+/// What is wrong with an app key, as far as its form shows it: of one with the right form nothing more is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyFault {
+    /// It has the form of a key, and is none.
+    #[error("the app key is not valid; `tidings app create` shows one")]
+    Unknown,
+    /// It has another form.
+    #[error("not an app key: expected `td_<appId>.` and 43 characters")]
+    Malformed,
+    /// It ends in an ellipsis, as keys are printed in documents.
+    #[error("the app key is cut short with an ellipsis; copy all of it, `td_<appId>.` and 43 characters")]
+    CutShort,
+    /// It is what a device signs.
+    #[error(
+        "this is a token that a device has signed; a backend sends its app key here, `td_<appId>.` and 43 characters"
+    )]
+    DeviceToken,
+}
+
+/// What is wrong with a device's token: one answer, whatever it is, but for what is no token at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenFault {
+    /// It proves nothing.
+    #[error("the token is not valid, or no longer: sign a new one, and check the clock")]
+    Invalid,
+    /// It is an app's key.
+    #[error("this is an app key; a device asks here for its own user, with a token that it signs itself")]
+    AppKey,
+}
+
 impl ApiError {
     /// The HTTP status.
     #[must_use]
@@ -71,10 +101,13 @@ impl ApiError {
         match self {
             Self::Fields(_) => StatusCode::BAD_REQUEST,
             Self::Body(json::JsonError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Body(json::JsonError::TooDeep | json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => {
-                StatusCode::BAD_REQUEST
-            }
-            Self::NoAppKey | Self::WrongAppKey | Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
+            Self::Body(
+                json::JsonError::TooDeep
+                | json::JsonError::Syntax { .. }
+                | json::JsonError::NotAnObject
+                | json::JsonError::Fields(_),
+            ) => StatusCode::BAD_REQUEST,
+            Self::NoAppKey | Self::WrongAppKey(_) | Self::NoToken | Self::WrongToken(_) => StatusCode::UNAUTHORIZED,
             Self::UnknownApp => StatusCode::FORBIDDEN,
             Self::NotFound(_) | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -89,14 +122,14 @@ impl ApiError {
     #[must_use]
     pub fn code(&self) -> ProblemCode {
         match self {
-            Self::Fields(_) => ProblemCode::InvalidFields,
+            Self::Fields(_) | Self::Body(json::JsonError::Fields(_)) => ProblemCode::InvalidFields,
             Self::Body(json::JsonError::TooLarge { .. }) => ProblemCode::BodyTooLarge,
             Self::Body(json::JsonError::TooDeep) => ProblemCode::BodyTooDeep,
             Self::Body(json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => ProblemCode::NotJson,
             Self::NoAppKey => ProblemCode::NoAppKey,
-            Self::WrongAppKey => ProblemCode::WrongAppKey,
+            Self::WrongAppKey(_) => ProblemCode::WrongAppKey,
             Self::NoToken => ProblemCode::NoToken,
-            Self::WrongToken => ProblemCode::WrongToken,
+            Self::WrongToken(_) => ProblemCode::WrongToken,
             Self::UnknownApp => ProblemCode::UnknownApp,
             Self::NotFound(_) => ProblemCode::NotFound,
             Self::NoRoute => ProblemCode::NoRoute,
@@ -117,9 +150,9 @@ impl ApiError {
             Self::Fields(_)
             | Self::Body(_)
             | Self::NoAppKey
-            | Self::WrongAppKey
+            | Self::WrongAppKey(_)
             | Self::NoToken
-            | Self::WrongToken
+            | Self::WrongToken(_)
             | Self::UnknownApp
             | Self::NotFound(_)
             | Self::NoRoute
@@ -145,7 +178,7 @@ impl From<AppsError> for ApiError {
     fn from(error: AppsError) -> Self {
         match error {
             AppsError::NoKey => Self::NoAppKey,
-            AppsError::WrongKey => Self::WrongAppKey,
+            AppsError::WrongKey => Self::WrongAppKey(KeyFault::Unknown),
             AppsError::Store(error) => error.into(),
         }
     }
@@ -160,19 +193,17 @@ impl From<Vec<FieldProblem>> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
-        let errors = if let Self::Fields(problems) = &self { problems.clone() } else { Vec::new() };
-        let detail = match errors.as_slice() {
-            [] => self.to_string(),
-            [only] => format!("`{}` {}", only.field, only.detail),
-            [first, rest @ ..] => format!("`{}` {}; and {} more", first.field, first.detail, rest.len()),
-        };
+        let problems: &[FieldProblem] =
+            if let Self::Fields(wrong) | Self::Body(json::JsonError::Fields(wrong)) = &self { wrong } else { &[] };
+        let detail = if problems.is_empty() { self.to_string() } else { FieldProblem::summary(problems) };
+        let (errors, _) = FieldProblem::named(problems);
         let problem = Problem {
             status: status.as_u16(),
             code: self.code().to_string(),
             title: status.canonical_reason().unwrap_or_default().to_owned(),
             detail,
             request_id: None,
-            errors,
+            errors: errors.to_vec(),
         };
         let mut response = (status, Json(&problem)).into_response();
         let headers = response.headers_mut();

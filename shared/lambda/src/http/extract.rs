@@ -1,5 +1,7 @@
 //! The checks of a request, in one order, and what a handler gets from them.
 
+mod credentials;
+
 use std::{future::Future, sync::Arc};
 
 use axum::{
@@ -19,10 +21,7 @@ use tidings_wire::{
     announcement::AnnouncementsRequest, fields::Fields, json, limits,
 };
 
-use super::error::ApiError;
-
-/// Longest idempotency key, in characters.
-const IDEMPOTENCY_KEY_CHARS: usize = 255;
+use super::error::{ApiError, TokenFault};
 
 /// A request that has passed its checks. Their order is the same for every route, and the first one that fails is the answer:
 ///
@@ -57,7 +56,13 @@ where
         let (mut parts, body) = request.into_parts();
         let by = By::authenticate(deps, &parts.headers, now).await?;
         let PathId(id) = PathId::of(&mut parts).await;
-        let about = About::read(id, parts.uri.query().unwrap_or_default())?;
+        let Query(pairs) = parts.extensions.remove::<Query>().unwrap_or_default();
+        let mut asked = Fields::of_query(pairs);
+        let about = About::read(id, &mut asked);
+        let problems = asked.into_problems();
+        if !problems.is_empty() {
+            return Err(problems.into());
+        }
         // Lambda has a limit before this one; the payload's own limit answers with a problem.
         let bytes = axum::body::to_bytes(body, usize::MAX).await;
         let bytes = bytes.map_err(|error| ApiError::Internal(error.into()))?;
@@ -84,7 +89,8 @@ pub trait Caller<D>: Sized + Send {
 
 impl<D: AsRef<AppCache> + Sync> Caller<D> for App {
     async fn authenticate(deps: &D, headers: &HeaderMap, now: Timestamp) -> Result<Self, ApiError> {
-        Ok(deps.as_ref().authenticate(bearer(headers), now).await?)
+        let key = credentials::app_key(headers)?;
+        Ok(deps.as_ref().authenticate(Some(&key), now).await?)
     }
 
     fn app(&self) -> &AppId {
@@ -121,10 +127,10 @@ async fn signed_request(
 ) -> Result<SignedDevice, ApiError> {
     let refused = |reason: &dyn std::fmt::Display| {
         tracing::info!(%reason, "device refused");
-        ApiError::WrongToken
+        ApiError::WrongToken(TokenFault::Invalid)
     };
-    let token = bearer(headers).ok_or(ApiError::NoToken)?;
-    let token = Token::parse(token).map_err(|error| refused(&error))?;
+    let token = credentials::token(headers)?;
+    let token = Token::parse(&token).map_err(|error| refused(&error))?;
     let signed = tokens.verify(token, now).await?.map_err(|why| refused(&why))?;
     match apps.get(&signed.device.user.app, now).await? {
         Some(app) => Ok(SignedDevice { signed, app }),
@@ -132,43 +138,32 @@ async fn signed_request(
     }
 }
 
-/// The token of an `Authorization: Bearer` header.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
 /// What a path and a query name.
 pub trait Parameters: Sized + Send {
-    /// Reads the id of the path (empty if the route has none) and the query.
-    ///
-    /// # Errors
-    /// [`ApiError::Fields`].
-    fn read(id: String, query: &str) -> Result<Self, ApiError>;
+    /// Reads the id of the path (empty if the route has none) and the fields of the query, which record what is wrong.
+    /// What is not read of the query is refused, on every route.
+    fn read(id: String, asked: &mut Fields) -> Self;
 }
 
 impl Parameters for () {
-    fn read(_: String, _: &str) -> Result<Self, ApiError> {
-        Ok(())
-    }
+    fn read(_: String, _: &mut Fields) -> Self {}
 }
 
 impl Parameters for PathId {
-    fn read(id: String, _: &str) -> Result<Self, ApiError> {
-        Ok(Self(id))
+    fn read(id: String, _: &mut Fields) -> Self {
+        Self(id)
     }
 }
 
 impl Parameters for InboxRequest {
-    fn read(_: String, query: &str) -> Result<Self, ApiError> {
-        Ok(Self::parse(pairs(query))?)
+    fn read(_: String, asked: &mut Fields) -> Self {
+        Self::read(asked)
     }
 }
 
 impl Parameters for AnnouncementsRequest {
-    fn read(_: String, query: &str) -> Result<Self, ApiError> {
-        Ok(Self::parse(pairs(query))?)
+    fn read(_: String, asked: &mut Fields) -> Self {
+        Self::read(asked)
     }
 }
 
@@ -216,13 +211,23 @@ impl<T: JsonBody> Payload for Repeatable<T> {
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    match value.to_str() {
-        Ok(key) if (1..=IDEMPOTENCY_KEY_CHARS).contains(&key.len()) => Ok(Some(key.to_owned())),
-        _ => {
-            let detail = format!("must have 1 to {IDEMPOTENCY_KEY_CHARS} printable ASCII characters");
-            Err(vec![FieldProblem::new("Idempotency-Key", detail)].into())
+    let refused = |detail: String| Err(vec![FieldProblem::new("Idempotency-Key", detail)].into());
+    let mut values = headers.get_all("idempotency-key").iter().map(HeaderValue::as_bytes);
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() || value.contains(&b',') {
+        // API Gateway joins the two of a header that is given twice with a comma.
+        return refused("is given twice, or has a comma".to_owned());
+    }
+    let is_printable = value.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    let is_bounded = !value.starts_with(b" ") && !value.ends_with(b" ");
+    match str::from_utf8(value) {
+        Ok(key) if is_printable && is_bounded && (1..=limits::IDEMPOTENCY_KEY_CHARS).contains(&key.len()) => {
+            Ok(Some(key.to_owned()))
         }
+        Ok(_) | Err(_) => refused(format!(
+            "must have 1 to {} printable ASCII characters without a comma, and no blank at either end",
+            limits::IDEMPOTENCY_KEY_CHARS
+        )),
     }
 }
 
@@ -318,24 +323,16 @@ impl<S: Sync> FromRequestParts<S> for PathId {
     }
 }
 
-/// The pairs of a query, decoded (`application/x-www-form-urlencoded`).
-pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
-    form_urlencoded::parse(query.as_bytes()).into_owned()
-}
+/// The pairs of a query, decoded.
+#[derive(Clone, Debug, Default)]
+pub struct Query(pub Vec<(String, String)>);
 
-/// What a path names, in 1 to `max` characters, and the tenant that its query may name (`tenantCode`; empty for none).
-///
-/// # Errors
-/// [`ApiError::Fields`].
-pub fn of_tenant(name: &'static str, value: String, max: usize, query: &str) -> Result<(String, String), ApiError> {
-    let text = |(name, value)| (name, Value::String(value));
-    let mut path = Fields::new(Map::from_iter([text((name.to_owned(), value))]));
-    let named = path.required_text(name, max);
-    let mut asked = Fields::new(pairs(query).map(text).collect());
-    let tenant = asked.text("tenantCode", limits::IDENTIFIER_CHARS).unwrap_or_default();
-    let mut problems = path.into_problems();
-    problems.extend(asked.into_problems());
-    if problems.is_empty() { Ok((named, tenant)) } else { Err(problems.into()) }
+impl Query {
+    /// Reads a query (`application/x-www-form-urlencoded`), whatever characters it has.
+    #[must_use]
+    pub fn decode(query: &str) -> Self {
+        Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+    }
 }
 
 /// An answer that no cache keeps: it is for one person, and soon out of date.
@@ -344,4 +341,51 @@ where
     Json<T>: IntoResponse,
 {
     ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(answer)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(values: &[&[u8]]) -> Result<Option<String>, String> {
+        let name = || axum::http::HeaderName::from_static("idempotency-key");
+        let headers = values.iter().map(|value| (name(), HeaderValue::from_bytes(value).unwrap())).collect();
+        idempotency_key(&headers).map_err(|error| match error {
+            ApiError::Fields(problems) => problems[0].to_string(),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn an_idempotency_key_is_of_the_characters_that_it_may_have() {
+        let longest = "~".repeat(limits::IDEMPOTENCY_KEY_CHARS);
+        for good in ["k", "a b", "!", "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"", "order/17;x=1", &longest] {
+            assert_eq!(key(&[good.as_bytes()]), Ok(Some(good.to_owned())), "{good}");
+        }
+        assert_eq!(key(&[]), Ok(None));
+        let too_long = format!("{longest}x");
+        for bad in [
+            &b""[..],
+            b" ",
+            b"a\tb",
+            b"\ta",
+            b" a",
+            b"a ",
+            "schl\u{fc}ssel".as_bytes(),
+            b"\xff",
+            b"\xef\xbf\xbd",
+            "\u{85}".as_bytes(),
+            too_long.as_bytes(),
+        ] {
+            let told = key(&[bad]).unwrap_err();
+            assert!(told.starts_with("`Idempotency-Key` must have 1 to 255 printable ASCII"), "{bad:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_given_twice_is_refused() {
+        for values in [&[&b"a"[..], b"b"][..], &[b"a", b"a"], &[b"a,b"], &[b"a, a"], &[b","]] {
+            assert_eq!(key(values), Err("`Idempotency-Key` is given twice, or has a comma".to_owned()), "{values:?}");
+        }
+    }
 }

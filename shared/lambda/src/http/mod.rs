@@ -1,16 +1,17 @@
 //! HTTP functions.
 //!
-//! - `router`: an axum router on `lambda_http`
+//! - `event`: events of API Gateway as requests, responses as answers
+//! - `router`: an axum router for them
 //! - `extract`: the checks of a request, in one order; the answers for one person only
 //! - `error`: every failure as a problem
 
 mod error;
+mod event;
 mod extract;
 mod router;
 
-pub use error::ApiError;
+pub use error::{ApiError, KeyFault, TokenFault};
 pub use extract::{
-    Caller, Checked, Invocation, JsonBody, Parameters, PathId, Payload, Repeatable, SignedDevice, of_tenant, pairs,
-    personal,
+    Caller, Checked, Invocation, JsonBody, Parameters, PathId, Payload, Query, Repeatable, SignedDevice, personal,
 };
-pub use router::{complete, serve};
+pub use router::serve;

@@ -101,3 +101,64 @@ fn a_paid_channel_stands_twice_in_a_chain_at_most() {
     let wrong = chain(&["pigeon", "sms", "sms", "sms"]);
     assert_eq!(wrong.unwrap_err().len(), 1, "which step it is cannot be said of a chain that cannot be read");
 }
+
+#[test]
+fn all_is_no_user_and_the_answer_names_the_way_that_reaches_everyone() {
+    let to = |audiences: Value| parse(serde_json::json!({"alert": "x", "audiences": audiences})).map(|it| it.audiences);
+    let everyone = "must not be `ALL`: to reach everyone, announce it with `POST /v1/announcements`";
+    for all in ["ALL", "all", "aLl", " All "] {
+        assert_eq!(to(serde_json::json!(["alice", all])), Err(vec![format!("audiences[1]: {everyone}")]));
+        assert_eq!(to(serde_json::json!(all)), Err(vec![format!("audiences: {everyone}")]));
+        for audiences in [serde_json::json!({}), serde_json::json!({"audiences": ["a"]})] {
+            let mut request = serde_json::json!({"alert": "x", "audienceType": all});
+            request.as_object_mut().unwrap().extend(audiences.as_object().unwrap().clone());
+            assert_eq!(parse(request), Err(vec![format!("audienceType: {everyone}")]));
+        }
+    }
+    let ordinary = ["a@qun", "b@org", "c@tenant", "d@app", "e@user", "ALL@org", "everyone", "@all"];
+    assert_eq!(to(serde_json::json!(ordinary)), Ok(ordinary.map(str::to_owned).to_vec()));
+}
+
+#[test]
+fn an_audience_type_that_is_not_served_is_not_listed() {
+    for kind in ["ORG", "TAG", "GROUP", "ORGANISATION", "alias", ""] {
+        let request = serde_json::json!({"alert": "x", "audiences": ["a"], "audienceType": kind});
+        assert_eq!(parse(request), Err(vec!["audienceType: must be one of ALIAS, DEVICE".to_owned()]), "{kind}");
+    }
+}
+
+#[test]
+fn what_other_services_call_a_field_leads_to_its_name_here() {
+    for (name, here) in [
+        ("title", "`sender`"),
+        ("url", "`extra`"),
+        ("img", "`extra`"),
+        ("topic", "`POST /v1/announcements`"),
+        ("time_to_live", "`ttl`"),
+        ("body", "`alert`"),
+        ("collapse_key", "`collapseKey`"),
+        ("to", "`audiences`"),
+        ("send_at", "`sendAt`"),
+    ] {
+        let told = parse(serde_json::json!({"alert": "x", "audiences": ["a"], name: "x"})).unwrap_err();
+        assert!(told.len() == 1 && told[0].starts_with(name) && told[0].contains(here), "{told:?}");
+    }
+}
+
+#[test]
+fn names_of_things_have_nothing_that_no_person_sees() {
+    for field in ["tenantCode", "category", "tag", "event", "collapseKey", "sendDevice"] {
+        for (text, named) in [("a\u{202e}b", "U+202E"), ("a\tb", "U+0009"), ("e\u{301}", "NFC")] {
+            let told = parse(serde_json::json!({"alert": "x", "audiences": ["a"], field: text})).unwrap_err();
+            assert!(told.len() == 1 && told[0].starts_with(field) && told[0].contains(named), "{told:?}");
+        }
+    }
+    let told = parse(serde_json::json!({"alert": "x", "audiences": ["a", "b\u{2066}"]})).unwrap_err();
+    assert_eq!(told, ["audiences[1]: must not contain the invisible character U+2066"]);
+    let told = parse(serde_json::json!({"alert": "x", "audiences": ["a"], "condition": {"itemOpen": "o\n1"}}));
+    assert_eq!(told.unwrap_err(), ["condition.itemOpen: must not contain the control character U+000A"]);
+    // What people read is theirs: a text may hold lines, and marks of direction.
+    let text =
+        serde_json::json!({"alert": "a\n\u{200f}b", "audiences": ["a"], "sender": "Shop\t1", "smsMessage": "e\u{301}"});
+    assert!(parse(text).is_ok());
+}

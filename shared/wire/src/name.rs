@@ -1,0 +1,103 @@
+//! Names: aliases, tenants, categories, items and other texts by which something is found again. Two that look the same
+//! must be the same, so what no person sees is refused by name, and nothing is normalised in silence.
+
+use unicode_normalization::is_nfc;
+
+/// The word that names everyone at other services. An alias of this name would receive what was meant for all.
+const ALL: &str = "ALL";
+
+/// Why an alias must not be `ALL`, and what reaches everyone.
+pub const EVERYONE: &str = "must not be `ALL`: to reach everyone, announce it with `POST /v1/announcements`";
+
+/// Whether a text is `ALL`, in any case, with or without blanks around it.
+#[must_use]
+pub fn is_everyone(text: &str) -> bool {
+    text.trim().eq_ignore_ascii_case(ALL)
+}
+
+/// Checks the characters of a name.
+///
+/// # Errors
+/// The character that is refused, or that the text is not in Unicode's normal form C.
+pub fn check(text: &str) -> Result<(), String> {
+    if let Some(invisible) = text.chars().find(|c| is_invisible(*c)) {
+        let kind = match invisible {
+            // What bytes that are no UTF-8 have become on their way: other bytes would have become the same.
+            '\u{fffd}' => "replacement",
+            control if control.is_control() => "control",
+            _ => "invisible",
+        };
+        return Err(format!("must not contain the {kind} character U+{:04X}", u32::from(invisible)));
+    }
+    if is_nfc(text) { Ok(()) } else { Err("must be in Unicode normal form C (NFC)".to_owned()) }
+}
+
+/// Checks an alias: a name that is not [`ALL`].
+///
+/// # Errors
+/// As [`check`], or [`EVERYONE`].
+pub fn check_alias(text: &str) -> Result<(), String> {
+    if is_everyone(text) { Err(EVERYONE.to_owned()) } else { check(text) }
+}
+
+/// Separators of lines, what steers the direction of text (Unicode's `Bidi_Control`), blanks of no width, and what bytes
+/// become that are no text. The joiners U+200C and U+200D are not among them: words of Persian and Hindi, and emoji,
+/// have them.
+const INVISIBLE: [std::ops::RangeInclusive<char>; 8] = [
+    '\u{61c}'..='\u{61c}',
+    '\u{200b}'..='\u{200b}',
+    '\u{200e}'..='\u{200f}',
+    '\u{2028}'..='\u{202e}',
+    '\u{2060}'..='\u{2060}',
+    '\u{2066}'..='\u{2069}',
+    '\u{feff}'..='\u{feff}',
+    '\u{fffd}'..='\u{fffd}',
+];
+
+fn is_invisible(c: char) -> bool {
+    c.is_control() || INVISIBLE.iter().any(|range| range.contains(&c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_no_alias_in_any_case() {
+        for all in ["ALL", "all", "All", "aLL", " all ", "\u{a0}ALL"] {
+            assert_eq!(check_alias(all), Err(EVERYONE.to_owned()), "{all}");
+            assert!(check_alias(all).unwrap_err().contains("/v1/announcements"));
+        }
+        for ordinary in ["ALLY", "allen", "all@qun", "a@org", "b@tenant", "c@app", "d@user", "ALL@org", "@all", "al l"]
+        {
+            assert_eq!(check_alias(ordinary), Ok(()), "{ordinary}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_sees_is_refused_by_name() {
+        for (text, named) in [
+            ("a\tb", "the control character U+0009"),
+            ("a\n", "the control character U+000A"),
+            ("\u{7f}a", "the control character U+007F"),
+            ("a\u{85}", "the control character U+0085"),
+            ("\u{202e}ecila", "the invisible character U+202E"),
+            ("a\u{2066}b", "the invisible character U+2066"),
+            ("a\u{200f}", "the invisible character U+200F"),
+            ("a\u{61c}", "the invisible character U+061C"),
+            ("a\u{2028}b", "the invisible character U+2028"),
+            ("a\u{200b}", "the invisible character U+200B"),
+            ("\u{feff}alice", "the invisible character U+FEFF"),
+            ("a\u{fffd}", "the replacement character U+FFFD"),
+            ("e\u{301}", "normal form C"),
+            ("\u{1100}\u{1161}", "normal form C"),
+            ("\u{212b}", "normal form C"),
+        ] {
+            assert!(check(text).is_err_and(|detail| detail.contains(named)), "{text:?}: {:?}", check(text));
+        }
+        for text in ["é", "张伟", "가", "नमस्ते", "می\u{200c}خواهم", "👩\u{200d}👧", "a b", "O'Hara, 50% | x/y", "עברית"]
+        {
+            assert_eq!(check(text), Ok(()), "{text:?}");
+        }
+    }
+}
