@@ -7,8 +7,9 @@ use sam_twin::{
 use serde_json::json;
 use tidings_client::DeviceApi;
 use tidings_domain::{Timer, Timestamp, delivery::Redelivery};
+use tidings_store::Connected;
 use tidings_wire::{
-    Frame, Platform, SendRequest,
+    Frame, Platform, SendRequest, limits,
     send::{Channel, Condition, FallbackStep},
 };
 
@@ -305,5 +306,39 @@ async fn an_announcement_is_stored_once_however_many_hear_of_it() {
     alice.announcements(number).await;
     let sync = newest(&world, "sync", 2).await;
     assert_eq!(counts(&sync), [3_000, 0, 0, 0], "{}", sync.cost);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_all_that_is_allowed_costs_a_ping_three_reads_and_a_message_four() {
+    let world = World::start().await;
+    world.send(&["warm-up"], "x").await;
+    let (stores, alice, now) = (world.stores(), World::user("alice"), Timestamp::now());
+    world.register_many(&alice, limits::USER_DEVICES - 1).await;
+    let mut socket = world.online("alice", "a").await;
+    let devices = stores.users.presence(&alice, now).await.unwrap().devices;
+    assert_eq!(devices.len(), limits::USER_DEVICES);
+    // Below its own connection and above it.
+    let others = devices.iter().filter(|device| device.id.as_str() != socket.identity.id());
+    for (n, device) in others.take(limits::USER_SOCKETS - 1).enumerate() {
+        let id = format!("{}{n}", if n % 2 == 0 { "!" } else { "~" });
+        let connection = World::believed(&device.id, &id);
+        assert_eq!(stores.connections.connect(&alice, &connection, &id, now).await.unwrap(), Connected::Recorded);
+    }
+    socket.ping().await;
+    let ping = newest(&world, "ping", 1).await;
+    assert_eq!(counts(&ping), [3_000, 0, 0, 0], "{}", ping.cost);
+
+    let id = world.send(&["alice"], "Hello").await;
+    assert_eq!(socket.message().await.id, id);
+    let place = cost_of(&world, &id).await;
+    let posts = i64::try_from(limits::USER_SOCKETS).unwrap();
+    // The dead ones are pruned, each with a write.
+    assert_eq!(counts(&place), [4_000, 2_000 + 1_000 * (posts - 1), 1_000, 1_000 * posts], "{}", place.cost);
+
+    // One of a hundred devices is online: a ping finds the newest message right below its connection.
+    socket.ping().await;
+    let ping = newest(&world, "ping", 2).await;
+    assert_eq!(counts(&ping), [2_000, 0, 0, 0], "{}", ping.cost);
     world.end().await;
 }

@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use http::Method;
 use serde_json::{Value, json};
 use tidings_crypto::{keys::RootKeys, link};
-use tidings_domain::{
-    AppId, MessageId, Timestamp, announcement, chain::Chains, digest, message, preferences::Unsubscribe,
-};
+use tidings_domain::{AppId, Timestamp, announcement, chain::Chains, digest, message, preferences::Unsubscribe};
 use tidings_store::{Announced, Announcements, Stored};
 use tidings_wire::{AnnounceRequest, Preferences, SendRequest, send::Channel, trail::State};
 
@@ -89,14 +87,13 @@ async fn what_was_accepted_while_it_could_be_is_answered_as_before() {
     // What workers leave behind that die before they answer.
     let said = json!({"audiences": ["alice"], "alert": "x", "category": "promotions"});
     let request = SendRequest::parse(said.as_object().unwrap().clone()).unwrap();
-    let id = MessageId::of_key(&app, "k");
+    let id = World::keyed(&app, "k");
     let message = message::accept(request, app.clone(), &Chains::default(), &any, id.clone(), now).unwrap();
     let stored = Stored::new(&message, vec!["alice".to_owned()], Some(digest(said.to_string().as_bytes())));
     assert_eq!(world.messages().store(&stored).await.unwrap(), None);
     let announced = json!({"alert": "x", "category": "promotions"});
     let request = AnnounceRequest::parse(announced.as_object().unwrap().clone()).unwrap();
-    let draft =
-        announcement::accept(request, app.clone(), &any, MessageId::of_key(&app, "announcement\nk"), now).unwrap();
+    let draft = announcement::accept(request, app.clone(), &any, World::keyed(&app, "announcement\nk"), now).unwrap();
     let hash = digest(announced.to_string().as_bytes());
     let Announced::Now(receipt) = world.announcements().announce(&draft, &hash).await.unwrap() else {
         panic!("the first")

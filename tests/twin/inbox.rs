@@ -12,7 +12,7 @@ use tidings_domain::{
     Timestamp,
     delivery::{Draft, Job},
 };
-use tidings_store::{Appended, Confirmation};
+use tidings_store::{Appended, Confirmation, Confirmed};
 use tidings_wire::{Frame, InboxAnswer, MessageFrame, Platform, RegisterAnswer, SendRequest, trail::State};
 
 use crate::world::{Answer, World, eventually, seconds};
@@ -210,7 +210,7 @@ async fn unread_messages_are_counted_up_to_a_hundred() {
         let (place, id) = (entry.position, &entry.letter.id);
         stores
             .mailboxes
-            .confirm(&user, place, id, &alice.id().parse().unwrap(), Confirmation::Read, now)
+            .confirm(&user, place, id, &alice.id().parse().unwrap(), Confirmation::Read, Confirmed::Alive(now))
             .await
             .unwrap();
         let unread = inbox.unread().await.unwrap();

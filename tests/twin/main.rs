@@ -14,6 +14,7 @@
 //! - [`pushes`]: native push in the chain, and providers that fail
 //! - [`races`]: what overtakes what; [`repeats`]: what comes twice, or is left half done
 //! - [`soak`]: every promise, checked from outside, while everything goes wrong
+//! - [`bounds`]: what one user may hold, and what a device may say that has gone
 //! - [`budget`]: the AWS requests that each thing costs
 //! - [`console`]: the console's listener, and what it tells of users and messages
 //! - [`demo`]: the command line's demo, and that it misses every function
@@ -28,6 +29,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in its helpers")]
 
 mod announcements;
+mod bounds;
 mod budget;
 mod categories;
 mod chains;

@@ -10,7 +10,7 @@ use sam_twin::{
 use serde_json::{Value, json};
 use tidings_client::{Device, Event, Identity, Options};
 use tidings_domain::{Timestamp, chain::StepDue};
-use tidings_store::Confirmation;
+use tidings_store::{Confirmation, Confirmed};
 use tidings_wire::{
     SendRequest,
     send::{Channel, FallbackStep},
@@ -205,7 +205,13 @@ async fn of_an_acknowledgement_and_a_fallback_step_the_first_one_wins() {
     let stores = world.stores();
     let confirm = async |step: &StepDue| {
         let (now, ack) = (Timestamp::now(), Confirmation::Acknowledged);
-        assert!(stores.mailboxes.confirm(&step.user, step.position, &step.id, &device, ack, now).await.unwrap());
+        assert!(
+            stores
+                .mailboxes
+                .confirm(&step.user, step.position, &step.id, &device, ack, Confirmed::Alive(now))
+                .await
+                .unwrap()
+        );
     };
 
     // Acknowledged while the worker's claim is refused again and again: when the step comes back, it is not needed.

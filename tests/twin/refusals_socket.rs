@@ -221,5 +221,6 @@ fn unknown_device() -> tidings_wire::RegisterAnswer {
             content: Jwk::of_content(&id, &keys.content),
             token: Jwk::of_token(&id, &keys.token),
         },
+        evicted: Vec::new(),
     }
 }

@@ -9,7 +9,7 @@ use sam_twin::{
 };
 use serde_json::{Value, json};
 use tidings_domain::{
-    MessageId, Timestamp, UserView,
+    Timestamp, UserView,
     chain::Chains,
     delivery::{Draft, Job},
     digest, message,
@@ -46,7 +46,7 @@ async fn what_was_stored_and_not_queued_is_queued_by_the_senders_repeat() {
     // What a worker leaves behind that dies between its two writes.
     let request = SendRequest::parse(body.as_object().unwrap().clone()).unwrap();
     let app: tidings_domain::AppId = APP.parse().unwrap();
-    let id = MessageId::of_key(&app, "order-7");
+    let id = World::keyed(&app, "order-7");
     let message =
         message::accept(request, app, &Chains::default(), &BTreeSet::new(), id.clone(), Timestamp::now()).unwrap();
     let stored = Stored::new(&message, vec!["alice".to_owned()], Some(digest(body.to_string().as_bytes())));

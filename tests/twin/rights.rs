@@ -10,6 +10,8 @@ use crate::world::repository;
 /// What a function's code calls, and the rights that the call takes, each `table action`.
 const TAKES: &[(&str, &[&str])] = &[
     ("users.view(", &["UsersTable Query"]),
+    ("users.presence(", &["UsersTable Query"]),
+    ("users.pulse(", &["UsersTable Query"]),
     ("mailboxes.append(", &["UsersTable PutItem"]),
     ("mailboxes.entry(", &["UsersTable GetItem"]),
     ("mailboxes.find(", &["UsersTable/index/by_message Query"]),
@@ -27,7 +29,9 @@ const TAKES: &[(&str, &[&str])] = &[
     ("devices.forget_push(", &["UsersTable UpdateItem"]),
     ("claims.end(", &["UsersTable UpdateItem"]),
     ("connections.set_state(", &["UsersTable UpdateItem"]),
-    ("connections.connect(", &["LookupsTable PutItem", "UsersTable PutItem"]),
+    ("connections.connect(", &["LookupsTable ConditionCheckItem", "LookupsTable PutItem", "UsersTable PutItem"]),
+    ("connections.of_user(", &["UsersTable Query"]),
+    ("connections.bury(", &["LookupsTable UpdateItem", "UsersTable DeleteItem"]),
     ("connections.get(", &["LookupsTable GetItem"]),
     ("connections.last_words(", &["LookupsTable GetItem"]),
     ("connections.disconnect(", &["LookupsTable UpdateItem", "UsersTable DeleteItem"]),
@@ -35,8 +39,8 @@ const TAKES: &[(&str, &[&str])] = &[
     ("connections.renew(", &["LookupsTable ConditionCheckItem", "UsersTable UpdateItem"]),
     ("devices.get(", &["LookupsTable GetItem"]),
     ("devices.last_known(", &["LookupsTable GetItem"]),
-    ("tokens.verify(", &["LookupsTable GetItem"]),
-    ("Checked<SignedDevice", &["LookupsTable GetItem"]),
+    ("tokens.verify(", &["LookupsTable GetItem", "LookupsTable UpdateItem", "UsersTable UpdateItem"]),
+    ("Checked<SignedDevice", &["LookupsTable GetItem", "LookupsTable UpdateItem", "UsersTable UpdateItem"]),
     (
         "devices.register(",
         &["LookupsTable PutItem", "LookupsTable UpdateItem", "UsersTable UpdateItem", "UsersTable DeleteItem"],

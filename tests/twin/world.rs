@@ -27,7 +27,8 @@ use tidings::{
 use tidings_client::{Backend, Identity};
 use tidings_crypto::app_key::AppKey;
 use tidings_domain::{
-    AppId, ConnectionId, Message as Accepted, MessageId, Timer, Timestamp, UserKey,
+    AppId, Connection, ConnectionId, Device, DeviceId, IdSecret, Message as Accepted, MessageId, Profile, Timer,
+    Timestamp, UserKey,
     chain::Chains,
     delivery::{Draft, Job},
     message,
@@ -61,6 +62,9 @@ pub(crate) fn functions() -> Vec<String> {
 /// `?`, at which API Gateway divides or ends a path though it is escaped.
 pub(crate) const NAMES: [&str; 12] =
     ["order#4711", "order", "a&b=c", "a", "x%41", "xA", "50%", "50", "a b", "é|ü", "+", "a+b"];
+
+/// What the ids of keyed messages are derived under in every app.
+const ID_SECRET: [u8; 32] = [7; 32];
 
 /// The app that every world has.
 pub(crate) const APP: &str = "demo";
@@ -179,7 +183,7 @@ impl World {
 
     pub(crate) async fn create_app(&self, key: &AppKey, origins: Vec<String>) {
         let id: AppId = key.app_id().parse().unwrap();
-        let app = App::new(id, "Test".to_owned(), key.hash(), origins, Timestamp::now());
+        let app = App::new(id, "Test".to_owned(), key.hash(), IdSecret::new(ID_SECRET), origins, Timestamp::now());
         let table = self.twin.outputs()["DirectoryTableName"].clone();
         assert!(Apps::new(self.dynamodb(), table).create(&app).await.unwrap());
     }
@@ -413,6 +417,82 @@ impl World {
             audiences: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
             content: Content { alert: Some(alert.to_owned()), ..Content::default() },
             ..SendRequest::default()
+        }
+    }
+
+    /// The message that is sent under this idempotency key.
+    pub(crate) fn keyed(app: &AppId, key: &str) -> MessageId {
+        MessageId::of_key(&IdSecret::new(ID_SECRET), app, key)
+    }
+
+    /// One item.
+    pub(crate) async fn item(&self, table: &str, pk: &str, sk: Option<&str>) -> HashMap<String, AttributeValue> {
+        let mut key = HashMap::from([("pk".to_owned(), AttributeValue::S(pk.to_owned()))]);
+        key.extend(sk.map(|sk| ("sk".to_owned(), AttributeValue::S(sk.to_owned()))));
+        let got = self.dynamodb().get_item().table_name(table).set_key(Some(key)).send().await;
+        got.unwrap().item.unwrap()
+    }
+
+    /// Writes items, past every rule.
+    pub(crate) async fn put_all(&self, table: &str, items: Vec<HashMap<String, AttributeValue>>) {
+        let puts: Vec<_> = items
+            .into_iter()
+            .map(|item| {
+                let put = aws_sdk_dynamodb::types::PutRequest::builder().set_item(Some(item)).build().unwrap();
+                aws_sdk_dynamodb::types::WriteRequest::builder().put_request(put).build()
+            })
+            .collect();
+        for part in puts.chunks(25) {
+            self.dynamodb().batch_write_item().request_items(table, part.to_vec()).send().await.unwrap();
+        }
+    }
+
+    /// So many devices of a user, past every bound: the one that was used least recently.
+    pub(crate) async fn register_many(&self, user: &UserKey, count: usize) -> DeviceId {
+        let (users, lookups) = (self.table("TIDINGS_USERS_TABLE"), self.table("TIDINGS_LOOKUPS_TABLE"));
+        let now = Timestamp::now();
+        let oldest = Device {
+            id: format!("{}-old", user.app).parse().unwrap(),
+            user: user.clone(),
+            generation: 1,
+            platform: Platform::Web,
+            client_version: None,
+            registered: now,
+            used: Timestamp(now.0 - 5 * 86_400_000),
+            cursor: None,
+            push: None,
+        };
+        let stores = self.stores();
+        assert!(stores.devices.register(&oldest, &Profile::default(), None, now).await.unwrap());
+        let listed = self.item(&users, &user.encode(), Some(&format!("y#{}", oldest.id))).await;
+        let lookup = self.item(&lookups, &format!("d#{}", oldest.id), None).await;
+        let copies = |item: &HashMap<String, AttributeValue>, key: &str| {
+            let copy = |n: usize| {
+                let (mut item, id) = (item.clone(), format!("{}-{n:03}", user.app));
+                let prefix = if key == "sk" { "y#" } else { "d#" };
+                item.insert(key.to_owned(), AttributeValue::S(format!("{prefix}{id}")));
+                item.insert("device".to_owned(), AttributeValue::S(id));
+                item.insert("last_used".to_owned(), AttributeValue::N((now.0 - 86_400_000).to_string()));
+                item
+            };
+            (1..count).map(copy).collect::<Vec<_>>()
+        };
+        self.put_all(&users, copies(&listed, "sk")).await;
+        self.put_all(&lookups, copies(&lookup, "pk")).await;
+        oldest.id
+    }
+
+    /// A connection of a device that the gateway does not know.
+    pub(crate) fn believed(device: &DeviceId, id: &str) -> Connection {
+        let now = Timestamp::now();
+        Connection {
+            id: id.parse().unwrap(),
+            device: device.clone(),
+            generation: 1,
+            key_version: 1,
+            platform: Platform::Web,
+            connected: now,
+            lease: now.plus_seconds(600),
         }
     }
 

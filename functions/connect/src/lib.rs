@@ -4,20 +4,25 @@
 //! another device's token, an origin that the app does not list. Nothing is stored then.
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tidings_crypto::token::Token;
-use tidings_domain::{Connection, Timestamp, presence::LEASE_SECONDS};
+use tidings_domain::{Connection, Timestamp, UserKey, eviction, presence::LEASE_SECONDS};
+use tidings_gateway::Gateway;
 use tidings_lambda::{
-    Error,
+    Error, logs,
     socket::{self, Reply},
 };
 use tidings_service::{
     AppCache, DeviceTokens,
     device_token::{NotSigned, Signed},
 };
-use tidings_store::{Connected, Connections};
+use tidings_store::{Connected, Connections, StoreError};
 
 /// The WebSocket subprotocol that a client may name, with its token beside it.
 const SUBPROTOCOL: &str = "tidings.v1";
+
+/// Connections that are closed at the same time.
+const CLOSED_AT_ONCE: usize = 8;
 
 /// What the handler needs.
 #[derive(Debug)]
@@ -25,6 +30,7 @@ pub struct Deps {
     connections: Connections,
     apps: AppCache,
     tokens: DeviceTokens,
+    gateway: Gateway,
 }
 
 /// Runs the function until its process ends.
@@ -33,7 +39,12 @@ pub struct Deps {
 /// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
-    let deps = Deps { connections: sdk.connections()?, apps: sdk.apps()?, tokens: sdk.device_tokens()? };
+    let deps = Deps {
+        connections: sdk.connections()?,
+        apps: sdk.apps()?,
+        tokens: sdk.device_tokens()?,
+        gateway: sdk.gateway()?,
+    };
     socket::serve(|event, now| handle(&deps, event, now)).await
 }
 
@@ -115,6 +126,10 @@ async fn accept(
     let remember = Timestamp(i64::try_from(claims.remember_until()).unwrap_or(i64::MAX).saturating_mul(1_000));
     Ok(match deps.connections.connect(&device.user, &connection, &claims.jti, remember).await? {
         Connected::Recorded => {
+            if let Err(error) = evict(deps, &device.user, &connection, now).await {
+                // The bound is exceeded until the user's next connection: no reason to refuse this one.
+                tracing::warn!(connection = %connection.id, error = logs::chain(&error), "connections were not evicted");
+            }
             let mut reply = Reply::done();
             if offered.subprotocol {
                 reply.headers.insert("Sec-WebSocket-Protocol".to_owned(), SUBPROTOCOL.to_owned());
@@ -123,7 +138,24 @@ async fn accept(
         }
         Connected::TokenUsed => Err(Refused::Token("used token")),
         Connected::Dead => Err(Refused::Token("the connection ended before it began")),
+        Connected::DeviceLeft => Err(Refused::Token("the device has left its user")),
     })
+}
+
+/// Closes the connections of a user that are beyond the bounds now that there is a new one. Each is closed before it is
+/// buried: what its device has confirmed by then counts, and the device comes back and syncs.
+async fn evict(deps: &Deps, user: &UserKey, new: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    let connections = deps.connections.of_user(user, now).await?;
+    let surplus = eviction::surplus_connections(&connections, &new.id);
+    stream::iter(surplus)
+        .map(Ok)
+        .try_for_each_concurrent(CLOSED_AT_ONCE, |evicted| async move {
+            deps.gateway.close(&evicted.id).await;
+            deps.connections.bury(user, &evicted.id, now).await?;
+            tracing::info!(connection = %evicted.id, device = %evicted.device, by = %new.id, "connection evicted");
+            Ok(())
+        })
+        .await
 }
 
 /// What the client offers in the upgrade.

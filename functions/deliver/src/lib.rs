@@ -8,7 +8,10 @@
 //! id once.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use futures_util::future;
+use futures_util::{
+    future,
+    stream::{self, TryStreamExt},
+};
 use tidings_domain::{
     Connection, Delivery, DeviceId, Position, Timer, Timestamp, UserKey,
     delivery::{self, Job, Next, Placement, Placing, PostOutcome, Redelivery, Settled, Withdraw},
@@ -27,6 +30,9 @@ use tidings_wire::Frame;
 /// Receives of one delivery that are spent on posts which may yet succeed. It is in the mailbox by then, and its user's
 /// next deliveries wait behind it: after that, the device's own heartbeat and sync bring it.
 const POST_RECEIVES: u32 = 2;
+
+/// Dead connections that are pruned at the same time.
+const PRUNED_AT_ONCE: usize = 16;
 
 /// What the handler needs.
 #[derive(Debug)]
@@ -230,8 +236,8 @@ async fn post(
 /// Settles the posts, and prunes the connections that are gone.
 async fn settle(deps: &Deps, user: &UserKey, outcomes: Vec<(Connection, PostOutcome)>) -> Result<Settled, Error> {
     let settled = delivery::settle(&outcomes);
-    for connection in &settled.gone {
-        deps.connections.prune(user, &connection.id).await?;
-    }
+    stream::iter(settled.gone.iter().map(Ok))
+        .try_for_each_concurrent(PRUNED_AT_ONCE, |connection| deps.connections.prune(user, &connection.id))
+        .await?;
     Ok(settled)
 }

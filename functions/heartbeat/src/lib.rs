@@ -4,7 +4,7 @@
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use tidings_domain::{
-    Connection, Position, Timestamp, UserView,
+    Connection, Position, Timestamp,
     presence::{self, LEASE_SECONDS, Life},
 };
 use tidings_lambda::{
@@ -69,13 +69,10 @@ pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Ti
     Ok(socket::answer(&deps.sealer, &frame, &record)?)
 }
 
-/// The pong; `None` where the connection has been buried, or outlived its device's move to another user.
+/// The pong; `None` if the connection has been buried.
 async fn pong(deps: &Deps, record: &ConnectionRecord, now: Timestamp) -> Result<Option<Frame>, Error> {
-    let view = deps.users.view(&record.user, now).await?;
-    if view.device_of(&record.connection).is_none() {
-        return Ok(None);
-    }
-    if wants_renewal(&view, &record.connection, now) {
+    let pulse = deps.users.pulse(&record.user, &record.connection.id, now).await?;
+    if pulse.wants_renewal(now) {
         let renewed = Connection { lease: now.plus_seconds(LEASE_SECONDS), ..record.connection.clone() };
         if !deps.connections.renew(&record.user, &renewed).await? {
             return Ok(None);
@@ -93,14 +90,8 @@ async fn pong(deps: &Deps, record: &ConnectionRecord, now: Timestamp) -> Result<
     let nothing_yet = Position { epoch: 0, seq: 0 };
     Ok(Some(Frame::Pong(Pong {
         device_id,
-        position: view.tail.map_or(nothing_yet, |tail| tail.position),
+        position: pulse.head.unwrap_or(nothing_yet),
         server_time: now.seconds(),
         next_ping,
     })))
-}
-
-/// A connection that is not in the view was pruned on a 410 that proves nothing: the ping proves the opposite.
-fn wants_renewal(view: &UserView, connection: &Connection, now: Timestamp) -> bool {
-    let known = view.connections.iter().find(|known| known.id == connection.id);
-    known.is_none_or(|known| known.wants_renewal(now))
 }

@@ -1,6 +1,7 @@
 //! `/v1/devices`: registers devices and hands out their keys. `/v1/users/{alias}/preferences` and `/v1/preferences`: what a
 //! person wants to be told of.
 
+mod leaving;
 mod preferences;
 mod unsubscribe;
 
@@ -20,12 +21,13 @@ use tidings_crypto::{
 use tidings_domain::{
     Device, DeviceId, Profile, PushRegistration, Timestamp, UserKey, UserView, preferences::check_time_zone,
 };
+use tidings_gateway::Gateway;
 use tidings_lambda::{
     Error, config,
     http::{self, ApiError, Checked, PathId},
 };
 use tidings_service::{AppCache, DeviceTokens};
-use tidings_store::{App, Devices, Users};
+use tidings_store::{App, Connections, Devices, Users};
 use tidings_wire::{DeviceAnswer, RegisterAnswer, RegisterRequest, device::DeviceKeys};
 
 /// How often a registration is decided again where another one of the same device came in between.
@@ -36,6 +38,8 @@ const ATTEMPTS: usize = 3;
 pub struct Deps {
     users: Users,
     devices: Devices,
+    connections: Connections,
+    gateway: Gateway,
     apps: AppCache,
     tokens: DeviceTokens,
     roots: RootKeys,
@@ -63,6 +67,8 @@ pub async fn run() -> Result<(), Error> {
     let deps = Deps {
         users: sdk.users()?,
         devices: sdk.devices()?,
+        connections: sdk.connections()?,
+        gateway: sdk.gateway()?,
         apps: sdk.apps()?,
         tokens: sdk.device_tokens()?,
         roots: config::root_keys()?,
@@ -106,11 +112,10 @@ async fn register(
     let key_version = deps.roots.key_id(id.as_str(), 1, KeyUse::Content).version;
     for _ in 0..ATTEMPTS {
         let before = deps.devices.last_known(&id).await?;
-        let view = match &before {
-            Some(before) if before.user != user && !before.user.is_nobody() => {
-                deps.users.view(&before.user, now).await?
-            }
-            Some(_) | None => UserView::default(),
+        let previous = before.as_ref().filter(|before| before.user != user && !before.user.is_nobody());
+        let view = match previous {
+            Some(previous) => deps.users.presence(&previous.user, now).await?,
+            None => UserView::default(),
         };
         let device = Device {
             id: id.clone(),
@@ -119,13 +124,18 @@ async fn register(
             platform: request.platform,
             client_version: request.client_version.clone(),
             registered: now,
+            used: now,
             cursor: None,
             push: request.push.clone().map(|address| PushRegistration { address, key_version }),
         };
         if deps.devices.register(&device, &profile, before.as_ref().map(|before| (before, &view)), now).await? {
-            let is_new = before.is_none_or(|before| before.user.is_nobody());
+            if let Some(previous) = previous {
+                leaving::close_sockets(&deps, previous, &view, now).await;
+            }
+            let evicted = leaving::evict_surplus(&deps, &device, now).await?;
+            let is_new = before.is_none_or(|before| !before.is_registered(now));
             let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-            return Ok((status, Json(answer(&deps.roots, &device)?)).into_response());
+            return Ok((status, Json(answer(&deps.roots, &device, &evicted)?)).into_response());
         }
     }
     Err(ApiError::Conflict)
@@ -141,21 +151,22 @@ fn generation(before: Option<&Device>, user: &UserKey) -> u32 {
     }
 }
 
-fn answer(roots: &RootKeys, device: &Device) -> Result<RegisterAnswer, ApiError> {
+fn answer(roots: &RootKeys, device: &Device, evicted: &[DeviceId]) -> Result<RegisterAnswer, ApiError> {
     let id = roots.key_id(device.id.as_str(), device.generation, KeyUse::Content);
     let keys = roots
         .device_keys(id.version, device.id.as_str(), device.generation)
         .map_err(|error| ApiError::Internal(error.into()))?;
     let keys = DeviceKeys { content: Jwk::of_content(&id, &keys.content), token: Jwk::of_token(&id, &keys.token) };
-    Ok(RegisterAnswer { id: device.id.to_string(), keys })
+    let evicted = evicted.iter().map(DeviceId::to_string).collect();
+    Ok(RegisterAnswer { id: device.id.to_string(), keys, evicted })
 }
 
 /// The device of a path, if it is the app's.
 async fn find(deps: &Deps, app: &App, id: &str, now: Timestamp) -> Result<(Device, UserView), ApiError> {
     const UNKNOWN: ApiError = ApiError::NotFound("no such device");
     let id: DeviceId = id.parse().map_err(|_| UNKNOWN)?;
-    let device = deps.devices.get(&id).await?.filter(|device| device.user.app == app.id).ok_or(UNKNOWN)?;
-    let view = deps.users.view(&device.user, now).await?;
+    let device = deps.devices.get(&id, now).await?.filter(|device| device.user.app == app.id).ok_or(UNKNOWN)?;
+    let view = deps.users.presence(&device.user, now).await?;
     Ok((device, view))
 }
 
@@ -178,13 +189,13 @@ async fn show(
     }))
 }
 
-/// Forgets a device: its connections receive nothing more, and its keys open nothing new.
+/// Forgets a device: its connections receive nothing more and are closed, and its keys open nothing new.
 async fn unregister(
     State(deps): State<Arc<Deps>>,
     Checked { now, by: app, about: PathId(id), .. }: Checked<App, PathId>,
 ) -> Result<StatusCode, ApiError> {
     let (device, view) = find(&deps, &app, &id, now).await?;
-    if deps.devices.unregister(&device, &view, now).await? {
+    if leaving::forget(&deps, &device, &view, now).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ApiError::Conflict)
@@ -206,6 +217,7 @@ mod tests {
             platform: Platform::Web,
             client_version: None,
             registered: Timestamp(0),
+            used: Timestamp(0),
             cursor: None,
             push: None,
         };

@@ -37,7 +37,7 @@ pub(crate) async fn announce(
     let Repeatable { request, key, hash } = body;
     let id = match &key {
         // Apart from every message's: a device must be able to tell the two by their ids, and no key has a line break.
-        Some(key) => MessageId::of_key(&app.id, &format!("announcement\n{key}")),
+        Some(key) => MessageId::of_key(&app.id_secret, &app.id, &format!("announcement\n{key}")),
         None => MessageId::new(now, random::bytes().map_err(|error| ApiError::Internal(error.into()))?),
     };
     let (receipt, replay) = match announcement::accept(request, app.id.clone(), &app.categories, id.clone(), now) {

@@ -93,7 +93,7 @@ async fn send(
 ) -> Result<Response, ApiError> {
     let trace = invocation.trace.as_deref();
     let (id, body_hash) = match key {
-        Some(key) => (MessageId::of_key(&app.id, &key), Some(hash)),
+        Some(key) => (MessageId::of_key(&app.id_secret, &app.id, &key), Some(hash)),
         None => (MessageId::new(now, random::bytes().map_err(|error| ApiError::Internal(error.into()))?), None),
     };
     let Accepted { message, stored, is_repeat } = accept(&deps, request, &app, id, body_hash, now).await?;
@@ -164,7 +164,8 @@ async fn resolve(
     now: Timestamp,
 ) -> Result<(Message, Vec<String>), ApiError> {
     let message = message::accept(request, app.id.clone(), &app.chains, &app.categories, id.clone(), now)?;
-    let aliases = recipients(deps, app, &message).await?;
+    let aliases = recipients(deps, app, &message, now).await?;
+    message::check_recipients(&aliases).map_err(|problem| vec![problem])?;
     Ok((message, aliases))
 }
 
@@ -212,7 +213,7 @@ fn answer(stored: &Stored) -> SendAnswer {
 }
 
 /// The users that a message goes to. A device id stands for the user who holds the device now.
-async fn recipients(deps: &Deps, app: &App, message: &Message) -> Result<Vec<String>, ApiError> {
+async fn recipients(deps: &Deps, app: &App, message: &Message, now: Timestamp) -> Result<Vec<String>, ApiError> {
     let devices = match &message.audience {
         Audience::Aliases(aliases) => return Ok(aliases.clone()),
         Audience::Devices(devices) => devices,
@@ -221,7 +222,7 @@ async fn recipients(deps: &Deps, app: &App, message: &Message) -> Result<Vec<Str
         .map(|(index, id)| async move {
             let unknown = FieldProblem::new(format!("audiences[{index}]"), "is not a device of this app and tenant");
             let Ok(id) = id.parse::<DeviceId>() else { return Ok(Err(unknown)) };
-            let device = deps.devices.get(&id).await?;
+            let device = deps.devices.get(&id, now).await?;
             let device = device.filter(|device| device.user.app == app.id && device.user.tenant == message.tenant);
             Ok::<_, ApiError>(device.map(|device| device.user.alias).ok_or(unknown))
         })

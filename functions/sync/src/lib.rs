@@ -13,7 +13,7 @@ use tidings_lambda::{
     socket::{self, Refusal, Reply},
 };
 use tidings_service::Sealer;
-use tidings_store::{Announcements, Confirmation, ConnectionRecord, Connections, Devices, Mailboxes, Users};
+use tidings_store::{Announcements, Confirmation, Confirmed, ConnectionRecord, Connections, Devices, Mailboxes, Users};
 use tidings_wire::{
     Action, Frame,
     action::Receipt,
@@ -112,12 +112,16 @@ async fn confirm(
         return confirm_up_to(deps, record, receipt.position, what, now).await;
     };
     let device = &record.connection.device;
+    let when = record.buried.map_or(Confirmed::Alive(now), Confirmed::Ended);
     let known = match id.parse::<MessageId>() {
-        Ok(id) => deps.mailboxes.confirm(&record.user, position, &id, device, what, now).await?,
+        Ok(id) => deps.mailboxes.confirm(&record.user, position, &id, device, what, when).await?,
         Err(_) => false,
     };
     if known {
         return Ok(Told::Nothing);
+    }
+    if record.buried.is_some() {
+        return Ok(Told::Unknown);
     }
     let head = deps.users.view(&record.user, now).await?.tail.map(|tail| tail.position);
     Ok(Told::Frame(Refusal::NotInMailbox(mailbox::misplaced(position, head)).frame(record)))
@@ -158,7 +162,7 @@ async fn confirm_up_to(
         stream::iter(due.map(Ok))
             .try_for_each_concurrent(CONFIRMED_AT_ONCE, |entry| async move {
                 deps.mailboxes
-                    .confirm(&record.user, entry.position, &entry.letter.id, &device.id, what, now)
+                    .confirm(&record.user, entry.position, &entry.letter.id, &device.id, what, Confirmed::Alive(now))
                     .await
                     .map(|_| ())
             })

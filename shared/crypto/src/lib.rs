@@ -9,6 +9,7 @@
 //! | [`app_key`] | the key with which a backend sends |
 //! | [`link`] | links that a person may follow without logging in |
 //! | [`jwk`] | a device's key as it travels once, in the answer to registration |
+//! | [`mac`] | HMAC-SHA-256, under which tokens and links are signed |
 //! | [`encoding`] | base64url, hexadecimal, percent-encoding |
 //! | [`random`] | the only source of randomness; everything else takes it as an argument |
 //!
@@ -34,6 +35,6 @@ pub mod jwk;
 pub mod jws;
 pub mod keys;
 pub mod link;
-mod mac;
+pub mod mac;
 pub mod random;
 pub mod token;

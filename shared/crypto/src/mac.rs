@@ -5,7 +5,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 /// The code of `input` under `key`.
-pub(crate) fn hmac_sha256(key: &[u8], input: &[u8]) -> [u8; 32] {
+#[must_use]
+pub fn hmac_sha256(key: &[u8], input: &[u8]) -> [u8; 32] {
     let Ok(mac) = Hmac::<Sha256>::new_from_slice(key) else { unreachable!("HMAC takes a key of any length") };
     mac.chain_update(input).finalize().into_bytes().into()
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tidings_crypto::encoding::hex;
+use tidings_crypto::{encoding::hex, mac::hmac_sha256};
 use tidings_wire::{Timestamp, limits};
 
 /// A text that is not an identifier of its kind.
@@ -111,13 +111,34 @@ impl MessageId {
     }
 
     /// The id that an idempotency key stands for within an app (UUID version 8): the same key gives the same id, so that
-    /// storing the message is the check.
+    /// storing the message is the check. The app's secret keeps a device that guesses the key from computing the id.
     #[must_use]
-    pub fn of_key(app: &AppId, key: &str) -> Self {
-        let digest = Sha256::new().chain_update(app.as_str()).chain_update([0]).chain_update(key).finalize();
+    pub fn of_key(secret: &IdSecret, app: &AppId, key: &str) -> Self {
+        let named = [app.as_str(), key].join("\0");
+        let code = hmac_sha256(secret.0.as_bytes(), named.as_bytes());
         let mut bytes = [0; 16];
-        bytes.copy_from_slice(&digest[..16]);
+        bytes.copy_from_slice(&code[..16]);
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())
+    }
+}
+
+/// The secret of an app under which the ids of its keyed messages are derived. It stays the same for the life of the
+/// app: a repeat has to find what was sent before.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IdSecret(String);
+
+impl IdSecret {
+    /// The secret that these random bytes make.
+    #[must_use]
+    pub fn new(random: [u8; 32]) -> Self {
+        Self(hex(&random))
+    }
+}
+
+impl fmt::Debug for IdSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdSecret(***)")
     }
 }
 
@@ -251,8 +272,13 @@ mod tests {
         let app: AppId = "demo".parse().unwrap();
         let id = MessageId::new(Timestamp(1_795_324_231_042), [7; 10]);
         assert!(id.as_str().parse::<MessageId>().is_ok());
-        assert_eq!(MessageId::of_key(&app, "k"), MessageId::of_key(&app, "k"));
-        assert_ne!(MessageId::of_key(&app, "k"), MessageId::of_key(&app, "l"));
-        assert!(MessageId::of_key(&app, "k").as_str().parse::<MessageId>().is_ok());
+        let secret = IdSecret::new([1; 32]);
+        let of = |key| MessageId::of_key(&secret, &app, key);
+        assert_eq!(of("k"), of("k"));
+        assert_ne!(of("k"), of("l"));
+        assert!(of("k").as_str().parse::<MessageId>().is_ok());
+        assert_ne!(of("k"), MessageId::of_key(&secret, &"other".parse().unwrap(), "k"));
+        assert_ne!(of("k"), MessageId::of_key(&IdSecret::new([2; 32]), &app, "k"));
+        assert_eq!(format!("{secret:?}"), "IdSecret(***)");
     }
 }

@@ -13,13 +13,14 @@
 //!
 //! What is for everyone is an [`Announcement`]. What waits for its time is a [`Timer`]. What of a mailbox a person is listed,
 //! [`inbox`] decides; whether a person wants to be told, [`preferences`]; which categories there are,
-//! [`categories`]. The data of a fallback chain is in [`chain`].
+//! [`categories`]; what goes if a user holds too much, [`eviction`]. The data of a fallback chain is in [`chain`].
 
 pub mod announcement;
 pub mod categories;
 pub mod chain;
 pub mod condition;
 pub mod delivery;
+pub mod eviction;
 pub mod fallback;
 mod id;
 pub mod inbox;
@@ -33,10 +34,10 @@ pub mod trail;
 
 pub use announcement::Announcement;
 pub use delivery::Delivery;
-pub use id::{AppId, ConnectionId, DeviceId, IdError, MessageId, TenantKey, UserKey, digest};
+pub use id::{AppId, ConnectionId, DeviceId, IdError, IdSecret, MessageId, TenantKey, UserKey, digest};
 pub use letter::Letter;
 pub use mailbox::Entry;
 pub use message::Message;
-pub use presence::{Connection, Device, KeyHolder, Profile, PushRegistration, UserView};
+pub use presence::{Connection, Device, KeyHolder, Profile, Pulse, PushRegistration, UserView};
 pub use tidings_wire::{Timestamp, action::Position};
 pub use timer::Timer;

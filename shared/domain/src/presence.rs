@@ -16,6 +16,9 @@ pub const LEASE_SECONDS: u64 = 3 * PING_SECONDS;
 /// API Gateway's longest life of a connection, in seconds, and some room for clocks.
 pub const CONNECTION_LIFE_SECONDS: u64 = 2 * 3_600 + 300;
 
+/// How old the note of a device's last use may be, in seconds: a device in daily use costs one write a day.
+const USE_NOTED_SECONDS: u64 = 86_400;
+
 /// What a ping is answered with, as far as the connection's life goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
@@ -98,6 +101,8 @@ pub struct Device {
     pub client_version: Option<String>,
     /// When it was last registered.
     pub registered: Timestamp,
+    /// When it was last used: registered, connected, or asking over HTTP. Up to a day old.
+    pub used: Timestamp,
     /// Up to where it has nothing to receive any more: what the service keeps for a client that keeps no cursor.
     pub cursor: Option<Position>,
     /// How it is reached while it holds no socket.
@@ -105,6 +110,24 @@ pub struct Device {
 }
 
 impl Device {
+    /// When it counts as unregistered, unless it is used again.
+    #[must_use]
+    pub fn expires(&self) -> Timestamp {
+        self.used.plus_seconds(limits::DEVICE_UNUSED_SECONDS)
+    }
+
+    /// Whether it is registered: it belongs to a user, and has been used within [`limits::DEVICE_UNUSED_SECONDS`].
+    #[must_use]
+    pub fn is_registered(&self, now: Timestamp) -> bool {
+        !self.user.is_nobody() && now < self.expires()
+    }
+
+    /// Whether a use of it should be noted.
+    #[must_use]
+    pub fn wants_note(&self, now: Timestamp) -> bool {
+        now >= self.used.plus_seconds(USE_NOTED_SECONDS)
+    }
+
     /// The device with its present keys under a version of the root key.
     #[must_use]
     pub fn key_holder(&self, key_version: u32) -> KeyHolder<'_> {
@@ -140,14 +163,6 @@ pub struct Connection {
     pub lease: Timestamp,
 }
 
-impl Connection {
-    /// Whether the lease is half spent, so that a ping should renew it.
-    #[must_use]
-    pub fn wants_renewal(&self, now: Timestamp) -> bool {
-        now.seconds_until(self.lease) <= LEASE_SECONDS / 2
-    }
-}
-
 /// What one read of a user's partition returns, expired items left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UserView {
@@ -159,6 +174,24 @@ pub struct UserView {
     pub connections: Vec<Connection>,
     /// The newest mailbox entry; `None` where the log is empty or has expired away.
     pub tail: Option<Entry>,
+}
+
+/// What a ping asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// The lease of the connection; `None` if it is not recorded, or has run out.
+    pub lease: Option<Timestamp>,
+    /// The position of the newest mailbox entry.
+    pub head: Option<Position>,
+}
+
+impl Pulse {
+    /// Whether the ping should renew the lease. A connection that is not recorded was pruned on a 410 that proves
+    /// nothing: the ping proves the opposite.
+    #[must_use]
+    pub fn wants_renewal(&self, now: Timestamp) -> bool {
+        self.lease.is_none_or(|lease| now.seconds_until(lease) <= LEASE_SECONDS / 2)
+    }
 }
 
 impl UserView {

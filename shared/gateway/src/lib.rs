@@ -1,9 +1,9 @@
-//! Posts frames to connections through API Gateway's management API (`POST /@connections/{id}`).
+//! Posts frames to connections, and closes them, through API Gateway's management API (`@connections`).
 
 use aws_sdk_apigatewaymanagement::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    operation::post_to_connection::PostToConnectionError,
+    operation::{delete_connection::DeleteConnectionError, post_to_connection::PostToConnectionError},
     primitives::Blob,
 };
 use tidings_domain::{ConnectionId, delivery::PostOutcome};
@@ -40,6 +40,16 @@ impl Gateway {
             }
         }
         outcome
+    }
+
+    /// Closes a connection. A failure is logged and harmless: the connection is not the service's any more, and its next
+    /// word is answered with that.
+    pub async fn close(&self, connection: &ConnectionId) {
+        match self.client.delete_connection().connection_id(connection.as_str()).send().await {
+            Ok(_) => {}
+            Err(error) if error.as_service_error().is_some_and(DeleteConnectionError::is_gone_exception) => {}
+            Err(error) => tracing::warn!(%connection, code = error.code(), "connection was not closed"),
+        }
     }
 }
 

@@ -67,19 +67,32 @@ impl DeviceTokens {
     pub async fn verify(&self, token: Token<'_>, now: Timestamp) -> Result<Result<Signed, NotSigned>, StoreError> {
         let key = token.key_id().clone();
         let Ok(id) = key.device.parse::<DeviceId>() else { return Ok(Err(NotSigned::DeviceId)) };
-        let Some(device) = self.devices.get(&id).await? else { return Ok(Err(NotSigned::UnknownDevice)) };
+        let Some(device) = self.devices.get(&id, now).await? else { return Ok(Err(NotSigned::UnknownDevice)) };
         if key.generation != device.generation {
             return Ok(Err(NotSigned::EarlierKey));
         }
         let Ok(keys) = self.roots.device_keys(key.version, device.id.as_str(), device.generation) else {
             return Ok(Err(NotSigned::WithdrawnRoot));
         };
-        Ok(match token.verify(&keys.token, u64::try_from(now.seconds()).unwrap_or(0)) {
-            Ok(claims) => Ok(Signed { device, key_version: key.version, claims }),
+        match token.verify(&keys.token, u64::try_from(now.seconds()).unwrap_or(0)) {
+            Ok(claims) => {
+                self.note_use(&device, now).await;
+                Ok(Ok(Signed { device, key_version: key.version, claims }))
+            }
             Err(error) => {
                 tracing::info!(device = %device.id, %error, "token refused");
-                Err(error.into())
+                Ok(Err(error.into()))
             }
-        })
+        }
+    }
+
+    /// Notes at most once a day that a device is in use. If that fails, the next use is noted.
+    async fn note_use(&self, device: &Device, now: Timestamp) {
+        if !device.wants_note(now) {
+            return;
+        }
+        if let Err(error) = self.devices.note_use(device, now).await {
+            tracing::warn!(device = %device.id, %error, "use of device was not noted");
+        }
     }
 }

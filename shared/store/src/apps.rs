@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use tidings_domain::{AppId, Timestamp, chain::Chains};
+use tidings_domain::{AppId, IdSecret, Timestamp, chain::Chains};
 
 use crate::{StoreError, error::took_place, item, keys};
 
@@ -23,6 +23,8 @@ pub struct App {
     pub name: String,
     /// SHA-256 of each of its keys; the keys themselves are shown once and kept nowhere.
     pub key_hashes: Vec<String>,
+    /// What the ids of its keyed messages are derived under.
+    pub id_secret: IdSecret,
     /// Origins whose pages may connect; any where empty.
     pub origins: Vec<String>,
     /// When it was created, in milliseconds since the Unix epoch.
@@ -46,11 +48,19 @@ struct AppItem {
 impl App {
     /// A new app with one key.
     #[must_use]
-    pub fn new(id: AppId, name: String, key_hash: String, origins: Vec<String>, now: Timestamp) -> Self {
+    pub fn new(
+        id: AppId,
+        name: String,
+        key_hash: String,
+        id_secret: IdSecret,
+        origins: Vec<String>,
+        now: Timestamp,
+    ) -> Self {
         Self {
             id,
             name,
             key_hashes: vec![key_hash],
+            id_secret,
             origins,
             created: now.0,
             chains: Chains::default(),

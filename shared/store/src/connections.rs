@@ -1,7 +1,7 @@
 //! Connections: recorded once, renewed by pings, forgotten exactly; and the tombstones that keep a late `$connect` from
 //! bringing a dead one back.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, ReturnValue, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 use tidings_domain::{
     Connection, ConnectionId, DeviceId, TenantKey, Timestamp, UserKey, announcement::Target,
@@ -37,6 +37,8 @@ pub enum Connected {
     TokenUsed,
     /// Its `$disconnect` was handled first: it is dead already.
     Dead,
+    /// Its device has left the user since its token was verified.
+    DeviceLeft,
 }
 
 /// Makes the look-up of a connection its tombstone: what names the connection goes, whose it was stays.
@@ -108,7 +110,8 @@ impl Connections {
         Self { client, table, lookups }
     }
 
-    /// Records a connection and the use of its token, all or nothing.
+    /// Records a connection and the use of its token, all or nothing; only while its device belongs to the user, so that a
+    /// device that leaves leaves no connection behind.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -142,7 +145,16 @@ impl Connections {
             put(OPERATION, &self.lookups, item::write(OPERATION, lookup)?, ABSENT)?,
             put(OPERATION, &self.table, item::write(OPERATION, presence)?, None)?,
         ];
-        let writes = writes.into_iter().map(|put| TransactWriteItem::builder().put(put).build()).collect();
+        let belongs = ConditionCheck::builder()
+            .table_name(&self.lookups)
+            .set_key(Some(keys::of(keys::lookup_device(&connection.device))))
+            .condition_expression("generation = :generation AND user_key = :user")
+            .expression_attribute_values(":generation", keys::number(connection.generation))
+            .expression_attribute_values(":user", keys::text(user.encode()))
+            .build()
+            .map_err(|error| StoreError::item(OPERATION, error))?;
+        let mut writes: Vec<_> = writes.into_iter().map(|put| TransactWriteItem::builder().put(put).build()).collect();
+        writes.push(TransactWriteItem::builder().condition_check(belongs).build());
         let error = match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
             Ok(_) => return Ok(Connected::Recorded),
             Err(error) => error,
@@ -152,6 +164,7 @@ impl Connections {
         match failed.as_slice() {
             [_, true, ..] => Ok(Connected::Dead),
             [true, ..] => Ok(Connected::TokenUsed),
+            [.., true] => Ok(Connected::DeviceLeft),
             _ => Err(StoreError::request(OPERATION, error)),
         }
     }
@@ -220,6 +233,47 @@ impl Connections {
         }
     }
 
+    /// The connections of a user whose lease has not run out, strongly consistent.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn of_user(&self, user: &UserKey, now: Timestamp) -> Result<Vec<Connection>, StoreError> {
+        const OPERATION: &str = "list connections of user";
+        let mut items = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :connection)")
+            .expression_attribute_values(":pk", keys::text(user.encode()))
+            .expression_attribute_values(":connection", keys::text(keys::CONNECTION))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut connections = Vec::new();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| StoreError::request(OPERATION, error))?;
+            connections.extend(item::read::<ConnectionItem>(OPERATION, item)?.alive(now));
+        }
+        Ok(connections)
+    }
+
+    /// Removes a connection that is closed by the service and leaves its tombstone, all or nothing. Its `$disconnect`
+    /// finds nothing left to do.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn bury(&self, user: &UserKey, id: &ConnectionId, now: Timestamp) -> Result<(), StoreError> {
+        let writes = bury(&self.table, &self.lookups, user, id, now)?;
+        self.client
+            .transact_write_items()
+            .set_transact_items(Some(writes))
+            .send()
+            .await
+            .map_err(|error| StoreError::request("bury connection", error))?;
+        Ok(())
+    }
+
     /// Removes exactly this connection from its user. The look-up stays: a 410 is no proof, and a ping brings it back.
     ///
     /// # Errors
@@ -242,7 +296,7 @@ impl Connections {
     /// [`StoreError`].
     pub async fn renew(&self, user: &UserKey, connection: &Connection) -> Result<bool, StoreError> {
         const OPERATION: &str = "renew lease";
-        let alive = aws_sdk_dynamodb::types::ConditionCheck::builder()
+        let alive = ConditionCheck::builder()
             .table_name(&self.lookups)
             .set_key(Some(keys::of(keys::lookup_connection(&connection.id))))
             .condition_expression("attribute_exists(connection_id)")

@@ -46,12 +46,12 @@ impl Devices {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn get(&self, id: &DeviceId) -> Result<Option<Device>, StoreError> {
-        Ok(self.last_known(id).await?.filter(|device| !device.user.is_nobody()))
+    pub async fn get(&self, id: &DeviceId, now: Timestamp) -> Result<Option<Device>, StoreError> {
+        Ok(self.last_known(id).await?.filter(|device| device.is_registered(now)))
     }
 
-    /// A device as it was last known, strongly consistent: also one that belongs to nobody since it was unregistered. Its
-    /// generation is kept, so that whoever registers it next is never given the old keys.
+    /// A device as it was last known, strongly consistent: also one that belongs to nobody since it was unregistered, or
+    /// that has expired. Its generation is kept, so that whoever registers it next is never given the old keys.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -120,7 +120,8 @@ impl Devices {
             .set_key(Some(keys::of_user(&device.user, keys::device(&device.id))));
         let mut sets = Vec::new();
         let push = device.push.as_ref().map(|push| push_text(OPERATION, push)).transpose()?;
-        for (name, value) in item::write(OPERATION, DeviceItem { push, ..DeviceItem::from(device) })? {
+        let expires_at = Some(item::expiry(device.expires()));
+        for (name, value) in item::write(OPERATION, DeviceItem { push, expires_at, ..DeviceItem::from(device) })? {
             sets.push(format!("#{name} = :{name}"));
             update = update
                 .expression_attribute_names(format!("#{name}"), &name)
@@ -240,6 +241,33 @@ impl Devices {
         }
         let update = update.build().map_err(|error| StoreError::item("write profile", error))?;
         Ok(Some(TransactWriteItem::builder().update(update).build()))
+    }
+
+    /// Notes that a device is in use, so that it does not expire; `false` if it has left its user.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn note_use(&self, device: &Device, now: Timestamp) -> Result<bool, StoreError> {
+        const OPERATION: &str = "note use of device";
+        let used = Device { used: now, ..device.clone() };
+        let update = |table: &str, key, sets: &str| {
+            Update::builder()
+                .table_name(table)
+                .set_key(Some(key))
+                .update_expression(format!("SET last_used = :now{sets}"))
+                .condition_expression("generation = :generation AND user_key = :user")
+                .expression_attribute_values(":now", keys::number(now.0))
+                .expression_attribute_values(":generation", keys::number(device.generation))
+                .expression_attribute_values(":user", keys::text(device.user.encode()))
+        };
+        let lookup = update(&self.lookups, keys::of(keys::lookup_device(&device.id)), "");
+        let listed = update(&self.table, keys::of_user(&device.user, keys::device(&device.id)), ", expires_at = :at")
+            .expression_attribute_values(":at", keys::number(item::expiry(used.expires())));
+        let writes = [lookup, listed].map(|update| {
+            let update = update.build().map_err(|error| StoreError::item(OPERATION, error))?;
+            Ok(TransactWriteItem::builder().update(update).build())
+        });
+        self.transact(OPERATION, writes.into_iter().collect::<Result<_, StoreError>>()?).await
     }
 
     /// Moves the cursor that is kept for a device; never back, and not where the device has changed hands.

@@ -32,7 +32,35 @@ pub enum StoreError {
     },
 }
 
+/// DynamoDB's code for a request that it cannot carry out as it is: an item over 400 KB, for instance.
+const INVALID: &str = "ValidationException";
+
+/// Codes that no repeat of the request changes: the request, the table or the rights have to change.
+const PERMANENT: &[&str] = &[
+    INVALID,
+    "AccessDeniedException",
+    "IncompleteSignatureException",
+    "InvalidSignatureException",
+    "ItemCollectionSizeLimitExceededException",
+    "MissingAuthenticationTokenException",
+    "ResourceNotFoundException",
+    "SerializationException",
+    "UnrecognizedClientException",
+    CONSTRUCTION,
+];
+
+const CONSTRUCTION: &str = "construction failure";
+
 impl StoreError {
+    /// Whether the same request may succeed later. One that DynamoDB finds invalid, or does not permit, never does.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Request { code, .. } => !PERMANENT.contains(&code.as_str()),
+            Self::Item { .. } => false,
+        }
+    }
+
     pub(crate) fn item(operation: &'static str, source: impl Into<Source>) -> Self {
         Self::Item { operation, source: source.into() }
     }
@@ -44,7 +72,7 @@ impl StoreError {
     {
         let code = match &error {
             SdkError::ServiceError(service) => service.err().code().unwrap_or("unknown").to_owned(),
-            SdkError::ConstructionFailure(_) => "construction failure".to_owned(),
+            SdkError::ConstructionFailure(_) => CONSTRUCTION.to_owned(),
             SdkError::TimeoutError(_) => "timeout".to_owned(),
             SdkError::DispatchFailure(_) => "no connection".to_owned(),
             SdkError::ResponseError(_) => "unreadable answer".to_owned(),
@@ -59,6 +87,11 @@ impl StoreError {
 pub(crate) trait Conditional {
     /// Whether the write was refused because its condition did not hold, and for no other reason.
     fn is_refused(&self) -> bool;
+
+    /// Whether a part of it is invalid, although its own code says something else.
+    fn is_invalid(&self) -> bool {
+        false
+    }
 }
 
 impl Conditional for PutItemError {
@@ -77,17 +110,24 @@ impl Conditional for TransactWriteItemsError {
     fn is_refused(&self) -> bool {
         refused_writes(self).contains(&true)
     }
+
+    fn is_invalid(&self) -> bool {
+        cancelled_writes(self, "ValidationError").contains(&true)
+    }
 }
 
 /// For each write of a cancelled transaction, in their order, whether its condition did not hold. A transaction is cancelled
 /// for other reasons too, a conflict with another one for instance.
 pub(crate) fn refused_writes(error: &TransactWriteItemsError) -> Vec<bool> {
+    cancelled_writes(error, "ConditionalCheckFailed")
+}
+
+/// For each write of a cancelled transaction, in their order, whether it was cancelled for this reason.
+fn cancelled_writes(error: &TransactWriteItemsError, code: &str) -> Vec<bool> {
     match error {
-        TransactWriteItemsError::TransactionCanceledException(cancelled) => cancelled
-            .cancellation_reasons()
-            .iter()
-            .map(|reason| reason.code() == Some("ConditionalCheckFailed"))
-            .collect(),
+        TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+            cancelled.cancellation_reasons().iter().map(|reason| reason.code() == Some(code)).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -104,6 +144,12 @@ where
     match written {
         Ok(_) => Ok(true),
         Err(error) if error.as_service_error().is_some_and(Conditional::is_refused) => Ok(false),
+        Err(error) if error.as_service_error().is_some_and(Conditional::is_invalid) => {
+            Err(StoreError::Request { operation, code: INVALID.to_owned(), source: Box::new(error) })
+        }
         Err(error) => Err(StoreError::request(operation, error)),
     }
 }
+
+#[cfg(test)]
+mod tests;

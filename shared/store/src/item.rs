@@ -65,6 +65,11 @@ pub(crate) struct DeviceItem {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) client_version: Option<String>,
     pub(crate) registered: i64,
+    #[serde(rename = "last_used")]
+    pub(crate) used: i64,
+    /// Only in the user's partition: the look-up stays, because the device's next generation follows from it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) expires_at: Option<i64>,
     /// Only in the user's partition.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) cursor_epoch: Option<u64>,
@@ -84,6 +89,8 @@ impl From<&Device> for DeviceItem {
             platform: device.platform,
             client_version: device.client_version.clone(),
             registered: device.registered.0,
+            used: device.used.0,
+            expires_at: None,
             cursor_epoch: device.cursor.map(|cursor| cursor.epoch),
             cursor_seq: device.cursor.map(|cursor| cursor.seq),
             push: None,
@@ -100,6 +107,7 @@ impl DeviceItem {
             platform: self.platform,
             client_version: self.client_version,
             registered: Timestamp(self.registered),
+            used: Timestamp(self.used),
             cursor: self.cursor_epoch.zip(self.cursor_seq).map(|(epoch, seq)| Position { epoch, seq }),
             push: self
                 .push
@@ -155,6 +163,13 @@ impl ConnectionItem {
     pub(crate) fn presence(user: &UserKey, connection: &Connection) -> Self {
         let tenant_shard = Some(keys::shard_of(user, &connection.id));
         Self { tenant_shard, ..Self::new(user, connection, connection.lease) }
+    }
+}
+
+impl ConnectionItem {
+    /// The connection, unless its lease has run out.
+    pub(crate) fn alive(self, now: Timestamp) -> Option<Connection> {
+        (self.expires_at > now.seconds()).then(|| self.into())
     }
 }
 

@@ -25,6 +25,10 @@ pub(crate) const CONNECTION: &str = "x#";
 pub(crate) const ENTRY: &str = "m#";
 pub(crate) const LOG: &str = "l";
 
+/// Sort keys behind all entries, and behind all devices.
+pub(crate) const BEHIND_ENTRIES: &str = "m#~";
+pub(crate) const BEHIND_DEVICES: &str = "y#~";
+
 /// Sort key of an app's own item in the directory.
 pub(crate) const APP: &str = "app";
 

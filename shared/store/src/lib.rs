@@ -36,7 +36,7 @@ pub use devices::Devices;
 pub use due::{Due, Kept, minute_of};
 pub use error::StoreError;
 pub use items::Items;
-pub use mailbox::{Appended, Confirmation, Mailboxes};
+pub use mailbox::{Appended, Confirmation, Confirmed, Mailboxes};
 pub use messages::{Cancelled, Messages, Stored};
 pub use retry::client;
 pub use users::Users;

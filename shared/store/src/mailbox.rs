@@ -27,6 +27,15 @@ pub enum Appended {
     Conflict,
 }
 
+/// When a device confirms something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirmed {
+    /// On a connection that lives, at this time.
+    Alive(Timestamp),
+    /// On a connection that has ended at this time: its last words hold for what was stored before.
+    Ended(Timestamp),
+}
+
 /// What a device says of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Confirmation {
@@ -237,7 +246,8 @@ impl Mailboxes {
         Ok((Vec::new(), false))
     }
 
-    /// Records that a device has received or read an entry. The first time counts; `false` where there is no such entry.
+    /// Records that a device has received or read an entry. The first time counts; `false` if there is no such entry, or
+    /// none that the connection may still confirm.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -248,20 +258,28 @@ impl Mailboxes {
         id: &MessageId,
         device: &DeviceId,
         what: Confirmation,
-        now: Timestamp,
+        when: Confirmed,
     ) -> Result<bool, StoreError> {
         let map = match what {
             Confirmation::Acknowledged => "acked_by",
             Confirmation::Read => "read_by",
         };
+        let mut names = vec![("#device", device.as_str())];
+        let (at, condition) = match when {
+            Confirmed::Alive(now) => (now, "id = :id"),
+            Confirmed::Ended(end) => {
+                names.push(("#stored", "stored"));
+                (end, "id = :id AND #stored <= :at")
+            }
+        };
         self.update_entry(
             "confirm message",
             user,
             position,
-            &format!("SET {map}.#device = if_not_exists({map}.#device, :now)"),
-            "id = :id",
-            &[("#device", device.as_str())],
-            vec![(":now", keys::number(now.0)), (":id", keys::text(id.as_str()))],
+            &format!("SET {map}.#device = if_not_exists({map}.#device, :at)"),
+            condition,
+            &names,
+            vec![(":at", keys::number(at.0)), (":id", keys::text(id.as_str()))],
         )
         .await
     }

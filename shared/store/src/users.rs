@@ -1,18 +1,92 @@
-//! A user: the whole partition in one read, and the preferences that stand in it.
+//! A user: what a delivery, a ping and a registration need of the partition, and the preferences that stand in it.
 
-use tidings_domain::{Profile, Timestamp, UserKey, UserView};
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use serde::Deserialize;
+use tidings_domain::{ConnectionId, Profile, Pulse, Timestamp, UserKey, UserView};
 use tidings_wire::Preferences;
 
 use crate::{
     StoreError,
     error::took_place,
-    item::{self, ConnectionItem, DeviceItem, EntryItem, ProfileItem},
+    item::{self, ConnectionItem, DeviceItem, EntryItem, Item, ProfileItem},
     keys,
 };
 
-/// Items that one reverse query reads: a profile, four devices with a connection each, and the tail of the mailbox. What is
-/// read beyond the tail is paid for in vain, and a user with more devices and connections costs a second page.
+/// Items that one page of a view reads: a profile, four devices with a connection each, and the tail of the mailbox. What
+/// is read beyond the tail is paid for in vain, and a user with more devices and connections costs a second page.
 const VIEW_ITEMS: i32 = 10;
+
+/// The parts of a view, as far as they are needed. A user with more devices and connections than two pages hold has many:
+/// then they are read to their end, without the entries below, and the tail by itself.
+const VIEW: [Part; 4] = [Part::Opening, Part::Opening, Part::Presence, Part::Tail];
+
+/// A part of a user's partition, read backwards.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// A page from the upper end, or from where the page before has ended.
+    Opening,
+    /// Devices and connections.
+    Presence,
+    /// The newest entry.
+    Tail,
+}
+
+impl Part {
+    /// The query of this part.
+    fn of(self, query: QueryFluentBuilder, user: &UserKey) -> QueryFluentBuilder {
+        match self {
+            Self::Opening => query
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", keys::text(user.encode()))
+                .scan_index_forward(false)
+                .consistent_read(true)
+                .limit(VIEW_ITEMS),
+            Self::Presence => between(query, user, keys::CONNECTION, keys::BEHIND_DEVICES),
+            Self::Tail => between(query, user, keys::ENTRY, keys::BEHIND_ENTRIES).limit(1),
+        }
+    }
+}
+
+/// A strongly consistent query of what stands between two sort keys, from the upper one down.
+fn between(query: QueryFluentBuilder, user: &UserKey, from: &str, to: &str) -> QueryFluentBuilder {
+    query
+        .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+        .expression_attribute_values(":pk", keys::text(user.encode()))
+        .expression_attribute_values(":from", keys::text(from))
+        .expression_attribute_values(":to", keys::text(to))
+        .scan_index_forward(false)
+        .consistent_read(true)
+}
+
+/// What a ping needs of an item.
+#[derive(Debug, Deserialize)]
+struct PulseItem {
+    sk: String,
+    expires_at: i64,
+}
+
+/// Adds an item of the partition to a view; `false` once it has come to the mailbox, and nothing below matters.
+fn add(view: &mut UserView, item: Item, now: Timestamp) -> Result<bool, StoreError> {
+    const OPERATION: &str = "read user";
+    let sort_key = item.get(keys::SK).and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
+    if sort_key == keys::PROFILE {
+        view.profile = Some(item::read::<ProfileItem>(OPERATION, item)?.profile(OPERATION)?);
+    } else if sort_key.starts_with(keys::DEVICE) {
+        let device = item::read::<DeviceItem>(OPERATION, item)?.device(OPERATION)?;
+        view.devices.extend(Some(device).filter(|device| device.is_registered(now)));
+    } else if sort_key.starts_with(keys::CONNECTION) {
+        view.connections.extend(item::read::<ConnectionItem>(OPERATION, item)?.alive(now));
+    } else {
+        // The newest entry, and everything below it is older; or the log's own item, and there are no entries. If the
+        // newest has expired, so has the log.
+        if sort_key.starts_with(keys::ENTRY) {
+            let entry = item::read::<EntryItem>(OPERATION, item)?.entry()?;
+            view.tail = (entry.keep_until > now).then_some(entry);
+        }
+        return Ok(false);
+    }
+    Ok(true)
+}
 
 /// Users, each with all that stands in the partition.
 #[derive(Clone, Debug)]
@@ -28,49 +102,79 @@ impl Users {
         Self { client, table }
     }
 
-    /// Profile, devices, connections and newest entry of a user, in one strongly consistent read: a device that has just
-    /// connected must be seen. Expired items are left out.
+    /// Profile, devices, connections and newest entry of a user, strongly consistent: a device that has just connected
+    /// must be seen. Expired items are left out. One request for most users, and four for one who holds as much as
+    /// [`limits`](tidings_wire::limits) allow.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn view(&self, user: &UserKey, now: Timestamp) -> Result<UserView, StoreError> {
         const OPERATION: &str = "read user";
         let mut view = UserView::default();
-        let mut items = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", keys::text(user.encode()))
-            .scan_index_forward(false)
-            .consistent_read(true)
-            .limit(VIEW_ITEMS)
-            .into_paginator()
-            .items()
-            .send();
+        let (mut parts, mut from) = (VIEW.into_iter(), None);
+        let mut next = parts.next();
+        while let Some(part) = next {
+            let query = part.of(self.client.query().table_name(&self.table), user).set_exclusive_start_key(from);
+            let page = query.send().await.map_err(|error| StoreError::request(OPERATION, error))?;
+            for item in page.items.unwrap_or_default() {
+                if !add(&mut view, item, now)? {
+                    return Ok(view);
+                }
+            }
+            from = page.last_evaluated_key;
+            next = match (part, &from) {
+                (Part::Opening, None) | (Part::Tail, _) => None,
+                (Part::Opening, Some(_)) | (Part::Presence, None) => parts.next(),
+                (Part::Presence, Some(_)) => Some(part),
+            };
+        }
+        Ok(view)
+    }
+
+    /// Devices and connections of a user, strongly consistent, as in [`Self::view`]; neither profile nor tail.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn presence(&self, user: &UserKey, now: Timestamp) -> Result<UserView, StoreError> {
+        const OPERATION: &str = "read presence";
+        let query = Part::Presence.of(self.client.query().table_name(&self.table), user);
+        let mut items = query.into_paginator().items().send();
+        let mut view = UserView::default();
         while let Some(item) = items.next().await {
-            let item = item.map_err(|error| StoreError::request(OPERATION, error))?;
-            let sort_key = item.get(keys::SK).and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
-            if sort_key == keys::PROFILE {
-                view.profile = Some(item::read::<ProfileItem>(OPERATION, item)?.profile(OPERATION)?);
-            } else if sort_key.starts_with(keys::DEVICE) {
-                view.devices.push(item::read::<DeviceItem>(OPERATION, item)?.device(OPERATION)?);
-            } else if sort_key.starts_with(keys::CONNECTION) {
-                let connection = item::read::<ConnectionItem>(OPERATION, item)?;
-                if connection.expires_at > now.seconds() {
-                    view.connections.push(connection.into());
+            add(&mut view, item.map_err(|error| StoreError::request(OPERATION, error))?, now)?;
+        }
+        Ok(view)
+    }
+
+    /// What a ping asks for, strongly consistent: the lease of its connection, and the newest position. Devices are not
+    /// read, and of other connections one at most.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn pulse(&self, user: &UserKey, id: &ConnectionId, now: Timestamp) -> Result<Pulse, StoreError> {
+        const OPERATION: &str = "read pulse";
+        let own = keys::connection(id);
+        let mut pulse = Pulse::default();
+        // The entry stands right below the connection, unless the user has others.
+        for (to, most) in [(own.as_str(), 2), (keys::BEHIND_ENTRIES, 1)] {
+            let query = between(self.client.query().table_name(&self.table), user, keys::ENTRY, to);
+            let query = query.limit(most).projection_expression("sk, expires_at");
+            let page = query.send().await.map_err(|error| StoreError::request(OPERATION, error))?;
+            for item in page.items.unwrap_or_default() {
+                let item: PulseItem = item::read(OPERATION, item)?;
+                let is_alive = item.expires_at > now.seconds();
+                if item.sk == own {
+                    pulse.lease = is_alive.then(|| Timestamp(item.expires_at.saturating_mul(1_000)));
+                } else if let Some(position) = keys::position(&item.sk) {
+                    pulse.head = is_alive.then_some(position);
+                    return Ok(pulse);
                 }
-            } else {
-                // The newest entry, and everything below it is older; or the log's own item, and there are no entries. Where
-                // the newest has expired, so has the log.
-                if sort_key.starts_with(keys::ENTRY) {
-                    let entry = item::read::<EntryItem>(OPERATION, item)?.entry()?;
-                    view.tail = (entry.keep_until > now).then_some(entry);
-                }
+            }
+            if page.last_evaluated_key.is_none() {
                 break;
             }
         }
-        Ok(view)
+        Ok(pulse)
     }
 
     /// Writes a user's preferences in place of those before. The user need not have a device yet.

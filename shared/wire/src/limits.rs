@@ -6,6 +6,22 @@ pub const HTTP_BODY_BYTES: usize = 256 * 1024;
 /// Recipients of one request.
 pub const RECIPIENTS: usize = 1_000;
 
+/// Devices of one user. A registration beyond that unregisters the one that was used least recently.
+pub const USER_DEVICES: usize = 100;
+
+/// Open sockets of one user. A connection beyond that closes the one that was used least recently.
+pub const USER_SOCKETS: usize = 64;
+
+/// Open sockets of one device, as [`USER_SOCKETS`].
+pub const DEVICE_SOCKETS: usize = 8;
+
+/// How long a device stays registered without connecting, asking or being registered again, in seconds (400 days).
+pub const DEVICE_UNUSED_SECONDS: u64 = 34_560_000;
+
+/// Aliases of the recipients of one request together, in bytes: they are stored in one record with the message, which
+/// takes 400 KB at most. Only aliases behind device ids can exceed it.
+pub const RECIPIENTS_BYTES: usize = 320 * 1_024;
+
 /// Plaintext of one frame to a device, in bytes. Sealed and encoded it stays below API Gateway's 128 KB message.
 pub const FRAME_PLAINTEXT_BYTES: usize = 24 * 1024;
 

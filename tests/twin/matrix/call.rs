@@ -47,7 +47,7 @@ impl Call {
     pub(super) fn service(&self) -> Service {
         match self.operation() {
             "SendMessage" | "SendMessageBatch" | "ChangeMessageVisibilityBatch" => sqs::SERVICE,
-            "PostToConnection" => connections::SERVICE,
+            "PostToConnection" | "DeleteConnection" => connections::SERVICE,
             "Publish" => sns::SERVICE,
             "SendEmail" => ses::SERVICE,
             "GetSecretValue" => secretsmanager::SERVICE,

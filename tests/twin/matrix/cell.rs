@@ -129,7 +129,7 @@ impl Cell {
 
     /// The message that is sent with this idempotency key.
     pub(super) fn message_id(&self, key: &str) -> MessageId {
-        MessageId::of_key(&self.app(), key)
+        World::keyed(&self.app(), key)
     }
 
     /// The announcement that is made with the idempotency key `k`.
@@ -264,13 +264,15 @@ impl Cell {
     async fn register_with(&self, user: &UserKey, push: Option<PushRegistration>) -> Identity {
         // An hour ago: what a provider has seen die since then is this address.
         let registered = Timestamp(Timestamp::now().0 - 3_600_000);
-        let device = Device { push, registered, ..self.device(user) };
+        // In daily use, and not today.
+        let used = Timestamp(Timestamp::now().0 - 2 * 86_400_000);
+        let device = Device { push, registered, used, ..self.device(user) };
         let profile = Profile { mobile: Some(self.mobile()), email: Some(self.email()), ..Profile::default() };
         assert!(self.lane.stores.devices.register(&device, &profile, None, Timestamp::now()).await.unwrap());
         let id = self.lane.roots.key_id(device.id.as_str(), 1, KeyUse::Content);
         let keys = self.lane.roots.device_keys(id.version, device.id.as_str(), 1).unwrap();
         let keys = DeviceKeys { content: Jwk::of_content(&id, &keys.content), token: Jwk::of_token(&id, &keys.token) };
-        Identity::from_answer(&RegisterAnswer { id: device.id.to_string(), keys }).unwrap()
+        Identity::from_answer(&RegisterAnswer { id: device.id.to_string(), keys, evicted: Vec::new() }).unwrap()
     }
 
     fn device(&self, user: &UserKey) -> Device {
@@ -281,6 +283,7 @@ impl Cell {
             platform: Platform::Web,
             client_version: None,
             registered: Timestamp::now(),
+            used: Timestamp::now(),
             cursor: None,
             push: None,
         }
@@ -305,28 +308,23 @@ impl Cell {
         connection.id
     }
 
-    /// More connections of bob's device than one transaction can bury.
-    pub(super) async fn believe_many(&self) {
+    /// So many connections of a user's device.
+    pub(super) async fn believe_many(&self, user: &UserKey, count: usize) {
         let users = self.table("TIDINGS_USERS_TABLE");
-        let id = self.believe(&self.other()).await;
-        let key = [
-            ("pk".to_owned(), AttributeValue::S(self.other().encode())),
-            ("sk".to_owned(), AttributeValue::S(format!("x#{id}"))),
-        ];
-        let got = self.lane.dynamodb.get_item().table_name(&users).set_key(Some(key.into())).send().await;
-        let item = got.unwrap().item.unwrap();
-        let puts: Vec<_> = (0..50)
-            .map(|n| {
-                let mut item = item.clone();
-                item.insert("sk".to_owned(), AttributeValue::S(format!("x#{id}{n}")));
-                item.insert("connection_id".to_owned(), AttributeValue::S(format!("{id}{n}")));
-                let put = aws_sdk_dynamodb::types::PutRequest::builder().set_item(Some(item)).build().unwrap();
-                aws_sdk_dynamodb::types::WriteRequest::builder().put_request(put).build()
-            })
-            .collect();
-        for part in puts.chunks(25) {
-            self.lane.dynamodb.batch_write_item().request_items(&users, part.to_vec()).send().await.unwrap();
-        }
+        let id = self.believe(user).await;
+        let item = self.lane.world.item(&users, &user.encode(), Some(&format!("x#{id}"))).await;
+        let copies = (1..count).map(|n| {
+            let mut item = item.clone();
+            item.insert("sk".to_owned(), AttributeValue::S(format!("x#{id}{n}")));
+            item.insert("connection_id".to_owned(), AttributeValue::S(format!("{id}{n}")));
+            item
+        });
+        self.lane.world.put_all(&users, copies.collect()).await;
+    }
+
+    /// So many devices of alice, beside the cell's own; the one that was used least recently.
+    pub(super) async fn registered_before(&self, count: usize) -> DeviceId {
+        self.lane.world.register_many(&self.user(), count).await
     }
 
     pub(super) fn table(&self, variable: &str) -> String {

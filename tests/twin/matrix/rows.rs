@@ -49,12 +49,21 @@ const fn never(way: &'static str, why: &'static str) -> Row {
 const FALLBACK: &[&str] = &["FallbackQueue", "{message}"];
 const STEP_TIMER: &[&str] = &["LaterQueue", "{message}", r#"\"timer\":\"step\""#];
 const AGAIN_TIMER: &[&str] = &["LaterQueue", "{message}", r#"\"timer\":\"again\""#];
+const NOTED: &[&str] = &["{alice}", "last_used = :now"];
 const ENTRY: &[&str] = &["{alice}", "m#"];
 
 pub(super) const ROWS: &[Row] = &[
     row("connect: accept > apps.get > directory.get > GetItem", &["app#{app}"], &[Connect]),
     row("connect: accept > tokens.verify > devices.get > self.last_known > GetItem", &["d#{device}"], &[Connect]),
-    row("connect: accept > connections.connect > TransactWriteItems", &["{alice}"], &[Connect, EndedBefore]),
+    row(
+        "connect: accept > tokens.verify > self.note_use > devices.note_use > self.transact > TransactWriteItems",
+        NOTED,
+        &[Connect],
+    ),
+    row("connect: accept > connections.connect > TransactWriteItems", &["{alice}", "j#"], &[Connect, EndedBefore]),
+    row("connect: evict > connections.of_user > Query", &["{alice}", "x#"], &[ConnectMany]),
+    row("connect: evict > connections.bury > TransactWriteItems", &["{alice}", "tombstone"], &[ConnectMany]),
+    row("connect: evict > gateway.close > DeleteConnection", &[], &[ConnectMany]),
     row(
         "deliver: withdraw_message > mailboxes.close > self.update_entry > UpdateItem",
         &["{alice}", "SET closed"],
@@ -179,11 +188,16 @@ pub(super) const ROWS: &[Row] = &[
     row("fallback: step > users.view > Query", &["{alice}"], &[Chain]),
     row("heartbeat: handle > connections.get > self.last_words > GetItem", &["c#"], &[Ping]),
     row("heartbeat: pong > connections.renew > TransactWriteItems", &["{alice}"], &[Ping]),
-    row("heartbeat: pong > users.view > Query", &["{alice}"], &[Ping]),
+    row("heartbeat: pong > users.pulse > Query", &["{alice}"], &[Ping]),
     row("inbox: list > signed_request > apps.get > directory.get > GetItem", &["app#{app}"], &[Inbox]),
     row(
         "inbox: list > signed_request > tokens.verify > devices.get > self.last_known > GetItem",
         &["d#{device}"],
+        &[Inbox],
+    ),
+    row(
+        "inbox: list > signed_request > tokens.verify > self.note_use > devices.note_use > self.transact > TransactWriteItems",
+        NOTED,
         &[Inbox],
     ),
     row("inbox: list > mailboxes.before > self.backwards > Query", &["{alice}", "BETWEEN"], &[Inbox]),
@@ -193,11 +207,33 @@ pub(super) const ROWS: &[Row] = &[
         &["d#{device}"],
         &[Unread],
     ),
+    row(
+        "inbox: unread > signed_request > tokens.verify > self.note_use > devices.note_use > self.transact > TransactWriteItems",
+        NOTED,
+        &[Unread],
+    ),
     row("inbox: unread > mailboxes.headers_before > self.backwards > Query", &["{alice}", "BETWEEN"], &[Unread]),
     row("register: follow > users.change_preferences > UpdateItem", &["{alice}", "preferences"], &[Unsubscribe]),
     row("register: follow > users.view > Query", &["{alice}"], &[Unsubscribe]),
     row("register: find > devices.get > self.last_known > GetItem", &["d#{device}"], &[Unregister]),
-    row("register: find > users.view > Query", &["{bob}"], &[Unregister]),
+    row("register: find > users.presence > Query", &["{bob}"], &[Unregister]),
+    row("register: close_sockets > connections.of_user > Query", &["{bob}", "begins_with"], &[Unregister, Move]),
+    never(
+        "register: close_sockets > connections.bury > TransactWriteItems",
+        "only a connection that is opened between two requests is late",
+    ),
+    row("register: close_sockets > gateway.close > DeleteConnection", &[], &[Unregister, Move]),
+    row("register: evict_surplus > users.presence > Query", &["{alice}"], &[Register, RegisterMany]),
+    row(
+        "register: forget > devices.unregister > self.leave > self.transact > TransactWriteItems",
+        &["{bob}"],
+        &[UnregisterMany],
+    ),
+    row(
+        "register: forget > devices.unregister > self.transact > TransactWriteItems",
+        &["SET user_key = :nobody"],
+        &[Unregister, RegisterMany],
+    ),
     row(
         "register: of_user > apps.authenticate > self.get > directory.get > GetItem",
         &["app#{app}"],
@@ -207,6 +243,11 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "register: own > signed_request > tokens.verify > devices.get > self.last_known > GetItem",
         &["d#{device}"],
+        &[ReadPreferences],
+    ),
+    row(
+        "register: own > signed_request > tokens.verify > self.note_use > devices.note_use > self.transact > TransactWriteItems",
+        NOTED,
         &[ReadPreferences],
     ),
     row("register: register > apps.authenticate > self.get > directory.get > GetItem", &["app#{app}"], &[Register]),
@@ -221,7 +262,7 @@ pub(super) const ROWS: &[Row] = &[
         &["d#{device}"],
         &[Register, Move],
     ),
-    row("register: register > users.view > Query", &["{bob}"], &[Move]),
+    row("register: register > users.presence > Query", &["{bob}"], &[Move]),
     row("register: set > users.set_preferences > UpdateItem", &["{alice}", "preferences"], &[Preferences]),
     row(
         "register: set_for_user > apps.authenticate > self.get > directory.get > GetItem",
@@ -234,19 +275,14 @@ pub(super) const ROWS: &[Row] = &[
         &["d#{device}"],
         &[Preferences],
     ),
+    row(
+        "register: set_own > signed_request > tokens.verify > self.note_use > devices.note_use > self.transact > TransactWriteItems",
+        NOTED,
+        &[Preferences],
+    ),
     row("register: show > apps.authenticate > self.get > directory.get > GetItem", &["app#{app}"], &[ShowDevice]),
     row("register: shown > users.view > Query", &["{alice}"], &[Preferences]),
     row("register: unregister > apps.authenticate > self.get > directory.get > GetItem", &["app#{app}"], &[Unregister]),
-    row(
-        "register: unregister > devices.unregister > self.leave > self.transact > TransactWriteItems",
-        &["{bob}"],
-        &[UnregisterMany],
-    ),
-    row(
-        "register: unregister > devices.unregister > self.transact > TransactWriteItems",
-        &["d#{device}"],
-        &[Unregister],
-    ),
     row("send: announce > apps.authenticate > self.get > directory.get > GetItem", &["app#{app}"], &[Announce]),
     row("send: announce > announcements.announce > TransactWriteItems", &["announcements#{app}|"], &[Announce]),
     row(

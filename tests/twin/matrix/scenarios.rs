@@ -33,6 +33,8 @@ scenarios! {
 
     /// A device is registered for the first time.
     Register => devices::register(cell),
+    /// So is one whose user holds as many as a user may: another one is evicted.
+    RegisterMany => devices::register_many(cell),
     /// A device moves to another user.
     Move => devices::change_hands(cell, false),
     /// So does one that holds more sockets than one transaction can bury.
@@ -44,6 +46,8 @@ scenarios! {
 
     /// A device connects.
     Connect => sockets::connect(cell),
+    /// So does one that holds as many sockets as a device may: another one is evicted.
+    ConnectMany => sockets::connect_many(cell),
     /// A `$disconnect` is handled before its `$connect`.
     EndedBefore => sockets::ended_before(cell),
     /// A socket is closed.

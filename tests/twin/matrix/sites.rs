@@ -56,6 +56,7 @@ const OPERATIONS: &[(&str, &str)] = &[
     (".send_message()", "SendMessage"),
     (".change_message_visibility_batch()", "ChangeMessageVisibilityBatch"),
     (".post_to_connection()", "PostToConnection"),
+    (".delete_connection()", "DeleteConnection"),
     (".publish()", "Publish"),
     (".send_email()", "SendEmail"),
     (".get_secret_value()", "GetSecretValue"),

@@ -8,7 +8,7 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use tidings_crypto::app_key::AppKey;
 use tidings_crypto::random;
-use tidings_domain::Timestamp;
+use tidings_domain::{IdSecret, Timestamp};
 use tidings_store::{App, Apps};
 
 use sam_twin::cli::failure::{Context, Failure};
@@ -77,7 +77,8 @@ pub(crate) async fn create_app(apps: &Apps, id: &str, name: &str, origins: Vec<S
 
 /// Creates the app of `key`; `false` where there is one with its id.
 pub(crate) async fn put_app(apps: &Apps, key: &AppKey, name: &str, origins: Vec<String>) -> Result<bool, Failure> {
-    let app = App::new(key.app_id().parse()?, name.to_owned(), key.hash(), origins, Timestamp::now());
+    let (id, secret) = (key.app_id().parse()?, IdSecret::new(random::bytes()?));
+    let app = App::new(id, name.to_owned(), key.hash(), secret, origins, Timestamp::now());
     Ok(apps.create(&app).await?)
 }
 

@@ -95,6 +95,7 @@ impl Tidings {
             platform: Platform::Web,
             client_version: None,
             registered: Timestamp(0),
+            used: Timestamp(0),
             cursor: None,
             push: None,
         });

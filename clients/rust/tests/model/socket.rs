@@ -83,11 +83,13 @@ impl Tidings {
         let device = it.device;
         match word {
             Word::Ack(message, position) => {
-                let last_words = match it.lookup {
-                    Lookup::Tombstone { buried, known } => known && now <= buried + LAST_WORDS,
-                    Lookup::Absent | Lookup::Alive { .. } => false,
+                // `#stored <= :at`: last words hold for what was stored before the end.
+                let end = match it.lookup {
+                    Lookup::Tombstone { buried, known: true } if now <= buried + LAST_WORDS => Some(buried),
+                    Lookup::Absent | Lookup::Alive { .. } | Lookup::Tombstone { .. } => None,
                 };
-                if last_words {
+                let last_words = end.is_some_and(|end| self.entry(state, position).is_some_and(|it| it.stored.0 <= end));
+                if end.is_some() {
                     self.meet("an acknowledgement after the disconnect");
                 }
                 if alive || last_words {

@@ -52,6 +52,7 @@ pub(crate) fn view(platforms: &[Platform]) -> UserView {
             platform: *platform,
             client_version: None,
             registered: Timestamp(0),
+            used: Timestamp(0),
             cursor: None,
             push: None,
         });

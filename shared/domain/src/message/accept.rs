@@ -174,6 +174,23 @@ fn audience(request: &SendRequest) -> Audience {
     }
 }
 
+/// The users that a message goes to must fit its record together. Only device ids can stand for more: an alias that is
+/// named in the request has to fit the request's body.
+///
+/// # Errors
+/// A [`FieldProblem`] of `audiences`, if the aliases take more than [`limits::RECIPIENTS_BYTES`].
+pub fn check_recipients(aliases: &[String]) -> Result<(), FieldProblem> {
+    const MOST: usize = limits::RECIPIENTS_BYTES;
+    let bytes: usize = aliases.iter().map(String::len).sum();
+    if bytes <= MOST {
+        return Ok(());
+    }
+    let detail = format!(
+        "the aliases behind these devices take {bytes} bytes together; the limit is {MOST}: send to fewer devices at a time"
+    );
+    Err(FieldProblem::new("audiences", detail))
+}
+
 /// The content as it stands in the frame, beside an envelope of identifiers, must fit the frame's plaintext.
 pub(crate) fn too_large(content: &Content) -> Option<FieldProblem> {
     let room = limits::CONTENT_BYTES;

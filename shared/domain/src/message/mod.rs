@@ -10,8 +10,8 @@ use tidings_wire::{
 
 use crate::{AppId, Delivery, Letter, UserKey};
 
-pub use accept::accept;
 pub(crate) use accept::too_large;
+pub use accept::{accept, check_recipients};
 
 /// A message that has been accepted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -167,10 +167,7 @@ impl ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Request { .. } => Self::Unavailable(error.into()),
-            StoreError::Item { .. } => Self::Internal(error.into()),
-        }
+        if error.is_transient() { Self::Unavailable(error.into()) } else { Self::Internal(error.into()) }
     }
 }
 

@@ -6,7 +6,8 @@ use http::Method;
 use serde_json::{Value, json};
 use tidings_client::Identity;
 use tidings_domain::Timestamp;
-use tidings_store::Confirmation;
+use tidings_store::{Confirmation, Confirmed};
+use tidings_wire::limits;
 
 use crate::matrix::cell::Cell;
 
@@ -14,6 +15,19 @@ pub(super) async fn register(cell: &Cell) {
     cell.arm().await;
     post(cell).await;
     belongs_to_alice(cell, 1).await;
+}
+
+/// Of as many devices as a user may have, the one that was used least recently makes room.
+pub(super) async fn register_many(cell: &Cell) {
+    let oldest = cell.registered_before(limits::USER_DEVICES).await;
+    cell.arm().await;
+    post(cell).await;
+    let view = cell.view().await;
+    let is_listed = |id| view.devices.iter().any(|device| device.id == id);
+    assert_eq!(view.devices.len(), limits::USER_DEVICES);
+    assert!(is_listed(cell.device_id()) && !is_listed(oldest.clone()), "{:?}", view.devices);
+    let known = cell.lane.stores.devices.last_known(&oldest).await.unwrap().unwrap();
+    assert!(known.user.is_nobody(), "{known:?}");
 }
 
 /// Bob's device becomes Alice's, and nothing of it stays with Bob.
@@ -38,7 +52,7 @@ pub(super) async fn unregister(cell: &Cell, many: bool) {
 
 async fn held_by_bob(cell: &Cell, many: bool) {
     cell.register(&cell.other()).await;
-    if many { cell.believe_many().await } else { drop(cell.believe(&cell.other()).await) }
+    if many { cell.believe_many(&cell.other(), 51).await } else { drop(cell.believe(&cell.other()).await) }
 }
 
 async fn post(cell: &Cell) {
@@ -49,7 +63,7 @@ async fn post(cell: &Cell) {
 }
 
 async fn belongs_to_alice(cell: &Cell, generation: u32) {
-    let device = cell.lane.stores.devices.get(&cell.device_id()).await.unwrap().unwrap();
+    let device = cell.lane.stores.devices.get(&cell.device_id(), Timestamp::now()).await.unwrap().unwrap();
     assert_eq!((device.user, device.generation), (cell.user(), generation));
     let view = cell.view().await;
     assert_eq!(view.devices.len(), 1);
@@ -72,7 +86,14 @@ async fn three_messages(cell: &Cell) -> Identity {
     let (stores, user, now) = (&cell.lane.stores, cell.user(), Timestamp::now());
     stores
         .mailboxes
-        .confirm(&user, second.position, &second.letter.id, &cell.device_id(), Confirmation::Read, now)
+        .confirm(
+            &user,
+            second.position,
+            &second.letter.id,
+            &cell.device_id(),
+            Confirmation::Read,
+            Confirmed::Alive(now),
+        )
         .await
         .unwrap();
     identity

@@ -10,7 +10,7 @@ use tidings_domain::{
     delivery::Job,
 };
 use tidings_providers::Provider;
-use tidings_store::{Confirmation, minute_of};
+use tidings_store::{Confirmation, Confirmed, minute_of};
 use tidings_wire::{
     send::{Channel, FallbackStep},
     trail::SkipReason,
@@ -189,7 +189,11 @@ pub(super) async fn confirmed_meanwhile(cell: &Cell) {
     cell.arm().await;
     let confirm = async {
         cell.struck().await;
-        stores.mailboxes.confirm(&step.user, step.position, &step.id, &device, acked, Timestamp::now()).await.unwrap()
+        stores
+            .mailboxes
+            .confirm(&step.user, step.position, &step.id, &device, acked, Confirmed::Alive(Timestamp::now()))
+            .await
+            .unwrap()
     };
     assert!(tokio::join!(cell.put_step(&step), confirm).1);
     cell.until("the fault is over", async || cell.is_over()).await;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sam_twin::faults::Fault;
 use serde_json::{Value, json};
 use tidings_domain::{ConnectionId, Timestamp};
-use tidings_wire::Frame;
+use tidings_wire::{Frame, limits};
 
 use crate::{
     matrix::{cell::Cell, phone::Phone},
@@ -30,6 +30,21 @@ pub(super) async fn connect(cell: &Cell) {
     };
     let known = cell.view().await.connections.len();
     assert!((1..=1 + left_behind).contains(&known), "{known} connections");
+}
+
+/// Of as many sockets as a device may hold, one makes room; if that fails, so does the next connection.
+pub(super) async fn connect_many(cell: &Cell) {
+    let identity = cell.register(&cell.user()).await;
+    cell.believe_many(&cell.user(), limits::DEVICE_SOCKETS).await;
+    cell.arm().await;
+    let mut phones = Vec::new();
+    cell.until("the bound holds", async || {
+        let mut phone = Phone::open(cell, &identity).await;
+        phone.say(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
+        phones.push(phone);
+        cell.is_over() && cell.view().await.connections.len() <= limits::DEVICE_SOCKETS
+    })
+    .await;
 }
 
 fn pongs(phone: &Phone) -> usize {
@@ -113,7 +128,14 @@ pub(super) async fn sync(cell: &Cell) {
     let acked = tidings_store::Confirmation::Acknowledged;
     stores
         .mailboxes
-        .confirm(&user, first.position, &first.letter.id, &cell.device_id(), acked, Timestamp::now())
+        .confirm(
+            &user,
+            first.position,
+            &first.letter.id,
+            &cell.device_id(),
+            acked,
+            tidings_store::Confirmed::Alive(Timestamp::now()),
+        )
         .await
         .unwrap();
     cell.arm().await;
