@@ -306,12 +306,14 @@ async fn the_id_of_a_keyed_message_cannot_be_computed_and_is_the_same_for_every_
 async fn recipients_that_do_not_fit_a_record_are_refused_by_name() {
     let world = World::start().await;
     let lookups = world.table("TIDINGS_LOOKUPS_TABLE");
-    world.device("alice", "a").await;
+    // Longer aliases than can be registered, so that a hundred devices do for a thousand.
+    const DEVICES: usize = 100;
+    const EACH: usize = 4_000;
     let now = Timestamp::now();
     let item = |n: usize| -> HashMap<String, AttributeValue> {
         let text = |text: String| AttributeValue::S(text);
         let number = |n: i64| AttributeValue::N(n.to_string());
-        let alias = format!("{n:03}{}", "\u{1f600}".repeat(limits::ALIAS_CHARS - 3));
+        let alias = format!("{n:04}{}", "\u{1f600}".repeat(EACH / 4 - 1));
         [
             ("pk".to_owned(), text(format!("d#device-{n}"))),
             ("device".to_owned(), text(format!("device-{n}"))),
@@ -323,21 +325,20 @@ async fn recipients_that_do_not_fit_a_record_are_refused_by_name() {
         ]
         .into()
     };
-    world.put_all(&lookups, (0..limits::RECIPIENTS).map(item).collect()).await;
+    world.put_all(&lookups, (0..DEVICES).map(item).collect()).await;
     let to = |count: usize| {
         let devices: Vec<_> = (0..count).map(|n| format!("device-{n}")).collect();
         json!({"audienceType": "DEVICE", "audiences": devices, "alert": "x"})
     };
-    let answer = world.post(&to(limits::RECIPIENTS), "all").await;
+    let answer = world.post(&to(DEVICES), "all").await;
     assert_eq!(answer.status, 400, "{answer:?}");
     let problem = answer.json();
     assert_eq!((&problem["code"], &problem["errors"][0]["field"]), (&json!("invalid_fields"), &json!("audiences")));
     let detail = problem["errors"][0]["detail"].as_str().unwrap();
     assert!(detail.contains(&limits::RECIPIENTS_BYTES.to_string()), "{detail}");
     // As many as fit are taken, with the record that goes with them.
-    let each = 3 + 4 * (limits::ALIAS_CHARS - 3);
     world.set_event_source("DeliverFunction", false).await;
-    let mut body = to(limits::RECIPIENTS_BYTES / each);
+    let mut body = to(limits::RECIPIENTS_BYTES / EACH);
     body["extra"] = json!("e".repeat(20_000));
     let answer = world.post(&body, "most").await;
     assert_eq!(answer.status, 202, "{answer:?}");

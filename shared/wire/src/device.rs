@@ -199,8 +199,7 @@ pub struct RegisterAnswer {
     pub id: String,
     /// The device's keys.
     pub keys: DeviceKeys,
-    /// Devices of the user that were unregistered for this one, because a user has at most
-    /// [`limits::USER_DEVICES`]: the ones that were used least recently.
+    /// Devices of the user that were unregistered for this one, the least recently used first: a user has at most 100.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::schema::DeviceId>"))]
     pub evicted: Vec<String>,

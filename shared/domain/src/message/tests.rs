@@ -183,3 +183,22 @@ fn a_message_fits_its_frame_to_the_byte() {
     let extra = serde_json::json!({"alert": "x", "extra": "y".repeat(room), "audiences": ["a"]});
     assert_eq!(refused(extra), ["extra"]);
 }
+
+#[test]
+fn the_longest_aliases_of_a_request_fit_its_record_and_more_of_them_are_refused() {
+    // Those that a request names itself always fit.
+    assert!(limits::RECIPIENTS_BYTES > limits::HTTP_BODY_BYTES);
+    let alias = "\u{1f600}".repeat(limits::ALIAS_CHARS);
+    let most = limits::RECIPIENTS_BYTES / alias.len();
+    assert!(most < limits::RECIPIENTS);
+    let aliases = vec![alias; limits::RECIPIENTS];
+    assert_eq!(check_recipients(&aliases[..most]), Ok(()));
+    for count in [most + 1, limits::RECIPIENTS] {
+        let problem = check_recipients(&aliases[..count]).unwrap_err();
+        assert_eq!(problem.field, "audiences");
+        assert!(problem.detail.contains("327680"), "{}", problem.detail);
+    }
+    // Beside the largest message they stay below what DynamoDB takes for one item, 3 bytes for each of a list included.
+    let message = limits::CONTENT_BYTES + 6 * limits::SMS_CHARS + 8_192;
+    assert!(limits::RECIPIENTS_BYTES + 4 * limits::RECIPIENTS + message < 400 * 1_024);
+}
