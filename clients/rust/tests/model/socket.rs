@@ -88,7 +88,8 @@ impl Tidings {
                     Lookup::Tombstone { buried, known: true } if now <= buried + LAST_WORDS => Some(buried),
                     Lookup::Absent | Lookup::Alive { .. } | Lookup::Tombstone { .. } => None,
                 };
-                let last_words = end.is_some_and(|end| self.entry(state, position).is_some_and(|it| it.stored.0 <= end));
+                let last_words =
+                    end.is_some_and(|end| self.entry(state, position).is_some_and(|it| it.stored.0 <= end));
                 if end.is_some() {
                     self.meet("an acknowledgement after the disconnect");
                 }
