@@ -2,6 +2,7 @@
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use http::Method;
+use sam_twin::faults::{Fault, Rule};
 use serde_json::json;
 use tidings_client::{Device, Event, Options};
 use tidings_domain::{Connection, Timestamp};
