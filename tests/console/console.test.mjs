@@ -542,6 +542,53 @@ test("a message about an item goes out by no step once the item is closed", asyn
   await close();
 });
 
+test("links from a user of a tenant act on that user, and messages are found by user, text and state", async () => {
+  const post = async (path, body) => {
+    const headers = { authorization: `Bearer ${twin.key}`, "content-type": "application/json" };
+    const answer = await fetch(twin.api + path, { method: "POST", headers, body: JSON.stringify(body) });
+    assert.ok(answer.ok, await answer.text());
+  };
+  const device = { appId: "demo", alias: "张伟/1", platform: "WEB", nativeToken: "of a tenant", tenantCode: "acme" };
+  await post("/v1/devices", device);
+  await post("/v1/messages", { audiences: [device.alias], tenantCode: "acme", alert: "A parcel for you" });
+  await post("/v1/messages", { audiences: [device.alias], alert: "For another person" });
+
+  const { page, close } = await openPage(browser, `${twin.console}/#/devices`);
+  await page.getByRole("link", { name: `Send to ${device.alias}` }).click();
+  assert.equal(await page.getByLabel("Audiences, one per line").inputValue(), device.alias);
+  assert.equal(await page.getByLabel("Tenant", { exact: true }).inputValue(), "acme");
+
+  await page.goto(`${twin.console}/#/devices`);
+  await page.getByRole("link", { name: `Preferences of ${device.alias}` }).click();
+  await page.getByRole("form", { name: "What holds for this user" }).waitFor();
+  assert.equal(await page.getByLabel("User", { exact: true }).inputValue(), device.alias);
+  assert.equal(await page.getByLabel("Tenant", { exact: true }).inputValue(), "acme");
+
+  await page.goto(`${twin.console}/#/messages`);
+  await page.getByLabel("Sent to this user").fill(device.alias);
+  const rows = page.getByRole("table", { name: "Messages" }).getByRole("row");
+  await shows(rows, /A parcel for you/);
+  await shows(rows, /tenant acme/);
+  await page.getByLabel("With this text").fill("ANOTHER");
+  await rows.filter({ hasText: "A parcel for you" }).waitFor({ state: "detached" });
+  await shows(rows, /For another person/);
+  await page.getByLabel("Only messages in this state").selectOption("confirmed");
+  await rows.filter({ hasText: "For another person" }).waitFor({ state: "detached" });
+  await isReadable(page);
+  await close();
+});
+
+test("a demo device has a first message to send, and says when there is none", async () => {
+  const { page, close } = await openPage(browser, `${twin.console}/#/demo`);
+  const phone = await openDevice(page, "a", "newcomer");
+  await phone.getByRole("button", { name: "Send" }).click();
+  await shows(phone.locator(".bubble"), /Hello, Alice/);
+  await phone.getByLabel("A message to this user").fill("  ");
+  await phone.getByRole("button", { name: "Send" }).click();
+  await page.getByText("Write something to send.").waitFor();
+  await close();
+});
+
 test("what a user wants to be told of is set, and what is wrong is said at its field", async () => {
   const { page, close } = await openPage(browser, `${twin.console}/#/preferences/choosy`, {
     expected: [/status of 400/],

@@ -8,9 +8,12 @@ const SENT = "tidings-console-sent";
 /** How many of its own messages the page remembers. */
 const REMEMBERED = 50;
 
-/** The newest messages, as `GET /v1/messages/{id}` tells them and with what the list needs besides. */
-export async function latest(limit, before) {
-  if (place.twin) return twin("GET", `messages?limit=${limit}${before ? `&before=${encodeURIComponent(before)}` : ""}`);
+/** The newest messages, as `GET /v1/messages/{id}` tells them and with what the list needs besides; `wanted` has filters. */
+export async function latest(limit, before, wanted = {}) {
+  if (place.twin) {
+    const given = Object.entries({ limit, before, ...wanted }).filter(([, value]) => value);
+    return twin("GET", `messages?${new URLSearchParams(given)}`);
+  }
   const trails = await Promise.all(
     sent()
       .slice(0, limit)
@@ -21,7 +24,12 @@ export async function latest(limit, before) {
         return trail && { ...counted(trail), alert };
       }),
   );
-  return { messages: trails.filter(Boolean) };
+  const { alias, text, state } = wanted;
+  const isWanted = (it) =>
+    (!alias || it.recipients.some((recipient) => recipient.alias === alias)) &&
+    (!text || it.alert?.toLowerCase().includes(text.toLowerCase())) &&
+    (!state || it.states[state]);
+  return { messages: trails.filter((it) => it && isWanted(it)) };
 }
 
 /** What became of one message. Where there is a twin, it is asked: what the service is asked counts as traffic. */

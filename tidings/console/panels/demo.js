@@ -42,6 +42,8 @@ function phone(slot, someone) {
     autocomplete: "off",
     "aria-label": "A message to this user",
     placeholder: "Say something",
+    required: true,
+    value: `Hello, ${someone[0].toUpperCase()}${someone.slice(1)}`,
   });
   const away = h(
     "button",
@@ -53,7 +55,7 @@ function phone(slot, someone) {
     { hidden: true },
     sendTo,
     text,
-    h("button", { type: "submit" }, "Send"),
+    h("button.primary", { type: "submit" }, "Send"),
     away,
     action("Close", end),
   );
@@ -90,7 +92,10 @@ function phone(slot, someone) {
 
   async function sendTo() {
     const alert = text.value.trim();
-    if (!alert) return;
+    if (!alert) {
+      say("Write something to send.");
+      return text.focus();
+    }
     text.value = "";
     await api("POST", "/v1/messages", { audiences: [registering.alias()], alert }).then(
       ({ requestId }) => remember(requestId, alert),

@@ -32,6 +32,8 @@ function everyone() {
 }
 
 function card({ appId, tenantCode, alias, profile = {}, head, devices }, again) {
+  // An alias alone would be another person's.
+  const user = [alias, ...(tenantCode ? [tenantCode] : [])].map(encodeURIComponent).join("/");
   const about = [
     profile.mobile,
     profile.email,
@@ -52,12 +54,8 @@ function card({ appId, tenantCode, alias, profile = {}, head, devices }, again) 
       h(
         "div.beside",
         {},
-        h(
-          "a",
-          { href: `#/preferences/${encodeURIComponent(alias)}`, "aria-label": `Preferences of ${alias}` },
-          "Preferences",
-        ),
-        h("a", { href: `#/send/${encodeURIComponent(alias)}`, "aria-label": `Send to ${alias}` }, "Send"),
+        h("a", { href: `#/preferences/${user}`, "aria-label": `Preferences of ${alias}` }, "Preferences"),
+        h("a", { href: `#/send/${user}`, "aria-label": `Send to ${alias}` }, "Send"),
       ),
     ),
     h("p.hint", {}, about.join(" · ")),
@@ -119,6 +117,7 @@ function byId() {
             "section.card",
             {},
             h("h2", {}, alias),
+            device.tenantCode && h("p.hint", {}, `tenant ${device.tenantCode}`),
             h(
               "p",
               {},

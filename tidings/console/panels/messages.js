@@ -30,29 +30,44 @@ function build() {
   });
   const filter = h(
     "select",
-    { "aria-label": "Only messages in this state", onchange: () => refresh("") },
+    { "aria-label": "Only messages in this state", onchange: () => search() },
     h("option", { value: "" }, "every state"),
     STATES.map((state) => h("option", {}, state)),
   );
   const go = () => {
     if (find.value.trim()) location.hash = `#/messages/${find.value.trim()}`;
   };
+  const searched = (name) =>
+    h("input", { type: "search", "aria-label": name, placeholder: name, autocomplete: "off", oninput: () => search() });
+  const user = searched("Sent to this user");
+  const text = searched("With this text");
+  const search = () => {
+    pages.length = 0;
+    return refresh("");
+  };
   const rows = h("div");
-  list.append(heading("Messages", form("form", { role: "search" }, go, find), filter), rows);
+  list.append(
+    heading("Messages", form("form", { role: "search" }, go, find)),
+    h("div.buttons", {}, user, text, filter),
+    rows,
+  );
 
   async function refresh(id) {
     list.hidden = Boolean(id);
     detail.hidden = !id;
     if (id) return showOne(detail, id);
-    const { messages, next } = await latest(PAGE, pages.at(-1));
-    const wanted = messages.filter(({ states }) => !filter.value || states[filter.value]);
-    show(rows, { wanted, all: messages.length, next, pages: pages.length }, () => [
+    const wanted = { alias: user.value.trim(), text: text.value.trim(), state: filter.value };
+    const { messages, next } = await latest(PAGE, pages.at(-1), wanted);
+    // What was asked for meanwhile is answered by itself.
+    if (wanted.alias !== user.value.trim() || wanted.text !== text.value.trim() || wanted.state !== filter.value)
+      return;
+    show(rows, { wanted, messages, next, pages: pages.length }, () => [
       table(
         "Messages",
         ["Accepted", "To", "Message", "State"],
-        wanted.map(row),
-        messages.length
-          ? "None on this page is in that state."
+        messages.map(row),
+        Object.values(wanted).some(Boolean)
+          ? `None of ${next ? "these" : "them"} is like that.`
           : place.twin
             ? "Nothing has been sent yet."
             : "Nothing has been sent from this tab yet.",
@@ -64,7 +79,7 @@ function build() {
   return { node, refresh, every: 1_500 };
 }
 
-function row({ requestId, acceptedAt, sendAt, alert, recipients, recipientCount, states, priority }) {
+function row({ requestId, acceptedAt, sendAt, alert, tenantCode, recipients, recipientCount, states, priority }) {
   const to = recipients
     .slice(0, 2)
     .map(({ alias }) => alias)
@@ -76,7 +91,10 @@ function row({ requestId, acceptedAt, sendAt, alert, recipients, recipientCount,
       clock(acceptedAt),
       sendAt && h("span.hint", {}, ` for ${moment(sendAt)}`),
     ),
-    recipientCount > 2 ? `${to} and ${recipientCount - 2} more` : to,
+    [
+      recipientCount > 2 ? `${to} and ${recipientCount - 2} more` : to,
+      tenantCode && h("span.hint", {}, ` tenant ${tenantCode}`),
+    ],
     [
       h("a.text", { href: `#/messages/${requestId}`, "data-key": requestId }, alert ?? short(requestId)),
       priority === "normal" && h("span.hint", {}, " bulk lane"),

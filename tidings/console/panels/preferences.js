@@ -1,4 +1,4 @@
-// What a user wants to be told of. `#/preferences/alice` shows those of alice.
+// What a user wants to be told of. `#/preferences/alice/acme` shows those of alice, of the tenant acme.
 
 import { choice, field, form, h, heading, say } from "../dom.js";
 import { clear, refuse, text } from "../forms.js";
@@ -49,7 +49,9 @@ function build() {
   const refresh = async (to) => {
     if (!to || to === refresh.to) return;
     refresh.to = to;
-    alias.value = decodeURIComponent(to);
+    const [name, of = ""] = to.split("/").map(decodeURIComponent);
+    alias.value = name;
+    tenant.value = of;
     await look();
   };
   const hint = "They hold for every step of a fallback chain when it is due, and not for the socket.";

@@ -245,9 +245,13 @@ function build() {
   }
 
   draw();
-  // `#/send/alice` writes to alice.
+  // `#/send/alice` writes to alice, `#/send/alice/acme` to alice of the tenant acme.
   const refresh = async (to) => {
-    if (to && to !== refresh.to) controls.audiences.value = decodeURIComponent(to);
+    if (to && to !== refresh.to) {
+      const [alias, tenant = ""] = to.split("/").map(decodeURIComponent);
+      controls.audiences.value = alias;
+      controls.tenantCode.value = tenant;
+    }
     refresh.to = to;
     draw();
   };
