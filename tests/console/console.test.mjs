@@ -548,21 +548,21 @@ test("links from a user of a tenant act on that user, and messages are found by 
     const answer = await fetch(twin.api + path, { method: "POST", headers, body: JSON.stringify(body) });
     assert.ok(answer.ok, await answer.text());
   };
-  const device = { appId: "demo", alias: "张伟/1", platform: "WEB", nativeToken: "of a tenant", tenantCode: "acme" };
+  const device = { appId: "demo", alias: "张伟 & co", platform: "WEB", nativeToken: "of a tenant", tenantCode: "acme" };
   await post("/v1/devices", device);
   await post("/v1/messages", { audiences: [device.alias], tenantCode: "acme", alert: "A parcel for you" });
   await post("/v1/messages", { audiences: [device.alias], alert: "For another person" });
 
   const { page, close } = await openPage(browser, `${twin.console}/#/devices`);
-  await page.getByRole("link", { name: `Send to ${device.alias}` }).click();
+  await page.getByRole("link", { name: `Send to ${device.alias} of tenant acme` }).click();
   assert.equal(await page.getByLabel("Audiences, one per line").inputValue(), device.alias);
-  assert.equal(await page.getByLabel("Tenant", { exact: true }).inputValue(), "acme");
+  assert.equal(await page.getByLabel("Tenant", { exact: true }).filter({ visible: true }).inputValue(), "acme");
 
   await page.goto(`${twin.console}/#/devices`);
-  await page.getByRole("link", { name: `Preferences of ${device.alias}` }).click();
+  await page.getByRole("link", { name: `Preferences of ${device.alias} of tenant acme` }).click();
   await page.getByRole("form", { name: "What holds for this user" }).waitFor();
-  assert.equal(await page.getByLabel("User", { exact: true }).inputValue(), device.alias);
-  assert.equal(await page.getByLabel("Tenant", { exact: true }).inputValue(), "acme");
+  assert.equal(await page.getByLabel("User", { exact: true }).filter({ visible: true }).inputValue(), device.alias);
+  assert.equal(await page.getByLabel("Tenant", { exact: true }).filter({ visible: true }).inputValue(), "acme");
 
   await page.goto(`${twin.console}/#/messages`);
   await page.getByLabel("Sent to this user").fill(device.alias);

@@ -34,6 +34,7 @@ function everyone() {
 function card({ appId, tenantCode, alias, profile = {}, head, devices }, again) {
   // An alias alone would be another person's.
   const user = [alias, ...(tenantCode ? [tenantCode] : [])].map(encodeURIComponent).join("/");
+  const who = tenantCode ? `${alias} of tenant ${tenantCode}` : alias;
   const about = [
     profile.mobile,
     profile.email,
@@ -46,7 +47,7 @@ function card({ appId, tenantCode, alias, profile = {}, head, devices }, again) 
   ].filter(Boolean);
   return h(
     "section.card.user",
-    { "aria-label": alias },
+    { "aria-label": who },
     h(
       "div.heading",
       {},
@@ -54,13 +55,13 @@ function card({ appId, tenantCode, alias, profile = {}, head, devices }, again) 
       h(
         "div.beside",
         {},
-        h("a", { href: `#/preferences/${user}`, "aria-label": `Preferences of ${alias}` }, "Preferences"),
-        h("a", { href: `#/send/${user}`, "aria-label": `Send to ${alias}` }, "Send"),
+        h("a", { href: `#/preferences/${user}`, "aria-label": `Preferences of ${who}` }, "Preferences"),
+        h("a", { href: `#/send/${user}`, "aria-label": `Send to ${who}` }, "Send"),
       ),
     ),
     h("p.hint", {}, about.join(" · ")),
     table(
-      `Devices of ${alias}`,
+      `Devices of ${who}`,
       ["Device", "Platform", "Registered", "Cursor", "Connections", ""],
       devices.map((device) => [
         h("code", { title: device.id }, short(device.id)),
