@@ -48,7 +48,7 @@ function build() {
   const rows = h("div");
   list.append(
     heading("Messages", form("form", { role: "search" }, go, find)),
-    h("div.buttons", {}, user, text, filter),
+    h("div.fields", {}, user, text, filter),
     rows,
   );
 
