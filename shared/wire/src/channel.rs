@@ -212,3 +212,14 @@ impl std::fmt::Debug for PushAddress {
         write!(f, "{}(***)", self.channel())
     }
 }
+
+/// What a chain says beside its length: each paid channel stands in it so often at most.
+#[cfg(feature = "schema")]
+pub(crate) fn paid_steps() -> Vec<serde_json::Value> {
+    let paid = Channel::ALL.iter().filter(|(_, channel)| channel.is_paid());
+    let at_most = |(word, _): &(&str, Channel)| {
+        let by_it = serde_json::json!({"properties": {"channel": {"const": word}}, "required": ["channel"]});
+        serde_json::json!({"contains": by_it, "minContains": 0, "maxContains": limits::FALLBACK_PAID_STEPS})
+    };
+    paid.map(at_most).collect()
+}

@@ -9,8 +9,6 @@ use std::{borrow::Cow, marker::PhantomData};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use crate::{Choice, limits, send::Channel};
-
 /// The words of an enumeration, each with its doc comment.
 pub trait Described {
     /// Words and doc comments, as they are declared.
@@ -215,14 +213,4 @@ pub(crate) fn unconfirmed(schema: &mut Schema) {
 /// An absent list is read as an empty one, which is refused: it is no default.
 pub(crate) fn without_default(schema: &mut Schema) {
     schema.remove("default");
-}
-
-/// What a chain says beside its length: each paid channel stands in it so often at most.
-pub(crate) fn paid_steps() -> Vec<Value> {
-    let paid = Channel::ALL.iter().filter(|(_, channel)| channel.is_paid());
-    let at_most = |(word, _): &(&str, Channel)| {
-        let by_it = json!({"properties": {"channel": {"const": word}}, "required": ["channel"]});
-        json!({"contains": by_it, "minContains": 0, "maxContains": limits::FALLBACK_PAID_STEPS})
-    };
-    paid.map(at_most).collect()
 }

@@ -252,7 +252,7 @@ pub struct SendRequest {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(
         feature = "schema",
-        schemars(length(max = limits::FALLBACK_STEPS), extend("allOf" = crate::schema::paid_steps()))
+        schemars(length(max = limits::FALLBACK_STEPS), extend("allOf" = crate::channel::paid_steps()))
     )]
     pub fallback: Option<Vec<FallbackStep>>,
     /// What must still hold when a step is due.

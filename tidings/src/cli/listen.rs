@@ -156,20 +156,25 @@ async fn print(args: &Args, device: &Device, events: &mut Events, file: &mut Dev
                 let again = format!("again in {:.1} s", retry_in.as_secs_f64());
                 printer.note(&format!("{}; {again}", Failure::from(loss).reason()))?;
             }
-            Event::Closed(CloseReason::Asked) => return Ok(End::Done),
-            Event::Closed(CloseReason::CannotConnect(error)) if error.is_refusal() => {
-                let failure =
-                    Failure::from(error).hint("is the path of the socket's URL the stage, and the clock right?");
-                return Ok(End::Refused { failure, connected });
-            }
-            Event::Closed(CloseReason::CannotConnect(error)) => {
-                return Err(Failure::from(error)
-                    .hint("it is ws:// or wss://, a host and the stage, as the output SocketUrl is"));
-            }
+            Event::Closed(reason) => return closed(reason, connected),
         }
     }
     printer.end_replay(None)?;
     Ok(End::Done)
+}
+
+/// What the end of a device means for the command; `connected` if its socket has been open.
+fn closed(reason: CloseReason, connected: bool) -> Result<End, Failure> {
+    match reason {
+        CloseReason::Asked => Ok(End::Done),
+        CloseReason::CannotConnect(error) if error.is_refusal() => {
+            let failure = Failure::from(error).hint("is the path of the socket's URL the stage, and the clock right?");
+            Ok(End::Refused { failure, connected })
+        }
+        CloseReason::CannotConnect(error) => {
+            Err(Failure::from(error).hint("it is ws:// or wss://, a host and the stage, as the output SocketUrl is"))
+        }
+    }
 }
 
 /// Prints what comes, and acknowledges what it has printed.
