@@ -1,23 +1,20 @@
-//! An event of an HTTP API (payload format 2.0), as the request that it stands for, and a response as its answer.
+//! An event of an HTTP API (payload format 2.0), made safe for `lambda_http`.
 //!
-//! Read by hand: `lambda_http` 1.3.2 builds a URI out of what the client sent, and panics if a query, a path or a
-//! `Host` holds what no URI may. Here nothing that a client writes can fail the invocation. A query is kept as the pairs
-//! that it decodes to, and the path is the route's, with its parameters encoded again.
+//! `lambda_http` 1.3.2 builds a URI out of what the client sent, and panics if a query, a path or a `Host` holds what no
+//! URI may, or a body is not the Base64 that it says. Here nothing that a client writes can fail the invocation: the
+//! event that `lambda_http` gets has no path, query or host, and the request gets its own URI afterwards.
 
 use std::collections::BTreeMap;
 
-use axum::{
-    body::{Body, Bytes},
-    extract::Request,
-    http::{HeaderName, HeaderValue, Method, Uri, header},
-    response::Response,
-};
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Serialize};
+use lambda_http::request::LambdaRequest;
+use serde::Deserialize;
 
-use super::extract::{Invocation, Query};
+use super::extract::Query;
 
-/// What the functions read of an event.
+/// What the functions read of an event, each as the client may have written it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct HttpEvent {
@@ -48,49 +45,38 @@ struct Http {
     method: String,
 }
 
-/// What a function answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct HttpAnswer {
-    status_code: u16,
-    headers: BTreeMap<String, String>,
-    body: String,
-    is_base64_encoded: bool,
+/// Where a request goes: what its event says beside method, headers and body.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// The path of its route, with the parameters encoded again.
+    pub(super) uri: Uri,
+    /// The pairs of its query.
+    pub(super) query: Query,
 }
 
 impl HttpEvent {
-    /// Whether the client asks for the head of an answer alone.
-    pub(super) fn is_head(&self) -> bool {
-        self.request_context.http.method == "HEAD"
-    }
-
-    /// The request that the event stands for.
+    /// Where the request goes.
     ///
     /// API Gateway hands over a path that is decoded. Read as that of a URL, a `#` or `?` in a name would end it there,
     /// a `/` would split it, and a `%41` be decoded once more: the request would be about something else. If no route
-    /// was found, the path is taken as it reads, so that it finds none here either.
-    pub(super) fn into_request(self, invocation: Invocation) -> Request {
-        let path = self.path();
-        let body = self.body.unwrap_or_default();
-        let bytes = match self.is_base64_encoded.then(|| STANDARD.decode(&body)) {
-            Some(Ok(bytes)) => Bytes::from(bytes),
-            // No gateway sends a body that is not the Base64 that it says: it is read as it is, and refused.
-            Some(Err(_)) | None => Bytes::from(body),
-        };
-        let mut request = Request::new(Body::from(bytes));
-        // A path too long for a URI, and a method that is none, have no route.
-        *request.uri_mut() = path.parse::<Uri>().unwrap_or_default();
-        *request.method_mut() =
+    /// was found, the path is taken as it reads, so that it finds none here either; and so does one that is too long
+    /// for a URI.
+    pub(super) fn target(&self) -> Target {
+        Target { uri: self.path().parse().unwrap_or_default(), query: Query::decode(&self.raw_query_string) }
+    }
+
+    /// The event without what [`target`](Self::target) has.
+    pub(super) fn into_request(self) -> LambdaRequest {
+        let mut event = ApiGatewayV2httpRequest::default();
+        // A method that is none has no route.
+        event.request_context.http.method =
             Method::from_bytes(self.request_context.http.method.as_bytes()).unwrap_or(Method::TRACE);
-        for (name, value) in &self.headers {
-            let Ok(name) = HeaderName::try_from(name.as_str()) else { continue };
-            // A control character becomes U+FFFD, which no header of ours takes, rather than that the header is lost.
-            let readable = value.replace(|c: char| c.is_ascii_control() && c != '\t', "\u{fffd}");
-            request.headers_mut().extend(HeaderValue::from_bytes(readable.as_bytes()).ok().map(|value| (name, value)));
-        }
-        request.extensions_mut().insert(Query::decode(&self.raw_query_string));
-        request.extensions_mut().insert(invocation);
-        request
+        event.headers = headers(&self.headers);
+        // No gateway sends a body that is not the Base64 that it says: it is read as it is, and refused.
+        event.is_base64_encoded =
+            self.is_base64_encoded && self.body.as_ref().is_none_or(|body| STANDARD.decode(body).is_ok());
+        event.body = self.body;
+        LambdaRequest::ApiGatewayV2(event)
     }
 
     fn path(&self) -> String {
@@ -109,33 +95,19 @@ impl HttpEvent {
     }
 }
 
+/// The headers but the host, which `lambda_http` would put into its URI.
+fn headers(all: &BTreeMap<String, String>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in all.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("host")) {
+        let Ok(name) = HeaderName::try_from(name.as_str()) else { continue };
+        // A control character becomes U+FFFD, which no header of ours takes, rather than that the header is lost.
+        let readable = value.replace(|c: char| c.is_ascii_control() && c != '\t', "\u{fffd}");
+        headers.extend(HeaderValue::from_bytes(readable.as_bytes()).ok().map(|value| (name, value)));
+    }
+    headers
+}
+
 /// Percent-encodes one segment of a path.
 fn encode(segment: &str) -> String {
     form_urlencoded::byte_serialize(segment.as_bytes()).collect::<String>().replace('+', "%20")
-}
-
-impl HttpAnswer {
-    /// The answer that a response is. One to `HEAD` has no body, and none says how long it is: API Gateway does.
-    ///
-    /// # Errors
-    /// If the body cannot be read; ours are all in memory.
-    pub(super) async fn of(response: Response, is_head: bool) -> Result<Self, axum::Error> {
-        let (parts, body) = response.into_parts();
-        let bytes = axum::body::to_bytes(body, usize::MAX).await?;
-        let bytes = if is_head { Bytes::new() } else { bytes };
-        let mut headers: BTreeMap<String, String> = BTreeMap::new();
-        for (name, value) in parts.headers.iter().filter(|(name, _)| **name != header::CONTENT_LENGTH) {
-            let value = String::from_utf8_lossy(value.as_bytes());
-            let joined = headers.entry(name.as_str().to_owned()).or_default();
-            if !joined.is_empty() {
-                joined.push_str(", ");
-            }
-            joined.push_str(&value);
-        }
-        let (body, is_base64_encoded) = match String::from_utf8(bytes.into()) {
-            Ok(text) => (text, false),
-            Err(error) => (STANDARD.encode(error.as_bytes()), true),
-        };
-        Ok(Self { status_code: parts.status.as_u16(), headers, body, is_base64_encoded })
-    }
 }

@@ -1,19 +1,27 @@
-//! The router of an HTTP function, and the edge that every request passes.
+//! The router of an HTTP function on `lambda_http`, and the edge that every request passes.
 
 use axum::{
     Json, Router,
+    body::Body,
     extract::{MatchedPath, Request},
-    http::header,
+    http::{Method, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use lambda_http::{
+    Adapter, RequestExt as _, Service as _,
+    tower::{
+        Layer as _,
+        util::{MapRequestLayer, MapResponseLayer},
+    },
+};
 use lambda_runtime::{LambdaEvent, service_fn};
+use serde::Serialize;
 use tidings_wire::Problem;
-use tower_service::Service as _;
 
 use super::{
     error::ApiError,
-    event::{HttpAnswer, HttpEvent},
+    event::{HttpEvent, Target},
     extract::Invocation,
 };
 use crate::{Error, logs};
@@ -26,22 +34,36 @@ use crate::{Error, logs};
 pub async fn serve(router: Router) -> Result<(), Error> {
     let router = complete(router);
     // Boxed: below it lie the SDK's futures, deeper than the compiler lays out in one.
-    let handle = |event: LambdaEvent<HttpEvent>| {
-        let (event, context) = event.into_parts();
-        let invocation = Invocation { request_id: context.request_id, trace: context.xray_trace_id };
-        Box::pin(answer(router.clone(), event, invocation))
-    };
+    let handle = |event: LambdaEvent<HttpEvent>| Box::pin(answer(router.clone(), event));
     lambda_runtime::run(service_fn(handle)).await
 }
 
-/// What a router answers to an event.
-///
-/// # Errors
-/// If the response cannot be read.
-async fn answer(mut router: Router, event: HttpEvent, invocation: Invocation) -> Result<HttpAnswer, Error> {
-    let is_head = event.is_head();
-    let Ok(response) = router.call(event.into_request(invocation)).await;
-    Ok(HttpAnswer::of(response, is_head).await?)
+/// What a router answers to an event: that of `lambda_http`, which has made a request of it.
+async fn answer(router: Router, event: LambdaEvent<HttpEvent>) -> Result<impl Serialize, Error> {
+    let (event, context) = event.into_parts();
+    let target = event.target();
+    let aimed = move |request: lambda_http::Request| aimed(request, &target);
+    let router = MapResponseLayer::new(unmeasured).layer(MapRequestLayer::new(aimed).layer(router));
+    let mut adapter = Adapter::from(router);
+    Ok(adapter.call(LambdaEvent::new(event.into_request(), context)).await?)
+}
+
+/// The request with its own URI, and with what the handlers and the edge read.
+fn aimed(mut request: lambda_http::Request, target: &Target) -> lambda_http::Request {
+    let invocation = request.lambda_context_ref().map_or_else(Invocation::default, |context| Invocation {
+        request_id: context.request_id.clone(),
+        trace: context.xray_trace_id.clone(),
+    });
+    *request.uri_mut() = target.uri.clone();
+    request.extensions_mut().insert(target.query.clone());
+    request.extensions_mut().insert(invocation);
+    request
+}
+
+/// An answer that does not say how long it is: API Gateway does.
+fn unmeasured(mut response: Response) -> Response {
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response
 }
 
 /// A router with everything that every HTTP function has.
@@ -74,11 +96,12 @@ async fn edge(request: Request, next: Next) -> Response {
         let problem = Problem { request_id: Some(request_id), ..problem };
         response = (response.status(), Json(problem)).into_response();
         response.headers_mut().remove(header::CONTENT_TYPE);
-        response
-            .headers_mut()
-            .extend(headers.into_iter().filter(|(name, _)| name.as_ref() != Some(&header::CONTENT_LENGTH)));
+        response.headers_mut().extend(headers);
     } else {
         tracing::info!(%method, path, status, request_id, "request served");
+    }
+    if method == Method::HEAD {
+        *response.body_mut() = Body::empty();
     }
     response
 }
