@@ -102,6 +102,9 @@ pub(crate) fn check(uri: &Uri, reach: Reach) -> Result<(), EndpointError> {
     if authority.as_str().contains('@') {
         return Err(EndpointError::UserInfo);
     }
+    if authority.host().is_empty() {
+        return Err(EndpointError::Malformed);
+    }
     check_port(authority.as_str())?;
     match (uri.scheme_str(), reach) {
         (Some("https"), _) | (Some("http"), Reach::Anywhere) => {}

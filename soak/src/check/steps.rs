@@ -105,11 +105,11 @@ pub(super) fn put_off(history: &History) -> Row {
     for (&message, trail) in &history.trails {
         for recipient in &trail.recipients {
             let of = |event| recipient.transitions.iter().filter(move |transition| transition.event == event);
-            for refused in of(Event::StepRefused) {
-                let is_busy = refused.code.as_deref().is_some_and(|code| BUSY.contains(&code));
-                let was_put_off = of(Event::StepPutOff).any(|put_off| put_off.step == refused.step);
-                row.holds(!is_busy || was_put_off, || {
-                    Broken::of(format!("step {:?} was refused with {:?}", refused.step, refused.code)).message(message)
+            for ended in of(Event::StepRefused).chain(of(Event::StepAccepted)) {
+                let is_busy = ended.code.as_deref().is_some_and(|code| BUSY.contains(&code));
+                let was_put_off = of(Event::StepPutOff).any(|put_off| put_off.step == ended.step);
+                row.holds(ended.event == Event::StepAccepted || !is_busy || was_put_off, || {
+                    Broken::of(format!("step {:?} was refused with {:?}", ended.step, ended.code)).message(message)
                 });
             }
             for put_off in of(Event::StepPutOff) {

@@ -509,7 +509,7 @@ async fn of_a_long_answer_the_beginning_is_read() {
     let providers = world.with(Limits { answer_bytes: 1_000, ..limits() });
     let sent = providers.send(&push(), &world.target(Provider::Webpush), now()).await.unwrap();
     let Outcome::Refused { detail: Some(detail), .. } = &sent.outcome else { panic!("{sent:?}") };
-    assert_eq!((line(&sent.outcome).as_str(), detail.len()), ("refused 413, keep", 200));
+    assert_eq!((line(&sent.outcome).as_str(), detail.chars().count()), ("refused 413, keep", 200));
     let request = Request::post(format!("{}/webhook", world.played.url())).body(Bytes::new()).unwrap();
     world.rule(
         Provider::Webhook,
