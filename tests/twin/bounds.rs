@@ -356,7 +356,7 @@ async fn the_largest_entry_of_the_largest_user_fits_its_item() {
         stores.connections.connect(&alice, &connection, &format!("{n}"), now).await.unwrap();
     }
     let mut request = World::text(&["alice"], "x");
-    request.content.extra = Some(json!("e".repeat(limits::CONTENT_BYTES - 200)).into());
+    request.content.extra = Some(json!("e".repeat(limits::CONTENT_BYTES - 200)));
     request.sms_message = Some("\u{1f600}".repeat(limits::SMS_CHARS));
     let message = World::accepted(request, now);
     let view = stores.users.view(&alice, now).await.unwrap();

@@ -50,7 +50,8 @@ pub(crate) fn limit_function(process: u32) {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn limit_function(_: u32) {}
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::process::{Command, Stdio};
 

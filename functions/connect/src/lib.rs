@@ -184,7 +184,7 @@ impl<'a> Offered<'a> {
             device: once(event, "deviceId", "deviceId is given twice")?,
             token: once(event, "token", "the token is given twice")?.or(beside),
             subprotocol,
-            origin: lines("origin").last(),
+            origin: lines("origin").next_back(),
         })
     }
 }

@@ -3,7 +3,7 @@
 use md5::{Digest, Md5};
 
 use super::SecretsManager;
-use super::secret::{Content, STAGES, Secret, Version, now};
+use super::secret::{Content, STAGES, Version, now};
 use crate::ids::hexadecimal;
 use crate::template;
 
@@ -16,7 +16,7 @@ impl SecretsManager {
     pub(super) fn declare(&self, declared: &[template::Secret]) {
         let mut secrets = self.secrets();
         for template::Secret { name, value, .. } in declared {
-            let secret = secrets.entry(name.clone()).or_insert_with(Secret::default);
+            let secret = secrets.entry(name.clone()).or_default();
             let Some(value) = value else { continue };
             let id = version_id(value);
             let is_of_the_template = secret.versions.first().is_none_or(|it| it.id.starts_with(VERSION_PREFIX));
