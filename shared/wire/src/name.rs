@@ -32,7 +32,7 @@ pub fn check(text: &str) -> Result<(), String> {
     if is_nfc(text) { Ok(()) } else { Err("must be in Unicode normal form C (NFC)".to_owned()) }
 }
 
-/// Checks an alias: a name that is not [`ALL`].
+/// Checks an alias: a name that is not `ALL`.
 ///
 /// # Errors
 /// As [`check`], or [`EVERYONE`].
