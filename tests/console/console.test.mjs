@@ -354,7 +354,7 @@ test("a fault fells a delivery, its dead letter goes back, and the message arriv
   await shows(page.getByRole("region", { name: "dave" }), /stored in the mailbox/);
 
   await link(page, "Faults").click();
-  await shows(set, /Struck since the twin started: fail-invoke \d+/);
+  await shows(set, /Struck so far: fail-invoke \d+/);
   const chance = page.getByRole("form", { name: "By chance" });
   await chance.getByLabel("Seed").fill("7");
   await chance.getByLabel("throttle").fill("0.25");
