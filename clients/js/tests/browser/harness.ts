@@ -144,7 +144,8 @@ export async function browse(t: TestContext): Promise<Browser> {
 /** Serves these pages, and the built client, from a free port. Loopback is a secure context. */
 export async function serve(t: TestContext, files: Record<string, string>): Promise<string> {
   const built = (name: string): string => readFileSync(new URL(`../../dist/${name}`, import.meta.url), "utf8");
-  const all: Record<string, string> = { ...files, "/tidings.js": built("tidings.js"), "/push.js": built("push.js") };
+  const scripts = ["tidings.js", "tidings.min.js", "push.js"].map((name) => [`/${name}`, built(name)]);
+  const all: Record<string, string> = { ...files, ...Object.fromEntries(scripts) };
   const server = createServer((request, response) => {
     const file = all[new URL(request.url ?? "/", "http://x").pathname];
     const type = request.url?.includes(".js") ? "text/javascript" : "text/html";

@@ -1,21 +1,21 @@
-// What README.md says works as it stands there.
+// What README.md and the guide say works as it stands there.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { browse, serve, Twin, until } from "./harness.js";
 
 const PACKAGE = fileURLToPath(new URL("../../", import.meta.url));
-const BLOCKS = [...readFileSync(join(PACKAGE, "README.md"), "utf8").matchAll(/```js\n([\s\S]*?)```/g)].map(
-  ([, code = ""]) => code,
-);
+const README = readFileSync(join(PACKAGE, "README.md"), "utf8");
+const GUIDE = readFileSync(join(PACKAGE, "../../docs/clients.md"), "utf8");
 
-function blockWith(text: string): string {
-  const [block, ...others] = BLOCKS.filter((code) => code.includes(text));
+function blockWith(text: string, page = README): string {
+  const blocks = [...page.matchAll(/```(?:js|html)\n([\s\S]*?)```/g)].map(([, code = ""]) => code);
+  const [block, ...others] = blocks.filter((code) => code.includes(text));
   assert.ok(block && others.length === 0, `one block with ${text}`);
   return block;
 }
@@ -36,6 +36,50 @@ test("the first five lines, in a browser", async (t) => {
   await page.goto(origin);
   await twin.send("alice", "Hello, Alice");
   await until(async () => said.includes("Hello, Alice"), `a message; ${said}`);
+});
+
+test("the guide's program for a page, with its import map and without a bundler", async (t) => {
+  const twin = await Twin.start(t);
+  const browser = await browse(t);
+  const code = blockWith('/register-this-browser", { method: "POST" }).then', GUIDE);
+  const printed = "ws://127.0.0.1:7401/prod";
+  assert.ok(code.includes(printed));
+  const imports = blockWith("importmap", GUIDE);
+  const open = async (t: TestContext, url: string, routes: Record<string, string>): Promise<string[]> => {
+    const html = `<!doctype html>${imports}<script type="module">${code.replace(printed, url)}</script>`;
+    const context = await browser.newContext();
+    t.after(() => context.close());
+    const page = await context.newPage();
+    const said: string[] = [];
+    page.on("console", (message) => said.push(message.text().trim()));
+    page.on("pageerror", (error) => said.push(`uncaught: ${error}`));
+    await page.goto(await serve(t, { "/": html, "/favicon.ico": "", ...routes }));
+    return said;
+  };
+  const says = (said: string[], what: RegExp): Promise<boolean> =>
+    until(async () => said.some((line) => what.test(line)), `${what}; ${said}`);
+
+  await t.test("a message", async (t) => {
+    const routes = { "/register-this-browser": JSON.stringify(await twin.register("bob")) };
+    const said = await open(t, twin.socket, routes);
+    await twin.send("bob", "Hello, Bob");
+    await says(said, /^Hello, Bob$/);
+    assert.deepEqual(said, ["connecting", "online", "Hello, Bob"]);
+  });
+  await t.test("a wrong route", async (t) => {
+    const said = await open(t, twin.socket, {});
+    await says(said, /^waiting registration_failed$/);
+    await says(said, /^TidingsError: registration_failed: /);
+  });
+  await t.test("a wrong key", async (t) => {
+    const answer = { status: 401, code: "wrong_app_key", detail: "the app key is not valid" };
+    const said = await open(t, twin.socket, { "/register-this-browser": JSON.stringify(answer) });
+    await says(said, /^TidingsError: bad_registration: POST \/v1\/devices: wrong_app_key/);
+  });
+  await t.test("a wrong port", async (t) => {
+    const routes = { "/register-this-browser": JSON.stringify(await twin.register("carol")) };
+    await says(await open(t, "ws://127.0.0.1:1/prod", routes), /^waiting unreachable$/);
+  });
 });
 
 test("the lines for Node", async (t) => {
