@@ -250,10 +250,11 @@ def after_a_frame_that_is_too_large(world: World):
 
 
 @brings("unknownConnection")
-def after_the_device_was_unregistered(world: World):
-    socket = world.online()
-    with socket:
-        world.api.call("DELETE", f"/v1/devices/{socket.device.id}")
+def after_the_device_was_unregistered_and_its_socket_stayed_open(world: World):
+    open_still = {"fault": "fail-before", "service": "connections", "operation": "DeleteConnection"}
+    with world.online() as socket:
+        with world.twin.fault(**open_still):
+            world.api.call("DELETE", f"/v1/devices/{socket.device.id}")
         for action in ({"action": "ping"}, {"action": "sync"}, {"action": "state", "state": "foreground"}):
             socket.say(**action)
             socket.expect("unknownConnection")
