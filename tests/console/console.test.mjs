@@ -627,6 +627,31 @@ test("what a user wants to be told of is set, and what is wrong is said at its f
   await close();
 });
 
+test("a name that no path carries is refused at its field, and not sent", async () => {
+  const cases = [
+    ["Preferences", "User", ["a/b", "a?b", "50%", ".."]],
+    ["Items", "Item", ["a/b", "."]],
+  ];
+  const { page, close } = await openPage(browser, `${twin.console}/#/preferences/a%2Fb`);
+  const asked = [];
+  page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+  for (const [title, label, names] of cases) {
+    const panel = page.getByRole("region", { name: title, exact: true });
+    for (const name of names) {
+      await page.evaluate((hash) => (location.hash = hash), `#/${title.toLowerCase()}/${encodeURIComponent(name)}`);
+      const control = panel.getByLabel(label, { exact: true });
+      assert.match(await complaint(control), /paths do not carry such a name/);
+      assert.equal(await control.inputValue(), name);
+      await control.fill("bob");
+      await panel.getByRole("button", { name: "Show" }).click();
+      await control.and(page.locator(":not([aria-invalid])")).waitFor();
+    }
+  }
+  const about = asked.filter((path) => /^\/v1\/(users|items)/.test(path));
+  assert.deepEqual([...new Set(about)].sort(), ["/v1/items/bob", "/v1/users/bob/preferences"]);
+  await close();
+});
+
 test("an email is shown as its reader sees it, and can neither run nor load nor open anything", async () => {
   const asked = [];
   const elsewhere = createServer((request, response) => {

@@ -14,10 +14,21 @@ export function json(name, value) {
   try {
     return JSON.parse(value);
   } catch (error) {
-    throw Object.assign(new Error(`${name} is not JSON: ${error.message}`), {
-      errors: [{ field: name, detail: `is not JSON: ${error.message}` }],
-    });
+    throw wrong(name, `is not JSON: ${error.message}`);
   }
+}
+
+/** A name as a part of a path. One that paths do not carry would be that of another, or of none: the page refuses it. */
+export function segment(name, value) {
+  if (/[/?%]/.test(value) || value === "." || value === "..") {
+    throw wrong(name, "must not be `.` or `..`, nor have `/`, `?` or `%`: paths do not carry such a name");
+  }
+  return encodeURIComponent(value);
+}
+
+/** What the page itself refuses, as the service would. */
+function wrong(field, detail) {
+  return Object.assign(new Error(`${field} ${detail}`), { errors: [{ field, detail }] });
 }
 
 /** Nothing is wrong any more. */

@@ -1,7 +1,7 @@
 // Whether something that messages are about is still open. `#/items/order:4711` shows that one.
 
 import { field, form, h, heading, show } from "../dom.js";
-import { clear, refuse, text } from "../forms.js";
+import { clear, refuse, segment, text } from "../forms.js";
 import { moment } from "../words.js";
 import { api } from "../service.js";
 
@@ -16,9 +16,9 @@ function build() {
   /** Says whether the item is open; without saying, asks. */
   async function ask(open) {
     const query = tenant.value ? `?tenantCode=${encodeURIComponent(tenant.value)}` : "";
-    const path = `/v1/items/${encodeURIComponent(item.value)}${query}`;
     clear([item, tenant], summary);
     try {
+      const path = `/v1/items/${segment("item", item.value)}${query}`;
       show(shown, open === undefined ? await api("GET", path) : await api("PUT", path, { open }), told);
     } catch (error) {
       shown.replaceChildren();

@@ -1,7 +1,7 @@
 // What a user wants to be told of. `#/preferences/alice/acme` shows those of alice, of the tenant acme.
 
 import { choice, field, form, h, heading, say } from "../dom.js";
-import { clear, refuse, text } from "../forms.js";
+import { clear, refuse, segment, text } from "../forms.js";
 import { CHANNELS } from "../wire.js";
 import { api } from "../service.js";
 
@@ -26,7 +26,7 @@ function build() {
   const shown = h("div");
   const user = () => {
     const query = tenant.value ? `?tenantCode=${encodeURIComponent(tenant.value)}` : "";
-    return `/v1/users/${encodeURIComponent(alias.value)}/preferences${query}`;
+    return `/v1/users/${segment("alias", alias.value)}/preferences${query}`;
   };
 
   async function look() {
