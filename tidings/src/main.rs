@@ -20,8 +20,8 @@ const FUNCTIONS: &[Function] = &include!(concat!(env!("OUT_DIR"), "/functions.rs
 
 fn main() -> ExitCode {
     match std::env::var(RUN_FUNCTION) {
-        Ok(name) => run_function(&name),
-        Err(_) => match tokio::runtime::Runtime::new() {
+        Ok(name) if !name.is_empty() => run_function(&name),
+        Ok(_) | Err(_) => match sam_twin::cli::runtime() {
             Ok(runtime) => runtime.block_on(tidings::cli::run()),
             Err(error) => {
                 output::note(format_args!("tidings cannot start: {error}"));

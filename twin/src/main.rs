@@ -5,7 +5,12 @@
 
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    sam_twin::cli::run().await
+fn main() -> ExitCode {
+    match sam_twin::cli::runtime() {
+        Ok(runtime) => runtime.block_on(sam_twin::cli::run()),
+        Err(error) => {
+            sam_twin::cli::output::note(format_args!("sam-twin cannot start: {error}"));
+            ExitCode::FAILURE
+        }
+    }
 }

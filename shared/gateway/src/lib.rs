@@ -33,7 +33,7 @@ impl Gateway {
         match outcome {
             PostOutcome::Accepted | PostOutcome::Gone => {}
             PostOutcome::Retry => {
-                tracing::warn!(%connection, code = error.code(), "post was not accepted; it will be tried again");
+                tracing::warn!(%connection, code = error.code(), "post was not accepted");
             }
             PostOutcome::Fault => {
                 tracing::error!(%connection, code = error.code(), "post was refused for good: check endpoint and permission");

@@ -96,6 +96,8 @@ impl Action {
     /// # Errors
     /// One [`FieldProblem`] for each; an unknown `action` among them.
     pub fn parse(object: Map<String, Value>) -> Result<Self, Vec<FieldProblem>> {
+        let is_given = |name: &str| object.get(name).is_some_and(|value| !value.is_null());
+        let one_alone = (is_given("epoch") != is_given("seq")).then(|| if is_given("epoch") { "seq" } else { "epoch" });
         let mut fields = Fields::new(object);
         let word = fields.required_text("action", limits::IDENTIFIER_CHARS);
         let action = match ActionName::from_word(&word) {
@@ -103,8 +105,8 @@ impl Action {
             Some(ActionName::Sync) => {
                 let epoch = fields.integer("epoch", &(0..=u64::MAX));
                 let seq = fields.integer("seq", &(0..=u64::MAX));
-                if epoch.is_some() != seq.is_some() {
-                    fields.refuse(if epoch.is_some() { "seq" } else { "epoch" }, "is required beside the other one");
+                if let Some(missing) = one_alone {
+                    fields.refuse(missing, "is required beside the other one");
                 }
                 let after = epoch.zip(seq).map(|(epoch, seq)| Position { epoch, seq });
                 let announced = fields.integer("announced", &(0..=u64::MAX));

@@ -12,7 +12,12 @@ pub const EVERYONE: &str = "must not be `ALL`: to reach everyone, announce it wi
 /// Whether a text is `ALL`, in any case, with or without blanks around it.
 #[must_use]
 pub fn is_everyone(text: &str) -> bool {
-    text.trim().eq_ignore_ascii_case(ALL)
+    // Full-width letters, as input methods write them, are the same word to a reader.
+    let narrow = |c: char| match u32::from(c) {
+        wide @ 0xff01..=0xff5e => char::from_u32(wide - 0xfee0).unwrap_or(c),
+        _ => c,
+    };
+    text.trim().chars().map(narrow).collect::<String>().eq_ignore_ascii_case(ALL)
 }
 
 /// Checks the characters of a name.
@@ -40,22 +45,36 @@ pub fn check_alias(text: &str) -> Result<(), String> {
     if is_everyone(text) { Err(EVERYONE.to_owned()) } else { check(text) }
 }
 
-/// Separators of lines, what steers the direction of text (Unicode's `Bidi_Control`), blanks of no width, and what bytes
-/// become that are no text. The joiners U+200C and U+200D are not among them: words of Persian and Hindi, and emoji,
-/// have them.
-const INVISIBLE: [std::ops::RangeInclusive<char>; 8] = [
+/// Unicode's `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt), separators of lines, annotations, the blank of
+/// Braille, and what bytes become that are no text. What writing needs is not among them: the joiners U+200C and U+200D
+/// of Persian, Hindi and emoji, and the selectors of variants of emoji, Mongolian and Chinese characters.
+const INVISIBLE: [std::ops::RangeInclusive<char>; 20] = [
+    '\u{ad}'..='\u{ad}',
+    '\u{34f}'..='\u{34f}',
     '\u{61c}'..='\u{61c}',
+    '\u{115f}'..='\u{1160}',
+    '\u{17b4}'..='\u{17b5}',
+    '\u{180e}'..='\u{180e}',
     '\u{200b}'..='\u{200b}',
     '\u{200e}'..='\u{200f}',
     '\u{2028}'..='\u{202e}',
-    '\u{2060}'..='\u{2060}',
-    '\u{2066}'..='\u{2069}',
+    '\u{2060}'..='\u{206f}',
+    '\u{2800}'..='\u{2800}',
+    '\u{3164}'..='\u{3164}',
     '\u{feff}'..='\u{feff}',
+    '\u{ffa0}'..='\u{ffa0}',
+    '\u{fff0}'..='\u{fffb}',
     '\u{fffd}'..='\u{fffd}',
+    '\u{1bca0}'..='\u{1bca3}',
+    '\u{1d173}'..='\u{1d17a}',
+    '\u{e0000}'..='\u{e00ff}',
+    '\u{e01f0}'..='\u{e0fff}',
 ];
 
 fn is_invisible(c: char) -> bool {
-    c.is_control() || INVISIBLE.iter().any(|range| range.contains(&c))
+    // The last two of each plane, and 32 more, are no characters at all (The Unicode Standard, section 23.7).
+    let is_none = u32::from(c) & 0xfffe == 0xfffe || ('\u{fdd0}'..='\u{fdef}').contains(&c);
+    c.is_control() || is_none || INVISIBLE.iter().any(|range| range.contains(&c))
 }
 
 #[cfg(test)]
@@ -64,7 +83,7 @@ mod tests {
 
     #[test]
     fn all_is_no_alias_in_any_case() {
-        for all in ["ALL", "all", "All", "aLL", " all ", "\u{a0}ALL"] {
+        for all in ["ALL", "all", "All", "aLL", " all ", "\u{a0}ALL", "ＡＬＬ", "ａＬl"] {
             assert_eq!(check_alias(all), Err(EVERYONE.to_owned()), "{all}");
             assert!(check_alias(all).unwrap_err().contains("/v1/announcements"));
         }
@@ -88,6 +107,18 @@ mod tests {
             ("a\u{2028}b", "the invisible character U+2028"),
             ("a\u{200b}", "the invisible character U+200B"),
             ("\u{feff}alice", "the invisible character U+FEFF"),
+            ("a\u{ad}", "the invisible character U+00AD"),
+            ("a\u{34f}", "the invisible character U+034F"),
+            ("\u{3164}", "the invisible character U+3164"),
+            ("\u{ffa0}", "the invisible character U+FFA0"),
+            ("a\u{180e}b", "the invisible character U+180E"),
+            ("a\u{206a}", "the invisible character U+206A"),
+            ("\u{2800}", "the invisible character U+2800"),
+            ("a\u{fffb}", "the invisible character U+FFFB"),
+            ("a\u{e0001}", "the invisible character U+E0001"),
+            ("a\u{e0041}", "the invisible character U+E0041"),
+            ("a\u{fdd0}", "the invisible character U+FDD0"),
+            ("a\u{ffff}", "the invisible character U+FFFF"),
             ("a\u{fffd}", "the replacement character U+FFFD"),
             ("e\u{301}", "normal form C"),
             ("\u{1100}\u{1161}", "normal form C"),
@@ -95,8 +126,19 @@ mod tests {
         ] {
             assert!(check(text).is_err_and(|detail| detail.contains(named)), "{text:?}: {:?}", check(text));
         }
-        for text in ["é", "张伟", "가", "नमस्ते", "می\u{200c}خواهم", "👩\u{200d}👧", "a b", "O'Hara, 50% | x/y", "עברית"]
-        {
+        for text in [
+            "é",
+            "张伟",
+            "가",
+            "नमस्ते",
+            "می\u{200c}خواهم",
+            "👩\u{200d}👧",
+            "❤\u{fe0f}",
+            "葛\u{e0100}",
+            "a b",
+            "O'Hara, 50% | x/y",
+            "עברית",
+        ] {
             assert_eq!(check(text), Ok(()), "{text:?}");
         }
     }

@@ -48,12 +48,16 @@ async fn config(endpoint: Option<&str>) -> SdkConfig {
 }
 
 fn played(endpoint: &str, variable: impl Fn(&str) -> Option<String>) -> SdkConfig {
-    let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+    // What no request could carry is none, either.
+    let set =
+        |name: &str| variable(name).filter(|value| !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic()));
     let (key, secret) = match (set("AWS_ACCESS_KEY_ID"), set("AWS_SECRET_ACCESS_KEY")) {
         (Some(key), Some(secret)) => (key, secret),
         _ => ("tidings".to_owned(), "tidings".to_owned()),
     };
-    let region = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")).unwrap_or_else(|| REGION.to_owned());
+    let is_region = |region: &String| region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let region = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")).filter(is_region);
+    let region = region.unwrap_or_else(|| REGION.to_owned());
     let credentials = Credentials::new(key, secret, set("AWS_SESSION_TOKEN"), None, "tidings");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -96,7 +100,7 @@ mod tests {
             })
         };
         let region = |config: &SdkConfig| config.region().map(ToString::to_string);
-        for config in [of("", ""), of(" ", " "), of("AKIA", "")] {
+        for config in [of("", ""), of(" ", " "), of("AKIA", ""), of("é", "x y"), of("a\nb", "eu_west")] {
             assert_eq!(region(&config).as_deref(), Some(REGION));
             assert_eq!(config.endpoint_url(), Some("http://127.0.0.1:1"));
             assert_eq!((config.use_fips(), config.use_dual_stack()), (None, None));

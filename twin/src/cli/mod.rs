@@ -52,6 +52,16 @@ Examples:
 
 Other programs reach what plays AWS with AWS_ENDPOINT_URL=http://127.0.0.1:7402 and any credentials.";
 
+/// The runtime of a program in a terminal, with a thread for each core whatever `TOKIO_WORKER_THREADS` says: `tokio`
+/// panics if that is no number.
+///
+/// # Errors
+/// If the system grants no threads.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build()
+}
+
 /// Runs the command line.
 pub async fn run() -> ExitCode {
     match output::arguments(Args::command()) {

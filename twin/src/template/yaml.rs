@@ -7,6 +7,8 @@ use super::TemplateError;
 
 /// Reads a template's text, YAML or JSON.
 pub(super) fn parse(text: &str) -> Result<Value, TemplateError> {
+    // Editors of Windows begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut document: Yaml = serde_yaml_ng::from_str(text)?;
     document.apply_merge()?;
     convert(document)
