@@ -38,6 +38,11 @@ async fn device(world: &World, alias: &str, platform: Platform, push: Option<Pus
     Identity::from_answer(&world.backend().register(&registration).await.unwrap()).unwrap()
 }
 
+/// Data of an app with characters that only JSON has a way to write.
+fn extra() -> Value {
+    json!({"a\0b": ["\0", "x\0y\u{1f}\u{7f}\u{fffe}\u{ffff}\u{2028}"]})
+}
+
 /// A message to alice whose steps are all due at once.
 async fn send(world: &World, channels: &[Channel]) -> String {
     let steps = channels.iter().map(|channel| FallbackStep { channel: *channel, after: Some(0) });
@@ -47,6 +52,7 @@ async fn send(world: &World, channels: &[Channel]) -> String {
             request.fallback = Some(steps);
             request.content.sender = Some("Shop".to_owned());
             request.content.badge = Some(3);
+            request.content.extra = Some(extra());
         })
         .await
 }
@@ -131,6 +137,7 @@ async fn every_channel_pushes_once_with_the_frame_that_a_socket_would_have_broug
     let opened: Frame = serde_json::from_slice(&phone.open(frame).unwrap()).unwrap();
     let Frame::Message(message) = opened else { panic!("{opened:?}") };
     assert_eq!((message.id.as_str(), message.to_user_name.as_str()), (id.as_str(), "alice"));
+    assert_eq!(message.content.extra, Some(extra()), "{outbox:#?}");
     world.end().await;
 }
 

@@ -328,6 +328,13 @@ impl World {
         Answer(self.http.request(method, url, &headers, body).await.unwrap())
     }
 
+    /// Asks the HTTP API as it is, with this token.
+    pub(crate) async fn ask(&self, method: Method, path: &str, token: &str, body: &Value) -> Answer {
+        let url = format!("{}{path}", self.twin.api_url());
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.request(method, &url, &[("authorization", &format!("Bearer {token}"))], body).await
+    }
+
     pub(crate) fn backend(&self) -> Backend {
         Backend::new(&self.twin.api_url(), self.key.expose()).unwrap()
     }

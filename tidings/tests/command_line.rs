@@ -605,7 +605,7 @@ async fn a_recipient_without_a_device_is_named() {
 }
 
 #[tokio::test]
-async fn all_is_no_alias_in_any_command() {
+async fn a_name_that_cannot_be_one_is_refused_by_every_command() {
     let folder = Folder::new();
     for arguments in [
         &["send", "--to", "ALL", "--alert", "x"][..],
@@ -617,6 +617,23 @@ async fn all_is_no_alias_in_any_command() {
         let output = folder.command(arguments).output().await.unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && said.contains("POST /v1/announcements"), "{arguments:?}: {said}");
+    }
+    let deployment =
+        ["--api-url", "http://127.0.0.1:1", "--app-key", "td_demo.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"];
+    for (field, arguments) in [
+        ("alias", &["preferences", "a/b"][..]),
+        ("alias", &["preferences", "50%", "--set", "{}"]),
+        ("item", &["item", "show", "a?b"]),
+        ("item", &["item", "close", ".."]),
+        ("item", &["item", "open", "a/b"]),
+        ("requestId", &["trail", "a/b"]),
+        ("requestId", &["cancel", "."]),
+        ("requestId", &["announce", "withdraw", "a%2Fb"]),
+    ] {
+        let complaint = folder.complaint(&[arguments, &deployment].concat()).await;
+        let expected =
+            format!("{field} must not be `.` or `..`, nor have `/`, `?` or `%`: paths do not carry such a name");
+        assert!(complaint.contains(&expected), "{arguments:?}: {complaint}");
     }
     for extra in [r#"{"n":18446744073709551616}"#, r#"{"a":1,"a":2}"#, "1e400", "9007199254740993"] {
         let output = folder.command(&["send", "--to", "alice", "--extra", extra]).output().await.unwrap();

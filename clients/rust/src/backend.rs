@@ -19,7 +19,7 @@ use tidings_wire::announcement::{AnnouncementAnswer, AnnouncementsAnswer, Withdr
 use tidings_wire::send::CancelAnswer;
 use tidings_wire::{
     AnnounceAnswer, AnnounceRequest, DeviceAnswer, ItemAnswer, ItemRequest, Preferences, Problem, RegisterAnswer,
-    RegisterRequest, SendAnswer, SendRequest, Trail, limits,
+    RegisterRequest, SendAnswer, SendRequest, Trail, limits, name,
 };
 
 /// API Gateway ends a request after 30 seconds; waiting longer cannot bring an answer.
@@ -53,6 +53,14 @@ pub enum ApiError {
     /// The app key cannot be sent in a header.
     #[error("the app key has characters that no app key has")]
     BadKey,
+    /// A name cannot stand in a path, so that nothing is asked: it would be another one on its way, or none.
+    #[error("{field} {detail}")]
+    BadName {
+        /// What it names: `alias`, `item`, `deviceId`, `requestId`.
+        field: &'static str,
+        /// What it must not be.
+        detail: &'static str,
+    },
     /// Nothing came back: no connection, or it broke.
     #[error("reach {url}")]
     Unreachable {
@@ -87,7 +95,7 @@ impl ApiError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::BadUrl { .. } | Self::BadKey => false,
+            Self::BadUrl { .. } | Self::BadKey | Self::BadName { .. } => false,
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
             Self::Problem(problem) => problem.status == 429 || problem.status >= 500,
             Self::Unexpected { status, .. } => *status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error(),
@@ -132,7 +140,7 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn device(&self, device_id: &str) -> Result<DeviceAnswer, ApiError> {
-        self.ask(Method::GET, &format!("/v1/devices/{}", percent(device_id)), None::<&()>, None).await
+        self.ask(Method::GET, &format!("/v1/devices/{}", segment("deviceId", device_id)?), None::<&()>, None).await
     }
 
     /// Forgets a device (`DELETE /v1/devices/{deviceId}`).
@@ -140,7 +148,7 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn unregister(&self, device_id: &str) -> Result<(), ApiError> {
-        let path = format!("/v1/devices/{}", percent(device_id));
+        let path = format!("/v1/devices/{}", segment("deviceId", device_id)?);
         self.exchange(Method::DELETE, &path, None::<&()>, None).await.map(drop)
     }
 
@@ -149,7 +157,7 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn preferences(&self, alias: &str, tenant: Option<&str>) -> Result<Preferences, ApiError> {
-        self.ask(Method::GET, &preferences(alias, tenant), None::<&()>, None).await
+        self.ask(Method::GET, &preferences(alias, tenant)?, None::<&()>, None).await
     }
 
     /// Sets what a user wants to be told of, in place of what was set before (`PUT /v1/users/{alias}/preferences`).
@@ -162,7 +170,7 @@ impl Backend {
         tenant: Option<&str>,
         wanted: &Preferences,
     ) -> Result<Preferences, ApiError> {
-        self.ask(Method::PUT, &preferences(alias, tenant), Some(wanted), None).await
+        self.ask(Method::PUT, &preferences(alias, tenant)?, Some(wanted), None).await
     }
 
     /// Whether something that messages are about is open (`GET /v1/items/{item}`).
@@ -170,7 +178,7 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn item(&self, item: &str, tenant: Option<&str>) -> Result<ItemAnswer, ApiError> {
-        self.ask(Method::GET, &of_tenant(&format!("/v1/items/{}", percent(item)), tenant), None::<&()>, None).await
+        self.ask(Method::GET, &path_of_item(item, tenant)?, None::<&()>, None).await
     }
 
     /// Closes an item, or opens it again (`PUT /v1/items/{item}`): messages on the condition that it is open go out by no step
@@ -179,8 +187,7 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn set_item(&self, item: &str, tenant: Option<&str>, open: bool) -> Result<ItemAnswer, ApiError> {
-        let path = of_tenant(&format!("/v1/items/{}", percent(item)), tenant);
-        self.ask(Method::PUT, &path, Some(&ItemRequest { open }), None).await
+        self.ask(Method::PUT, &path_of_item(item, tenant)?, Some(&ItemRequest { open }), None).await
     }
 
     /// Sends a message (`POST /v1/messages`). With the same idempotency key it is sent once, however often it is asked.
@@ -197,7 +204,8 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn cancel(&self, request_id: &str) -> Result<CancelAnswer, ApiError> {
-        self.ask(Method::DELETE, &format!("/v1/messages/{}", percent(request_id)), None::<&()>, None).await
+        self.ask(Method::DELETE, &format!("/v1/messages/{}", segment("requestId", request_id)?), None::<&()>, None)
+            .await
     }
 
     /// What became of a message (`GET /v1/messages/{requestId}`).
@@ -205,7 +213,7 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn trail(&self, request_id: &str) -> Result<Trail, ApiError> {
-        self.ask(Method::GET, &format!("/v1/messages/{}", percent(request_id)), None::<&()>, None).await
+        self.ask(Method::GET, &format!("/v1/messages/{}", segment("requestId", request_id)?), None::<&()>, None).await
     }
 
     /// Says something to everyone of a tenant (`POST /v1/announcements`). With the same idempotency key it is said once, however
@@ -241,7 +249,8 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn announcement(&self, request_id: &str) -> Result<AnnouncementAnswer, ApiError> {
-        self.ask(Method::GET, &format!("/v1/announcements/{}", percent(request_id)), None::<&()>, None).await
+        self.ask(Method::GET, &format!("/v1/announcements/{}", segment("requestId", request_id)?), None::<&()>, None)
+            .await
     }
 
     /// Withdraws an announcement (`DELETE /v1/announcements/{requestId}`): nobody is told any more who was not told before.
@@ -249,7 +258,8 @@ impl Backend {
     /// # Errors
     /// See [`ApiError`].
     pub async fn withdraw(&self, request_id: &str) -> Result<WithdrawAnswer, ApiError> {
-        self.ask(Method::DELETE, &format!("/v1/announcements/{}", percent(request_id)), None::<&()>, None).await
+        self.ask(Method::DELETE, &format!("/v1/announcements/{}", segment("requestId", request_id)?), None::<&()>, None)
+            .await
     }
 
     pub(crate) async fn ask<A: DeserializeOwned>(
@@ -307,8 +317,18 @@ impl Backend {
     }
 }
 
-fn preferences(alias: &str, tenant: Option<&str>) -> String {
-    of_tenant(&format!("/v1/users/{}/preferences", percent(alias)), tenant)
+fn preferences(alias: &str, tenant: Option<&str>) -> Result<String, ApiError> {
+    Ok(of_tenant(&format!("/v1/users/{}/preferences", segment("alias", alias)?), tenant))
+}
+
+fn path_of_item(item: &str, tenant: Option<&str>) -> Result<String, ApiError> {
+    Ok(of_tenant(&format!("/v1/items/{}", segment("item", item)?), tenant))
+}
+
+/// A name as one segment of a path.
+fn segment(field: &'static str, name: &str) -> Result<String, ApiError> {
+    name::check_segment(name).map_err(|detail| ApiError::BadName { field, detail })?;
+    Ok(percent(name))
 }
 
 fn of_tenant(path: &str, tenant: Option<&str>) -> String {

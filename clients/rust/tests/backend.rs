@@ -4,7 +4,7 @@
 
 use serde_json::json;
 use tidings_client::{ApiError, Backend};
-use tidings_wire::{Content, SendRequest};
+use tidings_wire::{Content, Preferences, SendRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -60,11 +60,38 @@ async fn sends_with_its_key_and_reads_the_answer() {
 async fn a_problem_is_told_as_one() {
     let (listener, backend) = listening().await;
     let body = json!({"status": 401, "code": "app_key_unknown", "title": "Unauthorized", "detail": "…"}).to_string();
-    let (request, trail) = tokio::join!(answer(listener, "401 Unauthorized", &body), backend.trail("a/b"));
-    assert!(request.starts_with("GET /v1/messages/a%2Fb HTTP/1.1\r\n"), "{request}");
+    let (request, trail) = tokio::join!(answer(listener, "401 Unauthorized", &body), backend.trail("a b"));
+    assert!(request.starts_with("GET /v1/messages/a%20b HTTP/1.1\r\n"), "{request}");
     let error = trail.unwrap_err();
     assert!(!error.is_retryable());
     assert!(matches!(error, ApiError::Problem(problem) if problem.code == "app_key_unknown"));
+}
+
+#[tokio::test]
+async fn a_name_that_no_path_carries_is_refused_and_nothing_is_asked() {
+    // Nobody listens there: what is asked ends as unreachable.
+    let backend = Backend::new("http://127.0.0.1:1", "td_demo.key").unwrap();
+    let wanted = Preferences::default();
+    for name in ["a/b", "a?b", "50%", ".", "..", ""] {
+        let errors = [
+            ("alias", backend.preferences(name, None).await.unwrap_err()),
+            ("alias", backend.set_preferences(name, Some("acme"), &wanted).await.unwrap_err()),
+            ("item", backend.item(name, None).await.unwrap_err()),
+            ("item", backend.set_item(name, None, false).await.unwrap_err()),
+            ("deviceId", backend.device(name).await.unwrap_err()),
+            ("deviceId", backend.unregister(name).await.unwrap_err()),
+            ("requestId", backend.trail(name).await.unwrap_err()),
+            ("requestId", backend.cancel(name).await.unwrap_err()),
+            ("requestId", backend.announcement(name).await.unwrap_err()),
+            ("requestId", backend.withdraw(name).await.unwrap_err()),
+        ];
+        for (expected, error) in errors {
+            assert!(!error.is_retryable());
+            let ApiError::BadName { field, detail } = error else { panic!("{name}: {error}") };
+            assert_eq!(field, expected);
+            assert!(name.is_empty() || detail.ends_with("paths do not carry such a name"), "{detail}");
+        }
+    }
 }
 
 #[tokio::test]

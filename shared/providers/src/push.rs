@@ -296,7 +296,7 @@ pub(crate) fn fit(
 fn with_less_text(push: &Push, limit: usize, encode: impl Fn(&Push) -> Vec<u8>) -> Option<Vec<u8>> {
     let (_, body) = push.shown();
     let body = body?;
-    let encoded = |end: usize| encode(&Push { body: Some(format!("{}…", &body[..end])), ..push.clone() });
+    let encoded = |end: usize| encode(&Push { body: Some(tidings_text::cut_at(body, end)), ..push.clone() });
     // Searched, because a character takes as many bytes as its encoding needs.
     let ends = tidings_text::cuts(body);
     let fitting = ends.partition_point(|end| encoded(*end).len() <= limit);
@@ -394,6 +394,25 @@ pub(crate) mod tests {
                 let kept = title.strip_suffix('…').unwrap();
                 assert_eq!(kept, cluster.repeat(kept.len() / cluster.len()), "{limit}");
             }
+        }
+    }
+
+    #[test]
+    fn a_letter_under_hundreds_of_accents_is_cut_and_a_direction_ends_with_the_text() {
+        let encode = |push: &Push| push.body.clone().unwrap_or_default().into_bytes();
+        let fitted = |body: &str, limit| {
+            let push = Push { body: Some(body.to_owned()), data: BTreeMap::new(), ..push() };
+            fit(&push, limit, &mut Vec::new(), encode).map(|bytes| String::from_utf8(bytes).unwrap())
+        };
+        let accents = "\u{301}".repeat(3_000);
+        for lead in ["e", "Order e"] {
+            let kept = fitted(&format!("{lead}{accents}"), 4_096).unwrap();
+            assert!(kept.starts_with(lead) && (4_090..=4_096).contains(&kept.len()), "{}", kept.len());
+        }
+        let isolated = format!("A \u{2067}{}\u{2069}", "\u{5d0}".repeat(100));
+        for limit in 20..60 {
+            let kept = fitted(&isolated, limit).unwrap();
+            assert!(!kept.contains('\u{2067}') && kept.len() >= limit - 1, "{kept:?}");
         }
     }
 

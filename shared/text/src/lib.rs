@@ -1,22 +1,38 @@
-//! Text that has to fit, cut between characters as people see them (UAX #29) or brought onto one line, and text as files
-//! have it.
+//! Text that has to fit, cut between characters as people see them (UAX #29) or brought onto one line; what of its
+//! direction it may bring along; and text as files have it.
 //!
 //! A character on the screen may be many in memory: a flag is two, a family seven, a letter with its accents two or
 //! more. A cut within one shows another character, or a box.
+
+mod direction;
 
 use std::{error::Error, fmt};
 
 use unicode_segmentation::UnicodeSegmentation;
 
+pub use direction::contained;
+
 /// What stands where a text was cut.
 pub const ELLIPSIS: char = '…';
 
-/// The places at which a text may be cut, in bytes and in order: behind each of its characters but the last. Text that
-/// is one character throughout, such as a letter under a thousand accents, may be cut behind each scalar value instead.
+/// Scalar values of the longest character that is kept whole. No writing has one as long; a letter under a hundred
+/// accents has, and would take the whole text with it.
+const LONGEST_CHARACTER: usize = 32;
+
+/// The places at which a text may be cut, in bytes and in order: behind each of its characters but the last, and behind
+/// each scalar value of one that is longer than any writing has.
 #[must_use]
 pub fn cuts(text: &str) -> Vec<usize> {
-    let cuts: Vec<usize> = text.grapheme_indices(true).map(|(start, _)| start).skip(1).collect();
-    if cuts.is_empty() { text.char_indices().map(|(start, _)| start).skip(1).collect() } else { cuts }
+    let mut cuts = Vec::new();
+    for (start, character) in text.grapheme_indices(true) {
+        if character.chars().nth(LONGEST_CHARACTER).is_some() {
+            cuts.extend(character.char_indices().skip(1).map(|(at, _)| start + at));
+        }
+        cuts.push(start + character.len());
+    }
+    // Behind the last character nothing is left to cut.
+    cuts.pop();
+    cuts
 }
 
 /// The text if it has at most `max` scalar values, which is how providers count; else as much of its beginning as fits
@@ -32,13 +48,24 @@ pub fn cut(text: &str, max: usize) -> (String, bool) {
     let fitting = cuts.partition_point(|cut| *cut <= room);
     // A first character that is longer than everything that fits is cut all the same.
     let end = fitting.checked_sub(1).map_or(room, |last| cuts[last]);
-    (format!("{}{ELLIPSIS}", &text[..end]), true)
+    (cut_at(text, end), true)
 }
 
-/// The lines of a text, wherever it is broken: at a line feed, a carriage return, a tab to the next line or page, or one
-/// of Unicode's separators.
+/// The text up to one of its [`cuts`], with an ellipsis behind it. A direction that ends behind the cut is not begun.
+#[must_use]
+pub fn cut_at(text: &str, end: usize) -> String {
+    format!("{}{ELLIPSIS}", contained(&text[..end]))
+}
+
+/// Whether a line ends here: at a line feed, a carriage return, a tab to the next line or page, or one of Unicode's
+/// separators.
+fn is_line_end(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// The lines of a text, wherever one ends.
 pub fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.split(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'])
+    text.split(is_line_end)
 }
 
 /// The text on one line: each run of control characters and line ends becomes one blank, so that no two words run
@@ -140,6 +167,33 @@ mod tests {
         let (short, is_cut) = cut(&zalgo, 10);
         assert!(is_cut && short.chars().count() == 10 && short.starts_with("a\u{301}"));
         assert_eq!(cut(FAMILY, 3).0.chars().count(), 3);
+    }
+
+    #[test]
+    fn a_character_longer_than_any_writing_has_takes_nothing_with_it() {
+        let accents = "\u{301}".repeat(500);
+        for (lead, marks) in [("Shop: e", &accents), ("e", &accents), ("🇨🇳 👍", &"\u{200d}👍".repeat(100))] {
+            for (text, max) in [(format!("{lead}{marks}"), 78), (format!("{lead}{marks} and more"), 160)] {
+                let (short, is_cut) = cut(&text, max);
+                assert!(is_cut && short.starts_with(lead), "{short:?}");
+                assert_eq!(short.chars().count(), max, "{short:?}");
+                let ends = cuts(&text);
+                assert!(ends.is_sorted() && ends.iter().all(|end| text.is_char_boundary(*end) && *end < text.len()));
+            }
+        }
+        let longest = format!("e{}", &accents[..2 * (LONGEST_CHARACTER - 1)]);
+        assert_eq!(
+            cut(&longest.repeat(3), 78).0,
+            format!("{}…", longest.repeat(2)),
+            "one that is not longer is kept whole"
+        );
+        assert_eq!(cuts(&longest), []);
+    }
+
+    #[test]
+    fn a_cut_begins_no_direction_that_ends_behind_it() {
+        assert_eq!(cut("ab\u{2067}cdefghi\u{2069}", 6).0, "abcd…");
+        assert_eq!(cut("\u{2067}ab\u{2069}cdefghi", 6).0, "\u{2067}ab\u{2069}c…");
     }
 
     #[test]

@@ -45,6 +45,22 @@ pub fn check_alias(text: &str) -> Result<(), String> {
     if is_everyone(text) { Err(EVERYONE.to_owned()) } else { check(text) }
 }
 
+/// Checks a name that is to stand in a path. API Gateway decodes a path before it routes it, and clients take `.` and
+/// `..` out of it: such a name would be that of another, or of none.
+///
+/// # Errors
+/// What the name must not be.
+pub fn check_segment(text: &str) -> Result<(), &'static str> {
+    match text {
+        "" => Err("must not be empty"),
+        "." | ".." => Err(NO_SEGMENT),
+        _ if text.contains(['/', '?', '%']) => Err(NO_SEGMENT),
+        _ => Ok(()),
+    }
+}
+
+const NO_SEGMENT: &str = "must not be `.` or `..`, nor have `/`, `?` or `%`: paths do not carry such a name";
+
 /// Unicode's `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt), separators of lines, annotations, the blank of
 /// Braille, and what bytes become that are no text. What writing needs is not among them: the joiners U+200C and U+200D
 /// of Persian, Hindi and emoji, and the selectors of variants of emoji, Mongolian and Chinese characters.
@@ -90,6 +106,17 @@ mod tests {
         for ordinary in ["ALLY", "allen", "all@qun", "a@org", "b@tenant", "c@app", "d@user", "ALL@org", "@all", "al l"]
         {
             assert_eq!(check_alias(ordinary), Ok(()), "{ordinary}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_path_carries_is_refused() {
+        for name in [".", "..", "a/b", "/", "what?", "50%", "a%2Fb"] {
+            assert_eq!(check_segment(name), Err(NO_SEGMENT), "{name}");
+        }
+        assert_eq!(check_segment(""), Err("must not be empty"));
+        for name in ["...", "a.b", "order:4711", "a b", "张伟", "a\\b", "#1", "a&b;c"] {
+            assert_eq!(check_segment(name), Ok(()), "{name}");
         }
     }
 

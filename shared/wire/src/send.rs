@@ -420,8 +420,8 @@ fn condition(fields: &mut Fields) -> Option<Condition> {
         fields.refuse(VERSION, "must be one to four whole numbers with dots between them, for example 2.10.0");
     }
     let item_open = fields.name("itemOpen", limits::ITEM_CHARS);
-    if item_open.as_deref().is_some_and(|name| matches!(name, "." | "..") || name.contains(['/', '?', '%'])) {
-        fields.refuse("itemOpen", "must not be `.` or `..`, nor have `/`, `?` or `%`: paths do not carry such a name");
+    if let Some(Err(detail)) = item_open.as_deref().map(name::check_segment) {
+        fields.refuse("itemOpen", detail);
     }
     Some(Condition { client_version_below, item_open })
 }

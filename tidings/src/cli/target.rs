@@ -104,7 +104,7 @@ pub(crate) fn told(error: tidings_client::ApiError) -> Failure {
             Some(named.join("\n  "))
         }
         E::BadUrl { .. } => Some("it begins with http:// or https://, as the output ApiUrl does".to_owned()),
-        E::Problem(_) | E::Unexpected { .. } | E::BadKey => None,
+        E::Problem(_) | E::Unexpected { .. } | E::BadKey | E::BadName { .. } => None,
     };
     let failure = Failure::from(error);
     match hint {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decode, encode } from "../../src/encoding.js";
 import { TidingsError } from "../../src/errors.js";
-import { parse, read } from "../../src/frames.js";
+import { parse, read, unsealMessage } from "../../src/frames.js";
 import { identify, type Registration } from "../../src/identity.js";
 import { open } from "../../src/jwe.js";
 import { connectToken } from "../../src/tokens.js";
@@ -18,6 +18,14 @@ test("every length comes back", async () => {
     const text = "é".repeat(length);
     assert.equal(await open(identity, sealFrame(KEYS, text, Buffer.alloc(16, length))), JSON.stringify(text));
   }
+});
+
+test("data of the app comes back whole, whatever characters it has", async () => {
+  const identity = await identify(REGISTRATION);
+  const extra = { "a\0b": ["\0", "x\0y\u001f\u007f\ufffe\uffff\u2028"], "": null };
+  const frame = { type: "message", id: "m", deviceId: DEVICE, extra };
+  const opened = await unsealMessage(identity, sealFrame(KEYS, frame, Buffer.alloc(16)));
+  assert.deepEqual(opened.extra, extra);
 });
 
 test("the largest frame opens, and larger ones do no harm", async () => {

@@ -100,16 +100,16 @@ pub(super) fn call(
     match channel.destination() {
         Destination::Phone => {
             let to = profile.and_then(|profile| profile.mobile.clone()).ok_or(SkipReason::NoMobile)?;
-            let text = letter.sms.as_deref().or(alert).ok_or(SkipReason::NoText)?;
-            let (text, is_cut) = tidings_text::cut(text, limits::SMS_CHARS);
+            let text = first_shown([letter.sms.as_deref(), alert]).ok_or(SkipReason::NoText)?;
+            let (text, is_cut) = tidings_text::cut(&text, limits::SMS_CHARS);
             Ok(Call::Sms { to, text, is_cut })
         }
         Destination::Mailbox => {
             let to = profile.and_then(|profile| profile.email.clone()).ok_or(SkipReason::NoEmail)?;
-            let text = alert.or(letter.sms.as_deref()).ok_or(SkipReason::NoText)?;
-            let subject = subject(letter.content.sender.as_deref(), text);
+            let text = first_shown([alert, letter.sms.as_deref()]).ok_or(SkipReason::NoText)?;
+            let subject = subject(letter.content.sender.as_deref(), &text);
             let unsubscribe = Unsubscribe { user: due.user.clone(), channel, category: category.clone() };
-            Ok(Call::Email { to, subject, text: text.to_owned(), unsubscribe })
+            Ok(Call::Email { to, subject, text, unsubscribe })
         }
         destination @ (Destination::EachDevice | Destination::AllDevices) => {
             let mut to: Vec<PushTarget> = meant()
@@ -123,7 +123,7 @@ pub(super) fn call(
             if to.is_empty() {
                 Err(SkipReason::NoDevice)
             } else {
-                Ok(Call::Push { channel, to, notice: notice(entry, now) })
+                Ok(Call::Push { channel, to, notice: notice(entry, now).shown() })
             }
         }
         Destination::Server => Ok(Call::Webhook { notice: notice(entry, now) }),
@@ -145,11 +145,36 @@ pub(super) fn notice(entry: &Entry, now: Timestamp) -> Notice {
     Notice { content, ttl: now.seconds_until(entry.letter.deadline), collapse: entry.letter.collapse.clone() }
 }
 
+impl Notice {
+    /// With title and text as a provider's app shows them. The app's own server is given what was sent.
+    fn shown(mut self) -> Self {
+        self.content.sender = self.content.sender.as_deref().map(title).filter(|title| !title.is_empty());
+        self.content.alert = self.content.alert.as_deref().and_then(shown);
+        self
+    }
+}
+
+/// The first of the texts with something to show.
+fn first_shown(texts: [Option<&str>; 2]) -> Option<String> {
+    texts.into_iter().flatten().find_map(shown)
+}
+
+/// A text as it leaves for a provider, whose app shows it among other words: its direction stays within it. `None` if
+/// nothing of it is left.
+fn shown(text: &str) -> Option<String> {
+    Some(tidings_text::contained(text)).filter(|text| !text.trim().is_empty())
+}
+
+/// A name as the title of a push, and at the beginning of a subject.
+fn title(sender: &str) -> String {
+    tidings_text::contained(&tidings_text::one_line(sender)).trim().to_owned()
+}
+
 /// The first line of the text, at most 78 characters (RFC 5322 §2.1.1), behind the sender's name. The whole text is in
 /// the email itself.
 pub(super) fn subject(sender: Option<&str>, text: &str) -> String {
-    let line = tidings_text::lines(text).map(tidings_text::one_line).find(|line| !line.is_empty()).unwrap_or_default();
-    let sender = sender.map(tidings_text::one_line).filter(|sender| !sender.is_empty());
+    let line = tidings_text::lines(text).map(title).find(|line| !line.is_empty()).unwrap_or_default();
+    let sender = sender.map(title).filter(|sender| !sender.is_empty());
     let whole = sender.map_or_else(|| line.clone(), |sender| format!("{sender}: {line}"));
     tidings_text::cut(&whole, SUBJECT_CHARS).0
 }

@@ -337,6 +337,62 @@ fn a_text_that_is_too_long_for_an_sms_is_cut_between_characters_and_says_so() {
 }
 
 #[test]
+fn a_text_turns_nothing_that_a_provider_shows_beside_it() {
+    let (due, mut entry, mut view) = chained();
+    entry.letter.content.sender = Some("\u{202e}knaB\nShop".into());
+    entry.letter.content.alert = Some("photo\u{202e}gpj.exe\n\u{2067}שלום\u{2069} \u{2066}4711\u{200e}".into());
+    let body = "photogpj.exe\n\u{2067}שלום\u{2069} 4711\u{200e}";
+    let Decision::Claim(Call::Sms { text, .. }) = decide(&due, &entry, &view, Timestamp(2_000)) else {
+        panic!("claim")
+    };
+    assert_eq!(text, body);
+    let email = StepDue { step: 1, ..due.clone() };
+    let Decision::Claim(Call::Email { subject, text, .. }) = decide(&email, &entry, &view, Timestamp(2_000)) else {
+        panic!("claim")
+    };
+    assert_eq!((subject.as_str(), text.as_str()), ("knaB Shop: photogpj.exe", body));
+    registered(&mut view, &[(Platform::Android, Some(PushAddress::Mipush))]);
+    entry.letter.steps[0].channel = Channel::Mipush;
+    let Decision::Claim(Call::Push { notice, .. }) = decide(&due, &entry, &view, Timestamp(2_000)) else {
+        panic!("claim")
+    };
+    assert_eq!((notice.content.sender.as_deref(), notice.content.alert.as_deref()), (Some("knaB Shop"), Some(body)));
+    entry.letter.steps[0].channel = Channel::Webhook;
+    let Decision::Claim(Call::Webhook { notice }) = decide(&due, &entry, &view, Timestamp(2_000)) else {
+        panic!("claim")
+    };
+    assert_eq!(notice.content, entry.letter.content, "the app's own server gets what was sent");
+}
+
+#[test]
+fn a_text_of_which_nothing_is_shown_is_none() {
+    let (due, mut entry, view) = chained();
+    entry.letter.content.alert = Some("\u{202e} \u{2069}".into());
+    assert!(decide(&due, &entry, &view, Timestamp(2_000)) == Decision::Skip(SkipReason::NoText));
+    entry.letter.sms = Some("Hello".into());
+    let due = StepDue { step: 1, ..due };
+    let Decision::Claim(Call::Email { subject, text, .. }) = decide(&due, &entry, &view, Timestamp(2_000)) else {
+        panic!("claim")
+    };
+    assert_eq!((subject.as_str(), text.as_str()), ("Hello", "Hello"));
+}
+
+#[test]
+fn a_letter_under_hundreds_of_accents_empties_no_text() {
+    let (due, mut entry, view) = chained();
+    for lead in ["e", "Order 4711: e"] {
+        let text = format!("{lead}{}", "\u{301}".repeat(3_000));
+        let short = subject(Some("Shop"), &text);
+        assert!(short.starts_with(&format!("Shop: {lead}\u{301}")) && short.chars().count() == 78, "{short:?}");
+        entry.letter.content.alert = Some(text);
+        let Decision::Claim(Call::Sms { text, is_cut, .. }) = decide(&due, &entry, &view, Timestamp(2_000)) else {
+            panic!("claim")
+        };
+        assert!(is_cut && text.starts_with(lead) && text.chars().count() == 1_600);
+    }
+}
+
+#[test]
 fn a_subject_is_one_short_line() {
     assert_eq!(subject(Some("Shop"), "\n  Hello\r\nthere"), "Shop: Hello");
     assert_eq!(subject(None, &"长".repeat(100)).chars().count(), 78);
