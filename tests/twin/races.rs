@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sam_twin::{
     faults::{Fault, Rule},
-    services::dynamodb,
+    services::{dynamodb, sns},
 };
 use serde_json::{Value, json};
 use tidings_client::{Device, Event, Identity, Options};
@@ -216,11 +216,11 @@ async fn of_an_acknowledgement_and_a_fallback_step_the_first_one_wins() {
 
     // Acknowledged while the worker's claim is refused again and again: when the step comes back, it is not needed.
     let (first, step) = stored_with_chain(&world).await;
-    let refused = Rule::new(Fault::Conflict).function("FallbackFunction").service(dynamodb::SERVICE).times(3);
+    let refused = Rule::new(Fault::Conflict).function("FallbackFunction").service(dynamodb::SERVICE).times(6);
     let refused = world.twin.faults().add(refused.operation("UpdateItem"));
     world.expect_errors("claim fallback step: TransactionConflictException");
     hand_to_fallback(&world, &step).await;
-    eventually("every attempt is refused", async || world.twin.faults().hits(refused) == 3).await;
+    eventually("every attempt is refused", async || world.twin.faults().hits(refused) == 6).await;
     confirm(&step).await;
     world.idle().await;
     let trail = world.until(&first, State::Confirmed).await;
@@ -243,5 +243,40 @@ async fn of_an_acknowledgement_and_a_fallback_step_the_first_one_wins() {
     world.idle().await;
     assert_eq!(world.outbox().await.len(), 0, "the claim is another worker's");
     assert!(happened(&world.until(&third, State::Confirmed).await).contains(&Happened::StepStarted));
+    world.end().await;
+}
+
+/// Faults of the requests by which a worker claims a step and ends its claim: what is certainly not sent is sent later,
+/// and what is known is recorded. A claim that is left alone would cost a minute, and the step would count as unknown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_is_released_or_ended_whatever_meets_its_requests() {
+    let world = World::with(|options| options.event_sources.retry_after = Some(Duration::from_secs(1))).await;
+    world.tolerate_errors("claim fallback step");
+    world.reachable("alice").await;
+    let of_fallback = |fault| Rule::new(fault).function("FallbackFunction");
+    let update = |fault, text: &str| of_fallback(fault).operation("UpdateItem").contains(text);
+    let cases = [
+        // Each claim is made, and the worker hears of none.
+        vec![update(Fault::LoseAnswer, "progress[0].claimed = ").times(6)],
+        vec![update(Fault::Throttle, "progress[0].claimed = ").times(6)],
+        vec![update(Fault::Throttle, "progress[0].outcome = ").times(5)],
+        vec![
+            of_fallback(Fault::Throttle).service(sns::SERVICE).times(1),
+            update(Fault::Throttle, "REMOVE progress[0].claimed").times(5),
+        ],
+    ];
+    for (number, rules) in cases.into_iter().enumerate() {
+        let (id, step) = stored_with_chain(&world).await;
+        let rules: Vec<_> = rules.into_iter().map(|rule| (rule.times, world.twin.faults().add(rule))).collect();
+        hand_to_fallback(&world, &step).await;
+        let trail = world.until(&id, State::FallbackDelivered).await;
+        let told = happened(&trail);
+        assert_eq!(told.iter().filter(|it| **it == Happened::StepAccepted).count(), 1, "{number}: {trail:?}");
+        assert!(!told.contains(&Happened::StepUnknown), "{number}: {trail:?}");
+        for (times, rule) in rules {
+            assert_eq!(world.twin.faults().hits(rule), times, "{number}");
+        }
+        assert_eq!(world.outbox().await.len(), number + 1);
+    }
     world.end().await;
 }

@@ -116,11 +116,17 @@ fn stop(due: &StepDue, reason: &str) -> Result<(), Error> {
 async fn claim(deps: &Deps, work: &Work<'_>, call: &Call) -> Result<(), Error> {
     let Work { due, entry, patience, .. } = *work;
     let (worker, claimed) = (random::id()?, Timestamp::now());
-    if !deps.claims.claim(due, Claim::before(due, entry), &worker, claimed).await? {
-        // Confirmed, or claimed by another worker, since it was read: looked at again.
-        return Err("the step changed at the same moment".into());
-    }
     let claim = Claim::new(due, entry, patience, claimed);
+    match deps.claims.claim(due, Claim::before(due, entry), &worker, claimed).await {
+        Ok(true) => {}
+        // Confirmed, or claimed by another worker, since it was read: looked at again.
+        Ok(false) => return Err("the step changed at the same moment".into()),
+        Err(error) => {
+            // The claim may stand without an answer. Nothing was called under it, and nothing will be.
+            carry_out(deps, work, &worker, claim.abandoned()).await?;
+            return Err(error.into());
+        }
+    }
     match under_claim(deps, work, &claim, call).await {
         Ok(end) => carry_out(deps, work, &worker, end).await,
         Err(error) => {

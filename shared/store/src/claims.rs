@@ -6,7 +6,7 @@ use tidings_domain::{
     chain::{Outcome, PutOff, StepDue},
 };
 
-use crate::{Mailboxes, StoreError, keys};
+use crate::{Mailboxes, StoreError, keys, retry};
 
 /// The claims of workers on fallback steps.
 #[derive(Clone, Debug)]
@@ -17,8 +17,8 @@ pub struct Claims {
 impl Claims {
     /// Over the mailboxes.
     #[must_use]
-    pub fn new(mailboxes: Mailboxes) -> Self {
-        Self { mailboxes }
+    pub fn new(Mailboxes { client, table }: Mailboxes) -> Self {
+        Self { mailboxes: Mailboxes::new(retry::patient(&client), table) }
     }
 
     /// Claims a fallback step for `worker`, just before its provider is called: `false` where the message is confirmed or closed

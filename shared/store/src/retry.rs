@@ -1,11 +1,13 @@
 //! What of DynamoDB's refusals is worth another try. The SDK knows throttling, server errors and lost answers; it leaves
 //! conflicts between transactions to us.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::{
     Client,
     config::{
         interceptors::InterceptorContext,
-        retry::{ClassifyRetry, RetryAction},
+        retry::{ClassifyRetry, RetryAction, RetryConfig},
     },
     error::ProvideErrorMetadata,
     operation::{
@@ -19,6 +21,19 @@ use aws_sdk_dynamodb::{
 pub fn client(config: &aws_types::SdkConfig) -> Client {
     let config = aws_sdk_dynamodb::config::Builder::from(config).retry_classifier(TransactionConflicts).build();
     Client::from_conf(config)
+}
+
+/// Attempts of a patient client, and the first of the pauses between them, which double: up to three seconds in all.
+const PATIENT_ATTEMPTS: u32 = 6;
+const PATIENT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// The same client with more patience, for writes without which a minute and what is known are lost: a claim that is
+/// neither ended nor released counts as one whose worker died.
+pub(crate) fn patient(client: &Client) -> Client {
+    let config = client.config();
+    let retry = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+    let retry = retry.with_max_attempts(PATIENT_ATTEMPTS).with_initial_backoff(PATIENT_BACKOFF);
+    Client::from_conf(config.to_builder().retry_config(retry).build())
 }
 
 /// Two transactions, or a transaction and a write, that met at one item: the loser has changed nothing.

@@ -56,8 +56,8 @@ impl Call {
     }
 
     /// How often the request is tried before the function itself sees a failure. The providers' clients try once,
-    /// those of `@connections` twice, all others three times; a batch that is sent in part is sent once more by the
-    /// function.
+    /// those of `@connections` twice, that of claims six times, all others three times; a batch that is sent in part
+    /// is sent once more by the function.
     pub(super) fn attempts(&self, fault: Fault) -> u32 {
         match (self.service().name(), fault) {
             (_, Fault::KillBefore | Fault::KillAfter) => 1,
@@ -65,6 +65,7 @@ impl Call {
             (_, Fault::Partial) => 2,
             ("sns" | "ses", _) => 1,
             ("connections", _) => 2,
+            _ if self.way.contains(" > claims.") => 6,
             _ => 3,
         }
     }
