@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::TemplateError;
 use super::checks;
+use super::known::{self, Known};
 use super::model::{Cors, HttpApi, HttpRoute, Template, WebSocketApi, WebSocketRoute};
 use super::properties::{Properties, function_named};
 use super::resolve::{At, IMPLICIT_HTTP_API, Resolver, capitalised};
-use super::unserved::{self, refuse, refuse_within};
+use super::unserved::{self, Unserved, refuse, refuse_within};
 
 /// What was found of the APIs so far; the pieces refer to one another, so they are joined at the end.
 #[derive(Default)]
@@ -58,28 +59,8 @@ impl Apis {
             "AWS::Serverless::HttpApi" => self.serverless_http(logical_id, properties, template)?,
             "AWS::Serverless::WebSocketApi" => self.serverless_websocket(logical_id, properties, template)?,
             "AWS::ApiGatewayV2::Api" => self.api(logical_id, properties)?,
-            "AWS::ApiGatewayV2::Integration" => {
-                refuse(properties, unserved::INTEGRATION)?;
-                let at = properties.at("IntegrationUri");
-                let integration = Integration {
-                    function: function_named(template, &properties.required("IntegrationUri")?, &at)?,
-                    timeout: milliseconds(properties, "TimeoutInMillis")?,
-                    payload_v1: properties.text("PayloadFormatVersion")?.as_deref() == Some("1.0"),
-                };
-                self.integrations.insert(logical_id.to_owned(), integration);
-            }
-            "AWS::ApiGatewayV2::Route" => {
-                refuse(properties, unserved::ROUTE)?;
-                self.check_validation(logical_id, properties);
-                let target = properties.required("Target")?;
-                self.routes.push(Route {
-                    logical_id: logical_id.to_owned(),
-                    api_id: properties.required("ApiId")?,
-                    key: properties.required("RouteKey")?,
-                    integration: target.rsplit('/').next().unwrap_or_default().to_owned(),
-                    has_response_selection: properties.text("RouteResponseSelectionExpression")?.is_some(),
-                });
-            }
+            "AWS::ApiGatewayV2::Integration" => self.integration(logical_id, properties, template)?,
+            "AWS::ApiGatewayV2::Route" => self.route(logical_id, properties)?,
             "AWS::ApiGatewayV2::RouteResponse" => {
                 self.route_responses.insert(properties.required("RouteId")?, properties.at("RouteId"));
             }
@@ -92,6 +73,39 @@ impl Apis {
         Ok(true)
     }
 
+    fn integration(
+        &mut self,
+        logical_id: &str,
+        properties: &Properties<'_, '_>,
+        template: &Template,
+    ) -> Result<(), TemplateError> {
+        known::only(properties, &known::INTEGRATION)?;
+        refuse(properties, unserved::INTEGRATION)?;
+        let at = properties.at("IntegrationUri");
+        let integration = Integration {
+            function: function_named(template, &properties.required("IntegrationUri")?, &at)?,
+            timeout: milliseconds(properties, "TimeoutInMillis")?,
+            payload_v1: properties.text("PayloadFormatVersion")?.as_deref() == Some("1.0"),
+        };
+        self.integrations.insert(logical_id.to_owned(), integration);
+        Ok(())
+    }
+
+    fn route(&mut self, logical_id: &str, properties: &Properties<'_, '_>) -> Result<(), TemplateError> {
+        known::only(properties, &known::ROUTE)?;
+        refuse(properties, unserved::ROUTE)?;
+        self.check_validation(logical_id, properties);
+        let target = properties.required("Target")?;
+        self.routes.push(Route {
+            logical_id: logical_id.to_owned(),
+            api_id: properties.required("ApiId")?,
+            key: properties.required("RouteKey")?,
+            integration: target.rsplit('/').next().unwrap_or_default().to_owned(),
+            has_response_selection: properties.text("RouteResponseSelectionExpression")?.is_some(),
+        });
+        Ok(())
+    }
+
     /// Takes an `HttpApi` event of a function.
     pub(super) fn http_event(
         &mut self,
@@ -99,7 +113,7 @@ impl Apis {
         properties: &Properties<'_, '_>,
         resolver: &Resolver<'_>,
     ) -> Result<(), TemplateError> {
-        refuse(&properties.inner("Auth")?, unserved::EVENT_AUTH)?;
+        guarded(properties, "Auth", &known::EVENT_AUTH, unserved::EVENT_AUTH)?;
         let api = properties.text("ApiId")?.unwrap_or_else(|| resolver.api_id(IMPLICIT_HTTP_API));
         let route = HttpRoute {
             method: properties.text("Method")?.map_or_else(|| "ANY".to_owned(), |method| method.to_ascii_uppercase()),
@@ -123,6 +137,7 @@ impl Apis {
         let mut api = guarded_http(logical_id, properties)?;
         let definition = properties.inner("DefinitionBody")?;
         refuse(&definition, unserved::OPERATION)?;
+        refuse(&definition.inner("x-amazon-apigateway-endpoint-configuration")?, unserved::DEFINED_ENDPOINT)?;
         let paths = definition.get("paths")?;
         for (path, methods) in paths.as_ref().and_then(Value::as_object).into_iter().flatten() {
             for (method, operation) in methods.as_object().into_iter().flatten() {
@@ -140,11 +155,18 @@ impl Apis {
         properties: &Properties<'_, '_>,
         template: &Template,
     ) -> Result<(), TemplateError> {
-        refuse(&properties.inner("Auth")?, unserved::SOCKET_AUTH)?;
+        known::only(properties, &known::SOCKET_API)?;
+        refuse(properties, unserved::SOCKET_API)?;
+        guarded(properties, "Auth", &known::SOCKET_AUTH, unserved::SOCKET_AUTH)?;
+        if properties.has("Auth") {
+            properties.inner("Auth")?.required("AuthType")?;
+        }
+        check_domain(logical_id, properties)?;
         let declared = properties.inner("Routes")?;
         let mut routes = BTreeMap::new();
         for key in declared.names() {
             let route = declared.inner(&key)?;
+            known::only(&route, &known::SOCKET_ROUTE)?;
             refuse(&route, unserved::SOCKET_ROUTE)?;
             self.check_validation(&format!("{logical_id}, route {key}"), &route);
             let generated = format!("{logical_id}{}Route", capitalised(&key));
@@ -168,6 +190,7 @@ impl Apis {
     }
 
     fn api(&mut self, logical_id: &str, properties: &Properties<'_, '_>) -> Result<(), TemplateError> {
+        known::only(properties, &known::API)?;
         refuse(properties, unserved::API)?;
         if properties.required("ProtocolType")? == "WEBSOCKET" {
             let api = WebSocketApi {
@@ -280,8 +303,10 @@ impl Apis {
 
 /// An `AWS::Serverless::HttpApi`, without its routes; refused if it is guarded.
 fn guarded_http(logical_id: &str, properties: &Properties<'_, '_>) -> Result<HttpApi, TemplateError> {
+    known::only(properties, &known::HTTP_API)?;
     refuse(properties, unserved::HTTP_API)?;
-    refuse(&properties.inner("Auth")?, unserved::HTTP_AUTH)?;
+    guarded(properties, "Auth", &known::HTTP_AUTH, unserved::HTTP_AUTH)?;
+    check_domain(logical_id, properties)?;
     Ok(HttpApi {
         logical_id: logical_id.to_owned(),
         api_id: String::new(),
@@ -289,6 +314,27 @@ fn guarded_http(logical_id: &str, properties: &Properties<'_, '_>) -> Result<Htt
         routes: Vec::new(),
         cors: cors(properties, "CorsConfiguration")?,
     })
+}
+
+/// Refuses a part that has properties which do not exist, or which the twin does not serve.
+fn guarded(
+    properties: &Properties<'_, '_>,
+    name: &str,
+    known: &Known,
+    unserved: &[Unserved],
+) -> Result<(), TemplateError> {
+    let part = properties.inner(name)?;
+    known::only(&part, known)?;
+    refuse(&part, unserved)
+}
+
+/// Refuses a domain that asks clients for certificates; of any other, names what it does not do here.
+fn check_domain(logical_id: &str, properties: &Properties<'_, '_>) -> Result<(), TemplateError> {
+    guarded(properties, "Domain", &known::DOMAIN, unserved::DOMAIN)?;
+    if properties.has("Domain") {
+        properties.warn(logical_id, "Domain", "the twin serves the API at its port, and not at this domain");
+    }
+    Ok(())
 }
 
 /// The methods that a path of OpenAPI can have; what else stands beside them is no operation.
@@ -304,10 +350,12 @@ fn defined_route(
     at: &At,
 ) -> Result<Option<HttpRoute>, TemplateError> {
     const INTEGRATION: &str = "x-amazon-apigateway-integration";
+    const AUTH: &str = "x-amazon-apigateway-auth";
     if !METHODS.contains(&method) {
         return Ok(None);
     }
     refuse_within(operation, at, unserved::OPERATION)?;
+    refuse_within(&operation[AUTH], &at.child(AUTH), unserved::OPERATION_AUTH)?;
     let at = at.child(INTEGRATION);
     let integration = &operation[INTEGRATION];
     refuse_within(integration, &at, unserved::OPERATION_INTEGRATION)?;

@@ -8,9 +8,12 @@ use serde_json::{Map, Value, json};
 use super::TemplateError;
 use super::api::Apis;
 use super::checks;
+use super::known;
 use super::model::{EventSource, Function, Queue, Redrive, Schedule, Secret, Table, Template};
 use super::properties::{Properties, function_named};
+use super::references;
 use super::resolve::{At, Resolver, text_of};
+use super::unserved::{self, refuse};
 
 /// Resources that matter in the cloud and change nothing here.
 const WITHOUT_COUNTERPART: &[&str] = &[
@@ -36,8 +39,11 @@ pub(super) fn build(document: &Value, resolver: Resolver<'_>) -> Result<Template
     let empty = Map::new();
     let resources = document.get("Resources").and_then(Value::as_object).unwrap_or(&empty);
     let mut builder = Builder { resolver: &resolver, template: Template::default(), apis: Apis::default() };
+    known::globals(document)?;
+    references::check(document, &resolver)?;
     let mut wanted = Vec::new();
     for (logical_id, resource) in resources {
+        known::resource(resource, &At::resource(logical_id))?;
         if resolver.is_wanted(resource, &At::resource(logical_id))? {
             checks::dependencies(document, logical_id, resource)?;
             let kind = resource.get("Type").and_then(Value::as_str);
@@ -103,6 +109,10 @@ impl Builder<'_, '_> {
             "AWS::Events::Rule" => self.rule(logical_id, &properties)?,
             "AWS::Scheduler::Schedule" => self.scheduler(logical_id, &properties)?,
             _ if self.apis.take(logical_id, kind, &properties, &self.template)? => {}
+            "AWS::ApiGatewayV2::DomainName" => {
+                refuse(&properties, unserved::DOMAIN)?;
+                self.resolver.warn(format!("{logical_id}: the twin has no {kind}"));
+            }
             _ if WITHOUT_COUNTERPART.contains(&kind) => {}
             _ => self.resolver.warn(format!("{logical_id}: the twin has no {kind}")),
         }
@@ -175,11 +185,16 @@ impl Builder<'_, '_> {
     fn events(&mut self, logical_id: &str, resource: &Value) -> Result<(), TemplateError> {
         let Some(events) = resource["Properties"].get("Events").and_then(Value::as_object) else { return Ok(()) };
         for (name, event) in events {
-            let values = event.get("Properties").and_then(Value::as_object).cloned().unwrap_or_default();
             let at = At::resource(logical_id).child(format!("Events.{name}"));
+            known::event(event, &at)?;
+            let values = event.get("Properties").and_then(Value::as_object).cloned().unwrap_or_default();
             let properties = Properties::new(self.resolver, values, at);
             let function = logical_id.to_owned();
-            match event["Type"].as_str().unwrap_or_default() {
+            let kind = event["Type"].as_str().unwrap_or_default();
+            if let Some((_, known)) = known::EVENTS.iter().find(|(of, _)| *of == kind) {
+                known::only(&properties, known)?;
+            }
+            match kind {
                 "HttpApi" => self.apis.http_event(function, &properties, self.resolver)?,
                 "SQS" => {
                     let queue = properties.required("Queue")?;

@@ -73,12 +73,6 @@ const PROPERTIES: &[(&str, &str)] = &[
         "AWS::SecretsManager::Secret",
         "Description GenerateSecretString KmsKeyId Name ReplicaRegions SecretString Tags Type",
     ),
-    (
-        "AWS::Serverless::HttpApi",
-        "AccessLogSettings Auth CorsConfiguration DefaultRouteSettings DefinitionBody DefinitionUri \
-         Description DisableExecuteApiEndpoint Domain FailOnWarnings Name PropagateTags RouteSettings \
-         StageName StageVariables Tags",
-    ),
 ];
 
 /// Properties of functions that change nothing here, and what that means.

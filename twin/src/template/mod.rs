@@ -6,8 +6,10 @@
 mod api;
 mod build;
 mod checks;
+mod known;
 mod model;
 mod properties;
+mod references;
 mod resolve;
 mod secrets;
 mod unserved;

@@ -35,7 +35,8 @@ impl<'r, 'a> Properties<'r, 'a> {
     pub(super) fn inner(&self, name: &str) -> Result<Self, TemplateError> {
         let values = match self.get(name)? {
             Some(Value::Object(values)) => values,
-            _ => Map::new(),
+            None | Some(Value::Null) => Map::new(),
+            Some(_) => return Err(self.at.child(name).error("is no mapping")),
         };
         Ok(Self { resolver: self.resolver, values, at: self.at.child(name) })
     }
@@ -47,6 +48,11 @@ impl<'r, 'a> Properties<'r, 'a> {
     /// Where these properties stand.
     pub(super) fn place(&self) -> &At {
         &self.at
+    }
+
+    /// Says once what a property of these does not do.
+    pub(super) fn warn(&self, owner: &str, name: &str, what: &str) {
+        self.resolver.warn(format!("{owner}, {name}: {what}"));
     }
 
     pub(super) fn at(&self, name: &str) -> At {

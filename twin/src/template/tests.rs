@@ -473,3 +473,167 @@ fn what_the_twin_ignores_is_named_by_resource_and_property() {
     let template = Template::parse(stored, &settings, &mut Secrets::in_memory()).unwrap();
     assert!(template.warnings[0].starts_with("parameter P: the twin has no Parameter Store"));
 }
+
+/// Templates that have one part more than `F`, in the places in which somebody may be kept out.
+mod guards {
+    use super::*;
+
+    fn http(properties: &str) -> String {
+        format!("  H: {{Type: 'AWS::Serverless::HttpApi', Properties: {{{properties}}}}}\n")
+    }
+
+    fn event(event: &str) -> String {
+        format!(
+            "  G:\n    Type: AWS::Serverless::Function\n    Properties: {{Runtime: provided, Events: {{E: {{{event}}}}}}}\n"
+        )
+    }
+
+    fn route(api: &str, route: &str) -> String {
+        format!(
+            "  A: {{Type: 'AWS::ApiGatewayV2::Api', Properties: {{ProtocolType: HTTP, {api}}}}}
+  I: {{Type: 'AWS::ApiGatewayV2::Integration', Properties: {{ApiId: !Ref A, IntegrationUri: !GetAtt F.Arn}}}}
+  R: {{Type: 'AWS::ApiGatewayV2::Route', Properties: {{ApiId: !Ref A, RouteKey: GET /, Target: !Ref I, {route}}}}}
+"
+        )
+    }
+
+    #[test]
+    fn an_api_that_aws_closes_is_refused() {
+        let domain =
+            "Domain: {DomainName: a.example, CertificateArn: c, MutualTlsAuthentication: {TruststoreUri: s3://a/b}}";
+        let tls = "the twin asks no client for a certificate, and would let everyone in";
+        for (text, place) in [
+            (http(domain), "resource H, property Domain.MutualTlsAuthentication"),
+            (sockets(domain), "resource Ws, property Domain.MutualTlsAuthentication"),
+            (
+                "  D: {Type: 'AWS::ApiGatewayV2::DomainName', Properties: {MutualTlsAuthentication: {TruststoreUri: x}}}\n"
+                    .to_owned(),
+                "resource D, property MutualTlsAuthentication",
+            ),
+        ] {
+            assert_eq!(error(&text), format!("{place}: {tls}"));
+        }
+        let closed = "the twin serves the API at the very address that this closes, and would let everyone in";
+        let defined = "DefinitionBody: {x-amazon-apigateway-endpoint-configuration: {disableExecuteApiEndpoint: true}}";
+        for (text, place) in [
+            (http("DisableExecuteApiEndpoint: true"), "resource H, property DisableExecuteApiEndpoint"),
+            (http("DisableExecuteApiEndpoint: 'true'"), "resource H, property DisableExecuteApiEndpoint"),
+            (sockets("DisableExecuteApiEndpoint: true"), "resource Ws, property DisableExecuteApiEndpoint"),
+            (route("DisableExecuteApiEndpoint: true", ""), "resource A, property DisableExecuteApiEndpoint"),
+            (
+                http(defined),
+                "resource H, property \
+                 DefinitionBody.x-amazon-apigateway-endpoint-configuration.disableExecuteApiEndpoint",
+            ),
+        ] {
+            assert_eq!(error(&text), format!("{place}: {closed}"));
+        }
+        for open in [http("DisableExecuteApiEndpoint: false"), sockets("DisableExecuteApiEndpoint: 'false'")] {
+            assert!(served(&open).unwrap().warnings.is_empty(), "{open}");
+        }
+        for (text, id) in
+            [(http("Domain: {DomainName: a.example, CertificateArn: c}"), "H"), (sockets("Domain: {}"), "Ws")]
+        {
+            let told = format!("{id}, Domain: the twin serves the API at its port, and not at this domain");
+            assert_eq!(served(&text).unwrap().warnings, [told]);
+        }
+    }
+
+    #[test]
+    fn a_guard_that_is_misspelt_or_misplaced_is_refused() {
+        for (text, place) in [
+            (event("Type: HttpApi, Properties: {Auht: {Authorizer: Mine}}"), "resource G, property Events.E.Auht"),
+            (event("Type: HttpApi, Properties: {Authorizer: Mine}"), "resource G, property Events.E.Authorizer"),
+            (
+                event("Type: HttpApi, Properties: {Auth: {Authoriser: x}}"),
+                "resource G, property Events.E.Auth.Authoriser",
+            ),
+            (event("Type: HttpApi, Auth: {Authorizer: Mine}"), "resource G, property Events.E.Auth"),
+            (
+                event("Type: Schedule, Properties: {Schedule: rate(1 day), Enable: false}"),
+                "resource G, property Events.E.Enable",
+            ),
+            (event("Type: ScheduleV2, Properties: {Schedule: rate(1 day)}"), "resource G, property Events.E.Schedule"),
+            (event("Type: SQS, Properties: {Queu: x}"), "resource G, property Events.E.Queu"),
+            (http("Authh: {DefaultAuthorizer: Mine}"), "resource H, property Authh"),
+            (http("Auth: {DefaultAuthoriser: Mine}"), "resource H, property Auth.DefaultAuthoriser"),
+            (http("Domain: {MutualTlsAuth: {}}"), "resource H, property Domain.MutualTlsAuth"),
+            (http("DisableExecuteApi: true"), "resource H, property DisableExecuteApi"),
+            (sockets("Authorizer: Mine"), "resource Ws, property Authorizer"),
+            (sockets("Auth: {Type: AWS_IAM}"), "resource Ws, property Auth.Type"),
+            (route("Authorization: JWT", ""), "resource A, property Authorization"),
+            (route("", "AuthorisationType: JWT"), "resource R, property AuthorisationType"),
+        ] {
+            let error = error(&text);
+            let expected = format!("{place}: ");
+            assert!(error.starts_with(&expected) && error.contains(" has no such property; there are "), "{error}");
+        }
+        let connect = "  Ws: {Type: 'AWS::Serverless::WebSocketApi', Properties: {RouteSelectionExpression: x, Routes: \
+                       {$default: {FunctionArn: !GetAtt F.Arn, AuthorizationType: AWS_IAM}}}}\n";
+        assert!(error(connect).starts_with("resource Ws, property Routes.$default.AuthorizationType: a route of an "));
+        for (text, expected) in [
+            (http("Auth: Mine"), "resource H, property Auth: is no mapping"),
+            (event("Type: HttpApi, Properties: {Auth: [Mine]}"), "resource G, property Events.E.Auth: is no mapping"),
+            (sockets("Auth: {AuthArn: x}"), "resource Ws, property Auth.AuthType: is missing"),
+            (
+                event("Type: HttpApi, Properties: {Auth: {AuthorizationScopes: [a]}}"),
+                "resource G, property Events.E.Auth.AuthorizationScopes: the twin has no authorizers",
+            ),
+            (
+                http("DefinitionBody: {paths: {/x: {get: {x-amazon-apigateway-auth: {type: AWS_IAM}}}}}"),
+                "resource H, property DefinitionBody.paths./x.get.x-amazon-apigateway-auth.type: the twin has no",
+            ),
+            (
+                "  B: {Type: 'AWS::SQS::Queue', Propertis: {}}\n".to_owned(),
+                "resource B, property Propertis: a resource has",
+            ),
+        ] {
+            let error = error(&text);
+            assert!(error.starts_with(expected), "{error}");
+        }
+        let text = "Globals: {HtpApi: {Auth: {DefaultAuthorizer: Mine}}}\nResources: {}";
+        let settings = Settings { parameters: BTreeMap::new(), ..settings() };
+        let refused = Template::parse(text, &settings, &mut Secrets::in_memory()).unwrap_err().to_string();
+        assert!(refused.starts_with("Globals, property HtpApi: Globals has no such property; there are "), "{refused}");
+    }
+
+    #[test]
+    fn a_reference_to_nothing_is_refused_wherever_it_stands() {
+        let policy = |resource: &str| {
+            format!(
+                "  G:\n    Type: AWS::Serverless::Function\n    Properties: {{Runtime: provided, Policies: [{{Statement: [{{Effect: \
+                 Allow, Action: 'sqs:*', Resource: {resource}}}]}}]}}\n"
+            )
+        };
+        let place = "resource G, property Policies.0.Statement.0.Resource";
+        for (resource, expected) in [
+            ("!Ref Nope", ".Ref: there is no parameter and no resource Nope"),
+            ("!GetAtt Nope.Arn", ".Fn::GetAtt: there is no parameter and no resource Nope"),
+            ("!GetAtt F.Name", ".Fn::GetAtt: F has no attribute Name; an AWS::Serverless::Function has Arn"),
+            ("!Sub 'arn:${AWS::Partition}:sqs:${Nope}'", ".Fn::Sub: there is no parameter and no resource Nope"),
+            ("!Sub '${Nope.Arn}/*'", ".Fn::Sub: there is no parameter and no resource Nope"),
+            ("!Sub '${F.Nope}'", ".Fn::Sub: F has no attribute Nope"),
+            ("!Sub ['${A}${B}', {A: x}]", ".Fn::Sub: there is no parameter and no resource B"),
+            ("!Sub ['${A}', {A: !Ref Nope}]", ".Fn::Sub.1.A.Ref: there is no parameter and no resource Nope"),
+            ("!Join ['', [a, !Ref Nope]]", ".Fn::Join.1.1.Ref: there is no parameter and no resource Nope"),
+            ("!Ref AWS::Regoin", ".Ref: there is no pseudo parameter AWS::Regoin; there are AWS::AccountId, "),
+            ("!If [Nope, a, b]", ".Fn::If: there is no condition Nope"),
+        ] {
+            let error = error(&policy(resource));
+            assert!(error.starts_with(&format!("{place}{expected}")), "{error}");
+        }
+        for resource in [
+            "!GetAtt F.Arn",
+            "!Sub 'arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${ServerlessRestApi}/*'",
+            "!Sub ['${A}${!Literal}${F}', {A: x}]",
+            "!ImportValue Elsewhere",
+            "!GetAtt FRole.Arn",
+        ] {
+            assert!(served(&policy(resource)).is_ok(), "{resource}");
+        }
+        // So does CloudFormation of what a condition leaves out.
+        let absent = "  B: {Type: 'AWS::SQS::Queue', Condition: No, Properties: {QueueName: !Ref Nope}}\n";
+        let refused = error(&format!("{absent}Conditions: {{No: !Equals [a, b]}}\n"));
+        assert_eq!(refused, "resource B, property QueueName.Ref: there is no parameter and no resource Nope");
+    }
+}

@@ -23,22 +23,39 @@ const AUTHORIZERS: &str = "the twin has no authorizers, and would let everyone i
 const API_KEYS: &str = "the twin knows no API keys, and would let everyone in";
 const MAPPINGS: &str = "the twin maps no requests and answers: functions get the whole event (AWS_PROXY)";
 const PROXY_ONLY: &str = "the twin serves proxy integrations of functions (AWS_PROXY) and no others";
+const SCOPES: &str = "the twin has no authorizers that would ask for scopes, and would let everyone in";
+const MUTUAL_TLS: &str = "the twin asks no client for a certificate, and would let everyone in";
+const CLOSED: &str = "the twin serves the API at the very address that this closes, and would let everyone in";
 const OPEN_API: &str = "the twin reads the paths of a DefinitionBody that is in the template, and no other OpenAPI";
+
+/// An `AWS::Serverless::WebSocketApi`.
+pub(super) const SOCKET_API: &[Unserved] = &[unserved("DisableExecuteApiEndpoint", &["false"], CLOSED)];
 
 /// `Auth` of an `AWS::Serverless::WebSocketApi`.
 pub(super) const SOCKET_AUTH: &[Unserved] = &[unserved("AuthType", &["NONE"], AUTHORIZERS)];
+
+/// `Domain` of an API, or an `AWS::ApiGatewayV2::DomainName`.
+pub(super) const DOMAIN: &[Unserved] = &[unserved("MutualTlsAuthentication", &[], MUTUAL_TLS)];
 
 /// A route of an `AWS::Serverless::WebSocketApi`.
 pub(super) const SOCKET_ROUTE: &[Unserved] = &[unserved("ApiKeyRequired", &["false"], API_KEYS)];
 
 /// An `AWS::Serverless::HttpApi`.
-pub(super) const HTTP_API: &[Unserved] = &[unserved("DefinitionUri", &[], OPEN_API)];
+pub(super) const HTTP_API: &[Unserved] =
+    &[unserved("DefinitionUri", &[], OPEN_API), unserved("DisableExecuteApiEndpoint", &["false"], CLOSED)];
 
 /// `Auth` of an `AWS::Serverless::HttpApi`. An authorizer that is only declared guards nothing.
 pub(super) const HTTP_AUTH: &[Unserved] = &[unserved("DefaultAuthorizer", &["NONE"], AUTHORIZERS)];
 
 /// `Auth` of an `HttpApi` event.
-pub(super) const EVENT_AUTH: &[Unserved] = &[unserved("Authorizer", &["NONE"], AUTHORIZERS)];
+pub(super) const EVENT_AUTH: &[Unserved] =
+    &[unserved("Authorizer", &["NONE"], AUTHORIZERS), unserved("AuthorizationScopes", &[], SCOPES)];
+
+/// `x-amazon-apigateway-endpoint-configuration` of a `DefinitionBody`.
+pub(super) const DEFINED_ENDPOINT: &[Unserved] = &[unserved("disableExecuteApiEndpoint", &["false"], CLOSED)];
+
+/// `x-amazon-apigateway-auth` of an operation.
+pub(super) const OPERATION_AUTH: &[Unserved] = &[unserved("type", &["NONE"], AUTHORIZERS)];
 
 /// An operation of a `DefinitionBody`, or the body itself.
 pub(super) const OPERATION: &[Unserved] = &[unserved("security", &[], AUTHORIZERS)];
@@ -53,6 +70,7 @@ pub(super) const OPERATION_INTEGRATION: &[Unserved] = &[
 
 /// An `AWS::ApiGatewayV2::Api`.
 pub(super) const API: &[Unserved] = &[
+    unserved("DisableExecuteApiEndpoint", &["false"], CLOSED),
     unserved("Body", &[], OPEN_API),
     unserved("BodyS3Location", &[], OPEN_API),
     unserved("Target", &[], "the twin serves an AWS::ApiGatewayV2::Route, and no route that an API makes by itself"),
@@ -62,6 +80,7 @@ pub(super) const API: &[Unserved] = &[
 pub(super) const ROUTE: &[Unserved] = &[
     unserved("AuthorizationType", &["NONE"], AUTHORIZERS),
     unserved("AuthorizerId", &[], AUTHORIZERS),
+    unserved("AuthorizationScopes", &[], SCOPES),
     unserved("ApiKeyRequired", &["false"], API_KEYS),
 ];
 
@@ -73,6 +92,7 @@ pub(super) const INTEGRATION: &[Unserved] = &[
     unserved("TemplateSelectionExpression", &[], MAPPINGS),
     unserved("RequestParameters", &[], MAPPINGS),
     unserved("ResponseParameters", &[], MAPPINGS),
+    unserved("ContentHandlingStrategy", &[], MAPPINGS),
     unserved("PassthroughBehavior", &["WHEN_NO_MATCH", "WHEN_NO_TEMPLATES"], MAPPINGS),
 ];
 

@@ -7,6 +7,15 @@ use super::{Resolver, intrinsic};
 use crate::template::TemplateError;
 
 impl Resolver<'_> {
+    /// Refuses a condition that the template does not have.
+    pub(in crate::template) fn check_condition(&self, name: &str, at: &At) -> Result<(), TemplateError> {
+        let conditions = self.document.get("Conditions");
+        match conditions.is_some_and(|conditions| conditions.get(name).is_some()) {
+            true => Ok(()),
+            false => Err(at.error(format!("there is no condition {name}"))),
+        }
+    }
+
     pub(super) fn condition(&self, name: &str, at: &At) -> Result<bool, TemplateError> {
         let condition = self.document.get("Conditions").and_then(|conditions| conditions.get(name));
         let condition = condition.ok_or_else(|| at.error(format!("there is no condition {name}")))?;

@@ -166,7 +166,7 @@ impl<'a> Resolver<'a> {
 }
 
 /// The one intrinsic function that an object is, if it is one.
-fn intrinsic(object: &Map<String, Value>) -> Option<(&str, &Value)> {
+pub(super) fn intrinsic(object: &Map<String, Value>) -> Option<(&str, &Value)> {
     let mut entries = object.iter();
     let (name, argument) = entries.next()?;
     let is_intrinsic = name == "Ref" || name.starts_with("Fn::") || (name == "Condition" && argument.is_string());

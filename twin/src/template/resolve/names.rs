@@ -74,6 +74,21 @@ const ATTRIBUTES: &[Attribute] = &[
     },
 ];
 
+/// The parameters that every template has.
+const PSEUDO_PARAMETERS: [&str; 8] = [
+    "AWS::AccountId",
+    "AWS::NoValue",
+    "AWS::NotificationARNs",
+    "AWS::Partition",
+    "AWS::Region",
+    "AWS::StackId",
+    "AWS::StackName",
+    "AWS::URLSuffix",
+];
+
+/// The APIs that SAM makes for events that name none, and the beginnings of what belongs to them.
+const IMPLICIT_APIS: [&str; 2] = [IMPLICIT_HTTP_API, "ServerlessRestApi"];
+
 /// All attributes of a resource type that the twin serves, those included for which it has a placeholder only.
 fn attributes(kind: &str) -> Option<&'static [&'static str]> {
     Some(match kind {
@@ -94,7 +109,46 @@ pub(in crate::template) fn capitalised(key: &str) -> String {
     characters.next().into_iter().flat_map(char::to_uppercase).chain(characters.clone()).collect()
 }
 
+/// Refuses an attribute that resources of this type do not have.
+fn check_attribute_of(kind: &str, logical_id: &str, attribute: &str, at: &At) -> Result<(), TemplateError> {
+    match attributes(kind).filter(|known| !known.contains(&attribute)) {
+        Some(known) => {
+            let known = known.join(", ");
+            Err(at.error(format!("{logical_id} has no attribute {attribute}; an {kind} has {known}")))
+        }
+        None => Ok(()),
+    }
+}
+
 impl Resolver<'_> {
+    /// Refuses a reference to what is neither a parameter nor a resource, nor made by SAM.
+    pub(in crate::template) fn check_reference(&self, target: &str, at: &At) -> Result<(), TemplateError> {
+        if target.starts_with("AWS::") && !PSEUDO_PARAMETERS.contains(&target) {
+            let known = PSEUDO_PARAMETERS.join(", ");
+            return Err(at.error(format!("there is no pseudo parameter {target}; there are {known}")));
+        }
+        let is_there = PSEUDO_PARAMETERS.contains(&target)
+            || self.parameters.contains_key(target)
+            || self.resource(target).is_some()
+            || IMPLICIT_APIS.iter().any(|implicit| target.starts_with(implicit));
+        if is_there { Ok(()) } else { self.generated_reference(target, at).map(drop) }
+    }
+
+    /// Refuses an attribute of a resource that is not there, or that has no such attribute.
+    pub(in crate::template) fn check_attribute(
+        &self,
+        logical_id: &str,
+        attribute: &str,
+        at: &At,
+    ) -> Result<(), TemplateError> {
+        match self.resource(logical_id) {
+            Some(resource) => {
+                check_attribute_of(resource["Type"].as_str().unwrap_or_default(), logical_id, attribute, at)
+            }
+            None => self.check_reference(logical_id, at),
+        }
+    }
+
     /// The physical name of a resource: what its name property says, or the stack's name and its logical id.
     pub(in crate::template) fn physical_name(&self, logical_id: &str, property: &str) -> Result<String, TemplateError> {
         let at = At::resource(logical_id).child(property);
@@ -220,10 +274,7 @@ impl Resolver<'_> {
         if let Some(Attribute { name, written, .. }) = known {
             return Ok(written(self, &self.physical_name(logical_id, name)?));
         }
-        if let Some(known) = attributes(kind).filter(|known| !known.contains(&attribute)) {
-            let known = known.join(", ");
-            return Err(at.error(format!("{logical_id} has no attribute {attribute}; an {kind} has {known}")));
-        }
+        check_attribute_of(kind, logical_id, attribute, at)?;
         Ok(match (kind, attribute) {
             ("AWS::Serverless::HttpApi" | "AWS::Serverless::WebSocketApi" | "AWS::ApiGatewayV2::Api", "ApiId") => {
                 self.api_id(logical_id)
