@@ -225,11 +225,28 @@ async fn messages_are_found_by_user_by_text_and_by_state_and_not_only_among_the_
     }
     assert_eq!(paged, [extra, of_acme, bulk]);
 
-    let url = format!("{}/_twin/messages?state=lost", world.twin.aws_url());
-    let refused = world.request(Method::GET, &url, &[], "").await;
-    assert_eq!(refused.status, 400);
-    assert!(refused.json()["message"].as_str().unwrap().starts_with("`state` must be one of scheduled, accepted"));
+    for (query, reason) in [
+        ("state=lost", "`state` must be one of scheduled, accepted"),
+        ("x=1", "there is no parameter \"x\"; there are limit, before, alias, text, state, tenant"),
+        ("before=zz", "`before` takes the `next` of the page before"),
+        ("before=1.zz", "`before` takes the `next` of the page before"),
+        ("before=", "`before` takes the `next` of the page before"),
+        ("limit=0", "`limit` is \"0\"; it takes a whole number from 1 to 100"),
+        ("limit=ten", "`limit` is \"ten\"; it takes"),
+        ("state=pending&state=pending", "`state` is given twice"),
+        ("Alias=alice", "there is no parameter \"Alias\""),
+    ] {
+        refused(&world, &format!("/_twin/messages?{query}"), reason).await;
+    }
+    refused(&world, &format!("/_twin/messages/{first}?limit=1"), "takes no parameters").await;
     world.end().await;
+}
+
+/// The control API refuses a request for this reason.
+async fn refused(world: &World, path: &str, reason: &str) {
+    let answer = world.request(Method::GET, &format!("{}{path}", world.twin.aws_url()), &[], "").await;
+    let message = answer.json()["message"].as_str().unwrap_or_default().to_owned();
+    assert!(answer.status == 400 && message.contains(reason), "{path}: {answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,6 +289,19 @@ async fn users_are_told_with_their_devices_and_connections() {
     }
     let url = format!("{}/_twin/devices?alias=alice", world.twin.aws_url());
     assert_eq!(world.request(Method::GET, &url, &[], "").await.status, 400, "of which app?");
+
+    for (query, reason) in [
+        ("x=1", "there is no parameter \"x\"; there are limit, after, appId, alias, tenant"),
+        ("limit=0", "`limit` is \"0\"; it takes a whole number from 1 to 100"),
+        ("limit=101", "`limit` is \"101\"; it takes"),
+        ("after=zz", "`after` takes the `next` of the page before"),
+        ("appId=demo", "`appId` and `tenant` need the `alias` of a user"),
+        ("alias=alice", "`alias` needs the `appId` of an app"),
+        ("appId=demo&alias=alice&alias=bob", "`alias` is given twice"),
+        ("appId=demo&alias=alice&tenantCode=acme", "there is no parameter \"tenantCode\""),
+    ] {
+        refused(&world, &format!("/_twin/devices?{query}"), reason).await;
+    }
 
     let first = world.told("/_twin/devices?limit=1").await;
     assert_eq!(first["users"].as_array().unwrap(), std::slice::from_ref(user));

@@ -14,7 +14,7 @@
 //! - [`listener`] is the one way in, for requests of every kind;
 //! - [`data`] is the folder in which everything is kept, and [`descriptors`] how much may be open;
 //! - [`ledger`] counts, for each thing that came from outside, the AWS requests that it cost;
-//! - [`client`] asks a running twin, over its control API;
+//! - [`control`] is what the routes of the control API have in common, and [`client`] asks a running twin over it;
 //! - [`extension`] is what a program adds to a twin;
 //! - [`stack`] puts all of it together: start there;
 //! - [`cli`] is the command line, `sam-twin`, in parts that another command line can use.
@@ -25,7 +25,7 @@
 pub mod cli;
 pub mod client;
 pub mod console;
-mod control;
+pub mod control;
 pub mod data;
 pub mod descriptors;
 pub mod event_source;

@@ -2,23 +2,24 @@
 //! sends as.
 
 mod files;
+mod query;
 mod records;
 
 use std::fmt;
 use std::sync::OnceLock;
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
+use sam_twin::control::{self, NoParameters, Parameters, refuse};
 use sam_twin::extension::{Extension, ExtensionError, File, Parts};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
-use tidings_domain::UserKey;
 
 use self::files::{DOCUMENTS, FILES};
-use self::records::filter::Asked;
+use self::query::{DevicesQuery, MessagesQuery};
 use self::records::{Records, RecordsError};
 
 /// The console of Tidings.
@@ -69,57 +70,23 @@ impl Extension for Console {
     }
 }
 
-fn some() -> usize {
-    50
-}
-
-#[derive(Deserialize)]
-struct DevicesQuery {
-    #[serde(default = "some")]
-    limit: usize,
-    /// What the page before named as `next`.
-    after: Option<String>,
-    /// Only this user of this app.
-    alias: Option<String>,
-    #[serde(rename = "appId")]
-    app_id: Option<String>,
-    #[serde(default)]
-    tenant: String,
-}
-
 /// Every user, or one, with devices and connections.
-async fn devices(State(records): State<Option<Records>>, Query(query): Query<DevicesQuery>) -> Response {
+async fn devices(State(records): State<Option<Records>>, Parameters(query): Parameters<DevicesQuery>) -> Response {
     let Some(records) = &records else { return no_records() };
-    let Some(alias) = query.alias else { return answer(records.users(query.limit, query.after.as_deref()).await) };
-    let Some(Ok(app)) = query.app_id.map(|id| id.parse()) else {
-        return refuse(StatusCode::BAD_REQUEST, "`alias` needs the `appId` of an app");
-    };
-    answer(records.user(UserKey { app, tenant: query.tenant, alias }).await)
-}
-
-#[derive(Deserialize)]
-struct MessagesQuery {
-    #[serde(default = "some")]
-    limit: usize,
-    /// What the page before named as `next`.
-    before: Option<String>,
-}
-
-/// The messages that the query means, newest first, with what became of them.
-async fn messages(
-    State(records): State<Option<Records>>,
-    Query(query): Query<MessagesQuery>,
-    Query(asked): Query<Asked>,
-) -> Response {
-    let Some(records) = &records else { return no_records() };
-    match asked.filter() {
-        Ok(filter) => answer(records.messages(query.limit, query.before.as_deref(), &filter).await),
-        Err(detail) => refuse(StatusCode::BAD_REQUEST, &detail),
+    match query {
+        DevicesQuery::Page { limit, after } => answer(records.users(limit, after).await),
+        DevicesQuery::One(user) => answer(records.user(user).await),
     }
 }
 
+/// The messages that the query means, newest first, with what became of them.
+async fn messages(State(records): State<Option<Records>>, Parameters(query): Parameters<MessagesQuery>) -> Response {
+    let Some(records) = &records else { return no_records() };
+    answer(records.messages(query.limit, query.before, &query.filter).await)
+}
+
 /// One message of any app, and what became of it.
-async fn message(State(records): State<Option<Records>>, Path(id): Path<String>) -> Response {
+async fn message(State(records): State<Option<Records>>, Path(id): Path<String>, _: NoParameters) -> Response {
     let Some(records) = &records else { return no_records() };
     let Ok(id) = id.parse() else { return refuse(StatusCode::NOT_FOUND, "no message has such an id") };
     match records.message(&id).await {
@@ -134,14 +101,10 @@ fn no_records() -> Response {
 
 fn answer(records: Result<impl Serialize, RecordsError>) -> Response {
     match records {
-        Ok(records) => axum::Json(records).into_response(),
+        Ok(records) => control::answer(&records),
         Err(error) => {
             tracing::error!(%error, "records cannot be read");
             refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
         }
     }
-}
-
-fn refuse(status: StatusCode, message: &str) -> Response {
-    (status, axum::Json(json!({"message": message}))).into_response()
 }

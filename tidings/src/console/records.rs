@@ -23,8 +23,8 @@ use tidings_wire::{Platform, Trail};
 
 use self::filter::{Filter, searched};
 
-/// The most messages and users that one answer tells.
-const PAGE: usize = 100;
+/// The most messages and users that one answer has.
+pub(super) const PAGE: usize = 100;
 
 /// The most recipients of a message that a list tells.
 const RECIPIENTS: usize = 20;
@@ -81,7 +81,7 @@ pub(super) struct Records {
 }
 
 /// Where a message stands in the list: when it was accepted, in milliseconds since 1970, and its id.
-type Place = (i64, String);
+pub(super) type Place = (i64, String);
 
 /// A message that is kept, and whether a filter may mean it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -216,7 +216,7 @@ impl Records {
     pub(super) async fn messages(
         &self,
         limit: usize,
-        before: Option<&str>,
+        before: Option<Place>,
         filter: &Filter,
     ) -> Result<MessagePage, RecordsError> {
         let now = Timestamp::now();
@@ -225,17 +225,13 @@ impl Records {
         known.sort_unstable_by(|left, right| right.cmp(left));
         let per_second = PerSecond::of(known.iter().map(|accepted| accepted.place.0), now);
         let total = known.len();
-        let before = before.and_then(|place| {
-            let (accepted, id) = place.split_once('.')?;
-            Some((accepted.parse().ok()?, id.to_owned()))
-        });
         let is_meant = |it: &Accepted| it.is_admitted && before.as_ref().is_none_or(|before| it.place < *before);
         let meant: Vec<Place> = known.into_iter().filter(is_meant).map(|accepted| accepted.place).collect();
         let mut found = stream::iter(meant.clone().into_iter().take(LOOKED_AT))
             .map(|place| async move { Ok::<_, RecordsError>((self.found(&place, filter).await?, place)) })
             .buffered(AT_ONCE);
         let (mut messages, mut last, mut looked_at, began) = (Vec::new(), None, 0, Instant::now());
-        while messages.len() < limit.clamp(1, PAGE) && (looked_at < PAGE || began.elapsed() < PATIENCE) {
+        while messages.len() < limit && (looked_at < PAGE || began.elapsed() < PATIENCE) {
             let Some((found, place)) = found.try_next().await? else { break };
             last = Some(place);
             looked_at += 1;
@@ -281,18 +277,18 @@ impl Records {
     ///
     /// # Errors
     /// [`RecordsError`].
-    pub(super) async fn users(&self, limit: usize, after: Option<&str>) -> Result<UserPage, RecordsError> {
+    pub(super) async fn users(&self, limit: usize, after: Option<String>) -> Result<UserPage, RecordsError> {
         let now = Timestamp::now();
-        let limit = limit.clamp(1, PAGE);
         let mut users = Vec::new();
-        let mut last = after.map(str::to_owned);
+        let (mut last, mut last_user) = (after, None);
         while let Some(next) = self.next_user(last.as_deref()).await? {
             if users.len() == limit {
-                return Ok(UserPage { users, next: last });
+                return Ok(UserPage { users, next: last_user });
             }
             if let Ok(user) = UserKey::decode(&next) {
                 let view = self.users.view(&user, now).await?;
                 users.push(UserRecord::new(user, view));
+                last_user = Some(next.clone());
             }
             last = Some(next);
         }

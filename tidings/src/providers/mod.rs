@@ -47,6 +47,7 @@ use self::fcm::AccessTokens;
 pub use self::played::{PlayedProviders, ProvidersOptions};
 use self::rules::{Fault, Rule, Rules, Service};
 use self::subscriptions::Subscriptions;
+use sam_twin::control::{self, Body, NoParameters};
 use sam_twin::guard::{Guard, Pages};
 use sam_twin::listener::{BoundListener, Connection};
 use sam_twin::outbox::{self, Draft, Outbox};
@@ -160,17 +161,23 @@ fn router(played: Played, guard: Guard) -> Router {
         .route("/webhook", post(webhook::call))
         .with_state(played)
         // The others know their callers by keys; this one trusts whoever asks.
-        .merge(guard.protect(control))
+        .merge(guard.protect(control::uniform(control)))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
 }
 
-async fn told(State(rules): State<Rules>) -> Response {
-    axum::Json(rules.all()).into_response()
+async fn told(State(rules): State<Rules>, _: NoParameters) -> Response {
+    control::answer(&rules.all())
 }
 
-async fn set(State(rules): State<Rules>, axum::Json(new): axum::Json<Vec<Rule>>) -> StatusCode {
-    rules.set(new);
-    StatusCode::NO_CONTENT
+async fn set(State(rules): State<Rules>, _: NoParameters, Body(new): Body<Vec<Rule>>) -> Response {
+    let wrong = new.iter().enumerate().find_map(|(place, rule)| Some((place, rule.check().err()?)));
+    match wrong {
+        Some((place, reason)) => control::refuse(StatusCode::BAD_REQUEST, &format!("[{place}]: {reason}")),
+        None => {
+            rules.set(new);
+            StatusCode::NO_CONTENT.into_response()
+        }
+    }
 }
 
 impl Played {

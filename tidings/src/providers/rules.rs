@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use tidings_providers::Provider;
 
@@ -62,6 +63,29 @@ pub struct Rule {
     /// How often; always, where it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
+}
+
+impl Rule {
+    /// Refuses a rule that could not do what it says.
+    ///
+    /// # Errors
+    /// A sentence about the field.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.times == Some(0) {
+            return Err("`times` is 0: the rule would never strike".to_owned());
+        }
+        let Fault::Refuse { status, retry_after, .. } = &self.fault else { return Ok(()) };
+        // Mi Push refuses with 200 and a code.
+        if !(200..=599).contains(status) {
+            return Err(format!("`status` is {status}; it takes 200 to 599"));
+        }
+        match retry_after {
+            Some(text) if HeaderValue::from_str(text).is_err() => {
+                Err(format!("`retryAfter` is {text:?}, which no header can have"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
 }
 
 /// What goes wrong.

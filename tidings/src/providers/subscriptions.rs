@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use sam_twin::control::{self, Body, NoParameters};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidings_crypto::encoding::base64url;
@@ -61,20 +60,24 @@ impl Subscriptions {
     }
 }
 
+/// What a page may ask for.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Wanted {
+pub(super) struct Wanted {
     application_server_key: Option<String>,
 }
 
 /// `POST /_twin/subscriptions`, optionally with `{"applicationServerKey": …}`: a subscription as `PushSubscription.toJSON()`
 /// has it, and its `privateKey`.
-pub(super) async fn make(State(subscriptions): State<Subscriptions>, body: Bytes) -> Response {
-    let wanted = if body.is_empty() { Ok(Wanted::default()) } else { serde_json::from_slice(&body) };
-    match wanted.map(|Wanted { application_server_key }| subscriptions.add(application_server_key)) {
-        Ok(Some(subscription)) => (StatusCode::CREATED, Json(subscription)).into_response(),
-        Ok(None) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+pub(super) async fn make(
+    State(subscriptions): State<Subscriptions>,
+    _: NoParameters,
+    wanted: Option<Body<Wanted>>,
+) -> Response {
+    let Wanted { application_server_key } = wanted.map(|Body(wanted)| wanted).unwrap_or_default();
+    match subscriptions.add(application_server_key) {
+        Some(subscription) => (StatusCode::CREATED, control::answer(&subscription)).into_response(),
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

@@ -562,6 +562,37 @@ async fn rules_can_be_set_from_outside() {
         {"service": "apns", "to": "00fc", "fault": {"kind": "refuse", "status": 410, "code": "Unregistered"}},
     ]);
     world.control("PUT", "/_twin/rules", &rules).await;
+    let ask = async |method: &str, path: &str, kind: Option<&str>, body: &str| {
+        let url = format!("{}{path}", world.played.url());
+        let kind: Vec<(&str, &str)> = kind.into_iter().map(|kind| ("content-type", kind)).collect();
+        let client = sam_twin::client::Client::new(Duration::from_secs(30));
+        let answer = client.request(method.parse().unwrap(), &url, &kind, body.to_owned()).await.unwrap();
+        (answer.status.as_u16(), String::from_utf8(answer.body.to_vec()).unwrap())
+    };
+    for kind in [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("application/json")] {
+        let (status, told) = ask("PUT", "/_twin/rules", kind, &rules.to_string()).await;
+        assert_eq!(status, 204, "{kind:?}: {told}");
+    }
+    let cut = |times: u32| json!([{"service": "apns", "fault": {"kind": "cut"}, "times": times}]).to_string();
+    let refuse = |status: u16, more: &str| {
+        format!("[{{\"service\": \"apns\", \"fault\": {{\"kind\": \"refuse\", \"status\": {status}{more}}}}}]")
+    };
+    for (method, path, body, reason) in [
+        ("PUT", "/_twin/rules?x=1", cut(1), "/_twin/rules takes no parameters"),
+        ("GET", "/_twin/rules?x=1", String::new(), "/_twin/rules takes no parameters"),
+        ("POST", "/_twin/subscriptions?x=1", String::new(), "/_twin/subscriptions takes no parameters"),
+        ("POST", "/_twin/subscriptions", "{\"key\": 1}".to_owned(), "unknown field `key`"),
+        ("PUT", "/_twin/rules", format!("\u{feff}{}", cut(1)), "begins with a byte order mark (U+FEFF)"),
+        ("PUT", "/_twin/rules", String::new(), "EOF"),
+        ("PUT", "/_twin/rules", cut(0), "[0]: `times` is 0"),
+        ("PUT", "/_twin/rules", refuse(42, ""), "[0]: `status` is 42; it takes 200 to 599"),
+        ("PUT", "/_twin/rules", refuse(600, ""), "[0]: `status` is 600; it takes 200 to 599"),
+        ("PUT", "/_twin/rules", refuse(429, ", \"retryAfter\": \"1\\n2\""), "[0]: `retryAfter` is "),
+    ] {
+        let (status, told) = ask(method, path, None, &body).await;
+        let message = serde_json::from_str::<Value>(&told).unwrap()["message"].clone();
+        assert!(status == 400 && message.as_str().unwrap().contains(reason), "{method} {path} {body}: {status} {told}");
+    }
     assert_eq!(line(&world.send(Provider::Apns).await.outcome), "refused 410 Unregistered, remove");
     let left = world.control("GET", "/_twin/rules", &Value::Null).await;
     assert_eq!(left[0]["fault"]["code"], "Unregistered");

@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 
 use super::EventSources;
-use crate::control::{NoParameters, answer, unknown};
+use crate::control::{Body, NoParameters, answer, unknown};
 
 /// The routes.
 pub(crate) fn control(event_sources: EventSources) -> Router {
@@ -33,7 +33,7 @@ async fn switch(
     State(event_sources): State<EventSources>,
     Path(function): Path<String>,
     _: NoParameters,
-    axum::Json(switch): axum::Json<Switch>,
+    Body(switch): Body<Switch>,
 ) -> Response {
     match event_sources.set_enabled(&function, switch.enabled) {
         true => answer(&event_sources.states()),

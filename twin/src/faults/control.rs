@@ -1,7 +1,6 @@
 //! The faults on the control API.
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -10,7 +9,7 @@ use serde_json::json;
 
 use super::check::{Names, check};
 use super::{Fault, Faults, Plan, Rule, RuleId};
-use crate::control::{NoParameters, answer, refuse, unknown};
+use crate::control::{Body, NoParameters, answer, refuse, unknown};
 
 #[derive(Clone)]
 struct Shared {
@@ -33,14 +32,13 @@ async fn state(State(Shared { faults, .. }): State<Shared>, _: NoParameters) -> 
 }
 
 /// `{"seed": 7, "rates": {"throttle": 0.02}}`
-async fn plan(State(Shared { faults, .. }): State<Shared>, _: NoParameters, body: Bytes) -> Response {
-    let plan = serde_json::from_slice::<Plan>(&body).map_err(|error| error.to_string());
-    match plan.and_then(|plan| plan.check().map(|()| plan).map_err(|error| error.to_string())) {
-        Ok(plan) => {
+async fn plan(State(Shared { faults, .. }): State<Shared>, _: NoParameters, Body(plan): Body<Plan>) -> Response {
+    match plan.check() {
+        Ok(()) => {
             faults.set_plan(Some(plan));
             answer(&faults.summary())
         }
-        Err(reason) => refuse(StatusCode::BAD_REQUEST, &reason),
+        Err(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     }
 }
 
@@ -57,11 +55,7 @@ async fn kinds(State(Shared { names, .. }): State<Shared>, _: NoParameters) -> R
 }
 
 /// `{"fault": "kill-after", "function": "EchoFunction", "operation": "PutItem"}`; answers with the rule's id.
-async fn add(State(Shared { faults, names }): State<Shared>, _: NoParameters, body: Bytes) -> Response {
-    let rule = match serde_json::from_slice::<Rule>(&body) {
-        Ok(rule) => rule,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
-    };
+async fn add(State(Shared { faults, names }): State<Shared>, _: NoParameters, Body(rule): Body<Rule>) -> Response {
     match check(&rule, &names) {
         Err(message) => refuse(StatusCode::BAD_REQUEST, &message),
         Ok(()) => answer(&json!({"id": faults.add(rule)})),

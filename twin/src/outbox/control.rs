@@ -1,14 +1,15 @@
 //! The outbox on the control API.
 
+use std::time::Duration;
+
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use serde::Deserialize;
 
-use super::Outbox;
-use crate::control::{NoParameters, answer, refuse, wait_of};
+use super::{KEPT, Outbox};
+use crate::control::{Asked, FromQuery, NoParameters, Parameters, answer, refuse};
 
 /// What the page of an email may do: look as it was written. It runs nothing, loads nothing and leads nowhere, whoever
 /// wrote it.
@@ -20,22 +21,25 @@ pub(crate) fn control(outbox: Outbox) -> Router {
     Router::new().route("/_twin/outbox", get(items)).route("/_twin/outbox/{number}/page", get(email)).with_state(outbox)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct ItemsQuery {
     /// Only what was sent after the item of this number.
-    #[serde(default)]
     after: u64,
-    /// For how many seconds to wait if there is nothing.
-    #[serde(default)]
-    wait: u64,
+    /// How long to wait if there is nothing.
+    wait: Duration,
     /// Only so many, the newest of them.
     limit: Option<usize>,
 }
 
-async fn items(State(outbox): State<Outbox>, Query(query): Query<ItemsQuery>) -> Response {
+impl FromQuery for ItemsQuery {
+    fn from_query(asked: &mut Asked) -> Self {
+        let after = asked.whole("after", 0..=u64::MAX).unwrap_or_default();
+        Self { after, wait: asked.wait(), limit: asked.limit_if_given(KEPT) }
+    }
+}
+
+async fn items(State(outbox): State<Outbox>, Parameters(query): Parameters<ItemsQuery>) -> Response {
     let arrives = outbox.wait_after(query.after);
-    let items = tokio::time::timeout(wait_of(query.wait), arrives).await.unwrap_or_default();
+    let items = tokio::time::timeout(query.wait, arrives).await.unwrap_or_default();
     let skipped = query.limit.map_or(0, |limit| items.len().saturating_sub(limit));
     answer(&&items[skipped..])
 }

@@ -318,6 +318,33 @@ async fn emails_and_text_messages_are_caught() {
     let refused = sns.publish().phone_number("12").message("x").send().await.unwrap_err();
     assert!(refused.into_service_error().is_invalid_parameter_exception());
 
+    let topic = |subject: &str, text: &str| {
+        sns.publish().topic_arn("arn:aws:sns:us-east-1:000000000000:t").subject(subject).message(text).send()
+    };
+    for (subject, text) in
+        [("a".repeat(101), "x".into()), ("a\nb".into(), "x".into()), ("a".into(), "x".repeat(262_145))]
+    {
+        let refused = topic(&subject, &text).await.unwrap_err();
+        assert!(refused.into_service_error().is_invalid_parameter_exception(), "{}", subject.len());
+    }
+    for message in [
+        Message::builder().subject(content("Hello")).body(Body::builder().build()).build(),
+        (0..16)
+            .fold(Message::builder().subject(content("Hello")), |message, number| {
+                let header = aws_sdk_sesv2::types::MessageHeader::builder().name(format!("X-{number}")).value("1");
+                message.headers(header.build().unwrap())
+            })
+            .body(Body::builder().text(content("World")).build())
+            .build(),
+    ] {
+        let request = ses
+            .send_email()
+            .from_email_address("shop@example.org")
+            .destination(Destination::builder().to_addresses("me@example.org").build())
+            .content(EmailContent::builder().simple(message).build());
+        assert!(request.send().await.unwrap_err().into_service_error().is_bad_request_exception());
+    }
+
     let outbox = bench.get("/_twin/outbox?wait=5").await;
     assert_eq!(outbox[0]["messageId"], sent.message_id().unwrap());
     assert_eq!((&outbox[0]["channel"], &outbox[0]["subject"]), (&json!("email"), &json!("Hello")));
@@ -327,8 +354,8 @@ async fn emails_and_text_messages_are_caught() {
     assert_eq!(outbox[1]["text"], "你好 & <hi>");
     assert_eq!(outbox.as_array().unwrap().len(), 2);
     assert_eq!(bench.get("/_twin/outbox?after=2").await, json!([]));
-    assert_eq!(bench.count(ses::SERVICE, "SendEmail"), 2.0);
-    assert_eq!(bench.count(sns::SERVICE, "Publish"), 2.0);
+    assert_eq!(bench.count(ses::SERVICE, "SendEmail"), 4.0);
+    assert_eq!(bench.count(sns::SERVICE, "Publish"), 5.0);
 }
 
 #[tokio::test]
@@ -431,7 +458,14 @@ async fn every_control_route_takes_json_of_any_type_and_refuses_with_a_sentence(
         (Method::POST, "/_twin/event-sources/F?x=1", r#"{"enabled": true}"#, 400, "takes no parameters"),
         (Method::POST, "/_twin/event-sources/G", r#"{"enabled": true}"#, 404, "feeds \\\"G\\\"; there is F"),
         (Method::GET, "/_twin/traces?limit=x", "", 400, "limit"),
-        (Method::GET, "/_twin/traces?limt=1", "", 400, "unknown field `limt`"),
+        (Method::GET, "/_twin/traces?limt=1", "", 400, "there is no parameter \\\"limt\\\"; there is limit"),
+        (Method::GET, "/_twin/traces?limit=0", "", 400, "`limit` is \\\"0\\\"; it takes a whole number from 1"),
+        (Method::GET, "/_twin/traces?limit=1&limit=2", "", 400, "`limit` is given twice"),
+        (Method::GET, "/_twin/outbox?wait=61", "", 400, "from 0 to 60"),
+        (Method::GET, "/_twin/queues/plain/messages?limit=101", "", 400, "from 1 to 100"),
+        (Method::POST, switch, "\u{feff}{\"enabled\": true}", 400, "begins with a byte order mark (U+FEFF)"),
+        (Method::POST, "/_twin/faults/rules", "\u{feff}{}", 400, "begins with a byte order mark (U+FEFF)"),
+        (Method::PUT, "/_twin/faults", "\u{feff}{\"rates\": {}}", 400, "begins with a byte order mark (U+FEFF)"),
         (Method::GET, "/_twin/outbox?after=-1", "", 400, "after"),
         (Method::GET, "/_twin/outputs?x", "", 400, "takes no parameters"),
         (Method::GET, "/_twin/outbox/x/page", "", 400, "x"),

@@ -2,21 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use sam_twin::control::Asked;
 use tidings_wire::send::Content;
 use tidings_wire::trail::State;
 use tidings_wire::{Choice, Trail};
 
-/// The filters as the query names them. Every one that is given has to match.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Asked {
-    alias: Option<String>,
-    tenant: Option<String>,
-    text: Option<String>,
-    state: Option<String>,
-}
-
-/// The filters, read.
+/// The filters of a query. Every one that is given has to match.
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
     alias: Option<String>,
@@ -27,26 +18,25 @@ pub(crate) struct Filter {
     state: Option<State>,
 }
 
-impl Asked {
-    /// The filters that these parameters mean. An empty one filters nothing, but for the tenant: an empty one is none.
-    ///
-    /// # Errors
-    /// If there is no such state, with those that there are.
-    pub(crate) fn filter(self) -> Result<Filter, String> {
-        let given = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-        let state = given(self.state).map(|word| {
-            State::from_word(&word).ok_or_else(|| format!("`state` must be one of {}", State::listed(|_| true)))
-        });
-        Ok(Filter {
-            alias: given(self.alias),
-            tenant: self.tenant.map(|tenant| tenant.trim().to_owned()),
-            text: given(self.text).map(|text| text.to_lowercase()),
-            state: state.transpose()?,
-        })
-    }
-}
-
 impl Filter {
+    /// The filters that these parameters mean. An empty one filters nothing, except that an empty tenant is no tenant.
+    pub(crate) fn read(asked: &mut Asked) -> Self {
+        let mut given = |name| {
+            let text = asked.text(name)?.trim().to_owned();
+            Some(text).filter(|text| !text.is_empty())
+        };
+        let (alias, text, word) = (given("alias"), given("text"), given("state"));
+        let state = word.and_then(|word| {
+            let state = State::from_word(&word);
+            if state.is_none() {
+                asked.refuse(format!("`state` must be one of {}", State::listed(|_| true)));
+            }
+            state
+        });
+        let tenant = asked.text("tenant").map(|tenant| tenant.trim().to_owned());
+        Self { alias, tenant, text: text.map(|text| text.to_lowercase()), state }
+    }
+
     /// Whether it depends on whom a message goes to.
     pub(super) fn is_by_user(&self) -> bool {
         self.alias.is_some() || self.tenant.is_some()
@@ -96,37 +86,48 @@ pub(super) fn searched(content: &Content) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sam_twin::control::{self, FromQuery};
     use serde_json::json;
 
     use super::*;
 
-    fn asked(query: serde_json::Value) -> Filter {
-        serde_json::from_value::<Asked>(query).unwrap().filter().unwrap()
+    fn read(query: &str) -> Result<Filter, String> {
+        struct Only(Filter);
+        impl FromQuery for Only {
+            fn from_query(asked: &mut Asked) -> Self {
+                Self(Filter::read(asked))
+            }
+        }
+        control::read(&format!("/?{query}").parse().unwrap()).map(|Only(filter)| filter)
+    }
+
+    fn asked(query: &str) -> Filter {
+        read(query).unwrap()
     }
 
     #[test]
     fn an_empty_parameter_filters_nothing_but_an_empty_tenant_is_none() {
-        let all = asked(json!({"alias": " ", "text": "", "state": ""}));
+        let all = asked("alias=+&text=&state=");
         assert!(all.admits("acme", ["alice"].into_iter()) && all.matches_text("") && !all.is_by_user());
-        let none = asked(json!({"tenant": ""}));
+        let none = asked("tenant=");
         assert!(none.admits("", std::iter::empty()) && !none.admits("acme", std::iter::empty()));
     }
 
     #[test]
     fn an_alias_is_meant_exactly_and_a_text_in_any_case() {
-        let filter = asked(json!({"alias": "user1", "text": "PARCEL"}));
+        let filter = asked("alias=user1&text=PARCEL");
         assert!(filter.admits("", ["bob", "user1"].into_iter()));
         assert!(!filter.admits("", ["user10", "User1"].into_iter()));
         let content = |alert: &str, extra| Content { alert: Some(alert.to_owned()), extra, ..Content::default() };
         assert!(filter.matches_text(&searched(&content("Your Parcel is here", None))));
         assert!(filter.matches_text(&searched(&content("Hello", Some(json!({"kind": "parcel"}))))));
         assert!(!filter.matches_text(&searched(&content("Hello", None))));
-        assert!(asked(json!({"text": "ÜBER"})).matches_text(&searched(&content("über den Wolken", None))));
+        assert!(asked("text=%C3%9CBER").matches_text(&searched(&content("über den Wolken", None))));
     }
 
     #[test]
     fn an_unknown_state_is_refused_with_those_that_there_are() {
-        let refused = serde_json::from_value::<Asked>(json!({"state": "lost"})).unwrap().filter().unwrap_err();
+        let refused = read("state=lost").unwrap_err();
         assert!(refused.starts_with("`state` must be one of scheduled, accepted, "), "{refused}");
     }
 }

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{Message, Sqs};
-use crate::control::{NoParameters, answer, default_limit, refuse, unknown};
+use crate::control::{Asked, FromQuery, NoParameters, Parameters, answer, refuse, unknown};
 
 /// The most messages of a queue that are looked at together.
 const MOST: usize = 100;
@@ -29,17 +28,20 @@ async fn queues(State(sqs): State<Sqs>, _: NoParameters) -> Response {
     answer(&sqs.counts())
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct PeekQuery {
-    #[serde(default = "default_limit")]
     limit: usize,
 }
 
+impl FromQuery for PeekQuery {
+    fn from_query(asked: &mut Asked) -> Self {
+        Self { limit: asked.limit(MOST) }
+    }
+}
+
 /// The oldest messages of a queue, which stay where they are.
-async fn peek(State(sqs): State<Sqs>, Path(queue): Path<String>, Query(query): Query<PeekQuery>) -> Response {
+async fn peek(State(sqs): State<Sqs>, Path(queue): Path<String>, Parameters(query): Parameters<PeekQuery>) -> Response {
     let entry = |it: &Message| json!({"id": it.id, "sentAt": it.sent_at, "group": it.group, "receives": it.receives, "body": it.body});
-    match sqs.named(&queue).and_then(|name| sqs.peek(&name, query.limit.min(MOST)).ok()) {
+    match sqs.named(&queue).and_then(|name| sqs.peek(&name, query.limit).ok()) {
         Some(messages) => answer(&messages.iter().map(entry).collect::<Vec<_>>()),
         None => unknown("queue", &queue, sqs.0.queues.keys()),
     }
