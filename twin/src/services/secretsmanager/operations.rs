@@ -174,6 +174,13 @@ fn content(request: Request) -> Result<Option<Content>, Refusal> {
         (None, None) => return Ok(None),
     };
     let (Content::Text(value) | Content::Binary(value)) = &content;
+    if value.is_empty() {
+        return refused(
+            Code::Validation,
+            "1 validation error detected: Value at 'secretString' failed to satisfy constraint: Member must have \
+             length greater than or equal to 1",
+        );
+    }
     if value.len() > SECRET_BYTES {
         return refused(
             Code::Validation,

@@ -211,6 +211,15 @@ fn a_secret_of_the_template_is_there_from_the_start() {
 }
 
 #[test]
+fn an_empty_secret_is_refused() {
+    let secrets = SecretsManager::default();
+    for request in [json!({"Name": "a", "SecretString": ""}), json!({"Name": "a", "SecretBinary": ""})] {
+        assert_eq!(code(ask(&secrets, "CreateSecret", request)), Code::Validation);
+    }
+    assert!(ask(&secrets, "CreateSecret", json!({"Name": "a"})).is_ok(), "a secret may have no value yet");
+}
+
+#[test]
 fn a_broken_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secretsmanager.json");

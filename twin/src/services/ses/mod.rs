@@ -32,6 +32,9 @@ const PATH: &str = "/v2/email/outbound-emails";
 /// Most recipients of an email, all lists together.
 const RECIPIENTS: usize = 50;
 
+/// Most headers of an email.
+const HEADERS: usize = 15;
+
 /// Longest value of an email's header that SES v2 takes.
 const HEADER_CHARS: usize = 870;
 
@@ -106,6 +109,12 @@ fn email(body: &[u8]) -> Result<Draft, Refusal> {
     if simple.is_null() && raw.is_null() && template.is_null() {
         return Err(Refusal("Content must be one of Simple, Raw and Template.".to_owned()));
     }
+    if !simple.is_null() && text(&simple["Subject"]).is_none() {
+        return Err(Refusal("Content.Simple.Subject is missing.".to_owned()));
+    }
+    if !simple.is_null() && ["Text", "Html"].iter().all(|part| text(&simple["Body"][*part]).is_none()) {
+        return Err(Refusal("Content.Simple.Body has neither Text nor Html.".to_owned()));
+    }
     if to.len() > RECIPIENTS {
         return Err(Refusal(format!("Recipient count exceeds {RECIPIENTS}.")));
     }
@@ -119,9 +128,12 @@ fn email(body: &[u8]) -> Result<Draft, Refusal> {
         // The address itself is nobody's business but the sender's, who is the one that reads this.
         return Err(Refusal(format!("Invalid email address: {wrong}")));
     }
-    let headers = simple["Headers"].as_array().into_iter().flatten();
+    let headers = simple["Headers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if headers.len() > HEADERS {
+        return Err(Refusal(format!("Content.Simple.Headers has more than {HEADERS} headers.")));
+    }
     let named = |it: &Value| Some((it["Name"].as_str()?.to_owned(), it["Value"].as_str()?.to_owned()));
-    let headers: BTreeMap<String, String> = headers.filter_map(named).collect();
+    let headers: BTreeMap<String, String> = headers.iter().filter_map(named).collect();
     if headers.values().any(|value| value.len() > HEADER_CHARS) {
         return Err(Refusal(format!("Value of a header has more than {HEADER_CHARS} characters.")));
     }

@@ -36,6 +36,12 @@ const VERSION: &str = "2010-03-31";
 /// Longest text message, in characters.
 const SMS_CHARS: usize = 1_600;
 
+/// Longest message, in bytes.
+const MESSAGE_BYTES: usize = 262_144;
+
+/// Longest subject, in characters.
+const SUBJECT_CHARS: usize = 100;
+
 /// The channel of messages to a telephone number.
 pub const SMS: Channel = Channel::new("sms");
 
@@ -136,6 +142,17 @@ fn xml(status: StatusCode, body: String) -> Response {
 fn publication(field: impl Fn(&str) -> Option<String>) -> Result<Draft, Refusal> {
     let message = field("Message").filter(|message| !message.is_empty());
     let text = message.ok_or_else(|| Refusal("Invalid parameter: Empty message".to_owned()))?;
+    if text.len() > MESSAGE_BYTES {
+        return Err(Refusal("Invalid parameter: Message too long".to_owned()));
+    }
+    let subject = field("Subject");
+    let is_subject =
+        |text: &str| (1..=SUBJECT_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    if subject.as_deref().is_some_and(|subject| !is_subject(subject)) {
+        return Err(Refusal(format!(
+            "Invalid parameter: Subject Reason: it has 1 to {SUBJECT_CHARS} characters on a line"
+        )));
+    }
     if field("PhoneNumber").is_some() && text.chars().count() > SMS_CHARS {
         return Err(Refusal(format!("Invalid parameter: Message Reason: an SMS has at most {SMS_CHARS} characters")));
     }
@@ -149,8 +166,7 @@ fn publication(field: impl Fn(&str) -> Option<String>) -> Result<Draft, Refusal>
             return Err(Refusal("Invalid parameter: give one of PhoneNumber, TopicArn and TargetArn".to_owned()));
         }
     };
-    let (subject, text) = (field("Subject"), Some(text));
-    Ok(Draft { channel, from: None, to: vec![to], subject, text, html: None, headers: BTreeMap::new() })
+    Ok(Draft { channel, from: None, to: vec![to], subject, text: Some(text), html: None, headers: BTreeMap::new() })
 }
 
 /// E.164: a plus and up to fifteen digits.

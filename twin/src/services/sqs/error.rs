@@ -32,6 +32,8 @@ pub enum Code {
     InternalError,
     /// The id of an entry has characters that it may not have.
     InvalidBatchEntryId,
+    /// There is no such attribute of a queue.
+    InvalidAttributeName,
     /// A body has characters that it may not have.
     InvalidMessageContents,
     /// A parameter has a value that it may not have.
@@ -63,6 +65,7 @@ impl Code {
             Self::BatchRequestTooLong => "BatchRequestTooLong",
             Self::EmptyBatchRequest => "EmptyBatchRequest",
             Self::InternalError => "InternalFailure",
+            Self::InvalidAttributeName => "InvalidAttributeName",
             Self::InvalidBatchEntryId => "InvalidBatchEntryId",
             Self::InvalidMessageContents => "InvalidMessageContents",
             Self::InvalidParameterValue => "InvalidParameterValueException",
@@ -85,6 +88,7 @@ impl Code {
             Self::BatchRequestTooLong => "AWS.SimpleQueueService.BatchRequestTooLong",
             Self::EmptyBatchRequest => "AWS.SimpleQueueService.EmptyBatchRequest",
             Self::InternalError => "InternalFailure",
+            Self::InvalidAttributeName => "InvalidAttributeName",
             Self::InvalidBatchEntryId => "AWS.SimpleQueueService.InvalidBatchEntryId",
             Self::InvalidMessageContents => "InvalidMessageContents",
             Self::InvalidParameterValue => "InvalidParameterValue",
@@ -104,4 +108,15 @@ impl Code {
     pub fn is_senders_fault(self) -> bool {
         self != Self::InternalError
     }
+}
+
+/// A parameter within its bounds, or the error of SQS.
+pub(super) fn bounded(name: &str, value: u64, least: u64, most: u64) -> Result<u64, SqsError> {
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    let message = format!(
+        "Value {value} for parameter {name} is invalid. Reason: Must be >= {least} and <= {most}, if provided."
+    );
+    Err(SqsError::new(Code::InvalidParameterValue, message))
 }

@@ -153,6 +153,7 @@ impl Outgoing {
             return Err(SqsError::new(Code::InvalidParameterValue, message));
         }
         for (name, attribute) in &self.attributes {
+            check_attribute(name, attribute)?;
             let filled = attribute.string_value.as_deref().is_some_and(|text| !text.is_empty())
                 || attribute.binary_value.as_deref().is_some_and(|bytes| !bytes.is_empty());
             if !filled {
@@ -173,6 +174,33 @@ impl Outgoing {
             }
         }
         Ok(())
+    }
+}
+
+/// Refuses a name and a type that no attribute has.
+fn check_attribute(name: &str, attribute: &Attribute) -> Result<(), SqsError> {
+    let invalid = |message: String| Err(SqsError::new(Code::InvalidParameterValue, message));
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if !(1..=256).contains(&name.len()) || !name.bytes().all(is_plain) {
+        return invalid(
+            "Message (user) attribute name can only contain upper and lower score characters, digits, periods, \
+             hyphens and underscores, and has 1 to 256 of them."
+                .to_owned(),
+        );
+    }
+    let lower = name.to_ascii_lowercase();
+    if lower.starts_with("aws.") || lower.starts_with("amazon.") {
+        return invalid(format!("Message (user) attribute name '{name}' begins with a reserved prefix."));
+    }
+    let kind = attribute.data_type.split('.').next().unwrap_or_default();
+    match kind {
+        "String" | "Binary" => Ok(()),
+        "Number" if attribute.string_value.as_deref().is_some_and(|text| text.parse::<f64>().is_ok()) => Ok(()),
+        "Number" => invalid(format!("Can't cast the value of message (user) attribute '{name}' to a number.")),
+        _ => invalid(format!(
+            "The message (user) attribute '{name}' has an invalid message attribute type, the set of supported type \
+             prefixes is Binary, Number, and String."
+        )),
     }
 }
 

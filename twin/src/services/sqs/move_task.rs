@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::error::{Code, SqsError};
+use super::error::{Code, SqsError, bounded};
 use super::queue::Stored;
 use super::record::Record;
 use super::{Sqs, now};
@@ -21,6 +21,9 @@ const KEPT: usize = 100;
 
 /// The most that SQS moves in a second for a task.
 const FASTEST: u64 = 500;
+
+/// The most tasks that SQS lists.
+const MOST_LISTED: u64 = 10;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -34,7 +37,7 @@ pub(super) struct Start {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct List {
     source_arn: String,
-    max_results: Option<usize>,
+    max_results: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -187,12 +190,19 @@ impl Sqs {
     pub(super) fn start_move(&self, request: Start) -> Result<Value, SqsError> {
         let Start { source_arn, destination_arn, max_number_of_messages_per_second: per_second } = request;
         let queue = self.named_by(&source_arn, "SourceArn")?;
-        if let Some(arn) = &destination_arn {
-            self.named_by(arn, "DestinationArn")?;
-        }
         let refused = |message: &str| Err(SqsError::new(Code::InvalidParameterValue, message));
         if self.sources_of(&queue).is_empty() {
             return refused("Source queue must be configured as a Dead Letter Queue.");
+        }
+        if let Some(arn) = &destination_arn {
+            if *arn == source_arn {
+                return refused("Source queue arn and destination queue arn cannot be the same.");
+            }
+            let destination = self.named_by(arn, "DestinationArn")?;
+            let is_fifo = |queue: &str| Ok::<_, SqsError>(self.line(queue)?.lock().config().fifo);
+            if is_fifo(&queue)? != is_fifo(&destination)? {
+                return refused("The source queue and destination queue must be of the same queue type.");
+            }
         }
         if per_second.is_some_and(|rate| !(1..=FASTEST).contains(&rate)) {
             return refused(
@@ -254,9 +264,13 @@ impl Sqs {
     /// `ListMessageMoveTasks`: the newest first.
     pub(super) fn list_moves(&self, request: &List) -> Result<Value, SqsError> {
         self.named_by(&request.source_arn, "SourceArn")?;
-        let wanted = request.max_results.unwrap_or(1).clamp(1, 10);
+        let wanted = bounded("MaxResults", request.max_results.unwrap_or(1), 1, MOST_LISTED)?;
         let tasks = self.0.tasks.all();
-        let tasks = tasks.iter().rev().filter(|task| task.source_arn == request.source_arn).take(wanted);
+        let tasks = tasks
+            .iter()
+            .rev()
+            .filter(|task| task.source_arn == request.source_arn)
+            .take(usize::try_from(wanted).unwrap_or(1));
         Ok(json!({"Results": tasks.map(|task| task.in_answer()).collect::<Vec<_>>()}))
     }
 

@@ -9,13 +9,26 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::error::{Code, SqsError};
+use super::error::{Code, SqsError, bounded};
 use super::message::{Attribute, Attributes, Outgoing, Received, md5_of_attributes, md5_of_text};
 use super::{Counts, Sqs};
 use crate::ledger::TraceId;
 
 /// The most that the messages of one batch may be together.
 const BATCH_BYTES: usize = 1_048_576;
+
+/// The most queues of one list.
+const MOST_LISTED: u64 = 1_000;
+
+/// The attributes of queues that no queue of the twin has.
+const UNSET: [&str; 6] = [
+    "FifoThroughputLimit",
+    "KmsDataKeyReusePeriodSeconds",
+    "KmsMasterKeyId",
+    "Policy",
+    "RedriveAllowPolicy",
+    "SqsManagedSseEnabled",
+];
 
 /// The operations on one queue.
 const ON_A_QUEUE: [&str; 10] = [
@@ -224,6 +237,9 @@ impl Sqs {
 
     fn list_queues(&self, body: &[u8]) -> Result<Value, SqsError> {
         let request: Map<String, Value> = parse(body)?;
+        if let Some(most) = request.get("MaxResults").and_then(Value::as_u64) {
+            bounded("MaxResults", most, 1, MOST_LISTED)?;
+        }
         let prefix = request.get("QueueNamePrefix").and_then(Value::as_str).unwrap_or_default();
         let named = self.0.queues.iter().filter(|(name, _)| name.starts_with(prefix));
         Ok(json!({"QueueUrls": named.map(|(_, line)| line.lock().config().url.clone()).collect::<Vec<_>>()}))
@@ -299,6 +315,10 @@ impl Sqs {
             ("ContentBasedDeduplication", flag(config.content_based_deduplication).filter(|_| config.fifo)),
             ("DeduplicationScope", config.fifo.then(|| scope.to_owned())),
         ];
+        let known = |name: &str| all.iter().any(|(known, _)| *known == name) || UNSET.contains(&name) || name == "All";
+        if let Some(name) = wanted.iter().find(|name| !known(name)) {
+            return Err(SqsError::new(Code::InvalidAttributeName, format!("Unknown Attribute {name}.")));
+        }
         let is_wanted = |name: &str| wanted.iter().any(|it| it == "All" || it == name);
         let told = all.into_iter().filter(|(name, _)| is_wanted(name));
         Ok(told.filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect())
@@ -426,16 +446,6 @@ fn check_ids<'i>(ids: impl ExactSizeIterator<Item = &'i str>) -> Result<(), SqsE
 
 fn visibility(seconds: u64) -> Result<Duration, SqsError> {
     bounded("VisibilityTimeout", seconds, 0, 43_200).map(Duration::from_secs)
-}
-
-fn bounded(name: &str, value: u64, least: u64, most: u64) -> Result<u64, SqsError> {
-    if (least..=most).contains(&value) {
-        return Ok(value);
-    }
-    let message = format!(
-        "Value {value} for parameter {name} is invalid. Reason: Must be >= {least} and <= {most}, if provided."
-    );
-    Err(SqsError::new(Code::InvalidParameterValue, message))
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, SqsError> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::queue::{Order, QueueState};
 use super::*;
-use crate::control::NoParameters;
+use crate::control::Parameters;
 use crate::ledger::TraceId;
 use crate::template::Redrive;
 
@@ -583,6 +583,73 @@ async fn a_task_moves_dead_letters_back_or_to_another_queue_and_is_listed() {
 }
 
 #[tokio::test]
+async fn a_task_that_leads_nowhere_and_a_list_of_too_many_are_refused() {
+    let queues = [&with_dead_letters("q", 1)[..], &[config("other"), config("row.fifo")]].concat();
+    let sqs = open(&queues);
+    let (source, other) = (config("dead").arn, config("other").arn);
+    let invalid = Code::InvalidParameterValue;
+    for (operation, request, code, message) in [
+        (
+            "StartMessageMoveTask",
+            json!({"SourceArn": source, "DestinationArn": source}),
+            invalid,
+            "cannot be the same.",
+        ),
+        (
+            "StartMessageMoveTask",
+            json!({"SourceArn": source, "DestinationArn": config("row.fifo").arn}),
+            invalid,
+            "must be of the same queue type.",
+        ),
+        ("StartMessageMoveTask", json!({"SourceArn": other}), invalid, "configured as a Dead Letter Queue."),
+        (
+            "StartMessageMoveTask",
+            json!({"SourceArn": source, "DestinationArn": "arn:aws:sqs:us-east-1:000000000000:none"}),
+            Code::ResourceNotFound,
+            "the DestinationArn parameter doesn't exist.",
+        ),
+        ("ListMessageMoveTasks", json!({"SourceArn": source, "MaxResults": 11}), invalid, "Must be >= 1 and <= 10"),
+        ("ListMessageMoveTasks", json!({"SourceArn": source, "MaxResults": 0}), invalid, "Must be >= 1 and <= 10"),
+        ("ListQueues", json!({"MaxResults": 1001}), invalid, "Must be >= 1 and <= 1000"),
+        (
+            "GetQueueAttributes",
+            json!({"QueueUrl": config("q").url, "AttributeNames": ["QueueArn", "ApproximateNumberOfMesages"]}),
+            Code::InvalidAttributeName,
+            "Unknown Attribute ApproximateNumberOfMesages.",
+        ),
+    ] {
+        let refused = ask(&sqs, operation, request.clone()).await.unwrap_err();
+        assert!(refused.code == code && refused.message.contains(message), "{request}: {refused:?}");
+    }
+    let listed = ask(&sqs, "ListMessageMoveTasks", json!({"SourceArn": source, "MaxResults": 10})).await.unwrap();
+    assert_eq!(listed, json!({"Results": []}), "no task was made");
+}
+
+#[tokio::test]
+async fn attributes_of_messages_have_a_name_and_a_type() {
+    let sqs = open(&[config("q")]);
+    let send = async |name: &str, kind: &str, value: &str| {
+        let attributes = json!({name: {"DataType": kind, "StringValue": value}});
+        let request = json!({"QueueUrl": config("q").url, "MessageBody": "x", "MessageAttributes": attributes});
+        ask(&sqs, "SendMessage", request).await.map_err(|error| error.message)
+    };
+    for (name, kind, value) in [("a", "String", "1"), ("a.b-c_D9", "Number", "-1.5"), ("a", "Number.int", "7")] {
+        assert!(send(name, kind, value).await.is_ok(), "{name} {kind}");
+    }
+    for (name, kind, value, message) in [
+        ("a", "string", "1", "invalid message attribute type"),
+        ("a", "", "1", "invalid message attribute type"),
+        ("a", "Number", "one", "Can't cast the value"),
+        ("a b", "String", "1", "attribute name can only contain"),
+        ("", "String", "1", "attribute name can only contain"),
+        ("AWS.x", "String", "1", "begins with a reserved prefix"),
+    ] {
+        let refused = send(name, kind, value).await.unwrap_err();
+        assert!(refused.contains(message), "{name:?} {kind:?}: {refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_slow_task_is_the_only_one_and_can_be_cancelled() {
     let sqs = dead_letters(&["1", "2", "3"]).await;
     let slow = json!({"SourceArn": config("dead").arn, "MaxNumberOfMessagesPerSecond": 1});
@@ -626,7 +693,7 @@ async fn a_redrive_names_either_queue_by_name_or_logical_id_and_says_what_it_did
                 sqs.receive(queue, 10, Duration::ZERO, Some(Duration::ZERO)).await.unwrap();
             }
         }
-        let response = super::control::redrive(State(sqs.clone()), Path(asked.to_owned()), NoParameters).await;
+        let response = super::control::redrive(State(sqs.clone()), Path(asked.to_owned()), Parameters(())).await;
         let answer: Value = serde_json::from_slice(&to_bytes(response.into_body(), 4096).await.unwrap()).unwrap();
         let all = asked.eq_ignore_ascii_case("dead");
         assert_eq!((&answer["from"], &answer["to"][to]), (&json!(from), &json!(1)), "{asked}");
