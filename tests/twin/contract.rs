@@ -506,6 +506,7 @@ fn every_api_error() -> Vec<ApiError> {
         ApiError::NoToken => 17,
         ApiError::WrongToken(_) => 18,
         ApiError::Body(JsonError::Fields(_)) => 19,
+        ApiError::Body(JsonError::ByteOrderMark { utf16: _ }) => 20,
     };
     let all = vec![
         ApiError::Fields(Vec::new()),
@@ -528,6 +529,7 @@ fn every_api_error() -> Vec<ApiError> {
         ApiError::NoToken,
         ApiError::WrongToken(TokenFault::Invalid),
         ApiError::Body(JsonError::Fields(Vec::new())),
+        ApiError::Body(JsonError::ByteOrderMark { utf16: false }),
     ];
     assert!(all.iter().map(number).eq(0..all.len()), "each of them once, and in order");
     all
@@ -547,6 +549,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::NotInMailbox(Misplaced::UnknownEpoch) => 8,
         Refusal::NotInMailbox(Misplaced::FutureSeq) => 9,
         Refusal::Body(JsonError::Fields(_)) => 10,
+        Refusal::Body(JsonError::ByteOrderMark { utf16: _ }) => 11,
     };
     let all = vec![
         Refusal::Binary,
@@ -560,6 +563,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::NotInMailbox(Misplaced::UnknownEpoch),
         Refusal::NotInMailbox(Misplaced::FutureSeq),
         Refusal::Body(JsonError::Fields(Vec::new())),
+        Refusal::Body(JsonError::ByteOrderMark { utf16: false }),
     ];
     assert!(all.iter().map(number).eq(0..all.len()), "each of them once, and in order");
     all
@@ -656,6 +660,8 @@ async fn every_path_names_its_methods_and_answers_head_where_it_answers_get() {
             let (get, head) = (ask("GET", path).await, ask("HEAD", path).await);
             assert_eq!(get.status, head.status, "{path}");
             assert_eq!(get.headers["content-type"], head.headers["content-type"], "{path}");
+            let length = head.headers.get("content-length");
+            assert!(length.is_none_or(|length| *length == get.headers["content-length"]), "{path}: {length:?}");
             assert!(head.body.is_empty() && !get.body.is_empty(), "{path}");
         }
     }

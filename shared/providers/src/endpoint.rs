@@ -38,8 +38,8 @@ pub enum EndpointError {
     /// It has a user or a password.
     #[error("the URL has a user name")]
     UserInfo,
-    /// Its port is none: a number from 1 to 65535, or no port and no colon.
-    #[error("the port of the URL is not a number from 1 to 65535")]
+    /// Its port is none: a number from 1 to 65535 without zeros before it, or no port and no colon.
+    #[error("the port of the URL is not a number from 1 to 65535, without zeros before it")]
     Port,
     /// It has a fragment, which no server is given.
     #[error("the URL has a fragment")]
@@ -123,8 +123,8 @@ fn check_port(authority: &str) -> Result<(), EndpointError> {
     // Behind the bracket of an IPv6 address, whose colons are no ends.
     let behind = authority.rsplit_once(']').map_or(authority, |(_, behind)| behind);
     let Some((_, port)) = behind.split_once(':') else { return Ok(()) };
-    let is_number = (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit());
-    let is_port = is_number && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_number = !port.starts_with('0') && port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_port = is_number && port.parse::<u16>().is_ok();
     if is_port { Ok(()) } else { Err(EndpointError::Port) }
 }
 
@@ -209,6 +209,10 @@ mod tests {
             ("https://example.com:99999/h", Err(Port)),
             ("https://example.com:4294967739/h", Err(Port)),
             ("https://example.com:000443/h", Err(Port)),
+            ("https://example.com:0443/h", Err(Port)),
+            ("https://example.com:09/h", Err(Port)),
+            ("https://example.com:00/h", Err(Port)),
+            ("https://example.com:+443/h", Err(Port)),
             ("https://example.com:0/h", Err(Port)),
             ("https://example.com:/h", Err(Port)),
             ("https://example.com:x/h", Err(Port)),
@@ -243,7 +247,13 @@ mod tests {
             assert!(Endpoint::parse(url, Reach::Anywhere).is_ok(), "{url}");
         }
         // Neither does the twin, which may go anywhere, go to a port that is none.
-        for url in ["http://127.0.0.1:99999/p", "http://[::1]:65536/", "http://localhost:0/", "http://localhost:/"] {
+        for url in [
+            "http://127.0.0.1:99999/p",
+            "http://[::1]:65536/",
+            "http://localhost:0/",
+            "http://localhost:/",
+            "http://[::1]:09/",
+        ] {
             assert_eq!(Endpoint::parse(url, Reach::Anywhere), Err(Port), "{url}");
         }
         let long = format!("https://example.com/{}", "x".repeat(URL_CHARS));

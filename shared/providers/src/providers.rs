@@ -315,12 +315,12 @@ pub(crate) mod tests {
             (
                 "/webhook/url",
                 json!("https://example.com:99999/h"),
-                "webhook.url: the port of the URL is not a number from 1 to 65535",
+                "webhook.url: the port of the URL is not a number from 1 to 65535, without zeros before it",
             ),
             (
                 "/fcm/token_uri",
                 json!("https://example.com:0/h"),
-                "fcm.token_uri: the port of the URL is not a number from 1 to 65535",
+                "fcm.token_uri: the port of the URL is not a number from 1 to 65535, without zeros before it",
             ),
             ("/webpush/publicKey", json!("!"), "webpush.publicKey: not base64url"),
             ("/webpush/privateKey", json!("AAAA"), "webpush.privateKey: not a P-256 key that holds its public key too"),

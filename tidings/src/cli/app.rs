@@ -444,8 +444,15 @@ mod tests {
             ("https://shop.example.com/x?y", "a browser sends it as https://shop.example.com"),
             ("https://Shop.example.com", "a browser sends it as https://shop.example.com"),
             ("https://shop.example.com:443", "a browser sends it as https://shop.example.com"),
-            ("https://shop.example.com:99999", "the port of the URL is not a number from 1 to 65535"),
-            ("http://localhost:", "the port of the URL is not a number from 1 to 65535"),
+            (
+                "https://shop.example.com:99999",
+                "the port of the URL is not a number from 1 to 65535, without zeros before it",
+            ),
+            (
+                "https://shop.example.com:09",
+                "the port of the URL is not a number from 1 to 65535, without zeros before it",
+            ),
+            ("http://localhost:", "the port of the URL is not a number from 1 to 65535, without zeros before it"),
             ("https://a@shop.example.com", "the URL has a user name"),
             ("https://shop.example.com#x", "the URL has a fragment"),
             ("shop.example.com", "not an origin such as https://shop.example.com"),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sam_twin::cli::failure::{Context, Failure};
 use sam_twin::cli::faults::FaultArgs;
-use sam_twin::cli::options::{ListenArgs, TwinArgs};
+use sam_twin::cli::options::{self, ListenArgs, TwinArgs};
 use sam_twin::cli::style::Style;
 use sam_twin::cli::{addresses, faults_row, logs, row, stay_up};
 use sam_twin::stack::{Twin, interruption};
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     listen: ListenArgs,
     /// Port of what plays APNs, FCM, Web Push, Mi Push and a webhook; 0 takes a free one [default: the first port + 4, or a
     /// free one if the HTTP API takes one]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = options::port)]
     providers_port: Option<u16>,
     /// Credentials that the push providers know, as `tidings app providers` takes them; every app has them that was given none
     /// of its own [default: made]

@@ -16,7 +16,7 @@ pub const TEMPLATE: &str = "template.yaml";
 const FIRST_PORT: u16 = 7400;
 
 /// How many ports may follow the first one: the twin's and some of a program's own.
-const HIGHEST_FIRST_PORT: i64 = 65_535 - 8;
+const HIGHEST_FIRST_PORT: u16 = 65_535 - 8;
 
 /// The place of the console's port after the first one.
 const CONSOLE_PLACE: u16 = 3;
@@ -40,6 +40,24 @@ pub struct TwinArgs {
 fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Reads a port. 0 stands for a free one.
+///
+/// # Errors
+/// If it is no number up to 65535, or has a sign or zeros before it.
+pub fn port(text: &str) -> Result<u16, String> {
+    up_to(u16::MAX, text)
+}
+
+fn first_port(text: &str) -> Result<u16, String> {
+    up_to(HIGHEST_FIRST_PORT, text)
+}
+
+fn up_to(highest: u16, text: &str) -> Result<u16, String> {
+    // As it would be written: without a sign, and without zeros before it.
+    let port = text.parse().ok().filter(|port: &u16| port.to_string() == text && (0..=highest).contains(port));
+    port.ok_or_else(|| format!("not a number from 0 to {highest}, without zeros before it"))
 }
 
 impl TwinArgs {
@@ -83,19 +101,19 @@ impl TwinArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub struct ListenArgs {
     /// First port: that of the HTTP API, which the others follow; 0 takes free ones for all [default: 7400]
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(..=HIGHEST_FIRST_PORT))]
+    #[arg(long, value_name = "PORT", value_parser = first_port)]
     ports: Option<u16>,
     /// Port of the HTTP API; 0 takes a free one [default: the first port]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port)]
     http_port: Option<u16>,
     /// Port of the WebSocket API; 0 takes a free one [default: the first port + 1]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port)]
     socket_port: Option<u16>,
-    #[arg(long, value_name = "PORT", help = aws_port_help())]
+    #[arg(long, value_name = "PORT", value_parser = port, help = aws_port_help())]
     aws_port: Option<u16>,
     /// Port of the console, a page that shows what the twin has; 0 takes a free one [default: the first port + 3, or a free
     /// one if the HTTP API takes one]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port)]
     console_port: Option<u16>,
     /// Address to listen at; anything but loopback lets others in, and the twin checks no AWS signatures
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
@@ -186,7 +204,16 @@ mod tests {
         ] {
             assert_eq!(ports(arguments), Some(expected), "{arguments:?}");
         }
-        assert_eq!(ports(&["--ports", "65530"]), None);
+        for wrong in ["65530", "07400", "00", "+7400", "-1", "", " 7400", "7400.0"] {
+            assert_eq!(ports(&["--ports", wrong]), None, "{wrong:?}");
+        }
+        for option in ["--http-port", "--socket-port", "--aws-port", "--console-port"] {
+            assert!(ports(&[option, "65535"]).is_some(), "{option}");
+            for wrong in ["09", "65536", "+9", "007403"] {
+                assert_eq!(ports(&[option, wrong]), None, "{option} {wrong}");
+            }
+        }
+        assert_eq!(port("09").unwrap_err(), "not a number from 0 to 65535, without zeros before it");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The HTTP API: a request becomes an event of payload format 2.0, and the function's answer a response.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::error::Error as _;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -144,7 +145,7 @@ impl HttpApi {
                 if let Some(id) = told_id(&answer) {
                     self.0.ledger.name(trace, &id);
                 }
-                from_function(&answer).map_err(|reason| {
+                from_function(&parts.method, &answer).map_err(|reason| {
                     tracing::warn!(function = %found.route.function, reason, "the function's answer is no HTTP response");
                     Refusal::Internal
                 })
@@ -359,7 +360,7 @@ fn told_id(answer: &[u8]) -> Option<String> {
 }
 
 /// Makes a response of what the function answered.
-fn from_function(answer: &[u8]) -> Result<Response, &'static str> {
+fn from_function(method: &Method, answer: &[u8]) -> Result<Response, &'static str> {
     let answer: Value = serde_json::from_slice(answer).map_err(|_| "it is not JSON")?;
     let Some(status) = answer.get("statusCode") else {
         // "If your function returns valid JSON and no statusCode": 200, and the JSON is the body.
@@ -380,6 +381,7 @@ fn from_function(answer: &[u8]) -> Result<Response, &'static str> {
         Some(_) => return Err("its body is not a string"),
     };
     let kind = (!body.is_empty()).then_some(HeaderValue::from_static("text/plain;charset=UTF-8"));
+    let is_empty = body.is_empty();
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_TYPE);
@@ -392,6 +394,16 @@ fn from_function(answer: &[u8]) -> Result<Response, &'static str> {
             insert(headers, name, &value);
         }
     }
+    if method == Method::HEAD && is_empty {
+        // The length is that of GET's body, which is not here: it is the function's to say, or nobody's (RFC 9110 §8.6).
+        let length = answer["headers"].as_object().into_iter().flatten();
+        let length = length
+            .filter(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .find_map(|(_, value)| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
+        headers.extend(length.map(|length| (header::CONTENT_LENGTH, HeaderValue::from(length))));
+        *response.body_mut() = Body::from_stream(futures_util::stream::empty::<Result<Bytes, Infallible>>());
+    }
+    let headers = response.headers_mut();
     for cookie in answer.get("cookies").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
         if let Ok(cookie) = HeaderValue::try_from(cookie) {
             headers.append(header::SET_COOKIE, cookie);

@@ -193,6 +193,32 @@ async fn what_goes_wrong_is_answered_as_the_real_one_does() {
 }
 
 #[tokio::test]
+async fn head_has_the_length_of_get_or_none() {
+    let api = api(&["ANY /x"]).await;
+    let length = async |method: &str, what: &str| {
+        let (status, headers, body) = request(&format!("{}/x?do={what}", api.url), method, &[], Bytes::new()).await;
+        assert!(status < 300 && (method == "GET" || body.is_empty()), "{method} {what}: {status} {body:?}");
+        headers.get("content-length").map(|length| length.to_str().unwrap().to_owned())
+    };
+    for (what, get, head) in [
+        // The function answers both alike.
+        ("raw", Some("14"), Some("14")),
+        ("binary", Some("4"), Some("4")),
+        // The function leaves the body out.
+        ("bare", Some("0"), None),
+        ("length", Some("0"), Some("17")),
+        ("lengths", Some("0"), None),
+    ] {
+        let lengths = (length("GET", what).await, length("HEAD", what).await);
+        assert_eq!((lengths.0.as_deref(), lengths.1.as_deref()), (get, head), "{what}");
+    }
+    // What the gateway answers itself has the length of its own words.
+    let nowhere = async |method| request(&format!("{}/y", api.url), method, &[], Bytes::new()).await;
+    let (get, head) = (nowhere("GET").await, nowhere("HEAD").await);
+    assert_eq!((get.0, head.0, &get.1["content-length"]), (404, 404, &head.1["content-length"]));
+}
+
+#[tokio::test]
 async fn a_named_stage_is_part_of_the_path() {
     let api = api_with("prod", &["GET /known"], None, HttpLimits::default()).await;
     let (status, _, body) = request(&format!("{}/prod/known", api.url), "GET", &[], Bytes::new()).await;

@@ -92,6 +92,10 @@ async fn http(event: LambdaEvent<Value>) -> Result<Value, Error> {
             "body": "AAEC/w==",
             "isBase64Encoded": true,
         })),
+        // What a function says to HEAD: no body, and the length of GET's, or no length.
+        Some("bare") => Ok(json!({"statusCode": 200, "headers": {"content-type": "text/plain"}})),
+        Some("length") => Ok(json!({"statusCode": 200, "headers": {"Content-Length": "17"}, "body": ""})),
+        Some("lengths") => Ok(json!({"statusCode": 200, "headers": {"content-length": "many"}, "body": ""})),
         Some("garbage") => Ok(json!({"statusCode": "nine"})),
         Some("cors") => Ok(json!({
             "statusCode": 200,
