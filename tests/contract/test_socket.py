@@ -74,6 +74,13 @@ def welcome(world: World):
         pass
 
 
+@brings("upgrade 400")
+def with_a_parameter_that_there_is_not(world: World):
+    device = world.api.register("alice")
+    for query in ("&x=1", "&deviceid=a", "&="):
+        refused(device, 400, query=query)
+
+
 @brings("upgrade 401")
 def without_a_good_token(world: World):
     device = world.api.register("alice")

@@ -464,6 +464,7 @@ fn bodies() -> Vec<Row> {
         ),
         post("JSON 65 deep", "/v1/messages", nested(65), 400, "body_too_deep"),
         post("not JSON", "/v1/messages", "{\"audiences\":".to_owned(), 400, "not_json"),
+        post("a byte order mark", "/v1/messages", format!("\u{feff}{}", good_message()), 400, "not_json"),
         post("not an object", "/v1/messages", "[]".to_owned(), 400, "not_json"),
         post("no body", "/v1/messages", String::new(), 400, "not_json"),
     ]

@@ -39,6 +39,9 @@ async fn every_bad_token_is_a_refused_upgrade_and_stores_nothing() {
         ("another device's token", format!("{url}?deviceId={}&token={foreign}", alice.id()), 403),
         ("unknown device", format!("{url}?deviceId={}&token={unknown_token}", unknown.id()), 401),
         ("two tokens", format!("{url}?deviceId={}&token={fresh}&token={fresh}", alice.id()), 401),
+        ("a misspelt parameter", format!("{url}?deviceid={}&token={fresh}", alice.id()), 400),
+        ("a parameter too many", format!("{url}?deviceId={}&token={fresh}&x=1", alice.id()), 400),
+        ("an empty name", format!("{url}?deviceId={}&token={fresh}&=1", alice.id()), 400),
         ("two devices", format!("{url}?deviceId={0}&deviceId={0}&token={fresh}", alice.id()), 401),
     ];
     for (name, url, status) in rows {
@@ -130,6 +133,7 @@ async fn every_bad_message_is_an_error_frame_and_stores_nothing() {
         ("unknown action", text(json!({"action": "dance"})), "unknown_action"),
         ("no action", text(json!({})), "unknown_action"),
         ("not JSON", Message::text("hello"), "not_json"),
+        ("a byte order mark", Message::text("\u{feff}{\"action\":\"ping\"}"), "not_json"),
         ("binary frame", Message::binary(vec![1, 2, 3]), "binary_frame"),
         ("JSON 65 deep", Message::text(deep), "body_too_deep"),
         ("ping with a field too many", text(json!({"action": "ping", "x": 1})), "invalid_fields"),
@@ -145,7 +149,10 @@ async fn every_bad_message_is_an_error_frame_and_stores_nothing() {
     for (name, message, code) in rows {
         alice.socket.send(message).await.unwrap();
         match alice.frame().await {
-            Frame::Error(error) => assert_eq!(error.code, code, "{name}"),
+            Frame::Error(error) => {
+                assert_eq!(error.code, code, "{name}");
+                assert_eq!(error.detail.contains("byte order mark (U+FEFF)"), name == "a byte order mark", "{error:?}");
+            }
             other => panic!("{name}: {other:?}"),
         }
     }

@@ -1,9 +1,12 @@
 //! `$connect`: a device opens a socket with a token that it has signed itself.
 //!
-//! Refused with 401: no token, a malformed, expired or used one, an unknown device, a key of an earlier generation. With 403:
+//! Refused with 400: a parameter that the query does not have. With 401: no token, a malformed, expired or used one, an unknown device, a key of an earlier generation. With 403:
 //! another device's token, an origin that the app does not list. Nothing is stored then.
 
+use std::collections::BTreeSet;
+
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
+use aws_lambda_events::query_map::QueryMap;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tidings_crypto::token::Token;
 use tidings_domain::{Connection, Timestamp, UserKey, eviction, presence::LEASE_SECONDS};
@@ -20,6 +23,13 @@ use tidings_store::{Connected, Connections, StoreError};
 
 /// The WebSocket subprotocol that a client may name, with its token beside it.
 const SUBPROTOCOL: &str = "tidings.v1";
+
+/// The parameters of the query.
+const DEVICE: &str = "deviceId";
+const TOKEN: &str = "token";
+
+/// Why two tokens are refused, wherever they are.
+const TWO_TOKENS: &str = "the token is given twice";
 
 /// Connections that are closed at the same time.
 const CLOSED_AT_ONCE: usize = 8;
@@ -49,8 +59,11 @@ pub async fn run() -> Result<(), Error> {
 }
 
 /// Why an upgrade is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum Refused {
+    /// A parameter that the query does not have: 400.
+    #[error("there is no parameter {0:?}; there are deviceId and token")]
+    UnknownParameter(String),
     /// No token, or none that is worth anything: 401.
     #[error("{0}")]
     Token(&'static str),
@@ -63,8 +76,9 @@ enum Refused {
 }
 
 impl Refused {
-    fn status(self) -> u16 {
+    fn status(&self) -> u16 {
         match self {
+            Self::UnknownParameter(_) => 400,
             Self::Token(_) | Self::NotSigned(_) => 401,
             Self::Forbidden(_) => 403,
         }
@@ -179,13 +193,16 @@ impl<'a> Offered<'a> {
         };
         let protocols = || lines("sec-websocket-protocol").flat_map(|list| list.split(',')).map(str::trim);
         let subprotocol = protocols().any(|protocol| protocol == SUBPROTOCOL);
-        let beside = protocols().find(|protocol| subprotocol && *protocol != SUBPROTOCOL && !protocol.is_empty());
-        Ok(Self {
-            device: once(event, "deviceId", "deviceId is given twice")?,
-            token: once(event, "token", "the token is given twice")?.or(beside),
-            subprotocol,
-            origin: lines("origin").next_back(),
-        })
+        let mut others = protocols().filter(|protocol| subprotocol && *protocol != SUBPROTOCOL && !protocol.is_empty());
+        let beside = others.next();
+        let device = once(event, DEVICE, "deviceId is given twice")?;
+        let token = once(event, TOKEN, TWO_TOKENS)?;
+        // Neither of the two is known to be meant; a second protocol is no token, but where would it lead?
+        if others.next().is_some() || (beside.is_some() && token.is_some()) {
+            return Err(Refused::Token(TWO_TOKENS));
+        }
+        known(event)?;
+        Ok(Self { device, token: token.or(beside), subprotocol, origin: lines("origin").next_back() })
     }
 }
 
@@ -197,6 +214,17 @@ fn once<'a>(
 ) -> Result<Option<&'a str>, Refused> {
     let all = event.multi_value_query_string_parameters.all(name).unwrap_or_default();
     if all.len() > 1 { Err(Refused::Token(twice)) } else { Ok(event.query_string_parameters.first(name)) }
+}
+
+/// Refuses a parameter that the query does not have, the first by its name.
+fn known(event: &ApiGatewayWebsocketProxyRequest) -> Result<(), Refused> {
+    let given = |map: &QueryMap| map.iter().map(|(name, _)| name.to_owned()).collect::<BTreeSet<_>>();
+    let names = given(&event.query_string_parameters);
+    let names = names.union(&given(&event.multi_value_query_string_parameters)).cloned().collect::<Vec<_>>();
+    match names.into_iter().find(|name| ![DEVICE, TOKEN].contains(&name.as_str())) {
+        Some(name) => Err(Refused::UnknownParameter(name)),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -252,7 +280,46 @@ mod tests {
         for query in
             [serde_json::json!({"deviceId": ["d", "d"]}), serde_json::json!({"token": ["t", "u"], "deviceId": ["d"]})]
         {
-            assert_eq!(offered(query).map_err(Refused::status), Err(401));
+            assert_eq!(offered(query).map_err(|refused: Refused| refused.status()), Err(401));
+        }
+    }
+
+    #[test]
+    fn two_tokens_are_refused_wherever_they_are() {
+        let offered = |protocols: &[&str], query: serde_json::Value| {
+            let event = event(serde_json::json!({"Sec-WebSocket-Protocol": protocols}), query);
+            Offered::of(&event).map(|offered| offered.token.map(str::to_owned))
+        };
+        let none = || serde_json::json!({});
+        for protocols in [
+            &["tidings.v1, a.b.c, d.e.f"][..],
+            &["tidings.v1, a.b.c, a.b.c"],
+            &["a.b.c", "tidings.v1", "d.e.f"],
+            &["tidings.v1", "other, a.b.c"],
+            &["a.b.c,,d.e.f,tidings.v1"],
+        ] {
+            assert_eq!(offered(protocols, none()), Err(Refused::Token("the token is given twice")), "{protocols:?}");
+        }
+        let query = || serde_json::json!({"token": ["d.e.f"]});
+        assert_eq!(offered(&["tidings.v1, a.b.c"], query()), Err(Refused::Token("the token is given twice")));
+        // Beside another protocol there is no token, so that the query has the one there is.
+        assert_eq!(offered(&["tidings.v1"], query()), Ok(Some("d.e.f".to_owned())));
+        assert_eq!(offered(&["graphql-ws, mqtt"], query()), Ok(Some("d.e.f".to_owned())));
+    }
+
+    #[test]
+    fn a_parameter_that_the_query_does_not_have_is_refused_by_name() {
+        for (query, name) in [
+            (serde_json::json!({"deviceId": ["d"], "token": ["t"], "x": ["1"]}), "x"),
+            (serde_json::json!({"deviceid": ["d"], "token": ["t"]}), "deviceid"),
+            (serde_json::json!({"Token": ["t"]}), "Token"),
+            (serde_json::json!({"tenantCode": [""]}), "tenantCode"),
+            (serde_json::json!({"": ["t"]}), ""),
+        ] {
+            let event = event(serde_json::json!({}), query);
+            let refused = Offered::of(&event).unwrap_err();
+            assert_eq!((refused.status(), &refused), (400, &Refused::UnknownParameter(name.to_owned())));
+            assert!(refused.to_string().contains(&format!("no parameter {name:?}")), "{refused}");
         }
     }
 }

@@ -107,7 +107,9 @@ impl Refusal {
             Self::Binary => ErrorCode::BinaryFrame,
             Self::Body(json::JsonError::TooLarge { .. }) => ErrorCode::BodyTooLarge,
             Self::Body(json::JsonError::TooDeep) => ErrorCode::BodyTooDeep,
-            Self::Body(json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => ErrorCode::NotJson,
+            Self::Body(
+                json::JsonError::ByteOrderMark { .. } | json::JsonError::Syntax { .. } | json::JsonError::NotAnObject,
+            ) => ErrorCode::NotJson,
             Self::UnknownAction => ErrorCode::UnknownAction,
             Self::Fields(_) | Self::Body(json::JsonError::Fields(_)) => ErrorCode::InvalidFields,
             Self::NotInMailbox(Misplaced::UnknownMessage) => ErrorCode::UnknownMessage,

@@ -17,6 +17,11 @@ pub enum JsonError {
     },
     /// Arrays and objects nested deeper than [`limits::JSON_DEPTH`].
     TooDeep,
+    /// It begins with a byte order mark, which JSON on the wire may not have (RFC 8259 §8.1).
+    ByteOrderMark {
+        /// Whether it is that of UTF-16.
+        utf16: bool,
+    },
     /// Not JSON (RFC 8259).
     Syntax {
         /// Line of the error, from 1.
@@ -37,6 +42,10 @@ impl std::fmt::Display for JsonError {
                 write!(f, "the body has {bytes} bytes; the limit is {}", limits::HTTP_BODY_BYTES)
             }
             Self::TooDeep => write!(f, "the body is nested deeper than {} levels", limits::JSON_DEPTH),
+            Self::ByteOrderMark { utf16: false } => write!(f, "the body begins with a byte order mark (U+FEFF)"),
+            Self::ByteOrderMark { utf16: true } => {
+                write!(f, "the body begins with the byte order mark of UTF-16; it has to be UTF-8")
+            }
             Self::Syntax { line, column } => write!(f, "the body is not JSON: line {line}, column {column}"),
             Self::NotAnObject => write!(f, "the body is JSON, but not an object"),
             Self::Fields(problems) => f.write_str(&FieldProblem::summary(problems)),
@@ -53,6 +62,9 @@ pub fn object(body: &[u8]) -> Result<Map<String, Value>, JsonError> {
     if body.len() > limits::HTTP_BODY_BYTES {
         return Err(JsonError::TooLarge { bytes: body.len() });
     }
+    if let Some(utf16) = byte_order_mark(body) {
+        return Err(JsonError::ByteOrderMark { utf16 });
+    }
     if depth(body) > limits::JSON_DEPTH {
         return Err(JsonError::TooDeep);
     }
@@ -66,6 +78,15 @@ pub fn object(body: &[u8]) -> Result<Map<String, Value>, JsonError> {
         return Err(JsonError::Fields(problems));
     }
     serde_json::from_slice(body).map_err(syntax)
+}
+
+/// Whether a body begins with a byte order mark, and whether it is that of UTF-16.
+fn byte_order_mark(body: &[u8]) -> Option<bool> {
+    match body {
+        [0xef, 0xbb, 0xbf, ..] => Some(false),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some(true),
+        _ => None,
+    }
 }
 
 /// Deepest nesting of brackets outside strings. Exact for JSON; for anything else the parser has the last word.

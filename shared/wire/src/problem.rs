@@ -13,7 +13,7 @@ choice! {
         /// Fields are missing, empty, too long, of the wrong type, not known, not served or given twice; `errors` names
         /// each, up to twenty.
         InvalidFields = "invalid_fields",
-        /// The body is not JSON, or not an object; `detail` has line and column.
+        /// The body is not JSON, or not an object; `detail` has line and column, or names a byte order mark.
         NotJson = "not_json",
         /// The body is nested more than [`crate::limits::JSON_DEPTH`] levels.
         BodyTooDeep = "body_too_deep",

@@ -103,6 +103,7 @@ impl ApiError {
             Self::Body(json::JsonError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(
                 json::JsonError::TooDeep
+                | json::JsonError::ByteOrderMark { .. }
                 | json::JsonError::Syntax { .. }
                 | json::JsonError::NotAnObject
                 | json::JsonError::Fields(_),
@@ -125,7 +126,9 @@ impl ApiError {
             Self::Fields(_) | Self::Body(json::JsonError::Fields(_)) => ProblemCode::InvalidFields,
             Self::Body(json::JsonError::TooLarge { .. }) => ProblemCode::BodyTooLarge,
             Self::Body(json::JsonError::TooDeep) => ProblemCode::BodyTooDeep,
-            Self::Body(json::JsonError::Syntax { .. } | json::JsonError::NotAnObject) => ProblemCode::NotJson,
+            Self::Body(
+                json::JsonError::ByteOrderMark { .. } | json::JsonError::Syntax { .. } | json::JsonError::NotAnObject,
+            ) => ProblemCode::NotJson,
             Self::NoAppKey => ProblemCode::NoAppKey,
             Self::WrongAppKey(_) => ProblemCode::WrongAppKey,
             Self::NoToken => ProblemCode::NoToken,

@@ -24,6 +24,20 @@ fn names_the_place_of_a_syntax_error() {
 }
 
 #[test]
+fn names_a_byte_order_mark() {
+    let told = |body: &[u8]| object(body).unwrap_err().to_string();
+    for body in [&b"\xef\xbb\xbf{}"[..], b"\xef\xbb\xbf", b"\xef\xbb\xbf[]", b"\xef\xbb\xbf\xef\xbb\xbf{\"a\":1}"] {
+        assert_eq!(told(body), "the body begins with a byte order mark (U+FEFF)");
+    }
+    for body in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}"] {
+        assert_eq!(told(body), "the body begins with the byte order mark of UTF-16; it has to be UTF-8");
+    }
+    // Elsewhere it is a character: of a text, or one that JSON does not have there.
+    assert!(object("{\"a\":\"\u{feff}\"}".as_bytes()).is_ok());
+    assert_eq!(object("{\u{feff}}".as_bytes()), Err(JsonError::Syntax { line: 1, column: 2 }));
+}
+
+#[test]
 fn refuses_one_byte_more_than_the_limit() {
     let fill = limits::HTTP_BODY_BYTES - "{\"a\":\"\"}".len();
     assert!(object(format!("{{\"a\":\"{}\"}}", "x".repeat(fill)).as_bytes()).is_ok());
@@ -136,7 +150,7 @@ fn what_is_no_json_stays_so_however_it_goes_on() {
         b"{\"\xff\":1}",
         b"{\"a\":\"\\ud800\"}",
         b"{\"a\":1}}",
-        b"\xef\xbb\xbf{}",
+        b" \xef\xbb\xbf{}",
     ] {
         assert!(matches!(object(body), Err(JsonError::Syntax { .. })), "{}", String::from_utf8_lossy(body));
     }
