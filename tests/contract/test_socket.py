@@ -256,7 +256,7 @@ def after_a_frame_that_is_too_large(world: World):
         assert socket.end() == 1009
 
 
-@brings("unknownConnection")
+@brings("reconnectInClear")
 def after_the_device_was_unregistered_and_its_socket_stayed_open(world: World):
     open_still = {"fault": "fail-before", "service": "connections", "operation": "DeleteConnection"}
     with world.online() as socket:
@@ -264,7 +264,7 @@ def after_the_device_was_unregistered_and_its_socket_stayed_open(world: World):
             world.api.call("DELETE", f"/v1/devices/{socket.device.id}")
         for action in ({"action": "ping"}, {"action": "sync"}, {"action": "state", "state": "foreground"}):
             socket.say(**action)
-            socket.expect("unknownConnection")
+            socket.expect("reconnectInClear")
 
 
 @brings("gatewayError")
@@ -361,7 +361,7 @@ class OverTheSocket(unittest.TestCase):
 
     def test_every_action_and_every_field_is_seen(self):
         world = World(self.twin)
-        for name in ("message", "announcement", "synced", "pong", "reconnect", "unknownConnection", "gatewayError",
+        for name in ("message", "announcement", "synced", "pong", "reconnect", "reconnectInClear", "gatewayError",
                      "error future_seq"):
             ROWS[name](world)
         more_announcements_than_one_replay_looks_at(world)

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tidings_client::{ApiError, DeviceApi, Identity};
-use tidings_domain::{ConnectionId, Device, MessageId, Timestamp, delivery::Job, digest, message};
+use tidings_domain::{ConnectionId, Device, MessageId, Timestamp, UserKey, delivery::Job, digest, message};
 use tidings_store::{Confirmation, Confirmed, Connected, Stored};
 use tidings_wire::{
     Frame, Platform, RegisterRequest,
@@ -64,16 +64,33 @@ async fn registrations_at_the_same_moment_leave_as_many_devices_as_there_may_be(
     world.end().await;
 }
 
+/// Lets the connections of a user have been opened a minute before, in their order.
+async fn opened_a_minute_ago(world: &World, user: &UserKey) {
+    let table = world.table("TIDINGS_USERS_TABLE");
+    for id in world.connections(&[&user.alias]).await {
+        let sk = format!("x#{id}");
+        let mut item = world.item(&table, &user.encode(), Some(&sk)).await;
+        let connected: i64 = item["connected"].as_n().unwrap().parse().unwrap();
+        item.insert("connected".to_owned(), AttributeValue::N((connected - 60_000).to_string()));
+        world.put_all(&table, vec![item]).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ninth_socket_of_a_device_closes_the_first_and_loses_no_message() {
     let world = World::start().await;
     let mut sockets = vec![world.online("alice", "a").await];
     let identity = sockets[0].identity.clone();
-    for _ in 0..limits::DEVICE_SOCKETS {
+    for _ in 1..limits::DEVICE_SOCKETS {
         sockets.push(world.socket(&identity).await);
     }
+    opened_a_minute_ago(&world, &World::user("alice")).await;
+    sockets.push(world.socket(&identity).await);
     assert_eq!(world.connections(&["alice"]).await.len(), limits::DEVICE_SOCKETS);
     let mut first = sockets.remove(0);
+    let told: Frame = serde_json::from_str(&first.raw().await).unwrap();
+    let evicted = Reconnect { device_id: String::new(), code: "evicted".to_owned(), after: limits::EVICTED_SECONDS };
+    assert_eq!(told, Frame::Reconnect(evicted), "why, in clear");
     first.end().await;
     // Its `$disconnect` comes to what is gone already, and changes nothing.
     let id = world.send(&["alice"], "Hello").await;
@@ -84,6 +101,46 @@ async fn the_ninth_socket_of_a_device_closes_the_first_and_loses_no_message() {
     back.say(json!({"action": "sync"})).await;
     assert_eq!(back.message().await.id, id);
     assert_eq!(world.connections(&["alice"]).await.len(), limits::DEVICE_SOCKETS);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_seventy_sockets_at_once_each_is_recorded_or_refused() {
+    let world = World::start().await;
+    let identity = world.device("alice", "a").await;
+    let tokens: Vec<_> = (0..70).map(|_| identity.connect_token(crate::world::seconds()).unwrap()).collect();
+    let answers = join_all(tokens.iter().map(|token| world.connect(identity.id(), token))).await;
+    let mut open = Vec::new();
+    for answer in answers {
+        match answer {
+            Ok(socket) => open.push(Socket { socket, identity: identity.clone() }),
+            Err(status) => assert_eq!(status, 429),
+        }
+    }
+    // Those that were counted before others were recorded may exceed the bound.
+    let recorded = world.connections(&["alice"]).await.len();
+    assert_eq!(open.len(), recorded, "a socket without a record is open, or the other way round");
+    assert!((limits::DEVICE_SOCKETS..3 * limits::DEVICE_SOCKETS).contains(&recorded), "{recorded}");
+    let id = world.send(&["alice"], "Hello").await;
+    for socket in &mut open {
+        assert_eq!(socket.message().await.id, id, "none is mute");
+    }
+    // The next one brings them back within it.
+    opened_a_minute_ago(&world, &World::user("alice")).await;
+    let _next = world.socket(&identity).await;
+    assert_eq!(world.connections(&["alice"]).await.len(), limits::DEVICE_SOCKETS);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_several_others_evict_is_evicted_once() {
+    let world = World::start().await;
+    let (stores, alice, now) = (world.stores(), World::user("alice"), Timestamp::now());
+    let device = world.device("alice", "a").await.id().parse().unwrap();
+    let connection = World::believed(&device, "one");
+    assert_eq!(stores.connections.connect(&alice, &connection, "1", now).await.unwrap(), Connected::Recorded);
+    let buried = join_all((0..6).map(|_| stores.connections.bury(&alice, &connection.id, now))).await;
+    assert_eq!(buried.into_iter().filter(|it| matches!(it, Ok(true))).count(), 1);
     world.end().await;
 }
 
@@ -253,7 +310,8 @@ async fn a_connection_that_comes_while_its_device_leaves_is_not_recorded_or_is_b
     let late = World::believed(&id, "late");
     assert_eq!(stores.connections.connect(&alice, &late, "2", now).await.unwrap(), Connected::DeviceLeft);
     assert_eq!(stores.connections.of_user(&alice, now).await.unwrap().len(), 1, "which the function buries");
-    stores.connections.bury(&alice, &early.id, now).await.unwrap();
+    assert!(stores.connections.bury(&alice, &early.id, now).await.unwrap());
+    assert!(!stores.connections.bury(&alice, &early.id, now).await.unwrap(), "once");
     assert!(stores.connections.of_user(&alice, now).await.unwrap().is_empty());
     assert_eq!(stores.connections.get(&early.id, now).await.unwrap(), None);
     assert!(!stores.connections.renew(&alice, &early).await.unwrap());
@@ -365,7 +423,7 @@ async fn the_largest_entry_of_the_largest_user_fits_its_item() {
     assert_eq!(entry.posted.len(), limits::USER_SOCKETS);
     // What can come to it: every device confirms and reads, all sockets are gone, and it is redelivered for three days.
     let all = || view.devices.iter().map(|device| (device.id.clone(), now)).collect::<Vec<_>>();
-    (entry.acks, entry.reads, entry.gone) = (all(), all(), all());
+    (entry.acks, entry.reads, entry.gone, entry.unanswered) = (all(), all(), all(), all());
     entry.redelivered = (0..20).map(|_| (now, entry.posted.clone())).collect();
     assert_eq!(stores.mailboxes.append(&alice, &entry).await.unwrap(), tidings_store::Appended::Stored);
     world.end().await;

@@ -231,7 +231,14 @@ async fn a_redelivery_costs_three_reads_a_write_and_two_sends() {
         let trace = world.twin.ledger().begin("redelivery");
         let position = message.position.unwrap();
         let due = Timestamp::now();
-        let redelivery = Redelivery { user: World::user("alice"), position, id: id.parse().unwrap(), attempt, due };
+        let redelivery = Redelivery {
+            user: World::user("alice"),
+            position,
+            id: id.parse().unwrap(),
+            attempt,
+            due,
+            unanswered: Vec::new(),
+        };
         world.set_traced_timer(&Timer::Redeliver(redelivery), &trace.header()).await;
         assert_eq!(alice.message().await.id, id);
         world.idle().await;

@@ -8,7 +8,7 @@ use serde_json::json;
 use tidings_domain::{Timer, Timestamp, delivery::Redelivery};
 use tidings_wire::{
     MessageFrame, SendRequest,
-    trail::{DeviceState, Event as Happened, State},
+    trail::{DeviceState, Event as Happened, RecipientTrail, State},
 };
 
 use crate::world::{World, eventually, happened};
@@ -20,7 +20,8 @@ fn confirm(request: &mut SendRequest) {
 /// Lets a redelivery come due now, and waits until it has been worked on.
 async fn due_now(world: &World, message: &MessageFrame, attempt: u32) {
     let (id, position) = (message.id.parse().unwrap(), message.position.unwrap());
-    let redelivery = Redelivery { user: World::user("alice"), position, id, attempt, due: Timestamp::now() };
+    let (user, due) = (World::user("alice"), Timestamp::now());
+    let redelivery = Redelivery { user, position, id, attempt, due, unanswered: Vec::new() };
     world.set_timer(&Timer::Redeliver(redelivery)).await;
     world.idle().await;
 }
@@ -62,6 +63,47 @@ async fn a_message_comes_again_with_growing_pauses_until_it_is_confirmed() {
     alice.ping().await;
     assert_eq!(world.waiting("LaterQueue").await[2], 3, "and none follows");
     assert_eq!(happened(&world.until(&id, State::Confirmed).await).len(), 6);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_without_an_answer_is_repeated_to_its_connection_and_the_trail_names_both() {
+    let world = World::start().await;
+    let mut phone = world.online("alice", "phone").await;
+    let waits = world.connections(&["alice"]).await.remove(0);
+    let mut tablet = world.online("alice", "tablet").await;
+    // As often as the SDK tries.
+    let rule = Rule::new(Fault::ServerError).function("DeliverFunction").operation("PostToConnection");
+    let failed = world.twin.faults().add(rule.contains(waits.as_str()).times(2));
+    let id = world.send(&["alice"], "Hello").await;
+    let message = tablet.message().await;
+    assert_eq!(message.id, id);
+    // What another device confirms leaves this one's copy.
+    tablet.ack(&message).await;
+    let ids = [&phone, &tablet].map(|socket| socket.identity.id().to_owned());
+    let states = |trail: &RecipientTrail| {
+        ids.each_ref().map(|id| trail.devices.iter().find(|it| it.device_id == *id).unwrap().state)
+    };
+    let trail = world.until(&id, State::Confirmed).await;
+    assert_eq!(states(&trail), [DeviceState::Unanswered, DeviceState::Confirmed]);
+    assert_eq!(world.twin.faults().hits(failed), 2);
+    let of_phone = |trail: &RecipientTrail| -> Vec<_> {
+        let its = trail.transitions.iter().filter(|it| it.device_id.as_ref() == Some(&ids[0]));
+        its.map(|it| it.event).collect()
+    };
+    assert_eq!(of_phone(&trail), [Happened::Posted, Happened::Unanswered]);
+
+    // The phone says nothing meanwhile, and the tablet is not posted to once more.
+    assert_eq!(phone.message().await, MessageFrame { device_id: ids[0].clone(), ..message });
+    eventually("the repeat is noted", async || {
+        happened(&world.trail(&id).await.recipients[0]).contains(&Happened::Redelivered)
+    })
+    .await;
+    let trail = world.until(&id, State::Confirmed).await;
+    assert_eq!(states(&trail), [DeviceState::Posted, DeviceState::Confirmed]);
+    assert_eq!(of_phone(&trail), [Happened::Posted, Happened::Unanswered, Happened::Redelivered]);
+    assert_eq!(world.waiting("LaterQueue").await, [0, 0, 0], "and that is all");
+    tablet.ping().await;
     world.end().await;
 }
 

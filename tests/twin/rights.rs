@@ -23,6 +23,7 @@ const TAKES: &[(&str, &[&str])] = &[
     ("mailboxes.note_offline(", &["UsersTable UpdateItem"]),
     ("mailboxes.close(", &["UsersTable UpdateItem"]),
     ("mailboxes.note_redelivered(", &["UsersTable UpdateItem"]),
+    ("mailboxes.note_unanswered(", &["UsersTable UpdateItem"]),
     ("devices.move_cursor(", &["UsersTable UpdateItem"]),
     ("claims.claim(", &["UsersTable UpdateItem", "UsersTable GetItem"]),
     ("claims.release(", &["UsersTable UpdateItem"]),

@@ -6,6 +6,7 @@ export const EVENTS = {
   scheduled: "its time to be sent",
   stored: "stored in the mailbox",
   posted: "posted to device {device}",
+  unanswered: "the post to device {device} had no answer",
   redelivered: "posted once more to device {device}",
   offline: "no device was connected",
   gone: "the connection of device {device} turned out to be gone",

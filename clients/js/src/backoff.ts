@@ -1,11 +1,16 @@
 /** The first window, in milliseconds. */
-export const FIRST = 1_000;
-/** The window never grows beyond this, in milliseconds. */
-export const LONGEST = 300_000;
+const FIRST = 1_000;
+/** How much longer than the first a window grows at most. */
+const LONGEST = 300;
+/** A connection that lasts so long, in milliseconds, begins the windows anew: a tenth of the longest. */
+export const STEADY = 30_000;
 
-/** The window of an attempt, counted from 0: it doubles from a second to five minutes. */
-export function windowOf(attempt: number): number {
-  return Math.min(FIRST * 2 ** attempt, LONGEST);
+/**
+ * The window of an attempt, counted from 0: it doubles from a second to five minutes, and is no shorter than the service
+ * has asked for, in seconds.
+ */
+export function windowOf(attempt: number, asked = 0): number {
+  return FIRST * Math.min(Math.max(2 ** attempt, asked), LONGEST);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { type Action, ack, type Receipt } from "./actions.js";
-import { LONGEST, spread, windowOf } from "./backoff.js";
+import { spread, STEADY, windowOf } from "./backoff.js";
 import type { ServiceClock } from "./clock.js";
 import { confirmations, isConfirmation } from "./confirmations.js";
 import { closing, leave } from "./dial.js";
@@ -33,7 +33,7 @@ export class Connection {
   #old: Socket | undefined;
   #disarm: (() => void) | undefined;
   #closed = false;
-  /** How many attempts to connect there were since there was progress. */
+  /** How many attempts to connect there were since there was progress, or a connection that lasted. */
   #attempt = 0;
 
   // When it is due:
@@ -51,6 +51,8 @@ export class Connection {
   #sum = NEVER;
   /** A successor is opened. */
   #rollover = NEVER;
+  /** The connection has lasted, whatever sockets it had. */
+  #steady = NEVER;
 
   // Of the current connection:
   /** When something came on it that was for us. */
@@ -89,9 +91,8 @@ export class Connection {
       this.#inbox.acknowledged(action);
     }
     if (action.action === "ack") {
-      const { id, epoch, seq } = action;
-      if (this.#automatic || id === undefined) {
-        this.#taken = later(this.#taken, { epoch, seq });
+      if (this.#automatic || action.id === undefined) {
+        this.#taken = later(this.#taken, placeOf(action));
       }
       this.#acknowledge(action);
     } else {
@@ -129,6 +130,7 @@ export class Connection {
     this.#listener.tell({ state: "connecting" });
     this.#opener.openFirst((socket) => {
       if (socket) {
+        this.#steady = this.#environment.now() + STEADY;
         this.#greet(socket, this.#inbox.connected());
       } else {
         this.#lost("unreachable");
@@ -231,10 +233,10 @@ export class Connection {
     }
   }
 
-  #lose(reason: string, window?: number): void {
+  #lose(reason: string, asked?: number): void {
     const before = this.#old;
     if (!before) {
-      this.#lost(reason, window);
+      this.#lost(reason, asked);
       return;
     }
     // The successor failed before it had proved itself, and what it was to replace is still there.
@@ -242,22 +244,24 @@ export class Connection {
     this.#old = undefined;
     this.#serveOn(before, this.#inbox.rolledOver());
     this.#ping = this.#environment.now();
-    this.#rollover = this.#ping + this.#pause(window);
+    this.#rollover = this.#ping + this.#pause(asked);
   }
 
-  #lost(reason: string, window?: number): void {
+  #lost(reason: string, asked?: number): void {
+    const at = this.#environment.now();
+    if (this.#steady <= at) {
+      this.#attempt = 0;
+    }
     this.#leaveAll();
-    this.#confirmed.doubt(this.#environment.now(), this.#taken);
-    const retryIn = this.#pause(window);
-    this.#retry = this.#environment.now() + retryIn;
+    this.#confirmed.doubt(at, this.#taken);
+    const retryIn = this.#pause(asked);
+    this.#retry = at + retryIn;
     this.#listener.tell({ state: "waiting", reason, retryIn });
   }
 
-  /** How long to wait before the next attempt. The service may have asked for a window of its own. */
-  #pause(window = 0): number {
-    const own = windowOf(this.#attempt);
-    this.#attempt += 1;
-    return spread(Math.max(own, Math.min(window, LONGEST)), this.#environment.random());
+  /** How long to wait before the next attempt. The service may have asked for a longer window, in seconds. */
+  #pause(asked?: number): number {
+    return spread(windowOf(this.#attempt++, asked), this.#environment.random());
   }
 
   #leaveAll(): void {
@@ -266,7 +270,8 @@ export class Connection {
     leave(this.#current);
     leave(this.#old);
     this.#current = this.#old = undefined;
-    this.#retry = this.#ping = this.#pong = this.#replay = this.#repeat = this.#sum = this.#rollover = NEVER;
+    this.#retry = this.#ping = this.#pong = this.#replay = this.#repeat = this.#sum = NEVER;
+    this.#rollover = this.#steady = NEVER;
   }
 
   // -- Time ----------------------------------------------------------------------------------------------------------
@@ -276,11 +281,12 @@ export class Connection {
     if (this.#closed) {
       return;
     }
-    if (this.#heard < NEVER && !this.#inbox.awaitsReplay) {
+    if (this.#old && this.#heard < NEVER && !this.#inbox.awaitsReplay) {
       // The new connection has been heard and the gap is closed. What is posted to the old one from now on is posted to
       // the new one, too.
       leave(this.#old);
       this.#old = undefined;
+      this.#attempt = 0;
     }
     const next = Math.min(this.#retry, this.#ping, this.#pong, this.#replay, this.#repeat, this.#sum, this.#rollover);
     if (next < NEVER) {
@@ -343,7 +349,7 @@ export class Connection {
     if (asked) {
       // What a connection says of itself no longer matters when its successor is there.
       if (socket === this.#current) {
-        this.#lose(asked.code, asked.after * 1_000);
+        this.#lose(asked.code, asked.after);
       }
       return;
     }
@@ -407,14 +413,14 @@ export class Connection {
         this.#ping = this.#heard + Math.min(Math.max(frame.nextPing, 1) * 1_000, times.LAST_PING);
         this.#clock.heard(frame.serverTime);
       } else if (frame.type === "reconnect") {
-        const window = frame.after * 1_000;
-        if (frame.code !== "rollover") {
-          this.#lose(frame.code, window);
+        const { code, after } = frame;
+        if (code !== "rollover") {
+          this.#lose(code, after);
           return;
         }
         // In place of a pong, and no loss: this connection serves until its successor does.
         this.#pingWasAnswered();
-        this.#rollover = Math.min(this.#rollover, this.#heard + spread(window, this.#environment.random()));
+        this.#rollover = Math.min(this.#rollover, this.#heard + spread(after * 1_000, this.#environment.random()));
       }
     }
     const due = this.#replay;
@@ -471,8 +477,7 @@ export class Connection {
           break;
         case "synced": {
           const { synced } = step;
-          const to = { epoch: synced.epoch, seq: synced.seq };
-          this.#attempt = 0;
+          const to = placeOf(synced) as Position;
           this.#listener.tell({ state: "online" });
           this.#listener.enqueue({ slot: to, gap: synced.recovered ? undefined : { from: step.after, to } });
           if (this.#current && synced.recovered) {

@@ -7,7 +7,7 @@ import type * as wire from "./wire.js";
 export type Synced = Omit<wire.Synced, "count"> & Required<Pick<wire.Synced, "posted">>;
 
 /** Come back on a new connection. */
-export type Reconnect = wire.Rollover | wire.UnknownConnection;
+export type Reconnect = wire.Rollover | wire.ReconnectInClear;
 
 /** What a device receives, once opened. */
 export type Frame = Exclude<wire.Frame, wire.Synced> | Synced;

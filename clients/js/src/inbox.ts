@@ -331,10 +331,10 @@ export class Inbox {
       this.#earlier = synced;
     }
     // What came live meanwhile may be beyond the end by now; whoever keeps this must not go back.
-    const { epoch, seq } = later(this.#cursor, synced) as Position;
-    this.#cursor = { epoch, seq };
+    const to = placeOf(later(this.#cursor, synced) as Position);
+    this.#cursor = to;
     const recovered = synced.recovered && !ended.anew;
-    this.#steps.push({ do: "synced", synced: { ...synced, epoch, seq, recovered }, after });
+    this.#steps.push({ do: "synced", synced: { ...synced, ...to, recovered }, after });
     this.#advance();
     if (compare(this.#cursor, after) > 0 && (synced.more || this.#isBehind())) {
       this.#ask(0);

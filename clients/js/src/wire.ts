@@ -387,17 +387,21 @@ export interface Rollover {
 }
 
 /**
- * The device was unregistered, changed hands, or was away for too long. In clear, because no key belongs to such a
- * connection: close it, wait up to `after` seconds, connect again.
+ * In clear: close the connection, and connect again.
+ *
+ * - `unknown_connection`: The device was unregistered, changed hands, or was away for too long. In clear, because no
+ *   key belongs to such a connection: close it, wait up to `after` seconds, connect again.
+ * - `evicted`: A device or its user holds more connections than it may, and this one was used least recently. In clear,
+ *   just before the connection is closed: wait up to `after` seconds, connect again.
  */
-export interface UnknownConnection {
+export interface ReconnectInClear {
   readonly type: "reconnect";
   /** Empty. */
   readonly deviceId: "";
-  readonly code: "unknown_connection";
+  readonly code: "unknown_connection" | "evicted";
   /** Seconds to wait before the next connection, to be spread by full jitter. */
   readonly after: number;
 }
 
 /** What a device receives, once opened. */
-export type Frame = Message | Announcement | Synced | Pong | ErrorFrame | Rollover | UnknownConnection;
+export type Frame = Message | Announcement | Synced | Pong | ErrorFrame | Rollover | ReconnectInClear;

@@ -52,6 +52,7 @@ pub(crate) struct Worker {
     /// The app has taken everything up to here, in this life or in one before.
     taken: Option<Position>,
     refusals: u32,
+    /// How many attempts to connect there were since there was progress, or a connection that lasted.
     attempt: u32,
 }
 
@@ -102,7 +103,12 @@ impl Worker {
             let opening = self.dial();
             let ended = tokio::select! {
                 opened = opening => match opened {
-                    Ok(socket) => self.serve(socket).await,
+                    Ok(socket) => {
+                        let opened = Instant::now();
+                        let end = self.serve(socket).await;
+                        self.attempt = self.options.backoff.attempts_after(opened.elapsed(), self.attempt);
+                        end
+                    }
                     Err(error) => End::Lost(Loss::Connect(error)),
                 },
                 asked = self.wait_for_close() => End::Close(asked),

@@ -247,6 +247,70 @@ async fn a_refusal_ends_the_long_pauses_of_an_outage() {
     assert!(matches!(next(&mut events).await, Event::Closed(CloseReason::CannotConnect(_))));
 }
 
+/// The next pause after a connection that was opened, if the device has told of nothing else.
+async fn pause_after_opening(events: &mut Events) -> Duration {
+    loop {
+        match tokio::time::timeout(Duration::from_secs(10), events.next()).await.unwrap().unwrap() {
+            Event::Connected | Event::Synced(_) => {}
+            Event::Disconnected { retry_in, .. } => return retry_in,
+            other => panic!("a loss was due, not {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_soon_after_it_has_synced_does_not_shorten_the_pauses() {
+    let service = Service::start().await;
+    let first = Duration::from_millis(1);
+    let options = Options { backoff: Backoff { first, longest: Duration::from_secs(3_600) }, ..service.options() };
+    let (_device, mut events) = Device::open(service.identity.clone(), options);
+    let mut longest = Duration::ZERO;
+    for attempt in 0..10 {
+        let mut peer = service.accept().await;
+        peer.up_to_date(0).await;
+        assert!(matches!(next(&mut events).await, Event::Synced(_)));
+        drop(peer);
+        let pause = pause_after_opening(&mut events).await;
+        assert!(pause <= first * (1 << attempt), "attempt {attempt}");
+        longest = longest.max(pause);
+    }
+    // Ten draws from windows of up to half a second: one in 10^13 runs draws none beyond the first window.
+    assert!(longest > first, "{longest:?}");
+    // A new message does.
+    let mut peer = service.accept().await;
+    peer.up_to_date(0).await;
+    peer.message(1).await;
+    assert_eq!(next_message(&mut events).await, "1");
+    drop(peer);
+    assert!(pause_after_opening(&mut events).await <= first);
+}
+
+#[tokio::test]
+async fn an_evicted_device_stays_away_within_the_window_that_it_is_asked_for() {
+    let service = Service::start().await;
+    let first = Duration::from_millis(1);
+    let mut longest = Duration::ZERO;
+    for _ in 0..8 {
+        let options = Options { backoff: Backoff { first, longest: Duration::from_secs(3_600) }, ..service.options() };
+        let (_device, mut events) = Device::open(service.identity.clone(), options);
+        let mut peer = service.accept().await;
+        peer.up_to_date(0).await;
+        peer.say_in_clear(r#"{"type": "reconnect", "deviceId": "", "code": "evicted", "after": 60}"#).await;
+        let pause = loop {
+            match events.next().await.unwrap() {
+                Event::Disconnected { loss: Loss::Asked { code, .. }, retry_in } if code == "evicted" => {
+                    break retry_in;
+                }
+                Event::Connected | Event::Synced(_) => {}
+                other => panic!("an eviction was due, not {other:?}"),
+            }
+        };
+        assert!(pause <= Duration::from_secs(60));
+        longest = longest.max(pause);
+    }
+    assert!(longest > Duration::from_secs(1), "{longest:?}");
+}
+
 #[tokio::test]
 async fn a_gateway_that_drops_the_subprotocol_gets_the_token_in_the_url() {
     let service = Service::start().await;

@@ -1,15 +1,21 @@
 //! `$connect`: a device opens a socket with a token that it has signed itself.
 //!
-//! Refused with 400: a parameter that the query does not have. With 401: no token, a malformed, expired or used one, an unknown device, a key of an earlier generation. With 403:
-//! another device's token, an origin that the app does not list. Nothing is stored then.
+//! Refused with 400: a parameter that the query does not have. With 401: no token, a malformed, expired or used one, an
+//! unknown device, a key of an earlier generation. With 403: another device's token, an origin that the app does not
+//! list. Nothing is stored then. With 429: as many connections of the device or its user as there may be have been
+//! opened just before; what was stored is buried.
 
 use std::collections::BTreeSet;
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use aws_lambda_events::query_map::QueryMap;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 use tidings_crypto::token::Token;
-use tidings_domain::{Connection, Timestamp, UserKey, eviction, presence::LEASE_SECONDS};
+use tidings_domain::{
+    Connection, Timestamp, UserKey,
+    eviction::{self, Admission},
+    presence::LEASE_SECONDS,
+};
 use tidings_gateway::Gateway;
 use tidings_lambda::{
     Error, logs,
@@ -19,7 +25,7 @@ use tidings_service::{
     AppCache, DeviceTokens,
     device_token::{NotSigned, Signed},
 };
-use tidings_store::{Connected, Connections, StoreError};
+use tidings_store::{Connected, Connections};
 
 /// The WebSocket subprotocol that a client may name, with its token beside it.
 const SUBPROTOCOL: &str = "tidings.v1";
@@ -30,6 +36,9 @@ const TOKEN: &str = "token";
 
 /// Why two tokens are refused, wherever they are.
 const TWO_TOKENS: &str = "the token is given twice";
+
+/// Why a connection is refused whose end was handled first.
+const ENDED: &str = "the connection ended before it began";
 
 /// Connections that are closed at the same time.
 const CLOSED_AT_ONCE: usize = 8;
@@ -73,6 +82,9 @@ enum Refused {
     /// A token that may not be used here: 403.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// As many connections as there may be have been opened just before: 429.
+    #[error("too many connections at the same moment")]
+    Crowded,
 }
 
 impl Refused {
@@ -81,6 +93,7 @@ impl Refused {
             Self::UnknownParameter(_) => 400,
             Self::Token(_) | Self::NotSigned(_) => 401,
             Self::Forbidden(_) => 403,
+            Self::Crowded => 429,
         }
     }
 }
@@ -139,37 +152,74 @@ async fn accept(
     };
     let remember = Timestamp(i64::try_from(claims.remember_until()).unwrap_or(i64::MAX).saturating_mul(1_000));
     Ok(match deps.connections.connect(&device.user, &connection, &claims.jti, remember).await? {
-        Connected::Recorded => {
-            if let Err(error) = evict(deps, &device.user, &connection, now).await {
-                // The bound is exceeded until the user's next connection: no reason to refuse this one.
-                tracing::warn!(connection = %connection.id, error = logs::chain(&error), "connections were not evicted");
-            }
+        Connected::Recorded => admit(deps, &device.user, &connection, now).await?.map(|()| {
             let mut reply = Reply::done();
             if offered.subprotocol {
                 reply.headers.insert("Sec-WebSocket-Protocol".to_owned(), SUBPROTOCOL.to_owned());
             }
-            Ok(reply)
-        }
+            reply
+        }),
         Connected::TokenUsed => Err(Refused::Token("used token")),
-        Connected::Dead => Err(Refused::Token("the connection ended before it began")),
+        Connected::Dead => Err(Refused::Token(ENDED)),
         Connected::DeviceLeft => Err(Refused::Token("the device has left its user")),
     })
 }
 
-/// Closes the connections of a user that are beyond the bounds now that there is a new one. Each is closed before it is
-/// buried: what its device has confirmed by then counts, and the device comes back and syncs.
-async fn evict(deps: &Deps, user: &UserKey, new: &Connection, now: Timestamp) -> Result<(), StoreError> {
-    let connections = deps.connections.of_user(user, now).await?;
-    let surplus = eviction::surplus_connections(&connections, &new.id);
+/// Keeps the bounds of a user now that there is a new connection: evicts older ones, or gives the new one up. What is
+/// answered with 200 has its record; no other connection's `$connect` takes it away before that.
+async fn admit(deps: &Deps, user: &UserKey, new: &Connection, now: Timestamp) -> Result<Result<(), Refused>, Error> {
+    let connections = match deps.connections.of_user(user, now).await {
+        Ok(connections) => connections,
+        Err(error) => {
+            // The bound is exceeded until the user's next connection: no reason to refuse this one.
+            tracing::warn!(connection = %new.id, error = logs::chain(&error), "connections were not counted");
+            return Ok(Ok(()));
+        }
+    };
+    match eviction::admit(&connections, &new.id, now) {
+        Admission::Admitted(surplus) => {
+            evict(deps, user, &surplus, new, now).await?;
+            Ok(Ok(()))
+        }
+        Admission::Crowded => {
+            deps.connections.bury(user, &new.id, now).await?;
+            Ok(Err(Refused::Crowded))
+        }
+        // A frame that came before the upgrade has pruned it: its first ping brings it back, as long as it is not buried.
+        Admission::Missing if deps.connections.get(&new.id, now).await?.is_some() => Ok(Ok(())),
+        Admission::Missing => Ok(Err(Refused::Token(ENDED))),
+    }
+}
+
+/// Closes connections that are beyond the bounds. Each is told why and closed before it is buried: what its device has
+/// confirmed by then counts, and the device comes back and syncs. If that fails, the next connection evicts it.
+async fn evict(
+    deps: &Deps,
+    user: &UserKey,
+    surplus: &[&Connection],
+    new: &Connection,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let frame = &socket::evicted()?;
     stream::iter(surplus)
-        .map(Ok)
-        .try_for_each_concurrent(CLOSED_AT_ONCE, |evicted| async move {
+        .for_each_concurrent(CLOSED_AT_ONCE, |evicted| async move {
+            deps.gateway.post(&evicted.id, frame.clone()).await;
             deps.gateway.close(&evicted.id).await;
-            deps.connections.bury(user, &evicted.id, now).await?;
-            tracing::info!(connection = %evicted.id, device = %evicted.device, by = %new.id, "connection evicted");
-            Ok(())
+            let gone = match deps.connections.bury(user, &evicted.id, now).await {
+                Ok(true) => {
+                    tracing::info!(connection = %evicted.id, device = %evicted.device, by = %new.id, "connection evicted");
+                    Ok(())
+                }
+                // Another connection that came at the same moment has evicted it, or its `$disconnect` failed half-way.
+                Ok(false) => deps.connections.prune(user, &evicted.id).await,
+                Err(error) => Err(error),
+            };
+            gone.unwrap_or_else(|error| {
+                tracing::warn!(connection = %evicted.id, error = logs::chain(&error), "connection was not evicted");
+            });
         })
-        .await
+        .await;
+    Ok(())
 }
 
 /// What the client offers in the upgrade.

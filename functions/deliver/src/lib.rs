@@ -1,7 +1,7 @@
 //! The delivery queues: one message for one recipient at a time. Reads what is known of the recipient, appends the
 //! message to the mailbox, posts it to every live connection, and schedules the first fallback step, at once if no
-//! connection accepted the frame. Behind their deliveries come redeliveries of unconfirmed messages, and withdrawals of
-//! cancelled ones.
+//! connection accepted the frame. A post without an answer is repeated a few times, by a timer. Behind the deliveries
+//! come redeliveries of unconfirmed messages, and withdrawals of cancelled ones.
 //!
 //! A message is stored before it is posted: if the worker dies in between, the message is in the mailbox, and the queue
 //! hands the delivery out again. The next worker finds the entry and posts it under its old position; devices show each
@@ -26,10 +26,6 @@ use tidings_lambda::{
 use tidings_service::{Sealer, Steps};
 use tidings_store::{Appended, Connections, Mailboxes, Messages, Users};
 use tidings_wire::Frame;
-
-/// Receives of one delivery that are spent on posts which may yet succeed. It is in the mailbox by then, and its user's
-/// next deliveries wait behind it: after that, the device's own heartbeat and sync bring it.
-const POST_RECEIVES: u32 = 2;
 
 /// Dead connections that are pruned at the same time.
 const PRUNED_AT_ONCE: usize = 16;
@@ -100,7 +96,7 @@ async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives
     let online = !targets.is_empty();
     let mut settled = settle(deps, user, post(deps, targets, frame(Some(position))).await).await?;
     let mut gone = delivery::devices_of(&settled.gone);
-    if online && !settled.reached && !settled.retry && !gone.is_empty() {
+    if online && !settled.may_have_reached() && !gone.is_empty() {
         // Every connection was gone. The device may be back on another one by now: look again once before noting it
         // offline.
         let now = Timestamp::now();
@@ -108,30 +104,33 @@ async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives
         let fresh: Vec<_> = view.reachable(letter.platform).filter(|c| !settled.gone.contains(c)).cloned().collect();
         settled = settle(deps, user, post(deps, fresh, frame(Some(position))).await).await?;
         gone.extend(delivery::devices_of(&settled.gone));
-        if !settled.reached {
+        if !settled.is_reached() {
             deps.mailboxes.note_offline(user, position, &gone, now).await?;
         }
     }
     let now = Timestamp::now();
+    let unanswered = settled.unanswered_devices();
+    if !unanswered.is_empty() {
+        deps.mailboxes.note_unanswered(user, position, &unanswered, now).await?;
+    }
     // A post whose fate is unknown may have arrived: the first step does not go out at once then.
-    let perhaps = settled.reached || settled.retry;
-    if let Some(step) = delivery::first_step(delivery, position, perhaps, now) {
+    if let Some(step) = delivery::first_step(delivery, position, settled.may_have_reached(), now) {
         deps.steps.schedule(step, now, trace).await?;
     }
-    if let Some(redelivery) = Redelivery::first(user, letter, position, now) {
-        deps.steps.timers().schedule(&Timer::Redeliver(redelivery), now, trace).await?;
+    let redelivery = Redelivery::first(user, letter, position, now);
+    let repeat = Redelivery::repeat(user, letter, position, 0, &settled.unanswered, now);
+    for again in redelivery.into_iter().chain(repeat) {
+        deps.steps.timers().schedule(&Timer::Redeliver(again), now, trace).await?;
     }
     tracing::info!(
         message_id = %letter.id,
         user = user.digest(),
         seq = position.seq,
-        reached = settled.reached,
+        reached = settled.is_reached(),
         gone = gone.len(),
+        unanswered = unanswered.len(),
         "message delivered to the mailbox"
     );
-    if settled.retry && !settled.reached && receives < POST_RECEIVES {
-        return Err("no post was accepted; the delivery comes again".into());
-    }
     Ok(())
 }
 
@@ -170,29 +169,32 @@ async fn place(deps: &Deps, delivery: &Delivery, receives: u32) -> Result<Placem
     }
 }
 
-/// Posts a message that no device has confirmed again, and schedules the next time. If it is confirmed, closed or
-/// expired by now, its redelivery ends here.
+/// Posts a message again that no device has confirmed, or whose posts had no answer, and schedules the next time. If it
+/// is confirmed, closed or expired by now, that ends here.
 async fn redeliver(deps: &Deps, redelivery: &Redelivery, trace: Option<&str>) -> Result<(), Error> {
     let Redelivery { user, id, attempt, .. } = redelivery;
+    let is_repeat = redelivery.is_repeat();
     let now = Timestamp::now();
     let entry = deps.mailboxes.entry(user, redelivery.position).await?;
-    let record = deps.messages.get(id, now).await?;
-    let cancelled = record.is_some_and(|record| record.cancelled.is_some());
-    let Some(entry) = entry.filter(|entry| entry.letter.id == *id && entry.is_open(now) && !cancelled) else {
-        tracing::info!(message_id = %id, attempt, "redelivery is not needed any more");
+    let Some(entry) = entry.filter(|entry| redelivery.is_needed(entry, now)) else {
+        tracing::info!(message_id = %id, attempt, is_repeat, "message need not be posted again");
         return Ok(());
     };
+    if deps.messages.get(id, now).await?.is_some_and(|record| record.cancelled.is_some()) {
+        tracing::info!(message_id = %id, attempt, is_repeat, "message is cancelled and not posted again");
+        return Ok(());
+    }
     let view = deps.users.view(user, now).await?;
     let targets = redelivery.targets(&entry, &view, now);
-    let devices = delivery::devices_of(&targets);
     let settled = settle(deps, user, post(deps, targets, |device| entry.frame(user, device)).await).await?;
-    if settled.reached {
-        deps.mailboxes.note_redelivered(redelivery, devices, now).await?;
+    let reached = settled.is_reached();
+    if reached {
+        deps.mailboxes.note_redelivered(redelivery, settled.accepted, now).await?;
     }
-    if let Some(next) = redelivery.next(&entry, now) {
+    for next in redelivery.following(&entry, &settled.unanswered, now) {
         deps.steps.timers().schedule(&Timer::Redeliver(next), now, trace).await?;
     }
-    tracing::info!(message_id = %id, attempt, reached = settled.reached, "message redelivered");
+    tracing::info!(message_id = %id, attempt, is_repeat, reached, "message posted again");
     Ok(())
 }
 

@@ -2,12 +2,18 @@
 //!
 //! A new one is recorded first; then all are read, and what is beyond the bound goes. Two that come at the same moment
 //! exceed the bound only until both have read: they see the same order, and evict the same ones.
+//!
+//! A connection whose upgrade may still be under way cannot be closed: API Gateway does not know it yet, and would open it
+//! after all. So a new connection evicts older ones only, and gives itself up if too many others are new.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+};
 
 use tidings_wire::limits;
 
-use crate::{Connection, ConnectionId, Device, DeviceId};
+use crate::{Connection, ConnectionId, Device, DeviceId, Timestamp};
 
 /// The devices that go because `new` was registered: the one that was used least recently first, and of those used at
 /// about the same time the ones without a connection.
@@ -21,27 +27,48 @@ pub fn surplus_devices<'a>(devices: &'a [Device], connections: &[Connection], ne
     others
 }
 
-/// The connections that go because `new` was opened: the ones whose lease runs out first, those of the device beyond
-/// [`limits::DEVICE_SOCKETS`], and then those of the user beyond [`limits::USER_SOCKETS`].
+/// How long the upgrade of a connection may be under way, in seconds: longer than `$connect` may run, with room for
+/// clocks that differ.
+pub const OPENING_SECONDS: u64 = 15;
+
+/// What becomes of a new connection, and of the others because of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission<'a> {
+    /// It is opened, and these are evicted.
+    Admitted(Vec<&'a Connection>),
+    /// It is not opened: as many as there may be are as new as it.
+    Crowded,
+    /// It is not among them: it has ended before it began, or was taken for gone because a frame came before its upgrade.
+    Missing,
+}
+
+/// Decides about the connection `new`, which has just been recorded. Beyond [`limits::DEVICE_SOCKETS`] of its
+/// device and then [`limits::USER_SOCKETS`] of its user, the connections go whose lease runs out first; of those whose
+/// upgrade may be under way, each that came too late gives itself up.
 #[must_use]
-pub fn surplus_connections<'a>(connections: &'a [Connection], new: &ConnectionId) -> Vec<&'a Connection> {
-    let mut newest_first: Vec<_> = connections.iter().collect();
-    newest_first
-        .sort_by_key(|connection| (connection.id == *new, connection.lease, connection.connected, &connection.id));
-    newest_first.reverse();
+pub fn admit<'a>(connections: &'a [Connection], new: &ConnectionId, now: Timestamp) -> Admission<'a> {
+    if connections.iter().all(|connection| connection.id != *new) {
+        return Admission::Missing;
+    }
+    let (mut opening, mut open): (Vec<&Connection>, Vec<&Connection>) =
+        connections.iter().partition(|connection| now < connection.connected.plus_seconds(OPENING_SECONDS));
+    opening.sort_by_key(|connection| (connection.connected, &connection.id));
+    open.sort_by_key(|connection| Reverse((connection.lease, connection.connected, &connection.id)));
     let mut of_device: HashMap<&DeviceId, usize> = HashMap::new();
     let mut kept = 0;
-    let mut surplus = newest_first;
-    surplus.retain(|connection| {
+    let mut stays = |connection: &'a Connection| {
         let own = of_device.entry(&connection.device).or_default();
         let stays = *own < limits::DEVICE_SOCKETS && kept < limits::USER_SOCKETS;
         if stays {
             *own += 1;
             kept += 1;
         }
-        !stays
-    });
-    surplus
+        stays
+    };
+    opening.retain(|connection| !stays(connection));
+    open.retain(|connection| !stays(connection));
+    let is_crowded = opening.iter().any(|connection| connection.id == *new);
+    if is_crowded { Admission::Crowded } else { Admission::Admitted(open) }
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ impl Timer {
         match self {
             Self::Step(step) => format!("{}#{}#{}", step.id, step.step, step.user.digest()),
             Self::Redeliver(redelivery) => {
-                format!("{}#again{}#{}", redelivery.id, redelivery.attempt, redelivery.user.digest())
+                format!("{}#{}#{}", redelivery.id, redelivery.name(), redelivery.user.digest())
             }
             Self::Send(send) => format!("{}#send", send.id),
         }
@@ -71,7 +71,7 @@ mod tests {
         let (user, id, due) = (tests::delivery(1).user, tests::id(1), Timestamp(5));
         let position = Position { epoch: u64::MAX, seq: 3 };
         let step = StepDue { user: user.clone(), position, id: id.clone(), step: 1, due, waited: true, attempts: 0 };
-        let redelivery = Redelivery { user, position, id: id.clone(), attempt: 1, due };
+        let redelivery = Redelivery { user, position, id: id.clone(), attempt: 1, due, unanswered: Vec::new() };
         let timers = [Timer::Step(step), Timer::Redeliver(redelivery), Timer::Send(SendDue { id, due })];
         for timer in &timers {
             let json = serde_json::to_string(timer).unwrap();

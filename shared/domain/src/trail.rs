@@ -103,6 +103,7 @@ fn devices(entry: &Entry) -> Vec<DeviceTrail> {
     let redelivered = entry.redelivered.iter().flat_map(|(_, devices)| devices);
     states.extend(entry.posted.iter().map(|device| (device, DeviceState::Posted)));
     states.extend(entry.gone.iter().map(|(device, _)| (device, DeviceState::Gone)));
+    states.extend(entry.unanswered.iter().map(|(device, _)| (device, DeviceState::Unanswered)));
     states.extend(redelivered.map(|device| (device, DeviceState::Posted)));
     states.extend(entry.acks.iter().map(|(device, _)| (device, DeviceState::Confirmed)));
     states.extend(entry.reads.iter().map(|(device, _)| (device, DeviceState::Read)));
@@ -121,6 +122,7 @@ fn story(entry: &Entry) -> Vec<Transition> {
     let mut story = vec![transition(entry.stored, Event::Stored)];
     story.extend(entry.posted.iter().map(|device| of_device(device, entry.stored, Event::Posted)));
     story.extend(entry.gone.iter().map(|(device, at)| of_device(device, *at, Event::Gone)));
+    story.extend(entry.unanswered.iter().map(|(device, at)| of_device(device, *at, Event::Unanswered)));
     story.extend(entry.offline.map(|at| transition(at, Event::Offline)));
     for (at, devices) in &entry.redelivered {
         story.extend(devices.iter().map(|device| of_device(device, *at, Event::Redelivered)));
@@ -258,6 +260,19 @@ mod tests {
         let at_once = About { send_at: None, begun: None, ..begun };
         assert_eq!(told(at_once, 240_015).0, State::Accepted);
         assert_eq!(told(at_once, 240_016), (State::Suppressed, Some(Event::Cancelled)));
+    }
+
+    #[test]
+    fn a_post_without_an_answer_is_told_from_one_that_was_accepted() {
+        let mut entry = tests::entry(1, Position { epoch: 7, seq: 1 });
+        entry.posted = vec!["d".parse().unwrap(), "e".parse().unwrap()];
+        entry.unanswered = vec![("e".parse().unwrap(), Timestamp(1_100))];
+        let states = |entry: &Entry| devices(entry).iter().map(|it| it.state).collect::<Vec<_>>();
+        assert_eq!(states(&entry), [DeviceState::Posted, DeviceState::Unanswered]);
+        let events: Vec<_> = story(&entry).iter().map(|it| it.event).collect();
+        assert_eq!(events, [Event::Stored, Event::Posted, Event::Posted, Event::Unanswered]);
+        entry.redelivered = vec![(Timestamp(5_100), vec!["e".parse().unwrap()])];
+        assert_eq!(states(&entry), [DeviceState::Posted; 2]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tidings_wire::{
     Action, Choice, FieldProblem, Frame,
     action::ActionName,
     frame::{ErrorCode, ErrorFrame, Reconnect, ReconnectCode},
-    json,
+    json, limits,
 };
 
 use crate::Error;
@@ -180,10 +180,19 @@ pub fn answer(sealer: &Sealer, frame: &Frame, to: &ConnectionRecord) -> Result<R
 /// # Errors
 /// Where the frame cannot be written as JSON.
 pub fn unknown_connection() -> Result<Reply, Error> {
-    let frame = Frame::Reconnect(Reconnect {
-        device_id: String::new(),
-        code: ReconnectCode::UnknownConnection.to_string(),
-        after: 1,
-    });
-    Ok(Reply::frame(serde_json::to_string(&frame)?))
+    Ok(Reply::frame(in_clear(ReconnectCode::UnknownConnection, 1)?))
+}
+
+/// What a connection is told before it is closed because its device or user holds too many. In clear: the function that
+/// closes it has no keys, and a client takes it as no more than a reason to come back later.
+///
+/// # Errors
+/// If the frame cannot be written as JSON.
+pub fn evicted() -> Result<String, Error> {
+    in_clear(ReconnectCode::Evicted, limits::EVICTED_SECONDS)
+}
+
+fn in_clear(code: ReconnectCode, after: u64) -> Result<String, Error> {
+    let frame = Frame::Reconnect(Reconnect { device_id: String::new(), code: code.to_string(), after });
+    Ok(serde_json::to_string(&frame)?)
 }

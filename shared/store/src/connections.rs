@@ -259,19 +259,15 @@ impl Connections {
     }
 
     /// Removes a connection that is closed by the service and leaves its tombstone, all or nothing. Its `$disconnect`
-    /// finds nothing left to do.
+    /// finds nothing left to do. `false` if the connection was buried before.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn bury(&self, user: &UserKey, id: &ConnectionId, now: Timestamp) -> Result<(), StoreError> {
-        let writes = bury(&self.table, &self.lookups, user, id, now)?;
-        self.client
-            .transact_write_items()
-            .set_transact_items(Some(writes))
-            .send()
-            .await
-            .map_err(|error| StoreError::request("bury connection", error))?;
-        Ok(())
+    pub async fn bury(&self, user: &UserKey, id: &ConnectionId, now: Timestamp) -> Result<bool, StoreError> {
+        const UNLESS_BURIED: Option<&str> = Some("attribute_not_exists(tombstone)");
+        let writes = bury(&self.table, &self.lookups, user, id, now, UNLESS_BURIED)?;
+        let buried = self.client.transact_write_items().set_transact_items(Some(writes)).send().await;
+        took_place("bury connection", buried)
     }
 
     /// Removes exactly this connection from its user. The look-up stays: a 410 is no proof, and a ping brings it back.
@@ -389,6 +385,7 @@ pub(crate) fn bury(
     user: &UserKey,
     id: &ConnectionId,
     now: Timestamp,
+    condition: Option<&str>,
 ) -> Result<Vec<TransactWriteItem>, StoreError> {
     const OPERATION: &str = "close connections of device";
     let presence = aws_sdk_dynamodb::types::Delete::builder()
@@ -400,6 +397,7 @@ pub(crate) fn bury(
         .table_name(lookups)
         .set_key(Some(keys::of(keys::lookup_connection(id))))
         .update_expression(BURY)
+        .set_condition_expression(condition.map(str::to_owned))
         .expression_attribute_values(":yes", AttributeValue::Bool(true))
         .expression_attribute_values(":now", keys::number(now.0))
         .expression_attribute_values(":at", keys::number(tombstone_expiry(now)))

@@ -211,7 +211,7 @@ impl Devices {
     ) -> Result<Vec<TransactWriteItem>, StoreError> {
         let mut writes = Vec::with_capacity(connections.len() * 2);
         for connection in connections {
-            writes.extend(bury(&self.table, &self.lookups, &device.user, &connection.id, now)?);
+            writes.extend(bury(&self.table, &self.lookups, &device.user, &connection.id, now, None)?);
         }
         Ok(writes)
     }

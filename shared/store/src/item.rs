@@ -226,6 +226,8 @@ pub(crate) struct EntryItem {
     #[serde(rename = "offline_at", skip_serializing_if = "Option::is_none", default)]
     pub(crate) offline: Option<i64>,
     pub(crate) gone: BTreeMap<DeviceId, i64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub(crate) unanswered: BTreeMap<DeviceId, i64>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(crate) redelivered: Vec<RedeliveredItem>,
     #[serde(rename = "acked_by")]
@@ -269,6 +271,7 @@ impl EntryItem {
             posted: entry.posted.clone(),
             offline: entry.offline.map(|at| at.0),
             gone: times(&entry.gone),
+            unanswered: times(&entry.unanswered),
             redelivered: entry.redelivered.iter().map(redelivered).collect(),
             acks: times(&entry.acks),
             reads: times(&entry.reads),
@@ -297,6 +300,7 @@ impl EntryItem {
             posted: self.posted,
             offline: self.offline.map(Timestamp),
             gone: times(self.gone),
+            unanswered: times(self.unanswered),
             redelivered: self.redelivered.into_iter().map(|it| (Timestamp(it.at), it.devices)).collect(),
             acks: times(self.acks),
             reads: times(self.reads),
@@ -381,6 +385,7 @@ mod tests {
         whole.posted = vec![device.clone()];
         whole.offline = Some(at);
         whole.gone = vec![(device.clone(), at)];
+        whole.unanswered = vec![(device.clone(), at)];
         whole.redelivered = vec![(at, vec![device.clone()])];
         whole.acks = vec![(device.clone(), at)];
         whole.reads = vec![(device, at)];

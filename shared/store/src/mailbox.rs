@@ -309,6 +309,31 @@ impl Mailboxes {
         .map(|_| ())
     }
 
+    /// Records the devices whose posts had no answer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn note_unanswered(
+        &self,
+        user: &UserKey,
+        position: Position,
+        devices: &[DeviceId],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let times = devices.iter().map(|device| (device.to_string(), keys::number(now.0))).collect();
+        self.update_entry(
+            "note unanswered posts",
+            user,
+            position,
+            "SET unanswered = :unanswered",
+            "attribute_exists(pk)",
+            &[],
+            vec![(":unanswered", AttributeValue::M(times))],
+        )
+        .await
+        .map(|_| ())
+    }
+
     /// Closes an entry: nothing of it begins any more. The first reason stays; `false` where there was one, or there is no such
     /// entry.
     ///
@@ -335,7 +360,7 @@ impl Mailboxes {
         .await
     }
 
-    /// Records that a message was posted once more. The same redelivery is recorded once.
+    /// Records that a message was posted once more. The same redelivery or repeat is recorded once.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -347,17 +372,23 @@ impl Mailboxes {
     ) -> Result<(), StoreError> {
         const OPERATION: &str = "note redelivery";
         let one = serde_dynamo::to_attribute_value(vec![RedeliveredItem { at: now.0, devices }]);
+        // Redeliveries are counted; of repeats the time grows.
+        let (last, this) = if redelivery.is_repeat() {
+            ("repeated", keys::number(redelivery.due.0))
+        } else {
+            ("redeliveries", keys::number(redelivery.attempt))
+        };
         self.update_entry(
             OPERATION,
             &redelivery.user,
             redelivery.position,
-            "SET redelivered = list_append(if_not_exists(redelivered, :none), :one), redeliveries = :attempt",
-            "id = :id AND (attribute_not_exists(redeliveries) OR redeliveries < :attempt)",
-            &[],
+            "SET redelivered = list_append(if_not_exists(redelivered, :none), :one), #last = :this",
+            "id = :id AND (attribute_not_exists(#last) OR #last < :this)",
+            &[("#last", last)],
             vec![
                 (":none", AttributeValue::L(Vec::new())),
                 (":one", one.map_err(|error| StoreError::item(OPERATION, error))?),
-                (":attempt", keys::number(redelivery.attempt)),
+                (":this", this),
                 (":id", keys::text(redelivery.id.as_str())),
             ],
         )

@@ -23,6 +23,13 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// How many attempts count for the next pause, after a connection that lasted for `lasted`: none if that is a tenth of
+    /// the longest window, 30 seconds by default. One that is closed soon after it was opened is one attempt more.
+    #[must_use]
+    pub fn attempts_after(&self, lasted: Duration, attempts: u32) -> u32 {
+        if lasted >= self.longest / 10 { 0 } else { attempts }
+    }
+
     /// The window of an attempt, counted from 0.
     #[must_use]
     pub fn window(&self, attempt: u32) -> Duration {
@@ -55,6 +62,13 @@ mod tests {
         let seconds: Vec<u64> = (0..11).map(|attempt| backoff.window(attempt).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         assert_eq!(backoff.window(u32::MAX).as_secs(), 300);
+    }
+
+    #[test]
+    fn only_a_connection_that_lasted_begins_the_windows_anew() {
+        let backoff = Backoff::default();
+        let after = |millis| backoff.attempts_after(Duration::from_millis(millis), 7);
+        assert_eq!([after(0), after(29_999), after(30_000), after(7_200_000)], [7, 7, 0, 0]);
     }
 
     #[test]

@@ -15,6 +15,10 @@ pub const USER_SOCKETS: usize = 64;
 /// Open sockets of one device, as [`USER_SOCKETS`].
 pub const DEVICE_SOCKETS: usize = 8;
 
+/// Window of the pause that a client is asked for whose connection was evicted, in seconds. If more clients of a device
+/// live than it may hold, they take turns this slowly.
+pub const EVICTED_SECONDS: u64 = 60;
+
 /// How long a device stays registered without connecting, asking or being registered again, in seconds (400 days).
 pub const DEVICE_UNUSED_SECONDS: u64 = 34_560_000;
 

@@ -38,7 +38,9 @@ choice! {
         Stored = "stored",
         /// It was about to be posted to a connection of this device; no proof that it arrived.
         Posted = "posted",
-        /// It was posted to this device once more, because no device had confirmed it.
+        /// A post to this device had no answer, so it may or may not have arrived. It is repeated a few times.
+        Unanswered = "unanswered",
+        /// It was posted to this device once more, because no device had confirmed it or the post before had no answer.
         Redelivered = "redelivered",
         /// No device was connected.
         Offline = "offline",
@@ -118,6 +120,8 @@ choice! {
     DeviceState {
         /// Posted to a connection of it; no proof that it arrived.
         Posted = "posted",
+        /// Posted to a connection of it without an answer: it may or may not have arrived.
+        Unanswered = "unanswered",
         /// Posted to a connection that was gone.
         Gone = "gone",
         /// The device acknowledged it.
@@ -148,7 +152,7 @@ pub struct Transition {
     pub at: Timestamp,
     /// What.
     pub event: Event,
-    /// The device, for `posted`, `redelivered`, `gone`, `confirmed` and `read`.
+    /// The device, for `posted`, `unanswered`, `redelivered`, `gone`, `confirmed` and `read`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::DeviceId>"))]
     pub device_id: Option<String>,
@@ -182,6 +186,7 @@ impl Event {
             Self::Scheduled => "its time to be sent",
             Self::Stored => "stored in the mailbox",
             Self::Posted => "posted to device {device}",
+            Self::Unanswered => "the post to device {device} had no answer",
             Self::Redelivered => "posted once more to device {device}",
             Self::Offline => "no device was connected",
             Self::Gone => "the connection of device {device} turned out to be gone",

@@ -298,7 +298,7 @@ impl Cell {
             generation: 1,
             key_version: 1,
             platform: Platform::Web,
-            connected: now,
+            connected: Timestamp(now.0 - 60_000),
             lease: now.plus_seconds(600),
         };
         assert_eq!(

@@ -61,9 +61,19 @@ pub(super) const ROWS: &[Row] = &[
         &[Connect],
     ),
     row("connect: accept > connections.connect > TransactWriteItems", &["{alice}", "j#"], &[Connect, EndedBefore]),
-    row("connect: evict > connections.of_user > Query", &["{alice}", "x#"], &[ConnectMany]),
+    row("connect: admit > connections.of_user > Query", &["{alice}", "x#"], &[ConnectMany]),
     row("connect: evict > connections.bury > TransactWriteItems", &["{alice}", "tombstone"], &[ConnectMany]),
+    never(
+        "connect: evict > connections.prune > DeleteItem",
+        "two connections have to evict a third in the same moment",
+    ),
+    row("connect: evict > gateway.post > PostToConnection", &[], &[ConnectMany]),
     row("connect: evict > gateway.close > DeleteConnection", &[], &[ConnectMany]),
+    row("connect: admit > connections.bury > TransactWriteItems", &["{alice}", "tombstone"], &[ConnectAtOnce]),
+    never(
+        "connect: admit > connections.get > self.last_words > GetItem",
+        "a post has to come between the record of a connection and its count",
+    ),
     row(
         "deliver: withdraw_message > mailboxes.close > self.update_entry > UpdateItem",
         &["{alice}", "SET closed"],
@@ -82,6 +92,12 @@ pub(super) const ROWS: &[Row] = &[
         &["{alice}", "offline_at"],
         &[Gone],
     ),
+    row(
+        "deliver: deliver > mailboxes.note_unanswered > self.update_entry > UpdateItem",
+        &["{alice}", "SET unanswered"],
+        &[Online],
+    )
+    .failed("PostToConnection", &[]),
     row("deliver: deliver > users.view > Query", &["{alice}"], &[Gone]).skip(1),
     row("deliver: redeliver > messages.get > GetItem", &["{message}"], &[Redelivery]),
     row("deliver: redeliver > timers.schedule > due.keep > PutItem", &["{message}#again5"], &[FarRedelivery]),

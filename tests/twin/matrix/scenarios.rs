@@ -48,6 +48,8 @@ scenarios! {
     Connect => sockets::connect(cell),
     /// So does one that holds as many sockets as a device may: another one is evicted.
     ConnectMany => sockets::connect_many(cell),
+    /// So does one of which as many sockets as a device may hold have been opened just before: it is refused.
+    ConnectAtOnce => sockets::connect_at_once(cell),
     /// A `$disconnect` is handled before its `$connect`.
     EndedBefore => sockets::ended_before(cell),
     /// A socket is closed.

@@ -317,7 +317,7 @@ test("comes back after a loss with its cursor and its confirmations", async (t) 
   await service.showed(1, 2);
 });
 
-test("pauses grow until a connection has brought an answer, and not only opened", async (t) => {
+test("pauses grow until a connection has lasted, and not only opened and answered", async (t) => {
   const service = await Service.start(t);
   service.clock.draws = 0.9;
   const device = service.start(t);
@@ -335,12 +335,41 @@ test("pauses grow until a connection has brought an answer, and not only opened"
   assert.equal((await silent.hear()).action, "sync");
   silent.drop();
   await lost(3);
-  const peer = await service.accept();
-  await peer.upToDate(0);
-  await until(() => device.state === "online");
-  peer.drop();
-  await lost(4);
-  assert.deepEqual(waits, [900, 1_800, 3_600, 900]);
+  for (const [count, lasts] of [
+    [4, 0],
+    [5, 29_999],
+    [6, 30_000],
+    [7, 0],
+  ] as const) {
+    const peer = await service.accept();
+    await peer.upToDate(0);
+    await until(() => device.state === "online");
+    if (lasts > 0) {
+      await service.clock.advance(5_000);
+      assert.equal((await peer.hear()).action, "ping");
+      peer.pong(0);
+      await service.read(peer);
+      await service.clock.advance(lasts - 5_000);
+    }
+    peer.drop();
+    await lost(count);
+  }
+  assert.deepEqual(waits, [900, 1_800, 3_600, 7_200, 14_400, 900, 1_800]);
+});
+
+test("an evicted device stays away for as long as it is asked to, and longer each time", async (t) => {
+  const service = await Service.start(t);
+  service.clock.draws = 0.9;
+  const device = service.start(t);
+  for (let count = 1; count <= 8; count += 1) {
+    const peer = await service.accept();
+    await peer.upToDate(0);
+    peer.sayInClear(JSON.stringify({ type: "reconnect", deviceId: "", code: "evicted", after: 60 }));
+    await until(() => service.waits.length === count, `pause no. ${count}`);
+    assert.equal(service.states.at(-1), "waiting: evicted");
+    await service.timeUntilCalled(device);
+  }
+  assert.deepEqual(service.waits, [...Array(6).fill(54_000), 57_600, 115_200]);
 });
 
 test("a message is progress, even where no connection lasts as long as a replay", async (t) => {

@@ -14,6 +14,8 @@ test("the window starts gently and ends at five minutes", () => {
   const seconds = Array.from({ length: 11 }, (_, attempt) => windowOf(attempt) / 1_000);
   assert.deepEqual(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
   assert.equal(windowOf(5_000), 300_000);
+  // No shorter than was asked, in seconds, and no longer than five minutes.
+  assert.deepEqual([windowOf(0, 60), windowOf(7, 60), windowOf(0, 900)], [60_000, 128_000, 300_000]);
 });
 
 test("pauses cover the whole window and nothing else", () => {

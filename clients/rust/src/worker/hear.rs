@@ -97,6 +97,7 @@ impl Worker {
             }
             Frame::Announcement(announcement) => match self.announcements.came(announcement) {
                 Verdict::Show => {
+                    self.attempt = 0;
                     self.tell(Event::Announcement(announcement.clone()));
                     false
                 }
@@ -157,7 +158,7 @@ impl Worker {
                     self.tell(Event::Message(received));
                 }
                 Step::Synced(synced) => {
-                    (self.attempt, self.refusals) = (0, 0);
+                    self.refusals = 0;
                     let sum = if synced.recovered { self.sum(line, synced.position) } else { None };
                     self.tell(Event::Synced(synced));
                     if let Some(sum) = sum {

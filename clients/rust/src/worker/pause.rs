@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidings_crypto::random;
-use tidings_wire::backoff::spread;
+use tidings_wire::{Backoff, backoff::spread};
 
 use super::Worker;
 use crate::dial::ConnectError;
@@ -16,6 +16,7 @@ const CLOCK_TOLERANCE: i64 = 2;
 impl Worker {
     /// How long to wait before the next attempt; `None` to make none.
     pub(super) fn pause_after(&mut self, loss: &Loss) -> Option<Duration> {
+        let mut asked = Duration::ZERO;
         match loss {
             Loss::Connect(ConnectError::NoSubprotocol) if self.options.token_in == TokenIn::Subprotocol => {
                 tracing::info!("the gateway does not answer with a subprotocol; the token goes into the URL");
@@ -38,15 +39,15 @@ impl Worker {
                 }
             }
             Loss::Asked { after, .. } => {
-                // At least a second's window: all devices of a deployment may have been asked at once.
-                return Some(jitter((*after).max(self.options.backoff.first)));
+                asked = *after;
             }
             Loss::Connect(ConnectError::BadUrl { .. }) => return None,
             Loss::Connect(_) | Loss::Closed { .. } | Loss::Broken(_) | Loss::Silent => self.refusals = 0,
         }
-        let pause = self.options.backoff.pause(self.attempt, draw());
+        let Backoff { longest, .. } = self.options.backoff;
+        let window = self.options.backoff.window(self.attempt).max(asked.min(longest));
         self.attempt = self.attempt.saturating_add(1);
-        Some(pause)
+        Some(jitter(window))
     }
 }
 

@@ -49,6 +49,7 @@ impl Worker {
             return;
         }
         let Some(leaving) = old.as_mut().filter(|old| old.leaves.is_none()) else { return };
+        self.attempt = 0;
         self.tell(Event::RolledOver);
         if goodbye(&mut leaving.line.socket).await {
             leaving.leaves = Some(Instant::now() + CLOSE_WITHIN);

@@ -1,5 +1,6 @@
 //! `functions/deliver`, one request to the outside at a time, so that a worker may die and others may come in
-//! between.
+//! between. Posts that had no answer are not repeated here: everything holds although every repeat is lost, and a
+//! repeat that arrives is a frame that comes twice.
 
 use tidings_domain::{
     Connection, ConnectionId, DeviceId, Entry, Position,
@@ -12,9 +13,6 @@ use crate::{
     socket::How,
     state::{DeliverAt, Deliverer, Posted, Posting, QueuedStep, Real, State, Wire},
 };
-
-/// As in `functions/deliver`.
-const POST_RECEIVES: u8 = 2;
 
 fn numbers(connections: &[Connection]) -> Vec<u8> {
     connections.iter().map(|connection| number(&connection.id)).collect()
@@ -91,7 +89,7 @@ impl Tidings {
                 let outcome = self.post(state, target, Wire::Message { message, position: posting.position }, how);
                 posting.outcomes.push((target, outcome));
                 if posting.left.is_empty() {
-                    self.after_posts(state, posting, message, receives)
+                    self.after_posts(state, posting, message)
                 } else {
                     DeliverAt::Post(posting)
                 }
@@ -103,10 +101,10 @@ impl Tidings {
                     }
                 }
                 let settled = self.settled(state, &posting);
-                if posting.second.is_none() && !settled.reached && !settled.retry {
+                if posting.second.is_none() && !settled.may_have_reached() {
                     DeliverAt::Again(posting)
                 } else {
-                    self.after_pruning(state, posting, message, receives)
+                    self.after_pruning(state, posting, message)
                 }
             }
             DeliverAt::Again(posting) => {
@@ -118,7 +116,7 @@ impl Tidings {
                 fresh.retain(|target| !gone.contains(target));
                 let posting = Posting { left: fresh, outcomes: Vec::new(), second: Some(gone), ..posting };
                 if posting.left.is_empty() {
-                    self.after_posts(state, posting, message, receives)
+                    self.after_posts(state, posting, message)
                 } else {
                     DeliverAt::Post(posting)
                 }
@@ -128,19 +126,17 @@ impl Tidings {
                 gone.extend(posting.outcomes.iter().filter(|(_, it)| *it == Posted::Gone).map(|(target, _)| *target));
                 let gone: Vec<_> = gone.into_iter().map(|target| self.connection(state, target)).collect();
                 self.note_offline(state, posting.position, delivery::devices_of(&gone));
-                self.then(state, posting, message, receives)
+                self.then(posting, message)
             }
             DeliverAt::Schedule(posting) => {
-                let settled = self.settled(state, &posting);
-                let perhaps = settled.reached || settled.retry;
+                let perhaps = self.settled(state, &posting).may_have_reached();
                 if let Some(due) = delivery::first_step(delivery, posting.position, perhaps, now) {
                     let waits = due.due > now;
                     let due = Real::new(due);
                     state.steps.push(QueuedStep { due, waits, in_flight: false, done: false });
                 }
-                self.leaving(state, posting, receives)
+                DeliverAt::Delete
             }
-            DeliverAt::Leave(_) => return self.give_back(state, worker),
             DeliverAt::Delete => return self.delete(state, worker),
         };
         state.deliverers[worker].at = next;
@@ -229,33 +225,26 @@ impl Tidings {
         delivery::settle(&outcomes)
     }
 
-    fn after_posts(&self, state: &State, posting: Posting, message: u8, receives: u8) -> DeliverAt {
+    fn after_posts(&self, state: &State, posting: Posting, message: u8) -> DeliverAt {
         if self.settled(state, &posting).gone.is_empty() {
-            self.after_pruning(state, posting, message, receives)
+            self.after_pruning(state, posting, message)
         } else {
             DeliverAt::Prune(posting)
         }
     }
 
-    fn after_pruning(&self, state: &State, posting: Posting, message: u8, receives: u8) -> DeliverAt {
-        if posting.second.is_some() && !self.settled(state, &posting).reached {
+    fn after_pruning(&self, state: &State, posting: Posting, message: u8) -> DeliverAt {
+        if posting.second.is_some() && !self.settled(state, &posting).is_reached() {
             DeliverAt::NoteOffline(posting)
         } else {
-            self.then(state, posting, message, receives)
+            self.then(posting, message)
         }
     }
 
-    fn then(&self, state: &State, posting: Posting, message: u8, receives: u8) -> DeliverAt {
-        if self.has_chain(message) { DeliverAt::Schedule(posting) } else { self.leaving(state, posting, receives) }
-    }
-
-    fn leaving(&self, state: &State, posting: Posting, receives: u8) -> DeliverAt {
-        let settled = self.settled(state, &posting);
-        if settled.retry && !settled.reached && receives < POST_RECEIVES {
-            self.meet("a delivery that comes again because no post was accepted");
-            DeliverAt::Leave(posting)
-        } else {
-            DeliverAt::Delete
+    fn then(&self, posting: Posting, message: u8) -> DeliverAt {
+        if posting.outcomes.iter().any(|(_, outcome)| *outcome == Posted::Retry) {
+            self.meet("a post without an answer, which is not repeated");
         }
+        if self.has_chain(message) { DeliverAt::Schedule(posting) } else { DeliverAt::Delete }
     }
 }

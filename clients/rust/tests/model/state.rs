@@ -199,7 +199,6 @@ pub(crate) enum DeliverAt {
     Again(Posting),
     NoteOffline(Posting),
     Schedule(Posting),
-    Leave(Posting),
     /// Nothing follows.
     Delete,
 }

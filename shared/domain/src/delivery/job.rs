@@ -48,7 +48,7 @@ pub struct Withdraw {
 pub enum Job {
     /// A message for one recipient.
     Deliver(Box<Delivery>),
-    /// A message that no device has confirmed.
+    /// A message that no device has confirmed, or whose posts had no answer.
     #[serde(rename = "again")]
     Redeliver(Redelivery),
     /// A cancelled message.
@@ -71,7 +71,7 @@ impl Job {
     pub fn deduplication_id(&self) -> String {
         match self {
             Self::Deliver(delivery) => delivery.letter.id.to_string(),
-            Self::Redeliver(redelivery) => format!("{}.again{}", redelivery.id, redelivery.attempt),
+            Self::Redeliver(redelivery) => format!("{}.{}", redelivery.id, redelivery.name()),
             Self::Withdraw(withdraw) => format!("{}.withdraw", withdraw.id),
         }
     }

@@ -11,7 +11,7 @@ mod redelivery;
 pub use job::{Delivery, Job, Withdraw};
 pub use placing::{APPEND_ATTEMPTS, Draft, Next, Placement, Placing};
 pub use posting::{PostOutcome, Settled, devices_of, first_step, settle};
-pub use redelivery::{REDELIVERY_SECONDS, Redelivery};
+pub use redelivery::{REDELIVERY_SECONDS, REPEAT_SECONDS, Redelivery};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,5 +1,7 @@
 //! What follows from the posts of a delivery.
 
+use std::collections::BTreeSet;
+
 use tidings_wire::{Timestamp, action::Position};
 
 use super::job::Delivery;
@@ -24,7 +26,7 @@ pub enum PostOutcome {
     Accepted,
     /// 410: the connection is gone, as far as API Gateway knows.
     Gone,
-    /// 429, a server error or a lost answer: worth another try.
+    /// 429, a server error or a lost answer: it may have arrived, and is worth another try.
     Retry,
     /// 403 or 413: a fault of ours that no retry mends.
     Fault,
@@ -35,22 +37,47 @@ pub enum PostOutcome {
 pub struct Settled {
     /// Connections to prune.
     pub gone: Vec<Connection>,
+    /// The devices for which a post was accepted.
+    pub accepted: Vec<DeviceId>,
+    /// Connections whose post may yet succeed, and may have arrived.
+    pub unanswered: Vec<Connection>,
+}
+
+impl Settled {
     /// Whether a post was accepted.
-    pub reached: bool,
-    /// Whether a post that was not accepted may yet succeed.
-    pub retry: bool,
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        !self.accepted.is_empty()
+    }
+
+    /// Whether a post was accepted, or may have arrived.
+    #[must_use]
+    pub fn may_have_reached(&self) -> bool {
+        self.is_reached() || !self.unanswered.is_empty()
+    }
+
+    /// The devices with a post that had no answer, and none that was accepted.
+    #[must_use]
+    pub fn unanswered_devices(&self) -> Vec<DeviceId> {
+        let accepted: BTreeSet<&DeviceId> = self.accepted.iter().collect();
+        let mut devices = devices_of(&self.unanswered);
+        devices.retain(|device| !accepted.contains(device));
+        devices
+    }
 }
 
 /// What follows from these posts.
 #[must_use]
 pub fn settle(outcomes: &[(Connection, PostOutcome)]) -> Settled {
-    let any = |wanted| outcomes.iter().any(|(_, outcome)| *outcome == wanted);
-    let gone = outcomes
-        .iter()
-        .filter(|(_, outcome)| *outcome == PostOutcome::Gone)
-        .map(|(connection, _)| connection.clone())
-        .collect();
-    Settled { gone, reached: any(PostOutcome::Accepted), retry: any(PostOutcome::Retry) }
+    let with = |wanted| -> Vec<Connection> {
+        let these = outcomes.iter().filter(|(_, outcome)| *outcome == wanted);
+        these.map(|(connection, _)| connection.clone()).collect()
+    };
+    Settled {
+        gone: with(PostOutcome::Gone),
+        accepted: devices_of(&with(PostOutcome::Accepted)),
+        unanswered: with(PostOutcome::Retry),
+    }
 }
 
 /// The first fallback step of a delivery and when it is due; `None` if there is no chain.

@@ -264,7 +264,7 @@ fn a_message_is_redelivered_with_growing_pauses_until_its_time_is_over() {
     let mut redelivery = Redelivery::first(&user, &letter, AT, Timestamp(1_000));
     while let Some(one) = redelivery {
         due.push(one.due.seconds());
-        redelivery = one.next(&entry, one.due);
+        redelivery = one.following(&entry, &[], one.due).pop();
     }
     assert_eq!(due, [31, 91, 211]);
     let soon_over = Letter { deadline: Timestamp(30_000), ..letter };
@@ -274,7 +274,7 @@ fn a_message_is_redelivered_with_growing_pauses_until_its_time_is_over() {
 #[test]
 fn a_redelivery_goes_to_who_is_there_while_it_is_open() {
     let view = view(&[Platform::Web, Platform::Ios]);
-    let again = Redelivery { user: delivery(1).user, position: AT, id: id(1), attempt: 0, due: Timestamp(0) };
+    let again = redelivery(0, &[]);
     let count = |entry: &Entry, now| again.targets(entry, &view, Timestamp(now)).len();
     let open = entry(1, AT);
     assert_eq!(count(&open, 2_000), 2);
@@ -291,7 +291,9 @@ fn a_job_reads_what_it_writes_and_repeats_under_one_name() {
     let user = delivery(1).user;
     let jobs = [
         Job::Deliver(Box::new(with(delivery(1), |letter| letter.redeliver_until = Some(Timestamp(5))))),
-        Job::Redeliver(Redelivery { user: user.clone(), position: AT, id: id(1), attempt: 2, due: Timestamp(9) }),
+        Job::Redeliver(redelivery(2, &[])),
+        Job::Redeliver(redelivery(2, &["connection0"])),
+        Job::Redeliver(Redelivery { due: Timestamp(10), ..redelivery(2, &["connection0"]) }),
         Job::Withdraw(Withdraw { user, id: id(1), at: Timestamp(3) }),
     ];
     let mut names = Vec::new();
@@ -301,7 +303,7 @@ fn a_job_reads_what_it_writes_and_repeats_under_one_name() {
         names.push(job.deduplication_id());
     }
     names.dedup();
-    assert_eq!(names.len(), 3);
+    assert_eq!(names.len(), 5);
     assert!(names.iter().all(|name| name.len() <= 128), "the limit of SQS");
 }
 
@@ -310,11 +312,85 @@ fn only_what_may_yet_succeed_is_tried_again() {
     let connection = view(&[Platform::Web]).connections.remove(0);
     let of = |outcomes: &[PostOutcome]| settle(&outcomes.iter().map(|o| (connection.clone(), *o)).collect::<Vec<_>>());
     use PostOutcome::{Accepted, Fault, Gone, Retry};
-    assert_eq!(of(&[Accepted, Gone]), Settled { gone: vec![connection.clone()], reached: true, retry: false });
-    assert_eq!(of(&[Accepted, Retry]), Settled { gone: vec![], reached: true, retry: true });
-    assert_eq!(of(&[Gone]), Settled { gone: vec![connection.clone()], reached: false, retry: false });
-    assert_eq!(of(&[Fault]), Settled { gone: vec![], reached: false, retry: false });
-    assert_eq!(of(&[]), Settled { gone: vec![], reached: false, retry: false });
+    let (device, one) = (vec![connection.device.clone()], vec![connection.clone()]);
+    let none = || Settled { gone: vec![], accepted: vec![], unanswered: vec![] };
+    assert_eq!(of(&[Accepted, Gone]), Settled { gone: one.clone(), accepted: device.clone(), ..none() });
+    assert_eq!(of(&[Accepted, Retry]), Settled { accepted: device.clone(), unanswered: one.clone(), ..none() });
+    assert_eq!(of(&[Gone]), Settled { gone: one.clone(), ..none() });
+    assert_eq!((of(&[Fault]), of(&[])), (none(), none()));
+    // A device that was reached over another of its connections is not reported as unanswered; the post is repeated.
+    assert_eq!(of(&[Accepted, Retry]).unanswered_devices(), []);
+    assert_eq!(of(&[Gone, Retry]).unanswered_devices(), device);
+    assert!(of(&[Gone, Retry]).may_have_reached() && !of(&[Gone, Retry]).is_reached() && of(&[Accepted]).is_reached());
+    assert!(!of(&[Gone, Fault]).may_have_reached());
+}
+
+/// A redelivery of message 1, or the repeat of posts to these connections.
+fn redelivery(attempt: u32, unanswered: &[&str]) -> Redelivery {
+    let unanswered = unanswered.iter().map(|id| id.parse().unwrap()).collect();
+    Redelivery { user: delivery(1).user, position: AT, id: id(1), attempt, due: Timestamp(9), unanswered }
+}
+
+#[test]
+fn a_post_without_an_answer_is_repeated_a_few_times_within_the_message_s_time() {
+    let (user, connections) = (delivery(1).user, view(&[Platform::Web]).connections);
+    let letter = Letter { deadline: Timestamp(999_000), ..letter(1) };
+    let entry = Entry { letter: letter.clone(), ..entry(1, AT) };
+    let mut due = Vec::new();
+    let mut repeat = Redelivery::repeat(&user, &letter, AT, 0, &connections, Timestamp(1_000));
+    while let Some(one) = repeat {
+        assert!(one.is_repeat());
+        due.push(one.due.seconds());
+        let mut following = one.following(&entry, &connections, one.due);
+        assert!(following.len() <= 1, "no redelivery follows a repeat");
+        assert_eq!(one.following(&entry, &[], one.due), [], "nor anything an answer");
+        repeat = following.pop();
+    }
+    assert_eq!(due, [5, 21, 85]);
+    assert_eq!(Redelivery::repeat(&user, &letter, AT, 0, &[], NOW), None);
+    let soon_over = Letter { deadline: Timestamp(4_000), ..letter.clone() };
+    assert_eq!(Redelivery::repeat(&user, &soon_over, AT, 0, &connections, Timestamp(1_000)), None);
+    // A redelivery is followed by the next one, and by the repeat of what had no answer.
+    let confirm = Letter { redeliver_until: Some(Timestamp(999_000)), ..letter };
+    let following = redelivery(0, &[]).following(&Entry { letter: confirm, ..entry }, &connections, Timestamp(1_000));
+    let attempts: Vec<_> = following.iter().map(|it| (it.is_repeat(), it.attempt, it.due.seconds())).collect();
+    assert_eq!(attempts, [(false, 1, 61), (true, 0, 5)]);
+}
+
+#[test]
+fn a_repeat_goes_to_connections_without_an_answer_whose_device_has_not_confirmed() {
+    let view = view(&[Platform::Web, Platform::Ios, Platform::Web]);
+    let repeat = redelivery(0, &["connection0", "connection1", "elsewhere"]);
+    let to = |entry: &Entry, now| -> Vec<String> {
+        repeat.targets(entry, &view, Timestamp(now)).iter().map(|it| it.id.to_string()).collect()
+    };
+    let posted: Vec<_> = view.devices.iter().map(|device| device.id.clone()).collect();
+    let confirmed = |devices: &[usize]| Entry {
+        posted: posted.clone(),
+        acks: devices.iter().map(|n| (posted[*n].clone(), Timestamp(1))).collect(),
+        ..entry(1, AT)
+    };
+    assert_eq!(to(&confirmed(&[]), 2_000), ["connection0", "connection1"]);
+    // What another device confirms leaves the others' copies.
+    assert_eq!(to(&confirmed(&[2]), 2_000), ["connection0", "connection1"]);
+    assert_eq!(to(&confirmed(&[1]), 2_000), ["connection0"]);
+    assert!(repeat.is_needed(&confirmed(&[0, 1]), Timestamp(2_000)), "the third has not");
+    assert!(!repeat.is_needed(&confirmed(&[0, 1, 2]), Timestamp(2_000)));
+    assert_eq!(to(&confirmed(&[]), 61_001), [""; 0], "expired");
+    assert_eq!(to(&entry(2, AT), 2_000), [""; 0], "another message");
+    let closed = Entry { closed: Some((Closed::Cancelled, NOW)), ..confirmed(&[]) };
+    assert_eq!(to(&closed, 2_000), [""; 0]);
+}
+
+#[test]
+fn a_redelivery_of_an_older_version_is_read() {
+    let older = r#"{"job":"again","user":"demo||alice","epoch":7,"seq":3,"id":"ID","attempt":2,"due":9}"#;
+    let written = serde_json::to_value(Job::Redeliver(redelivery(2, &[]))).unwrap();
+    let mut older: serde_json::Value = serde_json::from_str(&older.replace("ID", id(1).as_str())).unwrap();
+    older["user"] = written["user"].clone();
+    older["due"] = written["due"].clone();
+    assert_eq!(written, older, "a redelivery is written as before");
+    assert_eq!(serde_json::from_value::<Job>(older).unwrap(), Job::Redeliver(redelivery(2, &[])));
 }
 
 #[test]

@@ -56,32 +56,92 @@ fn a_connected_device_stays_while_another_one_can_go() {
     assert_eq!(surplus_devices(&devices, &all, &devices[limits::USER_DEVICES].id), [&devices[0]]);
 }
 
+const NOW: Timestamp = Timestamp(100_000);
+
+/// Connections that are open for long; the first one of them is new.
+fn with_new(mut connections: Vec<Connection>) -> Vec<Connection> {
+    connections[0].connected = NOW;
+    connections
+}
+
+/// The connections that are evicted by `c0`.
+fn evicted(connections: &[Connection]) -> Vec<String> {
+    match admit(connections, &"c0".parse().unwrap(), NOW) {
+        Admission::Admitted(surplus) => ids(&surplus),
+        other => panic!("admitted, not {other:?}"),
+    }
+}
+
+/// So many connections of as many devices, or of one.
+fn connections(count: usize, of_one: bool) -> Vec<Connection> {
+    (0..count).map(|n| connection(n, if of_one { 0 } else { n }, i64::try_from(n).unwrap())).collect()
+}
+
 #[test]
 fn a_device_holds_eight_sockets_and_its_user_sixty_four() {
-    let new: ConnectionId = "c0".parse().unwrap();
     // The new one has the oldest lease, and stays.
-    let of_one: Vec<_> = (0..limits::DEVICE_SOCKETS + 2).map(|n| connection(n, 0, i64::try_from(n).unwrap())).collect();
-    assert!(surplus_connections(&of_one[..limits::DEVICE_SOCKETS], &new).is_empty());
-    assert_eq!(ids(&surplus_connections(&of_one, &new)), ["c2", "c1"]);
-
-    let of_many =
-        |count: usize| -> Vec<_> { (0..count).map(|n| connection(n, n, i64::try_from(n).unwrap())).collect() };
-    assert!(surplus_connections(&of_many(limits::USER_SOCKETS), &new).is_empty());
-    assert_eq!(ids(&surplus_connections(&of_many(limits::USER_SOCKETS + 1), &new)), ["c1"]);
+    assert!(evicted(&with_new(connections(limits::DEVICE_SOCKETS, true))).is_empty());
+    assert_eq!(evicted(&with_new(connections(limits::DEVICE_SOCKETS + 2, true))), ["c2", "c1"]);
+    assert!(evicted(&with_new(connections(limits::USER_SOCKETS, false))).is_empty());
+    assert_eq!(evicted(&with_new(connections(limits::USER_SOCKETS + 1, false))), ["c1"]);
 }
 
 #[test]
 fn sockets_of_a_device_beyond_its_own_bound_do_not_count_against_the_user() {
-    let mut connections: Vec<_> = (0..20).map(|n| connection(n, 0, 100)).collect();
-    connections.extend((20..20 + limits::USER_SOCKETS - limits::DEVICE_SOCKETS).map(|n| connection(n, n, 50)));
-    let gone = surplus_connections(&connections, &"c0".parse().unwrap());
+    let mut all = with_new((0..20).map(|n| connection(n, 0, 100)).collect());
+    all.extend((20..20 + limits::USER_SOCKETS - limits::DEVICE_SOCKETS).map(|n| connection(n, n, 50)));
+    let gone = evicted(&all);
     assert_eq!(gone.len(), 20 - limits::DEVICE_SOCKETS);
-    assert!(gone.iter().all(|connection| connection.device.as_str() == "d0"));
+    assert!(gone.iter().all(|id| id[1..].parse::<usize>().unwrap() < 20), "{gone:?}");
 }
 
 #[test]
 fn two_that_come_at_the_same_moment_evict_the_same_ones() {
-    let connections: Vec<_> = (0..limits::DEVICE_SOCKETS + 2).map(|n| connection(n, 0, 7)).collect();
+    let mut all = connections(limits::DEVICE_SOCKETS + 2, true);
+    (all[8].connected, all[9].connected) = (NOW, NOW);
     let (one, other) = ("c8".parse().unwrap(), "c9".parse().unwrap());
-    assert_eq!(ids(&surplus_connections(&connections, &one)), ids(&surplus_connections(&connections, &other)));
+    let surplus = admit(&all, &one, NOW);
+    assert_eq!(surplus, admit(&all, &other, NOW));
+    assert_eq!(surplus, Admission::Admitted(vec![&all[1], &all[0]]));
+}
+
+#[test]
+fn of_many_that_come_at_the_same_moment_as_many_are_admitted_as_there_may_be_and_none_evicts_another() {
+    for (of_one, most) in [(true, limits::DEVICE_SOCKETS), (false, limits::USER_SOCKETS)] {
+        let mut all = connections(70, of_one);
+        for (n, connection) in all.iter_mut().enumerate() {
+            // Clocks differ: some seem to come from the future.
+            connection.connected = Timestamp(NOW.0 + i64::try_from(n).unwrap() - 35);
+        }
+        let mut admitted = Vec::new();
+        for connection in &all {
+            match admit(&all, &connection.id, NOW) {
+                Admission::Admitted(surplus) => {
+                    assert!(surplus.is_empty());
+                    admitted.push(connection);
+                }
+                Admission::Crowded => {}
+                Admission::Missing => panic!("{connection:?} is there"),
+            }
+        }
+        assert_eq!(admitted, all[..most].iter().collect::<Vec<_>>(), "the first ones");
+    }
+}
+
+#[test]
+fn an_upgrade_that_may_be_under_way_is_not_evicted() {
+    let mut all = connections(limits::DEVICE_SOCKETS + 1, true);
+    let opening = i64::try_from(OPENING_SECONDS).unwrap() * 1_000;
+    for (age, is_evicted) in [(opening - 1, false), (opening, true)] {
+        all[1].connected = Timestamp(NOW.0 - age);
+        assert_eq!(evicted(&with_new(all.clone())) == ["c1"], is_evicted, "{age}");
+    }
+    // Eight of them refuse a ninth, but not one of another device.
+    for connection in &mut all {
+        connection.connected = Timestamp(NOW.0 - 1);
+    }
+    assert_eq!(admit(&with_new(all.clone()), &"c0".parse().unwrap(), NOW), Admission::Crowded);
+    all[0].device = "d1".parse().unwrap();
+    assert!(evicted(&with_new(all.clone())).is_empty());
+    assert_eq!(admit(&all, &"elsewhere".parse().unwrap(), NOW), Admission::Missing);
 }

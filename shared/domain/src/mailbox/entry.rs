@@ -43,7 +43,9 @@ pub struct Entry {
     pub offline: Option<Timestamp>,
     /// Devices whose connection turned out to be gone.
     pub gone: Vec<(DeviceId, Timestamp)>,
-    /// When it was redelivered, and to which devices.
+    /// Devices whose post had no answer, and when that was known.
+    pub unanswered: Vec<(DeviceId, Timestamp)>,
+    /// When it was posted once more, and to which devices.
     pub redelivered: Vec<(Timestamp, Vec<DeviceId>)>,
     /// Devices that acknowledged it, and when.
     pub acks: Vec<(DeviceId, Timestamp)>,
@@ -68,6 +70,7 @@ impl Entry {
             posted: Vec::new(),
             offline: None,
             gone: Vec::new(),
+            unanswered: Vec::new(),
             redelivered: Vec::new(),
             acks: Vec::new(),
             reads: Vec::new(),

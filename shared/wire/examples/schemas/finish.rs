@@ -82,22 +82,26 @@ fn merged(variant: Value, mut held: Value) -> Value {
 
 /// A `reconnect` has two forms, by its code: one is sealed, the other comes in clear and names no device.
 fn reconnects(definitions: &mut Map<String, Value>) -> Result<(), String> {
+    let is_sealed = |word: &str| word == ReconnectCode::Rollover.as_str();
+    let mut in_clear = definitions.get("Reconnect").cloned().ok_or("there is no Reconnect")?;
+    let sealed = definitions.get_mut("Reconnect").ok_or("there is no Reconnect")?;
+    let (mut codes, mut docs) = (Vec::new(), vec!["In clear: close the connection, and connect again.".to_owned()]);
     for (word, doc) in ReconnectCode::WORDS {
-        let mut form = definitions.get("Reconnect").cloned().ok_or("there is no Reconnect")?;
-        form["description"] = schema::trimmed(doc).into();
-        form["properties"]["code"] = json!({"type": "string", "const": word});
-        if *word == ReconnectCode::UnknownConnection.as_str() {
-            form["properties"]["deviceId"] = json!({"description": "Empty.", "type": "string", "const": ""});
-            definitions.insert("UnknownConnection".to_owned(), form);
-            definitions["Frame"]["oneOf"].as_array_mut().ok_or("Frame has no variants")?.push(json!({
-                "$ref": format!("{PLACE}UnknownConnection")
-            }));
+        if is_sealed(word) {
+            sealed["description"] = schema::trimmed(doc).into();
+            sealed["properties"]["code"] = json!({"type": "string", "const": word});
         } else {
-            definitions.insert("Rollover".to_owned(), form);
+            codes.push(*word);
+            docs.push(format!("- `{word}`: {}", schema::trimmed(doc)));
         }
     }
-    let rollover = definitions.shift_remove("Rollover").ok_or("there is no code for a rollover")?;
-    definitions.insert("Reconnect".to_owned(), rollover);
+    in_clear["description"] = docs.join("\n\n").replace("\n\n- ", "\n- ").replacen("\n- ", "\n\n- ", 1).into();
+    in_clear["properties"]["code"] = json!({"type": "string", "enum": codes});
+    in_clear["properties"]["deviceId"] = json!({"description": "Empty.", "type": "string", "const": ""});
+    definitions.insert("ReconnectInClear".to_owned(), in_clear);
+    definitions["Frame"]["oneOf"].as_array_mut().ok_or("Frame has no variants")?.push(json!({
+        "$ref": format!("{PLACE}ReconnectInClear")
+    }));
     Ok(())
 }
 

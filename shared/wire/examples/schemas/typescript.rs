@@ -32,7 +32,7 @@ const NAMED: &[(&str, &str)] = &[
     ("ErrorCode", "ErrorFrameCode"),
     ("Error", "ErrorFrame"),
     ("Reconnect", "Rollover"),
-    ("UnknownConnection", "UnknownConnection"),
+    ("ReconnectInClear", "ReconnectInClear"),
     ("Frame", "Frame"),
 ];
 

@@ -267,7 +267,7 @@ pub(super) async fn need_confirm(cell: &Cell) {
 async fn to_be_confirmed(cell: &Cell, attempt: u32) -> (Entry, Redelivery) {
     let (_, entry) = cell.seed("k", |request| request.content.need_confirm = Some(true)).await;
     let (user, position, id) = (cell.user(), entry.position, entry.letter.id.clone());
-    (entry, Redelivery { user, position, id, attempt, due: Timestamp::now() })
+    (entry, Redelivery { user, position, id, attempt, due: Timestamp::now(), unanswered: Vec::new() })
 }
 
 pub(super) async fn redelivery(cell: &Cell) {

@@ -47,6 +47,27 @@ pub(super) async fn connect_many(cell: &Cell) {
     .await;
 }
 
+/// Beyond as many sockets as a device may hold that have just been opened, another one is refused and leaves no record.
+pub(super) async fn connect_at_once(cell: &Cell) {
+    let identity = cell.register(&cell.user()).await;
+    let mut phones = Vec::new();
+    for _ in 0..limits::DEVICE_SOCKETS {
+        phones.push(Phone::open(cell, &identity).await);
+    }
+    cell.arm().await;
+    cell.until("it is refused", async || {
+        let token = identity.connect_token(crate::world::seconds()).unwrap();
+        let refused = cell.lane.world.connect(identity.id(), &token).await.err().expect("no ninth socket is opened");
+        let left = cell.view().await.connections.len();
+        // One that was recorded and could not be buried stays until its lease is over or a post meets it.
+        cell.is_over() && refused == 429 && (left == limits::DEVICE_SOCKETS || cell.fault != Fault::KillAfter)
+    })
+    .await;
+    for phone in &mut phones {
+        phone.say(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
+    }
+}
+
 fn pongs(phone: &Phone) -> usize {
     phone.seen(|seen| seen.frames.iter().filter(|frame| matches!(frame, Frame::Pong(_))).count())
 }
