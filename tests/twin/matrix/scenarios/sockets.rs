@@ -57,7 +57,7 @@ pub(super) async fn connect_at_once(cell: &Cell) {
     cell.arm().await;
     cell.until("it is refused", async || {
         let token = identity.connect_token(crate::world::seconds()).unwrap();
-        let refused = cell.lane.world.connect(identity.id(), &token).await.err().expect("no ninth socket is opened");
+        let refused = cell.lane.world.connect(identity.id(), &token).await.expect_err("no ninth socket is opened");
         let left = cell.view().await.connections.len();
         // One that was recorded and could not be buried stays until its lease is over or a post meets it.
         cell.is_over() && refused == 429 && (left == limits::DEVICE_SOCKETS || cell.fault != Fault::KillAfter)
