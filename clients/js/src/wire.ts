@@ -398,6 +398,7 @@ export interface ReconnectInClear {
   readonly type: "reconnect";
   /** Empty. */
   readonly deviceId: "";
+  /** The reason, one of the codes above. */
   readonly code: "unknown_connection" | "evicted";
   /** Seconds to wait before the next connection, to be spread by full jitter. */
   readonly after: number;

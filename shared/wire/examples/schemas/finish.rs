@@ -96,7 +96,8 @@ fn reconnects(definitions: &mut Map<String, Value>) -> Result<(), String> {
         }
     }
     in_clear["description"] = docs.join("\n\n").replace("\n\n- ", "\n- ").replacen("\n- ", "\n\n- ", 1).into();
-    in_clear["properties"]["code"] = json!({"type": "string", "enum": codes});
+    in_clear["properties"]["code"] =
+        json!({"description": "The reason, one of the codes above.", "type": "string", "enum": codes});
     in_clear["properties"]["deviceId"] = json!({"description": "Empty.", "type": "string", "const": ""});
     definitions.insert("ReconnectInClear".to_owned(), in_clear);
     definitions["Frame"]["oneOf"].as_array_mut().ok_or("Frame has no variants")?.push(json!({
