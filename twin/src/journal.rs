@@ -1,7 +1,7 @@
-//! Journals: append-only files of what was accepted, one JSON record a line, so that a kill loses nothing.
+//! Journals: append-only files of what was accepted, one JSON record per line, so that a kill loses nothing.
 //!
-//! One thread writes. It takes everything that waits, writes it in one piece and calls `fsync` once for all; a sender
-//! is answered after that. At start a journal is read, and written anew without what is over.
+//! One thread writes. It takes all waiting records, writes them at once and calls `fsync` once for all; a sender is
+//! answered after that. At start a journal is read, and rewritten without the records that are over.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -16,7 +16,8 @@ use tokio::sync::oneshot;
 
 use crate::private_file;
 
-/// Reads a journal, none if the file is missing. A last line that a kill cut short was never answered for: it is left out.
+/// Reads a journal; it is empty if the file is missing. A last line that a kill cut short is left out: its sender was
+/// never answered.
 pub(crate) fn read<R: DeserializeOwned>(path: &Path) -> io::Result<Vec<R>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -36,7 +37,7 @@ pub(crate) fn read<R: DeserializeOwned>(path: &Path) -> io::Result<Vec<R>> {
     Ok(records)
 }
 
-/// An open journal of such records. It is closed when the last clone is gone.
+/// An open journal of records of one type. It is closed when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Journal<R> {
     entries: Sender<Entry>,
@@ -50,7 +51,7 @@ enum Entry {
 }
 
 impl<R: Serialize> Journal<R> {
-    /// Writes a journal of these records in the place of the old one, and opens it.
+    /// Replaces the journal by one with these records, and opens it.
     pub(crate) fn create(path: &Path, records: impl Iterator<Item = R>) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             private_file::make_folder(folder)?;
@@ -69,7 +70,7 @@ impl<R: Serialize> Journal<R> {
         Self::on(OpenOptions::new().append(true).open(path)?, path)
     }
 
-    /// A journal that goes on at the end of a file.
+    /// A journal that appends to a file.
     pub(crate) fn on(file: File, path: &Path) -> io::Result<Self> {
         let (entries, queue) = channel();
         let path = path.to_owned();
@@ -77,9 +78,9 @@ impl<R: Serialize> Journal<R> {
         Ok(Self { entries, records: PhantomData })
     }
 
-    /// Adds a record, which is on the disk only after a later [`flush`](Self::flush).
+    /// Adds a record. It is on the disk only after a later [`flush`](Self::flush).
     pub(crate) fn append(&self, record: &R) {
-        // Nobody is there to write once the writer failed to; `flush` is what tells.
+        // After a failed write the writer is gone; `flush` reports that.
         if let Ok(line) = line(record) {
             let _ = self.entries.send(Entry::Line(line));
         }
@@ -101,7 +102,7 @@ fn line<R: Serialize>(record: &R) -> io::Result<Vec<u8>> {
 }
 
 fn write_all(mut file: File, path: &Path, queue: &Receiver<Entry>) {
-    // After a failed write the end of the file is unknown: nothing after it can be promised.
+    // After a failed write the end of the file is unknown: no later record is safe.
     let mut failed: Option<io::ErrorKind> = None;
     while let Ok(first) = queue.recv() {
         let mut lines = Vec::new();

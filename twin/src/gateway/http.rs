@@ -30,7 +30,7 @@ use crate::template::{self, Cors};
 /// The response header that names the trace, so that a caller can look up what the request cost.
 pub const TRACE_HEADER: &str = "x-twin-trace";
 
-/// Response headers that a function cannot set.
+/// Response headers that only the gateway sets.
 const OWN_HEADERS: [&str; 5] = ["connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"];
 
 /// The limits of an HTTP API.
@@ -38,9 +38,9 @@ const OWN_HEADERS: [&str; 5] = ["connection", "content-length", "keep-alive", "t
 pub struct HttpLimits {
     /// The largest body of a request: 10 MB.
     pub body_bytes: usize,
-    /// How long the body of a request may take to come: 30 seconds.
+    /// How long the body of a request may take to arrive: 30 seconds.
     pub body: Duration,
-    /// The longest that an integration may take: 30 seconds.
+    /// How long an integration may take: 30 seconds.
     pub integration: Duration,
     /// All headers of a request together, with the request line: 10,240 bytes.
     pub header_bytes: usize,
@@ -81,12 +81,12 @@ impl HttpApi {
         Self(Arc::new(Inner { api_id, stage, routes, cors, limits, functions, ledger }))
     }
 
-    /// A router that serves it; it needs the peer's address ([`ConnectInfo`]).
+    /// A router that serves the API; it needs the peer's address ([`ConnectInfo`]).
     pub fn router(&self) -> Router {
         Router::new().fallback(serve).with_state(self.clone())
     }
 
-    /// The path as routes see it: without the stage, which `$default` adds nothing for.
+    /// The path as routes see it, without the stage. The stage `$default` has no prefix.
     fn path_in_stage<'a>(&self, path: &'a str) -> Option<&'a str> {
         if self.0.stage == "$default" {
             return Some(path);
@@ -98,14 +98,15 @@ impl HttpApi {
         }
     }
 
-    /// Answers a request, and traces it: whatever becomes of it has a line in the log and an entry in the ledger.
+    /// Answers a request and traces it. Every request has a line in the log and an entry in the ledger, whatever its
+    /// outcome.
     async fn answer(&self, peer: SocketAddr, parts: Parts, body: Body) -> Response {
         let began = Instant::now();
         let request_id = gateway_id();
         let origin = format!("{} {}", parts.method, parts.uri.path());
         let trace = self.0.ledger.begin(&origin);
         self.0.ledger.alias(&trace, &request_id);
-        // The caller's answer is part of the trace: it is quiet only when that is noted.
+        // The caller's answer is part of the trace: the trace is not quiet until the answer is recorded.
         let _hold = self.0.ledger.hold(std::slice::from_ref(&trace));
         let answer = self.answer_of_function(peer, parts, body, &request_id, &trace).await;
         let mut response = answer.unwrap_or_else(IntoResponse::into_response);
@@ -142,11 +143,12 @@ impl HttpApi {
             self.0.functions.invoke(&found.route.function, event.to_string().into(), std::slice::from_ref(trace));
         match tokio::time::timeout(limit, invoked).await {
             Ok(Ok(answer)) => {
-                if let Some(id) = told_id(&answer) {
+                if let Some(id) = answered_request_id(&answer) {
                     self.0.ledger.name(trace, &id);
                 }
                 from_function(&parts.method, &answer).map_err(|reason| {
-                    tracing::warn!(function = %found.route.function, reason, "the function's answer is no HTTP response");
+                    let function = &found.route.function;
+                    tracing::warn!(%function, reason, "the function's answer is no HTTP response");
                     Refusal::Internal
                 })
             }
@@ -166,7 +168,7 @@ impl HttpApi {
             Ok(Err(error)) if error.source().is_some_and(|source| source.is::<LengthLimitError>()) => {
                 Err(Refusal::TooLarge)
             }
-            // A chunk of no size, or a connection that ended.
+            // A chunk without a size, or a connection that ended.
             Ok(Err(_)) => Err(Refusal::Malformed),
             Err(_) => Err(Refusal::TooSlow),
         }
@@ -193,7 +195,7 @@ impl HttpApi {
         let mut event = json!({
             "version": "2.0",
             "routeKey": route_key,
-            // Called raw, and yet decoded.
+            // AWS decodes it, in spite of the name.
             "rawPath": path,
             "rawQueryString": query,
             "headers": joined_headers(&parts.headers, peer, trace),
@@ -257,7 +259,7 @@ async fn serve(
     let preflight = parts.method == Method::OPTIONS
         && origin.is_some()
         && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    // A preflight is answered here, whether or not a route would take it: no function hears of it.
+    // A preflight is answered here, whether or not a route matches it: it never reaches a function.
     let mut response = match preflight {
         true => StatusCode::NO_CONTENT.into_response(),
         false => api.answer(peer, parts, body).await,
@@ -273,15 +275,16 @@ async fn serve(
     response
 }
 
-/// Where an API has CORS rules, those that a function answers are ignored, whoever asks.
+/// Removes the CORS headers of a function: if the API has CORS rules, API Gateway ignores the function's, for any
+/// caller.
 fn ignore_own_rules(headers: &mut HeaderMap) {
     let own = |name: &&HeaderName| name.as_str().starts_with("access-control-");
     let own: Vec<HeaderName> = headers.keys().filter(own).cloned().collect();
     own.iter().for_each(|name| drop(headers.remove(name)));
 }
 
-/// What a page of this origin is told of it: an origin that is listed, by itself or as one of all that begin with
-/// `https://` or `http://`, is named; where everyone is let in, it is not.
+/// The `Access-Control-Allow-Origin` for a page of this origin. It names the origin if the origin is listed, by itself
+/// or under `https://*` or `http://*`; if every origin is allowed, it is `*`.
 fn allowed(cors: &Cors, origin: &HeaderValue) -> Option<HeaderValue> {
     let named = cors.allow_origins.iter().any(|listed| match listed.as_str() {
         "https://*" | "http://*" => origin.as_bytes().starts_with(listed.trim_end_matches('*').as_bytes()),
@@ -291,7 +294,7 @@ fn allowed(cors: &Cors, origin: &HeaderValue) -> Option<HeaderValue> {
     named.then(|| origin.clone()).or_else(|| any().then(|| HeaderValue::from_static("*")))
 }
 
-/// Writes the headers by which a browser lets a page of this origin in.
+/// Writes the CORS headers for a page of this origin.
 fn allow(cors: &Cors, origin: &HeaderValue, preflight: bool, headers: &mut HeaderMap) {
     let Some(allowed) = allowed(cors, origin) else { return };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
@@ -323,7 +326,7 @@ fn insert(headers: &mut HeaderMap, name: &str, value: &impl Display) {
     }
 }
 
-/// Headers as the event carries them: lower case, the values of one name joined by commas, cookies apart.
+/// Headers as the event carries them: names in lower case, the values of one name joined by commas, cookies apart.
 fn joined_headers(headers: &HeaderMap, peer: SocketAddr, trace: &TraceId) -> BTreeMap<String, String> {
     let mut joined: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in headers.iter().filter(|(name, _)| **name != header::COOKIE) {
@@ -352,14 +355,14 @@ fn is_text(headers: &HeaderMap) -> bool {
         || matches!(kind.as_str(), "application/json" | "application/javascript" | "application/xml")
 }
 
-/// The id that an answer tells its caller as `requestId`: the caller knows the request by it, and finds its cost by it.
-fn told_id(answer: &[u8]) -> Option<String> {
+/// The `requestId` in an answer. The caller knows the request by it, and can look up its cost by it.
+fn answered_request_id(answer: &[u8]) -> Option<String> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
     let body: Value = serde_json::from_str(answer.get("body")?.as_str()?).ok()?;
     Some(body.get("requestId")?.as_str()?.to_owned())
 }
 
-/// Makes a response of what the function answered.
+/// Turns a function's answer into a response.
 fn from_function(method: &Method, answer: &[u8]) -> Result<Response, &'static str> {
     let answer: Value = serde_json::from_slice(answer).map_err(|_| "it is not JSON")?;
     let Some(status) = answer.get("statusCode") else {
@@ -367,7 +370,7 @@ fn from_function(method: &Method, answer: &[u8]) -> Result<Response, &'static st
         let body = answer.as_str().map_or_else(|| answer.to_string(), str::to_owned);
         return Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response());
     };
-    // A number as text is accepted by the real one as well.
+    // AWS accepts a number in a string, too.
     let status =
         status.as_u64().or_else(|| status.as_str()?.parse().ok()).and_then(|status| u16::try_from(status).ok());
     let status = status.and_then(|status| StatusCode::from_u16(status).ok()).filter(|status| status.as_u16() >= 200);
@@ -389,13 +392,13 @@ fn from_function(method: &Method, answer: &[u8]) -> Result<Response, &'static st
     let empty = Map::new();
     for (name, value) in answer.get("headers").and_then(Value::as_object).unwrap_or(&empty) {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        // Length and connection are the gateway's own affair; the function's could be wrong.
+        // The gateway sets length and connection; the function's values could be wrong.
         if !OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
             insert(headers, name, &value);
         }
     }
     if method == Method::HEAD && is_empty {
-        // The length is that of GET's body, which is not here: it is the function's to say, or nobody's (RFC 9110 §8.6).
+        // The length is that of GET's body, which is not here: only the function may state it (RFC 9110 §8.6).
         let length = answer["headers"].as_object().into_iter().flatten();
         let length = length
             .filter(|(name, _)| name.eq_ignore_ascii_case("content-length"))
@@ -412,7 +415,7 @@ fn from_function(method: &Method, answer: &[u8]) -> Result<Response, &'static st
     Ok(response)
 }
 
-/// An answer of the gateway itself.
+/// An error that the gateway answers itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
     NotFound,

@@ -45,20 +45,20 @@ impl Moment {
     }
 }
 
-/// Decodes `%20`; what is no valid escape stays as it is. In a query, `+` is a space.
+/// Decodes `%20`; an invalid escape stays as it is. In a query, `+` is a space.
 pub(crate) fn percent_decode(text: &str, plus_is_space: bool) -> String {
     let spaced = if plus_is_space { Cow::from(text.replace('+', " ")) } else { Cow::from(text) };
     percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }
 
-/// The path of a request as API Gateway looks at it: decoded, and ended at a `?` that was encoded.
+/// The path of a request as API Gateway matches it: decoded, and cut at an encoded `?`.
 fn decoded_path(path: &str) -> String {
     let mut path = percent_decode(path, false);
     path.truncate(path.find('?').unwrap_or(path.len()));
     path
 }
 
-/// Whether a request of HTTP/1.1 lacks the host that it has to name.
+/// Whether a request of HTTP/1.1 lacks its mandatory host.
 fn lacks_host(version: Version, headers: &HeaderMap) -> bool {
     version == Version::HTTP_11 && !headers.contains_key(header::HOST)
 }

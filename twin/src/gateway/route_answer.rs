@@ -1,11 +1,11 @@
-//! What a function's answer says to the WebSocket API: a status, a body, a subprotocol.
+//! The parts of a function's answer that the WebSocket API uses: a status, a body, a subprotocol.
 
 use axum::http::{HeaderValue, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-/// The status that a function answered with.
+/// The status in a function's answer.
 pub(super) fn status_of(answer: &Value) -> Option<StatusCode> {
     let status = answer.get("statusCode")?;
     let status = status.as_u64().or_else(|| status.as_str()?.parse().ok())?;

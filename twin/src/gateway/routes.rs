@@ -1,8 +1,8 @@
-//! Which route of an HTTP API a request takes.
+//! The choice of the route that a request to an HTTP API takes.
 //!
 //! As API Gateway chooses: a static segment before a parameter, a parameter before a greedy one, the method's own route
-//! before `ANY`, and `$default` last. A trailing slash is a segment of its own. A path is decoded before its segments are told
-//! apart, so an escaped `/` separates two of them, as on AWS.
+//! before `ANY`, and `$default` last. A trailing slash is a separate, empty segment. A path is decoded before it is
+//! split into segments, so an escaped `/` separates two of them, as on AWS.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub(super) struct Routes {
     default: Option<HttpRoute>,
 }
 
-/// How well a segment fits is its order: the least is the best.
+/// A segment of a route, ordered by how well it fits: the least is the best.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
     Static(String),
@@ -23,7 +23,7 @@ enum Segment {
     Greedy(String),
 }
 
-/// A route that a request takes.
+/// The route that a request takes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Match<'a> {
     pub(super) route: &'a HttpRoute,
@@ -82,7 +82,7 @@ fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.strip_prefix('/').unwrap_or(path).split('/')
 }
 
-/// The parameters, where the path fits the segments.
+/// The parameters, if the path fits the segments.
 fn fit(segments: &[Segment], path: &[&str]) -> Option<BTreeMap<String, String>> {
     let mut parameters = BTreeMap::new();
     let mut rest = path;
@@ -96,7 +96,7 @@ fn fit(segments: &[Segment], path: &[&str]) -> Option<BTreeMap<String, String>> 
                 rest = after;
             }
             Segment::Parameter(_) => return None,
-            // A greedy parameter takes at least something.
+            // A greedy parameter takes at least one character.
             Segment::Greedy(_) if rest == [""] => return None,
             Segment::Greedy(name) => {
                 parameters.insert(name.clone(), rest.join("/"));

@@ -9,7 +9,7 @@ use super::{Moment, query_pairs};
 use crate::ids::gateway_id;
 use crate::ledger::TraceId;
 
-/// What every event of a connection says of it.
+/// The facts about a connection that each of its events carries.
 #[derive(Debug, Clone)]
 pub(super) struct Origin {
     pub(super) api_id: String,
@@ -63,7 +63,7 @@ impl Origin {
         let mut event = self.event("$disconnect", "DISCONNECT");
         event.body["requestContext"]["disconnectStatusCode"] = json!(code);
         event.body["requestContext"]["disconnectReason"] = json!(reason);
-        // These four are all that the real event has: the client's own headers were those of its upgrade request.
+        // The real event has only these four: the client sent its own headers with the upgrade request.
         let values =
             [("Host", self.domain_name.as_str()), ("x-api-key", ""), ("X-Forwarded-For", ""), ("x-restapi", "")];
         event.set_headers(values.map(|(name, value)| (name.to_owned(), vec![value.to_owned()])).into());
@@ -112,7 +112,7 @@ fn last_values(values: &BTreeMap<String, Vec<String>>) -> BTreeMap<&str, &str> {
 }
 
 fn header_values(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
-    // The hop's own; API Gateway takes them off.
+    // Hop-by-hop headers, which API Gateway removes.
     let kept = headers.iter().filter(|(name, _)| !matches!(name.as_str(), "connection" | "upgrade"));
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in kept {
@@ -124,8 +124,8 @@ fn header_values(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
 
 /// `sec-websocket-key` as `Sec-WebSocket-Key`.
 ///
-/// API Gateway keeps the names of a socket's headers as they were sent, but the HTTP stack here has already made them
-/// lower case: so they are written as browsers write them, which is what code for Lambda is tested against.
+/// API Gateway keeps the names of a socket's headers as the client sent them. The HTTP stack here has already made them
+/// lower case, so this writes them as browsers do: that is the form which code for Lambda is tested against.
 fn as_browsers_write(name: &str) -> String {
     let words = name.split('-').map(|word| match word {
         "websocket" => "WebSocket".to_owned(),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn disconnect_says_how() {
+    fn disconnect_carries_code_and_reason() {
         let decoded = decode(&origin().disconnect(1005, "Client-side close frame status not set"));
         assert_eq!(decoded.request_context.event_type.as_deref(), Some("DISCONNECT"));
         assert_eq!(decoded.request_context.disconnect_status_code, Some(1005));

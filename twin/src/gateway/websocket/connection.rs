@@ -1,4 +1,4 @@
-//! One connection: who is at its other end, what is to be sent, and how it closes.
+//! One connection: its client, the messages to send, and its close.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -15,35 +15,35 @@ use crate::gateway::socket_events::Origin;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) origin: Origin,
-    /// What is to be sent, in order.
+    /// The messages to send, in order.
     pub(super) outbound: mpsc::Sender<String>,
-    /// Set once the gateway wants it closed.
+    /// Set once the gateway wants the connection closed.
     pub(super) closing: watch::Sender<Option<Close>>,
     last_active: AtomicI64,
 }
 
-/// What `GET @connections/{id}` answers with.
+/// The answer to `GET @connections/{id}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AboutConnection {
     /// When it was opened, ISO 8601.
     pub connected_at: String,
-    /// When something was last sent or received, ISO 8601.
+    /// When a message was last sent or received, ISO 8601.
     pub last_active_at: String,
     /// The address of the client.
     pub source_ip: String,
-    /// What the client calls itself.
+    /// The client's user agent.
     pub user_agent: Option<String>,
 }
 
 impl Connection {
-    /// A connection that has just been opened, and the queue of what is to be sent.
+    /// A connection that has just been opened, and the queue of messages to send.
     pub(super) fn new(origin: Origin, buffered_messages: usize) -> (Self, mpsc::Receiver<String>) {
         let (outbound, queue) = mpsc::channel(buffered_messages);
         let last_active = AtomicI64::new(origin.connected_at.epoch_millis());
         (Self { last_active, origin, outbound, closing: watch::channel(None).0 }, queue)
     }
 
-    /// What is known of it.
+    /// The connection as `GET @connections/{id}` describes it.
     pub(super) fn about(&self) -> AboutConnection {
         AboutConnection {
             connected_at: self.origin.connected_at.iso(),
@@ -53,18 +53,18 @@ impl Connection {
         }
     }
 
-    /// Notes that something was sent or received.
+    /// Records that a message was sent or received.
     pub(super) fn touch(&self) {
         self.last_active.store(Moment::now().epoch_millis(), Ordering::Relaxed);
     }
 
-    /// How long it has been silent.
+    /// How long the connection has been silent.
     pub(super) fn silent_for(&self) -> Duration {
         let millis = Moment::now().epoch_millis() - self.last_active.load(Ordering::Relaxed);
         Duration::from_millis(u64::try_from(millis).unwrap_or_default())
     }
 
-    /// Asks for its end, unless that was asked before.
+    /// Asks the session to close, unless it has been asked before.
     pub(super) fn close(&self, close: Close) {
         self.closing.send_if_modified(|closing| {
             let first = closing.is_none();
@@ -86,12 +86,12 @@ impl Close {
         Self { code, reason: reason.to_owned() }
     }
 
-    /// What idle and old connections are told.
+    /// The close of idle and old connections.
     pub(super) fn going_away() -> Self {
         Self::new(1001, "Going away")
     }
 
-    /// What is reported of a socket that broke; and asked of one that is to.
+    /// The close that is reported for a broken socket, and that asks a session to cut its socket.
     pub(super) fn abnormal() -> Self {
         Self::new(1006, "Connection Closed Abnormally")
     }
@@ -103,12 +103,12 @@ impl Close {
         }
     }
 
-    /// The close that a reading error asks for; none where the socket is gone.
+    /// The close that a read error calls for; none if the socket is gone.
     pub(super) fn from_error(error: &Error) -> Option<Self> {
         match error {
             Error::Capacity(_) => Some(Self::new(1009, "Message too big")),
             Error::Utf8(_) => Some(Self::new(1007, "Invalid UTF-8")),
-            // A socket that ends without a close frame is gone; every other breach of the protocol can be told.
+            // A socket that ends without a close frame is gone; any other breach of the protocol can be answered.
             Error::Protocol(protocol) if !protocol.to_string().contains("without closing handshake") => {
                 Some(Self::new(1002, "Protocol error"))
             }
@@ -116,7 +116,7 @@ impl Close {
         }
     }
 
-    /// Whether the socket is cut without a word.
+    /// Whether the socket is cut without a close frame.
     pub(super) fn is_cut(&self) -> bool {
         self.code == 1006
     }

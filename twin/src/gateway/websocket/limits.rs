@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// What becomes of a binary frame from a client.
+/// The handling of a binary frame from a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BinaryFrames {
     /// It goes to the route as Base64 with `isBase64Encoded`.
     Forward,
-    /// The connection is closed with 1003, as the documentation of API Gateway says.
+    /// The connection is closed with 1003, as API Gateway documents it.
     Refuse,
 }
 
@@ -22,7 +22,7 @@ pub struct SocketLimits {
     pub frame_bytes: usize,
     /// The largest message, in either direction: 128 KB.
     pub message_bytes: usize,
-    /// The longest that an integration may take: 29 seconds.
+    /// How long an integration may take: 29 seconds.
     pub integration: Duration,
     /// All headers of the upgrade request, with its path: 10,240 bytes.
     pub header_bytes: usize,
@@ -32,7 +32,7 @@ pub struct SocketLimits {
     pub concurrent_messages: usize,
     /// How long a client has to answer a close before its socket is dropped.
     pub close: Duration,
-    /// What becomes of binary frames.
+    /// The handling of binary frames.
     pub binary_frames: BinaryFrames,
 }
 

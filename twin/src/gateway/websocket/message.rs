@@ -10,7 +10,7 @@ pub(super) enum Message {
 }
 
 impl Message {
-    /// What the route selection expression yields: a scalar in a JSON document.
+    /// The value that the route selection expression yields: a scalar in a JSON document.
     pub(super) fn select(&self, path: &[String]) -> Option<String> {
         let document: Value = match self {
             Self::Text(text) => serde_json::from_str(text).ok()?,

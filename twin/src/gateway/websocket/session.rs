@@ -1,4 +1,4 @@
-//! One open socket: frames in, frames out, limits, and an orderly end whichever side begins it.
+//! One open socket: frames in, frames out, limits, and an orderly close from either side.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use super::message::Message;
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// A session that is over, with what is left to do for its socket.
+/// A session that is over, with the close of its socket still to finish.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) close: Close,
@@ -32,11 +32,11 @@ pub(super) struct Ended {
 /// A socket after its last message.
 #[derive(Debug)]
 enum Rest {
-    /// The client has said that it closes; the answer is on its way.
+    /// The client sent a close; the answer is on its way.
     Answered(Socket),
     /// A close was sent; the client's answer is awaited.
     Awaiting(Socket),
-    /// A close was sent in the middle of what cannot be read.
+    /// A close was sent while the client's frames cannot be read.
     Unreadable(Socket),
 }
 
@@ -46,13 +46,13 @@ impl Ended {
         Self { close: Close::abnormal(), socket: None }
     }
 
-    /// Sees the closing handshake through, for at most this long.
+    /// Finishes the closing handshake, within this time.
     pub(super) async fn finish(self, limit: Duration) {
         let Some(rest) = self.socket else { return };
         let finishing = async {
             match rest {
                 Rest::Answered(mut socket) | Rest::Awaiting(mut socket) => {
-                    // Reading sends what is queued, the answer to a close among it, and ends with the handshake.
+                    // Reading also sends what is queued, including the answer to a close, and ends with the handshake.
                     while let Some(Ok(_)) = socket.next().await {}
                 }
                 Rest::Unreadable(mut socket) => {
@@ -72,7 +72,7 @@ impl Ended {
 enum Stop {
     /// The client closed.
     Client(Close),
-    /// The gateway closes; whether what the client sends can still be read.
+    /// The gateway closes; `readable` if the client's frames can still be read.
     Gateway { close: Close, readable: bool },
     /// The socket is gone.
     Gone,
@@ -110,7 +110,7 @@ pub(super) async fn run(
     };
     connection.close(close.clone());
     let abort = writer.abort_handle();
-    // A client that does not read blocks the writer: then there is no way to tell it anything.
+    // A client that does not read blocks the writer: then it cannot be sent a close, either.
     let sink = match tokio::time::timeout(limits.close, writer).await {
         Ok(sink) => sink.ok(),
         Err(_) => {
@@ -181,7 +181,7 @@ async fn asked_to_close(closing: &mut watch::Receiver<Option<Close>>) -> Close {
     }
 }
 
-/// Sends what is queued, in order, until the connection closes; then what was queued before, and the close itself.
+/// Sends what is queued, in order, until the connection closes; then the rest of the queue, and the close itself.
 async fn write(
     api: SocketApi,
     mut sink: SplitSink<Socket, Frames>,
@@ -207,7 +207,7 @@ async fn write(
             }
         }
     };
-    // From here on a post finds the connection gone.
+    // Later posts find the connection gone.
     queue.close();
     if close.is_cut() {
         return sink;
@@ -217,7 +217,7 @@ async fn write(
             return sink;
         }
     }
-    // Fails where the client closed first: its close is answered by the reader.
+    // Fails if the client closed first: the reader answers its close.
     let _ = sink.send(Frames::Close(Some(close.frame()))).await;
     sink
 }

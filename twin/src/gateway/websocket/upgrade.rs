@@ -51,14 +51,14 @@ async fn serve(
     };
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
-    // On its own, so that a client that leaves during `$connect` still gets its `$disconnect`.
+    // In a task, so that `$disconnect` follows even if the client leaves during `$connect`.
     match tokio::spawn(connect(api, peer, parts, upgrade, accept)).await {
         Ok(response) => response,
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
-/// Checks the client's side of the opening handshake (RFC 6455, 4.2.1); gives the server's key.
+/// Checks the client's side of the opening handshake (RFC 6455, 4.2.1) and returns the server's key.
 fn handshake(request: &Request<Body>) -> Result<String, StatusCode> {
     let headers = request.headers();
     let has = |name: HeaderName, token: &str| {
@@ -97,7 +97,7 @@ fn name_trace(headers: &mut HeaderMap, trace: &TraceId) {
     }
 }
 
-/// Asks `$connect`, and lets the client in or turns it away.
+/// Invokes `$connect`, and accepts or refuses the client.
 async fn connect(api: SocketApi, peer: SocketAddr, parts: Parts, upgrade: OnUpgrade, accept: String) -> Response {
     let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let origin = Origin {
@@ -120,11 +120,11 @@ async fn connect(api: SocketApi, peer: SocketAddr, parts: Parts, upgrade: OnUpgr
     };
     api.0.ledger.outcome(&trace, "101");
 
-    // Posts find it from here on, and wait in its buffer until the upgrade is through.
+    // Posts reach the connection from here on, and wait in its buffer until the upgrade is complete.
     let (connection, queue) = Connection::new(origin, api.0.limits.buffered_messages);
     let connection = Arc::new(connection);
     api.connections().insert(connection.origin.connection_id.clone(), connection.clone());
-    // Not by `tasks.spawn` alone: a shutdown in between has already closed all that it saw.
+    // `tasks.spawn` alone is not enough: a shutdown in between has already closed all connections that it saw.
     if api.0.tasks.is_closed() {
         connection.close(Close::going_away());
     }

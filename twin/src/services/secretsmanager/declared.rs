@@ -7,12 +7,13 @@ use super::secret::{Content, STAGES, Version, now};
 use crate::ids::hexadecimal;
 use crate::template;
 
-/// What the id of a version begins with whose value comes from the template.
+/// The prefix of the id of a version whose value comes from the template.
 const VERSION_PREFIX: &str = "00000000-0000-4000-8000-0001";
 
 impl SecretsManager {
-    /// Makes the secrets that a template declares. One whose value a request has put, or that a request has deleted, stays as
-    /// it is; one whose value in the template has changed gets the new one, as an update of the stack does it.
+    /// Creates the secrets that a template declares. A secret whose value a request has put, or that a request has
+    /// deleted, stays as it is. A secret whose value in the template has changed gets the new one, as in an update of
+    /// the stack.
     pub(super) fn declare(&self, declared: &[template::Secret]) {
         let mut secrets = self.secrets();
         for template::Secret { name, value, .. } in declared {
@@ -29,7 +30,7 @@ impl SecretsManager {
     }
 }
 
-/// The id of a version of this value: always the same, so that a value that is kept is known again.
+/// The id of a version of this value: always the same, so that a kept value is recognized.
 fn version_id(value: &str) -> String {
     format!("{VERSION_PREFIX}{}", hexadecimal(&Md5::digest(value)[..4]))
 }

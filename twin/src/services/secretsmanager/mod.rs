@@ -1,9 +1,10 @@
 //! Secrets Manager: six operations of its JSON 1.1 protocol, with the real service's errors.
 //!
-//! Secrets are in memory, or in a file that only its owner can read; then a change is answered once it is on the disk.
+//! Secrets are in memory, or in a file that only its owner can read. With a file, a change is answered once it is on
+//! disk.
 
 mod declared;
-mod looked_at;
+mod describe;
 mod operations;
 mod protocol;
 mod secret;
@@ -27,7 +28,7 @@ pub use self::service::SERVICE;
 use super::call::{OpenError, Opening};
 use crate::private_file;
 
-/// The secrets of a twin. A clone has the same ones.
+/// The secrets of a twin. A clone shares them.
 #[derive(Clone, Default)]
 pub struct SecretsManager(Arc<Shared>);
 
@@ -62,14 +63,14 @@ impl SecretsManager {
     /// The secrets in the file at `path`, which need not exist yet; in memory if there is none.
     ///
     /// # Errors
-    /// The file cannot be read, or holds something else.
+    /// If the file cannot be read, or holds anything but secrets.
     pub fn open(path: Option<&Path>) -> io::Result<Self> {
         let secrets = path.map(private_file::read_json).transpose()?.unwrap_or_default();
         let path = path.map(Path::to_path_buf);
         Ok(Self(Arc::new(Shared { secrets: Mutex::new(secrets), path, presets: Mutex::default() })))
     }
 
-    /// Gives each secret whose name contains `name_part` this value, until a request puts or deletes it.
+    /// Gives this value to each secret whose name contains `name_part`, until a request puts or deletes the secret.
     pub fn preset(&self, name_part: &str, value: String) {
         let preset = Preset { name_part: name_part.to_owned(), value };
         self.0.presets.lock().unwrap_or_else(PoisonError::into_inner).push(preset);
@@ -107,12 +108,12 @@ impl SecretsManager {
         let presets = self.0.presets.lock().unwrap_or_else(PoisonError::into_inner);
         let preset = presets.iter().find(|preset| secret_id.contains(&preset.name_part))?;
         let content = Content::Text(preset.value.clone());
-        // Always the same, as long as it is the same value.
+        // The id is fixed, because the value is.
         let version = Version { id: "00000000-0000-4000-8000-000000000000".to_owned(), created: 0.0, content };
         Some((named(secret_id).to_owned(), Secret { versions: vec![version], ..Secret::default() }))
     }
 
-    /// Says something new of a name, and keeps it.
+    /// Replaces the secret of a name, and keeps it on disk.
     fn change(
         &self,
         secrets: &mut MutexGuard<'_, BTreeMap<String, Secret>>,
@@ -124,7 +125,7 @@ impl SecretsManager {
         let written = serde_json::to_vec_pretty(&**secrets).map_err(io::Error::from);
         let written = written.and_then(|bytes| private_file::write(path, &bytes));
         written.map_err(|error| {
-            // What is refused has not happened.
+            // A refused change leaves no trace.
             match before {
                 Some(before) => drop(secrets.insert(name.to_owned(), before)),
                 None => drop(secrets.remove(name)),

@@ -6,9 +6,9 @@ use super::SecretsManager;
 use super::protocol::{Code, Refusal, Request, not_found, refused, required, version_id};
 use super::secret::{Content, STAGES, Secret, Version, arn, found, kept, now};
 
-/// Longest secret, in bytes.
+/// The longest secret, in bytes.
 pub(super) const SECRET_BYTES: usize = 65_536;
-/// Longest name of a secret.
+/// The longest name of a secret.
 const NAME_CHARS: usize = 512;
 const DAY_SECONDS: f64 = 24.0 * 60.0 * 60.0;
 
@@ -19,7 +19,8 @@ impl SecretsManager {
         if name.chars().count() > NAME_CHARS || !name.chars().all(is_right) {
             return refused(
                 Code::Validation,
-                "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!",
+                "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: \
+                 -/_+=.@!",
             );
         }
         let id = version_id(&request)?;
@@ -34,7 +35,7 @@ impl SecretsManager {
                     "You can't create this secret because a secret with this name is already scheduled for deletion.",
                 );
             }
-            // The same request once more: its first answer was lost.
+            // A repeated request: its first answer was lost.
             Some(Secret { versions, .. })
                 if versions.iter().any(|it| it.id == id && Some(&it.content) == content.as_ref()) =>
             {
@@ -65,7 +66,7 @@ impl SecretsManager {
         let mut secrets = self.secrets();
         let (name, mut secret) = kept(&secrets, &secret_id)?;
         let stages = match secret.versions.iter().position(|version| version.id == id) {
-            // The same request once more: its first answer was lost.
+            // A repeated request: its first answer was lost.
             Some(place) if secret.versions[place].content == content => STAGES[place],
             Some(_) => {
                 let arn = arn(&name);
@@ -142,7 +143,7 @@ impl SecretsManager {
         }
         let mut secrets = self.secrets();
         if by_force {
-            // Whether there is one makes no difference to the real one, either.
+            // AWS, too, answers the same whether or not the secret exists.
             let name = found(&secrets, secret_id).unwrap_or(secret_id).to_owned();
             let answer = json!({"ARN": arn(&name), "Name": name, "DeletionDate": now()});
             self.change(&mut secrets, &name, Secret { deletion: Some(now()), ..Secret::default() })?;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::ids::uuid;
 
-/// Why a request is refused.
+/// The reason for which a request is refused.
 #[derive(Debug, PartialEq)]
 pub(super) struct Refusal {
     pub(super) code: Code,
@@ -63,7 +63,7 @@ pub(super) fn not_found<T>() -> Result<T, Refusal> {
     refused(Code::ResourceNotFound, "Secrets Manager can't find the specified secret.")
 }
 
-/// What a request may say. What it says beyond that makes no difference here: descriptions, tags, keys.
+/// The members of a request that matter here. All others (descriptions, tags, keys) are ignored.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Request {
@@ -82,7 +82,7 @@ pub(super) struct Request {
     pub(super) next_token: Option<String>,
 }
 
-/// What a listed secret has to have.
+/// A condition that a listed secret fulfils.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Filter {
@@ -103,7 +103,7 @@ pub(super) fn required<'a>(value: Option<&'a str>, member: &str) -> Result<&'a s
     }
 }
 
-/// The id of a version to be: the caller's token, by which a request that is sent once more is known.
+/// The id of a new version: the caller's token, by which a repeated request is recognized.
 pub(super) fn version_id(request: &Request) -> Result<String, Refusal> {
     match &request.client_request_token {
         Some(token) if (32..=64).contains(&token.len()) => Ok(token.clone()),
@@ -112,7 +112,7 @@ pub(super) fn version_id(request: &Request) -> Result<String, Refusal> {
     }
 }
 
-/// An error as the service tells it.
+/// An error in the form of the service.
 pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Response {
     response(status, &json!({"__type": code, "Message": message}))
 }

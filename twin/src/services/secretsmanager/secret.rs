@@ -1,4 +1,4 @@
-//! What is known of a secret, and the names by which it is found.
+//! A secret, and the names by which it is found.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::protocol::{Code, Refusal, not_found, refused};
 use crate::ids::secret_suffix;
 
-/// What a name of a secret has that its ARN goes on with: a hyphen and six characters.
+/// The length of the suffix that an ARN adds to the name of its secret: a hyphen and six characters.
 const SUFFIX_CHARS: usize = 7;
 
-/// What is known of a name.
+/// The secret of a name, or the mark that it was deleted.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Secret {
-    /// The newest first: `AWSCURRENT` and, where there is one, `AWSPREVIOUS`.
+    /// The newest first: `AWSCURRENT` and, if there is one, `AWSPREVIOUS`.
     pub(super) versions: Vec<Version>,
-    /// When it is deleted, in seconds since 1970. What is known of it is kept even then, so that no preset stands in for it.
+    /// The time of its deletion, in seconds since 1970. The entry stays after that, so that no preset takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) deletion: Option<f64>,
 }
@@ -28,7 +28,7 @@ impl Secret {
     }
 }
 
-/// A value that a secret has, or had.
+/// A current or former value of a secret.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Version {
@@ -38,7 +38,7 @@ pub(super) struct Version {
     pub(super) content: Content,
 }
 
-/// A value: a text, or bytes in base64, as they come and go.
+/// A value: a text, or bytes in base64, as on the wire.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Content {
     #[serde(rename = "SecretString")]
@@ -50,7 +50,7 @@ pub(super) enum Content {
 /// The labels of the versions that are kept.
 pub(super) const STAGES: [&str; 2] = ["AWSCURRENT", "AWSPREVIOUS"];
 
-/// The secret of a name or an ARN, where it can be used.
+/// The secret of a name or an ARN, if it can be used.
 pub(super) fn kept(secrets: &BTreeMap<String, Secret>, secret_id: &str) -> Result<(String, Secret), Refusal> {
     let Some((name, secret)) = found(secrets, secret_id).and_then(|name| secrets.get_key_value(name)) else {
         return not_found();
@@ -67,7 +67,7 @@ pub(super) fn kept(secrets: &BTreeMap<String, Secret>, secret_id: &str) -> Resul
     Ok((name.clone(), secret.clone()))
 }
 
-/// The name that is known, of a name, an ARN, or an ARN without its last six characters.
+/// The name of the known secret that is meant by a name, an ARN, or an ARN without its last six characters.
 pub(super) fn found<'a>(secrets: &BTreeMap<String, Secret>, secret_id: &'a str) -> Option<&'a str> {
     let whole = secret_id.rsplit_once(":secret:").map_or(secret_id, |(_, name)| name);
     [named(secret_id), whole].into_iter().find(|name| secrets.contains_key(*name))

@@ -1,4 +1,4 @@
-//! The queues on the control API, which names them by their names or by their logical ids.
+//! The queues on the control API, which finds them by their names or their logical ids.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{Message, Sqs};
 use crate::control::{Asked, FromQuery, NoParameters, Parameters, answer, refuse, unknown};
 
-/// The most messages of a queue that are looked at together.
+/// The most messages of a queue that one request returns.
 const MOST: usize = 100;
 
 /// The routes.
@@ -38,16 +38,18 @@ impl FromQuery for PeekQuery {
     }
 }
 
-/// The oldest messages of a queue, which stay where they are.
+/// Returns the oldest messages of a queue without receiving them.
 async fn peek(State(sqs): State<Sqs>, Path(queue): Path<String>, Parameters(query): Parameters<PeekQuery>) -> Response {
-    let entry = |it: &Message| json!({"id": it.id, "sentAt": it.sent_at, "group": it.group, "receives": it.receives, "body": it.body});
+    let entry = |it: &Message| {
+        json!({"id": it.id, "sentAt": it.sent_at, "group": it.group, "receives": it.receives, "body": it.body})
+    };
     match sqs.named(&queue).and_then(|name| sqs.peek(&name, query.limit).ok()) {
         Some(messages) => answer(&messages.iter().map(entry).collect::<Vec<_>>()),
         None => unknown("queue", &queue, sqs.0.queues.keys()),
     }
 }
 
-/// Moves dead letters back to where they came from: all that a dead-letter queue has, or those of the queue that is named.
+/// Moves dead letters back to their source queues: all of a dead-letter queue, or those of the named source.
 pub(super) async fn redrive(State(sqs): State<Sqs>, Path(queue): Path<String>, _: NoParameters) -> Response {
     let Some(name) = sqs.named(&queue) else { return unknown("queue", &queue, sqs.0.queues.keys()) };
     let (from, only) = match sqs.dead_letters(&name) {
@@ -68,7 +70,8 @@ impl Sqs {
         found.map(|(name, _)| name.clone())
     }
 
-    /// The dead-letter queue that a redrive of this queue empties, and the ARN of the queue whose letters move, if not all do.
+    /// The dead-letter queue that a redrive of this queue empties, and the ARN of the one source whose letters move, if
+    /// not all do.
     fn dead_letters(&self, queue: &str) -> Result<(String, Option<String>), String> {
         let queues: BTreeMap<_, _> = self.counts().into_iter().map(|it| (it.name, it.dead_letter_queue)).collect();
         let mut targets: Vec<&str> = queues.values().flatten().map(String::as_str).collect();
@@ -83,7 +86,7 @@ impl Sqs {
                 Ok((target.clone(), arn))
             }
             _ if targets.is_empty() => Err(format!("{queue} has no dead letters: no queue of the template does")),
-            _ => Err(format!("{queue} has no dead-letter queue and is none; there are {}", targets.join(", "))),
+            _ => Err(format!("{queue} has no dead-letter queue and is not one; these are: {}", targets.join(", "))),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! From the journal to the queues at a start, and back.
+//! The queues' journal: read into the queues at a start, and written from them.
 //!
-//! A queue that the template does not have keeps its messages in the journal: the template may have it again.
+//! The messages of a queue that is gone from the template stay in the journal, in case the queue returns.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::queue::{QueueState, Stored};
 use super::record::Record;
 use crate::template::Queue;
 
-/// Takes a record of the journal in. Its queue may be one that the template does not have.
+/// Applies a record of the journal. Its queue need not be in the template.
 pub(super) fn replay(states: &mut BTreeMap<String, QueueState>, record: Record) {
     match record {
         Record::Sent { queue, sequence, visible_at, message } => {
@@ -26,12 +26,12 @@ pub(super) fn replay(states: &mut BTreeMap<String, QueueState>, record: Record) 
     }
 }
 
-/// The queue of a name, empty if it has not been seen.
+/// The queue of a name; an empty one if it is new.
 fn state(states: &mut BTreeMap<String, QueueState>, queue: String) -> &mut QueueState {
     states.entry(queue).or_insert_with_key(|name| QueueState::new(undeclared(name)))
 }
 
-/// What the journal has to hold of these queues.
+/// The records by which the journal keeps these queues.
 pub(super) fn records(states: &BTreeMap<String, QueueState>) -> impl Iterator<Item = Record> {
     let now = now();
     states.iter().flat_map(move |(queue, state)| {
@@ -53,7 +53,7 @@ pub(super) fn records(states: &BTreeMap<String, QueueState>) -> impl Iterator<It
     })
 }
 
-/// Leaves the queues that the template does not have to the journal.
+/// Takes out the queues that the template does not have; the journal keeps them.
 pub(super) fn set_aside(states: &mut BTreeMap<String, QueueState>, declared: &[Queue]) {
     states.retain(|name, state| {
         let is_declared = declared.iter().any(|queue| queue.name == *name);
@@ -65,7 +65,7 @@ pub(super) fn set_aside(states: &mut BTreeMap<String, QueueState>, declared: &[Q
     });
 }
 
-/// What a queue is that the template does not have.
+/// A stand-in for a queue that the template does not have.
 fn undeclared(name: &str) -> Queue {
     Queue {
         logical_id: name.to_owned(),
@@ -74,7 +74,7 @@ fn undeclared(name: &str) -> Queue {
         arn: String::new(),
         fifo: name.ends_with(".fifo"),
         content_based_deduplication: false,
-        // So that no group is lost, whatever the queue says when it is there again.
+        // So that no group is lost, whatever the queue's setting when it returns.
         deduplicate_per_group: true,
         delay: Duration::ZERO,
         visibility_timeout: Duration::ZERO,

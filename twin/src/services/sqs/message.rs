@@ -1,4 +1,4 @@
-//! What a queue holds: messages, their attributes and the digests that SQS answers with.
+//! Messages, their attributes and the digests that SQS answers with.
 
 use std::collections::BTreeMap;
 
@@ -35,11 +35,11 @@ pub struct Outgoing {
     pub body: String,
     /// The sender's own attributes.
     pub attributes: Attributes,
-    /// How long it stays invisible; the queue's own delay where there is none.
+    /// How long it stays invisible; the queue's delay if it has none.
     pub delay_seconds: Option<u64>,
     /// The group whose order is kept.
     pub group: Option<String>,
-    /// What tells a duplicate.
+    /// The id by which a duplicate is recognized.
     pub deduplication_id: Option<String>,
     /// The `AWSTraceHeader`.
     pub trace_header: Option<String>,
@@ -60,7 +60,7 @@ pub struct Message {
     /// The group whose order is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// What tells a duplicate; set for every message of a FIFO queue.
+    /// The id by which a duplicate is recognized; every message of a FIFO queue has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deduplication_id: Option<String>,
     /// The `AWSTraceHeader`.
@@ -77,24 +77,24 @@ pub struct Message {
     /// How often it was received.
     #[serde(default)]
     pub receives: u32,
-    /// The ARN of the queue that gave it up, where this is a dead letter.
+    /// The ARN of the source queue, if this is a dead letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter_source: Option<String>,
 }
 
-/// A message in the hands of a consumer.
+/// A message that a consumer received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
     /// The message.
     pub message: Message,
-    /// Its place in the queue.
+    /// Its sequence number in the queue.
     pub sequence: u64,
-    /// What deletes it.
+    /// The handle that deletes it.
     pub receipt_handle: String,
 }
 
 impl Received {
-    /// The system attributes that SQS tells about it.
+    /// The system attributes that SQS returns with it.
     #[must_use]
     pub fn system_attributes(&self) -> BTreeMap<&'static str, String> {
         let message = &self.message;
@@ -114,7 +114,7 @@ impl Received {
     }
 }
 
-/// Who sends, here: every request comes from the one account.
+/// The sender of every message: all requests come from the one account.
 const SENDER_ID: &str = "AIDALOCALLOCALLOCALXX";
 
 /// A FIFO queue's sequence numbers have twenty digits.
@@ -132,12 +132,12 @@ impl Outgoing {
         self.body.len() + attributes.sum::<usize>()
     }
 
-    /// Refuses what no queue takes.
+    /// Refuses a message that no queue accepts.
     pub(super) fn check(&self) -> Result<(), SqsError> {
         if self.body.is_empty() {
             return Err(SqsError::new(Code::MissingParameter, "The request must contain the parameter MessageBody."));
         }
-        // What XML 1.0 can hold: the rule is older than the JSON protocol.
+        // The characters of XML 1.0: the rule is older than the JSON protocol.
         let is_allowed = |character: char| match character {
             '\t' | '\n' | '\r' => true,
             _ => matches!(character, ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..),
@@ -177,7 +177,7 @@ impl Outgoing {
     }
 }
 
-/// Refuses a name and a type that no attribute has.
+/// Refuses an invalid name or type of an attribute.
 fn check_attribute(name: &str, attribute: &Attribute) -> Result<(), SqsError> {
     let invalid = |message: String| Err(SqsError::new(Code::InvalidParameterValue, message));
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');

@@ -1,8 +1,8 @@
 //! SQS: the template's queues, in memory or kept by a journal.
 //!
 //! The semantics are those that AWS documents: visibility timeouts, delays, long polling, FIFO groups and
-//! deduplication, redrive to a dead-letter queue by `maxReceiveCount`, and batches in which each entry has a fate of its
-//! own. Queues come from the template; nothing makes or drops one at run time.
+//! deduplication, redrive to a dead-letter queue by `maxReceiveCount`, and batches in which each entry succeeds or
+//! fails by itself. Queues come from the template; none is created or deleted at run time.
 
 mod control;
 mod error;
@@ -43,7 +43,7 @@ use crate::journal::{self, Journal};
 use crate::ledger::Ledger;
 use crate::template::Queue;
 
-/// How often a queue looks for messages that are older than it keeps them, at most.
+/// The shortest pause between two searches of a queue for messages past its retention period.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
 /// The queues of a twin. A clone serves the same ones.
@@ -55,7 +55,7 @@ struct Inner {
     queues: BTreeMap<String, Line>,
     journal: Option<Journal<Record>>,
     tasks: Tasks,
-    /// When the queues were made, in seconds since 1970: when the twin started.
+    /// When the queues were created, in seconds since 1970: at the start of the twin.
     made_at: u64,
     ledger: Ledger,
     faults: Faults,
@@ -64,30 +64,30 @@ struct Inner {
 #[derive(Debug)]
 struct Line {
     state: Mutex<QueueState>,
-    /// Rung whenever a message may have become receivable.
+    /// Notified whenever a message may have become receivable.
     changed: Notify,
     expired_at: Mutex<Instant>,
 }
 
-/// What a sender is told.
+/// The answer to a sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// The id of the message; of the earlier one where this repeats it.
+    /// The id of the message; if it is a duplicate, of the earlier one.
     pub message_id: String,
-    /// Its place in a FIFO queue.
+    /// Its sequence number in a FIFO queue.
     pub sequence_number: Option<String>,
 }
 
-/// A queue and how many messages are where.
+/// A queue and the number of its messages in each state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueCounts {
     /// The queue's name.
     pub name: String,
-    /// The queue that takes what this one gives up.
+    /// Its dead-letter queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_letter_queue: Option<String>,
-    /// How many messages are where.
+    /// The number of messages in each state.
     #[serde(flatten)]
     pub counts: Counts,
 }
@@ -102,10 +102,10 @@ impl Sqs {
 
     /// The queues of a template, with the messages that the journal at `path` has for them.
     ///
-    /// What was in flight when the twin was killed is visible again at once: its consumers are gone with the twin.
+    /// Messages that were in flight when the twin was killed are visible at once: their consumers are gone, too.
     ///
     /// # Errors
-    /// The journal cannot be read or written.
+    /// If the journal cannot be read or written.
     pub fn open(queues: &[Queue], path: Option<&Path>, ledger: Ledger, faults: Faults) -> io::Result<Self> {
         let mut states: BTreeMap<String, QueueState> =
             queues.iter().map(|queue| (queue.name.clone(), QueueState::new(queue.clone()))).collect();
@@ -136,17 +136,17 @@ impl Sqs {
         Ok(Self(Arc::new(Inner { queues, journal, tasks, made_at, ledger, faults })))
     }
 
-    /// Sends a message. The answer comes when it is safe.
+    /// Sends a message. Returns once it is on the disk.
     ///
     /// # Errors
-    /// There is no such queue, it does not take such a message, or the journal failed.
+    /// If there is no such queue, it does not accept such a message, or the journal failed.
     pub async fn send(&self, queue: &str, outgoing: Outgoing) -> Result<Sent, SqsError> {
         let sent = self.enqueue(queue, outgoing)?;
         self.flush().await?;
         Ok(sent)
     }
 
-    /// Sends a message that is safe only once [`flush`](Self::flush) says so.
+    /// Sends a message that is safe only once [`flush`](Self::flush) has returned.
     fn enqueue(&self, queue: &str, outgoing: Outgoing) -> Result<Sent, SqsError> {
         let line = self.line(queue)?;
         let mut state = line.lock();
@@ -164,11 +164,11 @@ impl Sqs {
         Ok(Sent { message_id, sequence_number: fifo.then(|| sequence_number(sequence)) })
     }
 
-    /// Receives up to `max` messages, waiting up to `wait` for the first. They stay invisible to others for `visibility`, or
-    /// for as long as the queue says.
+    /// Receives up to `max` messages, waiting up to `wait` for the first. They stay invisible to others for
+    /// `visibility`, or for the queue's visibility timeout.
     ///
     /// # Errors
-    /// There is no such queue.
+    /// If there is no such queue.
     pub async fn receive(
         &self,
         queue: &str,
@@ -181,7 +181,7 @@ impl Sqs {
         loop {
             let changed = line.changed.notified();
             tokio::pin!(changed);
-            // Registered before the look, so that a send in between is not missed.
+            // Registered before the queue is read, so that a send in between is not missed.
             changed.as_mut().enable();
             let received = self.take(line, max, visibility)?;
             if !received.is_empty() || Instant::now() >= deadline {
@@ -236,23 +236,23 @@ impl Sqs {
             }
             drop(target);
             dead_letters.changed.notify_waiters();
-            // The group of a dead letter may go on.
+            // The group of a dead letter is no longer blocked.
             line.changed.notify_waiters();
         }
         Ok(taken.received)
     }
 
-    /// In which order a queue hands out what it has.
+    /// The order in which a queue hands out its messages.
     fn order(&self, queue: &Queue) -> Order {
         let site = Site { operation: &queue.name, ..Site::default() };
         let struck = (!queue.fifo).then(|| self.0.faults.strike(&site, &[Fault::ReorderDelivery])).flatten();
         struck.map_or(Order::Sent, |strike| Order::Random(strike.chance))
     }
 
-    /// Deletes messages by their receipt handles; each has a fate of its own.
+    /// Deletes messages by their receipt handles; each succeeds or fails by itself.
     ///
     /// # Errors
-    /// There is no such queue, or the journal failed.
+    /// If there is no such queue, or the journal failed.
     pub async fn delete<'h>(
         &self,
         queue: &str,
@@ -287,7 +287,7 @@ impl Sqs {
     /// Changes how long a received message stays invisible, from now on.
     ///
     /// # Errors
-    /// There is no such queue, or the message is not in the hands of this consumer.
+    /// If there is no such queue, or this consumer does not have the message in flight.
     pub fn change_visibility(&self, queue: &str, handle: &str, visibility: Duration) -> Result<(), SqsError> {
         let line = self.line(queue)?;
         line.lock().change_visibility(handle, visibility, now())?;
@@ -295,10 +295,10 @@ impl Sqs {
         Ok(())
     }
 
-    /// Drops every message of a queue.
+    /// Deletes every message of a queue.
     ///
     /// # Errors
-    /// There is no such queue, or the journal failed.
+    /// If there is no such queue, or the journal failed.
     pub async fn purge(&self, queue: &str) -> Result<(), SqsError> {
         let line = self.line(queue)?;
         let gone = line.lock().purge();
@@ -312,7 +312,7 @@ impl Sqs {
         configs.filter(|it| it.redrive.as_ref().is_some_and(|redrive| redrive.dead_letter_queue == queue)).collect()
     }
 
-    /// How many messages are in each queue.
+    /// The number of messages in each queue.
     #[must_use]
     pub fn counts(&self) -> Vec<QueueCounts> {
         let count = |(name, line): (&String, &Line)| {
@@ -323,18 +323,18 @@ impl Sqs {
         self.0.queues.iter().map(count).collect()
     }
 
-    /// The oldest messages of a queue, as they wait or are worked on. To look at them is not to receive them.
+    /// The oldest messages of a queue, whether visible, delayed or in flight. They are not received by that.
     ///
     /// # Errors
-    /// There is no such queue.
+    /// If there is no such queue.
     pub fn peek(&self, queue: &str, limit: usize) -> Result<Vec<Message>, SqsError> {
         Ok(self.line(queue)?.lock().oldest(limit))
     }
 
-    /// Waits until what was accepted so far is on the disk.
+    /// Waits until all that was accepted so far is on the disk.
     ///
     /// # Errors
-    /// The journal cannot be written.
+    /// If the journal cannot be written.
     pub async fn flush(&self) -> Result<(), SqsError> {
         match &self.0.journal {
             Some(journal) => {

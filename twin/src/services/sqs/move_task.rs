@@ -1,4 +1,4 @@
-//! Dead letters on their way back: at once, for the control API, or as a task that an operator starts, lists and cancels.
+//! The redrive of dead letters: at once, for the control API, or as a task that an operator starts, lists and cancels.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -128,16 +128,16 @@ impl Task {
 }
 
 impl Sqs {
-    /// Moves every message of a dead-letter queue that nobody has in hand back to the queue that gave it up, where it
-    /// counts as new; says how many there were.
+    /// Moves every message of a dead-letter queue that is not in flight back to its source queue, where it counts as
+    /// new. Returns how many there were.
     ///
     /// # Errors
-    /// There is no such queue, or the journal failed.
+    /// If there is no such queue, or the journal failed.
     pub async fn redrive(&self, queue: &str) -> Result<usize, SqsError> {
         Ok(self.redrive_of(queue, None).await?.values().sum())
     }
 
-    /// The same, of the dead letters of one queue, by its ARN, or of all; how many went to which queue.
+    /// Redrives the dead letters of one source queue, by its ARN, or of all. Returns how many went to each queue.
     pub(super) async fn redrive_of(
         &self,
         queue: &str,
@@ -159,8 +159,8 @@ impl Sqs {
         Ok(moved)
     }
 
-    /// The ARN of the queue that a dead letter came from. One that was sent here by hand has none of its own; where only one
-    /// queue leads here, it is that one.
+    /// The ARN of the queue that a dead letter came from. A letter that was sent here by hand has no source; if this is
+    /// the dead-letter queue of a single queue, it goes to that one.
     fn way_back(&self, queue: &str, source: Option<String>) -> Option<String> {
         source.or_else(|| match &self.sources_of(queue)[..] {
             [only] => Some(only.arn.clone()),
@@ -168,7 +168,7 @@ impl Sqs {
         })
     }
 
-    /// Moves a message to the queue of this ARN, unless somebody has it in hand since.
+    /// Moves a message to the queue of this ARN, unless a consumer has received it in the meantime.
     fn move_letter(&self, queue: &str, sequence: u64, to: Option<String>) -> Result<bool, SqsError> {
         let name = to.as_deref().and_then(|arn| arn.rsplit(':').next()).unwrap_or_default();
         let Some(target_line) = self.0.queues.get(name) else { return Ok(false) };
@@ -178,7 +178,7 @@ impl Sqs {
         let stored = target.accept_redriven(message, uuid(), now());
         target.hold(stored.sequence, hold);
         let Stored { message, sequence: place, visible_at } = stored;
-        // In this order: a kill in between leaves it in both queues rather than in none.
+        // In this order: a kill in between leaves the message in both queues rather than in none.
         self.append(|| Record::Sent { queue: name.to_owned(), sequence: place, visible_at, message });
         self.append(|| Record::Deleted { queue: queue.to_owned(), sequence });
         drop(target);
@@ -212,7 +212,8 @@ impl Sqs {
         let mut tasks = self.0.tasks.all();
         if tasks.iter().any(|task| task.source_arn == source_arn && task.is_running()) {
             return refused(
-                "There is already a task running. Only one active task is allowed for a source queue arn at a given time.",
+                "There is already a task running. Only one active task is allowed for a source queue arn at a given \
+                 time.",
             );
         }
         let letters = self.line(&queue)?.lock().visible(now());

@@ -1,4 +1,4 @@
-//! SQS on the wire: the AWS JSON 1.0 protocol that SDKs speak today.
+//! SQS on the wire: the AWS JSON 1.0 protocol that SDKs speak.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::message::{Attribute, Attributes, Outgoing, Received, md5_of_attribute
 use super::{Counts, Sqs};
 use crate::ledger::TraceId;
 
-/// The most that the messages of one batch may be together.
+/// The largest total size of the messages of one batch.
 const BATCH_BYTES: usize = 1_048_576;
 
 /// The most queues of one list.
@@ -49,7 +49,7 @@ const ON_A_QUEUE: [&str; 10] = [
 pub struct Answer {
     /// What the client gets.
     pub result: Result<Value, SqsError>,
-    /// Whose request it was; a message's own traces where it was about messages.
+    /// The traces of the caller; of the messages themselves if the request was about messages.
     pub traces: Vec<TraceId>,
 }
 
@@ -131,7 +131,7 @@ struct AttributeNames {
 }
 
 impl Sqs {
-    /// Answers one request. `caller` are the traces of the invocation that sent it.
+    /// Answers one request. `caller` holds the traces of the invocation that sent it.
     pub async fn answer(&self, operation: &str, body: &[u8], caller: Vec<TraceId>) -> Answer {
         let mut traces = caller;
         let result = self.dispatch(operation, body, &mut traces).await;
@@ -155,7 +155,7 @@ impl Sqs {
             _ => {
                 let ToQueue { queue_url } = parse(body)?;
                 let queue = queue_url.rsplit('/').next().unwrap_or_default();
-                // An unknown queue is the first thing to say, whatever else is wrong.
+                // An unknown queue is reported first, whatever else is wrong.
                 self.line(queue)?;
                 self.ask_queue(queue, operation, body, traces).await
             }
@@ -320,8 +320,8 @@ impl Sqs {
             return Err(SqsError::new(Code::InvalidAttributeName, format!("Unknown Attribute {name}.")));
         }
         let is_wanted = |name: &str| wanted.iter().any(|it| it == "All" || it == name);
-        let told = all.into_iter().filter(|(name, _)| is_wanted(name));
-        Ok(told.filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect())
+        let named = all.into_iter().filter(|(name, _)| is_wanted(name));
+        Ok(named.filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect())
     }
 }
 
@@ -340,7 +340,7 @@ fn outgoing(send: Send, caller: &[TraceId]) -> Result<(Digests, Outgoing), SqsEr
     ];
     let digests = digests.into_iter().filter_map(|(name, digest)| Some((name.to_owned(), digest?.into())));
     let own = send.message_system_attributes.get("AWSTraceHeader").and_then(|header| header.string_value.clone());
-    // The sender's own header says whose message it is; without one it is the invocation that sends.
+    // The header that the sender set names the message's trace; without one it is that of the sending invocation.
     let traces = own.as_deref().and_then(TraceId::from_header).map_or_else(|| caller.to_vec(), |trace| vec![trace]);
     let outgoing = Outgoing {
         body: send.message_body,
@@ -354,7 +354,7 @@ fn outgoing(send: Send, caller: &[TraceId]) -> Result<(Digests, Outgoing), SqsEr
     Ok((Digests(digests.collect()), outgoing))
 }
 
-/// A received message, with no more than the consumer asked for.
+/// A received message, with the attributes that the consumer asked for.
 fn in_answer(received: &Received, request: &Receive) -> Value {
     let message = &received.message;
     let asked: Vec<&String> = request.attribute_names.iter().chain(&request.message_system_attribute_names).collect();
@@ -376,22 +376,22 @@ fn in_answer(received: &Received, request: &Receive) -> Value {
         .filter(|(name, _)| is_asked(name))
         .map(|(name, it)| (name.clone(), it.clone()))
         .collect();
-    let mut told = Map::from_iter([
+    let mut answer = Map::from_iter([
         ("MessageId".to_owned(), message.id.clone().into()),
         ("ReceiptHandle".to_owned(), received.receipt_handle.clone().into()),
         ("MD5OfBody".to_owned(), md5_of_text(&message.body).into()),
         ("Body".to_owned(), message.body.clone().into()),
     ]);
     if !system.is_empty() {
-        told.insert("Attributes".to_owned(), system.into());
+        answer.insert("Attributes".to_owned(), system.into());
     }
     if let Some(digest) = md5_of_attributes(&attributes) {
-        told.insert("MD5OfMessageAttributes".to_owned(), digest.into());
+        answer.insert("MD5OfMessageAttributes".to_owned(), digest.into());
         let attributes =
             attributes.iter().map(|(name, attribute): (&String, &Attribute)| (name.clone(), json!(attribute)));
-        told.insert("MessageAttributes".to_owned(), Value::Object(attributes.collect()));
+        answer.insert("MessageAttributes".to_owned(), Value::Object(attributes.collect()));
     }
-    Value::Object(told)
+    Value::Object(answer)
 }
 
 fn batch_answer<'i>(fates: impl Iterator<Item = (&'i str, Result<Map<String, Value>, SqsError>)>) -> Value {

@@ -18,7 +18,7 @@ use crate::template::Queue;
 
 /// How long a FIFO queue remembers a deduplication id.
 pub(super) const DEDUPLICATION_MILLIS: u64 = 5 * 60 * 1000;
-/// How far a FIFO receive looks for a group that is not blocked; SQS has such a bound too.
+/// How many messages a FIFO receive searches for a group that is not blocked; SQS has such a bound too.
 const FIFO_WINDOW: usize = 20_000;
 
 /// The messages of one queue.
@@ -29,7 +29,7 @@ pub(super) struct QueueState {
     /// Every message by the time at which it becomes visible.
     by_time: BTreeSet<(u64, u64)>,
     next_sequence: u64,
-    /// What was sent lately, by deduplication key.
+    /// The messages of the deduplication window, by deduplication key.
     recent: HashMap<DeduplicationKey, Recent>,
 }
 
@@ -37,9 +37,9 @@ pub(super) struct QueueState {
 struct Entry {
     message: Message,
     visible_at: u64,
-    /// Whether a consumer has it, or had it and let its time pass.
+    /// Whether a consumer has it, or has let its visibility timeout pass.
     received: bool,
-    /// Keeps the message's traces from being quiet for as long as it waits here.
+    /// Keeps the message's traces from becoming quiet while it waits here.
     hold: Option<Hold>,
 }
 
@@ -56,12 +56,12 @@ struct Recent {
     sequence: u64,
 }
 
-/// What became of a send.
+/// The outcome of a send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Accepted {
     pub(super) message_id: String,
     pub(super) sequence: u64,
-    /// The message as it is kept, or nothing where it repeats an earlier one.
+    /// The message as it is kept; none if it is a duplicate.
     pub(super) stored: Option<Stored>,
 }
 
@@ -73,32 +73,32 @@ pub(super) struct Stored {
     pub(super) visible_at: u64,
 }
 
-/// In which order messages are handed out.
+/// The order in which messages are handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     /// As they were sent, which a standard queue tries to keep.
     Sent,
-    /// In an order that hangs on this number, which a standard queue may do as well.
+    /// In an order that depends on this number, which a standard queue may do as well.
     Random(u64),
 }
 
-/// What a receive took out.
+/// The result of a receive.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     pub(super) received: Vec<Received>,
-    /// Messages that were received too often, for the dead-letter queue.
+    /// Messages that were received too often and go to the dead-letter queue.
     pub(super) dead: Vec<(u64, Message)>,
 }
 
-/// How many messages are where.
+/// The number of messages in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// Ready to be received.
     pub visible: usize,
-    /// In the hands of a consumer.
+    /// Received by a consumer, and not yet deleted.
     pub in_flight: usize,
-    /// Not yet to be seen.
+    /// Sent with a delay that has not passed yet.
     pub delayed: usize,
 }
 
@@ -111,7 +111,7 @@ impl QueueState {
         &self.config
     }
 
-    /// Takes a message in. `id` is the id it will have if it is new.
+    /// Accepts a message. `id` is the id that it gets if it is new.
     pub(super) fn send(&mut self, outgoing: Outgoing, id: String, now: u64) -> Result<Accepted, SqsError> {
         outgoing.check()?;
         let limit = self.config.max_message_bytes;
@@ -192,7 +192,7 @@ impl QueueState {
         DeduplicationKey { group, id: id.to_owned() }
     }
 
-    /// Puts a message back as the journal tells it.
+    /// Restores a message from the journal.
     pub(super) fn restore(&mut self, stored: Stored) {
         let Stored { message, sequence, visible_at } = stored;
         self.remember(message.group.clone(), message.deduplication_id.clone(), &message.id, sequence, message.sent_at);
@@ -201,7 +201,7 @@ impl QueueState {
         self.entries.insert(sequence, Entry { message, visible_at, received: false, hold: None });
     }
 
-    /// Remembers a deduplication id, of a message that may be gone since.
+    /// Remembers the deduplication id of a message, which may be gone.
     pub(super) fn remember(
         &mut self,
         group: Option<String>,
@@ -217,7 +217,8 @@ impl QueueState {
         }
     }
 
-    /// What is remembered of messages that are gone, for the journal: group, deduplication id, message id, place, time.
+    /// The deduplication ids of messages that are gone, for the journal: group, deduplication id, message id, sequence
+    /// number, time.
     pub(super) fn remembered(&self, now: u64) -> impl Iterator<Item = (Option<&str>, &str, &str, u64, u64)> {
         self.recent
             .iter()
@@ -235,7 +236,7 @@ impl QueueState {
         })
     }
 
-    /// Notes a receipt that the journal tells of.
+    /// Restores a receipt from the journal.
     pub(super) fn restore_receives(&mut self, sequence: u64, receives: u32, first_received_at: u64) {
         if let Some(entry) = self.entries.get_mut(&sequence) {
             entry.message.receives = receives;
@@ -243,14 +244,14 @@ impl QueueState {
         }
     }
 
-    /// Gives the message something to hold for as long as it is here.
+    /// Attaches a hold to the message, which is dropped with it.
     pub(super) fn hold(&mut self, sequence: u64, hold: Hold) {
         if let Some(entry) = self.entries.get_mut(&sequence) {
             entry.hold = Some(hold);
         }
     }
 
-    /// Takes a dead letter in from another queue. It keeps its id and, where it has no order to keep, its age.
+    /// Accepts a dead letter from another queue. It keeps its id and, in a standard queue, its age.
     pub(super) fn accept_dead_letter(&mut self, message: Message, source_arn: &str, now: u64) -> Stored {
         let fifo = self.config.fifo;
         let message = Message {
@@ -258,7 +259,7 @@ impl QueueState {
             first_received_at: None,
             dead_letter_source: Some(source_arn.to_owned()),
             sent_at: if fifo { now } else { message.sent_at },
-            // Its own id tells it apart here: that of its sender may be in use by another.
+            // The message id identifies it here: another message may have the sender's deduplication id.
             deduplication_id: fifo.then(|| message.id.clone()),
             ..message
         };
@@ -267,31 +268,31 @@ impl QueueState {
         stored
     }
 
-    /// The messages that nobody has in hand, in order; each with the ARN of the queue that gave it up.
+    /// The messages that are not in flight, in order; each with the ARN of its source queue.
     pub(super) fn visible(&self, now: u64) -> Vec<(u64, Option<String>)> {
         let visible = self.entries.iter().filter(|(_, entry)| entry.visible_at <= now);
         visible.map(|(sequence, entry)| (*sequence, entry.message.dead_letter_source.clone())).collect()
     }
 
-    /// The oldest messages, wherever they are.
+    /// The oldest messages, in any state.
     pub(super) fn oldest(&self, limit: usize) -> Vec<Message> {
         self.entries.values().take(limit).map(|entry| entry.message.clone()).collect()
     }
 
-    /// Takes a message out, unless somebody has it in hand.
+    /// Takes a message out, unless it is in flight.
     pub(super) fn take_visible(&mut self, sequence: u64, now: u64) -> Option<Message> {
         let visible = self.entries.get(&sequence).is_some_and(|entry| entry.visible_at <= now);
         visible.then(|| self.remove(sequence)).flatten()
     }
 
-    /// Takes a dead letter back, as a new message: with another id and from now on.
+    /// Accepts a redriven dead letter as a new message: with another id, sent now.
     pub(super) fn accept_redriven(&mut self, message: Message, id: String, now: u64) -> Stored {
         let message = Message {
             receives: 0,
             first_received_at: None,
             dead_letter_source: None,
             sent_at: now,
-            // Under its sender's own it would count as a duplicate of itself.
+            // Under its sender's deduplication id it would count as a duplicate of itself.
             deduplication_id: self.config.fifo.then(|| id.clone()),
             id,
             ..message
@@ -330,7 +331,7 @@ impl QueueState {
         taken
     }
 
-    /// The messages that may be received now, in the order in which they should be; more than `max` as some are dead.
+    /// The messages that may be received now, in the order of receipt; more than `max`, because some are dead.
     fn candidates(&self, max: usize, now: u64, order: Order) -> Vec<u64> {
         let dead = |sequence: &u64| {
             let redrive = self.config.redrive.as_ref();
@@ -371,7 +372,7 @@ impl QueueState {
         candidates
     }
 
-    /// Deletes a message by its receipt handle; says which it was, if it was still there.
+    /// Deletes a message by its receipt handle, and returns it if it was still there.
     pub(super) fn delete(&mut self, receipt_handle: &str, now: u64) -> Result<Option<(u64, Message)>, SqsError> {
         let (sequence, receives) = self.parse_handle(receipt_handle)?;
         let Some(entry) = self.entries.get(&sequence) else { return Ok(None) };
@@ -382,7 +383,7 @@ impl QueueState {
             return Err(SqsError::new(Code::InvalidParameterValue, message));
         }
         if entry.message.receives != receives {
-            // An older handle of a message that was received again: SQS answers well and keeps the message.
+            // An older handle of a message that was received since: SQS answers with success and keeps the message.
             return Ok(None);
         }
         Ok(self.remove(sequence).map(|message| (sequence, message)))
@@ -409,10 +410,10 @@ impl QueueState {
         Ok(())
     }
 
-    /// Drops what is older than the queue keeps it; says what.
+    /// Deletes the messages that are past the queue's retention period, and returns which.
     pub(super) fn expire(&mut self, now: u64) -> Vec<u64> {
         let retention = millis(self.config.retention);
-        // Sequences follow the time of sending, but for dead letters, which keep their age: hence no early end.
+        // Sequences follow the time of sending, except for dead letters, which keep their age: hence no early end.
         let expired = self.entries.iter().filter(|(_, entry)| entry.message.sent_at + retention <= now);
         let expired: Vec<u64> = expired.map(|(sequence, _)| *sequence).collect();
         for sequence in &expired {
@@ -421,13 +422,13 @@ impl QueueState {
         expired
     }
 
-    /// Drops everything; says what.
+    /// Deletes all messages, and returns which.
     pub(super) fn purge(&mut self) -> Vec<u64> {
         self.by_time.clear();
         std::mem::take(&mut self.entries).into_keys().collect()
     }
 
-    /// Removes a message that the journal tells is gone.
+    /// Removes a message that is gone according to the journal.
     pub(super) fn remove(&mut self, sequence: u64) -> Option<Message> {
         let entry = self.entries.remove(&sequence)?;
         self.by_time.remove(&(entry.visible_at, sequence));
@@ -471,7 +472,7 @@ impl QueueState {
     }
 }
 
-/// A receipt handle says which receipt of which message it is: a later receipt makes it stale.
+/// A receipt handle, which names one receipt of one message: a later receipt makes it stale.
 fn handle(queue: &str, sequence: u64, receives: u32) -> String {
     BASE64.encode(format!("{queue}/{sequence}/{receives}"))
 }

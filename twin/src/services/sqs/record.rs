@@ -1,4 +1,4 @@
-//! What the queues' journal holds.
+//! The records of the queues' journal.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,11 +8,11 @@ use super::message::Message;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(super) enum Record {
-    /// A queue took a message in.
+    /// A queue accepted a message.
     Sent {
         /// The queue's name.
         queue: String,
-        /// Its place in the queue.
+        /// Its sequence number in the queue.
         sequence: u64,
         /// When it becomes visible.
         visible_at: u64,
@@ -23,31 +23,31 @@ pub(super) enum Record {
     Received {
         /// The queue's name.
         queue: String,
-        /// Its place in the queue.
+        /// Its sequence number in the queue.
         sequence: u64,
-        /// How often it was received by now.
+        /// How often it has been received so far.
         receives: u32,
         /// When it was first received.
         first_received_at: u64,
     },
-    /// A message is gone: deleted, expired, or moved to a queue of dead letters.
+    /// A message is gone: deleted, expired, or moved to a dead-letter queue.
     Deleted {
         /// The queue's name.
         queue: String,
-        /// Its place in the queue.
+        /// Its sequence number in the queue.
         sequence: u64,
     },
-    /// A message is gone, and its deduplication id is not forgotten yet.
+    /// A message is gone, but its deduplication id is still remembered.
     Remembered {
         /// The queue's name.
         queue: String,
-        /// Its group, where deduplication is by group.
+        /// Its group, if deduplication is by group.
         group: Option<String>,
         /// Its deduplication id.
         deduplication_id: String,
-        /// The id that a repetition is answered with.
+        /// The message id with which a duplicate is answered.
         message_id: String,
-        /// Its place in the queue.
+        /// Its sequence number in the queue.
         sequence: u64,
         /// When it was sent.
         sent_at: u64,

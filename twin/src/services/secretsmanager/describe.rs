@@ -1,4 +1,4 @@
-//! What is told of secrets without their values: `DescribeSecret` and `ListSecrets`.
+//! Secrets without their values: `DescribeSecret` and `ListSecrets`.
 
 use serde_json::{Map, Value, json};
 
@@ -6,7 +6,7 @@ use super::SecretsManager;
 use super::protocol::{Code, Filter, Refusal, Request, not_found, refused, required};
 use super::secret::{STAGES, Secret, arn, found};
 
-/// Most secrets of one answer.
+/// The most secrets in one answer.
 const PAGE: usize = 100;
 
 impl SecretsManager {
@@ -15,7 +15,7 @@ impl SecretsManager {
         let secrets = self.secrets();
         let kept = found(&secrets, secret_id).and_then(|name| secrets.get_key_value(name));
         match kept {
-            // One that is marked for deletion is still described.
+            // A secret that is marked for deletion is still described.
             Some((_, secret)) if secret.is_gone() => not_found(),
             Some((name, secret)) => Ok(described(name, secret, "VersionIdsToStages")),
             None => match self.preset_of(&secrets, secret_id) {
@@ -64,7 +64,7 @@ fn fits(filter: &Filter, name: &str) -> bool {
     is_named && !not.iter().any(|value| name.starts_with(&value[1..]))
 }
 
-/// A secret without its value. `stages` is the member under which the answer has its versions.
+/// A secret without its value. `stages` is the member of the answer that holds its versions.
 fn described(name: &str, secret: &Secret, stages: &str) -> Value {
     let versions = secret.versions.iter().zip(STAGES).map(|(version, stage)| (version.id.clone(), json!([stage])));
     let versions: Map<String, Value> = versions.collect();
