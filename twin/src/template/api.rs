@@ -1,4 +1,4 @@
-//! HTTP and WebSocket APIs, as SAM writes them in one piece and CloudFormation in many.
+//! HTTP and WebSocket APIs: one resource in SAM, several in CloudFormation.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,21 +13,21 @@ use super::properties::{Properties, function_named};
 use super::resolve::{At, IMPLICIT_HTTP_API, Resolver, capitalised};
 use super::unserved::{self, Unserved, refuse, refuse_within};
 
-/// What was found of the APIs so far; the pieces refer to one another, so they are joined at the end.
+/// The parts of the APIs that were read so far. They refer to one another, so they are joined at the end.
 #[derive(Default)]
 pub(super) struct Apis {
     http: BTreeMap<String, HttpApi>,
     websocket: BTreeMap<String, WebSocketApi>,
     /// HTTP routes of `HttpApi` events, with the id of their API.
     events: Vec<(String, HttpRoute)>,
-    /// By the logical id that a route response names: the API's logical id and the route key.
+    /// The API's logical id and the route key, by the route's logical id, which a route response names.
     route_ids: BTreeMap<String, (String, String)>,
-    /// By what a route response names: the route response.
+    /// Route responses, by the logical id of the route that they name.
     route_responses: BTreeMap<String, At>,
     integrations: BTreeMap<String, Integration>,
     routes: Vec<Route>,
     stages: Vec<(String, String)>,
-    /// Warnings about requests that are not validated.
+    /// Warnings about requests that the twin does not validate.
     unvalidated: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ struct Route {
 }
 
 impl Apis {
-    /// Takes a resource that belongs to an API; says whether it did.
+    /// Takes a resource if it belongs to an API, and returns whether it does.
     pub(super) fn take(
         &mut self,
         logical_id: &str,
@@ -214,7 +214,7 @@ impl Apis {
         Ok(())
     }
 
-    /// Joins the pieces.
+    /// Joins the parts of the APIs.
     pub(super) fn finish(mut self, resolver: &Resolver<'_>, template: &mut Template) -> Result<(), TemplateError> {
         if self.events.iter().any(|(api, _)| *api == resolver.api_id(IMPLICIT_HTTP_API)) {
             let globals = Properties::new(resolver, resolver.globals("HttpApi"), At::new("Globals.HttpApi"));
@@ -265,7 +265,7 @@ impl Apis {
         Ok(())
     }
 
-    /// Notes a route whose requests would be validated on AWS.
+    /// Records a warning about a route whose requests AWS would validate.
     fn check_validation(&mut self, owner: &str, route: &Properties<'_, '_>) {
         if let Some(property) = unserved::validation(route) {
             self.unvalidated.push(format!("{owner}: the twin does not validate requests as {property} asks"));
@@ -316,7 +316,7 @@ fn guarded_http(logical_id: &str, properties: &Properties<'_, '_>) -> Result<Htt
     })
 }
 
-/// Refuses a part that has properties which do not exist, or which the twin does not serve.
+/// Refuses a part with unknown properties, or with properties that the twin does not serve.
 fn guarded(
     properties: &Properties<'_, '_>,
     name: &str,
@@ -328,7 +328,7 @@ fn guarded(
     refuse(&part, unserved)
 }
 
-/// Refuses a domain that asks clients for certificates; of any other, names what it does not do here.
+/// Refuses a domain that asks clients for certificates; warns that the twin ignores any other.
 fn check_domain(logical_id: &str, properties: &Properties<'_, '_>) -> Result<(), TemplateError> {
     guarded(properties, "Domain", &known::DOMAIN, unserved::DOMAIN)?;
     if properties.has("Domain") {
@@ -337,7 +337,7 @@ fn check_domain(logical_id: &str, properties: &Properties<'_, '_>) -> Result<(),
     Ok(())
 }
 
-/// The methods that a path of OpenAPI can have; what else stands beside them is no operation.
+/// The methods that a path of OpenAPI can have; any other key beside them is not an operation.
 const METHODS: [&str; 9] =
     ["get", "put", "post", "delete", "options", "head", "patch", "trace", "x-amazon-apigateway-any-method"];
 
@@ -372,7 +372,7 @@ fn defined_route(
     }))
 }
 
-/// The twin has one port for each kind of API.
+/// The only API of a kind: the twin has one port for each kind.
 fn only<T>(kind: &str, apis: BTreeMap<String, T>) -> Result<Option<T>, TemplateError> {
     match apis.len() {
         0 | 1 => Ok(apis.into_values().next()),
@@ -388,7 +388,7 @@ fn milliseconds(properties: &Properties<'_, '_>, name: &str) -> Result<Option<Du
 }
 
 fn cors(properties: &Properties<'_, '_>, name: &str) -> Result<Option<Cors>, TemplateError> {
-    // SAM takes `CorsConfiguration: true` for "everyone".
+    // SAM reads `CorsConfiguration: true` as "every origin".
     match properties.get(name)? {
         None | Some(Value::Bool(false)) => return Ok(None),
         Some(Value::Bool(true)) => {

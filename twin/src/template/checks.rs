@@ -1,5 +1,5 @@
-//! What AWS refuses, and what the twin ignores, of the resources that it serves: bounds, misspelt properties, and properties
-//! that change nothing here.
+//! Checks of the resources that the twin serves: bounds and misspelt properties, which AWS refuses, and properties that
+//! the twin ignores.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::model::Template;
 use super::properties::Properties;
 use super::resolve::{At, Resolver};
 
-/// A property, and the least and the most that AWS takes.
+/// A property, with the least and the greatest value that AWS accepts.
 type Bound = (&'static str, u64, u64);
 
 const FUNCTION: &[Bound] = &[("Timeout", 1, 900), ("MemorySize", 128, 10_240)];
@@ -21,10 +21,10 @@ const QUEUE: &[Bound] = &[
     ("VisibilityTimeout", 0, 43_200),
 ];
 
-/// Of a queue that feeds a function.
+/// The bounds of an event source mapping.
 pub(super) const MAPPING: &[Bound] = &[("BatchSize", 1, 10_000), ("MaximumBatchingWindowInSeconds", 0, 300)];
 
-/// The most messages of a batch from a FIFO queue, or without a window.
+/// The largest batch from a FIFO queue, or without a batching window.
 const SMALL_BATCH: usize = 10;
 
 /// The properties of resource types, as AWS documents them.
@@ -75,7 +75,7 @@ const PROPERTIES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Properties of functions that change nothing here, and what that means.
+/// Properties of functions that the twin ignores, and what that means.
 const IGNORED: &[(&str, &str)] = &[
     ("DeadLetterConfig", "no failed invocation is sent there"),
     ("DeadLetterQueue", "no failed invocation is sent there"),
@@ -111,7 +111,7 @@ pub(super) fn resource(
     }
 }
 
-/// Refuses a number that AWS refuses.
+/// Refuses a number outside the bounds of AWS.
 pub(super) fn bounds(properties: &Properties<'_, '_>, bounds: &[Bound]) -> Result<(), TemplateError> {
     for (name, least, most) in bounds {
         if let Some(number) = properties.number(name)?.filter(|number| !(least..=most).contains(&number)) {
@@ -121,7 +121,7 @@ pub(super) fn bounds(properties: &Properties<'_, '_>, bounds: &[Bound]) -> Resul
     Ok(())
 }
 
-/// Refuses batches that AWS refuses.
+/// Refuses batch sizes that AWS refuses.
 pub(super) fn batches(template: &Template) -> Result<(), TemplateError> {
     for source in template.event_sources.iter().filter(|source| source.batch_size > SMALL_BATCH) {
         let at = At::resource(&source.function).child("BatchSize");
@@ -139,7 +139,7 @@ pub(super) fn batches(template: &Template) -> Result<(), TemplateError> {
     Ok(())
 }
 
-/// Refuses a dependency on what the template does not have.
+/// Refuses a dependency on a resource that the template does not have.
 pub(super) fn dependencies(document: &Value, logical_id: &str, resource: &Value) -> Result<(), TemplateError> {
     let Some(resources) = document["Resources"].as_object() else { return Ok(()) };
     let named: Vec<&str> = match &resource["DependsOn"] {
@@ -147,7 +147,7 @@ pub(super) fn dependencies(document: &Value, logical_id: &str, resource: &Value)
         Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     };
-    // SAM makes resources whose ids begin with that of another: `FunctionRole`.
+    // SAM generates resources whose ids begin with that of another: `FunctionRole`.
     let is_there = |name: &str| resources.keys().any(|id| name.starts_with(id.as_str()));
     match named.into_iter().find(|name| !is_there(name)) {
         Some(name) => Err(At::resource(logical_id).child("DependsOn").error(format!("there is no resource {name}"))),
@@ -155,7 +155,7 @@ pub(super) fn dependencies(document: &Value, logical_id: &str, resource: &Value)
     }
 }
 
-/// Refuses a method and a path that no route of an HTTP API can have.
+/// Refuses a method or a path that no route of an HTTP API can have.
 pub(super) fn route(method: &str, path: &str, at: &At) -> Result<(), TemplateError> {
     const METHODS: [&str; 8] = ["ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
     if !METHODS.contains(&method) {
@@ -167,7 +167,7 @@ pub(super) fn route(method: &str, path: &str, at: &At) -> Result<(), TemplateErr
     Ok(())
 }
 
-/// Refuses two routes of one method and path.
+/// Refuses two routes with the same method and path.
 pub(super) fn routes(template: &Template) -> Result<(), TemplateError> {
     let routes = template.http_api.as_ref().map(|api| &api.routes[..]).unwrap_or_default();
     for (place, route) in routes.iter().enumerate() {

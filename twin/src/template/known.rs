@@ -1,5 +1,5 @@
-//! The properties that parts of a template have which decide who gets in. One that is misspelt there guards nothing, so it
-//! is refused, as AWS refuses it.
+//! The properties of the parts of a template that control access. A misspelt one would guard nothing, so it is refused,
+//! as by AWS.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::TemplateError;
 use super::properties::Properties;
 use super::resolve::At;
 
-/// A part of a template: what it is called, and the properties that it has.
+/// A part of a template: its name in messages, and its properties.
 pub(super) struct Known {
     what: &'static str,
     properties: &'static [&'static str],
@@ -279,12 +279,12 @@ pub(super) fn only(properties: &Properties<'_, '_>, known: &Known) -> Result<(),
     }
 }
 
-/// Refuses what stands beside a resource's properties and is no attribute of resources.
+/// Refuses a key beside a resource's properties that is not an attribute of resources.
 pub(super) fn resource(resource: &Value, at: &At) -> Result<(), TemplateError> {
     RESOURCE.check(resource, at)
 }
 
-/// Refuses what stands beside an event's properties.
+/// Refuses an unknown key beside an event's properties.
 pub(super) fn event(event: &Value, at: &At) -> Result<(), TemplateError> {
     EVENT.check(event, at)
 }

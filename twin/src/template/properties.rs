@@ -1,4 +1,4 @@
-//! The properties of resources, resolved when they are asked for.
+//! The properties of resources, resolved when they are read.
 
 use std::time::Duration;
 
@@ -16,13 +16,14 @@ pub(super) struct Properties<'r, 'a> {
 }
 
 impl<'r, 'a> Properties<'r, 'a> {
-    /// Those of a resource, unresolved until they are asked for: what the twin does not need, it need not understand.
+    /// The properties of a resource. Each is resolved only when it is read, so the twin need not understand those that
+    /// it does not use.
     pub(super) fn of(resolver: &'r Resolver<'a>, logical_id: &str) -> Self {
         let values = resolver.with_globals(logical_id).unwrap_or_default();
         Self { resolver, values, at: At::resource(logical_id) }
     }
 
-    /// Properties of something within a resource.
+    /// The properties of a part of a resource.
     pub(super) fn new(resolver: &'r Resolver<'a>, values: Map<String, Value>, at: At) -> Self {
         Self { resolver, values, at }
     }
@@ -31,7 +32,7 @@ impl<'r, 'a> Properties<'r, 'a> {
         self.values.contains_key(name)
     }
 
-    /// The object at `name`, as properties of their own.
+    /// The object at `name`, as properties.
     pub(super) fn inner(&self, name: &str) -> Result<Self, TemplateError> {
         let values = match self.get(name)? {
             Some(Value::Object(values)) => values,
@@ -45,12 +46,12 @@ impl<'r, 'a> Properties<'r, 'a> {
         self.values.keys().cloned().collect()
     }
 
-    /// Where these properties stand.
+    /// The place of these properties in the template.
     pub(super) fn place(&self) -> &At {
         &self.at
     }
 
-    /// Says once what a property of these does not do.
+    /// Warns once that a property has no effect here.
     pub(super) fn warn(&self, owner: &str, name: &str, what: &str) {
         self.resolver.warn(format!("{owner}, {name}: {what}"));
     }

@@ -1,12 +1,12 @@
-//! References to nothing. CloudFormation refuses them wherever they stand; the twin resolves only what it needs, and what
-//! it does not need, such as a policy, may be what keeps somebody out.
+//! References to resources that do not exist. CloudFormation refuses them everywhere. The twin resolves only what it
+//! needs, but a part that it does not need, such as a policy, may be what denies access.
 
 use serde_json::{Map, Value};
 
 use super::TemplateError;
 use super::resolve::{At, Resolver, intrinsic};
 
-/// Refuses a reference to what the template does not have, in a resource or an output.
+/// Refuses a reference in a resource or an output to a name that the template does not have.
 pub(super) fn check(document: &Value, resolver: &Resolver<'_>) -> Result<(), TemplateError> {
     let section = |name: &str| document.get(name).and_then(Value::as_object).into_iter().flatten();
     for (logical_id, resource) in section("Resources") {
@@ -58,13 +58,13 @@ fn function(name: &str, argument: &Value, at: &At, resolver: &Resolver<'_>) -> R
             }
             within(argument, at, resolver)
         }
-        // A macro puts something else in its place.
+        // A macro replaces it with other content.
         ("Fn::Transform", _) => Ok(()),
         _ => within(argument, at, resolver),
     }
 }
 
-/// What a text names as `${Name}` and `${Name.Attribute}`.
+/// Checks the names that a text contains as `${Name}` and `${Name.Attribute}`.
 fn substituted(
     text: &str,
     variables: &Map<String, Value>,

@@ -1,4 +1,4 @@
-//! YAML with CloudFormation's short tags, read into JSON where every intrinsic has its long form.
+//! YAML with CloudFormation's short tags, read into JSON in which every intrinsic has its long form.
 
 use serde_json::{Map, Number, Value};
 use serde_yaml_ng::Value as Yaml;
@@ -7,7 +7,7 @@ use super::TemplateError;
 
 /// Reads a template's text, YAML or JSON.
 pub(super) fn parse(text: &str) -> Result<Value, TemplateError> {
-    // Editors of Windows begin a file with a byte order mark.
+    // Some Windows editors begin a file with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut document: Yaml = serde_yaml_ng::from_str(text)?;
     document.apply_merge()?;
@@ -39,7 +39,7 @@ fn convert(yaml: Yaml) -> Result<Value, TemplateError> {
             let value = convert(tagged.value)?;
             let (name, argument) = match (tag, value) {
                 ("Ref" | "Condition", value) => (tag.to_owned(), value),
-                // `!GetAtt Queue.Arn` is written as one word, and the attribute may have dots of its own.
+                // `!GetAtt Queue.Arn` is one word, and the attribute may contain dots, too.
                 ("GetAtt", Value::String(text)) => {
                     let (resource, attribute) = text.split_once('.').unwrap_or((&text, ""));
                     ("Fn::GetAtt".to_owned(), Value::from(vec![resource, attribute]))

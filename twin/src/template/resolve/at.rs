@@ -1,10 +1,10 @@
-//! Places in a template, for errors, and the plain values that stand there.
+//! Places in a template, for errors, and the plain values at these places.
 
 use serde_json::Value;
 
 use crate::template::TemplateError;
 
-/// Where a value stands, for errors.
+/// The place of a value, for errors.
 #[derive(Debug, Clone)]
 pub(in crate::template) struct At {
     owner: String,
@@ -12,7 +12,7 @@ pub(in crate::template) struct At {
 }
 
 impl At {
-    /// Something that is not a resource: `output ApiUrl`.
+    /// The place of a part that is not a resource: `output ApiUrl`.
     pub(in crate::template) fn new(owner: impl Into<String>) -> Self {
         Self { owner: owner.into(), path: String::new() }
     }
@@ -22,13 +22,13 @@ impl At {
         Self::new(format!("resource {logical_id}"))
     }
 
-    /// What stands below this.
+    /// The place of a child of this value.
     pub(in crate::template) fn child(&self, name: impl std::fmt::Display) -> Self {
         let path = if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) };
         Self { owner: self.owner.clone(), path }
     }
 
-    /// An error here.
+    /// An error at this place.
     pub(in crate::template) fn error(&self, message: impl Into<String>) -> TemplateError {
         let place = match self.path.as_str() {
             "" => self.owner.clone(),
@@ -38,7 +38,7 @@ impl At {
     }
 }
 
-/// A scalar as CloudFormation writes it into a text.
+/// A scalar as CloudFormation substitutes it into a text.
 pub(in crate::template) fn text_of(value: &Value, at: &At) -> Result<String, TemplateError> {
     match value {
         Value::String(text) => Ok(text.clone()),

@@ -7,7 +7,7 @@ use super::{Resolver, intrinsic};
 use crate::template::TemplateError;
 
 impl Resolver<'_> {
-    /// Refuses a condition that the template does not have.
+    /// Refuses an unknown condition.
     pub(in crate::template) fn check_condition(&self, name: &str, at: &At) -> Result<(), TemplateError> {
         let conditions = self.document.get("Conditions");
         match conditions.is_some_and(|conditions| conditions.get(name).is_some()) {

@@ -1,4 +1,4 @@
-//! What is left once intrinsics are resolved: the twin's addresses in the place of AWS's, and dynamic references.
+//! The last step after the intrinsics: the twin's addresses in place of those of AWS, and dynamic references.
 
 use serde_json::{Map, Value};
 
@@ -65,7 +65,7 @@ impl Resolver<'_> {
                 continue;
             }
             let value = self.secret_value(logical_id)?;
-            // What follows is `:SecretString:<key>:<version stage>:<version id>`, all of it optional.
+            // `:SecretString:<key>:<version stage>:<version id>` follows, all of it optional.
             return match rest.split(':').nth(2).filter(|key| !key.is_empty()) {
                 None => Ok(value),
                 Some(key) => {
@@ -80,7 +80,7 @@ impl Resolver<'_> {
         Err(at.error("it resolves a secret that the template does not make"))
     }
 
-    /// The value of a secret of the template, which is made if it is generated and not there yet.
+    /// The value of a secret of the template. A generated one is created if it does not exist yet.
     pub(in crate::template) fn secret_value(&self, logical_id: &str) -> Result<String, TemplateError> {
         let at = At::resource(logical_id);
         let properties = self.resource(logical_id).and_then(|resource| resource.get("Properties"));

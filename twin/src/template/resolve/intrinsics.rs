@@ -165,7 +165,7 @@ impl Resolver<'_> {
             let end = after.find('}').ok_or_else(|| at.error("a ${ is never closed"))?;
             let name = &after[..end];
             rest = &after[end + 1..];
-            // `${!Literal}` is how a text says `${Literal}`.
+            // `${!Literal}` is an escape for `${Literal}`.
             if let Some(literal) = name.strip_prefix('!') {
                 result.push_str(&format!("${{{literal}}}"));
                 continue;

@@ -18,11 +18,11 @@ use super::model::Secret;
 use super::secrets::Secrets;
 use super::{Settings, TemplateError};
 
-/// How deep intrinsics may lead to one another; a template that refers to itself ends here instead of never.
+/// The deepest chain of references between intrinsics; it ends a template that refers to itself.
 const MAX_DEPTH: usize = 64;
 /// `AWS::URLSuffix`.
 const URL_SUFFIX: &str = "amazonaws.com";
-/// The API that SAM makes for `HttpApi` events that name none.
+/// The API that SAM generates for `HttpApi` events that name none.
 pub(super) const IMPLICIT_HTTP_API: &str = "ServerlessHttpApi";
 
 /// Resolves the values of one template.
@@ -54,7 +54,7 @@ impl<'a> Resolver<'a> {
         Ok(resolver)
     }
 
-    /// Names the parameters whose values AWS would read from Systems Manager.
+    /// Warns of parameters whose values AWS would read from Systems Manager.
     fn warn_of_stored_parameters(&self) {
         let declared = self.document.get("Parameters").and_then(Value::as_object);
         for (name, parameter) in declared.into_iter().flatten() {
@@ -67,7 +67,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Says something once.
+    /// Logs a warning once.
     pub(super) fn warn(&self, message: impl Into<String>) {
         self.warnings.borrow_mut().insert(message.into());
     }
@@ -76,7 +76,7 @@ impl<'a> Resolver<'a> {
         self.warnings.into_inner().into_iter().collect()
     }
 
-    /// The secrets that are kept and are none of these, by logical id.
+    /// The kept secrets other than the declared ones, by logical id.
     pub(super) fn secrets_besides(&self, declared: &[Secret]) -> Vec<String> {
         let is_left = |id: &&String| !declared.iter().any(|secret| secret.logical_id == **id);
         self.secrets.borrow().logical_ids().filter(is_left).cloned().collect()
@@ -87,7 +87,7 @@ impl<'a> Resolver<'a> {
         self.document.get("Resources")?.get(logical_id)
     }
 
-    /// Whether a resource or an output is there at all.
+    /// Whether a resource or an output exists under its condition.
     pub(super) fn is_wanted(&self, item: &Value, at: &At) -> Result<bool, TemplateError> {
         match item.get("Condition").and_then(Value::as_str) {
             Some(condition) => self.condition(condition, at),
@@ -116,13 +116,13 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// What `Globals` says of resources of a kind: `HttpApi`.
+    /// The `Globals` of one kind of resource: `HttpApi`.
     pub(super) fn globals(&self, section: &str) -> Map<String, Value> {
         let globals = self.document.get("Globals").and_then(|globals| globals.get(section)?.as_object());
         globals.cloned().unwrap_or_default()
     }
 
-    /// One step further into values that lead to others.
+    /// Takes one step along a chain of references, up to [`MAX_DEPTH`].
     fn deeper<T>(&self, at: &At, step: impl FnOnce() -> Result<T, TemplateError>) -> Result<T, TemplateError> {
         let depth = self.depth.get() + 1;
         if depth > MAX_DEPTH {
@@ -165,7 +165,7 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// The one intrinsic function that an object is, if it is one.
+/// The intrinsic function that an object stands for, if it is one.
 pub(super) fn intrinsic(object: &Map<String, Value>) -> Option<(&str, &Value)> {
     let mut entries = object.iter();
     let (name, argument) = entries.next()?;
@@ -173,7 +173,7 @@ pub(super) fn intrinsic(object: &Map<String, Value>) -> Option<(&str, &Value)> {
     (is_intrinsic && entries.next().is_none()).then_some((name, argument))
 }
 
-/// Lays `over` upon `below` as SAM does with `Globals`: objects key by key, lists one after the other, else replaced.
+/// Merges `over` into `below` as SAM does with `Globals`: objects by key, lists appended, other values replaced.
 fn merge(below: &mut Value, over: &Value) {
     match (below, over) {
         (_, Value::Null) => {}

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::at::{At, text_of};
 use crate::template::{Settings, TemplateError};
 
-/// Each parameter with the value that it was given, or its default.
+/// Each parameter with its given value, or its default.
 pub(super) fn values(document: &Value, settings: &Settings) -> Result<BTreeMap<String, Value>, TemplateError> {
     let declared = document.get("Parameters").and_then(Value::as_object).cloned().unwrap_or_default();
     if let Some(name) = settings.parameters.keys().find(|name| !declared.contains_key(*name)) {
@@ -39,7 +39,7 @@ pub(super) fn values(document: &Value, settings: &Settings) -> Result<BTreeMap<S
     Ok(values)
 }
 
-/// Holds a value against what the parameter allows, as CloudFormation does.
+/// Checks a value against the parameter's constraints, as CloudFormation does.
 fn check(parameter: &Value, value: &str, at: &At) -> Result<(), TemplateError> {
     let limit = |name: &str| {
         let limit = parameter.get(name).map(|limit| text_of(limit, &at.child(name))).transpose()?;
@@ -73,7 +73,7 @@ fn check(parameter: &Value, value: &str, at: &At) -> Result<(), TemplateError> {
     }
 }
 
-/// The bound that a number breaks.
+/// The bound that a number violates.
 fn outside(number: f64, least: Option<f64>, most: Option<f64>, unit: &str) -> Option<String> {
     match (least.filter(|least| number < *least), most.filter(|most| number > *most)) {
         (Some(least), _) => Some(format!("is less than {least}{unit}")),
