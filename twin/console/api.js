@@ -1,11 +1,11 @@
-// What the page asks: the twin's own API, and whatever else its panels are about.
+// The requests of the page: to the twin's own API, and to those that its panels show.
 
 import { ID } from "./settings.js";
 
-/** Where everything is: `{apiUrl, socketUrl, twin}`, and what else `config.json` has. Set once, by `configure`. */
+/** The addresses, `{apiUrl, socketUrl, twin}`, and any further field of `config.json`. Set once, by `configure`. */
 export const place = {};
 
-/** What an API answered instead of what was asked for. */
+/** An error that an API answered. */
 export class Refusal extends Error {
   constructor(status, problem) {
     super(problem.detail ?? problem.message ?? `answered ${status}`);
@@ -16,18 +16,18 @@ export class Refusal extends Error {
   }
 }
 
-/** Reads `config.json`, which the twin serves; else what this tab was told before. False where it knows neither. */
+/** Reads `config.json`, which the twin serves; else the deployment that this tab remembers. False without either. */
 export async function configure() {
   const answer = await fetch("config.json", { cache: "no-store" }).catch(() => null);
   const isJson = answer?.ok && answer.headers.get("content-type")?.includes("json");
-  const told = isJson ? await answer.json() : JSON.parse(sessionStorage.getItem(ID) ?? "null");
-  Object.assign(place, told);
-  return told !== null;
+  const known = isJson ? await answer.json() : JSON.parse(sessionStorage.getItem(ID) ?? "null");
+  Object.assign(place, known);
+  return known !== null;
 }
 
-/** Remembers a deployment for this tab: what is known of it does not outlive it. */
-export function remember(told) {
-  sessionStorage.setItem(ID, JSON.stringify(told));
+/** Remembers a deployment for this tab only. */
+export function remember(deployment) {
+  sessionStorage.setItem(ID, JSON.stringify(deployment));
 }
 
 export function forget() {
@@ -37,12 +37,12 @@ export function forget() {
 /** The address of a path of the twin's own API. */
 export const twinUrl = (path) => `/_twin/${path}`;
 
-/** Asks the twin. */
+/** Sends a request to the twin. */
 export function twin(method, path, body) {
   return ask(twinUrl(path), method, body, {});
 }
 
-/** Asks for JSON with JSON; throws a `Refusal` if the answer is none that says yes. */
+/** Sends a request with JSON and reads JSON; throws a `Refusal` if it did not succeed. */
 export async function ask(url, method, body, headers) {
   if (body !== undefined) headers["content-type"] = "application/json";
   let answer;

@@ -1,13 +1,13 @@
-// The page around the panels: where it is, which panel is shown, light or dark. Start here.
+// The page around the panels: its address, the choice of the panel, light or dark. Start here.
 
 import { configure, forget, place } from "./api.js";
 import { h } from "./dom.js";
 import { DOCUMENTS, PANELS, STYLES, connect } from "./console.js";
 import { ID, TITLE } from "./settings.js";
 
-// A panel is `{id, title, needs, build}`. `needs` is what `place` has to have for it: "twin", or what an extension puts there.
-// `build()` gives `{node, refresh, every}`: what is shown; what asks again, with the rest of the address ("1" at
-// `#/messages/1`); and how often, in milliseconds.
+// A panel is `{id, title, needs, build}`. `needs` lists the fields that `place` must have: "twin", or one of an
+// extension. `build()` returns `{node, refresh, every}`: the element; the function that updates it, with the rest of
+// the address ("1" at `#/messages/1`); and how often, in milliseconds.
 
 const main = document.getElementById("main");
 const trouble = document.getElementById("trouble");
@@ -22,7 +22,7 @@ else connect(main, start);
 function start() {
   const panels = PANELS.filter(({ needs }) => needs.every((need) => place[need]));
   const links = panels.map(({ id, title }) => h("a", { href: `#/${id}`, "data-panel": id }, title));
-  // The twin has them beside the page; another host may not.
+  // The twin serves them beside the page; another host may not.
   const documents = place.twin ? DOCUMENTS : [];
   const named = documents.map((name) => h("a.document", { href: name, target: "_blank" }, name));
   document.querySelector("nav").replaceChildren(...links, ...named);
@@ -39,7 +39,7 @@ function start() {
   };
   addEventListener("hashchange", () => {
     route();
-    // Whoever follows a link goes on reading where it leads.
+    // After a link, a screen reader continues in the panel.
     main.focus();
   });
   document.addEventListener("visibilitychange", () => document.hidden || refresh());
@@ -47,7 +47,7 @@ function start() {
   route();
 }
 
-/** Shows a panel; it is built once, and keeps what it has while others are shown. */
+/** Shows a panel. It is built once, and keeps its state while others are shown. */
 function open(panel, rest) {
   if (!built.has(panel.id)) {
     const it = panel.build();
@@ -66,14 +66,14 @@ function open(panel, rest) {
     if (link.dataset.panel === panel.id) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  // On a narrow screen the names stand in a row that is longer than the screen.
+  // On a narrow screen the names are in a row that is longer than the screen.
   document.querySelector("nav a[aria-current]").scrollIntoView({ block: "nearest", inline: "center" });
   document.title = `${panel.title} – ${TITLE} console`;
   current = { ...built.get(panel.id), rest };
   refresh();
 }
 
-/** Asks again for what is shown, now and then as often as the panel wants; never for what nobody sees. */
+/** Updates the visible panel, now and then at its interval; never a hidden one. */
 async function refresh() {
   clearTimeout(refresh.timer);
   const shown = current;
@@ -86,7 +86,7 @@ async function refresh() {
     problem = error;
   }
   if (shown !== current) return;
-  // An alert that is set again is read again.
+  // A screen reader reads an alert each time it is set.
   const text = problem?.message ?? "";
   if (trouble.textContent !== text) trouble.textContent = text;
   trouble.hidden = !problem;
@@ -111,5 +111,5 @@ theme.onclick = () => {
 };
 paint(THEMES.find((name) => name === localStorage.getItem(`${ID}-theme`)) ?? "auto");
 
-// A link would be taken for the name of a panel.
+// A link to `#main` would be taken for the name of a panel.
 document.getElementById("skip").onclick = () => main.focus();

@@ -1,4 +1,4 @@
-// Charts, each a figure with its numbers in words: who does not see it reads the caption.
+// Charts, each a figure with its numbers in words: the caption is for those who cannot see it.
 
 import { h, svg } from "./dom.js";
 
@@ -6,10 +6,10 @@ function figure(title, caption, drawing, ...more) {
   return h("figure.chart", {}, h("h2", {}, title), drawing, more, h("figcaption", {}, caption));
 }
 
-/** Width of a drawing in units of which a text is ten high: fewer where the screen is narrow. */
+/** Width of a drawing in units of which a text is ten high: fewer if the screen is narrow. */
 const width = () => (matchMedia("(max-width: 600px)").matches ? 330 : 520);
 
-/** Room for the texts of the axis. */
+/** Room for the labels of the axis. */
 const AXIS = 46;
 
 /** A round number at or above the largest one. */
@@ -40,7 +40,7 @@ const DECADES = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_
 const decade = (millis) => (millis < 1_000 ? `${millis} ms` : `${(millis / 1_000).toLocaleString()} s`);
 
 /**
- * Dots over time, on a logarithmic scale of milliseconds. In a series, `{name, values}`, a `null` leaves a place empty.
+ * Dots over time, on a logarithmic scale of milliseconds. In a series, `{name, values}`, a `null` leaves a gap.
  */
 export function dots(title, series, caption) {
   const all = series.flatMap(({ values }) => values).filter((value) => value !== null);

@@ -1,4 +1,4 @@
-// What the console is made of. A program that adds to the twin replaces this file, and adds the panels that it names.
+// The parts of the console. A program that extends the twin replaces this file, and adds the panels that it names.
 
 import { h } from "./dom.js";
 import faults from "./panels/faults.js";
@@ -17,7 +17,7 @@ export const STYLES = [];
 /** Documents that are served beside the page. */
 export const DOCUMENTS = [];
 
-/** Shown if no twin serves the page. */
+/** The page if no twin serves it. */
 export function connect(main) {
   main.replaceChildren(h("p.empty", {}, "No twin serves this page."));
 }

@@ -1,4 +1,4 @@
-// Building and showing elements. Data only ever becomes text nodes and attributes; nothing here reads HTML.
+// Building and showing elements. Data becomes text nodes and attributes only; nothing here parses HTML.
 
 /**
  * An element: `h("button.primary", {onclick: send}, "Send")`. Functions and booleans are properties, others attributes.
@@ -26,7 +26,8 @@ function fill(node, classes, props, children) {
 }
 
 /**
- * Shows data again only where it has changed. The focus stays on what has the same `data-key`, what is open stays open.
+ * Renders data again only if it has changed. The focus stays on the element with the same `data-key`, and open details
+ * stay open.
  */
 export function show(parent, data, render) {
   const text = JSON.stringify(data);
@@ -39,7 +40,7 @@ export function show(parent, data, render) {
   if (focused) parent.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }
 
-/** Says something to whoever listens to the page, and shows it for a while. */
+/** Shows a status message for a while; screen readers read it aloud. */
 export function say(text) {
   const said = document.getElementById("said");
   said.textContent = text;
@@ -48,8 +49,8 @@ export function say(text) {
 }
 
 /**
- * Carries out what a button is for, once at a time; what goes wrong is said. A button that were disabled would lose the
- * focus.
+ * Carries out the work of a button, once at a time, and shows its error. The button is not disabled, because it would
+ * lose the focus.
  */
 export async function press(button, work) {
   if (button.ariaBusy) return;
@@ -68,7 +69,7 @@ export function action(text, work, props = {}) {
   return h("button", { type: "button", ...props, onclick: (event) => press(event.currentTarget, work) }, text);
 }
 
-/** Asks before what cannot be undone. Escape and the second button say no. */
+/** Asks before an action that cannot be undone. Escape and the second button cancel it. */
 export function confirm(question, yes) {
   return new Promise((resolve) => {
     const answered = () => {
@@ -91,12 +92,12 @@ export function confirm(question, yes) {
   });
 }
 
-/** A state as a badge: its colour never says more than its text. */
+/** A state as a badge: its colour adds nothing to its text. */
 export function badge(state, text = state) {
   return h(`span.badge.is-${state}`, {}, text);
 }
 
-/** A labelled field. `control` gets its id, its hint and room for what is wrong with it. */
+/** A labelled field. `control` gets its id, its hint and room for its error. */
 export function field(name, label, control, hint) {
   const id = `${field.count++}-${name}`;
   control.id = id;
@@ -114,7 +115,7 @@ export function field(name, label, control, hint) {
 }
 field.count = 1;
 
-/** Says what is wrong with a field; nothing where there is no text. */
+/** Shows the error of a field; without a text, removes it. */
 export function complain(control, text) {
   const wrong = document.getElementById(`${control.id}-wrong`);
   wrong.textContent = text ?? "";
@@ -123,7 +124,7 @@ export function complain(control, text) {
   else control.removeAttribute("aria-invalid");
 }
 
-/** A form that does its work in this page. The service says what is wrong with it, not the browser. */
+/** A form that does its work in this page. The service validates it, not the browser. */
 export function form(tag, props, work, ...children) {
   const onsubmit = (event) => {
     event.preventDefault();
@@ -132,7 +133,7 @@ export function form(tag, props, work, ...children) {
   return h(tag, { noValidate: true, onsubmit, ...props }, ...children);
 }
 
-/** The way from page to page of a list. `places` are where the pages so far began, `next` where the next one does. */
+/** The buttons between the pages of a list. `places` are the starts of the pages so far, `next` that of the next. */
 export function pager(places, next, refresh) {
   const back = () => {
     places.pop();
@@ -160,7 +161,7 @@ export function choice(options, value = "") {
   );
 }
 
-/** A table that narrow screens show as cards: each cell has its column's name beside it. `kind` is for the sheet. */
+/** A table that narrow screens show as cards: each cell has its column's name beside it. `kind` is its CSS class. */
 export function table(label, columns, rows, empty, kind = "plain") {
   if (!rows.length) return h("p.empty", {}, empty);
   const cell = (content, column) => h("td", { "data-label": columns[column] }, h("div", {}, content));
@@ -184,7 +185,7 @@ export function table(label, columns, rows, empty, kind = "plain") {
   );
 }
 
-/** A panel's heading, with what stands beside it. */
+/** A panel's heading, with the elements beside it. */
 export function heading(text, ...beside) {
   return h("div.heading", {}, h("h1", {}, text), h("div.beside", {}, beside));
 }

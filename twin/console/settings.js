@@ -1,7 +1,7 @@
 // The names of the console. A program that adds to the twin replaces this file.
 
-/** What the page's entries in the browser's storage begin with. */
+/** The prefix of the page's entries in the browser's storage. */
 export const ID = "sam-twin";
 
-/** What the page calls itself. */
+/** The title of the page. */
 export const TITLE = "sam-twin";

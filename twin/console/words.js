@@ -1,6 +1,6 @@
 // Words and numbers for people.
 
-/** A long id, short enough for a table and long enough to tell two apart. */
+/** A long id, short enough for a table and long enough to be unique there. */
 export const short = (id) => (id.length > 12 ? `${id.slice(0, 8)}…` : id);
 
 /** The time of day, to the second. */
@@ -13,7 +13,7 @@ export const moment = (time) => new Date(time).toLocaleString([], { hour12: fals
 export function ago(time, now = Date.now()) {
   const seconds = Math.round((now - new Date(time)) / 1_000);
   const amount = Math.abs(seconds);
-  const told =
+  const words =
     amount < 60
       ? `${amount} s`
       : amount < 3_600
@@ -21,10 +21,10 @@ export function ago(time, now = Date.now()) {
         : amount < 172_800
           ? `${Math.round(amount / 3_600)} h`
           : `${Math.round(amount / 86_400)} d`;
-  return seconds < 0 ? `in ${told}` : `${told} ago`;
+  return seconds < 0 ? `in ${words}` : `${words} ago`;
 }
 
-/** Milliseconds as people say them. */
+/** Milliseconds in a readable unit. */
 export const took = (millis) =>
   millis < 1_000
     ? `${Math.round(millis)} ms`

@@ -1,8 +1,8 @@
-//! What the routes of the control API have in common. Each part of the twin brings its own routes, under `/_twin/`, and so
-//! does each extension.
+//! The common parts of the routes of the control API. Each part of the twin and each extension adds routes under
+//! `/_twin/`.
 //!
-//! They all answer in one manner ([`uniform`]): a body is JSON whatever its type says ([`Body`]), a parameter that a route does
-//! not have or cannot use is refused by name ([`Parameters`]), and an error is JSON with a sentence.
+//! They all answer in the same way ([`uniform`]): a body is read as JSON, whatever its type ([`Body`]); an unknown or
+//! invalid parameter is refused by name ([`Parameters`]); and an error is JSON with a sentence.
 
 mod body;
 mod parameters;
@@ -35,7 +35,7 @@ pub fn refuse(status: StatusCode, message: &str) -> Response {
     (status, axum::Json(json!({"message": message}))).into_response()
 }
 
-/// The answer to a name that nothing has, with the names that there are.
+/// The answer to an unknown name, with the known ones.
 pub(crate) fn unknown<N: Display>(what: &str, name: &str, known: impl IntoIterator<Item = N>) -> Response {
     refuse(StatusCode::NOT_FOUND, &no_such(what, name, known))
 }
@@ -50,7 +50,7 @@ pub(crate) fn no_such<N: Display>(what: &str, name: &str, known: impl IntoIterat
     }
 }
 
-/// These routes, answering in one manner.
+/// These routes, with uniform answers.
 pub fn uniform(routes: Router) -> Router {
     routes.route_layer(middleware::from_fn(in_json))
 }

@@ -1,4 +1,4 @@
-//! The data folder: where what was accepted outlives the twin.
+//! The data folder, which keeps accepted data beyond the life of the twin.
 //!
 //! It belongs to one twin at a time, and only its owner can read it.
 
@@ -10,42 +10,42 @@ use std::sync::Arc;
 use crate::private_file;
 use crate::template::Secrets;
 
-/// The file that a twin locks for as long as it runs, and that says which twin that is.
+/// The file that a twin locks while it runs, and that names this twin.
 const LOCK: &str = "twin.lock";
 
 /// The tables.
 const TABLES: &str = "dynamodb.sqlite";
 
-/// Files by which a folder is known as a twin's.
+/// Files by which a folder is recognized as a twin's.
 const OWN: [&str; 6] = [LOCK, TABLES, "sqs.journal", "outbox.journal", "secretsmanager.json", "secrets.json"];
 
-/// What every file of SQLite begins with.
+/// The header of every SQLite file.
 const SQLITE: &[u8] = b"SQLite format 3\0";
 
-/// The data folder, or memory. A clone is the same folder, which is unlocked when the last one is gone.
+/// The data folder, or memory. A clone is the same folder; dropping the last one unlocks it.
 #[derive(Debug, Clone)]
 pub struct DataFolder(Option<Arc<Folder>>);
 
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
-    /// Locked until it is closed, however the process ends.
+    /// The locked file: the lock ends with the process, even on a kill.
     _lock: File,
 }
 
-/// The data folder cannot be used.
+/// The reason for which the data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// The system refuses something.
+    /// The system refused an operation.
     #[error("use the data folder {}", folder.display())]
     Use {
         /// The folder.
         folder: PathBuf,
-        /// What the system reported.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
-    /// Something in it cannot be read.
+    /// A file in it cannot be read.
     #[error(
         "the data folder {} is damaged: restore it, or move it away and begin with an empty one",
         folder.display()
@@ -53,11 +53,11 @@ pub enum DataError {
     Damaged {
         /// The folder.
         folder: PathBuf,
-        /// What cannot be read.
+        /// The error of the file.
         #[source]
         source: io::Error,
     },
-    /// Another twin has it.
+    /// Another twin uses it.
     #[error(
         "the data folder {} is in use by another twin ({other}): end that one, or give this one another folder",
         folder.display()
@@ -65,18 +65,18 @@ pub enum DataError {
     InUse {
         /// The folder.
         folder: PathBuf,
-        /// Which twin: its process, and where its HTTP API is.
+        /// The other twin: its process, and the address of its HTTP API.
         other: String,
     },
-    /// It keeps what another template has.
+    /// It holds the data of another template.
     #[error("the data folder {} is of another template, {what}: give this one another folder", folder.display())]
     OtherTemplate {
         /// The folder.
         folder: PathBuf,
-        /// By what that shows.
+        /// The evidence for that.
         what: String,
     },
-    /// It holds something else.
+    /// It holds other files, and none of a twin.
     #[error(
         "the folder {} has other files ({files}) and nothing of a twin: give --data an empty or a new folder",
         folder.display()
@@ -90,11 +90,11 @@ pub enum DataError {
 }
 
 impl DataFolder {
-    /// The folder, made if needed and locked; memory if there is none. `twin` says where this twin is, for another that finds
-    /// the folder in use.
+    /// Opens the folder: creates it if needed, and locks it. Without a folder, everything is in memory. `twin` is the
+    /// address of this twin, which another twin shows if it finds the folder in use.
     ///
     /// # Errors
-    /// If another twin has the folder, if it holds something else, or if the system refuses it.
+    /// If another twin uses the folder, if it holds other files only, or if the system refuses access.
     pub fn open(folder: Option<&Path>, twin: &str) -> Result<Self, DataError> {
         let Some(path) = folder else { return Ok(Self(None)) };
         let failed = |source| DataError::Use { folder: path.to_owned(), source };
@@ -111,7 +111,7 @@ impl DataFolder {
         self.0.as_ref().map(|folder| folder.path.join(name))
     }
 
-    /// The path of the tables, of which at least an empty file is there; `None` in memory.
+    /// The path of the tables' file, which is created empty if needed; `None` in memory.
     pub(crate) fn tables(&self) -> Result<Option<PathBuf>, DataError> {
         let Some(path) = self.path(TABLES) else { return Ok(None) };
         let file = private_file::options().read(true).append(true).open(&path).map_err(|error| self.error(error))?;
@@ -131,7 +131,7 @@ impl DataFolder {
         Secrets::open(path).map_err(|source| self.error(source))
     }
 
-    /// The error of a folder that keeps what another template has.
+    /// The error of a folder that holds the data of another template.
     pub(crate) fn other_template(&self, what: String) -> DataError {
         let folder = self.0.as_ref().map(|folder| folder.path.clone()).unwrap_or_default();
         DataError::OtherTemplate { folder, what }
@@ -147,7 +147,7 @@ impl DataFolder {
     }
 }
 
-/// Refuses a folder that has files, and none of a twin's.
+/// Refuses a folder that has files, but none of a twin.
 fn refuse_foreign(folder: &Path) -> Result<(), DataError> {
     let failed = |source| DataError::Use { folder: folder.to_owned(), source };
     let mut files = Vec::new();
@@ -156,7 +156,7 @@ fn refuse_foreign(folder: &Path) -> Result<(), DataError> {
         if OWN.contains(&name.as_str()) {
             return Ok(());
         }
-        // What the system or an editor leaves in every folder says nothing.
+        // Files that the system or an editor leaves in every folder do not count.
         if !name.starts_with('.') && name != "lost+found" {
             files.push(name);
         }
@@ -169,7 +169,7 @@ fn refuse_foreign(folder: &Path) -> Result<(), DataError> {
     Err(DataError::Foreign { folder: folder.to_owned(), files: files.join(", ") })
 }
 
-/// Locks a folder for this process, and says in the lock's file who that is.
+/// Locks a folder for this process, and writes into the lock's file which process it is.
 fn lock(folder: &Path, twin: &str) -> Result<File, DataError> {
     let failed = |source| DataError::Use { folder: folder.to_owned(), source };
     let path = folder.join(LOCK);
@@ -179,7 +179,7 @@ fn lock(folder: &Path, twin: &str) -> Result<File, DataError> {
         Err(TryLockError::Error(source)) => return Err(failed(source)),
         Err(TryLockError::WouldBlock) => {
             let mut other = String::new();
-            // It says no more than a person needs to find the other one.
+            // Enough to find the other twin.
             let _ = file.take(200).read_to_string(&mut other);
             return Err(DataError::InUse { folder: folder.to_owned(), other: other.trim().to_owned() });
         }
@@ -193,7 +193,7 @@ fn lock(folder: &Path, twin: &str) -> Result<File, DataError> {
     Ok(file)
 }
 
-/// Takes the folder and its files away from everyone but their owner, as older twins did not.
+/// Restricts the folder and its files to their owner, which older twins did not.
 fn close_to_others(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_has_one_twin_and_says_which() {
+    fn a_folder_has_one_twin_and_names_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data");
         let open = || DataFolder::open(Some(&path), "HTTP API at http://127.0.0.1:7400");
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         fs::remove_file(folder.path().join("thesis.txt")).unwrap();
         drop(DataFolder::open(Some(folder.path()), "").unwrap());
-        // A twin's folder may have more in it: what a program adds.
+        // A twin's folder may have more files, which a program adds.
         fs::write(folder.path().join("more.json"), "x").unwrap();
         DataFolder::open(Some(folder.path()), "").unwrap();
     }

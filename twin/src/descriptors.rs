@@ -1,7 +1,7 @@
-//! How many files and sockets a process may have open.
+//! The limit of open files and sockets of a process.
 //!
-//! Shells begin with 256 or 1,024, which some hundred sockets and their requests use up. The twin takes what the system grants;
-//! a function gets what it has on Lambda.
+//! Shells start with 256 or 1,024, which a few hundred sockets and their requests use up. The twin takes all that the
+//! system grants; a function gets the limit of Lambda.
 
 use std::io;
 
@@ -10,11 +10,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// The most that macOS grants, though its hard limit has no bound.
 const WITHOUT_BOUND: u64 = 10_240;
 
-/// How many files and sockets a function may have open on Lambda.
+/// The limit of open files and sockets of a function on Lambda.
 #[cfg(target_os = "linux")]
 const OF_A_FUNCTION: u64 = 1_024;
 
-/// Raises the limit of this process to the most that it may have; the new limit, or none if there is no limit.
+/// Raises the limit of this process as far as possible. Returns the new limit, or none if there is no limit.
 ///
 /// # Errors
 /// If the system refuses.
@@ -34,7 +34,8 @@ pub fn raise() -> io::Result<Option<u64>> {
     Ok(Some(wanted))
 }
 
-/// Gives a function's process the limit of Lambda, so that one that opens too much fails here, too. It may be gone already.
+/// Gives a function's process the limit of Lambda, so that a function which opens too many files fails here, too. The
+/// process may be gone already.
 #[cfg(target_os = "linux")]
 pub(crate) fn limit_function(process: u32) {
     use rustix::process::{Pid, prlimit};
@@ -46,7 +47,7 @@ pub(crate) fn limit_function(process: u32) {
     }
 }
 
-/// Only Linux can do it from outside; elsewhere a function inherits the twin's.
+/// Does nothing: only Linux can set the limit from outside. Elsewhere a function inherits the twin's limit.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn limit_function(_: u32) {}
 

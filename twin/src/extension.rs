@@ -1,7 +1,7 @@
-//! What a program adds to a twin: a listener beside the twin's, values for the template's parameters, secrets that are there
-//! from the start, routes of the control API, files of the console.
+//! Additions of a program to a twin: a listener beside the twin's, values for the template's parameters, initial
+//! secrets, routes of the control API, files of the console.
 //!
-//! The program keeps its own [`Arc`](std::sync::Arc) of an extension, and reaches what runs through it.
+//! The program keeps an [`Arc`](std::sync::Arc) of an extension, and controls it through that.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -21,38 +21,38 @@ use crate::services::dynamodb::DynamoDb;
 use crate::services::secretsmanager::SecretsManager;
 use crate::template::Template;
 
-/// An addition to a twin. Each method but `start` has nothing to add unless it is implemented.
+/// An addition to a twin. Each method but `start` adds nothing by default.
 pub trait Extension: fmt::Debug + Send + Sync {
     /// The listener that the extension serves. The twin binds it together with its own, before it reads the template.
     fn listener(&self) -> Option<Listener> {
         None
     }
 
-    /// Values for parameters of the template. Only those that the template declares are used, unless the user of the twin has
-    /// given others. `address` is where the extension's listener is.
+    /// Values for parameters of the template. The twin uses those that the template declares and its user has not set.
+    /// `address` is that of the extension's listener.
     fn parameters(&self, address: Option<SocketAddr>) -> BTreeMap<String, String> {
         let _ = address;
         BTreeMap::new()
     }
 
-    /// Starts the extension; no function runs yet. The routes that it returns are served with the control API, whose paths
+    /// Starts the extension; no function runs yet. The returned routes become part of the control API, whose paths
     /// begin with `/_twin/`.
     ///
     /// # Errors
-    /// Whatever keeps the extension from starting; the twin does not start then.
+    /// If the extension cannot start; then the twin does not start, either.
     fn start(&self, parts: Parts<'_>) -> Result<Router, ExtensionError>;
 
-    /// Files that the console serves, in place of the twin's own of the same names.
+    /// Files that the console serves, in place of the twin's files of the same names.
     fn console_files(&self) -> Vec<File> {
         Vec::new()
     }
 
-    /// Further fields of the console's `config.json`, asked for at each request.
+    /// Further fields of the console's `config.json`, read at each request.
     fn console_config(&self) -> Map<String, Value> {
         Map::new()
     }
 
-    /// Ends what runs. The functions have ended by then; the AWS endpoint still answers.
+    /// Stops the extension. The functions have ended by then; the AWS endpoint still answers.
     fn stop(&self) -> BoxFuture<'_, ()> {
         std::future::ready(()).boxed()
     }
@@ -69,10 +69,10 @@ pub struct File {
     pub body: &'static [u8],
 }
 
-/// A listener that an extension wants.
+/// A listener that an extension needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listener {
-    /// What listens, for the message about a port that is taken: `push providers`.
+    /// The name in the message about a port that is taken: `push providers`.
     pub what: &'static str,
     /// The port; 0 takes a free one.
     pub port: u16,
@@ -81,27 +81,27 @@ pub struct Listener {
 /// The parts of a twin that an extension can use.
 #[derive(Debug)]
 pub struct Parts<'a> {
-    /// The extension's listener, if it wants one.
+    /// The extension's listener, if it needs one.
     pub listener: Option<BoundListener>,
     /// The template, resolved.
     pub template: &'a Template,
-    /// The region that the functions believe to be in.
+    /// The region in which the functions seem to run.
     pub region: &'a str,
-    /// Where the AWS endpoint will be served.
+    /// The address at which the AWS endpoint will be served.
     pub aws_url: &'a str,
     /// The data folder.
     pub data: &'a DataFolder,
     /// The tables.
     pub dynamodb: &'a DynamoDb,
-    /// What was sent to people.
+    /// The messages that were sent to people.
     pub outbox: &'a Outbox,
     /// Secrets Manager.
     pub secrets: &'a SecretsManager,
-    /// What each trace cost.
+    /// The cost of each trace.
     pub ledger: &'a Ledger,
 }
 
-/// An extension does not start.
+/// The reason for which an extension does not start.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub struct ExtensionError {

@@ -1,5 +1,6 @@
-//! Who may ask a listener. Everything here trusts whoever reaches it, and a browser reaches loopback: any page may send a
-//! request to any port, and a page whose name resolves to this address (DNS rebinding) may read the answer, too.
+//! Protection of the listeners from foreign pages. The twin trusts every client that reaches it, and a browser reaches
+//! loopback: any page may send a request to any port, and a page whose name resolves to this address (DNS rebinding)
+//! may read the answer, too.
 
 use std::net::IpAddr;
 
@@ -9,39 +10,40 @@ use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 
-/// Admits what is meant for a listener at an address.
+/// Admits the requests that are meant for a listener at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guard {
     address: IpAddr,
     pages: Pages,
 }
 
-/// Which pages a listener serves.
+/// The pages that a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pages {
-    /// Its own.
+    /// Its own pages.
     Own,
-    /// None: programs ask it.
+    /// None: its clients are programs.
     None,
 }
 
 impl Guard {
-    /// Of a listener at this address.
+    /// The guard of a listener at this address.
     #[must_use]
     pub const fn new(address: IpAddr, pages: Pages) -> Self {
         Self { address, pages }
     }
 
-    /// Refuses with 403 whatever does not belong to this router.
+    /// Refuses requests that are not meant for this router, with 403.
     pub fn protect(self, router: Router) -> Router {
         router.layer(middleware::from_fn_with_state(self, refuse))
     }
 
-    /// Whether a request may come in: it names this listener, and where it changes anything, no foreign page has sent it.
+    /// Whether to admit a request: it names this listener, and if it may change anything, no foreign page has sent it.
     fn admits(self, method: &Method, headers: &HeaderMap) -> bool {
         let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
         let Some(host) = text(header::HOST) else { return false };
-        // Every page names its origin in what changes anything, and what it would read its browser keeps from it.
+        // A browser names the page's origin in every request that may change anything, and hides the answers to others
+        // from the page.
         let is_ours = match (text(header::ORIGIN), self.pages) {
             (None, _) => true,
             (Some(origin), Pages::Own) => origin.strip_prefix("http://") == Some(host),
@@ -50,7 +52,7 @@ impl Guard {
         self.is_named(host) && (method.is_safe() || is_ours)
     }
 
-    /// Whether this is a name of the listener. Its port may be another one: ports are forwarded.
+    /// Whether this is a name of the listener. The port may differ, because ports can be forwarded.
     fn is_named(self, host: &str) -> bool {
         let name = match host.strip_prefix('[') {
             Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -66,7 +68,7 @@ async fn refuse(State(guard): State<Guard>, request: Request, next: Next) -> Res
     if guard.admits(request.method(), request.headers()) {
         return next.run(request).await;
     }
-    let message = "this listener is asked under its own address, and by no page but its own";
+    let message = "this listener accepts requests only under its own address, and from no page but its own";
     (StatusCode::FORBIDDEN, axum::Json(serde_json::json!({"message": message}))).into_response()
 }
 
@@ -110,7 +112,7 @@ mod tests {
             for pages in [Pages::Own, Pages::None] {
                 assert!(!admits(pages, Method::POST, Some(origin)), "{origin}");
                 assert!(!admits(pages, Method::DELETE, Some(origin)), "{origin}");
-                // What it would read, its browser keeps from it.
+                // The browser hides the answer from the page.
                 assert!(admits(pages, Method::GET, Some(origin)), "{origin}");
             }
         }

@@ -1,4 +1,4 @@
-//! Identifiers as AWS makes them. They only have to differ within one twin.
+//! Identifiers in the forms of AWS. They have to be unique only within one twin.
 
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,14 +7,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use md5::{Digest, Md5};
 
-/// The account that the twin plays.
+/// The account id of the twin.
 pub const ACCOUNT_ID: &str = "000000000000";
 
 /// Random bytes for an identifier.
 pub(crate) fn chance<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     if getrandom::fill(&mut bytes).is_err() {
-        // No two identifiers are made in the same nanosecond and for the same purpose.
+        // No two identifiers of the same kind are made in the same nanosecond.
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos().to_le_bytes();
         for (byte, nano) in bytes.iter_mut().zip(nanos) {
             *byte = nano;
@@ -31,8 +31,8 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// What Secrets Manager adds to the name of a secret in its ARN. Six characters by chance at AWS, and here of the name, so that
-/// they need no keeping.
+/// The suffix that Secrets Manager adds to the name of a secret in its ARN. AWS draws six random characters; here they
+/// are derived from the name, so that they need not be stored.
 pub(crate) fn secret_suffix(name: &str) -> String {
     hexadecimal(&Md5::digest(name)[..3])
 }

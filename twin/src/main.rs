@@ -1,6 +1,6 @@
 //! `sam-twin`: the twin of a SAM template, in a terminal.
 
-// What is printed goes through `cli::output`, which does not panic when nobody reads it.
+// All output goes through `cli::output`, which does not panic when its reader is gone.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 use std::process::ExitCode;

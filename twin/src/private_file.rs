@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 /// Reads a JSON file; the default if there is none.
 ///
 /// # Errors
-/// If the file cannot be read or holds something else. The error names the file.
+/// If the file cannot be read or has another content. The error names the file.
 pub fn read_json<T: DeserializeOwned + Default>(path: &Path) -> io::Result<T> {
     let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     match fs::read(path) {
@@ -22,7 +22,7 @@ pub fn read_json<T: DeserializeOwned + Default>(path: &Path) -> io::Result<T> {
     }
 }
 
-/// Writes a file of mode 0600, whole or not at all, in a folder of mode 0700 that is made if needed.
+/// Writes a file of mode 0600, completely or not at all, in a folder of mode 0700 that is created if needed.
 ///
 /// # Errors
 /// If the folder or the file cannot be written.
@@ -34,7 +34,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let unfinished = unfinished(path);
     let written = write_new(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, path));
     if written.is_err() {
-        // The failure is reported; what is left of the file is of no use.
+        // The failure is reported; the rest of the file is useless.
         let _ = fs::remove_file(&unfinished);
     }
     written
@@ -47,7 +47,7 @@ fn unfinished(path: &Path) -> PathBuf {
     path.with_added_extension(format!("{}-{write}.unfinished", std::process::id()))
 }
 
-/// Never into a file that is there: it has its own mode, and may be a link to another one.
+/// Writes a new file. An existing one is never reused: it has another mode, or may be a link to another file.
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -58,7 +58,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes a folder of mode 0700 with those above it, unless it is there.
+/// Creates a folder of mode 0700 with its parents, unless it exists.
 pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -67,7 +67,7 @@ pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// Options that make a file of mode 0600, unless it is there.
+/// Options that create a file of mode 0600, unless it exists.
 pub(crate) fn options() -> fs::OpenOptions {
     let mut options = fs::OpenOptions::new();
     options.create(true);
@@ -102,7 +102,7 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         write(&path, b"closed").unwrap();
         assert_eq!(mode(&path), 0o600);
-        // What a crash has left, or another user has put there: a file of another mode, and a link to elsewhere.
+        // Left by a crash, or put there by another user: a file of another mode, and a link to elsewhere.
         let left = folder.path().join("left");
         fs::write(&left, "open").unwrap();
         fs::set_permissions(&left, fs::Permissions::from_mode(0o666)).unwrap();

@@ -1,4 +1,5 @@
-//! What ledger, faults and control API know of an AWS service. The services themselves are in [`services`](crate::services).
+//! The description of an AWS service for ledger, faults and control API. The services are in
+//! [`services`](crate::services).
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -12,7 +13,7 @@ use crate::faults::Fault;
 #[derive(Clone, Copy)]
 pub struct Service(&'static Definition);
 
-/// What is known of a service without starting it.
+/// The definition of a service, which exists without starting it.
 #[derive(Debug)]
 pub struct Definition {
     /// Its name in traces, rules of faults and on the command line: `dynamodb`.
@@ -21,9 +22,9 @@ pub struct Definition {
     pub title: &'static str,
     /// Its place in lists and in the line of a trace; the first is 0.
     pub place: u8,
-    /// The operations that the real service has, as far as a function may ask for them.
+    /// The operations of the real service that a function may request.
     pub operations: &'static [&'static str],
-    /// How the line of a trace counts an operation.
+    /// The words for an operation in the line of a trace.
     pub words: fn(operation: &str) -> Words,
     /// The faults that only this service has, at an operation.
     pub faults: fn(operation: &str) -> &'static [Fault],
@@ -75,7 +76,7 @@ impl Service {
         self.0.operations
     }
 
-    /// How the line of a trace counts an operation.
+    /// The words for an operation in the line of a trace.
     #[must_use]
     pub fn words(self, operation: &str) -> Words {
         (self.0.words)(operation)

@@ -1,4 +1,4 @@
-// What goes wrong on purpose: by chance, with a rate for each kind; and by rule, at exactly one call.
+// Injected faults: by chance, with a rate for each kind; and by rule, at exactly one call.
 
 import { twin } from "../api.js";
 import { action, choice, complain, field, form, h, heading, say, show, table } from "../dom.js";
@@ -20,8 +20,8 @@ const ABOUT = {
   "lose-disconnect": "a socket's $disconnect never comes",
   "late-disconnect": "a socket's $disconnect comes one to five seconds late",
   "drop-socket": "a socket is cut at a frame, which is lost",
-  "repeat-delivery": "a queue message that is done comes again",
-  "reorder-delivery": "a standard queue hands out in random order",
+  "repeat-delivery": "a processed queue message is delivered again",
+  "reorder-delivery": "a standard queue delivers in random order",
   "fail-invoke": "an invocation is refused before it begins",
 };
 
@@ -36,19 +36,19 @@ function build() {
       plan.append(planForm(kinds, refresh));
       rules.append(ruleForm(kinds, refresh));
     }
-    const told = await twin("GET", "faults");
-    show(struck, told, (told) => state(told, refresh));
+    const faults = await twin("GET", "faults");
+    show(struck, faults, (faults) => state(faults, refresh));
   }
   const clear = async () => {
     await twin("DELETE", "faults");
-    say("Nothing goes wrong on purpose any more.");
+    say("No faults are injected any more.");
     await refresh();
   };
   const node = h(
     "div",
     {},
     heading("Faults", action("Clear all", clear, { class: "danger" })),
-    h("p.hint", {}, "Only what functions ask is struck. Every message is settled all the same: watch its trail."),
+    h("p.hint", {}, "Only calls of functions are struck. Every message is settled all the same: watch its trail."),
     struck,
     plan,
     rules,

@@ -1,15 +1,15 @@
-// What people were sent around the socket, as it would look to them.
+// The messages that people were sent beside the socket, as they would look to them.
 
 import { twin, twinUrl } from "../api.js";
 import { h, heading, show } from "../dom.js";
 import { clock, moment } from "../words.js";
 
-/** How many of the newest are shown. */
+/** The most items shown, the newest ones. */
 const SHOWN = 100;
-/** How many of each kind without asking for more. */
+/** The most items of each kind that are shown unfolded. */
 const OPEN = 10;
 
-/** How the twin's own channels are shown, and in which column. What extensions send is shown as pushes. */
+/** The renderers and the columns of the twin's own channels. Those of extensions are shown as pushes. */
 const OWN = {
   sms: [text, "SMS"],
   topic: [text, "SMS"],
@@ -17,8 +17,8 @@ const OWN = {
 };
 
 /**
- * The panel. `channels` names the channels of extensions for people, `about` says what is shown and `when` something is;
- * `pushes` has for a channel how the text of a push is found in its body.
+ * The panel. `channels` has the display names of the extensions' channels, `about` describes the panel, and `when` is
+ * shown while it is empty; `pushes` has for each channel a function that finds the text of a push in its body.
  */
 export const outbox = ({
   channels = {},
@@ -69,7 +69,7 @@ function build(names) {
   };
 }
 
-/** The newest; the rest is there for whoever wants it, and does not push away what comes below. */
+/** The newest items, and the rest folded, so that it does not push away the content below. */
 function folded(items, render) {
   const rest = items.slice(OPEN);
   return [
@@ -94,8 +94,8 @@ function push({ number, channel, to, subject, text, headers = {}, sentAt }, { ch
   const name = channels[channel] ?? channel;
   const fields = Object.entries(headers);
   const sent = parsed(text);
-  const said = sent && texts[channel]?.(sent);
-  const shown = typeof said === "string" ? said : undefined;
+  const found = sent && texts[channel]?.(sent);
+  const shown = typeof found === "string" ? found : undefined;
   return h(
     "article.push",
     { "aria-label": `${name} to ${to.join(", ")}` },
@@ -125,7 +125,7 @@ function push({ number, channel, to, subject, text, headers = {}, sentAt }, { ch
   );
 }
 
-/** The body of a push, where it can be read: that of a Web Push is encrypted. */
+/** The body of a push, if it can be read: that of a Web Push is encrypted. */
 function parsed(text) {
   try {
     return JSON.parse(text);
@@ -158,7 +158,7 @@ function email({ number, from, to, subject, text, html, headers = {}, sentAt }) 
 
 /**
  * An email's HTML as its reader sees it, in a frame that may not run, load or open anything; the twin forbids it, too.
- * It is there only while it is looked at: many emails are not as many pages.
+ * The frame exists only while it is open, so that many emails are not as many pages.
  */
 function page(number, subject) {
   const ontoggle = ({ currentTarget: details }) => {

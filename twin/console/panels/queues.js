@@ -1,4 +1,4 @@
-// How many messages are where; what was given up, and its way back.
+// The queues with the number of their messages, and the redrive of dead letters.
 
 import { twin } from "../api.js";
 import { action, h, heading, say, show, table } from "../dom.js";
@@ -63,7 +63,7 @@ function section(name, messages, again) {
   );
 }
 
-/** A body for people. What is JSON within its texts is shown as what it is, too. */
+/** A body for people. JSON within its texts is shown as JSON, too. */
 function pretty(body) {
   const value = parsed(body);
   return typeof value === "string" ? body : JSON.stringify(value, null, 2);

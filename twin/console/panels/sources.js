@@ -1,4 +1,4 @@
-// What sets functions in motion by itself: queues that feed them, and schedules.
+// The sources that invoke functions: queues and schedules.
 
 import { twin } from "../api.js";
 import { action, h, heading, say, show, table } from "../dom.js";
@@ -22,7 +22,7 @@ function build() {
     const [sources, schedules] = await Promise.all([twin("GET", "event-sources"), twin("GET", "schedules")]);
     show(content, { sources, schedules }, () => [
       h("h2", {}, "Event sources"),
-      h("p.hint", {}, "A function that is not fed leaves its messages waiting in the queue."),
+      h("p.hint", {}, "If a source is off, its messages wait in the queue."),
       table(
         "Event sources",
         ["Function", "Fed by", "On"],
@@ -47,11 +47,11 @@ function build() {
   return { node: h("div", {}, heading("Sources and schedules"), content, fired), refresh, every: 2_000 };
 }
 
-/** A function's switch: it turns every queue that feeds the function. */
+/** A function's switch, for every queue that feeds the function. */
 function toggle({ function: name, queue, enabled }, again) {
   const turn = async () => {
     await twin("POST", `event-sources/${encodeURIComponent(name)}`, { enabled: !enabled });
-    say(`${name} is ${enabled ? "not fed any more" : "fed again"}.`);
+    say(`The queues of ${name} are ${enabled ? "off" : "on"}.`);
     await again();
   };
   return action(enabled ? "on" : "off", turn, {

@@ -1,4 +1,4 @@
-// What each thing from outside cost in AWS requests.
+// The cost of each event from outside, in AWS requests.
 
 import { twin } from "../api.js";
 import { h, heading, show, table } from "../dom.js";
@@ -33,7 +33,7 @@ function build() {
         "p.hint",
         {},
         "The newest 50 traces: requests, socket messages and ticks, " +
-          "each with all that they set in motion. A request that serves several counts as a share for each.",
+          "each with everything that they triggered. A request that serves several counts as a share for each.",
       ),
       content,
     ),

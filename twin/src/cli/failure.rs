@@ -1,11 +1,11 @@
-//! What is told to the person at the terminal when a command does not succeed.
+//! The message of a command that failed, as the terminal shows it.
 
 use std::error::Error;
 use std::fmt::Write as _;
 
 use super::style::printable;
 
-/// A command that did not succeed: what was tried, why it failed, and what may help.
+/// A failed command: the attempt, its cause, and a hint.
 #[derive(Debug)]
 pub struct Failure {
     what: String,
@@ -20,8 +20,8 @@ impl Failure {
         Self { what: what.into(), source: None, hint: None, is_reader_gone: false }
     }
 
-    /// The same, because the reader of the output is gone: nothing is said of it.
-    pub(super) fn of_a_reader_that_is_gone(mut self) -> Self {
+    /// Marks the failure as caused by a reader of the output that is gone: it is not reported.
+    pub(super) fn with_reader_gone(mut self) -> Self {
         self.is_reader_gone = true;
         self
     }
@@ -32,37 +32,37 @@ impl Failure {
         self.is_reader_gone
     }
 
-    /// The same, with its cause.
+    /// Adds the cause.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// The same, with what may help.
+    /// Adds a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// What failed with every cause behind it, in one line.
+    /// The attempt with every cause behind it, in one line.
     pub fn reason(&self) -> String {
-        let mut told = self.what.clone();
+        let mut reason = self.what.clone();
         let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
         while let Some(error) = cause {
             let text = error.to_string();
-            // Some errors repeat their source in their own text.
-            if !told.ends_with(&text) {
-                let _ = write!(told, ": {text}");
+            // Some errors repeat their source in their text.
+            if !reason.ends_with(&text) {
+                let _ = write!(reason, ": {text}");
             }
             cause = error.source();
         }
-        told
+        reason
     }
 
-    /// The reason, and what may help, as `program` prints it. The lines of the hint are the program's own; in the reason are
-    /// words of others, too.
+    /// The reason and the hint, as `program` prints them. The hint is the program's own text; the reason may contain
+    /// foreign text, so it is escaped.
     #[must_use]
     pub fn report(&self, program: &str) -> String {
         let hint = self.hint.as_ref().map(|hint| format!("\n  {hint}")).unwrap_or_default();
@@ -70,7 +70,7 @@ impl Failure {
     }
 }
 
-/// Any error can end a command; those that need a word about what was tried get it with [`Context`].
+/// Any error can end a command; [`Context`] adds the attempt to those that do not name it.
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let what = error.to_string();
@@ -78,9 +78,9 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     }
 }
 
-/// Says what was being tried when an error came.
+/// Adds the attempt to an error.
 pub trait Context<T> {
-    /// The same result, whose error begins with what was being tried.
+    /// The same result, whose error begins with the attempt.
     ///
     /// # Errors
     /// That of the result.
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_every_cause_once_and_the_hint_last() {
+    fn reports_every_cause_once_and_the_hint_last() {
         let io = std::io::Error::other("refused");
         let failure = Failure::from(io).hint("is it running?");
         assert_eq!(failure.report("program"), "program: refused\n  is it running?");

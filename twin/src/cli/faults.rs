@@ -1,4 +1,4 @@
-//! What can be made worse and faster than it is: faults, retries, and how long sockets live.
+//! Options that make the twin worse or faster than AWS: faults, retries, and the life of sockets.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use crate::ids;
 use crate::stack::TwinOptions;
 use crate::template::Template;
 
-/// The template's parameter that says how long a connection lives, for functions that steer by it.
+/// The template's parameter with the life of a connection, for functions that depend on it.
 const LIFE_PARAMETER: &str = "ConnectionLifeSeconds";
 
 /// Faults and haste.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Faults and haste")]
 pub struct FaultArgs {
-    /// Let faults strike: `all`, or how often each kind does, e.g. throttle=0.02,lose-answer=0.01
+    /// Inject faults: `all`, or the rate of each kind, e.g. throttle=0.02,lose-answer=0.01
     #[arg(long, value_name = "SPEC", long_help = FAULTS)]
     faults: Option<Spec>,
-    /// Where chance begins: the same seed makes the same faults [default: by chance]
+    /// Seed of the faults: the same seed makes the same faults [default: random]
     #[arg(long, value_name = "N", requires = "faults")]
     fault_seed: Option<u64>,
-    /// Let failed queue messages come again after this many seconds [default: the queue's visibility timeout]
+    /// Redeliver failed queue messages after this many seconds [default: the queue's visibility timeout]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     retry_after: Option<Duration>,
     /// Close sockets that are this many seconds old [default: 7200, as AWS does]
@@ -33,11 +33,11 @@ pub struct FaultArgs {
 }
 
 const FAULTS: &str = "\
-Let faults strike by chance. SPEC is a list, separated by commas, of KIND=RATE, where RATE is a probability
-from 0 to 1. `all` stands for every kind at a moderate rate, `all=RATE` for every kind at this one, and what
-comes later wins: all,throttle=0.
+Inject faults by chance. SPEC is a list, separated by commas, of KIND=RATE, where RATE is a probability
+from 0 to 1. `all` stands for every kind at a moderate rate, `all=RATE` for every kind at this rate. A later
+entry overrides an earlier one: all,throttle=0.
 
-What functions ask of AWS:
+Requests from functions to AWS:
   fail-before            not executed; the connection ends without an answer
   lose-answer            executed; the connection ends without an answer
   throttle               refused with the service's throttling error
@@ -49,12 +49,12 @@ What functions ask of AWS:
   gone-though-delivered  a post to a socket is delivered and answered with 410
   accepted-though-dead   a post to a socket is answered with 200 and not sent
 
-What comes to functions:
+Events on their way to functions:
   lose-disconnect        a socket's $disconnect never comes
   late-disconnect        a socket's $disconnect comes one to five seconds late
   drop-socket            a socket is cut at a frame, which is lost
-  repeat-delivery        a queue message that is done comes again
-  reorder-delivery       a standard queue hands out in random order
+  repeat-delivery        a processed queue message is delivered again
+  reorder-delivery       a standard queue delivers in random order
   fail-invoke            an invocation is refused before it begins
 
 Faults can be changed while the twin runs: GET, PUT and DELETE /_twin/faults at the AWS port.";
@@ -65,7 +65,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 impl FaultArgs {
-    /// Options with these faults and limits.
+    /// The options with these faults and limits.
     ///
     /// # Errors
     /// If the template cannot be read.
@@ -73,7 +73,7 @@ impl FaultArgs {
         if let Some(Spec(rates)) = self.faults {
             let seed = match self.fault_seed {
                 Some(seed) => seed,
-                // Short enough to be typed again.
+                // Short enough to be typed by hand.
                 None => u64::from(u32::from_le_bytes(ids::chance())),
             };
             options.faults = Some(Plan { seed, rates });
@@ -86,7 +86,7 @@ impl FaultArgs {
             options.socket_limits.life = life;
             let declared = Template::parameters(&options.template);
             if declared.context(|| "read the template's parameters".to_owned())?.contains(LIFE_PARAMETER) {
-                // Whoever gives the parameter itself means it.
+                // A parameter that the user gives has precedence.
                 let life = life.as_secs().max(1).to_string();
                 options.parameters.entry(LIFE_PARAMETER.to_owned()).or_insert(life);
             }

@@ -1,4 +1,4 @@
-//! What a terminal shows of the twin's log and of its functions'.
+//! The logs of the twin and of its functions, as the terminal shows them.
 
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
@@ -10,14 +10,14 @@ use super::style;
 use crate::functions::{LogLine, Stream};
 use crate::stack::Twin;
 
-/// Logs for a reader, on standard error. `filter` as in `info`, `warn,twin=debug`.
+/// Sets up the log on standard error. `filter` is as in `info`, `warn,twin=debug`.
 ///
 /// # Errors
-/// If it is no filter.
+/// If the filter is invalid.
 pub fn log(filter: &str) -> Result<(), Failure> {
     if let Some(word) = unknown_level(filter) {
         return Err(Failure::new(format!("--log {filter:?}: there is no level {word:?}")).hint(
-            "levels are off, error, warn, info, debug and trace; a part of the twin has one as in sam_twin=debug",
+            "levels are off, error, warn, info, debug and trace; sam_twin=debug sets that of one part of the twin",
         ));
     }
     let filter = EnvFilter::try_new(filter)
@@ -29,13 +29,14 @@ pub fn log(filter: &str) -> Result<(), Failure> {
         .with_target(false)
         .with_timer(style::Clock)
         .with_ansi(style::colours(&std::io::stderr()))
-        // A line that cannot be written would be reported where it cannot be written, either, and that panics.
+        // Otherwise a line that cannot be written is reported on standard error, which fails, too, and panics.
         .log_internal_errors(false)
         .try_init();
     Ok(())
 }
 
-/// The word of a filter that stands where a level has to. `EnvFilter` takes it for the name of a target, and logs nothing else.
+/// The word of a filter that stands in place of a level but is not one. `EnvFilter` would take it for the name of a
+/// target, and log nothing else.
 fn unknown_level(filter: &str) -> Option<&str> {
     let is_plain = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
     let mut words = filter.split(',').map(str::trim).filter(is_plain);
@@ -49,7 +50,7 @@ pub fn show_functions(twin: &Twin) {
         loop {
             match logs.recv().await {
                 Ok(line) => show(&line),
-                Err(RecvError::Lagged(lines)) => tracing::warn!(lines, "the functions were too fast to show"),
+                Err(RecvError::Lagged(lines)) => tracing::warn!(lines, "dropped lines: the functions log too fast"),
                 Err(RecvError::Closed) => return,
             }
         }
@@ -68,11 +69,11 @@ fn show(line: &LogLine) {
     }
 }
 
-/// One line of a function, with its level. Those in JSON, as CloudWatch queries them, are put into words.
+/// One log line of a function, with its level. A line in JSON, as CloudWatch queries them, becomes plain text.
 fn in_words(line: &LogLine) -> (Level, String) {
     let function = line.function.trim_end_matches("Function").to_lowercase();
     let Ok(Value::Object(mut fields)) = serde_json::from_str(&line.text) else {
-        // Not from a logger: a plain print, or, on standard error, a panic or the runtime's complaint.
+        // Not from a logger: a plain print, or, on standard error, a panic or an error of the runtime.
         let level = match line.stream {
             Stream::Stdout => Level::INFO,
             Stream::Stderr => Level::WARN,
@@ -86,9 +87,9 @@ fn in_words(line: &LogLine) -> (Level, String) {
     };
     let level = take("level").parse().unwrap_or(Level::INFO);
     let message = take("message");
-    // Told otherwise, or for machines: the trace line names the request, and its spans repeat it.
-    for told in ["timestamp", "spans", "xrayTraceId", "requestId"] {
-        take(told);
+    // Shown elsewhere, or of use to machines only: the trace line names the request, and the spans repeat it.
+    for omitted in ["timestamp", "spans", "xrayTraceId", "requestId"] {
+        take(omitted);
     }
     let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
     (level, format!("{function:>10}  {message}{fields}"))
@@ -114,10 +115,10 @@ mod tests {
         let printed = |stream, text: &str| {
             in_words(&LogLine { function: "SendFunction".into(), process: 1, stream, text: text.to_owned() })
         };
-        let told = |text: &str| printed(Stream::Stderr, text);
+        let logged = |text: &str| printed(Stream::Stderr, text);
         let json = r#"{"timestamp":"2026","level":"DEBUG","message":"stored","id":"m-1","n":2,"spans":[]}"#;
-        assert_eq!(told(json), (Level::DEBUG, r#"      send  stored id="m-1" n=2"#.to_owned()));
-        assert_eq!(told("thread panicked"), (Level::WARN, "      send  thread panicked".to_owned()));
+        assert_eq!(logged(json), (Level::DEBUG, r#"      send  stored id="m-1" n=2"#.to_owned()));
+        assert_eq!(logged("thread panicked"), (Level::WARN, "      send  thread panicked".to_owned()));
         assert_eq!(printed(Stream::Stdout, "hello"), (Level::INFO, "      send  hello".to_owned()));
     }
 }

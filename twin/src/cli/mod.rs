@@ -2,11 +2,11 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`options`] | what to run, where it listens, what it keeps |
-//! | [`faults`] | what is worse or faster than on AWS |
-//! | [`output`], [`logs`], [`style`] | what a terminal shows |
-//! | [`nearest`] | files of the folders above the current one |
-//! | [`failure`] | what it shows if a command fails |
+//! | [`options`] | the template, the ports, the data folder |
+//! | [`faults`] | faults, and times that are shorter than on AWS |
+//! | [`output`], [`logs`], [`style`] | the output in a terminal |
+//! | [`nearest`] | files in the folders above the current one |
+//! | [`failure`] | the message of a failed command |
 
 pub mod failure;
 pub mod faults;
@@ -45,15 +45,15 @@ const PROGRAM: &str = "sam-twin";
 
 const EXAMPLES: &str = "\
 Examples:
-  sam-twin                                  template.yaml, on ports 7400 to 7403; each function's CodeUri has its bootstrap
-  sam-twin --artefacts .aws-sam/build       what `sam build` made; target/lambda has what `cargo lambda build` made
+  sam-twin                                  template.yaml, on ports 7400 to 7403; each CodeUri has a bootstrap
+  sam-twin --artefacts .aws-sam/build       the output of `sam build`; that of `cargo lambda build` is in target/lambda
   sam-twin --data .twin                     keep everything; `kill -9` loses nothing that was accepted
-  sam-twin --faults all --retry-after 1     a bad day in the cloud; --help lists the faults
+  sam-twin --faults all --retry-after 1     inject every kind of fault; --help lists them
 
-Other programs reach what plays AWS with AWS_ENDPOINT_URL=http://127.0.0.1:7402 and any credentials.";
+Other programs use the twin as AWS with AWS_ENDPOINT_URL=http://127.0.0.1:7402 and any credentials.";
 
-/// The runtime of a program in a terminal, with a thread for each core whatever `TOKIO_WORKER_THREADS` says: `tokio`
-/// panics if that is no number.
+/// The runtime of a program in a terminal, with a thread for each core. It ignores `TOKIO_WORKER_THREADS`, because
+/// `tokio` panics if that is not a number.
 ///
 /// # Errors
 /// If the system grants no threads.
@@ -81,10 +81,10 @@ async fn serve(args: Args) -> Result<(), Failure> {
     stay_up(twin, &text, interrupted).await
 }
 
-/// Prints where everything is, and stops the twin when it is asked to; at once if nobody can read that.
+/// Prints the addresses, and stops the twin on an interruption; at once if the text cannot be printed.
 ///
 /// # Errors
-/// If standard output does not take the text.
+/// If standard output cannot be written.
 pub async fn stay_up(twin: Twin, text: &str, interrupted: impl Future<Output = ()>) -> Result<(), Failure> {
     let printed = output::print(text);
     if printed.is_ok() {
@@ -100,10 +100,10 @@ pub async fn stay_up(twin: Twin, text: &str, interrupted: impl Future<Output = (
 /// Starts a twin, with as many sockets as the system grants.
 ///
 /// # Errors
-/// See [`StartError`]; a port that is taken with a hint.
+/// See [`StartError`]. A port that is taken comes with a hint.
 pub async fn start(options: TwinOptions) -> Result<Twin, Failure> {
     match descriptors::raise() {
-        Ok(limit) => tracing::debug!(limit, "files and sockets that may be open"),
+        Ok(limit) => tracing::debug!(limit, "raised the limit of open files and sockets"),
         Err(error) => tracing::warn!(%error, "the limit of open files and sockets stays low"),
     }
     Twin::start(options).await.map_err(|error: StartError| {
@@ -117,13 +117,13 @@ pub async fn start(options: TwinOptions) -> Result<Twin, Failure> {
     })
 }
 
-/// One line about the twin that runs.
+/// One line about the running twin.
 #[must_use]
 pub fn row(name: &str, value: &str) -> String {
     format!("  {name:<11}{value}\n")
 }
 
-/// Where everything is served that the template has.
+/// The addresses of everything that the template has.
 #[must_use]
 pub fn addresses(twin: &Twin, style: Style) -> String {
     let mut text = format!("\n{}\n\n", style.bold("The twin is up."));

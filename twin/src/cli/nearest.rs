@@ -1,8 +1,9 @@
-//! The nearest folder that has a file, from the current one upwards: commands work in the folders below it, too.
+//! The search for a file upwards from the current folder, so that commands work in the folders below it, too.
 
 use std::path::{Path, PathBuf};
 
-/// The path of `name` in the current folder, or in the nearest one above that has it. The current folder's is relative.
+/// The path of `name` in the current folder, or in the nearest one above that has it. In the current folder it is
+/// relative.
 #[must_use]
 pub fn nearest(name: &str) -> Option<PathBuf> {
     let here = PathBuf::from(name);
@@ -13,20 +14,21 @@ pub fn nearest(name: &str) -> Option<PathBuf> {
     above(&current, name)
 }
 
-/// In a folder that everybody may write to, such as `/tmp`, the file may be anybody's: the search ends there.
+/// Searches the folders above. The search ends at a folder that is writable for all users, such as `/tmp`: any of them
+/// may have put the file there.
 fn above(folder: &Path, name: &str) -> Option<PathBuf> {
-    let folders = folder.ancestors().skip(1).take_while(|folder| !is_everybodys(folder));
+    let folders = folder.ancestors().skip(1).take_while(|folder| !is_world_writable(folder));
     folders.map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 #[cfg(unix)]
-fn is_everybodys(folder: &Path) -> bool {
+fn is_world_writable(folder: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     folder.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o002 != 0)
 }
 
 #[cfg(not(unix))]
-fn is_everybodys(_: &Path) -> bool {
+fn is_world_writable(_: &Path) -> bool {
     false
 }
 

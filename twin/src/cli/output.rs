@@ -1,8 +1,8 @@
-//! What a command prints: whole or with an error, and nothing in it that commands the terminal.
+//! The output of a command: complete or with an error, and without any sequence that commands the terminal.
 //!
-//! `println!` panics when its reader is gone or its disk is full. Nothing here does: a command ends quietly if nobody reads
-//! on, as `cat` does, and with an error if its output cannot be written. The lints `print_stdout` and `print_stderr` are
-//! denied in crates that use this module.
+//! `println!` panics when its reader is gone or its disk is full. The functions of this module do not: a command ends
+//! quietly when its reader is gone, as `cat` does, and with an error if its output cannot be written. Crates that use
+//! this module deny the lints `print_stdout` and `print_stderr`.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -14,13 +14,13 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::style::{SEQUENCES, escaped, is_harmful};
 
-/// The status of a command whose reader is gone: that of a program which SIGPIPE has ended.
+/// The exit status of a command whose reader is gone: that of a program which SIGPIPE has ended.
 const READER_GONE: u8 = 141;
 
 /// Prints a line.
 ///
 /// # Errors
-/// If standard output does not take it.
+/// If standard output cannot be written.
 pub fn line(text: impl Display) -> Result<(), Failure> {
     print(format_args!("{text}\n"))
 }
@@ -28,7 +28,7 @@ pub fn line(text: impl Display) -> Result<(), Failure> {
 /// Prints a text of whole lines.
 ///
 /// # Errors
-/// If standard output does not take it.
+/// If standard output cannot be written.
 pub fn print(text: impl Display) -> Result<(), Failure> {
     write(&mut io::stdout().lock(), &shown(&text.to_string()))
 }
@@ -36,37 +36,37 @@ pub fn print(text: impl Display) -> Result<(), Failure> {
 /// Prints one line of JSON.
 ///
 /// # Errors
-/// If standard output does not take it.
+/// If standard output cannot be written.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
-    write(&mut io::stdout().lock(), &in_ascii_where_harmful(&format!("{}\n", serde_json::to_string(value)?)))
+    write(&mut io::stdout().lock(), &escape_harmful(&format!("{}\n", serde_json::to_string(value)?)))
 }
 
 /// Prints JSON for a reader.
 ///
 /// # Errors
-/// If standard output does not take it.
+/// If standard output cannot be written.
 pub fn pretty_json(value: &impl Serialize) -> Result<(), Failure> {
-    write(&mut io::stdout().lock(), &in_ascii_where_harmful(&format!("{}\n", serde_json::to_string_pretty(value)?)))
+    write(&mut io::stdout().lock(), &escape_harmful(&format!("{}\n", serde_json::to_string_pretty(value)?)))
 }
 
-/// A line about the work, on standard error. If that cannot be written, there is nowhere to say so.
+/// Prints a line about the work on standard error. If that cannot be written, there is nowhere to report it.
 pub fn note(text: impl Display) {
     let _ = write(&mut io::stderr().lock(), &shown(&format!("{text}\n")));
 }
 
-/// A line about the work that takes the place of the one before, on standard error.
+/// Prints a line about the work on standard error, in place of the line before.
 pub fn progress(text: impl Display) {
     let _ = write(&mut io::stderr().lock(), &format!("\r{}   ", shown(&text.to_string())));
 }
 
-/// The arguments of this program; otherwise the status with which it ends, because help was asked for or they are wrong.
+/// Parses the arguments of this program.
 ///
 /// # Errors
-/// The status.
+/// The exit status, if the arguments are wrong or ask for help.
 pub fn arguments<A: FromArgMatches>(command: Command) -> Result<A, ExitCode> {
     let print = |error: &clap::Error| {
         let plain = error.render().to_string();
-        // What was given may hold anything, too.
+        // The message quotes the arguments, which may hold any character.
         if plain.contains(|c| c != '\n' && is_harmful(c)) {
             return io::stderr().write_all(shown(&plain).as_bytes());
         }
@@ -81,7 +81,7 @@ pub fn arguments<A: FromArgMatches>(command: Command) -> Result<A, ExitCode> {
     })
 }
 
-/// Reports how a command ended, and the status that says so.
+/// Reports a failure, and returns the exit status of the command.
 #[must_use]
 pub fn exit_code(ended: Result<(), Failure>, program: &str) -> ExitCode {
     match ended {
@@ -101,11 +101,11 @@ fn write(to: &mut impl Write, text: &str) -> Result<(), Failure> {
 fn failure(error: io::Error) -> Failure {
     let is_reader_gone = error.kind() == io::ErrorKind::BrokenPipe;
     let failure = Failure::new("write the output").because(error);
-    if is_reader_gone { failure.of_a_reader_that_is_gone() } else { failure }
+    if is_reader_gone { failure.with_reader_gone() } else { failure }
 }
 
-/// The text with its own lines and styles, and everything else escaped that a terminal would obey. What others wrote has gone
-/// through [`printable`](super::style::printable) before, where it cannot be taken for ours; this is what holds if it has not.
+/// The text with its lines and styles, and every other sequence escaped that a terminal would obey. Foreign text has
+/// already gone through [`printable`](super::style::printable); this is the second line of defence.
 fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -122,8 +122,9 @@ fn shown(text: &str) -> String {
     shown
 }
 
-/// JSON with the same value. Its own text has escaped control characters already, but for those beyond ASCII, and no bidi ones.
-fn in_ascii_where_harmful(json: &str) -> String {
+/// Escapes harmful characters in JSON, which keeps its value. The serializer escapes only the control characters of
+/// ASCII.
+fn escape_harmful(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         if c == '\n' || !is_harmful(c) {
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
     use crate::cli::style::Style;
 
-    /// Standard output as it fails.
+    /// A standard output that fails.
     struct Failing(io::ErrorKind);
 
     impl Write for Failing {
@@ -155,7 +156,7 @@ mod tests {
         }
     }
 
-    /// Takes everything, and fails when it is to keep it, as a disk does that is full.
+    /// A writer that accepts everything and fails at the flush, like a full disk.
     struct Full;
 
     impl Write for Full {
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn json_keeps_its_value() {
         let value = serde_json::json!({"a": "\u{1b}\u{7f}\u{9b}\u{202e}\u{2028}é你👨‍👩‍👧"});
-        let text = in_ascii_where_harmful(&value.to_string());
+        let text = escape_harmful(&value.to_string());
         assert_eq!(text, r#"{"a":"\u001b\u007f\u009b\u202e\u2028é你👨‍👩‍👧"}"#);
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }

@@ -1,4 +1,4 @@
-//! Colours, where there is a terminal that wants them.
+//! Colours, for a terminal that wants them.
 
 use std::io::IsTerminal;
 
@@ -7,7 +7,7 @@ use time::macros::format_description;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-/// Whether to colour what goes to `stream`: a terminal, and no `NO_COLOR` (<https://no-color.org>).
+/// Whether to colour the output to `stream`: if it is a terminal, without `NO_COLOR` (<https://no-color.org>).
 pub fn colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
@@ -15,7 +15,7 @@ pub fn colours(stream: &impl IsTerminal) -> bool {
 /// The sequences that [`Style`] writes.
 pub(super) const SEQUENCES: [&str; 5] = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m"];
 
-/// How standard output is coloured. What is styled is text of one line: it goes through [`printable`].
+/// The colours of standard output. Styled text is a single line, and goes through [`printable`].
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
     colours: bool,
@@ -86,8 +86,8 @@ impl FormatTime for Clock {
     }
 }
 
-/// A text of others in one line: names, messages and errors may hold characters that would command this terminal, or order
-/// what it shows differently. They are escaped as in Rust, and everything else stays as it is.
+/// A foreign text in one line. Names, messages and errors may hold characters that command this terminal or reorder its
+/// text. These are escaped as in Rust, and all others stay.
 #[must_use]
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_harmful(c) { escaped(c) } else { c.to_string() }).collect()
@@ -102,8 +102,8 @@ pub(super) fn escaped(c: char) -> String {
     }
 }
 
-/// Whether a terminal obeys this character in place of showing it: a control character, a separator of lines or paragraphs, or
-/// one that changes the order of the text (UAX #9).
+/// Whether a terminal obeys this character instead of showing it: a control character, a separator of lines or
+/// paragraphs, or one that changes the order of the text (UAX #9).
 pub(super) fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

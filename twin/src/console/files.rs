@@ -1,4 +1,4 @@
-//! The page's files, within this program: it needs no folder to run from.
+//! The page's files, built into the program: it needs no folder to run from.
 
 use crate::extension::File;
 
@@ -11,7 +11,7 @@ macro_rules! files {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// The twin's own: those of `twin/console`.
+/// The files of the twin: those of `twin/console`.
 pub const OWN: &[File] = files![
     "index.html" "text/html; charset=utf-8",
     "style.css" "text/css; charset=utf-8",
@@ -31,11 +31,11 @@ pub const OWN: &[File] = files![
     "panels/traces.js" SCRIPT,
 ];
 
-/// Complains of a file that is not in the list of its folder, and of a script that does what the page's policy forbids or
-/// imports a file that is in neither list. For the tests of those who add files.
+/// Reports a file that is missing in the list of its folder, and a script that does what the page's policy forbids or
+/// imports a file of neither list. Extensions that add files call it in their tests.
 ///
 /// # Errors
-/// The complaint.
+/// A description of the fault.
 pub fn check(folder: &std::path::Path, files: &[File], others: &[File]) -> Result<(), String> {
     let mut found = Vec::new();
     below(folder, "", &mut found).map_err(|error| error.to_string())?;

@@ -1,8 +1,8 @@
-//! The console: a page that shows what the twin has, on a listener of its own.
+//! The console: a page that shows the state of the twin, on a separate listener.
 //!
-//! The page's files are within this program: the twin's own, and those of its extensions. Beside them the listener serves
-//! `config.json`, which tells the page where everything is; the control API, under `/_twin/`; and the HTTP API, at every other
-//! path. So the page asks one origin only, and no other page may ask it for anything.
+//! The page's files are built into the program: those of the twin, and those of its extensions. Beside them the
+//! listener serves `config.json`, which gives the page all addresses; the control API, under `/_twin/`; and the HTTP
+//! API, at every other path. So the page needs a single origin, and no other page may send requests to it.
 
 pub mod files;
 
@@ -22,13 +22,13 @@ use crate::extension::{Extension, File};
 use crate::guard::{Guard, Pages};
 use crate::outbox::EMAIL_POLICY;
 
-/// What the page is told. A clone tells the same.
+/// The console's settings. A clone shares them.
 #[derive(Debug, Clone)]
 pub struct Console(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Where the HTTP API is, seen from the page: nowhere else, or below its stage.
+    /// The path of the HTTP API, as the page sees it: empty, or its stage.
     api_path: String,
     socket_url: String,
     address: IpAddr,
@@ -36,14 +36,14 @@ struct Inner {
 }
 
 impl Console {
-    /// A console at this address. `stage` is the HTTP API's, where it has one in its paths.
+    /// A console at this address. `stage` is that of the HTTP API, if it is part of its paths.
     #[must_use]
     pub fn new(address: IpAddr, socket_url: &str, stage: Option<&str>, extensions: Vec<Arc<dyn Extension>>) -> Self {
         let api_path = stage.map(|stage| format!("/{stage}")).unwrap_or_default();
         Self(Arc::new(Inner { api_path, socket_url: socket_url.to_owned(), address, extensions }))
     }
 
-    /// A router that serves the page, and hands the rest on: `control` is the control API, `api` the HTTP API.
+    /// A router that serves the page, and passes other requests on: `control` is the control API, `api` the HTTP API.
     pub fn router(&self, control: Router, api: Router) -> Router {
         let mut page = Router::new().route("/config.json", get(config).with_state(self.clone()));
         for File { name, kind, body } in self.files() {
@@ -54,7 +54,7 @@ impl Console {
         Guard::new(self.0.address, Pages::Own).protect(all)
     }
 
-    /// Every file once: that of the last extension that has one of its name.
+    /// Every file once. Of several with one name, the last extension's wins.
     fn files(&self) -> impl Iterator<Item = File> {
         let more = self.0.extensions.iter().flat_map(|extension| extension.console_files());
         let files: BTreeMap<&str, File> =
@@ -71,8 +71,8 @@ impl Console {
         config
     }
 
-    /// Nothing is loaded from anywhere else, and no text ever becomes HTML or a script. The pages of emails may be
-    /// framed; everything else here refuses to be.
+    /// The Content-Security-Policy: the page loads nothing from elsewhere, and no text ever becomes HTML or a script.
+    /// Only the pages of emails may be framed.
     fn policy(&self) -> String {
         let socket = self.0.socket_url.split('/').take(3).collect::<Vec<_>>().join("/");
         format!(
@@ -88,7 +88,7 @@ async fn config(State(console): State<Console>) -> Response {
 }
 
 async fn on_one_origin(State(console): State<Console>, mut request: Request, next: Next) -> Response {
-    // Without it the HTTP API lets no other origin read what it answers here.
+    // Without an origin, the HTTP API adds no CORS headers that would let other origins read its answers.
     request.headers_mut().remove(header::ORIGIN);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -96,7 +96,7 @@ async fn on_one_origin(State(console): State<Console>, mut request: Request, nex
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "no-referrer");
     set(header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
-    // No function's answer has a say in it.
+    // A function's answer cannot change these headers.
     let is_email = headers.get(header::CONTENT_SECURITY_POLICY).is_some_and(|policy| policy == EMAIL_POLICY);
     if let (false, Ok(policy)) = (is_email, HeaderValue::try_from(console.policy())) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::refuse;
 
-/// What a body says in JSON, whatever its type.
+/// A body in JSON, whatever its content type.
 #[derive(Debug, Clone, Copy)]
 pub struct Body<T>(pub T);
 

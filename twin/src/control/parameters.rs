@@ -1,5 +1,5 @@
-//! The parameters of a query. A reader asks for each by its name and bounds; what it does not ask for is refused, so that a
-//! misspelt or misplaced parameter is noticed.
+//! The parameters of a query. A route reads each by its name and bounds. All others are refused, so that a misspelt or
+//! misplaced parameter is noticed.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use axum::response::Response;
 
 use super::{no_such, refuse};
 
-/// How many entries an answer has unless the request names a limit.
+/// The most entries in an answer, unless the request names a limit.
 const USUAL_LIMIT: usize = 50;
 
-/// The longest that a request waits for something to happen, in seconds.
+/// The longest time that a request waits for an event, in seconds.
 const LONGEST_WAIT: u64 = 60;
 
-/// What a route takes of a query.
+/// The parameters of a route, read from a query.
 pub trait FromQuery: Sized {
-    /// Reads the parameters, and records what is wrong with them.
+    /// Reads the parameters, and records their faults.
     fn from_query(asked: &mut Asked) -> Self;
 }
 
@@ -45,7 +45,7 @@ impl<S: Sync, Q: FromQuery> FromRequestParts<S> for Parameters<Q> {
 /// Reads the parameters of a URL.
 ///
 /// # Errors
-/// A sentence that names whatever is wrong with them.
+/// A sentence that names every fault.
 pub fn read<Q: FromQuery>(uri: &Uri) -> Result<Q, String> {
     let Query(given) = Query::try_from_uri(uri).map_err(|error| error.to_string())?;
     let mut asked = Asked { given, ..Asked::default() };
@@ -59,7 +59,7 @@ pub fn read<Q: FromQuery>(uri: &Uri) -> Result<Q, String> {
 /// The parameters of a query while they are read.
 #[derive(Debug, Default)]
 pub struct Asked {
-    /// Those that nobody has asked for yet.
+    /// The parameters that the route has not read yet.
     given: Vec<(String, String)>,
     known: Vec<&'static str>,
     refused: Vec<String>,
@@ -90,18 +90,18 @@ impl Asked {
         number
     }
 
-    /// How many entries an answer may have: `limit`, up to `most`.
+    /// The most entries in the answer: `limit`, up to `most`.
     pub fn limit(&mut self, most: usize) -> usize {
         self.limit_if_given(most).unwrap_or(USUAL_LIMIT)
     }
 
-    /// The same for a route that gives everything unless it is asked for less.
+    /// `limit` of a route that returns everything if there is none.
     pub fn limit_if_given(&mut self, most: usize) -> Option<usize> {
         let most = u64::try_from(most).unwrap_or(u64::MAX);
         self.whole("limit", 1..=most).and_then(|limit| usize::try_from(limit).ok())
     }
 
-    /// For how many seconds to wait until something happens: `wait`.
+    /// How many seconds to wait for an event: `wait`.
     pub(crate) fn wait(&mut self) -> Duration {
         Duration::from_secs(self.whole("wait", 0..=LONGEST_WAIT).unwrap_or_default())
     }
@@ -111,7 +111,7 @@ impl Asked {
         self.refused.push(message.into());
     }
 
-    /// What is wrong with the parameters of this path, if anything is.
+    /// The faults in the parameters of this path, if there are any.
     fn wrong(mut self, path: &str) -> Option<String> {
         for (name, value) in self.given {
             self.refused.push(match &self.known[..] {

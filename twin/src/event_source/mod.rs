@@ -1,9 +1,10 @@
-//! Event-source mappings: what Lambda does between a queue and a function.
+//! Event source mappings, which Lambda runs between a queue and a function.
 //!
-//! Each mapping long-polls its queue and invokes its function with batches. What succeeded is deleted; what failed
-//! becomes visible again when its visibility timeout is over, which is the only backoff there is. With
-//! `ReportBatchItemFailures` a function names the messages that failed; an answer that names one that is not in the
-//! batch, or that cannot be read, fails all of it. The order of a FIFO group needs no care here: the queue hands out nothing of a group that is in flight.
+//! Each mapping long-polls its queue and invokes its function with batches. Messages that succeeded are deleted;
+//! messages that failed become visible again after their visibility timeout, which is the only backoff. With
+//! `ReportBatchItemFailures` a function names the messages that failed; an answer that is malformed, or that names a
+//! message outside the batch, fails the whole batch. The order of a FIFO group needs no care here: the queue hands out
+//! no message of a group that is in flight.
 
 mod control;
 #[cfg(test)]
@@ -29,15 +30,15 @@ use crate::ledger::{Ledger, TraceId};
 use crate::services::sqs::{self, Received, Sqs, md5_of_text};
 use crate::template::{EventSource, Template};
 
-/// How long one receive waits for a message; the most that SQS allows.
+/// How long one receive waits for a message: the maximum of SQS.
 const POLL: Duration = Duration::from_secs(20);
 /// The most messages of one receive or delete.
 const BATCH: usize = 10;
-/// The most that one invocation is given; Lambda's limit less some room for the envelope.
+/// The largest payload of an invocation: Lambda's limit, less some room for the envelope.
 const PAYLOAD_BYTES: usize = 6 * 1024 * 1024 - 64 * 1024;
-/// How many batches are worked on at once where the template sets no limit: Lambda's own beginning.
+/// How many batches run at once if the template sets no limit: the number with which Lambda starts.
 const CONCURRENCY: usize = 5;
-/// How long a mapping rests after its queue could not be read.
+/// How long a mapping pauses after its queue could not be read.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// A batch for a function.
@@ -47,18 +48,18 @@ pub struct Invocation {
     pub function: String,
     /// The event, as JSON.
     pub payload: Bytes,
-    /// The traces of its messages; one that has several messages in the batch is named as often.
+    /// The traces of its messages; a trace of several messages occurs as often.
     pub traces: Vec<TraceId>,
 }
 
-/// How mappings differ from AWS's.
+/// Settings in which the mappings differ from those of AWS.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EventSourceOptions {
-    /// After how long a message that failed is tried again, instead of its queue's visibility timeout.
+    /// How long until a failed message is redelivered, in place of its queue's visibility timeout.
     pub retry_after: Option<Duration>,
 }
 
-/// A mapping, for those who ask.
+/// The state of a mapping.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MappingState {
@@ -82,7 +83,7 @@ struct Inner {
 }
 
 impl EventSources {
-    /// Starts the mappings of a template; `invoke` runs a function and gives its answer.
+    /// Starts the mappings of a template; `invoke` runs a function and returns its answer.
     pub fn start<I, F, E>(
         template: &Template,
         sqs: &Sqs,
@@ -118,7 +119,7 @@ impl EventSources {
         Self(Arc::new(Inner { mappings, stop, tasks }))
     }
 
-    /// Lets the mappings of a function poll, or stops them, as `UpdateEventSourceMapping` does. Says whether it has any.
+    /// Enables or disables the mappings of a function, as `UpdateEventSourceMapping` does. Returns whether it has any.
     pub fn set_enabled(&self, function: &str, enabled: bool) -> bool {
         let mut known = false;
         for (_, switch) in self.0.mappings.iter().filter(|(source, _)| source.function == function) {
@@ -139,7 +140,7 @@ impl EventSources {
         self.0.mappings.iter().map(state).collect()
     }
 
-    /// Takes no more messages, and waits until the batches that run are done.
+    /// Stops polling, and waits until the running batches are done.
     pub async fn shutdown(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
@@ -195,7 +196,7 @@ where
         if batch.is_empty() {
             return batch;
         }
-        // FIFO queues know no window.
+        // FIFO queues have no batching window.
         let window = if self.fifo { Duration::ZERO } else { self.source.window };
         let deadline = Instant::now() + window;
         while batch.len() < self.source.batch_size {
@@ -234,7 +235,7 @@ where
         }
     }
 
-    /// Invokes the function with a batch, in several pieces where it is too large for one.
+    /// Invokes the function with a batch, in several invocations if it is too large for one.
     async fn work_off(&self, batch: Vec<Received>) {
         let mut piece = Vec::new();
         let mut size = 0;
@@ -257,7 +258,7 @@ where
         if traces.is_empty() {
             traces.push(self.ledger.begin(&self.source.queue));
         }
-        // The messages hold their traces themselves, but some have none.
+        // The messages hold their traces, but some messages have none.
         let _hold = self.ledger.hold(&traces);
         let function = &self.source.function;
         let payload = Bytes::from(json!({"Records": records}).to_string());
@@ -278,7 +279,7 @@ where
         self.settle(&failed, &done).await;
     }
 
-    /// Deletes what is done, and leaves what failed to its visibility timeout.
+    /// Deletes the messages that succeeded, and leaves those that failed to their visibility timeout.
     async fn settle(&self, failed: &[&Received], done: &[&Received]) {
         let queue = &self.source.queue;
         for it in failed {
@@ -288,7 +289,7 @@ where
                 queue,
                 message,
                 receives,
-                "a message failed and will return"
+                "a message failed and will be redelivered"
             );
             self.hasten(it);
         }
@@ -309,35 +310,35 @@ where
         }
     }
 
-    /// Lets a message return sooner than its queue would, where the options say so.
+    /// Shortens the visibility timeout of a message to that of the options.
     fn hasten(&self, it: &Received) {
         let queue = &self.source.queue;
         if let Some(retry_after) = self.options.retry_after
             && let Err(error) = self.sqs.change_visibility(queue, &it.receipt_handle, retry_after)
         {
-            tracing::debug!(queue, message = it.message.id, "its visibility is over already: {error}");
+            tracing::debug!(queue, message = it.message.id, "its visibility timeout has passed already: {error}");
         }
     }
 
-    /// Whether the delete of a message that is done goes missing.
+    /// Whether a fault loses the delete of a processed message.
     fn repeats(&self, it: &Received) -> bool {
         let text = vec![it.message.body.as_str().into()];
         let site = Site { function: Some(&self.source.function), service: None, operation: &self.source.queue, text };
         self.faults.strikes(Fault::RepeatDelivery, &site)
     }
 
-    /// A message as Lambda hands it to a function.
+    /// A message as Lambda passes it to a function.
     fn record(&self, received: &Received) -> Value {
         let message = &received.message;
         let attributes = message.attributes.iter().map(|(name, attribute)| {
-            let mut told = Map::from_iter([
+            let mut record = Map::from_iter([
                 ("stringListValues".to_owned(), json!([])),
                 ("binaryListValues".to_owned(), json!([])),
                 ("dataType".to_owned(), json!(attribute.data_type)),
             ]);
-            told.extend(attribute.string_value.as_ref().map(|value| ("stringValue".to_owned(), json!(value))));
-            told.extend(attribute.binary_value.as_ref().map(|value| ("binaryValue".to_owned(), json!(value))));
-            (name.clone(), Value::Object(told))
+            record.extend(attribute.string_value.as_ref().map(|value| ("stringValue".to_owned(), json!(value))));
+            record.extend(attribute.binary_value.as_ref().map(|value| ("binaryValue".to_owned(), json!(value))));
+            (name.clone(), Value::Object(record))
         });
         json!({
             "messageId": message.id,
@@ -353,14 +354,14 @@ where
     }
 }
 
-/// The traces of messages, each as often as it has one.
+/// The traces of messages; a trace of several messages occurs as often.
 fn traces_of<'m>(messages: impl IntoIterator<Item = &'m Received>) -> Vec<TraceId> {
     messages.into_iter().flat_map(|received| received.message.traces.iter().cloned()).collect()
 }
 
-/// Which messages of a batch a function says have failed; an error is the reason why all of them have.
+/// The messages of a batch that failed according to the function. An error is the reason for which all of them failed.
 fn failures<'m>(answer: &[u8], batch: &'m [Received]) -> Result<HashSet<&'m str>, String> {
-    // A function that answers nothing, `null` or `{}` has no failure to report.
+    // A function that answers nothing, `null` or `{}` reports no failure.
     let answer: Value = match answer.trim_ascii() {
         [] => Value::Null,
         text => serde_json::from_slice(text).map_err(|error| format!("its answer is not JSON: {error}"))?,
@@ -373,7 +374,7 @@ fn failures<'m>(answer: &[u8], batch: &'m [Received]) -> Result<HashSet<&'m str>
     let name = |failure: &Value| {
         let identifier = failure.get("itemIdentifier").and_then(Value::as_str).unwrap_or_default().to_owned();
         let known = batch.iter().map(|received| received.message.id.as_str()).find(|id| *id == identifier);
-        known.ok_or_else(|| format!("itemIdentifier {identifier:?} is no message of the batch"))
+        known.ok_or_else(|| format!("itemIdentifier {identifier:?} is not a message of the batch"))
     };
     named.iter().map(name).collect()
 }

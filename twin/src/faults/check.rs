@@ -1,10 +1,10 @@
-//! Refuses rules that could never strike: a test that sets one would wait in vain.
+//! The check of rules: one that could never strike is refused, because a test that sets it would wait in vain.
 
 use super::kind::Fault;
 use super::rule::Rule;
 use crate::control::no_such;
 
-/// What a rule can name.
+/// The names that a rule may contain.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
     /// The functions, by logical id.
@@ -15,7 +15,7 @@ pub(crate) struct Names {
     pub(crate) queues: Vec<(String, bool)>,
 }
 
-/// What a rule can name of a service.
+/// The names of a service that a rule may contain.
 #[derive(Debug, Clone)]
 pub(crate) struct Called {
     /// Its name.
@@ -24,7 +24,7 @@ pub(crate) struct Called {
     pub(crate) operations: Vec<(&'static str, Vec<Fault>)>,
 }
 
-/// The complaint about a rule that can never strike.
+/// Refuses a rule that can never strike, with the reason.
 pub(super) fn check(rule: &Rule, names: &Names) -> Result<(), String> {
     if rule.times == 0 {
         return Err("times is 0: the rule would never strike".to_owned());
@@ -41,7 +41,7 @@ pub(super) fn check(rule: &Rule, names: &Names) -> Result<(), String> {
     }
 }
 
-/// Where a fault strikes that strikes no request to a service: the operations that stand for these places.
+/// The operations of a fault that strikes elsewhere than at a request to a service.
 fn elsewhere(fault: Fault, names: &Names) -> Option<Vec<&str>> {
     match fault {
         Fault::LoseDisconnect | Fault::LateDisconnect => Some(vec!["$disconnect"]),

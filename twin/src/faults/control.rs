@@ -47,7 +47,7 @@ async fn clear(State(Shared { faults, .. }): State<Shared>, _: NoParameters) -> 
     answer(&faults.summary())
 }
 
-/// What can be made to go wrong, how often `all` lets it, and what a rule can name.
+/// The kinds of fault with their rates under `all`, and the names that a rule may contain.
 async fn kinds(State(Shared { names, .. }): State<Shared>, _: NoParameters) -> Response {
     let services: Vec<&str> = names.services.iter().map(|it| it.service).collect();
     let kinds = Fault::ALL.map(|fault| json!({"fault": fault, "usualRate": fault.usual_rate()}));

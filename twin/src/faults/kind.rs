@@ -1,11 +1,11 @@
-//! The kinds of fault, and what each of them does.
+//! The kinds of fault and their effects.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What can be made to go wrong.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
     /// An AWS request is not executed, and its connection is closed without an answer.
@@ -28,21 +28,21 @@ pub enum Fault {
     GoneThoughDelivered,
     /// A post to a socket is answered with 200, and nothing is sent.
     AcceptedThoughDead,
-    /// A socket's `$disconnect` never comes.
+    /// A socket's `$disconnect` is never sent.
     LoseDisconnect,
-    /// A socket's `$disconnect` comes one to five seconds late.
+    /// A socket's `$disconnect` is sent one to five seconds late.
     LateDisconnect,
     /// A socket is cut at a frame, which is lost.
     DropSocket,
-    /// The delete of a message that is done is lost: it comes again.
+    /// The delete of a processed message is lost: it is delivered again.
     RepeatDelivery,
-    /// A standard queue hands its messages out in random order.
+    /// A standard queue delivers its messages in random order.
     ReorderDelivery,
     /// An invocation is refused before it begins.
     FailInvoke,
 }
 
-/// A name that no kind of fault has.
+/// An unknown name of a fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no fault {name:?}; there are {}", Fault::names())]
 pub struct UnknownFault {
@@ -50,7 +50,7 @@ pub struct UnknownFault {
 }
 
 impl Fault {
-    /// All kinds, in the order in which they are tried where several could strike.
+    /// All kinds, in the order in which they are tried if several could strike.
     pub const ALL: [Self; 16] = [
         Self::KillBefore,
         Self::KillAfter,
@@ -97,7 +97,7 @@ impl Fault {
         }
     }
 
-    /// How often `all` lets it strike: often enough to be seen within minutes, rarely enough that work still gets done.
+    /// Its rate under `all`: high enough that it strikes within minutes, low enough that work still gets done.
     #[must_use]
     pub fn usual_rate(self) -> f64 {
         match self {

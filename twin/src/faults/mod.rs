@@ -1,11 +1,11 @@
-//! Faults on demand: what can go wrong in the cloud, made to go wrong here.
+//! Faults on demand: failures of the cloud, injected here.
 //!
-//! There are two ways. A [`Plan`] lets every kind of fault strike by chance, the same way again for the same seed. A
-//! [`Rule`] lets one kind strike exactly the calls that a test means. Faults meet only what functions do, and what
-//! brings work to them: a request that a test or the command line sends to the AWS endpoint is never struck.
+//! There are two ways. A [`Plan`] lets every kind of fault strike by chance, in the same way for the same seed. A
+//! [`Rule`] lets one kind strike exactly the calls that a test selects. Faults strike only the calls of functions, and
+//! the events that invoke them: a request that a test or the command line sends to the AWS endpoint is never struck.
 //!
-//! This module only decides; what a fault does is done where it strikes: `services::injected`, [`event_source`], the
-//! WebSocket API and [`functions`].
+//! This module only decides. The place where a fault strikes carries it out: `services::injected`, [`event_source`],
+//! the WebSocket API and [`functions`].
 //!
 //! [`event_source`]: crate::event_source
 //! [`functions`]: crate::functions
@@ -32,11 +32,11 @@ use serde::{Deserialize, Serialize};
 
 use self::rule::Watch;
 
-/// Names a rule, to ask how often it has struck.
+/// The id of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RuleId(u64);
 
-/// A rule that is set, for those who ask.
+/// A rule that is set, with the number of its hits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleState {
     /// Its id.
@@ -48,7 +48,7 @@ pub struct RuleState {
     pub hits: u32,
 }
 
-/// Everything that is set, and what it has done.
+/// The plan and the rules that are set, and how often they have struck.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FaultsState {
     /// The plan.
@@ -65,7 +65,7 @@ pub struct Faults(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Whether there is anything to decide: without faults a call costs no lock.
+    /// Whether a plan or a rule is set: without one, a call needs no lock.
     armed: AtomicBool,
     state: Mutex<State>,
 }
@@ -83,9 +83,9 @@ struct State {
 /// A fault that strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Strike {
-    /// Which.
+    /// Its kind.
     pub fault: Fault,
-    /// What chance gives besides, for a fault that has a measure: how late, in which order.
+    /// A further random number, for a fault that has a measure: how late, in which order.
     pub chance: u64,
 }
 
@@ -98,7 +98,7 @@ impl Faults {
         faults
     }
 
-    /// Lets faults strike by this plan from now on, or no longer. The plan's chances begin anew; rules stay.
+    /// Replaces or removes the plan, and restarts its chances. Rules stay.
     pub fn set_plan(&self, plan: Option<Plan>) {
         let mut state = self.state();
         state.plan = plan;
@@ -112,7 +112,7 @@ impl Faults {
         self.state().plan.clone()
     }
 
-    /// Adds a rule, which is tried after those that are there, and before the plan.
+    /// Adds a rule, which is tried after the existing rules, and before the plan.
     pub fn add(&self, rule: Rule) -> RuleId {
         let mut state = self.state();
         state.next_rule += 1;
@@ -122,13 +122,13 @@ impl Faults {
         RuleId(id)
     }
 
-    /// How often a rule has struck; none where it is gone.
+    /// How often a rule has struck; 0 if it is gone.
     #[must_use]
     pub fn hits(&self, rule: RuleId) -> u32 {
         self.state().rules.iter().find(|watch| watch.id == rule.0).map_or(0, |watch| watch.hits)
     }
 
-    /// Takes one rule away; says whether it was there.
+    /// Removes a rule, and returns whether it existed.
     pub fn remove(&self, rule: RuleId) -> bool {
         let mut state = self.state();
         let before = state.rules.len();
@@ -137,7 +137,7 @@ impl Faults {
         state.rules.len() < before
     }
 
-    /// Takes the plan and every rule away, and forgets what was injected.
+    /// Removes the plan and every rule, and resets the counts.
     pub fn clear(&self) {
         let mut state = self.state();
         let next_rule = state.next_rule;
@@ -151,25 +151,25 @@ impl Faults {
         self.state().injected.clone()
     }
 
-    /// Everything that is set, and what it has done.
+    /// The plan and the rules that are set, and how often they have struck.
     #[must_use]
     pub fn summary(&self) -> FaultsState {
         let state = self.state();
-        let told = |watch: &Watch| RuleState { id: RuleId(watch.id), rule: watch.rule.clone(), hits: watch.hits };
+        let state_of = |watch: &Watch| RuleState { id: RuleId(watch.id), rule: watch.rule.clone(), hits: watch.hits };
         FaultsState {
             plan: state.plan.clone(),
-            rules: state.rules.iter().map(told).collect(),
+            rules: state.rules.iter().map(state_of).collect(),
             injected: state.injected.clone(),
         }
     }
 
-    /// Whether anything is set: without it there is nothing to ask, and no text to collect for the question.
+    /// Whether a plan or a rule is set. If not, the caller need not collect the text of the call.
     #[must_use]
     pub fn armed(&self) -> bool {
         self.0.armed.load(Ordering::Acquire)
     }
 
-    /// Decides one call: which of the possible faults strikes it, if one does. To ask is to count the call.
+    /// Decides which of the possible faults strikes a call, if one does. Each decision counts as a call.
     #[must_use]
     pub fn strike(&self, site: &Site<'_>, possible: &[Fault]) -> Option<Strike> {
         if !self.armed() {
@@ -177,7 +177,7 @@ impl Faults {
         }
         let mut state = self.state();
         let State { plan, rules, calls, injected, .. } = &mut *state;
-        // Every rule sees every call that it matches, so that what one skips does not hang on another.
+        // Every rule sees every call that it matches, so that the calls which one skips do not depend on another.
         let mut chosen = None;
         for watch in rules {
             if watch.wants(site, possible) && chosen.is_none() {
@@ -201,7 +201,7 @@ impl Faults {
         Some(Strike { fault, chance })
     }
 
-    /// Whether a fault strikes where no other can.
+    /// Whether a fault strikes a call that no other fault can strike.
     #[must_use]
     pub fn strikes(&self, fault: Fault, site: &Site<'_>) -> bool {
         self.strike(site, &[fault]).is_some()
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_strikes_as_often_as_it_says_after_what_it_skips() {
+    fn a_rule_strikes_the_stated_number_of_calls_after_those_that_it_skips() {
         let faults = Faults::default();
         let rule = Rule::new(Fault::KillAfter).function("F").operation("PutItem").contains("alice").contains("seq");
         let rule = faults.add(rule.times(2).skip(1));
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_begins_anew_when_it_is_set_again() {
+    fn a_plan_starts_over_when_it_is_set_again() {
         let plan = Plan::parse(42, "throttle=0.2,conflict=0.2,partial=1").unwrap();
         let faults = Faults::new(Some(plan.clone()));
         let possible = possible();

@@ -1,7 +1,7 @@
-//! Faults by chance: a seed and how often each kind strikes.
+//! Faults by chance: a seed and the rate of each kind.
 //!
-//! Nothing here is random: whether a fault strikes is computed from the seed, the kind, the site and how many calls that
-//! site has seen. The same seed makes the same decisions.
+//! Nothing here is random: whether a fault strikes is computed from the seed, the kind, the site and the number of
+//! calls that the site has seen. The same seed makes the same decisions.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -10,35 +10,35 @@ use serde::{Deserialize, Serialize};
 
 use super::kind::{Fault, UnknownFault};
 
-/// How often each kind of fault strikes.
+/// The rate of each kind of fault.
 pub type Rates = BTreeMap<Fault, f64>;
 
 /// Faults by chance, the same ones for the same seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// Where the chances begin.
+    /// The seed of the chances.
     #[serde(default)]
     pub seed: u64,
-    /// How often each kind strikes, from 0 to 1; a kind that is not here never does.
+    /// The rate of each kind, from 0 to 1; a kind without a rate never strikes.
     pub rates: Rates,
 }
 
-/// A plan that cannot be carried out.
+/// The reason for which a plan is refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PlanError {
-    /// A name that no kind of fault has.
+    /// An unknown name of a fault.
     #[error(transparent)]
     Unknown(#[from] UnknownFault),
     /// Neither `all` nor `KIND=RATE`.
     #[error("{0:?} is neither `all` nor KIND=RATE, such as throttle=0.02")]
     Malformed(String),
-    /// A rate that is no probability.
+    /// A rate that is not a probability.
     #[error("{fault}={rate}: a rate is a number from 0 to 1")]
     Rate {
         /// The kind of fault.
         fault: String,
-        /// What it was given.
+        /// The given rate.
         rate: String,
     },
 }
@@ -52,7 +52,7 @@ impl Plan {
         Ok(Self { seed, rates: spec.parse::<Spec>()?.0 })
     }
 
-    /// Refuses rates that are no probabilities.
+    /// Refuses rates that are not probabilities.
     ///
     /// # Errors
     /// [`PlanError::Rate`].
@@ -78,14 +78,14 @@ pub struct Spec(pub Rates);
 impl FromStr for Spec {
     type Err = PlanError;
 
-    /// Reads `all`, `all=0.01` and `KIND=RATE`, separated by commas; what comes later wins.
+    /// Reads `all`, `all=0.01` and `KIND=RATE`, separated by commas; a later entry overrides an earlier one.
     fn from_str(text: &str) -> Result<Self, PlanError> {
         let mut rates = Rates::new();
         for part in text.split(',').map(str::trim) {
             match part.split_once('=') {
                 None if part == "all" => rates.extend(Fault::ALL.map(|fault| (fault, fault.usual_rate()))),
                 None => {
-                    // A known name without a rate lacks the rate; an unknown one is the first thing to say.
+                    // A known name only lacks its rate; an unknown one is reported first.
                     if !part.is_empty() {
                         part.parse::<Fault>()?;
                     }
@@ -114,10 +114,10 @@ fn is_probability(rate: f64) -> bool {
     (0.0..=1.0).contains(&rate)
 }
 
-/// What chance gives for this decision: every bit depends on every argument.
+/// The random number of a decision: every bit depends on every argument.
 pub(super) fn draw(seed: u64, fault: Fault, site: &str, n: u64) -> u64 {
-    // FNV-1a over the names, then the finisher of SplitMix64 for each number: no secret is kept here, but the next
-    // version of the compiler must draw the same, which the standard library's hasher does not promise.
+    // FNV-1a over the names, then the finisher of SplitMix64 for each number. It need not be secret, but it has to be
+    // the same under the next version of the compiler, which the standard library's hasher does not promise.
     let names = fault.name().bytes().chain([0]).chain(site.bytes());
     let hash =
         names.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
@@ -152,7 +152,7 @@ mod tests {
         };
         assert_eq!(decisions(7), decisions(7));
         assert_ne!(decisions(7), decisions(8));
-        // Pinned, so that a seed that was written down still means the same after a change here.
+        // Pinned, so that a recorded seed still gives the same faults after a change here.
         assert_eq!(draw(7, Fault::Throttle, "DeliverFunction dynamodb PutItem", 1), 13_225_628_324_799_880_922);
     }
 
@@ -160,7 +160,7 @@ mod tests {
     fn rates_hold() {
         let plan = Plan::parse(1, "all=0.02,partial=0,kill-after=1").unwrap();
         let struck = |fault, site| (0..100_000).filter(|n| plan.strikes(fault, site, *n)).count();
-        // Two in a hundred of 100,000, counted: each kind and each site has a chance of its own.
+        // Two percent of 100,000, counted: each kind and each site has an independent chance.
         let counts = [(Fault::Throttle, "a"), (Fault::Throttle, "b"), (Fault::LoseAnswer, "a")];
         assert_eq!(counts.map(|(fault, site)| struck(fault, site)), [1996, 1945, 2026]);
         assert_eq!((struck(Fault::Partial, "a"), struck(Fault::KillAfter, "a")), (0, 100_000));
@@ -172,13 +172,13 @@ mod tests {
         assert_eq!(rates("throttle=0.02, lose-answer=1").unwrap().len(), 2);
         assert_eq!(rates("all").unwrap().len(), Fault::ALL.len());
         assert_eq!(rates("all,throttle=0").unwrap()[&Fault::Throttle], 0.0);
-        let told = |spec: &str| rates(spec).unwrap_err().to_string();
-        assert!(told("throtle=0.02").starts_with("there is no fault \"throtle\"; there are kill-before, kill-after, "));
-        assert!(told("throtle").starts_with("there is no fault \"throtle\""));
-        assert_eq!(told("throttle"), "\"throttle\" is neither `all` nor KIND=RATE, such as throttle=0.02");
-        assert_eq!(told(""), "\"\" is neither `all` nor KIND=RATE, such as throttle=0.02");
-        assert_eq!(told("throttle=2"), "throttle=2: a rate is a number from 0 to 1");
-        assert_eq!(told("throttle=NaN"), "throttle=NaN: a rate is a number from 0 to 1");
+        let refused = |spec: &str| rates(spec).unwrap_err().to_string();
+        assert!(refused("throtle=0.02").starts_with("there is no fault \"throtle\"; there are kill-before, "));
+        assert!(refused("throtle").starts_with("there is no fault \"throtle\""));
+        assert_eq!(refused("throttle"), "\"throttle\" is neither `all` nor KIND=RATE, such as throttle=0.02");
+        assert_eq!(refused(""), "\"\" is neither `all` nor KIND=RATE, such as throttle=0.02");
+        assert_eq!(refused("throttle=2"), "throttle=2: a rate is a number from 0 to 1");
+        assert_eq!(refused("throttle=NaN"), "throttle=NaN: a rate is a number from 0 to 1");
     }
 
     #[test]

@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use super::kind::Fault;
 use super::site::Site;
 
-/// One fault at the calls that match, a stated number of times. What is left out matches everything.
+/// One fault at the calls that match, a stated number of times. An omitted condition matches every call.
 ///
 /// ```
 /// use sam_twin::faults::{Fault, Rule};
 /// use sam_twin::services::dynamodb;
 ///
-/// // The second mailbox entry that `deliver` appends for alice is written, and the process dies without an answer.
+/// // The second put of the function with `|alice` in it is executed, and the process dies without the answer.
 /// let rule = Rule::new(Fault::KillAfter)
 ///     .function("EchoFunction")
 ///     .service(dynamodb::SERVICE)
@@ -23,7 +23,7 @@ use super::site::Site;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
-    /// What goes wrong.
+    /// The kind of fault.
     pub fault: Fault,
     /// The function, by logical id: the one that calls, or the one that would be invoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,7 +57,7 @@ impl Rule {
         Self { fault, function: None, service: None, operation: None, contains: Vec::new(), times: 1, skip: 0 }
     }
 
-    /// Only of this function, by logical id.
+    /// Only calls of this function, by logical id.
     #[must_use]
     pub fn function(mut self, function: impl Into<String>) -> Self {
         self.function = Some(function.into());
@@ -78,7 +78,7 @@ impl Rule {
         self
     }
 
-    /// Only calls with this text in their path or body; may be asked for several times.
+    /// Only calls with this text in their path or body; may be given several times.
     #[must_use]
     pub fn contains(mut self, text: impl Into<String>) -> Self {
         self.contains.push(text.into());
@@ -113,7 +113,7 @@ impl Rule {
     }
 }
 
-/// A rule and what it has seen.
+/// A rule with the calls that it has seen.
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) id: u64,
@@ -127,7 +127,7 @@ impl Watch {
         Self { id, rule, hits: 0, seen: 0 }
     }
 
-    /// Notes a call, and says whether the rule wants to strike it.
+    /// Counts a call, and returns whether the rule strikes it.
     pub(super) fn wants(&mut self, site: &Site<'_>, possible: &[Fault]) -> bool {
         if !possible.contains(&self.rule.fault) || !self.rule.matches(site) {
             return false;

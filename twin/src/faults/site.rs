@@ -1,4 +1,4 @@
-//! Where a fault can strike.
+//! The calls that a fault can strike.
 
 use std::borrow::Cow;
 
@@ -9,9 +9,9 @@ pub struct Site<'a> {
     pub function: Option<&'a str>,
     /// The AWS service that is called, by name.
     pub service: Option<&'a str>,
-    /// What is called: an operation, a route, a queue.
+    /// The target of the call: an operation, a route, a queue.
     pub operation: &'a str,
-    /// What the call says: path and body, as sent and decoded.
+    /// The text of the call: path and body, as sent and decoded.
     pub text: Vec<Cow<'a, str>>,
 }
 

@@ -1,4 +1,4 @@
-//! The Lambda Runtime API as one process sees it: a listener of its own, so that no process can take another's work.
+//! The Lambda Runtime API of one process. Each process has a separate listener, so that none can take another's work.
 //!
 //! The paths, headers and answers are those of version 2018-06-01. At most one invocation is offered at a time, because
 //! Lambda gives an execution environment one invocation at a time.
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::listener::BoundListener;
 
-/// The most that a function may answer, in bytes: 6 MB and what Lambda grants on top.
+/// The largest answer of a function, in bytes: 6 MB, and the margin that Lambda grants.
 pub(super) const RESPONSE_LIMIT: usize = 6 * 1024 * 1024 + 100;
 
 /// One invocation, offered to a process.
@@ -32,13 +32,13 @@ pub(super) struct Invocation {
     pub(super) trace: String,
     pub(super) payload: Bytes,
     pub(super) timeout: Duration,
-    /// Told when the process takes it: from then on its time runs.
+    /// Receives a signal when the process takes the invocation: its time runs from then on.
     pub(super) taken: oneshot::Sender<()>,
-    /// Told how it ends.
+    /// Receives the outcome.
     pub(super) answer: oneshot::Sender<Answer>,
 }
 
-/// What a process says of an invocation.
+/// The outcome of an invocation, as its process reports it.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// The function's result.
@@ -61,7 +61,7 @@ struct Shared {
     offered: Notify,
 }
 
-/// Where the one invocation of this process is.
+/// The state of the one invocation of this process.
 #[derive(Debug, Default)]
 enum Slot {
     #[default]
@@ -115,12 +115,12 @@ impl RuntimeApi {
         self.0.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the invocation that is offered; its time begins now.
+    /// Takes the offered invocation; its time runs from now on.
     fn take(&self) -> Option<Response> {
         let mut slot = self.slot();
         let Invocation { request_id, arn, trace, payload, timeout, taken, answer } = match std::mem::take(&mut *slot) {
             Slot::Offered(invocation) => invocation,
-            // A process that polls while an invocation runs has abandoned it; the caller learns so at its deadline.
+            // A process that polls while an invocation runs has abandoned it; the caller sees that at its deadline.
             other => {
                 *slot = other;
                 return None;
@@ -136,7 +136,7 @@ impl RuntimeApi {
             .body(Body::from(payload));
         match response {
             Ok(response) => {
-                // Whoever offered it may have given up; then the answer goes nowhere either.
+                // The caller may have given up; then it will not receive the answer, either.
                 let _ = taken.send(());
                 *slot = Slot::Running { request_id, answer };
                 Some(response)
@@ -166,7 +166,7 @@ impl RuntimeApi {
 
 async fn next(State(api): State<RuntimeApi>) -> Response {
     loop {
-        // `notify_one` leaves a permit when nobody waits, so an offer between the look and the wait is not missed.
+        // `notify_one` leaves a permit when no task waits, so an offer between `take` and the wait is not missed.
         if let Some(response) = api.take() {
             return response;
         }

@@ -31,7 +31,7 @@ async fn traces(State(ledger): State<Ledger>, Parameters(query): Parameters<Trac
 }
 
 struct TraceQuery {
-    /// How long to wait until it is quiet.
+    /// How long to wait for the trace to become quiet.
     wait: Duration,
 }
 

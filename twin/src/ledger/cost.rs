@@ -1,4 +1,4 @@
-//! What a trace cost, as one line: `DynamoDB 1 read 2 writes  SQS 1 send 1 receive 1 delete  posts 1`.
+//! The cost of a trace, as one line: `DynamoDB 1 read 2 writes  SQS 1 send 1 receive 1 delete  posts 1`.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
-//! What each message cost: the AWS requests of a trace, counted by service and operation.
+//! The cost of each message: the AWS requests of a trace, counted by service and operation.
 //!
-//! A trace begins with something from outside (an HTTP request, a socket's message, a schedule's tick) and goes on
-//! through every queue and function that it sets in motion. A request that serves several traces at once, such as the
+//! A trace begins with an event from outside (an HTTP request, a socket's message, a schedule's tick) and continues
+//! through every queue and function that it triggers. A request that serves several traces at once, such as the
 //! receipt of ten messages, counts as a share for each. When nothing of a trace is left running or waiting, it is
-//! quiet, and one line says how it ended and what it cost: also if it cost nothing.
+//! quiet, and the log has one line with its outcome and its cost, even if it cost nothing.
 
 mod control;
 mod cost;
@@ -51,19 +51,19 @@ struct Entry {
     holds: usize,
     aliases: Vec<String>,
     name: Option<String>,
-    /// It has just begun, or counts what no line has told yet.
-    untold: bool,
+    /// Whether it has just begun, or has counted requests since its last line in the log.
+    unlogged: bool,
 }
 
-/// What a trace cost so far.
+/// The cost of a trace so far.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TraceSummary {
     /// Its id.
     pub trace_id: TraceId,
-    /// What began it: `POST /v1/messages`, a route key, a schedule's name.
+    /// The event that began it: `POST /v1/messages`, a route key, a schedule's name.
     pub origin: String,
-    /// How the caller was answered, once it was.
+    /// The answer to the caller, once there is one.
     pub outcome: Option<String>,
     /// When it began, in milliseconds since 1970.
     pub started_at: u64,
@@ -71,11 +71,11 @@ pub struct TraceSummary {
     pub quiet: bool,
     /// The requests by service and operation.
     pub requests: Vec<RequestCount>,
-    /// The same as one readable line.
+    /// The requests as one readable line.
     pub cost: String,
 }
 
-/// How often one operation was asked for.
+/// The number of requests of one operation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RequestCount {
     /// The service.
@@ -87,7 +87,7 @@ pub struct RequestCount {
 }
 
 impl TraceSummary {
-    /// The requests to one service whose operation is one of these; all of the service's where none is named.
+    /// The requests to one service whose operation is one of these; all requests to it if none is named.
     #[must_use]
     pub fn count(&self, service: Service, operations: &[&str]) -> f64 {
         self.requests
@@ -99,7 +99,7 @@ impl TraceSummary {
     }
 }
 
-/// Keeps traces from being quiet until it is dropped: held while an invocation runs or a message waits.
+/// Keeps traces from becoming quiet until it is dropped: held while an invocation runs or a message waits.
 #[derive(Debug)]
 pub struct Hold {
     ledger: Ledger,
@@ -119,21 +119,21 @@ impl Ledger {
         Self::default()
     }
 
-    /// Begins a trace for something from outside. `origin` is what a reader should see: method and path, or a route.
+    /// Begins a trace for an event from outside. `origin` describes it for a reader: method and path, or a route.
     #[must_use]
     pub fn begin(&self, origin: &str) -> TraceId {
         let trace = TraceId::new();
-        // One line, also if it costs nothing.
-        self.book().entry(&trace, origin).untold = true;
+        // One line, even if it costs nothing.
+        self.book().entry(&trace, origin).unlogged = true;
         trace
     }
 
-    /// Takes note of a trace that began elsewhere: with a client's own header, or before a restart.
+    /// Records a trace that began elsewhere: with a header of the client, or before a restart.
     pub fn adopt(&self, trace: &TraceId, origin: &str) {
         self.book().entry(trace, origin);
     }
 
-    /// Keeps these traces from being quiet until the answer is dropped.
+    /// Keeps these traces from becoming quiet until the hold is dropped.
     #[must_use]
     pub fn hold(&self, traces: &[TraceId]) -> Hold {
         let mut book = self.book();
@@ -151,19 +151,19 @@ impl Ledger {
         for trace in traces {
             let entry = book.entry(trace, "");
             *entry.requests.entry((service, operation.to_owned())).or_default() += share;
-            entry.untold = true;
+            entry.unlogged = true;
         }
     }
 
-    /// Notes how the caller was answered, `202`.
+    /// Records the answer to the caller, `202`.
     pub fn outcome(&self, trace: &TraceId, outcome: &str) {
         if let Some(entry) = self.book().entries.get_mut(trace) {
             entry.outcome = Some(outcome.to_owned());
         }
     }
 
-    /// Lets a trace be found by another id, such as that of a message. The first one keeps it: a message's is that of its
-    /// sending, not of a question about it.
+    /// Gives a trace another id, such as that of a message. The first trace keeps the id: a message's trace is that of
+    /// its sending, not of a later query.
     pub fn alias(&self, trace: &TraceId, alias: &str) {
         let mut book = self.book();
         if !book.aliases.contains_key(alias) {
@@ -172,7 +172,7 @@ impl Ledger {
         }
     }
 
-    /// Gives a trace the id that its caller knows it by: an alias, and how the log names it.
+    /// Gives a trace the id by which its caller knows it: an alias that also names it in the log.
     pub fn name(&self, trace: &TraceId, name: &str) {
         self.alias(trace, name);
         if let Some(entry) = self.book().entries.get_mut(trace) {
@@ -180,7 +180,7 @@ impl Ledger {
         }
     }
 
-    /// What a trace cost, by its id or an alias of it.
+    /// The cost of a trace, by its id or an alias of it.
     #[must_use]
     pub fn find(&self, id: &str) -> Option<TraceSummary> {
         let book = self.book();
@@ -196,12 +196,12 @@ impl Ledger {
         entries.take(limit).map(|(trace, entry)| entry.summary(trace)).collect()
     }
 
-    /// Waits until nothing of the trace is running or waiting, and says what it cost; at once where it is unknown.
+    /// Waits until nothing of the trace is running or waiting, and returns its cost; at once if it is unknown.
     pub async fn settled(&self, trace: &TraceId) -> Option<TraceSummary> {
         loop {
             let became_quiet = self.0.became_quiet.notified();
             tokio::pin!(became_quiet);
-            // Registered before the look, so that a release in between is not missed.
+            // Registered before the check, so that a release in between is not missed.
             became_quiet.as_mut().enable();
             match self.find(trace.as_str()) {
                 Some(summary) if !summary.quiet => became_quiet.await,
@@ -215,7 +215,7 @@ impl Ledger {
         for trace in traces {
             let Some(entry) = book.entries.get_mut(trace) else { continue };
             entry.holds = entry.holds.saturating_sub(1);
-            if entry.holds == 0 && std::mem::take(&mut entry.untold) {
+            if entry.holds == 0 && std::mem::take(&mut entry.unlogged) {
                 let outcome = entry.outcome.as_deref().unwrap_or_default();
                 let id = entry.name.as_deref().unwrap_or(trace.as_str());
                 let (line, cost) = (format!("{} {outcome}", entry.origin), cost::line(&entry.requests));
@@ -228,7 +228,7 @@ impl Ledger {
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        // Counts stay meaningful where a thread died while it counted.
+        // Counts stay meaningful even if a thread died while counting.
         self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -247,7 +247,7 @@ impl Book {
             holds: 0,
             aliases: Vec::new(),
             name: None,
-            untold: false,
+            unlogged: false,
         });
         if entry.origin.is_empty() {
             entry.origin = origin.chars().take(200).collect();
@@ -256,7 +256,7 @@ impl Book {
     }
 
     fn forget(&mut self) {
-        // Bounded: a trace that is not quiet is put back at the young end, at most once around.
+        // Bounded: a trace that is not quiet moves to the young end, at most once around.
         for _ in 0..self.order.len().saturating_sub(REMEMBERED) {
             let Some(trace) = self.order.pop_front() else { return };
             match self.entries.get(&trace) {

@@ -71,11 +71,11 @@ fn only_so_many_traces_are_remembered() {
 fn a_trace_has_one_line_also_if_it_cost_nothing() {
     let ledger = Ledger::new();
     let trace = ledger.begin("GET /a");
-    let is_untold = || ledger.book().entries[&trace].untold;
+    let is_unlogged = || ledger.book().entries[&trace].unlogged;
     let hold = ledger.hold(std::slice::from_ref(&trace));
-    assert!(is_untold());
+    assert!(is_unlogged());
     drop(hold);
-    assert!(!is_untold(), "told");
+    assert!(!is_unlogged(), "logged");
     drop(ledger.hold(std::slice::from_ref(&trace)));
-    assert!(!is_untold(), "told once");
+    assert!(!is_unlogged(), "logged once");
 }

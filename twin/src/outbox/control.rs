@@ -11,8 +11,7 @@ use axum::routing::get;
 use super::{KEPT, Outbox};
 use crate::control::{Asked, FromQuery, NoParameters, Parameters, answer, refuse};
 
-/// What the page of an email may do: look as it was written. It runs nothing, loads nothing and leads nowhere, whoever
-/// wrote it.
+/// The policy for the page of an email: it may only be shown. It runs nothing, loads nothing and leads nowhere.
 pub(crate) const EMAIL_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'self'; sandbox";
 
@@ -22,11 +21,11 @@ pub(crate) fn control(outbox: Outbox) -> Router {
 }
 
 struct ItemsQuery {
-    /// Only what was sent after the item of this number.
+    /// Only items after this number.
     after: u64,
-    /// How long to wait if there is nothing.
+    /// How long to wait if there are none.
     wait: Duration,
-    /// Only so many, the newest of them.
+    /// The most items to return, the newest ones.
     limit: Option<usize>,
 }
 
@@ -49,7 +48,7 @@ async fn email(State(outbox): State<Outbox>, Path(number): Path<u64>, _: NoParam
     let Some(html) = outbox.item(number).and_then(|item| item.html) else {
         return refuse(StatusCode::NOT_FOUND, "no email with a page has this number");
     };
-    // A link may open another window only, and the sandbox lets it open none: who follows one stays with the email.
+    // A link may only open another window, which the sandbox forbids: a reader who follows it stays with the email.
     let page = format!("<!doctype html><base target=\"_blank\">{html}");
     ([(header::CONTENT_SECURITY_POLICY, EMAIL_POLICY)], Html(page)).into_response()
 }

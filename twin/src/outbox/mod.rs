@@ -1,5 +1,5 @@
-//! What functions sent to people: the emails and text messages that SES and SNS would have delivered, and whatever else an
-//! extension catches, kept to look at.
+//! The messages that functions sent to people: the emails and text messages that SES and SNS would have delivered, and
+//! those that an extension catches. They are kept for inspection.
 //!
 //! With a journal the outbox survives a kill: a sender is answered, and an item shown, only once it is on the disk.
 
@@ -25,7 +25,7 @@ use crate::ledger::TraceId;
 /// How many items are kept; the oldest go first.
 const KEPT: usize = 10_000;
 
-/// The way by which something was sent: `email`, `sms`. Whoever writes to the outbox names its own.
+/// The channel of a message: `email`, `sms`. Each extension that writes to the outbox names its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Channel(Cow<'static, str>);
@@ -38,32 +38,34 @@ impl Channel {
     }
 }
 
-/// One thing that was sent.
+/// One message that was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Item {
-    /// Its place in the outbox; the first is 1.
+    /// Its number in the outbox; the first is 1.
     pub number: u64,
-    /// The id that the sender was told.
+    /// The id that the sender received.
     pub message_id: String,
     /// When it was sent, in milliseconds since 1970.
     pub sent_at: u64,
-    /// By which way.
+    /// Its channel.
     pub channel: Channel,
-    /// From whom, where the request says so.
+    /// The sender, if the request names one.
     pub from: Option<String>,
-    /// To whom: addresses, a telephone number, an ARN; of a push the token, the endpoint, the alias or the topic.
+    /// The recipients: addresses, a telephone number, an ARN; of a push the token, the endpoint, the alias or the
+    /// topic.
     pub to: Vec<String>,
-    /// The subject; of a push its title, where that can be read.
+    /// The subject; of a push its title, if it can be read.
     pub subject: Option<String>,
-    /// The text; of a raw email, all of it in base64. Of a push the body of the request, which of a Web Push is in base64url.
+    /// The text; of a raw email, the whole email in base64; of a push, the body of the request, in base64url for a Web
+    /// Push.
     pub text: Option<String>,
     /// The HTML of an email.
     pub html: Option<String>,
-    /// Further headers of an email, or those of a push that its protocol defines.
+    /// Further headers of an email, or the headers of a push that its protocol defines.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub headers: BTreeMap<String, String>,
-    /// Whose messages these were.
+    /// The traces that sent it.
     pub traces: Vec<TraceId>,
 }
 
@@ -87,7 +89,7 @@ struct Items {
     safe: u64,
 }
 
-/// What is about to be put into the outbox: the fields of an [`Item`] that its sender knows.
+/// A new entry for the outbox: the fields of an [`Item`] that its sender knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are those of Item")]
 pub struct Draft {
@@ -101,29 +103,29 @@ pub struct Draft {
 }
 
 impl Outbox {
-    /// An outbox with what the journal at `path` has of it; in memory where there is none.
+    /// An outbox with the items of the journal at `path`; in memory without a path.
     ///
     /// # Errors
-    /// The journal cannot be read or written.
+    /// If the journal cannot be read or written.
     pub fn open(path: Option<&Path>) -> io::Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };
         let mut kept = VecDeque::from(journal::read::<Item>(path)?);
         kept.drain(..kept.len().saturating_sub(KEPT));
-        // Numbers go on: whoever has seen one asks for those after it.
+        // Numbers continue: a client that has seen one asks for the items after it.
         let count = kept.back().map_or(0, |item| item.number);
         let journal = Journal::create(path, kept.iter().cloned())?;
         let items = Mutex::new(Items { kept, count, safe: count });
         Ok(Self(Arc::new(Shared { items, grew: Notify::new(), journal: Some(journal) })))
     }
 
-    /// Everything that was sent after the item of this number; 0 for all.
+    /// The items after this number; 0 for all.
     #[must_use]
     pub fn after(&self, number: u64) -> Vec<Item> {
         let items = self.items();
         items.kept.iter().filter(|it| it.number > number && it.number <= items.safe).cloned().collect()
     }
 
-    /// Whether something was sent in this way under this id.
+    /// Whether a message with this id was sent over this channel.
     #[must_use]
     pub fn has(&self, channel: &Channel, message_id: &str) -> bool {
         self.items().kept.iter().any(|item| item.channel == *channel && item.message_id == message_id)
@@ -136,12 +138,12 @@ impl Outbox {
         items.kept.iter().find(|it| it.number == number && it.number <= items.safe).cloned()
     }
 
-    /// Waits until something was sent after the item of this number.
+    /// Waits for items after this number.
     pub async fn wait_after(&self, number: u64) -> Vec<Item> {
         loop {
             let grew = self.0.grew.notified();
             tokio::pin!(grew);
-            // Registered before the look, so that nothing in between is missed.
+            // Registered before the check, so that no item in between is missed.
             grew.as_mut().enable();
             let items = self.after(number);
             if !items.is_empty() {
@@ -151,20 +153,20 @@ impl Outbox {
         }
     }
 
-    /// Puts something in; its new id.
+    /// Adds a message, and returns its new id.
     ///
     /// # Errors
-    /// If it cannot be kept.
+    /// If the journal cannot be written.
     pub async fn put(&self, draft: Draft, traces: &[TraceId]) -> io::Result<String> {
         let message_id = uuid();
         self.put_as(message_id.clone(), draft, traces).await?;
         Ok(message_id)
     }
 
-    /// Puts something in under an id that its sender or its channel has chosen.
+    /// Adds a message under an id that its sender or its channel has chosen.
     ///
     /// # Errors
-    /// If it cannot be kept.
+    /// If the journal cannot be written.
     pub async fn put_as(&self, message_id: String, draft: Draft, traces: &[TraceId]) -> io::Result<()> {
         let sent_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let Draft { channel, from, to, subject, text, html, headers } = draft;
@@ -191,7 +193,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Adds an item, which is shown only once it is safe; says its number.
+    /// Adds an item, which is shown only once it is safe, and returns its number.
     fn add(&self, item: impl FnOnce(u64) -> Item) -> u64 {
         let mut items = self.items();
         items.count += 1;

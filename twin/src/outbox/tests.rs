@@ -26,10 +26,10 @@ async fn what_was_answered_survives_a_kill_and_numbers_go_on() {
     let before = outbox.after(0);
     assert_eq!(before.iter().map(|item| item.number).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(before[2].traces, [trace]);
-    // A kill leaves the file as it is; half a line is one that nobody was answered for.
+    // A kill leaves the file as it is: the sender of half a line was never answered.
     let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
     io::Write::write_all(&mut file, br#"{"number": 4, "mess"#).unwrap();
-    // Twice: what the first start wrote anew is what the second reads.
+    // Twice: the second start reads what the first has rewritten.
     for _ in 0..2 {
         assert_eq!(Outbox::open(Some(&path)).unwrap().after(0), before);
     }
@@ -41,7 +41,7 @@ async fn what_was_answered_survives_a_kill_and_numbers_go_on() {
 
 #[tokio::test]
 async fn what_cannot_be_kept_is_neither_answered_nor_shown() {
-    // A device that is always full, in the place of a disk that is.
+    // A device that is always full stands for a full disk.
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let full = Journal::on(full, Path::new("/dev/full")).unwrap();
     let outbox = Outbox(Arc::new(Shared { journal: Some(full), ..Shared::default() }));

@@ -24,8 +24,11 @@ async fn schedules(State(rules): State<Rules>, _: NoParameters) -> Response {
     answer(&rules.list().map(entry).collect::<Vec<_>>())
 }
 
-/// Fires every schedule now; answers with what became of each.
+/// Fires every schedule now, and answers with the outcome of each.
 async fn fire(State(rules): State<Rules>, _: NoParameters) -> Response {
-    let entry = |(name, result): (&str, Result<(), InvokeError>)| json!({"schedule": name, "error": result.err().map(|error| error.to_string())});
+    let entry = |(name, result): (&str, Result<(), InvokeError>)| {
+        let error = result.err().map(|error| error.to_string());
+        json!({"schedule": name, "error": error})
+    };
     answer(&rules.fire_all().await.into_iter().map(entry).collect::<Vec<_>>())
 }

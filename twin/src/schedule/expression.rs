@@ -1,4 +1,4 @@
-//! When a schedule fires: `rate(…)` and `cron(…)`.
+//! Schedule expressions: `rate(…)` and `cron(…)`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use time::{Date, Month, OffsetDateTime, Time};
 /// How many years ahead a cron expression is searched for its next time.
 const HORIZON_YEARS: i32 = 10;
 
-/// Why an expression is not understood.
+/// The reason for which an expression is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("schedule expression {expression:?}: {reason}")]
 pub struct ExpressionError {
@@ -16,25 +16,25 @@ pub struct ExpressionError {
     reason: &'static str,
 }
 
-/// When a schedule fires.
+/// The times at which a schedule fires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expression {
-    /// Every so often, from the start on.
+    /// At an interval, from the start on.
     Rate(Duration),
     /// At the times of a calendar, in UTC.
     Cron(Cron),
 }
 
-/// The six fields of an EventBridge cron expression, each as the set of what it allows.
+/// The six fields of an EventBridge cron expression, each as the set of its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cron {
     minutes: BTreeSet<u16>,
     hours: BTreeSet<u16>,
-    /// None where the field is `?` or `*`.
+    /// None if the field is `?` or `*`.
     days: Option<BTreeSet<u16>>,
     last_day: bool,
     months: BTreeSet<u16>,
-    /// None where the field is `?` or `*`; Sunday is 1.
+    /// None if the field is `?` or `*`; Sunday is 1.
     weekdays: Option<BTreeSet<u16>>,
     years: BTreeSet<u16>,
 }
@@ -43,7 +43,7 @@ impl Expression {
     /// Reads `rate(5 minutes)` or `cron(0 12 * * ? *)`.
     ///
     /// # Errors
-    /// Where it is neither, or uses `W` or `#`, which the twin does not have.
+    /// If it is neither, or uses `W` or `#`, which the twin does not support.
     pub fn parse(text: &str) -> Result<Self, ExpressionError> {
         let inside = |kind: &str| text.trim().strip_prefix(kind)?.strip_suffix(')');
         let parsed = if let Some(rate) = inside("rate(") {
@@ -56,7 +56,7 @@ impl Expression {
         parsed.map_err(|reason| ExpressionError { expression: text.to_owned(), reason })
     }
 
-    /// The first time after this moment; none where a calendar has no more.
+    /// The first time after this moment; none if the calendar has no later one.
     #[must_use]
     pub fn next_after(&self, moment: OffsetDateTime) -> Option<OffsetDateTime> {
         match self {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_said() {
+    fn invalid_expressions_are_refused_with_a_reason() {
         for text in [
             "every day",
             "rate(0 minutes)",

@@ -38,7 +38,7 @@ struct Rule {
 }
 
 impl Schedules {
-    /// Starts the timers of the schedules that are enabled. One whose expression is not understood only warns.
+    /// Starts the timers of the enabled schedules. An invalid expression only causes a warning.
     #[must_use]
     pub fn start(schedules: Vec<Schedule>, region: &str, functions: &Functions, ledger: &Ledger) -> Self {
         let rule = |schedule| Rule {
@@ -55,13 +55,13 @@ impl Schedules {
                     timers.spawn(tick(rules.clone(), place, expression));
                 }
                 Ok(_) => {}
-                Err(error) => tracing::warn!(schedule = %rule.schedule.name, %error, "it will not fire by itself"),
+                Err(error) => tracing::warn!(schedule = %rule.schedule.name, %error, "the schedule has no timer"),
             }
         }
         Self { rules, _timers: timers }
     }
 
-    /// The schedules, to be fired by hand: they can be, even after the timers have ended.
+    /// The schedules, to be fired by hand, even after the timers have ended.
     #[must_use]
     pub fn rules(&self) -> &Rules {
         &self.rules
@@ -72,7 +72,7 @@ impl Schedules {
         self.rules.0.iter().map(|rule| rule.schedule.name.as_str())
     }
 
-    /// Fires a schedule now, whether or not it is enabled, and waits for its function; none where it is unknown.
+    /// Fires a schedule now, whether or not it is enabled, and waits for its function. Returns none if it is unknown.
     pub async fn fire(&self, name: &str) -> Option<Result<(), InvokeError>> {
         let rule = self.rules.0.iter().find(|rule| rule.schedule.name == name)?;
         Some(rule.fire(OffsetDateTime::now_utc()).await)
@@ -85,7 +85,8 @@ impl Rules {
         self.0.iter().map(|rule| &rule.schedule)
     }
 
-    /// Fires every schedule now, whether or not it is enabled, and waits for their functions; with the name of each.
+    /// Fires every schedule now, whether or not it is enabled, and waits for their functions. Returns each with its
+    /// name.
     pub async fn fire_all(&self) -> Vec<(&str, Result<(), InvokeError>)> {
         let now = OffsetDateTime::now_utc();
         let fired = self.0.iter().map(|rule| async move { (rule.schedule.name.as_str(), rule.fire(now).await) });
@@ -125,7 +126,7 @@ async fn tick(rules: Rules, place: usize, expression: Expression) {
     let mut at = OffsetDateTime::now_utc();
     loop {
         let now = OffsetDateTime::now_utc();
-        // Where the machine slept, what was missed is not made up for, as in EventBridge.
+        // If the machine slept, missed times are skipped, as in EventBridge.
         let Some(next) = expression.next_after(at).filter(|next| *next > now).or_else(|| expression.next_after(now))
         else {
             return;
@@ -133,7 +134,7 @@ async fn tick(rules: Rules, place: usize, expression: Expression) {
         at = next;
         tokio::time::sleep(Duration::try_from(at - now).unwrap_or_default()).await;
         let rules = rules.clone();
-        // On its own: the next time comes even where this one takes long. A failure was logged where it happened.
+        // In a task, so that a slow function does not delay the next tick. The invocation logs its failures.
         tokio::spawn(async move { rules.0[place].fire(at).await });
     }
 }

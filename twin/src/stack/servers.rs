@@ -10,20 +10,20 @@ use tokio_util::sync::CancellationToken;
 use super::options::{StartError, TwinOptions};
 use crate::listener::BoundListener;
 
-/// A listener, and where it is.
+/// A listener and its URL.
 pub(super) struct Bound {
     pub(super) listener: BoundListener,
     pub(super) url: String,
 }
 
-/// The listeners of a twin, bound before anything else begins: the template's URLs name their ports, and a port that is taken
-/// fails the start at once.
+/// The listeners of a twin. They are bound first, because the template's URLs contain their ports, and because a port
+/// that is taken fails the start at once.
 pub(super) struct Listeners {
     pub(super) api: Bound,
     pub(super) socket: Bound,
     pub(super) aws: Bound,
     pub(super) console: Option<Bound>,
-    /// Those of the extensions, in their order.
+    /// The listeners of the extensions, in their order.
     pub(super) extensions: Vec<Option<BoundListener>>,
 }
 
@@ -71,12 +71,12 @@ impl Servers {
         self.tasks.spawn(listener.serve(router, self.stop.clone(), head));
     }
 
-    /// Takes no more requests, and lets those that run be answered.
+    /// Accepts no more requests, and lets the running ones finish.
     pub(super) async fn shutdown(mut self, grace: Duration) {
         self.stop.cancel();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, ended).await.is_err() {
-            tracing::warn!("some requests were cut off");
+            tracing::warn!("some requests were aborted at shutdown");
         }
     }
 }

@@ -41,7 +41,8 @@ impl FromQuery for PeekQuery {
 /// Returns the oldest messages of a queue without receiving them.
 async fn peek(State(sqs): State<Sqs>, Path(queue): Path<String>, Parameters(query): Parameters<PeekQuery>) -> Response {
     let entry = |it: &Message| {
-        json!({"id": it.id, "sentAt": it.sent_at, "group": it.group, "receives": it.receives, "body": it.body})
+        let Message { id, sent_at, group, receives, body, .. } = it;
+        json!({"id": id, "sentAt": sent_at, "group": group, "receives": receives, "body": body})
     };
     match sqs.named(&queue).and_then(|name| sqs.peek(&name, query.limit).ok()) {
         Some(messages) => answer(&messages.iter().map(entry).collect::<Vec<_>>()),
