@@ -170,7 +170,7 @@ async fn only_reported_failures_return() {
 }
 
 #[tokio::test]
-async fn an_answer_that_names_no_message_of_the_batch_fails_all_of_it() {
+async fn an_answer_that_names_a_message_outside_the_batch_fails_all_of_it() {
     let mapping = format!("BatchSize: 2, MaximumBatchingWindowInSeconds: 5, {REPORT}");
     let answers = [
         r#"{"batchItemFailures": [{"itemIdentifier": ""}]}"#,
@@ -208,7 +208,7 @@ async fn a_fifo_group_has_one_batch_in_flight_and_keeps_its_order() {
     let other = bench.call().await;
     assert_eq!(other.bodies(), ["other"], "another group does not wait");
     other.answer("{}");
-    // A function that stops at its first failure names what follows as well.
+    // A function that stops at its first failure also names the messages after it.
     first.report(&["1", "2"]);
     let again = bench.call().await;
     assert_eq!(again.bodies(), ["1", "2"]);
@@ -224,12 +224,12 @@ async fn a_disabled_mapping_takes_nothing() {
     let mut bench = Bench::new(&template(false, "Enabled: false", "DelaySeconds: 0"));
     bench.send("work", "a", None).await;
     let taken = bench.sqs.receive("work", 1, Duration::from_secs(5), Some(Duration::ZERO)).await.unwrap();
-    assert_eq!(taken[0].message.receives, 1, "nobody else took it");
+    assert_eq!(taken[0].message.receives, 1, "no other consumer took it");
     assert!(bench.sources.set_enabled("F", true));
     assert!(bench.sources.states()[0].enabled);
     bench.call().await.answer("null");
     assert!(!bench.sources.set_enabled("G", true));
-    // Switched off in the middle of a long poll.
+    // Disabled in the middle of a long poll.
     bench.sources.set_enabled("F", false);
     tokio::task::yield_now().await;
     bench.send("work", "b", None).await;

@@ -1,4 +1,4 @@
-//! Faults as the SDKs meet them that functions use.
+//! Faults, as the SDKs that functions use see them.
 
 use aws_config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -17,12 +17,12 @@ impl Bench {
         self.faults.add(rule)
     }
 
-    /// The SDK's configuration of one that gives up at once.
+    /// The SDK's configuration without retries.
     fn impatient(&self) -> aws_config::SdkConfig {
         self.sdk.to_builder().retry_config(RetryConfig::disabled()).build()
     }
 
-    /// The SDK's configuration of somebody who is no function.
+    /// The SDK's configuration of a caller that is not a function.
     fn outside(&self) -> aws_config::SdkConfig {
         let provider = aws_credential_types::provider::SharedCredentialsProvider::new(credentials("test"));
         self.sdk.to_builder().credentials_provider(provider).build()
@@ -51,12 +51,12 @@ fn put(
 async fn a_request_that_is_not_answered_counts_as_transient_and_is_tried_again() {
     let bench = Bench::start().await;
     let lost = bench.add(Rule::new(Fault::FailBefore).contains("before").times(2));
-    // The first attempt and one more fail; the third of the SDK's three succeeds.
+    // The first two attempts fail; the last of the SDK's three succeeds.
     put(&bench.sdk, "before").send().await.unwrap();
     assert_eq!(bench.faults.hits(lost), 2);
     assert_eq!(bench.count(dynamodb::SERVICE, "PutItem"), 1.0, "what was not executed costs nothing");
 
-    // Executed, and tried again: the second attempt finds what the first one wrote.
+    // Executed, and retried: the second attempt finds the item that the first one wrote.
     bench.add(Rule::new(Fault::LoseAnswer).operation("PutItem").contains("after"));
     let twice = put(&bench.sdk, "after").send().await.unwrap_err();
     assert!(twice.into_service_error().is_conditional_check_failed_exception());
@@ -91,7 +91,7 @@ async fn not_one_byte_is_answered() {
 }
 
 #[tokio::test]
-async fn only_what_functions_ask_is_struck() {
+async fn only_requests_of_functions_are_struck() {
     let bench = Bench::start().await;
     let other = bench.add(Rule::new(Fault::Throttle).function("G").always());
     let elsewhere = bench.add(Rule::new(Fault::Throttle).service(sqs::SERVICE).always());
@@ -128,7 +128,7 @@ async fn dynamodb_refuses_as_the_real_one_does() {
     assert!(error.is_transaction_conflict_exception(), "{error:?}");
     assert_eq!(error.message(), Some("Transaction is ongoing for the item"));
     assert!(!bench.has("conflict").await);
-    // The SDK does not try again by itself what the documentation calls safe to try again.
+    // The SDK does not retry by itself, although the documentation calls a retry safe.
     bench.add(Rule::new(Fault::Conflict).contains("conflict"));
     put(&bench.sdk, "conflict").send().await.unwrap_err();
 
@@ -178,7 +178,7 @@ async fn queues_refuse_as_the_real_ones_do() {
     assert_eq!(error.raw_response().unwrap().status().as_u16(), 500);
     bench.add(Rule::new(Fault::ServerError).times(2));
     send(&bench.sdk).await.unwrap();
-    // Executed, and sent again by an SDK that cannot know: a standard queue has it twice.
+    // Executed, and retried by an SDK that cannot know: a standard queue has the message twice.
     bench.add(Rule::new(Fault::LoseAnswer));
     send(&bench.sdk).await.unwrap();
     assert_eq!(bench.count(sqs::SERVICE, "SendMessage"), 4.0);
@@ -251,7 +251,7 @@ async fn providers_refuse_as_the_real_ones_do() {
     }
     email(&bench.impatient()).await.unwrap_err();
     text(&bench.impatient()).await.unwrap_err();
-    assert_eq!(sent(), 4, "accepted, though nobody was told");
+    assert_eq!(sent(), 4, "accepted, although the answer was lost");
 }
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn secrets_are_refused_and_lost_as_by_the_real_service() {
     bench.add(Rule::new(Fault::Throttle));
     bench.add(Rule::new(Fault::ServerError).skip(1));
     read(&bench.sdk).await.unwrap();
-    // Made, though nobody was told; the SDK asks once more with the same token.
+    // Created, although the answer was lost; the SDK retries with the same token.
     bench.add(Rule::new(Fault::LoseAnswer).operation("CreateSecret"));
     let client = aws_sdk_secretsmanager::Client::new(&bench.sdk);
     client.create_secret().name("a").secret_string("1").send().await.unwrap();

@@ -1,4 +1,4 @@
-//! Requests that no HTTP client sends, as bytes: what both gateways answer to them.
+//! Requests that no HTTP client sends, as bytes, and the answers of both gateways.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! The walk of the README, with the template that it names: the program, both functions, and what the control API shows of it.
+//! The walk of the README, with the template that it names: the program, both functions, and the traces of the control
+//! API.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

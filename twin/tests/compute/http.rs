@@ -98,8 +98,8 @@ async fn a_request_becomes_an_event_of_payload_format_2() {
     assert_eq!(decoded.request_context.http.source_ip.as_deref(), Some("127.0.0.1"));
 
     let trace = headers["x-twin-trace"].to_str().unwrap();
-    let told = api.ledger.find(trace).unwrap();
-    assert_eq!((told.origin.as_str(), told.outcome.as_deref()), ("POST /v1/devices/a%20b", Some("200")));
+    let summary = api.ledger.find(trace).unwrap();
+    assert_eq!((summary.origin.as_str(), summary.outcome.as_deref()), ("POST /v1/devices/a%20b", Some("200")));
     assert_eq!(decoded.headers["x-amzn-trace-id"], format!("Root={trace}"));
 }
 
@@ -152,7 +152,7 @@ async fn what_is_not_text_is_given_as_base64() {
 }
 
 #[tokio::test]
-async fn answers_are_made_as_the_function_says() {
+async fn answers_follow_the_function() {
     let api = api(&["$default"]).await;
     let (status, headers, body) = request(&format!("{}/?do=binary", api.url), "GET", &[], Bytes::new()).await;
     assert_eq!((status, &body[..]), (201, &[0, 1, 2, 255][..]));
@@ -212,7 +212,7 @@ async fn head_has_the_length_of_get_or_none() {
         let lengths = (length("GET", what).await, length("HEAD", what).await);
         assert_eq!((lengths.0.as_deref(), lengths.1.as_deref()), (get, head), "{what}");
     }
-    // What the gateway answers itself has the length of its own words.
+    // The gateway's own errors have the length of their body.
     let nowhere = async |method| request(&format!("{}/y", api.url), method, &[], Bytes::new()).await;
     let (get, head) = (nowhere("GET").await, nowhere("HEAD").await);
     assert_eq!((get.0, head.0, &get.1["content-length"]), (404, 404, &head.1["content-length"]));
@@ -255,13 +255,13 @@ async fn browsers_are_let_in_by_the_cors_rules() {
     let (status, headers, _) =
         request(&url, "OPTIONS", &[("origin", "https://evil.example"), ask[1]], Bytes::new()).await;
     assert_eq!((status, rules(&headers)), (204, vec![]));
-    assert_eq!(api.ledger.recent(10).len(), 0, "no function has heard of it");
-    // Without both headers it is no preflight, but a request like another.
+    assert_eq!(api.ledger.recent(10).len(), 0, "it never reached a function");
+    // Without both headers it is not a preflight, but an ordinary request.
     for headers in [&ask[..1], &ask[1..]] {
         assert_eq!(request(&url, "OPTIONS", headers, Bytes::new()).await.0, 404);
     }
 
-    // What the function itself says of CORS is ignored, for whomever.
+    // The function's own CORS headers are ignored, for any caller.
     let loose = format!("{url}?do=cors");
     let (status, headers, _) = request(&loose, "POST", &ask[..1], Bytes::new()).await;
     assert_eq!(status, 200);
@@ -272,7 +272,7 @@ async fn browsers_are_let_in_by_the_cors_rules() {
     }
 }
 
-/// What an answer says of CORS.
+/// The CORS headers of an answer.
 fn rules(headers: &http::HeaderMap) -> Vec<String> {
     let rules = headers.iter().filter_map(|(name, value)| {
         Some(format!("{}: {}", name.as_str().strip_prefix("access-control-")?, value.to_str().unwrap()))
@@ -284,7 +284,7 @@ fn rules(headers: &http::HeaderMap) -> Vec<String> {
 
 #[tokio::test]
 async fn origins_are_listed_by_name_by_scheme_or_all_at_once() {
-    for (listed, origin, told) in [
+    for (listed, origin, expected) in [
         ("*", "https://app.example", Some("*")),
         ("*", "null", Some("*")),
         ("https://*", "https://app.example", Some("https://app.example")),
@@ -296,7 +296,7 @@ async fn origins_are_listed_by_name_by_scheme_or_all_at_once() {
         let api = api_with("$default", &["GET /known"], Some(cors), HttpLimits::default()).await;
         let (_, headers, _) = request(&format!("{}/known", api.url), "GET", &[("origin", origin)], Bytes::new()).await;
         let allowed = headers.get("access-control-allow-origin").map(|value| value.to_str().unwrap());
-        assert_eq!(allowed, told, "{listed} {origin}");
+        assert_eq!(allowed, expected, "{listed} {origin}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The function that the tests run: its event tells it what to do.
+//! The function that the tests run: its event contains its instructions.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ async fn plain(event: LambdaEvent<Value>) -> Result<Value, Error> {
     }))
 }
 
-/// Writes an item as any function would: with the SDK, by what its environment says.
+/// Writes an item as any function would: with the SDK, configured by the environment.
 async fn put(table: &str, pk: &str) -> Result<(), Error> {
     let http_client = aws_smithy_http_client::Builder::new().build_http();
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest()).http_client(http_client).load().await;
@@ -75,7 +75,7 @@ async fn put(table: &str, pk: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Answers an HTTP event as its query says, else with the event itself.
+/// Answers an HTTP event as its query asks, else with the event itself.
 async fn http(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let parameter = |name: &str| event.payload["queryStringParameters"][name].as_str();
     match parameter("do") {
@@ -92,7 +92,7 @@ async fn http(event: LambdaEvent<Value>) -> Result<Value, Error> {
             "body": "AAEC/w==",
             "isBase64Encoded": true,
         })),
-        // What a function says to HEAD: no body, and the length of GET's, or no length.
+        // A function's answers to HEAD: no body, with the length of GET's, or without a length.
         Some("bare") => Ok(json!({"statusCode": 200, "headers": {"content-type": "text/plain"}})),
         Some("length") => Ok(json!({"statusCode": 200, "headers": {"Content-Length": "17"}, "body": ""})),
         Some("lengths") => Ok(json!({"statusCode": 200, "headers": {"content-length": "many"}, "body": ""})),
@@ -119,7 +119,7 @@ async fn socket(event: LambdaEvent<Value>) -> Result<Value, Error> {
                 Some("error") => Err("refused by an error".into()),
                 Some("malformed") => Ok(json!("welcome")),
                 Some(status) => Ok(json!({"statusCode": status.parse::<u16>().unwrap(), "body": "no"})),
-                // To choose a subprotocol that nobody offered would make the client refuse.
+                // The client would refuse a subprotocol that it did not offer.
                 None => match event["headers"].get("Sec-WebSocket-Protocol") {
                     Some(_) => Ok(json!({"statusCode": 200, "headers": {"sec-websocket-protocol": "app.v1"}})),
                     None => Ok(json!({"statusCode": 200})),

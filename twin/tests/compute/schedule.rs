@@ -33,7 +33,7 @@ async fn a_schedule_can_be_fired_at_once() {
     let event: Value = twin::json_line(&mut logs, "EVENT ").await;
     assert_eq!(event["source"], "aws.events");
     assert_eq!(event["detail-type"], "Scheduled Event");
-    assert!(schedules.fire("nobody's").await.is_none());
+    assert!(schedules.fire("unknown").await.is_none());
     assert_eq!(ledger.recent(1)[0].origin, "schedule daily");
     functions.shutdown(Duration::ZERO).await;
 }

@@ -80,7 +80,7 @@ async fn twin() -> Twin {
 }
 
 impl Twin {
-    /// Opens a socket; its connection id is what the one open connection has.
+    /// Opens a socket; its connection id is that of the only open connection.
     async fn open(&mut self) -> (Socket, String) {
         let (socket, _) = connect_async(&self.url).await.unwrap();
         let connect = twin::json_line(&mut self.logs, "CONNECT ").await;
@@ -127,7 +127,7 @@ async fn next_close(socket: &mut Socket) -> (u16, String) {
     }
 }
 
-async fn say(socket: &mut Socket, message: Value) {
+async fn send(socket: &mut Socket, message: Value) {
     socket.send(Message::text(message.to_string())).await.unwrap();
 }
 
@@ -188,7 +188,7 @@ async fn a_refused_upgrade_has_the_functions_status() {
 }
 
 #[tokio::test]
-async fn what_is_no_upgrade_of_this_stage_is_refused() {
+async fn anything_but_an_upgrade_of_this_stage_is_refused() {
     let twin = twin().await;
     let http = twin.url.replace("ws:", "http:");
     assert_eq!(request(&http, "GET", &[], Bytes::new()).await.0, 426);
@@ -201,10 +201,10 @@ async fn what_is_no_upgrade_of_this_stage_is_refused() {
 }
 
 #[tokio::test]
-async fn messages_go_where_their_action_says() {
+async fn messages_go_to_the_route_of_their_action() {
     let mut twin = twin().await;
     let (mut socket, id) = twin.open().await;
-    say(&mut socket, json!({"action": "echo", "n": 1})).await;
+    send(&mut socket, json!({"action": "echo", "n": 1})).await;
     let event = next_json(&mut socket).await;
     assert_eq!(event["requestContext"]["routeKey"], "echo");
     assert_eq!(event["requestContext"]["connectionId"], id);
@@ -224,15 +224,15 @@ async fn messages_go_where_their_action_says() {
 async fn only_a_route_with_a_response_answers() {
     let mut twin = twin().await;
     let (mut socket, _) = twin.open().await;
-    say(&mut socket, json!({"action": "quiet"})).await;
-    say(&mut socket, json!({"action": "echo", "answer": "nothing"})).await;
-    say(&mut socket, json!({"action": "echo", "last": true})).await;
+    send(&mut socket, json!({"action": "quiet"})).await;
+    send(&mut socket, json!({"action": "echo", "answer": "nothing"})).await;
+    send(&mut socket, json!({"action": "echo", "last": true})).await;
     let event = next_json(&mut socket).await;
     assert_eq!(event["body"], r#"{"action":"echo","last":true}"#);
 }
 
 #[tokio::test]
-async fn a_failure_is_told_in_the_gateways_own_words() {
+async fn a_failure_is_answered_in_the_gateways_own_words() {
     let limits = SocketLimits { integration: Duration::from_secs(2), ..SocketLimits::default() };
     let mut twin = twin_with(limits, false).await;
     let (mut socket, id) = twin.open().await;
@@ -245,7 +245,7 @@ async fn a_failure_is_told_in_the_gateways_own_words() {
         (json!({"action": "unknown"}), "Forbidden"),
     ];
     for (message, expected) in cases {
-        say(&mut socket, message.clone()).await;
+        send(&mut socket, message.clone()).await;
         let frame = next_json(&mut socket).await;
         assert_eq!((&frame["message"], &frame["connectionId"]), (&json!(expected), &json!(id)), "{message}");
         assert_eq!(frame["requestId"].as_str().unwrap().len(), 16);
@@ -281,7 +281,7 @@ async fn a_message_may_have_128_kilobytes_in_frames_of_32() {
     assert_eq!(twin.disconnected().await.0, 1009);
 
     let (mut socket, _) = twin.open().await;
-    // A client that goes on writing must still read the close: nothing may reset the socket before.
+    // A client that keeps writing must still read the close: nothing may reset the socket before.
     let _ = socket.send(Message::text("x".repeat(32 * 1024 + 1))).await;
     assert_eq!(next_close(&mut socket).await.0, 1009);
     assert_eq!(twin.disconnected().await.0, 1009);
@@ -310,7 +310,7 @@ async fn silence_and_age_end_a_connection() {
 }
 
 #[tokio::test]
-async fn disconnect_says_how_the_client_left() {
+async fn disconnect_carries_the_clients_close() {
     let mut twin = twin().await;
     let (mut socket, _) = twin.open().await;
     socket.close(Some(CloseFrame { code: CloseCode::from(4001), reason: "enough".into() })).await.unwrap();
@@ -356,9 +356,9 @@ async fn a_socket_can_be_cut_at_a_frame_either_way() {
     let mut twin = twin().await;
     let (mut socket, _) = twin.open().await;
     let cut = twin.faults.add(Rule::new(Fault::DropSocket).contains("fatal"));
-    say(&mut socket, json!({"action": "echo", "text": "harmless"})).await;
+    send(&mut socket, json!({"action": "echo", "text": "harmless"})).await;
     next_json(&mut socket).await;
-    say(&mut socket, json!({"action": "echo", "text": "fatal"})).await;
+    send(&mut socket, json!({"action": "echo", "text": "fatal"})).await;
     assert!(!matches!(socket.next().await, Some(Ok(_))), "neither an answer nor a close");
     assert_eq!(twin.disconnected().await.0, 1006);
     assert_eq!(twin.faults.hits(cut), 1);
@@ -444,7 +444,7 @@ async fn a_client_that_does_not_read_is_throttled_and_then_dropped() {
 }
 
 #[tokio::test]
-async fn a_shutdown_closes_every_socket_and_tells_the_function() {
+async fn a_shutdown_closes_every_socket_and_invokes_disconnect() {
     let mut twin = twin().await;
     let (mut socket, _) = twin.open().await;
     let (api, reading) = (twin.api.clone(), tokio::spawn(async move { next_close(&mut socket).await }));

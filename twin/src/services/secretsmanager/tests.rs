@@ -40,7 +40,7 @@ fn a_secret_is_made_put_read_and_deleted() {
         Code::ResourceNotFound
     );
 
-    let create = json!({"Name": "a", "SecretString": "1", "ClientRequestToken": TOKEN, "Description": "told"});
+    let create = json!({"Name": "a", "SecretString": "1", "ClientRequestToken": TOKEN, "Description": "a"});
     let made = ask(&secrets, "CreateSecret", create.clone()).unwrap();
     assert_eq!(ask(&secrets, "CreateSecret", create).unwrap(), made, "the answer was lost");
     assert_eq!(code(ask(&secrets, "CreateSecret", json!({"Name": "a", "SecretString": "2"}))), Code::ResourceExists);
@@ -77,7 +77,7 @@ fn a_secret_is_made_put_read_and_deleted() {
 }
 
 #[test]
-fn what_is_no_request_is_refused() {
+fn invalid_requests_are_refused() {
     let secrets = SecretsManager::default();
     let long = "x".repeat(SECRET_BYTES + 1);
     let cases = [
@@ -107,7 +107,7 @@ fn a_preset_holds_until_a_request_puts_or_deletes_the_secret() {
     assert_eq!((&read["Name"], &read["SecretString"]), (&json!(APP), &json!("{}")));
     assert_eq!(get(read["ARN"].as_str().unwrap()).unwrap(), read);
     assert_eq!(code(get("shop/prod/other")), Code::ResourceNotFound);
-    // Who forgets to make a secret should see it here, too.
+    // A secret that was never created has to fail here, too.
     let put = json!({"SecretId": APP, "SecretString": "mine"});
     assert_eq!(code(ask(&secrets, "PutSecretValue", put)), Code::ResourceNotFound);
     ask(&secrets, "CreateSecret", json!({"Name": APP, "SecretString": "mine"})).unwrap();
@@ -135,7 +135,7 @@ fn secrets_are_kept_for_their_owner_alone() {
 }
 
 #[test]
-fn what_cannot_be_kept_has_not_happened() {
+fn a_change_that_cannot_be_kept_leaves_no_trace() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secretsmanager.json");
     let secrets = SecretsManager::open(Some(&path)).unwrap();
@@ -196,7 +196,7 @@ fn a_secret_of_the_template_is_there_from_the_start() {
     assert_eq!(get(&secrets, &arn).unwrap(), "1");
     assert_eq!(code(ask(&secrets, "CreateSecret", json!({"Name": "local-A"}))), Code::ResourceExists);
     ask(&secrets, "PutSecretValue", json!({"SecretId": "local-B", "SecretString": "put"})).unwrap();
-    // The template has changed one since; the other was put by a request.
+    // The template has changed one in the meantime; the other was put by a request.
     let secrets = open(Some("2"));
     assert_eq!((get(&secrets, "local-A").unwrap(), get(&secrets, "local-B").unwrap()), ("2".into(), "put".into()));
     ask(&secrets, "DeleteSecret", json!({"SecretId": "local-A", "ForceDeleteWithoutRecovery": true})).unwrap();

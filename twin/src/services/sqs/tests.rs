@@ -73,7 +73,7 @@ fn a_message_is_hidden_while_it_is_in_flight_and_back_when_its_time_is_over() {
     assert_eq!(queue.0.counts(2000), Counts { visible: 0, in_flight: 1, delayed: 0 });
     let second = queue.receive(31_000).remove(0);
     assert_eq!((second.message.receives, second.message.first_received_at), (2, Some(1000)));
-    // The first handle is stale: the answer is good and the message stays.
+    // The first handle is stale: the answer is a success, and the message stays.
     assert_eq!(queue.0.delete(&first.receipt_handle, 31_001), Ok(None));
     assert!(queue.0.delete(&second.receipt_handle, 31_001).unwrap().is_some());
     assert_eq!(queue.0.delete(&second.receipt_handle, 31_001), Ok(None));
@@ -169,7 +169,7 @@ fn a_repeated_deduplication_id_is_answered_and_not_sent_for_five_minutes() {
 }
 
 #[test]
-fn fifo_wants_a_group_and_a_way_to_tell_duplicates() {
+fn fifo_needs_a_group_and_a_deduplication_id() {
     let mut queue = Bench::new(config("q.fifo"));
     let mut send = |outgoing| queue.0.send(outgoing, "id".to_owned(), 0).map_err(|error| error.code);
     assert_eq!(send(plain("x")).unwrap_err(), Code::MissingParameter);
@@ -272,7 +272,7 @@ async fn a_long_poll_of_a_fifo_queue_ends_when_its_group_is_free() {
 }
 
 #[tokio::test]
-async fn the_wire_tells_attributes_digests_and_the_trace() {
+async fn the_wire_carries_attributes_digests_and_the_trace() {
     let sqs = open(&[config("q.fifo")]);
     let url = "http://127.0.0.1:1/000000000000/q.fifo";
     let trace = TraceId::new();
@@ -288,7 +288,7 @@ async fn the_wire_tells_attributes_digests_and_the_trace() {
     assert_eq!(answer.traces, std::slice::from_ref(&trace));
     let sent = answer.result.unwrap();
     assert_eq!(sent["MD5OfMessageBody"], "5d41402abc4b2a76b9719d911017c592");
-    // Computed apart from this code, from the form that SQS documents.
+    // Computed independently of this code, from the form that SQS documents.
     assert_eq!(sent["MD5OfMessageAttributes"], "57dd03eb020678b56fd5c31e88f4cff1");
     assert!(sent["MD5OfMessageSystemAttributes"].is_string());
     assert_eq!(sent["SequenceNumber"], "00000000000000000001");
@@ -320,7 +320,7 @@ async fn a_message_without_a_trace_gets_that_of_the_sending_invocation() {
 }
 
 #[tokio::test]
-async fn the_entries_of_a_batch_have_fates_of_their_own() {
+async fn the_entries_of_a_batch_succeed_or_fail_by_themselves() {
     let sqs = open(&[config("q")]);
     let entries = json!({"Entries": [
         {"Id": "good", "MessageBody": "hello", "DelaySeconds": 0},
@@ -433,7 +433,7 @@ async fn what_was_accepted_survives_a_kill() {
     let received = sqs.receive("q.fifo", 1, Duration::ZERO, None).await.unwrap().remove(0);
     sqs.delete("q.fifo", [received.receipt_handle.as_str()]).await.unwrap();
 
-    // Twice, so that what was written anew at the first start is what the second reads.
+    // Twice, so that the second start reads the journal that the first has rewritten.
     for start in 0..2 {
         let sqs = reopen();
         let find = |name: &str| sqs.counts().into_iter().find(|it| it.name == name).unwrap().counts;
@@ -470,7 +470,7 @@ async fn messages_of_a_queue_that_left_the_template_come_back_with_it() {
         }
     }
     drop(sqs);
-    // Twice without them, so that what was written at the first of these starts is what the second reads.
+    // Twice without them, so that the second start reads the journal that the first has rewritten.
     for _ in 0..2 {
         let sqs = open(&["b"]);
         assert_eq!(sqs.counts().len(), 1, "only what the template has is served");
@@ -503,16 +503,16 @@ async fn dead_letters_are_redriven_to_where_they_came_from() {
 
         assert_eq!(sqs.redrive(dead).await.unwrap(), 2);
         assert!(!ledger.find(trace.as_str()).unwrap().quiet, "it waits again");
-        // What was moved is where it was moved to, also after a kill.
+        // Moved messages stay in their new queue, even after a kill.
         let copy = folder.path().join(queue);
         std::fs::copy(&path, &copy).unwrap();
         let kept = Sqs::open(&queues, Some(&copy), Ledger::new(), Faults::default()).unwrap();
         for sqs in [&kept, &sqs] {
             let again = sqs.receive(queue, 10, Duration::ZERO, None).await.unwrap();
-            let told = |it: &Received| (it.message.body.clone(), it.message.receives, it.message.group.clone());
+            let seen = |it: &Received| (it.message.body.clone(), it.message.receives, it.message.group.clone());
             let group = (queue != "q").then(|| "a".to_owned());
             let expected = ["1", "2"].map(|body| (body.to_owned(), 1, group.clone()));
-            assert_eq!(again.iter().map(told).collect::<Vec<_>>(), expected);
+            assert_eq!(again.iter().map(seen).collect::<Vec<_>>(), expected);
             assert_ne!(again[0].message.id, first.message_id);
             assert_eq!(again[0].message.dead_letter_source, None);
             let handles: Vec<&str> = again.iter().map(|it| it.receipt_handle.as_str()).collect();
@@ -520,10 +520,10 @@ async fn dead_letters_are_redriven_to_where_they_came_from() {
         }
         assert_eq!(sqs.redrive(dead).await.unwrap(), 0);
     }
-    // One that nobody gave up goes where the only queue of these dead letters is.
+    // A message without a source goes to the only queue that has this dead-letter queue.
     sqs.send("dead", plain("by hand")).await.unwrap();
     let in_hand = sqs.receive("dead", 1, Duration::ZERO, None).await.unwrap().remove(0);
-    assert_eq!(sqs.redrive("dead").await.unwrap(), 0, "somebody looks at it");
+    assert_eq!(sqs.redrive("dead").await.unwrap(), 0, "it is in flight");
     sqs.change_visibility("dead", &in_hand.receipt_handle, Duration::ZERO).unwrap();
     assert_eq!(sqs.redrive("dead").await.unwrap(), 1);
     assert_eq!(sqs.receive("q", 1, Duration::ZERO, None).await.unwrap()[0].message.body, "by hand");
@@ -678,7 +678,7 @@ async fn a_queue_that_the_template_no_longer_has_keeps_its_messages_in_the_journ
 }
 
 #[tokio::test]
-async fn a_redrive_names_either_queue_by_name_or_logical_id_and_says_what_it_did() {
+async fn a_redrive_names_either_queue_by_name_or_logical_id_and_reports_its_moves() {
     let named = |mut queue: Queue, id: &str| {
         queue.logical_id = id.to_owned();
         queue
