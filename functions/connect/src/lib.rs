@@ -1,9 +1,9 @@
 //! `$connect`: a device opens a socket with a token that it has signed itself.
 //!
-//! Refused with 400: a parameter that the query does not have. With 401: no token, a malformed, expired or used one, an
-//! unknown device, a key of an earlier generation. With 403: another device's token, an origin that the app does not
-//! list. Nothing is stored then. With 429: as many connections of the device or its user as there may be have been
-//! opened just before; what was stored is buried.
+//! Refusals: 400 for an unknown query parameter; 401 for a token that is missing, malformed, expired or used, for an
+//! unknown device and for a key of an earlier generation; 403 for another device's token and for an origin that the app
+//! does not list. These store nothing. 429 if as many connections of the device or its user as its limit allows were
+//! opened just before; the new connection's record is buried.
 
 use std::collections::BTreeSet;
 
@@ -34,16 +34,16 @@ const SUBPROTOCOL: &str = "tidings.v1";
 const DEVICE: &str = "deviceId";
 const TOKEN: &str = "token";
 
-/// Why two tokens are refused, wherever they are.
+/// Why an upgrade with two tokens is refused.
 const TWO_TOKENS: &str = "the token is given twice";
 
-/// Why a connection is refused whose end was handled first.
+/// Why a connection is refused if its `$disconnect` was handled first.
 const ENDED: &str = "the connection ended before it began";
 
-/// Connections that are closed at the same time.
+/// Limit of connections that are closed in parallel.
 const CLOSED_AT_ONCE: usize = 8;
 
-/// What the handler needs.
+/// The handler's dependencies.
 #[derive(Debug)]
 pub struct Deps {
     connections: Connections,
@@ -67,13 +67,13 @@ pub async fn run() -> Result<(), Error> {
     socket::serve(|event, now| handle(&deps, event, now)).await
 }
 
-/// Why an upgrade is refused.
+/// The reason for refusing an upgrade.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum Refused {
-    /// A parameter that the query does not have: 400.
-    #[error("there is no parameter {0:?}; there are deviceId and token")]
+    /// An unknown query parameter: 400.
+    #[error("unknown parameter {0:?}; the parameters are deviceId and token")]
     UnknownParameter(String),
-    /// No token, or none that is worth anything: 401.
+    /// No token, or an unusable one: 401.
     #[error("{0}")]
     Token(&'static str),
     /// A token that does not prove who signed it: 401.
@@ -82,7 +82,7 @@ enum Refused {
     /// A token that may not be used here: 403.
     #[error("{0}")]
     Forbidden(&'static str),
-    /// As many connections as there may be have been opened just before: 429.
+    /// The limit of connections is reached by ones that were opened just before: 429.
     #[error("too many connections at the same moment")]
     Crowded,
 }
@@ -101,7 +101,7 @@ impl Refused {
 /// Accepts or refuses an upgrade.
 ///
 /// # Errors
-/// Where the event is none, or the store does not answer: API Gateway says 500, and the client tries again.
+/// If the event is malformed or DynamoDB is unavailable. API Gateway then answers 500, and the client tries again.
 pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Timestamp) -> Result<Reply, Error> {
     let id = socket::connection_id(&event)?;
     match accept(deps, &event, now).await? {
@@ -165,13 +165,13 @@ async fn accept(
     })
 }
 
-/// Keeps the bounds of a user now that there is a new connection: evicts older ones, or gives the new one up. What is
-/// answered with 200 has its record; no other connection's `$connect` takes it away before that.
+/// Enforces the user's limits with the new connection: evicts older ones, or refuses the new one. An upgrade that is
+/// answered with 200 has a record, and the `$connect` of another connection does not evict it before that.
 async fn admit(deps: &Deps, user: &UserKey, new: &Connection, now: Timestamp) -> Result<Result<(), Refused>, Error> {
     let connections = match deps.connections.of_user(user, now).await {
         Ok(connections) => connections,
         Err(error) => {
-            // The bound is exceeded until the user's next connection: no reason to refuse this one.
+            // The limit is exceeded until the user's next connection; that is no reason to refuse this one.
             tracing::warn!(connection = %new.id, error = logs::chain(&error), "connections were not counted");
             return Ok(Ok(()));
         }
@@ -185,14 +185,15 @@ async fn admit(deps: &Deps, user: &UserKey, new: &Connection, now: Timestamp) ->
             deps.connections.bury(user, &new.id, now).await?;
             Ok(Err(Refused::Crowded))
         }
-        // A frame that came before the upgrade has pruned it: its first ping brings it back, as long as it is not buried.
+        // A frame that arrived before the upgrade has pruned it. Its first ping restores it unless it is buried.
         Admission::Missing if deps.connections.get(&new.id, now).await?.is_some() => Ok(Ok(())),
         Admission::Missing => Ok(Err(Refused::Token(ENDED))),
     }
 }
 
-/// Closes connections that are beyond the bounds. Each is told why and closed before it is buried: what its device has
-/// confirmed by then counts, and the device comes back and syncs. If that fails, the next connection evicts it.
+/// Closes the connections over the limits. Each gets a frame with the reason, then is closed, then buried:
+/// confirmations that the device sends until then count, and the device reconnects and syncs. If that fails, the next
+/// connection evicts it.
 async fn evict(
     deps: &Deps,
     user: &UserKey,
@@ -207,10 +208,11 @@ async fn evict(
             deps.gateway.close(&evicted.id).await;
             let gone = match deps.connections.bury(user, &evicted.id, now).await {
                 Ok(true) => {
-                    tracing::info!(connection = %evicted.id, device = %evicted.device, by = %new.id, "connection evicted");
+                    let (connection, device) = (&evicted.id, &evicted.device);
+                    tracing::info!(%connection, %device, by = %new.id, "connection evicted");
                     Ok(())
                 }
-                // Another connection that came at the same moment has evicted it, or its `$disconnect` failed half-way.
+                // A connection that opened at the same moment has evicted it, or its `$disconnect` failed half-way.
                 Ok(false) => deps.connections.prune(user, &evicted.id).await,
                 Err(error) => Err(error),
             };
@@ -222,7 +224,7 @@ async fn evict(
     Ok(())
 }
 
-/// What the client offers in the upgrade.
+/// The parameters and headers that a client sends with the upgrade.
 #[derive(Debug)]
 struct Offered<'a> {
     device: Option<&'a str>,
@@ -232,9 +234,8 @@ struct Offered<'a> {
 }
 
 impl<'a> Offered<'a> {
-    /// The token stands in the query, or beside the subprotocol, where it stays out of access logs. Several lines of
-    /// `Sec-WebSocket-Protocol` are one list (RFC 6455 §11.3.4); the single-value map of an event has the last one
-    /// alone.
+    /// Reads the token from the query, or from beside the subprotocol, which stays out of access logs. Several lines of
+    /// `Sec-WebSocket-Protocol` are one list (RFC 6455 §11.3.4); the event's single-value map holds only the last one.
     fn of(event: &'a ApiGatewayWebsocketProxyRequest) -> Result<Self, Refused> {
         let lines = |name: &'static str| {
             let all = &event.multi_value_headers;
@@ -247,7 +248,7 @@ impl<'a> Offered<'a> {
         let beside = others.next();
         let device = once(event, DEVICE, "deviceId is given twice")?;
         let token = once(event, TOKEN, TWO_TOKENS)?;
-        // Neither of the two is known to be meant; a second protocol is no token, but where would it lead?
+        // Which of the two is meant is unknown. A second protocol is no token either, and must not be ignored.
         if others.next().is_some() || (beside.is_some() && token.is_some()) {
             return Err(Refused::Token(TWO_TOKENS));
         }
@@ -256,7 +257,7 @@ impl<'a> Offered<'a> {
     }
 }
 
-/// A parameter of the query, which is refused if it is given twice: neither of the two is known to be meant.
+/// A query parameter. One that is given twice is refused, since it is unknown which of the two is meant.
 fn once<'a>(
     event: &'a ApiGatewayWebsocketProxyRequest,
     name: &str,
@@ -266,7 +267,7 @@ fn once<'a>(
     if all.len() > 1 { Err(Refused::Token(twice)) } else { Ok(event.query_string_parameters.first(name)) }
 }
 
-/// Refuses a parameter that the query does not have, the first by its name.
+/// Refuses unknown query parameters: reports the first by name.
 fn known(event: &ApiGatewayWebsocketProxyRequest) -> Result<(), Refused> {
     let given = |map: &QueryMap| map.iter().map(|(name, _)| name.to_owned()).collect::<BTreeSet<_>>();
     let names = given(&event.query_string_parameters);
@@ -352,7 +353,7 @@ mod tests {
         }
         let query = || serde_json::json!({"token": ["d.e.f"]});
         assert_eq!(offered(&["tidings.v1, a.b.c"], query()), Err(Refused::Token("the token is given twice")));
-        // Beside another protocol there is no token, so that the query has the one there is.
+        // Beside another protocol there is no token, so the query's token counts.
         assert_eq!(offered(&["tidings.v1"], query()), Ok(Some("d.e.f".to_owned())));
         assert_eq!(offered(&["graphql-ws, mqtt"], query()), Ok(Some("d.e.f".to_owned())));
     }
@@ -369,7 +370,7 @@ mod tests {
             let event = event(serde_json::json!({}), query);
             let refused = Offered::of(&event).unwrap_err();
             assert_eq!((refused.status(), &refused), (400, &Refused::UnknownParameter(name.to_owned())));
-            assert!(refused.to_string().contains(&format!("no parameter {name:?}")), "{refused}");
+            assert!(refused.to_string().contains(&format!("unknown parameter {name:?}")), "{refused}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! `$disconnect`: forgets exactly that connection. API Gateway calls it on a best effort, sometimes before `$connect` has been
-//! handled, so it leaves a tombstone.
+//! `$disconnect`: removes exactly that connection. API Gateway calls it on a best effort, sometimes before `$connect`
+//! has been handled, so it leaves a tombstone.
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use tidings_domain::Timestamp;
@@ -18,10 +18,10 @@ pub async fn run() -> Result<(), Error> {
     socket::serve(|event, now| handle(&connections, event, now)).await
 }
 
-/// Forgets the connection.
+/// Removes the connection.
 ///
 /// # Errors
-/// Where the event is none, or the store does not answer; API Gateway does not try again, and the lease runs out by itself.
+/// If the event is malformed or DynamoDB is unavailable. API Gateway does not try again, and the lease expires.
 pub async fn handle(
     connections: &Connections,
     event: ApiGatewayWebsocketProxyRequest,

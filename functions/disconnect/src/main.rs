@@ -1,4 +1,4 @@
-//! The Lambda behind `$disconnect`: forgets exactly that connection and leaves a tombstone
+//! The Lambda behind `$disconnect`: removes exactly that connection and leaves a tombstone
 
 fn main() -> Result<(), tidings_lambda::Error> {
     tidings_lambda::block_on(tidings_disconnect::run())

@@ -1,4 +1,4 @@
-//! The Lambda behind the `fanout` queue: pushes an announcement to whoever is connected
+//! The Lambda behind the `fanout` queue: pushes an announcement to every open connection
 
 fn main() -> Result<(), tidings_lambda::Error> {
     tidings_lambda::block_on(tidings_fanout::run())

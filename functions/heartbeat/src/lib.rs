@@ -1,6 +1,6 @@
-//! `ping` and `$default`: answers with the head of the mailbox, so that a client notices a gap by itself; renews the lease
-//! when half of it is spent; asks the client to move to a new connection before API Gateway ends this one; and says what is
-//! wrong with a message that no other route takes.
+//! `ping` and `$default`. A `ping` is answered with the head of the mailbox, so that the client detects a gap by
+//! itself. It renews the lease once half of it is spent, and asks the client to move to a new connection before API
+//! Gateway ends this one. A message that no route takes is answered with the reason.
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use tidings_domain::{
@@ -18,17 +18,18 @@ use tidings_wire::{
     frame::{Pong, Reconnect, ReconnectCode},
 };
 
-/// What the handler needs.
+/// The handler's dependencies.
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
     connections: Connections,
     sealer: Sealer,
-    /// Seconds that API Gateway lets a connection live.
+    /// The maximum life of a connection at API Gateway, in seconds.
     life: u64,
 }
 
-/// What a connection's life may be set to, in seconds: API Gateway's own, or less where something else ends it sooner.
+/// The range of a connection's life, in seconds: API Gateway's limit, or less if something else ends connections
+/// sooner.
 const LIFE_SECONDS: std::ops::RangeInclusive<u64> = 10..=7_200;
 
 /// Runs the function until its process ends.
@@ -46,10 +47,10 @@ pub async fn run() -> Result<(), Error> {
     socket::serve(|event, now| handle(&deps, event, now)).await
 }
 
-/// Answers.
+/// Answers a message.
 ///
 /// # Errors
-/// Where the event is none, or the store does not answer.
+/// If the event is malformed or DynamoDB is unavailable.
 pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Timestamp) -> Result<Reply, Error> {
     let id = socket::connection_id(&event)?;
     let Some(record) = deps.connections.get(&id, now).await? else {
@@ -60,7 +61,7 @@ pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Ti
             Some(pong) => pong,
             None => return socket::unknown_connection(),
         },
-        // The other actions have routes of their own; whatever comes here under their names is not one of them.
+        // The other actions have routes; a message that arrives here under their names is malformed.
         Ok(Action::Sync { .. } | Action::Ack(_) | Action::Read(_) | Action::State { .. }) => {
             Refusal::UnknownAction.frame(&record)
         }
@@ -81,7 +82,7 @@ async fn pong(deps: &Deps, record: &ConnectionRecord, now: Timestamp) -> Result<
     let device_id = record.connection.device.to_string();
     let next_ping = match presence::life(record.connection.connected, deps.life, now) {
         Life::Stays(seconds) => seconds,
-        // The new connection begins with `sync`: there is no need for the head.
+        // The client starts the new connection with `sync`, so it does not need the head.
         Life::Moves(after) => {
             let code = ReconnectCode::Rollover.to_string();
             return Ok(Some(Frame::Reconnect(Reconnect { device_id, code, after })));

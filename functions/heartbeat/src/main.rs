@@ -1,4 +1,4 @@
-//! The Lambda behind `ping` and `$default`: answers, renews the lease, tells the head of the mailbox
+//! The Lambda behind `ping` and `$default`: answers, renews the lease, reports the head of the mailbox
 
 fn main() -> Result<(), tidings_lambda::Error> {
     tidings_lambda::block_on(tidings_heartbeat::run())

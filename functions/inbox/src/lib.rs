@@ -1,6 +1,6 @@
 //! `/v1/inbox`: lists the messages of a device's user, newest first, and counts the unread ones.
 //!
-//! It only reads: whoever got hold of a token learns nothing with it but sealed frames, ids and how many there are.
+//! It only reads: the holder of a stolen token sees sealed frames, ids and counts, and no content.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use tidings_service::{AppCache, DeviceTokens, Sealer};
 use tidings_store::Mailboxes;
 use tidings_wire::{InboxAnswer, InboxMessage, InboxRequest, UnreadAnswer, inbox::Cursor, limits};
 
-/// What the handlers need.
+/// The handlers' dependencies.
 #[derive(Debug)]
 pub struct Deps {
     mailboxes: Mailboxes,
@@ -55,7 +55,7 @@ pub fn router(deps: Deps) -> Router {
     Router::new().route("/v1/inbox", get(list)).route("/v1/inbox/unread", get(unread)).with_state(Arc::new(deps))
 }
 
-/// A page of what is there for the device, whether or not it was confirmed or read.
+/// Returns a page of the messages for the device, whether or not they are confirmed or read.
 async fn list(
     State(deps): State<Arc<Deps>>,
     Checked { now, by: SignedDevice { signed, .. }, about: request, .. }: Checked<SignedDevice, InboxRequest>,
@@ -76,7 +76,7 @@ async fn list(
     Ok(personal(InboxAnswer { messages, next: page.rest().map(|place| Cursor(place).to_string()) }))
 }
 
-/// How much of it the user has read on no device.
+/// Counts the messages that the user has read on no device.
 async fn unread(
     State(deps): State<Arc<Deps>>,
     Checked { now, by: SignedDevice { signed, .. }, .. }: Checked<SignedDevice>,

@@ -7,10 +7,10 @@ use tidings_store::StoreError;
 
 use crate::Deps;
 
-/// Connections that are closed at the same time.
+/// Limit of connections that are closed in parallel.
 const CLOSED_AT_ONCE: usize = 8;
 
-/// Forgets a device and closes its connections; `false` if it changed hands in between.
+/// Unregisters a device and closes its connections; `false` if it changed hands in between.
 pub(crate) async fn forget(deps: &Deps, device: &Device, view: &UserView, now: Timestamp) -> Result<bool, StoreError> {
     let is_unregistered = deps.devices.unregister(device, view, now).await?;
     if is_unregistered {
@@ -19,10 +19,11 @@ pub(crate) async fn forget(deps: &Deps, device: &Device, view: &UserView, now: T
     Ok(is_unregistered)
 }
 
-/// Closes the connections of a device that has left the user of `view`. They are no connections of the service any more,
-/// so a failure is harmless: nothing is posted to them, and what comes on them is answered with `unknown_connection`.
+/// Closes the connections of a device that has left the user of `view`. The service no longer knows them, so a failure
+/// is harmless: no frame is posted to them, and a message on them is answered with `unknown_connection`.
 pub(crate) async fn close_sockets(deps: &Deps, device: &Device, view: &UserView, now: Timestamp) {
-    // One that was opened after the view was read is not buried yet. There is none after this: the device has left.
+    // A connection that was opened after the view was read is not buried yet. No further one can follow: the device has
+    // left.
     let late = deps.connections.of_user(&device.user, now).await.unwrap_or_else(|error| {
         tracing::warn!(device = %device.id, error = logs::chain(&error), "late connections were not buried");
         Vec::new()
@@ -40,13 +41,13 @@ pub(crate) async fn close_sockets(deps: &Deps, device: &Device, view: &UserView,
         .await;
 }
 
-/// Unregisters the devices of a user that are beyond the bound now that there is this one; their ids. A registration
-/// that fails here is repeated, and so is this.
+/// Unregisters the devices over the user's limit after `new` was registered; returns their ids. If it fails, the
+/// backend repeats the registration, and the eviction with it.
 pub(crate) async fn evict_surplus(deps: &Deps, new: &Device, now: Timestamp) -> Result<Vec<DeviceId>, ApiError> {
     let view = deps.users.presence(&new.user, now).await?;
     let mut evicted = Vec::new();
     for surplus in eviction::surplus_devices(&view.devices, &view.connections, &new.id) {
-        // If it has changed hands or was evicted by another registration meanwhile, it has left as well.
+        // A device that has changed hands or was evicted by another registration meanwhile has left as well.
         if forget(deps, surplus, &view, now).await? {
             tracing::info!(device = %surplus.id, user = new.user.digest(), by = %new.id, "device evicted");
             evicted.push(surplus.id.clone());

@@ -1,4 +1,4 @@
-//! `DELETE /v1/messages/{id}`: nothing of the message begins any more.
+//! `DELETE /v1/messages/{id}`: cancels a message.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use tidings_wire::send::CancelAnswer;
 
 use crate::Deps;
 
-/// Cancels a message. One that is to be sent later is never sent; of one that was sent, no fallback step, no redelivery and no
-/// replay begins after this. What devices have shown stays shown.
+/// Cancels a message. A scheduled message is never sent. For a message that was sent, no fallback step, redelivery or
+/// replay starts after this; what devices have already shown stays.
 pub(crate) async fn cancel(
     State(deps): State<Arc<Deps>>,
     invocation: Invocation,
@@ -29,7 +29,7 @@ pub(crate) async fn cancel(
         Cancelled::Before(stored) => (stored, true),
     };
     let at = stored.cancelled.unwrap_or(now);
-    // Also after a cancellation before: whoever did that may have died before this.
+    // Also if the message was cancelled before: that worker may have died before this point.
     if has_begun(&stored) {
         let withdrawn = deps.lanes.withdraw(&stored, at, invocation.trace.as_deref()).await;
         withdrawn.map_err(|error| ApiError::Unavailable(error.into()))?;
@@ -41,8 +41,8 @@ pub(crate) async fn cancel(
     Ok(Json(CancelAnswer { request_id: id.to_string(), cancelled_at: at }))
 }
 
-/// Whether deliveries may be on their way. The record says so of a message that was to be sent later; its cancellation keeps it
-/// from beginning after that.
+/// Whether deliveries may be on their way. The record of a scheduled message shows whether it has been sent; the
+/// cancellation prevents that from then on.
 fn has_begun(stored: &Stored) -> bool {
     stored.send_at.is_none() || stored.begun.is_some()
 }

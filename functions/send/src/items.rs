@@ -1,5 +1,5 @@
-//! `/v1/items/{item}`: whether what messages are about is still open. A message whose condition names a closed item goes out by
-//! no further step: none that begins after the closing was answered.
+//! `/v1/items/{item}`: whether an item that messages refer to is open. No fallback step starts after the closing of the
+//! item that the message's condition names was answered.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tidings_wire::{ItemAnswer, ItemRequest, fields::Fields, limits};
 
 use crate::Deps;
 
-/// The item that a path and its query name.
+/// An item as the path and the query name it.
 #[derive(Debug)]
 pub(crate) struct NamedItem {
     name: String,
@@ -36,7 +36,7 @@ pub(crate) async fn item(
     Ok(personal(&answer(name, closed)))
 }
 
-/// Closes an item, or opens it again. Idempotent.
+/// Closes or reopens an item. Idempotent.
 pub(crate) async fn set_item(
     State(deps): State<Arc<Deps>>,
     Checked { now, by: app, about: NamedItem { name, tenant }, body }: Checked<App, NamedItem, ItemRequest>,

@@ -1,4 +1,4 @@
-//! `GET /v1/messages/{id}`: what became of a message.
+//! `GET /v1/messages/{id}`: the trail of a message.
 
 use std::sync::Arc;
 
