@@ -1,5 +1,5 @@
-//! The categories that an app has declared: a misspelt one is refused, rather than to miss a person's preferences and a
-//! chain in silence. Where an app has declared none, any is welcome.
+//! The categories that an app has declared. A misspelt category is refused: it would otherwise bypass a recipient's
+//! preferences and a chain silently. An app that has declared none accepts any.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use tidings_wire::{FieldProblem, Preferences, limits};
 
 use crate::chain::Chains;
 
-/// How many of the declared ones a refusal names.
+/// Limit of declared categories that a refusal lists.
 const NAMED: usize = 10;
 
 /// Reads the name of a category that is to be declared.
 ///
 /// # Errors
-/// What is wrong with it: it is empty, longer than [`limits::IDENTIFIER_CHARS`], begins or ends with a blank, or has a
-/// character that a [name](tidings_wire::name) does not have.
+/// If the name is empty, longer than [`limits::IDENTIFIER_CHARS`], begins or ends with a blank, or has a character that
+/// is not allowed in a [name](tidings_wire::name).
 pub fn name(text: &str) -> Result<String, String> {
     const MOST: usize = limits::IDENTIFIER_CHARS;
     let length = text.chars().count();
@@ -29,10 +29,10 @@ pub fn name(text: &str) -> Result<String, String> {
     }
 }
 
-/// The categories that an app declares from now on, each once.
+/// The categories that an app declares, without duplicates.
 ///
 /// # Errors
-/// Where there are more than [`limits::APP_CATEGORIES`].
+/// If there are more than [`limits::APP_CATEGORIES`].
 pub fn declare(names: Vec<String>) -> Result<BTreeSet<String>, String> {
     const MOST: usize = limits::APP_CATEGORIES;
     let declared = BTreeSet::from_iter(names);
@@ -40,14 +40,14 @@ pub fn declare(names: Vec<String>) -> Result<BTreeSet<String>, String> {
     if many > MOST { Err(format!("{many} categories; the limit is {MOST}")) } else { Ok(declared) }
 }
 
-/// What stands against the `category` of a message or an announcement.
+/// Checks the `category` of a message or an announcement.
 #[must_use]
 pub fn check(declared: &BTreeSet<String>, category: Option<&str>) -> Option<FieldProblem> {
     let refused = category.filter(|name| !is_welcome(declared, name));
     refused.map(|_| FieldProblem::new("category", expected(declared)))
 }
 
-/// What stands against the categories that somebody's preferences name.
+/// Checks the categories that a user's preferences name.
 #[must_use]
 pub fn check_preferences(declared: &BTreeSet<String>, preferences: &Preferences) -> Vec<FieldProblem> {
     let named = preferences.categories.keys().map(|name| (format!("categories.{name}"), name));
@@ -57,7 +57,7 @@ pub fn check_preferences(declared: &BTreeSet<String>, preferences: &Preferences)
     refused.map(|(field, _)| FieldProblem::new(field, expected(declared))).collect()
 }
 
-/// Those with a chain of their own that are not among the declared ones: no message could ever take that chain.
+/// Categories that have a chain and are not declared: no message could ever take that chain.
 pub fn left_out<'a>(declared: &'a BTreeSet<String>, chains: &'a Chains) -> impl Iterator<Item = &'a str> {
     chains.categories.keys().map(String::as_str).filter(|name| !is_welcome(declared, name))
 }
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn where_none_is_declared_any_is_welcome() {
+    fn an_app_that_declares_none_accepts_any() {
         let wanted = preferences(serde_json::json!({
             "categories": {"news": {"muted": true}},
             "quietHours": {"from": "22:00", "to": "07:00", "except": ["alerts"]},
@@ -104,13 +104,13 @@ mod tests {
         assert_eq!(check(&some, Some("news")), None);
         for wrong in ["New", "News", "news ", ""] {
             let problem = check(&some, Some(wrong)).unwrap();
-            let told = (problem.field.as_str(), problem.detail.as_str());
-            assert_eq!(told, ("category", "must be one of the app's categories: news, orders"), "{wrong}");
+            let shown = (problem.field.as_str(), problem.detail.as_str());
+            assert_eq!(shown, ("category", "must be one of the app's categories: news, orders"), "{wrong}");
         }
     }
 
     #[test]
-    fn preferences_are_told_every_name_that_is_not_declared() {
+    fn every_undeclared_category_of_preferences_is_named() {
         let wanted = preferences(serde_json::json!({
             "categories": {"news": {"muted": true}, "order": {"muted": true}},
             "quietHours": {"from": "22:00", "to": "07:00", "except": ["alert", "news", "alerts!"]},
@@ -125,14 +125,14 @@ mod tests {
 
     #[test]
     fn a_long_list_is_cut() {
-        let told = |count: usize| {
+        let detail = |count: usize| {
             let names = (0..count).map(|n| format!("c{n:03}")).collect();
             check(&names, Some("x")).unwrap().detail
         };
         let ten = "must be one of the app's categories: c000, c001, c002, c003, c004, c005, c006, c007, c008, c009";
-        assert_eq!(told(10), ten);
-        assert_eq!(told(11), format!("{ten}, … and 1 more"));
-        assert_eq!(told(200), format!("{ten}, … and 190 more"));
+        assert_eq!(detail(10), ten);
+        assert_eq!(detail(11), format!("{ten}, … and 1 more"));
+        assert_eq!(detail(200), format!("{ten}, … and 190 more"));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use tidings_wire::{Version, send::Condition, trail::SkipReason};
 
 use crate::Device;
 
-/// Why a step does not go out; `None` if it may. `devices` are those that the message is meant for; a user without one
-/// is never up to date.
+/// The reason to skip a step; `None` if it may go out. `devices` are those that the message is meant for; a user
+/// without a device is never up to date.
 pub(crate) fn is_done<'a>(
     condition: &Condition,
     devices: impl Iterator<Item = &'a Device>,
@@ -19,8 +19,8 @@ pub(crate) fn is_done<'a>(
     all.then_some(SkipReason::UpToDate)
 }
 
-/// Whether a device is older than the condition asks for: also where there is no such condition, or its version is not
-/// known.
+/// Whether a device is older than the condition requires. True as well if there is no such condition or the device's
+/// version is unknown.
 pub(crate) fn is_below(condition: &Condition, device: &Device) -> bool {
     let Some(below) = condition.client_version_below.as_deref().and_then(Version::parse) else { return true };
     let version = device.client_version.as_deref().and_then(Version::parse);
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_is_worth_telling_until_every_device_has_it() {
+    fn steps_go_out_until_every_device_has_the_update() {
         let below = || serde_json::json!({"clientVersionBelow": "2.10"});
         for (versions, expected) in [
             (&[Some("2.9.3")][..], None),
@@ -62,10 +62,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_closed_is_not_worth_telling() {
+    fn a_closed_item_skips_the_step() {
         let open = || serde_json::json!({"itemOpen": "order:4711"});
         assert_eq!(done(open(), &[None], true), Some(SkipReason::ItemClosed));
-        assert_eq!(done(open(), &[Some("9")], false), None, "nobody asks for a version");
+        assert_eq!(done(open(), &[Some("9")], false), None, "the condition names no version");
         let both = || serde_json::json!({"itemOpen": "order:4711", "clientVersionBelow": "2"});
         assert_eq!(done(both(), &[Some("1")], true), Some(SkipReason::ItemClosed));
         assert_eq!(done(both(), &[Some("2")], false), Some(SkipReason::UpToDate));

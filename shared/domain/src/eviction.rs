@@ -1,10 +1,10 @@
-//! Bounds of what one user holds: which devices and connections go if there are too many.
+//! Limits of a user's devices and connections, and which of them are evicted beyond the limits.
 //!
-//! A new one is recorded first; then all are read, and what is beyond the bound goes. Two that come at the same moment
-//! exceed the bound only until both have read: they see the same order, and evict the same ones.
+//! A new record is written first; then all are read, and those over the limit are evicted. Two that are written at the
+//! same moment exceed the limit only until both workers have read: both see the same order, and evict the same ones.
 //!
-//! A connection whose upgrade may still be under way cannot be closed: API Gateway does not know it yet, and would open it
-//! after all. So a new connection evicts older ones only, and gives itself up if too many others are new.
+//! A connection whose upgrade may still be under way cannot be closed: API Gateway does not know it yet, and would open
+//! it after all. So a new connection evicts older ones only, and is refused itself if too many others are new.
 
 use std::{
     cmp::Reverse,
@@ -15,8 +15,8 @@ use tidings_wire::limits;
 
 use crate::{Connection, ConnectionId, Device, DeviceId, Timestamp};
 
-/// The devices that go because `new` was registered: the one that was used least recently first, and of those used at
-/// about the same time the ones without a connection.
+/// The devices to evict after `new` was registered: the least recently used first; among those used at about the same
+/// time, the ones without a connection.
 #[must_use]
 pub fn surplus_devices<'a>(devices: &'a [Device], connections: &[Connection], new: &DeviceId) -> Vec<&'a Device> {
     let surplus = devices.len().saturating_sub(limits::USER_DEVICES);
@@ -27,24 +27,25 @@ pub fn surplus_devices<'a>(devices: &'a [Device], connections: &[Connection], ne
     others
 }
 
-/// How long the upgrade of a connection may be under way, in seconds: longer than `$connect` may run, with room for
-/// clocks that differ.
+/// Longest duration of a connection's upgrade, in seconds: longer than the timeout of `$connect`, with room for clock
+/// skew.
 pub const OPENING_SECONDS: u64 = 15;
 
-/// What becomes of a new connection, and of the others because of it.
+/// The decision about a new connection, and about the others because of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission<'a> {
-    /// It is opened, and these are evicted.
+    /// The connection is opened, and these are evicted.
     Admitted(Vec<&'a Connection>),
-    /// It is not opened: as many as there may be are as new as it.
+    /// The connection is refused: the limit is reached by connections that are as new as it.
     Crowded,
-    /// It is not among them: it has ended before it began, or was taken for gone because a frame came before its upgrade.
+    /// The record is missing: the connection ended before it began, or was pruned because a frame arrived before its
+    /// upgrade.
     Missing,
 }
 
-/// Decides about the connection `new`, which has just been recorded. Beyond [`limits::DEVICE_SOCKETS`] of its
-/// device and then [`limits::USER_SOCKETS`] of its user, the connections go whose lease runs out first; of those whose
-/// upgrade may be under way, each that came too late gives itself up.
+/// Decides about the connection `new`, which has just been recorded. Beyond [`limits::DEVICE_SOCKETS`] of its device
+/// and then [`limits::USER_SOCKETS`] of its user, the connections are evicted whose lease expires first. Those whose
+/// upgrade may be under way are not: each that came too late is refused instead.
 #[must_use]
 pub fn admit<'a>(connections: &'a [Connection], new: &ConnectionId, now: Timestamp) -> Admission<'a> {
     if connections.iter().all(|connection| connection.id != *new) {

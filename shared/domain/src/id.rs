@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use tidings_crypto::{encoding::hex, mac::hmac_sha256};
 use tidings_wire::{Timestamp, limits};
 
-/// A text that is not an identifier of its kind.
+/// A text that is not a valid identifier of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid {kind}: {rule}")]
 pub struct IdError {
@@ -78,7 +78,8 @@ identifier!(
 );
 
 identifier!(
-    /// A device. Derived from the app and the device's native token, so that the same pair keeps its id without a look-up.
+    /// A device. Derived from the app and the device's native token, so that the same pair keeps its id without a
+    /// look-up.
     DeviceId, "device id", "1 to 64 letters, digits, - or _", |text| is_name(text, limits::IDENTIFIER_CHARS)
 );
 
@@ -110,8 +111,9 @@ impl MessageId {
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string())
     }
 
-    /// The id that an idempotency key stands for within an app (UUID version 8): the same key gives the same id, so that
-    /// storing the message is the check. The app's secret keeps a device that guesses the key from computing the id.
+    /// The id that an idempotency key stands for within an app (UUID version 8): the same key gives the same id, so
+    /// that storing the message is the check. The app's secret keeps a device that guesses the key from computing the
+    /// id.
     #[must_use]
     pub fn of_key(secret: &IdSecret, app: &AppId, key: &str) -> Self {
         let named = [app.as_str(), key].join("\0");
@@ -129,7 +131,7 @@ impl MessageId {
 pub struct IdSecret(String);
 
 impl IdSecret {
-    /// The secret that these random bytes make.
+    /// Encodes these random bytes as a secret.
     #[must_use]
     pub fn new(random: [u8; 32]) -> Self {
         Self(hex(&random))
@@ -142,18 +144,18 @@ impl fmt::Debug for IdSecret {
     }
 }
 
-/// SHA-256 in lower-case hexadecimal: tells one request's body from another's.
+/// SHA-256 in lower-case hexadecimal; distinguishes request bodies.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// A tenant: the users of an app that are one customer's.
+/// A tenant: one customer's users within an app.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TenantKey {
     /// The app.
     pub app: AppId,
-    /// The tenant within the app; empty where the app has none.
+    /// The tenant within the app; empty if the app has none.
     pub tenant: String,
 }
 
@@ -175,12 +177,12 @@ fn encode_part(text: &str) -> String {
     text.replace('%', "%25").replace('|', "%7C")
 }
 
-/// A user: who receives messages. The alias is the app's own name for a person.
+/// A user, who receives messages. The alias is the app's name for a person.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UserKey {
     /// The app.
     pub app: AppId,
-    /// The tenant within the app; empty where the app has none.
+    /// The tenant within the app; empty if the app has none.
     pub tenant: String,
     /// The user's name.
     pub alias: String,
@@ -202,7 +204,7 @@ impl UserKey {
     /// Reads what [`Self::encode`] wrote.
     ///
     /// # Errors
-    /// Where the text has not three parts or the first is no app.
+    /// If the text does not have three parts, or the first is not an app id.
     pub fn decode(text: &str) -> Result<Self, IdError> {
         let part = |text: &str| text.replace("%7C", "|").replace("%25", "%");
         let mut parts = text.split('|');
@@ -214,7 +216,7 @@ impl UserKey {
         }
     }
 
-    /// A name for logs and queue groups that does not tell who it is: 32 hexadecimal digits.
+    /// A pseudonym of the user for logs and queue groups: 32 hexadecimal digits.
     #[must_use]
     pub fn digest(&self) -> String {
         hex(&Sha256::digest(self.encode())[..16])
@@ -222,13 +224,13 @@ impl UserKey {
 }
 
 impl UserKey {
-    /// Whom a device belongs to that has been unregistered: no alias is empty.
+    /// The owner of a device that has been unregistered. No user's alias is empty.
     #[must_use]
     pub fn nobody(app: AppId) -> Self {
         Self { app, tenant: String::new(), alias: String::new() }
     }
 
-    /// Whether this is nobody.
+    /// Whether this is the owner of an unregistered device.
     #[must_use]
     pub fn is_nobody(&self) -> bool {
         self.alias.is_empty()
@@ -236,7 +238,7 @@ impl UserKey {
 }
 
 impl fmt::Debug for UserKey {
-    /// An alias may be a phone number or an address: logs show the digest.
+    /// Shows the digest: an alias may be a phone number or an address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}|{}", self.app, self.digest())
     }

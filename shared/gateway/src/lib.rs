@@ -15,14 +15,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Over a client whose endpoint is the API's own: a custom domain serves clients, not this.
+    /// Wraps a client whose endpoint is the API's own: a custom domain serves clients only.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 
-    /// Posts one frame. What API Gateway says of it is an outcome, not an error: only an acknowledgement proves arrival, and
-    /// a 410 does not prove the opposite.
+    /// Posts one frame. API Gateway's answer is an outcome, not an error: only an acknowledgement proves arrival, and a
+    /// 410 does not prove the opposite.
     pub async fn post(&self, connection: &ConnectionId, frame: String) -> PostOutcome {
         let request = self.client.post_to_connection().connection_id(connection.as_str()).data(Blob::new(frame));
         let error = match request.send().await {
@@ -36,14 +36,15 @@ impl Gateway {
                 tracing::warn!(%connection, code = error.code(), "post was not accepted");
             }
             PostOutcome::Fault => {
-                tracing::error!(%connection, code = error.code(), "post was refused for good: check endpoint and permission");
+                let code = error.code();
+                tracing::error!(%connection, code, "post was refused for good: check endpoint and permission");
             }
         }
         outcome
     }
 
-    /// Closes a connection. A failure is logged and harmless: the connection is not the service's any more, and its next
-    /// word is answered with that.
+    /// Closes a connection. A failure is logged and harmless: the service no longer knows the connection, and answers
+    /// its next message with `unknown_connection`.
     pub async fn close(&self, connection: &ConnectionId) {
         match self.client.delete_connection().connection_id(connection.as_str()).send().await {
             Ok(_) => {}
@@ -56,13 +57,13 @@ impl Gateway {
 fn outcome<R>(error: &SdkError<PostToConnectionError, R>) -> PostOutcome {
     match error.as_service_error() {
         Some(PostToConnectionError::GoneException(_)) => PostOutcome::Gone,
-        // 403 says that we may not post there at all: never a reason to prune.
+        // 403 means that the function has no permission to post: never a reason to prune.
         Some(PostToConnectionError::ForbiddenException(_) | PostToConnectionError::PayloadTooLargeException(_)) => {
             PostOutcome::Fault
         }
-        // 429 is the account's rate or that client's full buffer.
+        // 429 is the account's rate limit or the full buffer of that client.
         Some(PostToConnectionError::LimitExceededException(_)) => PostOutcome::Retry,
-        // A server error, or no answer at all: it may have been delivered, and the client shows each id once.
+        // A server error, or no answer: the frame may have been delivered, and the client shows each id once.
         Some(_) | None => PostOutcome::Retry,
     }
 }

@@ -1,16 +1,16 @@
-//! Configuration: environment variables, read once at start. What is missing or wrong stops the function there, by its name.
+//! Configuration: environment variables, read once at start. A missing or invalid variable stops the function, by name.
 
 use std::env;
 
 use tidings_crypto::keys::{RootKeys, RootKeysError};
 
-/// A variable that a function needs and cannot use.
+/// An environment variable that is missing or invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// It is not there, or empty.
+    /// Not set, or empty.
     #[error("the environment variable {0} is not set")]
     Missing(&'static str),
-    /// It is not a number as it has to be.
+    /// Not a whole number within its range.
     #[error("the environment variable {0} is not a whole number from {1} to {2}")]
     Number(&'static str, u64, u64),
     /// The root keys cannot be read.
@@ -44,26 +44,26 @@ pub const CONNECTIONS_ENDPOINT: &str = "TIDINGS_CONNECTIONS_ENDPOINT";
 pub const ROOT_KEYS: &str = "TIDINGS_ROOT_KEYS";
 /// Seconds that API Gateway lets a connection live.
 pub const CONNECTION_LIFE: &str = "TIDINGS_CONNECTION_LIFE_SECONDS";
-/// Where the HTTP API is, without a slash at its end.
+/// Base URL of the HTTP API, without a slash at its end.
 pub const API_URL: &str = "TIDINGS_API_URL";
-/// Where the push providers are, all of them and without protection from loopback: set in the local twin only.
+/// Base URL of all push providers, without the protection from loopback addresses: set in the local twin only.
 pub const PROVIDERS_URL: &str = "TIDINGS_PROVIDERS_URL";
-/// Beginning of the names of the secrets that hold apps' provider credentials, without a slash at its end.
+/// Prefix of the names of the secrets that hold apps' provider credentials, without a slash at its end.
 pub const PROVIDER_SECRETS: &str = "TIDINGS_PROVIDER_SECRETS";
 /// Sender of e-mail.
 pub const EMAIL_FROM: &str = "TIDINGS_EMAIL_FROM";
-/// Least severe level that is logged; `info` where it is not set.
+/// Least severe level that is logged; `info` if it is not set.
 pub const LOG: &str = "TIDINGS_LOG";
 
 /// The value of a variable.
 ///
 /// # Errors
-/// [`ConfigError::Missing`], also where it is empty.
+/// [`ConfigError::Missing`], also if it is empty.
 pub fn text(name: &'static str) -> Result<String, ConfigError> {
     env::var(name).ok().filter(|value| !value.is_empty()).ok_or(ConfigError::Missing(name))
 }
 
-/// The value of a variable that is a number within a range.
+/// The value of a numeric variable within a range.
 ///
 /// # Errors
 /// [`ConfigError`].

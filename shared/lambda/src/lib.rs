@@ -4,7 +4,7 @@
 //! - [`http`]: axum routers, extractors and problems
 //! - [`socket`]: WebSocket events, and their answers
 //! - [`batch`]: SQS events, each record by itself
-//! - [`logs`]: one JSON object a line, without any content of users
+//! - [`logs`]: one JSON object a line, without any user content
 
 pub mod batch;
 pub mod config;
@@ -18,8 +18,8 @@ pub use sdk::Sdk;
 
 use tidings_domain::preferences::time_zone_data;
 
-/// Runs a function until its runtime API is gone, deployed and in the twin alike: on one thread, since Lambda gives a process one
-/// invocation at a time. A runtime of several threads costs 14 to 23 % more CPU.
+/// Runs a function until the Runtime API is gone, deployed and in the twin alike. It uses one thread, since Lambda
+/// gives a process one invocation at a time; a multi-threaded runtime costs 14 to 23 % more CPU.
 ///
 /// # Errors
 /// Those of the function, and if the runtime cannot be built.
@@ -27,8 +27,8 @@ pub fn block_on(function: impl Future<Output = Result<(), Error>>) -> Result<(),
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(function)
 }
 
-/// Starts logging and reads the SDK's configuration from the environment. Every function begins with it, builds what its
-/// handler needs, and ends with `serve` of [`http`], [`socket`] or [`batch`].
+/// Starts logging and reads the SDK's configuration from the environment. Every function calls it first, builds its
+/// handler's dependencies, and ends with `serve` of [`http`], [`socket`] or [`batch`].
 ///
 /// # Errors
 /// If the environment lacks a variable, or the TLS stack cannot be set up.

@@ -22,8 +22,8 @@ use crate::{
     config::{self, ConfigError},
 };
 
-/// The roots that AWS endpoints chain to (<https://www.amazontrust.com/repository/>). Parsing these five instead of a
-/// system's hundred and more is part of a cold start.
+/// The root certificates of AWS endpoints (<https://www.amazontrust.com/repository/>). A cold start parses these five
+/// instead of a system's hundred and more.
 const AMAZON_ROOTS: &str = include_str!("../certs/amazon-trust-services.pem");
 
 /// Time limits of one attempt and of all attempts of a request, in milliseconds.
@@ -46,18 +46,18 @@ impl Sdk {
     /// Reads region, credentials and endpoint from the environment, as Lambda sets them.
     ///
     /// # Errors
-    /// Where a variable is missing, or the TLS stack cannot be set up.
+    /// If a variable is missing, or the TLS stack cannot be set up.
     pub fn from_env() -> Result<Self, Error> {
         let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
         let tls = TlsContext::builder().with_trust_store(roots).build()?;
         let http = Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .tls_context(tls)
-            // A frozen Lambda wakes with dead sockets: reuse only what was used just now.
+            // A frozen Lambda wakes with dead sockets: reuse only recently used ones.
             .pool_idle_timeout(Duration::from_secs(20))
             .build_https();
-        // Lambda hands region and credentials over in the environment, for as long as the process lives. The SDK's own
-        // loader would bring every other source along, with an STS client, into every binary.
+        // Lambda passes region and credentials in the environment, for as long as the process lives. The SDK's loader
+        // would add every other source, with an STS client, to every binary.
         let credentials = Credentials::new(
             config::text("AWS_ACCESS_KEY_ID")?,
             config::text("AWS_SECRET_ACCESS_KEY")?,
@@ -238,7 +238,7 @@ impl Sdk {
     /// [`ConfigError`].
     pub fn gateway(&self) -> Result<Gateway, ConfigError> {
         let endpoint = config::text(config::CONNECTIONS_ENDPOINT)?;
-        // One slow connection must not spend the time of the deliveries behind it.
+        // One slow connection must not use up the time of the deliveries behind it.
         let config = aws_sdk_apigatewaymanagement::config::Builder::from(&self.config)
             .endpoint_url(endpoint)
             .timeout_config(timeouts(1_000, 2_500))

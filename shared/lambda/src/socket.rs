@@ -1,4 +1,4 @@
-//! WebSocket functions: events as the handlers want them, answers as API Gateway wants them.
+//! WebSocket functions: parsed events for the handlers, answers for API Gateway.
 
 use std::{collections::HashMap, future::Future};
 
@@ -17,7 +17,7 @@ use tidings_wire::{
 
 use crate::Error;
 
-/// Serves a route of the WebSocket API until the process ends: `handle` gets each event, and when it came.
+/// Serves a route of the WebSocket API until the process ends. `handle` gets each event and its time of arrival.
 ///
 /// # Errors
 /// If the Runtime API cannot be reached.
@@ -30,13 +30,13 @@ where
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| Box::pin(handle(event.payload, Timestamp::now())))).await
 }
 
-/// An event that lacks what every event of its kind has. It fails the invocation: nothing is invented in its place.
+/// An event that lacks a mandatory field. It fails the invocation: no default is invented.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
     /// No connection id.
     #[error("the event has no connection id")]
     NoConnection,
-    /// A connection id that is none.
+    /// An invalid connection id.
     #[error("the event's connection id")]
     Connection(#[from] IdError),
 }
@@ -50,22 +50,22 @@ pub fn connection_id(event: &ApiGatewayWebsocketProxyRequest) -> Result<Connecti
     Ok(id.parse()?)
 }
 
-/// What a function answers to an event.
+/// A function's answer to an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reply {
-    /// HTTP status: of a `$connect`, whether the upgrade is accepted; of a message, 200.
+    /// HTTP status: for `$connect`, whether the upgrade is accepted; for a message, 200.
     pub status_code: u16,
     /// Headers of the upgrade.
     #[serde(skip_serializing_if = "HashMap::is_empty")]
     pub headers: HashMap<String, String>,
-    /// The frame that is sent back, where there is one.
+    /// The frame to send back, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
 }
 
 impl Reply {
-    /// Done, and nothing to say.
+    /// Succeeds without a frame.
     #[must_use]
     pub fn done() -> Self {
         Self { status_code: 200, ..Self::default() }
@@ -84,7 +84,7 @@ impl Reply {
     }
 }
 
-/// Why a message of a device is answered with an error frame.
+/// The reason for answering a device's message with an error frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The frame was binary.
@@ -93,9 +93,9 @@ pub enum Refusal {
     Body(json::JsonError),
     /// No such action.
     UnknownAction,
-    /// Fields are missing, wrong or not known.
+    /// Fields are missing, wrong or unknown.
     Fields(Vec<FieldProblem>),
-    /// The mailbox has no such message at that place.
+    /// The mailbox has no such message at that position.
     NotInMailbox(Misplaced),
 }
 
@@ -139,7 +139,7 @@ impl Refusal {
         }
     }
 
-    /// The frame that says so.
+    /// The error frame for the device.
     #[must_use]
     pub fn frame(&self, to: &ConnectionRecord) -> Frame {
         Frame::Error(ErrorFrame {
@@ -150,10 +150,10 @@ impl Refusal {
     }
 }
 
-/// What a device said.
+/// Parses a device's message.
 ///
 /// # Errors
-/// [`Refusal`], for the frame that answers it.
+/// [`Refusal`], for the error frame.
 pub fn action(event: &ApiGatewayWebsocketProxyRequest) -> Result<Action, Refusal> {
     if event.is_base64_encoded {
         return Err(Refusal::Binary);
@@ -174,17 +174,17 @@ pub fn answer(sealer: &Sealer, frame: &Frame, to: &ConnectionRecord) -> Result<R
     Ok(Reply::frame(sealer.seal(frame, &to.connection)?))
 }
 
-/// The answer on a connection that nobody knows: in clear, because no key belongs to it. A client takes it as a reason to
-/// come back on a new connection, never as a message.
+/// The answer on a connection that the service does not know. It is in clear, because no key belongs to the connection.
+/// A client takes it as a reason to reconnect, never as a message.
 ///
 /// # Errors
-/// Where the frame cannot be written as JSON.
+/// If the frame cannot be written as JSON.
 pub fn unknown_connection() -> Result<Reply, Error> {
     Ok(Reply::frame(in_clear(ReconnectCode::UnknownConnection, 1)?))
 }
 
-/// What a connection is told before it is closed because its device or user holds too many. In clear: the function that
-/// closes it has no keys, and a client takes it as no more than a reason to come back later.
+/// The frame for a connection that is closed because its device or user exceeds the limit. It is in clear, because the
+/// function that closes it has no keys; a client takes it only as a reason to reconnect later.
 ///
 /// # Errors
 /// If the frame cannot be written as JSON.

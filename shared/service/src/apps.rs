@@ -1,4 +1,4 @@
-//! Who sends: apps by their key, looked up once a minute.
+//! Authentication of senders: apps by their key, cached for a minute.
 
 use std::{collections::HashMap, sync::Mutex};
 
@@ -6,10 +6,10 @@ use tidings_crypto::app_key::AppKey;
 use tidings_domain::{AppId, Timestamp};
 use tidings_store::{App, Apps, StoreError};
 
-/// How long an app is believed unchanged, in seconds: a revoked key works that much longer.
+/// How long an app is cached, in seconds: a revoked key works that much longer.
 const FRESH_SECONDS: u64 = 60;
 
-/// Apps kept at most; beyond, the cache starts again.
+/// Limit of cached apps; at the limit, the cache is emptied.
 const CACHED: usize = 1_000;
 
 /// A request without a valid app key.
@@ -26,7 +26,7 @@ pub enum AppsError {
     Store(#[from] StoreError),
 }
 
-/// Apps, with what was read of them in the last minute.
+/// Apps, cached for a minute.
 #[derive(Debug)]
 pub struct AppCache {
     directory: Apps,
@@ -51,7 +51,7 @@ impl AppCache {
         {
             return Ok(Some(app.clone()));
         }
-        // An app that is not there is asked for each time: it may be created the next moment.
+        // An unknown app is looked up each time: it may be created the next moment.
         let app = self.directory.get(id).await?;
         if let (Some(app), Ok(mut known)) = (&app, self.known.lock()) {
             if known.len() >= CACHED {
@@ -65,7 +65,7 @@ impl AppCache {
     /// The app that a key belongs to.
     ///
     /// # Errors
-    /// [`AppsError`]: the same for a key that is malformed, of an unknown app, or not one of the app's.
+    /// [`AppsError`]: the same for a malformed key, a key of an unknown app, and one that the app does not have.
     pub async fn authenticate(&self, key: Option<&str>, now: Timestamp) -> Result<App, AppsError> {
         let key = AppKey::parse(key.ok_or(AppsError::NoKey)?).map_err(|_| AppsError::WrongKey)?;
         let id: AppId = key.app_id().parse().map_err(|_| AppsError::WrongKey)?;

@@ -1,4 +1,4 @@
-//! The device that signed a token, on the socket and over HTTP alike.
+//! Authentication of devices by their signed token, on the socket and over HTTP alike.
 
 use tidings_crypto::{
     keys::RootKeys,
@@ -7,14 +7,14 @@ use tidings_crypto::{
 use tidings_domain::{Device, DeviceId, KeyHolder, Timestamp};
 use tidings_store::{Devices, StoreError};
 
-/// A device that has proved who it is.
+/// An authenticated device.
 #[derive(Clone, Debug)]
 pub struct Signed {
     /// The device.
     pub device: Device,
     /// The version of the root key that its keys are derived from.
     pub key_version: u32,
-    /// What its token says.
+    /// The claims of its token.
     pub claims: Claims,
 }
 
@@ -25,22 +25,22 @@ impl<'a> From<&'a Signed> for KeyHolder<'a> {
     }
 }
 
-/// Why a token proves nothing. For logs: whoever presents one is told the same each time.
+/// The reason why a token is not valid. For logs only: the caller gets the same answer for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotSigned {
-    /// The id in the token is none of a device.
+    /// The id in the token is not a device id.
     #[error("malformed device id")]
     DeviceId,
-    /// Nobody has registered the device, or it was unregistered.
+    /// The device was never registered, or was unregistered.
     #[error("unknown device")]
     UnknownDevice,
-    /// The device has changed hands since it was given the key.
+    /// The device has changed hands since it received the key.
     #[error("a key of an earlier registration")]
     EarlierKey,
     /// The root key that the device's key was derived from is gone.
     #[error("a root key that was withdrawn")]
     WithdrawnRoot,
-    /// The signature, or what it covers.
+    /// The signature or the claims are not valid.
     #[error(transparent)]
     Token(#[from] TokenError),
 }
@@ -59,11 +59,11 @@ impl DeviceTokens {
         Self { devices, roots }
     }
 
-    /// The device that signed a token: the token names its key, the device is read, its key derived, and only then the
-    /// signature believed. Whether the token was used before is for the caller to check.
+    /// Verifies a token: the token names its key, the device is read, its key is derived, and then the signature is
+    /// checked. The caller checks whether the token was used before.
     ///
     /// # Errors
-    /// [`StoreError`]; inside, why the token proves nothing.
+    /// [`StoreError`]; the inner error is why the token is not valid.
     pub async fn verify(&self, token: Token<'_>, now: Timestamp) -> Result<Result<Signed, NotSigned>, StoreError> {
         let key = token.key_id().clone();
         let Ok(id) = key.device.parse::<DeviceId>() else { return Ok(Err(NotSigned::DeviceId)) };
@@ -86,7 +86,7 @@ impl DeviceTokens {
         }
     }
 
-    /// Notes at most once a day that a device is in use. If that fails, the next use is noted.
+    /// Records at most once a day that a device is in use. If that fails, the next use is recorded.
     async fn note_use(&self, device: &Device, now: Timestamp) {
         if !device.wants_note(now) {
             return;

@@ -1,4 +1,4 @@
-//! Frames sealed under the key of the device that they are for.
+//! Frames, sealed under the key of the receiving device.
 
 use tidings_crypto::{
     frame,
@@ -20,7 +20,7 @@ pub enum SealError {
     /// The device uses a root key that has been withdrawn.
     #[error("derive the device's key")]
     Key(#[from] UnknownVersion),
-    /// The operating system gave no randomness.
+    /// The operating system provided no randomness.
     #[error("draw an initialisation vector")]
     Random(#[from] RandomError),
     /// The frame cannot be written as JSON.

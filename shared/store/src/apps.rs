@@ -19,20 +19,20 @@ pub struct Apps {
 pub struct App {
     /// Its id.
     pub id: AppId,
-    /// What people call it.
+    /// Its display name.
     pub name: String,
-    /// SHA-256 of each of its keys; the keys themselves are shown once and kept nowhere.
+    /// SHA-256 of each of its keys; the keys themselves are shown once and never stored.
     pub key_hashes: Vec<String>,
-    /// What the ids of its keyed messages are derived under.
+    /// The secret from which the ids of its keyed messages are derived.
     pub id_secret: IdSecret,
-    /// Origins whose pages may connect; any where empty.
+    /// Origins whose pages may connect; empty for any.
     pub origins: Vec<String>,
     /// When it was created, in milliseconds since the Unix epoch.
     pub created: i64,
-    /// What happens while nobody confirms a message that says nothing of it.
+    /// The chains for messages that do not name their steps.
     #[serde(default)]
     pub chains: Chains,
-    /// The categories that it has declared; any is welcome where empty.
+    /// The categories that it has declared; empty for any.
     #[serde(default)]
     pub categories: BTreeSet<String>,
 }
@@ -76,7 +76,7 @@ impl Apps {
         Self { client, table }
     }
 
-    /// Creates an app; `false` where one with its id is there.
+    /// Creates an app; `false` if one with its id exists.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -94,7 +94,7 @@ impl Apps {
         took_place(OPERATION, put)
     }
 
-    /// Writes an app's chains in place of those before; `false` where there is no such app.
+    /// Replaces an app's chains; `false` if there is no such app.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -102,7 +102,7 @@ impl Apps {
         self.set("write chains", id, "chains", chains).await
     }
 
-    /// Writes an app's declared categories in place of those before; `false` where there is no such app.
+    /// Replaces an app's declared categories; `false` if there is no such app.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -110,7 +110,7 @@ impl Apps {
         self.set("write categories", id, "categories", categories).await
     }
 
-    /// Writes one attribute of an app; `false` where there is no such app.
+    /// Writes one attribute of an app; `false` if there is no such app.
     async fn set<T: Serialize>(
         &self,
         operation: &'static str,

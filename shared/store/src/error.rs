@@ -1,4 +1,4 @@
-//! What can go wrong between us and DynamoDB.
+//! Errors of the store.
 
 use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
@@ -13,18 +13,18 @@ pub enum StoreError {
     /// DynamoDB refused, or did not answer.
     #[error("{operation}: {code}")]
     Request {
-        /// What was being done.
+        /// The failed operation.
         operation: &'static str,
-        /// DynamoDB's code, or what kept the answer away.
+        /// DynamoDB's code, or the reason for the missing answer.
         code: String,
         /// The SDK's error.
         #[source]
         source: Source,
     },
-    /// An item does not have the shape that this version writes.
+    /// An item is unreadable: it does not have the shape that this version writes.
     #[error("{operation}: unreadable item")]
     Item {
-        /// What was being done.
+        /// The failed operation.
         operation: &'static str,
         /// What is wrong with it.
         #[source]
@@ -76,7 +76,7 @@ impl StoreError {
             SdkError::TimeoutError(_) => "timeout".to_owned(),
             SdkError::DispatchFailure(_) => "no connection".to_owned(),
             SdkError::ResponseError(_) => "unreadable answer".to_owned(),
-            // The SDK's enum is open; a kind that it adds is told by its own words in the source.
+            // The SDK's enum is open; the source describes a kind that it adds.
             _ => "unknown".to_owned(),
         };
         Self::Request { operation, code, source: Box::new(error) }
@@ -88,7 +88,7 @@ pub(crate) trait Conditional {
     /// Whether the write was refused because its condition did not hold, and for no other reason.
     fn is_refused(&self) -> bool;
 
-    /// Whether a part of it is invalid, although its own code says something else.
+    /// Whether a part of it is invalid, although the error's code differs.
     fn is_invalid(&self) -> bool {
         false
     }
@@ -116,13 +116,13 @@ impl Conditional for TransactWriteItemsError {
     }
 }
 
-/// For each write of a cancelled transaction, in their order, whether its condition did not hold. A transaction is cancelled
-/// for other reasons too, a conflict with another one for instance.
+/// For each write of a cancelled transaction, in their order, whether its condition did not hold. A transaction is
+/// cancelled for other reasons too, for instance a conflict with another one.
 pub(crate) fn refused_writes(error: &TransactWriteItemsError) -> Vec<bool> {
     cancelled_writes(error, "ConditionalCheckFailed")
 }
 
-/// For each write of a cancelled transaction, in their order, whether it was cancelled for this reason.
+/// For each write of a cancelled transaction, in their order, whether this code is its reason.
 fn cancelled_writes(error: &TransactWriteItemsError, code: &str) -> Vec<bool> {
     match error {
         TransactWriteItemsError::TransactionCanceledException(cancelled) => {
@@ -132,7 +132,7 @@ fn cancelled_writes(error: &TransactWriteItemsError, code: &str) -> Vec<bool> {
     }
 }
 
-/// Whether a conditional write took place: `false` where its condition did not hold.
+/// Whether a conditional write took place: `false` if its condition did not hold.
 pub(crate) fn took_place<T, E, R>(
     operation: &'static str,
     written: Result<T, SdkError<E, R>>,

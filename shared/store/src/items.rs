@@ -1,4 +1,4 @@
-//! Items that messages are about, in the `Directory` table: what stands there is closed, and everything else is open.
+//! Items that messages refer to, in the `Directory` table: a stored item is closed, every other one is open.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::Deserialize;
@@ -27,8 +27,8 @@ impl Items {
         Self { client, table }
     }
 
-    /// Closes an item, and tells since when it is closed: the first time stays. It is remembered for
-    /// [`limits::ITEM_CLOSED_SECONDS`] after the last time.
+    /// Closes an item, and returns when it was first closed. The record is kept for [`limits::ITEM_CLOSED_SECONDS`]
+    /// after the last closing.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -52,7 +52,7 @@ impl Items {
         Ok(Timestamp(closed.closed_at))
     }
 
-    /// Opens an item again.
+    /// Reopens an item.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -69,7 +69,7 @@ impl Items {
         deleted.map(drop).map_err(|error| StoreError::request(OPERATION, error))
     }
 
-    /// Since when an item is closed; `None` where it is open. Strongly consistent.
+    /// When an item was closed; `None` if it is open. Strongly consistent.
     ///
     /// # Errors
     /// [`StoreError`].

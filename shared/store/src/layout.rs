@@ -1,4 +1,4 @@
-//! The layout of the tables, for tools that read them past the service.
+//! The layout of the tables, for tools that read them directly.
 
 use tidings_domain::Position;
 
@@ -10,10 +10,10 @@ pub const PARTITION: &str = keys::PK;
 /// The sort key of the tables that have one.
 pub const SORT: &str = keys::SK;
 
-/// What the sort keys of mailbox entries begin with.
+/// The prefix of the sort keys of mailbox entries.
 pub const ENTRY: &str = keys::ENTRY;
 
-/// A sort key behind all of a user's partition.
+/// A sort key after every other one in a user's partition.
 pub const BEHIND_ALL: &str = "~";
 
 /// The attribute of a mailbox entry that holds its message's id.

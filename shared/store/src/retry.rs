@@ -1,5 +1,5 @@
-//! What of DynamoDB's refusals is worth another try. The SDK knows throttling, server errors and lost answers; it leaves
-//! conflicts between transactions to us.
+//! Which of DynamoDB's refusals are worth another try. The SDK covers throttling, server errors and lost answers;
+//! conflicts between transactions are left to us.
 
 use std::time::Duration;
 
@@ -16,18 +16,18 @@ use aws_sdk_dynamodb::{
     },
 };
 
-/// A client whose requests are tried again also where another transaction had an item in hand.
+/// A client that also retries if another transaction held an item.
 #[must_use]
 pub fn client(config: &aws_types::SdkConfig) -> Client {
     let config = aws_sdk_dynamodb::config::Builder::from(config).retry_classifier(TransactionConflicts).build();
     Client::from_conf(config)
 }
 
-/// Attempts of a patient client, and the first of the pauses between them, which double: up to three seconds in all.
+/// Attempts of a patient client, and its first backoff, which doubles: up to three seconds in all.
 const PATIENT_ATTEMPTS: u32 = 6;
 const PATIENT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// The same client with more patience, for writes without which a minute and what is known are lost: a claim that is
+/// The same client with more retries, for writes whose loss costs a minute and the step's outcome: a claim that is
 /// neither ended nor released counts as one whose worker died.
 pub(crate) fn patient(client: &Client) -> Client {
     let config = client.config();
@@ -36,7 +36,8 @@ pub(crate) fn patient(client: &Client) -> Client {
     Client::from_conf(config.to_builder().retry_config(retry).build())
 }
 
-/// Two transactions, or a transaction and a write, that met at one item: the loser has changed nothing.
+/// Classifies conflicts of two transactions, or of a transaction and a write, at one item: the loser has changed
+/// nothing.
 #[derive(Debug)]
 struct TransactionConflicts;
 
@@ -61,7 +62,7 @@ impl ClassifyRetry for TransactionConflicts {
     }
 }
 
-/// Whether a transaction was cancelled for nothing but conflicts: a condition that does not hold will not hold next time.
+/// Whether a transaction was cancelled for conflicts only: a condition that does not hold will not hold next time.
 fn is_conflict(error: &TransactWriteItemsError) -> bool {
     match error {
         TransactWriteItemsError::TransactionCanceledException(cancelled) => {

@@ -1,4 +1,4 @@
-//! One message for one recipient: what travels on the queue, where it goes, and what follows.
+//! The delivery of one message to one recipient: the queued job, the posts, and the next steps.
 //!
 //! Three kinds of [`Job`] travel on the delivery queues, in the order in which they were put there for one user: a
 //! message to deliver, one to deliver again because no device has confirmed it, and one to withdraw.

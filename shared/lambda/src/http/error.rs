@@ -14,28 +14,28 @@ use crate::Error;
 /// Every way in which a request can fail, each with one status and one code.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// Fields are missing, empty, too long, of the wrong type or not known.
+    /// Fields are missing, empty, too long, of the wrong type or unknown.
     #[error("fields are wrong")]
     Fields(Vec<FieldProblem>),
-    /// The body is no JSON object that we read.
+    /// The body is not a readable JSON object.
     #[error("{0}")]
     Body(json::JsonError),
     /// No `Authorization: Bearer` header.
     #[error("send the app key as `Authorization: Bearer …`")]
     NoAppKey,
-    /// The key is not one of an app's.
+    /// The app key is not valid.
     #[error("{0}")]
     WrongAppKey(KeyFault),
-    /// No `Authorization: Bearer` header, where a device asks.
+    /// No `Authorization: Bearer` header on a device's request.
     #[error("send a token that the device has signed as `Authorization: Bearer …`")]
     NoToken,
-    /// The token proves nothing.
+    /// The token is not valid.
     #[error("{0}")]
     WrongToken(TokenFault),
     /// The request names another app than the key's.
     #[error("`appId` is not the app that the key belongs to")]
     UnknownApp,
-    /// Nothing there, or not this app's.
+    /// The resource does not exist, or belongs to another app.
     #[error("{0}")]
     NotFound(&'static str),
     /// No such route.
@@ -50,24 +50,24 @@ pub enum ApiError {
     /// The message was cancelled before.
     #[error("the message was cancelled before, at {0}")]
     AlreadyCancelled(Timestamp),
-    /// The message's time is over.
+    /// The message's lifetime is over.
     #[error("the message's time was over at {0}: nothing is left to cancel")]
     Settled(Timestamp),
-    /// Somebody else changed the same thing at the same moment.
+    /// Another request changed the same record at the same moment.
     #[error("changed by another request at the same moment; try again")]
     Conflict,
     /// A dependency is slow or down; the request may be repeated.
     #[error("not available just now; try again")]
     Unavailable(#[source] Error),
-    /// A fault of ours.
+    /// A fault of the service.
     #[error("internal error")]
     Internal(#[source] Error),
 }
 
-/// What is wrong with an app key, as far as its form shows it: of one with the right form nothing more is said.
+/// What is wrong with an app key, as far as its form shows. Nothing more is revealed of one with the right form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFault {
-    /// It has the form of a key, and is none.
+    /// It has the form of a key, and no app has it.
     #[error("the app key is not valid; `tidings app create` shows one")]
     Unknown,
     /// It has another form.
@@ -76,20 +76,20 @@ pub enum KeyFault {
     /// It ends in an ellipsis, as keys are printed in documents.
     #[error("the app key is cut short with an ellipsis; copy all of it, `td_<appId>.` and 43 characters")]
     CutShort,
-    /// It is what a device signs.
+    /// It is a token, signed by a device.
     #[error(
         "this is a token that a device has signed; a backend sends its app key here, `td_<appId>.` and 43 characters"
     )]
     DeviceToken,
 }
 
-/// What is wrong with a device's token: one answer, whatever it is, but for what is no token at all.
+/// What is wrong with a device's token. One answer for all causes, except for text that is not a token at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFault {
-    /// It proves nothing.
+    /// It is not valid, for whatever reason.
     #[error("the token is not valid, or no longer: sign a new one, and check the clock")]
     Invalid,
-    /// It is an app's key.
+    /// It is an app key.
     #[error("this is an app key; a device asks here for its own user, with a token that it signs itself")]
     AppKey,
 }
@@ -214,7 +214,7 @@ impl IntoResponse for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        // For the middleware, which knows the request's id.
+        // For the middleware, which adds the request's id.
         response.extensions_mut().insert(problem);
         response.extensions_mut().insert(std::sync::Arc::new(self));
         response

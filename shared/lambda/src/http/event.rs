@@ -1,8 +1,9 @@
-//! An event of an HTTP API (payload format 2.0), made safe for `lambda_http`.
+//! An event of an HTTP API (payload format 2.0), sanitised for `lambda_http`.
 //!
-//! `lambda_http` 1.3.2 builds a URI out of what the client sent, and panics if a query, a path or a `Host` holds what no
-//! URI may, or a body is not the Base64 that it says. Here nothing that a client writes can fail the invocation: the
-//! event that `lambda_http` gets has no path, query or host, and the request gets its own URI afterwards.
+//! `lambda_http` 1.3.2 builds a URI out of the client's request, and panics if a query, a path or a `Host` holds
+//! characters that a URI may not contain, or if a body is not valid Base64 although it is marked as such. Here no
+//! client input can fail the invocation: the event that `lambda_http` gets has no path, query or host, and the request
+//! gets its URI afterwards.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use serde::Deserialize;
 
 use super::extract::Query;
 
-/// What the functions read of an event, each as the client may have written it.
+/// The fields of an event that the functions read, each as the client may have written it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct HttpEvent {
@@ -45,7 +46,7 @@ struct Http {
     method: String,
 }
 
-/// Where a request goes: what its event says beside method, headers and body.
+/// The target of a request: everything in its event except method, headers and body.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     /// The path of its route, with the parameters encoded again.
@@ -55,24 +56,24 @@ pub(super) struct Target {
 }
 
 impl HttpEvent {
-    /// Where the request goes.
+    /// The target of the request.
     ///
-    /// API Gateway hands over a path that is decoded. Read as that of a URL, a `#` or `?` in a name would end it there,
-    /// a `/` would split it, and a `%41` be decoded once more: the request would be about something else. If no route
-    /// was found, the path is taken as it reads, so that it finds none here either; and so does one that is too long
-    /// for a URI.
+    /// API Gateway passes a decoded path. If it were parsed as that of a URL, a `#` or `?` in a name would end it, a
+    /// `/` would split it, and a `%41` would be decoded once more: the request would address another resource. If API
+    /// Gateway found no route, the path is kept as it is, so that it matches no route here either. The same holds for a
+    /// path that is too long for a URI.
     pub(super) fn target(&self) -> Target {
         Target { uri: self.path().parse().unwrap_or_default(), query: Query::decode(&self.raw_query_string) }
     }
 
-    /// The event without what [`target`](Self::target) has.
+    /// The event without the parts that [`target`](Self::target) returns.
     pub(super) fn into_request(self) -> LambdaRequest {
         let mut event = ApiGatewayV2httpRequest::default();
-        // A method that is none has no route.
+        // An invalid method has no route.
         event.request_context.http.method =
             Method::from_bytes(self.request_context.http.method.as_bytes()).unwrap_or(Method::TRACE);
         event.headers = headers(&self.headers);
-        // No gateway sends a body that is not the Base64 that it says: it is read as it is, and refused.
+        // API Gateway never marks a body as Base64 that is not; such a body is read as it is, and refused.
         event.is_base64_encoded =
             self.is_base64_encoded && self.body.as_ref().is_none_or(|body| STANDARD.decode(body).is_ok());
         event.body = self.body;
@@ -95,12 +96,12 @@ impl HttpEvent {
     }
 }
 
-/// The headers but the host, which `lambda_http` would put into its URI.
+/// The headers without the host, which `lambda_http` would put into its URI.
 fn headers(all: &BTreeMap<String, String>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in all.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("host")) {
         let Ok(name) = HeaderName::try_from(name.as_str()) else { continue };
-        // A control character becomes U+FFFD, which no header of ours takes, rather than that the header is lost.
+        // A control character becomes U+FFFD, which none of our headers accepts; the header is not lost.
         let readable = value.replace(|c: char| c.is_ascii_control() && c != '\t', "\u{fffd}");
         headers.extend(HeaderValue::from_bytes(readable.as_bytes()).ok().map(|value| (name, value)));
     }

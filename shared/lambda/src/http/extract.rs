@@ -1,4 +1,4 @@
-//! The checks of a request, in one order, and what a handler gets from them.
+//! The checks of a request, in one order, and their result for the handler.
 
 mod credentials;
 
@@ -23,22 +23,22 @@ use tidings_wire::{
 
 use super::error::{ApiError, TokenFault};
 
-/// A request that has passed its checks. Their order is the same for every route, and the first one that fails is the answer:
+/// A request that has passed its checks. Their order is the same for every route; the first one that fails is answered:
 ///
-/// 1. who asks: an app by its key ([`App`]) or a device by a token that it signed ([`SignedDevice`])
-/// 2. what the path and the query name
-/// 3. what the body says: its size, its syntax, its fields
-/// 4. whether the app that the body names is the one that asks
+/// 1. the caller: an app by its key ([`App`]) or a device by a token that it signed ([`SignedDevice`])
+/// 2. the names in the path and the query
+/// 3. the body: its size, its syntax, its fields
+/// 4. whether the app that the body names is the caller's
 /// 5. the `Idempotency-Key`, if the route takes one ([`Repeatable`])
 #[derive(Clone, Debug)]
 pub struct Checked<By, About = (), Body = ()> {
-    /// When the request came.
+    /// When the request arrived.
     pub now: Timestamp,
-    /// Who asks.
+    /// The caller.
     pub by: By,
-    /// What the path and the query name.
+    /// The names in the path and the query.
     pub about: About,
-    /// What the body says.
+    /// The body.
     pub body: Body,
 }
 
@@ -63,7 +63,7 @@ where
         if !problems.is_empty() {
             return Err(problems.into());
         }
-        // Lambda has a limit before this one; the payload's own limit answers with a problem.
+        // Lambda's limit comes before this one; the payload's limit answers with a problem.
         let bytes = axum::body::to_bytes(body, usize::MAX).await;
         let bytes = bytes.map_err(|error| ApiError::Internal(error.into()))?;
         let body = Body::read(&bytes, &parts.headers, by.app())?;
@@ -71,19 +71,19 @@ where
     }
 }
 
-/// Who asks, and what proves it. `D` has what the proof takes.
+/// The caller and its proof. `D` holds what the check of the proof needs.
 pub trait Caller<D>: Sized + Send {
     /// Reads the proof.
     ///
     /// # Errors
-    /// 401, or that of the store.
+    /// 401, or the store's error.
     fn authenticate(
         deps: &D,
         headers: &HeaderMap,
         now: Timestamp,
     ) -> impl Future<Output = Result<Self, ApiError>> + Send;
 
-    /// The app that asks, or whose device asks.
+    /// The caller's app, or the app of the device that calls.
     fn app(&self) -> &AppId;
 }
 
@@ -98,12 +98,12 @@ impl<D: AsRef<AppCache> + Sync> Caller<D> for App {
     }
 }
 
-/// A device that asks for itself, and its app.
+/// The calling device and its app.
 #[derive(Clone, Debug)]
 pub struct SignedDevice {
-    /// The device, with what its token says.
+    /// The device, with its token's claims.
     pub signed: Signed,
-    /// The app that it is a device of.
+    /// The device's app.
     pub app: App,
 }
 
@@ -117,8 +117,9 @@ impl<D: AsRef<AppCache> + AsRef<DeviceTokens> + Sync> Caller<D> for SignedDevice
     }
 }
 
-/// The device that asks over HTTP, by the token that it sends as `Authorization: Bearer`, and its app. A token that opens no
-/// socket is refused here too; only its use is not recorded, so that it serves as often as the device likes within its minute.
+/// Authenticates the calling device over HTTP by its `Authorization: Bearer` token, and returns it with its app. A
+/// token that opens no socket is refused here too. Its use is not recorded, so a device may use it any number of times
+/// within its minute.
 async fn signed_request(
     apps: &AppCache,
     tokens: &DeviceTokens,
@@ -138,10 +139,10 @@ async fn signed_request(
     }
 }
 
-/// What a path and a query name.
+/// The parameters in a path and a query.
 pub trait Parameters: Sized + Send {
-    /// Reads the id of the path (empty if the route has none) and the fields of the query, which record what is wrong.
-    /// What is not read of the query is refused, on every route.
+    /// Reads the id of the path (empty if the route has none) and the fields of the query; `asked` records problems.
+    /// Query fields that are not read are refused, on every route.
     fn read(id: String, asked: &mut Fields) -> Self;
 }
 
@@ -167,7 +168,7 @@ impl Parameters for AnnouncementsRequest {
     }
 }
 
-/// What a body says.
+/// A parsed body.
 pub trait Payload: Sized + Send {
     /// Reads the body of a request of this app.
     ///
@@ -195,11 +196,11 @@ impl<T: JsonBody> Payload for T {
 /// A body that its sender may repeat under an `Idempotency-Key`.
 #[derive(Clone, Debug)]
 pub struct Repeatable<T> {
-    /// What it says.
+    /// The request.
     pub request: T,
     /// The key, if the sender gave one.
     pub key: Option<String>,
-    /// The digest by which a repeat is known.
+    /// The digest that identifies a repeat.
     pub hash: String,
 }
 
@@ -215,7 +216,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let mut values = headers.get_all("idempotency-key").iter().map(HeaderValue::as_bytes);
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() || value.contains(&b',') {
-        // API Gateway joins the two of a header that is given twice with a comma.
+        // API Gateway joins two headers of the same name with a comma.
         return refused("is given twice, or has a comma".to_owned());
     }
     let is_printable = value.iter().all(|byte| matches!(byte, b' '..=b'~'));
@@ -304,7 +305,7 @@ impl<S: Sync> FromRequestParts<S> for Invocation {
     }
 }
 
-/// The id in a request's path. One that is not even UTF-8 is empty, and so the id of nothing.
+/// The id in a request's path. One that is not UTF-8 becomes empty, which is no valid id.
 #[derive(Clone, Debug)]
 pub struct PathId(pub String);
 
@@ -328,14 +329,14 @@ impl<S: Sync> FromRequestParts<S> for PathId {
 pub struct Query(pub Vec<(String, String)>);
 
 impl Query {
-    /// Reads a query (`application/x-www-form-urlencoded`), whatever characters it has.
+    /// Reads a query (`application/x-www-form-urlencoded`) of any characters.
     #[must_use]
     pub fn decode(query: &str) -> Self {
         Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
     }
 }
 
-/// An answer that no cache keeps: it is for one person, and soon out of date.
+/// An answer that must not be cached: it is for one person, and soon out of date.
 pub fn personal<T>(answer: T) -> Response
 where
     Json<T>: IntoResponse,
@@ -377,8 +378,8 @@ mod tests {
             "\u{85}".as_bytes(),
             too_long.as_bytes(),
         ] {
-            let told = key(&[bad]).unwrap_err();
-            assert!(told.starts_with("`Idempotency-Key` must have 1 to 255 printable ASCII"), "{bad:?}: {told}");
+            let detail = key(&[bad]).unwrap_err();
+            assert!(detail.starts_with("`Idempotency-Key` must have 1 to 255 printable ASCII"), "{bad:?}: {detail}");
         }
     }
 

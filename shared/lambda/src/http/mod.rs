@@ -2,7 +2,7 @@
 //!
 //! - `event`: events of API Gateway as requests, responses as answers
 //! - `router`: an axum router for them
-//! - `extract`: the checks of a request, in one order; the answers for one person only
+//! - `extract`: the checks of a request, in one order; answers that must not be cached
 //! - `error`: every failure as a problem
 
 mod error;

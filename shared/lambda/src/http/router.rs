@@ -1,4 +1,4 @@
-//! The router of an HTTP function on `lambda_http`, and the edge that every request passes.
+//! The router of an HTTP function on `lambda_http`, and the layers that every request passes.
 
 use axum::{
     Json, Router,
@@ -26,19 +26,19 @@ use super::{
 };
 use crate::{Error, logs};
 
-/// Serves a router until the process ends: problems get the request's id, faults are logged once, unknown routes and methods
-/// are problems too.
+/// Serves a router until the process ends. Problems get the request's id, faults are logged once, and unknown routes
+/// and methods are answered with problems too.
 ///
 /// # Errors
 /// If the Runtime API cannot be reached.
 pub async fn serve(router: Router) -> Result<(), Error> {
     let router = complete(router);
-    // Boxed: below it lie the SDK's futures, deeper than the compiler lays out in one.
+    // Boxed: the SDK's futures below are nested deeper than the compiler lays out in one.
     let handle = |event: LambdaEvent<HttpEvent>| Box::pin(answer(router.clone(), event));
     lambda_runtime::run(service_fn(handle)).await
 }
 
-/// What a router answers to an event: that of `lambda_http`, which has made a request of it.
+/// Passes an event through `lambda_http` to the router, and returns the answer.
 async fn answer(router: Router, event: LambdaEvent<HttpEvent>) -> Result<impl Serialize, Error> {
     let (event, context) = event.into_parts();
     let target = event.target();
@@ -48,7 +48,7 @@ async fn answer(router: Router, event: LambdaEvent<HttpEvent>) -> Result<impl Se
     Ok(adapter.call(LambdaEvent::new(event.into_request(), context)).await?)
 }
 
-/// The request with its own URI, and with what the handlers and the edge read.
+/// The request with its URI, and with the extensions that the handlers and the layers read.
 fn aimed(mut request: lambda_http::Request, target: &Target) -> lambda_http::Request {
     let invocation = request.lambda_context_ref().map_or_else(Invocation::default, |context| Invocation {
         request_id: context.request_id.clone(),
@@ -60,25 +60,25 @@ fn aimed(mut request: lambda_http::Request, target: &Target) -> lambda_http::Req
     request
 }
 
-/// An answer that does not say how long it is: API Gateway does.
+/// An answer without a `Content-Length`: API Gateway adds it.
 fn unmeasured(mut response: Response) -> Response {
     response.headers_mut().remove(header::CONTENT_LENGTH);
     response
 }
 
-/// A router with everything that every HTTP function has.
+/// Adds the fallbacks and layers that every HTTP function has.
 fn complete(router: Router) -> Router {
     router
         .fallback(|| async { ApiError::NoRoute })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
-        // The limit is ours, so that its answer is a problem; API Gateway and Lambda have theirs before it.
+        // The limit is ours, so that its answer is a problem; the limits of API Gateway and Lambda come before it.
         .layer(axum::extract::DefaultBodyLimit::disable())
         .layer(middleware::from_fn(edge))
 }
 
 async fn edge(request: Request, next: Next) -> Response {
     let invocation = request.extensions().get::<Invocation>().cloned().unwrap_or_default();
-    // The route, not the path: what a client writes there may be anything, a token or an address too.
+    // The route, not the path: a client may write anything there, also a token or an address.
     let path = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     let mut response = next.run(request).await;

@@ -11,7 +11,7 @@ fn refused(code: &str) -> StoreError {
 }
 
 #[test]
-fn what_dynamodb_finds_invalid_is_not_worth_another_try() {
+fn a_request_that_dynamodb_finds_invalid_is_not_transient() {
     for permanent in ["ValidationException", "AccessDeniedException", "ResourceNotFoundException"] {
         assert!(!refused(permanent).is_transient(), "{permanent}");
     }
@@ -24,7 +24,7 @@ fn what_dynamodb_finds_invalid_is_not_worth_another_try() {
 }
 
 #[test]
-fn a_transaction_with_an_invalid_write_is_not_worth_another_try() {
+fn a_transaction_with_an_invalid_write_is_not_transient() {
     let cancelled = |codes: &[&str]| {
         let reasons = codes.iter().map(|code| CancellationReason::builder().code(*code).build()).collect();
         let error = TransactionCanceledException::builder().set_cancellation_reasons(Some(reasons)).build();

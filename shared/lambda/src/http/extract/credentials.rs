@@ -1,4 +1,4 @@
-//! What an `Authorization` header shows, and what is wrong with it as far as its form tells.
+//! The credential in an `Authorization` header, and what is wrong with it as far as its form shows.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use tidings_crypto::app_key::AppKey;
@@ -6,7 +6,7 @@ use tidings_wire::FieldProblem;
 
 use crate::http::error::{ApiError, KeyFault, TokenFault};
 
-/// How every app key begins.
+/// Prefix of every app key.
 const KEY_PREFIX: &str = "td_";
 
 /// The app key of a request, if it has the form of one.
@@ -32,11 +32,12 @@ pub(super) fn token(headers: &HeaderMap) -> Result<String, ApiError> {
     if token.starts_with(KEY_PREFIX) { Err(ApiError::WrongToken(TokenFault::AppKey)) } else { Ok(token) }
 }
 
-/// What an `Authorization: Bearer` header shows; bytes that are no text become U+FFFD, which nothing valid has.
+/// The credential of an `Authorization: Bearer` header. Bytes that are not UTF-8 become U+FFFD, which no valid
+/// credential has.
 fn bearer(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
     let Some(value) = values.next() else { return Ok(None) };
-    // API Gateway joins the two of a header that is given twice with a comma, which no key and no token has.
+    // API Gateway joins two headers of the same name with a comma, which no key and no token has.
     if values.next().is_some() || value.contains(&b',') {
         return Err(vec![FieldProblem::new("Authorization", "is given twice, or has a comma")].into());
     }
@@ -58,13 +59,13 @@ mod tests {
         values.iter().map(|value| (header::AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap())).collect()
     }
 
-    fn said<T: std::fmt::Debug>(result: Result<T, ApiError>) -> (u16, String) {
+    fn refusal<T: std::fmt::Debug>(result: Result<T, ApiError>) -> (u16, String) {
         let error = result.unwrap_err();
         (error.status().as_u16(), error.to_string())
     }
 
     #[test]
-    fn what_is_no_key_is_told_apart_by_its_form() {
+    fn a_credential_that_is_no_key_is_named_by_its_form() {
         let key = AppKey::generate("demo", [5; 32]).unwrap();
         assert_eq!(app_key(&headers(&[&format!("Bearer {}", key.expose())])).unwrap(), key.expose());
         assert_eq!(app_key(&headers(&[&format!("bearer  {} ", key.expose())])).unwrap(), key.expose());
@@ -78,7 +79,7 @@ mod tests {
             ("Bearer td_demo.short", 401, "expected `td_<appId>.`"),
             ("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJkIn0.c2ln", 401, "a device has signed"),
         ] {
-            let (seen, detail) = said(app_key(&headers(&[value])));
+            let (seen, detail) = refusal(app_key(&headers(&[value])));
             assert!(seen == status && detail.contains(part), "{value}: {detail}");
         }
         assert!(matches!(app_key(&headers(&[])), Err(ApiError::NoAppKey)));
@@ -97,8 +98,8 @@ mod tests {
     }
 
     #[test]
-    fn an_app_key_in_place_of_a_token_is_told_so() {
-        let (status, detail) = said(token(&headers(&["Bearer td_demo.x"])));
+    fn an_app_key_in_place_of_a_token_is_named() {
+        let (status, detail) = refusal(token(&headers(&["Bearer td_demo.x"])));
         assert!(status == 401 && detail.contains("app key"), "{detail}");
         assert_eq!(token(&headers(&["Bearer a.b.c"])).unwrap(), "a.b.c");
         assert!(matches!(token(&headers(&["Basic x"])), Err(ApiError::NoToken)));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::http::{Checked, PathId, Query};
 
-/// The event of a request, as API Gateway hands it over.
+/// The event of a request, as API Gateway sends it.
 fn event(route_key: &str, method: &str, raw_path: &str, parameters: &Value, query: &str, headers: &Value) -> Value {
     json!({
         "version": "2.0", "routeKey": route_key, "rawPath": raw_path, "rawQueryString": query,
@@ -22,51 +22,51 @@ async fn answered(router: Router, event: Value) -> Value {
     serde_json::to_value(answer(complete(router), event).await.unwrap()).unwrap()
 }
 
-/// What a route sees of a request that API Gateway hands over like this: the name, and the pairs of the query.
-async fn told(route_key: &str, raw_path: &str, parameters: Value, query: &str) -> Result<(String, Value), u16> {
-    let told =
+/// What a route reads from a request in this form: the name, and the pairs of the query.
+async fn seen(route_key: &str, raw_path: &str, parameters: Value, query: &str) -> Result<(String, Value), u16> {
+    let seen =
         |PathId(name): PathId, Extension(Query(query)): Extension<Query>| async move { Json(json!([name, query])) };
     let router = Router::new()
-        .route("/v1/items/{item}", routing::put(told))
-        .route("/v1/users/{alias}/preferences", routing::put(told));
+        .route("/v1/items/{item}", routing::put(seen))
+        .route("/v1/users/{alias}/preferences", routing::put(seen));
     let event = event(route_key, "PUT", raw_path, &parameters, query, &json!({"host": "api.example.com"}));
     let answer = answered(router, event).await;
     if answer["statusCode"] != 200 {
         return Err(answer["statusCode"].as_u64().unwrap().try_into().unwrap());
     }
-    let Value::Array(told) = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap() else {
+    let Value::Array(seen) = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap() else {
         panic!("{answer}")
     };
-    Ok((told[0].as_str().unwrap().to_owned(), told[1].clone()))
+    Ok((seen[0].as_str().unwrap().to_owned(), seen[1].clone()))
 }
 
 #[tokio::test]
-async fn a_name_is_what_the_event_says_whatever_its_path_looks_like() {
+async fn a_name_is_the_events_parameter_whatever_its_path_looks_like() {
     let names =
         ["order:4711", "order#4711", "a?b=c", "a/b", "x%41", "50%", "a b", "é|ü", "+", "..", "a\\b", "\n", "{item}"];
     for name in names {
         let path = format!("/v1/items/{name}");
         let query = "tenantCode=north%23%3F&tenantCode=b+c&x=%25";
         let pairs = json!([["tenantCode", "north#?"], ["tenantCode", "b c"], ["x", "%"]]);
-        let (item, query) = told("PUT /v1/items/{item}", &path, json!({"item": name}), query).await.unwrap();
+        let (item, query) = seen("PUT /v1/items/{item}", &path, json!({"item": name}), query).await.unwrap();
         assert_eq!((item.as_str(), query), (name, pairs));
 
         let path = format!("/v1/users/{name}/preferences");
-        let answer = told("PUT /v1/users/{alias}/preferences", &path, json!({"alias": name}), "").await;
+        let answer = seen("PUT /v1/users/{alias}/preferences", &path, json!({"alias": name}), "").await;
         assert_eq!(answer, Ok((name.to_owned(), json!([]))));
     }
 }
 
 #[tokio::test]
-async fn what_the_gateway_knows_no_route_for_finds_none_here() {
+async fn a_path_without_a_route_at_the_gateway_has_none_here() {
     for path in ["/v1/items/order#a/b", "/v1/items/order?a/b", "/v1/items/x/../order", "/v1/items/", "/", ""] {
-        assert_eq!(told("$default", path, Value::Null, "").await, Err(404), "{path}");
+        assert_eq!(seen("$default", path, Value::Null, "").await, Err(404), "{path}");
     }
 }
 
-/// What a client may put into a query or a header, and no URI may hold.
+/// Text that a client may put into a query or a header, and that a URI may not hold.
 #[tokio::test]
-async fn whatever_a_client_writes_is_read_and_panics_nothing() {
+async fn any_query_or_header_is_read_without_a_panic() {
     for (query, pairs) in [
         ("a=<b>", json!([["a", "<b>"]])),
         ("a=\"b\"", json!([["a", "\"b\""]])),
@@ -80,23 +80,23 @@ async fn whatever_a_client_writes_is_read_and_panics_nothing() {
         ("#?=/", json!([["#?", "/"]])),
         ("&&", json!([])),
     ] {
-        let answer = told("PUT /v1/items/{item}", "/v1/items/x", json!({"item": "x"}), query).await;
+        let answer = seen("PUT /v1/items/{item}", "/v1/items/x", json!({"item": "x"}), query).await;
         assert_eq!(answer, Ok(("x".to_owned(), pairs)), "{query:?}");
     }
     let long = format!("a={}", "中".repeat(100_000));
-    assert!(told("PUT /v1/items/{item}", "/v1/items/x", json!({"item": "x"}), &long).await.is_ok());
+    assert!(seen("PUT /v1/items/{item}", "/v1/items/x", json!({"item": "x"}), &long).await.is_ok());
     let long = "中".repeat(100_000);
-    assert_eq!(told("PUT /v1/items/{item}", "/", json!({"item": long}), "").await, Err(404));
+    assert_eq!(seen("PUT /v1/items/{item}", "/", json!({"item": long}), "").await, Err(404));
 }
 
 #[tokio::test]
 async fn a_bad_host_or_header_is_no_fault_and_no_header_is_lost() {
-    let told = |headers: HeaderMap| async move {
+    let seen = |headers: HeaderMap| async move {
         let named = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         Json(json!(named("idempotency-key")))
     };
     for host in ["", " ", "<", "a b", "[::1", "http://", "a@b:x", "中", "a\u{7f}b", "\u{0}", "a/b?c#d", "%"] {
-        let router = Router::new().route("/v1/x", routing::get(told));
+        let router = Router::new().route("/v1/x", routing::get(seen));
         let headers = json!({"host": host, "idempotency-key": "a\u{1}b", "bad name": "x", "": "y"});
         let answer = answered(router, event("GET /v1/x", "GET", "/v1/x", &Value::Null, "", &headers)).await;
         assert_eq!(answer["statusCode"], 200, "{host:?}");
@@ -106,7 +106,7 @@ async fn a_bad_host_or_header_is_no_fault_and_no_header_is_lost() {
 }
 
 #[tokio::test]
-async fn head_is_get_without_a_body_and_other_methods_are_told_which_there_are() {
+async fn head_is_get_without_a_body_and_other_methods_get_the_list_of_allowed_ones() {
     let fails = || async { ApiError::NotFound("nothing there") };
     let router = || {
         Router::new()
@@ -165,7 +165,7 @@ async fn what_is_not_read_of_a_query_is_refused_on_every_route() {
     }
 }
 
-/// Whoever asks.
+/// A caller without proof.
 struct Anyone(tidings_domain::AppId);
 
 impl crate::http::Caller<()> for Anyone {
