@@ -1,4 +1,4 @@
-//! The chains of an app: what happens while nobody confirms a message that says nothing of it.
+//! The chains of an app: the steps of a message that does not name its own.
 
 use serde_json::json;
 use tidings_wire::{
@@ -8,7 +8,7 @@ use tidings_wire::{
 
 use crate::world::{APP, World, tidings};
 
-/// Sets a chain as an operator does, by the command line.
+/// Sets a chain with the command line, as an operator does.
 async fn chain(world: &World, id: &str, more: &[&str]) -> (bool, String) {
     let (table, url) = (world.twin.outputs()["DirectoryTableName"].clone(), world.twin.aws_url());
     let mut arguments = vec!["app", "chain", "--id", id, "--directory-table", &table, "--aws-endpoint", url];
@@ -22,13 +22,13 @@ async fn an_app_has_a_chain_and_categories_have_theirs() {
     for more in
         [&["--steps", "sms"][..], &["--category", "orders", "--steps", "email:0"], &["--category", "news", "--none"]]
     {
-        let (done, told) = chain(&world, APP, more).await;
-        assert!(done, "{told}");
+        let (done, output) = chain(&world, APP, more).await;
+        assert!(done, "{output}");
     }
-    let (_, told) = chain(&world, APP, &[]).await;
+    let (_, output) = chain(&world, APP, &[]).await;
     let expected = json!({"general": [{"channel": "sms"}],
         "categories": {"orders": [{"channel": "email", "after": 0}], "news": []}});
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&told).unwrap(), expected);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&output).unwrap(), expected);
 
     world.reachable("alice").await;
     let of = async |category: &str| {
@@ -57,12 +57,12 @@ async fn an_app_has_a_chain_and_categories_have_theirs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_chain_is_refused_before_anything_is_written() {
+async fn an_invalid_chain_is_refused_before_anything_is_written() {
     let world = World::start().await;
     let before = world.items().await;
     let nine = ["apns"; 9].join(",");
     let often = "step 3 of --steps must not be sms once more: a chain has at most 2 steps by it";
-    for (id, more, told) in [
+    for (id, more, reason) in [
         (APP, &["--steps", "pigeon"][..], "expected one of apns"),
         (APP, &["--steps", &nine], "--steps has 9 of them; the limit is 8"),
         (APP, &["--steps", "sms,sms,sms"], often),
@@ -70,8 +70,8 @@ async fn what_is_no_chain_is_refused_before_anything_is_written() {
         (APP, &["--steps", "sms:259201"], "a pause of more than 259200 seconds"),
         ("nobody", &["--steps", "sms"], "there is no app \"nobody\""),
     ] {
-        let (done, said) = chain(&world, id, more).await;
-        assert!(!done && said.contains(told), "{id} {more:?}: {said}");
+        let (done, output) = chain(&world, id, more).await;
+        assert!(!done && output.contains(reason), "{id} {more:?}: {output}");
     }
     assert_eq!(world.items().await, before);
     world.end().await;

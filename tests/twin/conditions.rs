@@ -1,4 +1,4 @@
-//! Conditions: a step goes out only while there is something left to tell, by the newest data.
+//! Conditions: a step goes out only while its condition holds, by the newest data.
 
 use http::Method;
 use sam_twin::faults::{Fault, Rule};
@@ -22,8 +22,9 @@ fn below(version: &str) -> Condition {
     Condition { client_version_below: Some(version.to_owned()), ..Condition::default() }
 }
 
-/// What has become of a message to Alice on this condition, with steps over these channels, each due at once.
-async fn told(world: &World, condition: &Condition, channels: &[Channel]) -> RecipientTrail {
+/// Sends Alice a message on this condition, with steps over these channels, each due at once; returns its trail at the
+/// end.
+async fn outcome(world: &World, condition: &Condition, channels: &[Channel]) -> RecipientTrail {
     let steps = channels.iter().map(|channel| FallbackStep { channel: *channel, after: Some(0) }).collect();
     let id = world
         .send_with(&["alice"], "There is something for you", |request| {
@@ -43,7 +44,7 @@ async fn told(world: &World, condition: &Condition, channels: &[Channel]) -> Rec
     found.unwrap()
 }
 
-/// How the steps ended that were skipped, in order.
+/// The reasons of the skipped steps, in order.
 fn skipped(trail: &RecipientTrail) -> Vec<&str> {
     let skipped = trail.transitions.iter().filter(|it| it.event == Event::StepSkipped);
     skipped.filter_map(|it| it.code.as_deref()).collect()
@@ -55,27 +56,27 @@ async fn sent(world: &World) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_what_is_closed_nobody_is_told() {
+async fn a_closed_item_skips_every_step() {
     let world = World::start().await;
     let backend = world.backend();
     world.reachable("alice").await;
-    assert!(backend.item(ITEM, None).await.unwrap().open, "what nobody has spoken of is open");
+    assert!(backend.item(ITEM, None).await.unwrap().open, "an unknown item is open");
 
     let closed = backend.set_item(ITEM, None, false).await.unwrap();
     assert_eq!((closed.item.as_str(), closed.open), (ITEM, false));
     assert_eq!(backend.set_item(ITEM, None, false).await.unwrap(), closed, "twice is once");
     assert_eq!(backend.item(ITEM, None).await.unwrap(), closed);
-    assert!(backend.item(ITEM, Some("north")).await.unwrap().open, "a tenant's own is another one");
+    assert!(backend.item(ITEM, Some("north")).await.unwrap().open, "a tenant's item of that name is another one");
     assert!(world.other_backend().await.item(ITEM, None).await.unwrap().open, "so is another app's");
 
     let both = [Channel::Sms, Channel::Email];
-    let trail = told(&world, &item_open(), &both).await;
+    let trail = outcome(&world, &item_open(), &both).await;
     assert_eq!((trail.state, skipped(&trail)), (State::Suppressed, vec!["item_closed"; 2]));
     assert!(sent(&world).await.is_empty());
 
     let opened = backend.set_item(ITEM, None, true).await.unwrap();
     assert_eq!((opened.open, opened.closed_at), (true, None));
-    let trail = told(&world, &item_open(), &both).await;
+    let trail = outcome(&world, &item_open(), &both).await;
     assert_eq!((trail.state, skipped(&trail).len()), (State::FallbackDelivered, 0));
     assert_eq!(sent(&world).await.len(), 2);
     world.end().await;
@@ -86,10 +87,10 @@ async fn no_step_begins_after_the_answer_to_the_closing() {
     let world = World::start().await;
     world.reachable("alice").await;
     let faults = world.twin.faults();
-    // Seldom the closing comes too late: then it is tried with another one.
+    // If the closing comes too late, which is rare, the next round tries with another item.
     for round in 0..60 {
         let item = format!("order:{round}");
-        // The worker has seen that the item is open, and is kept from claiming its step.
+        // The worker has read that the item is open, and cannot claim its step yet.
         let claim = Rule::new(Fault::Throttle).function("FallbackFunction").operation("UpdateItem");
         let rule = faults.add(claim.contains("progress[0].claimed = ").times(2));
         let sent_before = sent(&world).await.len();
@@ -102,10 +103,10 @@ async fn no_step_begins_after_the_answer_to_the_closing() {
             };
             tokio::time::timeout(DEADLINE, struck).await.expect("a claim is refused");
             world.backend().set_item(&item, None, false).await.unwrap();
-            // Its second try is refused too: it has not claimed anything yet.
+            // Its second attempt is refused too: the step is not claimed yet.
             faults.hits(rule) == 1
         };
-        let (trail, is_held) = tokio::join!(told(&world, &condition, &[Channel::Sms]), close);
+        let (trail, is_held) = tokio::join!(outcome(&world, &condition, &[Channel::Sms]), close);
         if is_held {
             assert_eq!((trail.state, skipped(&trail)), (State::Suppressed, vec!["item_closed"]));
             assert!(!trail.transitions.iter().any(|it| it.event == Event::StepStarted), "{trail:?}");
@@ -117,9 +118,9 @@ async fn no_step_begins_after_the_answer_to_the_closing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_name_is_an_item_of_its_own() {
+async fn every_name_is_a_separate_item() {
     let world = World::start().await;
-    // By requests of its own: a client refuses the names that API Gateway may decode twice.
+    // By raw requests: the client refuses names that API Gateway may decode twice.
     let ask = async |method, name: &str, tenant: Option<&str>, body: &Value| -> ItemAnswer {
         let query = tenant.map(|tenant| format!("?tenantCode={}", percent(tenant))).unwrap_or_default();
         let answer = world.ask(method, &format!("/v1/items/{}{query}", percent(name)), world.key.expose(), body).await;
@@ -139,7 +140,7 @@ async fn every_name_is_an_item_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_is_told_to_the_devices_that_lack_it() {
+async fn an_update_goes_to_the_devices_that_lack_it() {
     let world = World::start().await;
     let register = async |token: &str, version: &str| {
         let mut registration = World::registration("alice", token);
@@ -151,22 +152,22 @@ async fn an_update_is_told_to_the_devices_that_lack_it() {
     register("phone", "1.9.4").await;
     register("tablet", "2.0").await;
     let both = [Channel::Fcm, Channel::Webhook];
-    let trail = told(&world, &below("2.0.0"), &both).await;
+    let trail = outcome(&world, &below("2.0.0"), &both).await;
     assert_eq!((trail.state, skipped(&trail).len()), (State::FallbackDelivered, 0));
     let to = |channel: &str, to: &str| (channel.to_owned(), to.to_owned());
     let first = [to("fcm", "phone"), to("webhook", "/webhook")];
     assert_eq!(sent(&world).await, first);
 
-    // By now, it has it too.
+    // By now, the phone has it too.
     register("phone", "2.0.1").await;
-    let trail = told(&world, &below("2.0.0"), &both).await;
+    let trail = outcome(&world, &below("2.0.0"), &both).await;
     assert_eq!((trail.state, skipped(&trail)), (State::Suppressed, vec!["up_to_date"; 2]));
     assert_eq!(sent(&world).await, first);
     world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_condition_without_steps_is_said_to_have_no_effect() {
+async fn a_condition_without_steps_is_reported_as_without_effect() {
     let world = World::start().await;
     let request = serde_json::from_value(json!({
         "audiences": ["alice"], "alert": "Hello", "condition": {"itemOpen": ITEM},

@@ -1,5 +1,5 @@
-//! The console's listener: the page and its origin, and what it tells of users and messages. What the page does with it is
-//! tested in a browser, in `tests/console`.
+//! The console's listener: the page and its origin, and the users and messages that it lists. The page itself is tested
+//! in a browser, in `tests/console`.
 
 use http::{Method, header};
 use serde_json::{Value, json};
@@ -12,13 +12,13 @@ async fn world() -> World {
 }
 
 impl World {
-    /// Asks the console's listener.
+    /// Requests a path of the console's listener.
     async fn page(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.request(method, &format!("{}{path}", self.twin.console_url().unwrap()), headers, body).await
     }
 
-    async fn told(&self, path: &str) -> Value {
+    async fn shown(&self, path: &str) -> Value {
         self.control(Method::GET, path, None).await
     }
 }
@@ -30,10 +30,10 @@ async fn the_page_has_one_origin_and_knows_the_app_that_was_introduced() {
     assert_eq!(get("/config.json").await.json()["appKey"], Value::Null);
     world.additions.console.introduce(world.key.app_id(), world.key.expose());
     let config = get("/config.json").await;
-    let told = json!({
+    let expected = json!({
         "apiUrl": "", "socketUrl": world.twin.socket_url(), "appId": "demo", "appKey": world.key.expose(), "twin": true,
     });
-    assert_eq!((config.json(), &config.headers[header::CACHE_CONTROL]), (told, &"no-store".parse().unwrap()));
+    assert_eq!((config.json(), &config.headers[header::CACHE_CONTROL]), (expected, &"no-store".parse().unwrap()));
 
     for (path, kind) in [
         ("/", "text/html"),
@@ -47,7 +47,7 @@ async fn the_page_has_one_origin_and_knows_the_app_that_was_introduced() {
         assert!(file.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap().starts_with("default-src 'none'; "));
         assert_eq!(file.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
     }
-    // Everything else is the two APIs', in their own words.
+    // Everything else is answered by the two APIs.
     assert_eq!(get("/_twin/queues").await.json().as_array().unwrap().len(), 10);
     assert_eq!(get("/nothing").await.json()["code"], "no_route");
     let body = json!({"audiences": ["alice"]});
@@ -59,7 +59,7 @@ async fn the_page_has_one_origin_and_knows_the_app_that_was_introduced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_pages_ask_in_vain() {
+async fn other_pages_get_no_answer() {
     let world = world().await;
     let own = world.twin.console_url().unwrap().to_owned();
     let port = own.rsplit(':').next().unwrap();
@@ -75,7 +75,7 @@ async fn other_pages_ask_in_vain() {
     assert_eq!(fire(&[("host", &rebound), ("origin", &format!("http://{rebound}"))]).await, 403);
     for path in ["/config.json", "/", "/_twin/outbox", "/v1/devices/x"] {
         assert_eq!(world.page(Method::GET, path, &[("host", &rebound)], &Value::Null).await.status, 403, "{path}");
-        // Another origin's page may ask, but its browser does not let it read the answer.
+        // Another origin's page may send the request, but its browser does not let it read the answer.
         let answer = world.page(Method::GET, path, &[("origin", "http://evil.example")], &Value::Null).await;
         assert!(!answer.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), "{path}: {answer:?}");
         assert_eq!(answer.headers["cross-origin-resource-policy"], "same-origin", "{path}");
@@ -100,7 +100,7 @@ async fn the_endpoint_of_aws_serves_programs_and_no_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_are_told_newest_first_as_the_service_tells_them() {
+async fn messages_are_listed_newest_first_with_the_trail_of_the_service() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
     let first = world.send(&["alice"], "first").await;
@@ -116,7 +116,7 @@ async fn messages_are_told_newest_first_as_the_service_tells_them() {
     .await;
     let third = world.send_with(&["bob"], "third", |request| request.send_at = Some(after(3_600))).await;
 
-    let page = world.told("/_twin/messages").await;
+    let page = world.shown("/_twin/messages").await;
     let of = |page: &Value, what: &str| -> Vec<Value> {
         page["messages"].as_array().unwrap().iter().map(|message| message[what].clone()).collect()
     };
@@ -128,21 +128,21 @@ async fn messages_are_told_newest_first_as_the_service_tells_them() {
     assert_eq!((page["total"].as_u64(), page.get("next")), (Some(3), None));
     let counts = page["perSecond"]["counts"].as_array().unwrap();
     assert_eq!((counts.len(), counts.iter().filter_map(Value::as_u64).sum::<u64>()), (120, 3));
-    // A list tells some of the recipients, a message all of them.
+    // A list shows some of the recipients, a single message all of them.
     assert_eq!(page["messages"][1]["recipients"].as_array().unwrap().len(), 20);
     for id in [&first, &second, &third] {
-        let told = world.told(&format!("/_twin/messages/{id}")).await;
+        let shown = world.shown(&format!("/_twin/messages/{id}")).await;
         let trail = serde_json::to_value(world.trail(id).await).unwrap();
         for (name, value) in trail.as_object().unwrap() {
-            assert_eq!(&told[name], value, "{name} of {id}");
+            assert_eq!(&shown[name], value, "{name} of {id}");
         }
     }
 
-    // Page by page it is the same.
+    // Page by page, the result is the same.
     let mut place = String::new();
     let mut paged = Vec::new();
     loop {
-        let page = world.told(&format!("/_twin/messages?limit=1{place}")).await;
+        let page = world.shown(&format!("/_twin/messages?limit=1{place}")).await;
         paged.extend(of(&page, "requestId"));
         let Some(next) = page["next"].as_str() else { break };
         place = format!("&before={next}");
@@ -186,7 +186,7 @@ async fn messages_are_found_by_user_by_text_and_by_state_and_not_only_among_the_
         ("alias=alice&tenant=acme", vec![&of_acme]),
         ("tenant=acme", vec![&of_acme]),
         ("tenant=other", vec![]),
-        // Exactly this user, and none whose name begins so.
+        // Exactly this user, and none whose name only begins so.
         ("alias=user1", vec![&extra, &bulk]),
         ("alias=Alice", vec![]),
         // A text in any case, also within the app's own data.
@@ -197,28 +197,28 @@ async fn messages_are_found_by_user_by_text_and_by_state_and_not_only_among_the_
         ("state=confirmed", vec![&first]),
         ("state=scheduled", vec![&later]),
         ("state=pending", vec![&extra, &of_acme, &bulk]),
-        // All that is given has to match; the state is that of the user who is asked for.
+        // All parameters have to match; the state is that of the given user.
         ("alias=alice&state=pending&text=news", vec![&bulk]),
         ("alias=alice&state=confirmed", vec![&first]),
         ("alias=user1&state=confirmed", vec![]),
         ("alias=&text=&state=", vec![&later, &extra, &of_acme, &bulk, &first]),
     ] {
-        let page = world.told(&format!("/_twin/messages?{query}")).await;
+        let page = world.shown(&format!("/_twin/messages?{query}")).await;
         let found: Vec<&str> =
             page["messages"].as_array().unwrap().iter().map(|it| it["requestId"].as_str().unwrap()).collect();
         assert_eq!(found, expected, "{query}");
         assert_eq!((page["total"].as_u64(), page.get("next")), (Some(5), None), "{query}");
     }
 
-    // The user who is asked for is among the recipients that a list shows, however many there are.
-    let page = world.told("/_twin/messages?alias=user29").await;
+    // The given user is among the recipients that a list shows, however many there are.
+    let page = world.shown("/_twin/messages?alias=user29").await;
     assert_eq!(page["messages"][0]["recipients"][0]["alias"], "user29");
     assert_eq!(page["messages"][0]["recipients"].as_array().unwrap().len(), 20);
 
-    // Pages hold what is meant, and each begins behind the one before it.
+    // Pages hold only matches, and each begins after the one before it.
     let (mut place, mut paged) = (String::new(), Vec::new());
     loop {
-        let page = world.told(&format!("/_twin/messages?limit=1&state=pending{place}")).await;
+        let page = world.shown(&format!("/_twin/messages?limit=1&state=pending{place}")).await;
         paged.extend(page["messages"].as_array().unwrap().iter().map(|it| it["requestId"].clone()));
         let Some(next) = page["next"].as_str() else { break };
         place = format!("&before={next}");
@@ -242,7 +242,7 @@ async fn messages_are_found_by_user_by_text_and_by_state_and_not_only_among_the_
     world.end().await;
 }
 
-/// The control API refuses a request for this reason.
+/// Checks that the control API refuses a request with this reason.
 async fn refused(world: &World, path: &str, reason: &str) {
     let answer = world.request(Method::GET, &format!("{}{path}", world.twin.aws_url()), &[], "").await;
     let message = answer.json()["message"].as_str().unwrap_or_default().to_owned();
@@ -250,14 +250,14 @@ async fn refused(world: &World, path: &str, reason: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn users_are_told_with_their_devices_and_connections() {
+async fn users_are_listed_with_their_devices_and_connections() {
     let world = World::start().await;
     let mut registration = World::registration("alice", "a");
     registration.mobile = Some("+8613800138000".to_owned());
     world.backend().register(&registration).await.unwrap();
     let mut alice = world.online("alice", "a").await;
     let away = world.device("alice", "b").await;
-    // Somebody who has a mailbox and no device, and nobody else between the two.
+    // Carol has a mailbox and no device; no other user comes between the two.
     let id = world.send(&["carol", "alice"], "hello").await;
     let message = alice.message().await;
     alice.ack(&message).await;
@@ -266,7 +266,7 @@ async fn users_are_told_with_their_devices_and_connections() {
     })
     .await;
 
-    let page = world.told("/_twin/devices").await;
+    let page = world.shown("/_twin/devices").await;
     assert_eq!(page.get("next"), None);
     let [user, carol] = page["users"].as_array().unwrap().as_slice() else { panic!("{page}") };
     assert_eq!((&user["appId"], &user["alias"], &user["head"]["seq"]), (&json!("demo"), &json!("alice"), &json!(1)));
@@ -281,14 +281,14 @@ async fn users_are_told_with_their_devices_and_connections() {
         assert!(expected == 1 || device["id"] == away.id());
     }
 
-    // One user, if anything is kept of that one.
-    let one = async |query: &str| world.told(&format!("/_twin/devices?appId=demo&{query}")).await["users"].clone();
+    // One user, if there are records of that user.
+    let one = async |query: &str| world.shown(&format!("/_twin/devices?appId=demo&{query}")).await["users"].clone();
     assert_eq!((one("alias=alice").await, one("alias=carol").await), (json!([user]), json!([carol])));
     for unknown in ["alias=alic", "alias=Alice", "alias=alice&tenant=acme"] {
         assert_eq!(one(unknown).await, json!([]), "{unknown}");
     }
     let url = format!("{}/_twin/devices?alias=alice", world.twin.aws_url());
-    assert_eq!(world.request(Method::GET, &url, &[], "").await.status, 400, "of which app?");
+    assert_eq!(world.request(Method::GET, &url, &[], "").await.status, 400, "the app is missing");
 
     for (query, reason) in [
         ("x=1", "there is no parameter \"x\"; there are limit, after, appId, alias, tenant"),
@@ -303,10 +303,10 @@ async fn users_are_told_with_their_devices_and_connections() {
         refused(&world, &format!("/_twin/devices?{query}"), reason).await;
     }
 
-    let first = world.told("/_twin/devices?limit=1").await;
+    let first = world.shown("/_twin/devices?limit=1").await;
     assert_eq!(first["users"].as_array().unwrap(), std::slice::from_ref(user));
     let next = first["next"].as_str().unwrap().replace('|', "%7C");
-    let second = world.told(&format!("/_twin/devices?limit=1&after={next}")).await;
+    let second = world.shown(&format!("/_twin/devices?limit=1&after={next}")).await;
     assert_eq!(
         (second["users"].as_array().unwrap().as_slice(), second.get("next")),
         ([carol.clone()].as_slice(), None)
@@ -315,29 +315,29 @@ async fn users_are_told_with_their_devices_and_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn to_look_changes_nothing_and_costs_nobody_anything() {
+async fn reading_changes_nothing_and_runs_no_function() {
     let world = World::start().await;
     world.set_event_source("DeliverFunction", false).await;
     let id = world.send(&["alice"], "waits").await;
     eventually("it waits", async || world.waiting("DeliverQueue").await[0] == 1).await;
-    let (items, traces) = (world.items().await, world.told("/_twin/traces").await);
+    let (items, traces) = (world.items().await, world.shown("/_twin/traces").await);
     let queue = &world.twin.template().queues.iter().find(|queue| queue.logical_id == "DeliverQueue").unwrap().name;
-    let waiting = world.told(&format!("/_twin/queues/{queue}/messages")).await;
+    let waiting = world.shown(&format!("/_twin/queues/{queue}/messages")).await;
     assert_eq!(waiting.as_array().unwrap().len(), 1);
     assert!(waiting[0]["body"].as_str().unwrap().contains(&id) && waiting[0]["receives"] == 0, "{waiting}");
     assert!(waiting[0]["sentAt"].as_i64().unwrap() > Timestamp::now().0 - 60_000, "{waiting}");
     for path in ["messages", "devices", "schedules", "faults/kinds", "outbox?limit=1", &format!("messages/{id}")] {
-        world.told(&format!("/_twin/{path}")).await;
+        world.shown(&format!("/_twin/{path}")).await;
     }
     assert_eq!(world.waiting("DeliverQueue").await, [1, 0, 0]);
-    assert_eq!((world.items().await, world.told("/_twin/traces").await), (items, traces));
+    assert_eq!((world.items().await, world.shown("/_twin/traces").await), (items, traces));
 
-    let dead_letters = world.told("/_twin/queues").await;
+    let dead_letters = world.shown("/_twin/queues").await;
     let of = |queue: &Value| Some((queue["name"].as_str()?.to_owned(), queue["deadLetterQueue"].as_str()?.to_owned()));
     let led: Vec<_> = dead_letters.as_array().unwrap().iter().filter_map(of).collect();
     assert_eq!(led.len(), 5, "every queue has dead letters, and no dead letters have");
     assert!(led.contains(&(queue.clone(), queue.replace("Queue", "DeadLetters"))), "{led:?}");
-    let schedules = world.told("/_twin/schedules").await;
+    let schedules = world.shown("/_twin/schedules").await;
     assert_eq!((&schedules[0]["function"], &schedules[0]["enabled"]), (&json!("TimerFunction"), &json!(true)));
     world.end().await;
 }
@@ -353,7 +353,7 @@ async fn the_newest_of_the_outbox_come_last() {
         world.until(&id, State::FallbackDelivered).await;
     }
     let texts = async |query: &str| {
-        let items = world.told(&format!("/_twin/outbox{query}")).await;
+        let items = world.shown(&format!("/_twin/outbox{query}")).await;
         items.as_array().unwrap().iter().map(|item| item["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(texts("?limit=2").await, ["two", "three"]);
@@ -385,7 +385,7 @@ async fn the_page_of_an_email_may_do_nothing_and_is_all_that_may_be_framed() {
     for needed in ["default-src 'none'", "style-src 'unsafe-inline'", "form-action 'none'", "frame-ancestors 'self'"] {
         assert!(directives.contains(&needed), "{needed}: {directives:?}");
     }
-    assert!(directives.contains(&"sandbox"), "nothing is let out of the sandbox, a frame around it or not");
+    assert!(directives.contains(&"sandbox"), "the sandbox holds with or without a frame around it");
     for (path, status) in [
         ("/_twin/outbox/2/page", 404),
         ("/_twin/outbox/3/page", 404),
@@ -410,7 +410,7 @@ async fn a_template_without_tidings_tables_has_no_records() {
             (404, &json!("the template has none of Tidings' tables"))
         );
     }
-    assert!(!world.told("/_twin/queues").await.as_array().unwrap().is_empty());
+    assert!(!world.shown("/_twin/queues").await.as_array().unwrap().is_empty());
     world.end().await;
 }
 

@@ -1,8 +1,9 @@
-//! The documents for machines, `docs/openapi.yaml` and `docs/asyncapi.yaml`, say what the code does. Their schemas are
-//! generated from the wire's types; what the types do not say is held here: what the readers of requests require and refuse,
-//! the words and defaults that are served, codes, routes, and what is described by hand.
+//! The machine-readable documents, `docs/openapi.yaml` and `docs/asyncapi.yaml`, agree with the code. Their schemas are
+//! generated from the wire's types; these tests cover what the types do not express: which fields the readers of
+//! requests require and refuse, the words and defaults that are served, codes, routes, and the parts that are written
+//! by hand.
 //!
-//! That the service behaves as the documents say is seen by `tests/contract`.
+//! That the service behaves as the documents state is tested by `tests/contract`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +42,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::world::{World, repository};
 
-// -- The documents -------------------------------------------------------------------------------------------------------
+// -- The documents ----------------------------------------------------------------------------------------------------
 
 struct Document {
     content: Value,
@@ -71,7 +72,7 @@ impl Document {
         self.follow(found)
     }
 
-    /// What a reference leads to; descriptions may stand beside it.
+    /// Resolves a reference; descriptions may stand beside it.
     fn follow<'a>(&'a self, node: &'a Value) -> &'a Value {
         match node["$ref"].as_str() {
             Some(place) => self.at(place.trim_start_matches('#')),
@@ -100,7 +101,7 @@ fn keys(node: &Value) -> BTreeSet<&str> {
     node.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect()
 }
 
-/// Where a value with every field set and a schema differ.
+/// Compares a value with every field set to a schema, and collects the differences.
 fn differences(document: &Document, schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
     let schema = document.follow(schema);
     let type_of = match value {
@@ -154,7 +155,7 @@ struct Row {
     required: BTreeSet<String>,
 }
 
-/// A value that is read as it is written: required is what cannot be left out.
+/// A row for a type that is read as it is written: a field is required if it cannot be left out.
 fn row<T: Serialize + DeserializeOwned>(schema: &'static str, value: &T) -> Row {
     let most = serde_json::to_value(value).unwrap();
     read_by(schema, most, |object| serde_json::from_value::<T>(Value::Object(object)).is_ok())
@@ -214,7 +215,7 @@ fn token_rows() -> Vec<Row> {
     rows.push(Row {
         schema: "SealedHeader",
         most: head(&sealed),
-        // Whoever reads it refuses a header that lacks one.
+        // A reader refuses a header that lacks one.
         required: ["alg", "enc", "kid"].map(str::to_owned).into(),
     });
     rows
@@ -225,16 +226,16 @@ fn head(text: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text.split_once('.').unwrap().0).unwrap()).unwrap()
 }
 
-// -- The tests -----------------------------------------------------------------------------------------------------------
+// -- The tests --------------------------------------------------------------------------------------------------------
 
 fn hold(document: &Document, rows: &[Row]) {
     let mut found = Vec::new();
     for Row { schema, most, required } in rows {
         let described = document.at(&format!("/components/schemas/{schema}"));
         differences(document, described, most, schema, &mut found);
-        let said: BTreeSet<String> = words(&described["required"]).into_iter().map(str::to_owned).collect();
-        if said != *required {
-            found.push(format!("{schema} requires {required:?}, in the document {said:?}"));
+        let documented: BTreeSet<String> = words(&described["required"]).into_iter().map(str::to_owned).collect();
+        if documented != *required {
+            found.push(format!("{schema} requires {required:?}, in the document {documented:?}"));
         }
     }
     assert!(found.is_empty(), "the code and the document differ:\n{}", found.join("\n"));
@@ -258,8 +259,8 @@ fn connect_tokens_and_sealed_frames_are_as_documented() {
     assert_eq!(by_hand, held, "everything else is generated from the wire's types");
 }
 
-/// Goes through a request with every field set: without a field it is read if the schema does not require that field, and
-/// with an unknown one it is not. Answers the names of the schemas that it has met.
+/// Goes through a request with every field set. Without a field it is accepted only if the schema does not require that
+/// field; with an unknown field it is refused. Returns the names of the schemas on its way.
 fn hold_request(
     document: &Document,
     schema: &Value,
@@ -271,7 +272,7 @@ fn hold_request(
         schema["$ref"].as_str().and_then(|it| it.rsplit('/').next()).map(str::to_owned).into_iter().collect();
     let mut schema = document.follow(schema);
     let value = whole.pointer(place).unwrap();
-    // Of several forms the one that the value names.
+    // Of several forms, the one that the value has.
     let is_form = |form: &&Value| document.follow(form)["properties"]["channel"]["const"] == value["channel"];
     if let Some(form) = schema["oneOf"].as_array().and_then(|forms| forms.iter().find(is_form)) {
         met.extend(form["$ref"].as_str().and_then(|it| it.rsplit('/').next()).map(str::to_owned));
@@ -311,10 +312,11 @@ fn object(value: &Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
 }
 
-/// What is common to a message and an announcement.
+/// The fields that a message and an announcement share.
 fn content() -> Value {
     json!({
-        "appId": "demo", "tenantCode": "north", "platform": "ALL", "pushMsgType": "MSG", "msgType": "event", "alert": "Hello",
+        "appId": "demo", "tenantCode": "north", "platform": "ALL", "pushMsgType": "MSG", "msgType": "event",
+        "alert": "Hello",
         "extra": "data", "event": "order.paid", "sound": "ping", "badge": 3, "sender": "Shop", "sendDevice": "till",
         "source": {"platform": "pc", "product": "shop"}, "category": "orders", "tag": "vip", "ttl": 3600,
     })
@@ -328,12 +330,13 @@ fn with(mut base: Value, more: Value) -> Value {
 fn registration() -> Value {
     json!({
         "alias": "alice", "appId": "demo", "platform": "WEB", "nativeToken": "token", "mobile": "+8613800138000",
-        "email": "alice@example.com", "tag": "staff", "tenantCode": "north", "clientVersion": "2.4.1", "locale": "zh-CN",
+        "email": "alice@example.com", "tag": "staff", "tenantCode": "north", "clientVersion": "2.4.1",
+        "locale": "zh-CN",
         "timeZone": "Asia/Shanghai", "push": {"channel": "mipush"},
     })
 }
 
-/// How a device is reached, in each of the forms. A new one does not compile until it is here.
+/// Every form of a device's push address. A new one does not compile until it is added here.
 fn push_addresses() -> Vec<Value> {
     let token = || "00fc00fc00fc00fc00fc00fc00fc00fc".to_owned();
     let keys = WebpushKeys { p256dh: "p".to_owned(), auth: "a".to_owned() };
@@ -354,7 +357,7 @@ fn push_addresses() -> Vec<Value> {
 }
 
 #[test]
-fn requests_require_and_refuse_what_the_document_says() {
+fn requests_require_and_refuse_the_fields_that_the_document_states() {
     let document = openapi();
     let mut met = BTreeSet::new();
     let mut hold = |name: &str, whole: Value, is_read: IsRead<'_>| {
@@ -365,7 +368,8 @@ fn requests_require_and_refuse_what_the_document_says() {
     let message = json!({
         "audiences": ["alice"], "audienceType": "ALIAS", "needConfirm": true, "smsMessage": "Hi", "duration": 600,
         "priority": "high", "collapseKey": "k", "sendAt": "2026-11-22T08:00:00Z", "persist": true,
-        "fallback": [{"channel": "sms", "after": 60}], "condition": {"clientVersionBelow": "2.10.0", "itemOpen": "order:4711"},
+        "fallback": [{"channel": "sms", "after": 60}],
+        "condition": {"clientVersionBelow": "2.10.0", "itemOpen": "order:4711"},
     });
     hold("SendRequest", with(content(), message), &|it| SendRequest::parse(object(it)).is_ok());
     hold("AnnounceRequest", content(), &|it| AnnounceRequest::parse(object(it)).is_ok());
@@ -378,7 +382,8 @@ fn requests_require_and_refuse_what_the_document_says() {
         all::<Channel>().into_iter().map(|word| (word.to_owned(), json!(true))).collect();
     let preferences = json!({
         "muted": true, "channels": channels, "categories": {"news": {"muted": true, "channels": channels}},
-        "quietHours": {"from": "22:00", "to": "07:00", "except": ["alerts"]}, "timeZone": "Asia/Shanghai", "language": "zh-CN",
+        "quietHours": {"from": "22:00", "to": "07:00", "except": ["alerts"]}, "timeZone": "Asia/Shanghai",
+        "language": "zh-CN",
     });
     hold("Preferences", preferences, &|it| Preferences::parse(object(it)).is_ok());
     let closed = document.schemas().iter().filter(|(_, schema)| schema["additionalProperties"] == false);
@@ -391,12 +396,12 @@ fn requests_require_and_refuse_what_the_document_says() {
 }
 
 #[test]
-fn what_a_device_says_is_closed_and_what_it_receives_is_open() {
+fn frames_of_a_device_are_closed_and_frames_to_it_are_open() {
     let document = asyncapi();
     for (name, schema) in document.schemas() {
-        let is_said = !schema["properties"]["action"].is_null();
+        let is_sent = !schema["properties"]["action"].is_null();
         let is_head = ["ConnectTokenHeader", "SealedHeader"].contains(&name.as_str());
-        assert_eq!(schema["additionalProperties"] == false, is_said || is_head, "{name}");
+        assert_eq!(schema["additionalProperties"] == false, is_sent || is_head, "{name}");
     }
 }
 
@@ -404,7 +409,7 @@ fn all<T: Choice>() -> BTreeSet<&'static str> {
     T::ALL.iter().map(|(word, _)| *word).collect()
 }
 
-/// The words of these that a request may say for a field, by what the service makes of it.
+/// The words that the service accepts for a field of a request.
 fn served<T: Choice>(field: &str, request: impl Fn(&str) -> Value) -> BTreeSet<&'static str> {
     let accepted = |word: &&str| {
         let request = SendRequest::parse(request(word).as_object().unwrap().clone()).unwrap();
@@ -472,7 +477,7 @@ fn every_word_of_a_trail_and_every_code_has_a_row_in_the_protocol() {
             "no table of protocol.md has {shown}"
         );
     }
-    // And they say nothing of the service's that it does not know.
+    // And the protocol lists no code that the service does not know.
     let codes = |heading: &str| -> BTreeSet<&str> {
         let (_, rest) =
             text.split_once(&format!("| {heading} | |\n| --- | --- |\n")).unwrap_or_else(|| panic!("{heading}"));
@@ -483,7 +488,7 @@ fn every_word_of_a_trail_and_every_code_has_a_row_in_the_protocol() {
     assert_eq!(codes("`code` of `step-refused`"), all::<RefusalCode>());
 }
 
-/// Every way in which a request can fail. A new one does not compile until it is here.
+/// Every way in which a request can fail. A new one does not compile until it is added here.
 fn every_api_error() -> Vec<ApiError> {
     let number = |error: &ApiError| match error {
         ApiError::Fields(_) => 0,
@@ -535,7 +540,7 @@ fn every_api_error() -> Vec<ApiError> {
     all
 }
 
-/// Every way in which what a device says can fail.
+/// Every way in which a device's message can fail.
 fn every_refusal() -> Vec<Refusal> {
     let number = |refusal: &Refusal| match refusal {
         Refusal::Binary => 0,
@@ -572,14 +577,14 @@ fn every_refusal() -> Vec<Refusal> {
 #[test]
 fn every_code_has_its_status_in_the_document_and_in_the_code() {
     let document = openapi();
-    let mut said = BTreeSet::new();
+    let mut documented = BTreeSet::new();
     let responses = document.content["components"]["responses"].as_object().unwrap();
     for (name, response) in responses {
         let Some(problem) = response["content"].get("application/problem+json") else { continue };
         let fixed = &problem["schema"]["allOf"][1]["properties"];
         let status = fixed["status"]["const"].as_u64().unwrap();
-        said.extend(words(&fixed["code"]["enum"]).into_iter().map(|code| (status, code.to_owned())));
-        // And it stands under that status wherever it is used.
+        documented.extend(words(&fixed["code"]["enum"]).into_iter().map(|code| (status, code.to_owned())));
+        // And every use of it stands under that status.
         let place = format!("#/components/responses/{name}");
         for (method, path, operation) in operations(&document) {
             for (key, used) in operation["responses"].as_object().unwrap() {
@@ -590,7 +595,7 @@ fn every_code_has_its_status_in_the_document_and_in_the_code() {
     }
     let errors = every_api_error();
     let answered = errors.iter().map(|error| (u64::from(error.status().as_u16()), error.code().to_string()));
-    assert_eq!(said, answered.collect());
+    assert_eq!(documented, answered.collect());
 }
 
 fn operations(document: &Document) -> Vec<(String, &str, &Value)> {
@@ -613,24 +618,25 @@ fn every_route_is_in_the_document_and_in_the_template() {
     let settings = Settings::new("http://api", "ws://socket", "http://aws");
     let template = Template::read(&repository().join("template.yaml"), &settings, &mut Secrets::in_memory()).unwrap();
     let document = openapi();
-    // Every path once, for all methods: which ones it has, its function says, and `every_path_names_its_methods` asks.
-    let said: BTreeSet<String> = operations(&document).into_iter().map(|(_, path, _)| format!("ANY {path}")).collect();
+    // Every path once, for all methods: its function decides which ones, and `every_path_names_its_methods` tests them.
+    let documented: BTreeSet<String> =
+        operations(&document).into_iter().map(|(_, path, _)| format!("ANY {path}")).collect();
     let routes = template.http_api.unwrap().routes;
     let served: Vec<String> = routes
         .iter()
         .filter(|route| route.path != "$default")
         .map(|route| format!("{} {}", route.method, route.path))
         .collect();
-    assert_eq!(said.len(), served.len(), "each once");
-    assert_eq!(said, served.into_iter().collect());
+    assert_eq!(documented.len(), served.len(), "each once");
+    assert_eq!(documented, served.into_iter().collect());
 
-    let said: BTreeSet<String> = asyncapi()
+    let documented: BTreeSet<String> = asyncapi()
         .schemas()
         .values()
         .filter_map(|schema| schema["properties"]["action"]["const"].as_str().map(str::to_owned))
         .collect();
     let routes = template.websocket_api.unwrap().routes;
-    assert_eq!(said, routes.into_keys().filter(|key| !key.starts_with('$')).collect());
+    assert_eq!(documented, routes.into_keys().filter(|key| !key.starts_with('$')).collect());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -701,21 +707,21 @@ fn every_default_and_every_limit_in_prose_is_the_codes() {
         ("AnnounceRequest.ttl", json!(announced.ttl)),
     ];
     let document = openapi();
-    let mut said = BTreeMap::new();
+    let mut documented = BTreeMap::new();
     for (name, schema) in document.schemas() {
         for (field, inner) in schema["properties"].as_object().into_iter().flatten() {
-            said.extend(inner.get("default").map(|value| (format!("{name}.{field}"), value.clone())));
+            documented.extend(inner.get("default").map(|value| (format!("{name}.{field}"), value.clone())));
         }
     }
-    assert_eq!(said, table.map(|(place, value)| (place.to_owned(), value)).into());
-    // What a query may say, with nothing else in it.
+    assert_eq!(documented, table.map(|(place, value)| (place.to_owned(), value)).into());
+    // The defaults of an empty query.
     let named = |path: &str| -> Vec<&str> {
         let parameters = document.content["paths"][path]["get"]["parameters"].as_array().unwrap().iter();
         parameters.map(|it| document.follow(it)["name"].as_str().unwrap()).collect()
     };
     let paged = |parameter: &str| {
-        let said = &document.at(&format!("/components/parameters/{parameter}"))["schema"];
-        ["minimum", "maximum", "default"].map(|keyword| said[keyword].as_u64().unwrap())
+        let schema = &document.at(&format!("/components/parameters/{parameter}"))["schema"];
+        ["minimum", "maximum", "default"].map(|keyword| schema[keyword].as_u64().unwrap())
     };
     let InboxRequest { limit, before } = InboxRequest::read(&mut Fields::of_query([]));
     assert!(named("/v1/inbox") == ["limit", "before"] && before.is_none());
@@ -726,7 +732,7 @@ fn every_default_and_every_limit_in_prose_is_the_codes() {
     );
     let list = [*limits::ANNOUNCEMENT_LIST.start(), *limits::ANNOUNCEMENT_LIST.end(), limit];
     assert_eq!(paged("announcementLimit"), list);
-    // Those that no keyword of a schema can say.
+    // Those that no keyword of a schema can express.
     let duration = [*limits::DURATION_SECONDS.start(), *limits::DURATION_SECONDS.end()];
     let others = json!({
         "HTTP_BODY_BYTES": limits::HTTP_BODY_BYTES,
@@ -759,7 +765,7 @@ fn the_limits_of_a_connect_token_are_in_the_document_and_in_the_code() {
     assert_eq!(met.len(), 2, "shorter ones and longer ones");
 }
 
-/// How long a `jti` may be, found by trying.
+/// The longest accepted `jti`, found by trying.
 fn longest_token_id() -> usize {
     let is_read = |length: &usize| {
         let claims = Claims::new("device", 1, "j".repeat(*length));
@@ -769,7 +775,7 @@ fn longest_token_id() -> usize {
     (1..1_000).take_while(is_read).last().unwrap()
 }
 
-/// Values at the edge of what a field's schema allows, each with whether it is within.
+/// Values at the limits of a field's schema, each with whether it is valid.
 fn edges(name: &str, schema: &Value) -> Vec<(Value, bool)> {
     let number = |keyword: &str| schema[keyword].as_u64();
     let text = |length: u64| match name {
@@ -850,7 +856,7 @@ fn the_documents_are_of_this_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_gateway_lets_nobody_say_is_answered_as_documented() {
+async fn messages_that_the_gateway_blocks_are_answered_as_documented() {
     let most = 1024 * 1024;
     let limits = SocketLimits {
         binary_frames: BinaryFrames::Forward,
@@ -863,10 +869,10 @@ async fn what_the_gateway_lets_nobody_say_is_answered_as_documented() {
     let document = asyncapi();
     let codes = words(&document.at("/components/schemas/ErrorCode")["enum"]);
     let large = json!({"action": "ping", "x": "x".repeat(tidings_wire::limits::HTTP_BODY_BYTES)});
-    for (said, code) in
+    for (message, code) in
         [(Message::binary(vec![1, 2, 3]), "binary_frame"), (Message::text(large.to_string()), "body_too_large")]
     {
-        alice.socket.send(said).await.unwrap();
+        alice.socket.send(message).await.unwrap();
         match alice.frame().await {
             Frame::Error(error) => assert_eq!(error.code, code),
             other => panic!("{code}: {other:?}"),

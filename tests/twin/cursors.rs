@@ -1,5 +1,5 @@
-//! What a device has confirmed, one by one and up to a place; where the service begins when a device does not say;
-//! and what a device may not confirm.
+//! Confirmations of single messages and up to a position; where the service begins when a device sends no cursor; and
+//! which confirmations it refuses.
 
 use serde_json::{Value, json};
 use tidings_client::Identity;
@@ -10,7 +10,7 @@ use crate::world::{World, eventually};
 
 const BEGINNING: Position = Position { epoch: 0, seq: 0 };
 
-/// The cursor that is kept for a device.
+/// The stored cursor of a device.
 async fn kept(world: &World, alias: &str, identity: &Identity) -> Option<Position> {
     let view = world.stores().users.view(&World::user(alias), Timestamp::now()).await.unwrap();
     let id: DeviceId = identity.id().parse().unwrap();
@@ -33,7 +33,7 @@ fn up_to(action: &str, place: Position) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_confirms_everything_up_to_a_place_for_itself_alone() {
+async fn a_device_confirms_everything_up_to_a_position_for_itself_alone() {
     let world = World::start().await;
     let (phone, tablet) = (world.device("alice", "phone").await, world.device("alice", "tablet").await);
     let (ids, places) = send_some(&world, "alice", 5).await;
@@ -48,7 +48,7 @@ async fn a_device_confirms_everything_up_to_a_place_for_itself_alone() {
         let confirmed: Vec<_> = trail.devices.iter().map(|it| (it.device_id.as_str(), it.state)).collect();
         assert_eq!(confirmed, if n < 3 { vec![(phone.id(), DeviceState::Confirmed)] } else { vec![] });
     }
-    // A cursor never goes back, and what was confirmed stays so.
+    // A cursor never goes back, and confirmations stay.
     on_phone.say(up_to("ack", places[0])).await;
     let (replayed, synced) = on_phone.sync(None).await;
     assert_eq!((replayed.as_slice(), synced.recovered), (&ids[3..], true));
@@ -57,7 +57,7 @@ async fn a_device_confirms_everything_up_to_a_place_for_itself_alone() {
     let (replayed, synced) = on_phone.sync(Some(BEGINNING)).await;
     assert_eq!((replayed.as_slice(), synced.position, synced.recovered), (&ids[3..], places[4], true));
 
-    // The tablet's copies are its own.
+    // The tablet has its own copies.
     let mut on_tablet = world.socket(&tablet).await;
     assert_eq!(on_tablet.sync(None).await.0, ids);
     on_tablet.say(up_to("read", places[3])).await;
@@ -71,7 +71,7 @@ async fn a_device_confirms_everything_up_to_a_place_for_itself_alone() {
     assert_eq!(on_tablet.sync(Some(BEGINNING)).await.0, ids[4..]);
     assert_eq!(on_tablet.sync(None).await.0, ids[4..]);
     eventually("past what was read", async || kept(&world, "alice", &tablet).await == Some(places[3])).await;
-    // One read on the phone as well, that it had acknowledged before.
+    // The phone reads one as well that it had acknowledged before.
     on_phone.say(up_to("read", places[0])).await;
     eventually("read on the phone", async || {
         let trail = world.trail(&ids[0]).await.recipients.remove(0);
@@ -94,13 +94,13 @@ async fn a_cursor_outlives_a_registration_and_stays_with_its_user() {
     assert_eq!((again.id(), kept(&world, "alice", &again).await), (first.id(), Some(places[1])));
     assert_eq!(world.socket(&again).await.sync(None).await.0, ids[2..]);
 
-    // Bob takes the device over: nothing of Alice's, not even where she was.
+    // Bob takes the device over: he gets nothing of Alice's, not even her cursor.
     let bob = world.device("bob", "shared").await;
     assert_eq!((bob.id(), kept(&world, "bob", &bob).await), (first.id(), None));
     let (for_bob, bobs) = send_some(&world, "bob", 2).await;
     let mut on_bobs = world.socket(&bob).await;
     assert_eq!(on_bobs.sync(None).await.0, for_bob);
-    // With what the device remembers of Alice's mailbox: all of his own, and the truth about it.
+    // With the device's cursor from Alice's mailbox: all of Bob's messages, and his position.
     let (replayed, synced) = on_bobs.sync(Some(places[2])).await;
     assert_eq!((replayed, synced.recovered, synced.position), (for_bob.clone(), false, bobs[1]));
     for place in &places {
@@ -108,7 +108,7 @@ async fn a_cursor_outlives_a_registration_and_stays_with_its_user() {
     }
     world.until(&ids[2], State::Pending).await;
 
-    // And back: Alice's device begins anew. What it has confirmed itself, it has confirmed.
+    // And back: Alice's device starts from the beginning. Its own confirmations still hold.
     let back = world.device("alice", "shared").await;
     assert_eq!((back.id(), kept(&world, "alice", &back).await), (first.id(), None));
     assert_eq!(world.socket(&back).await.sync(None).await.0, ids[2..]);
@@ -137,23 +137,23 @@ async fn a_log_longer_than_a_page_is_replayed_page_by_page() {
     let page = |range: std::ops::Range<usize>, seq| (ids[range].to_vec(), at(seq));
     assert_eq!(pages, [page(0..100, 100), page(100..200, 200), page(200..250, 250)]);
 
-    // From another life of the mailbox: from the beginning, and the truth about it.
+    // With a cursor from an earlier epoch of the mailbox: from the beginning, and the current position.
     let (replayed, synced) = alice.sync(Some(Position { epoch: head.epoch - 1, seq: 240 })).await;
     assert_eq!((replayed, synced.recovered, synced.more), (ids[..100].to_vec(), false, true));
 
-    // One confirmation for two pages and a half; then a client that keeps no cursor is where it should be.
+    // One confirmation for two and a half pages; then a client without a cursor continues in the right position.
     alice.say(up_to("ack", at(240))).await;
     eventually("the cursor", async || kept(&world, "alice", &identity).await == Some(at(240))).await;
     let (replayed, synced) = alice.sync(None).await;
     assert_eq!((replayed, synced.more), (ids[240..].to_vec(), false));
     assert!(alice.sync(Some(at(250))).await.0.is_empty());
     let (replayed, synced) = alice.sync(Some(BEGINNING)).await;
-    assert_eq!((replayed.len(), synced.position, synced.more), (0, at(100), true), "a page of what it has");
+    assert_eq!((replayed.len(), synced.position, synced.more), (0, at(100), true), "a page of its messages");
     world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_device_may_not_confirm_is_a_named_error_and_changes_nothing() {
+async fn an_invalid_confirmation_is_a_named_error_and_changes_nothing() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
     let mut bob = world.online("bob", "b").await;
@@ -195,16 +195,16 @@ async fn what_a_device_may_not_confirm_is_a_named_error_and_changes_nothing() {
     let before = world.items().await;
     for (name, row, code) in &rows {
         for action in ["ack", "read"] {
-            let mut said = row.clone();
-            said["action"] = action.into();
-            assert_eq!(alice.refused(said).await, *code, "{action}: {name}");
+            let mut request = row.clone();
+            request["action"] = action.into();
+            assert_eq!(alice.refused(request).await, *code, "{action}: {name}");
         }
     }
     assert_eq!(world.items().await, before, "nothing was stored");
     for id in ids.iter().chain(&bobs) {
         world.until(id, State::Pending).await;
     }
-    // A mailbox that has nothing in it has no place to confirm.
+    // An empty mailbox has no position to confirm.
     let mut carol = world.online("carol", "c").await;
     assert_eq!(carol.refused(json!({"action": "ack", "epoch": 0, "seq": 0})).await, "unknown_epoch");
     assert_eq!(carol.refused(json!({"action": "ack", "id": ids[0], "epoch": 1, "seq": 1})).await, "unknown_epoch");

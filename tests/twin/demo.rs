@@ -1,4 +1,4 @@
-//! The command line's demo tells the truth: it passes, and it misses every function that is taken away.
+//! The command line's demo: it passes, and it fails if any one function is missing.
 
 use std::{os::unix::fs::PermissionsExt, path::Path};
 
@@ -10,7 +10,7 @@ async fn the_demo_passes() {
     assert!(passed, "{text}");
 }
 
-/// Artefacts as `cargo lambda build` lays them out, each a program that runs one function; all but one.
+/// Artefacts in the layout of `cargo lambda build`, each a program that runs one function; `missing` is left out.
 fn artefacts_without(missing: &str, folder: &Path) {
     for function in functions().iter().filter(|function| *function != missing) {
         let path = folder.join(function);
@@ -23,13 +23,13 @@ fn artefacts_without(missing: &str, folder: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demo_misses_every_function_that_is_taken_away() {
-    // The arrangement itself works: with nothing missing, it passes.
+async fn the_demo_fails_without_any_one_function() {
+    // The control: with nothing missing, it passes.
     for missing in std::iter::once("none".to_owned()).chain(functions()) {
         let folder = tempfile::tempdir().unwrap();
         artefacts_without(&missing, folder.path());
         let artefacts = folder.path().to_str().unwrap();
-        // Where something is missing, there is no need to wait as long for it as a busy machine may need.
+        // With a function missing, there is no need to wait as long as a busy machine may take.
         let patience = if missing == "none" { "60" } else { "5" };
         let (passed, text) = tidings(&["demo", "--artefacts", artefacts, "--step-timeout", patience]).await;
         assert_eq!(passed, missing == "none", "without {missing}: {text}");

@@ -1,5 +1,5 @@
-//! How a world ends: no message is left in a dead-letter queue, and neither a function nor the twin has logged an error,
-//! but for those that the test expects.
+//! The checks at the end of a world: no message is left in a dead-letter queue, and neither a function nor the twin has
+//! logged an error, except for those that the test expects.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,10 +21,10 @@ use tracing::{
     span,
 };
 
-/// How long the last lines of functions that have ended may take.
+/// Longest wait for the last lines of functions that have ended.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a test expects at the end of its world, and what its functions logged until then.
+/// The errors that a test expects at the end of its world, and the lines that its functions logged until then.
 #[derive(Debug)]
 pub(crate) struct Ending {
     expected: Mutex<Expected>,
@@ -41,7 +41,7 @@ struct Expected {
 }
 
 impl Ending {
-    /// Listens from now on to what the functions log, and to the errors of the twin in this runtime.
+    /// Subscribes to the functions' logs and to the errors of the twin in this runtime.
     pub(crate) fn of(functions: &Functions) -> Self {
         TwinErrors::listen();
         let logged = Arc::new(Mutex::new(BTreeSet::new()));
@@ -75,8 +75,8 @@ impl Ending {
         self.expected.lock().unwrap().dead_letters.push(queue.to_owned());
     }
 
-    /// Checks what was expected, once the twin has ended and everything of it is dropped. `dead_letters` are the bodies in
-    /// each dead-letter queue that has any.
+    /// Checks the expectations after the twin has ended and all of it is dropped. `dead_letters` are the bodies in each
+    /// non-empty dead-letter queue.
     pub(crate) async fn check(mut self, dead_letters: &BTreeMap<String, Vec<String>>) {
         self.guard.has_ended = true;
         let ended = tokio::time::timeout(PATIENCE, self.listening).await;
@@ -103,7 +103,7 @@ impl Ending {
     }
 }
 
-/// Fails a test that has neither failed nor ended its world: nothing would have been checked.
+/// Fails a passing test that does not end its world: the checks would be skipped.
 #[derive(Debug)]
 struct Guard {
     has_ended: bool,
@@ -124,7 +124,7 @@ fn error_in(line: &LogLine) -> Option<String> {
     is_error.then(|| format!("{}: {}", line.function, line.text))
 }
 
-/// The errors that twins log in this process, by the runtime in which they did: a test has its own.
+/// The errors that twins log in this process, by runtime: each test has one.
 #[derive(Debug)]
 struct TwinErrors;
 

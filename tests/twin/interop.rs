@@ -1,4 +1,4 @@
-//! A frame off the wire, opened by libraries that nobody here wrote.
+//! A frame off the wire, opened by third-party libraries.
 
 use std::{path::PathBuf, process::Stdio};
 
@@ -6,7 +6,7 @@ use tokio::{io::AsyncWriteExt, process::Command};
 
 use crate::world::{World, repository};
 
-/// A frame as a device received it, with its key and what it says.
+/// A frame as a device received it, with its key and plaintext.
 async fn sample() -> String {
     let world = World::start().await;
     let answer = world.backend().register(&World::registration("alice", "a")).await.unwrap();
@@ -39,7 +39,7 @@ async fn runs(program: PathBuf, script: &str, input: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What `./test` installs; a plain `cargo test` on a fresh clone is told so.
+/// Finds a file that `./test` installs; fails with that hint on a fresh clone under plain `cargo test`.
 fn installed(path: &str) -> PathBuf {
     let path = repository().join(path);
     assert!(path.exists(), "{path:?} is missing: run ./test once, it installs what the tests need");
@@ -58,7 +58,7 @@ async fn pypi_jwcrypto_opens_a_frame_off_the_wire() {
 }
 
 #[tokio::test]
-async fn the_samples_of_the_protocol_open_and_refuse_every_vector_as_it_says() {
+async fn the_samples_of_the_protocol_open_and_refuse_every_vector_as_it_states() {
     installed("shared/crypto/tests/interop/node_modules/jose");
     runs("node".into(), "sample.mjs", "").await;
     runs(installed(".venv/tools/bin/python"), "sample.py", "").await;

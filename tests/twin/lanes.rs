@@ -1,4 +1,4 @@
-//! Two lanes: what goes to many never stands in front of what goes to few.
+//! Two lanes: a bulk send never delays a send to few recipients.
 
 use serde_json::json;
 use tidings_wire::trail::State;
@@ -12,7 +12,7 @@ const MANY: usize = 400;
 async fn a_single_send_passes_a_bulk_send_and_each_lane_keeps_its_order() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
-    // The bulk sends wait in their queue before anything begins.
+    // The bulk sends wait in their queue before any delivery starts.
     world.set_event_source("DeliverFunction", false).await;
     let mut everyone: Vec<String> = (0..MANY).map(|n| format!("user{n}")).collect();
     everyone.push("alice".to_owned());
@@ -49,7 +49,7 @@ async fn a_single_send_passes_a_bulk_send_and_each_lane_keeps_its_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_lane_that_a_message_takes_is_said() {
+async fn the_answer_names_the_lane_that_a_message_takes() {
     let world = World::start().await;
     let crowd = |count: usize| (0..count).map(|n| format!("user{n}")).collect::<Vec<_>>();
     let rows = [

@@ -1,4 +1,4 @@
-//! What a person wants to be told of: set by a backend or a device, and held against every step at its moment.
+//! Preferences of a person: set by a backend or a device, and checked against every step when it is due.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ fn chain(channels: &[Channel]) -> Option<Vec<FallbackStep>> {
     Some(channels.iter().map(|channel| FallbackStep { channel: *channel, after: None }).collect())
 }
 
-/// What became of the steps: channel and reason, or that it was accepted.
+/// The outcome of each step: channel and reason, or that it was accepted.
 fn steps(trail: &RecipientTrail) -> Vec<(String, Option<String>)> {
     let ended = trail.transitions.iter().filter(|it| matches!(it.event, Event::StepSkipped | Event::StepAccepted));
     ended.map(|it| (it.channel.clone().unwrap(), it.code.clone().filter(|_| it.event == Event::StepSkipped))).collect()
@@ -49,26 +49,26 @@ async fn a_backend_and_a_device_set_the_same_ones() {
     }));
     assert_eq!(backend.set_preferences("alice", None, &first).await.unwrap(), first);
     assert_eq!(device.preferences().await.unwrap(), first);
-    // In place of all that was set before, not beside it.
+    // It replaces everything that was set before.
     let second = preferences(json!({"muted": true}));
     assert_eq!(device.set_preferences(&second).await.unwrap(), second);
     assert_eq!(backend.preferences("alice", None).await.unwrap(), second);
 
-    // Another registration leaves them alone, and another tenant's alice is somebody else.
+    // Another registration leaves them alone, and alice of another tenant is another user.
     world.device("alice", "another token").await;
     assert_eq!(device.preferences().await.unwrap(), second);
     assert_eq!(backend.preferences("alice", Some("north")).await.unwrap(), Preferences::default());
-    // Whoever has no device yet may have them all the same.
+    // A user without a device may have preferences too.
     backend.set_preferences("bob", Some("north"), &first).await.unwrap();
     assert_eq!(backend.preferences("bob", Some("north")).await.unwrap(), first);
     world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_alias_has_its_own() {
+async fn every_alias_has_separate_preferences() {
     let world = World::start().await;
     let of = |at: usize| preferences(json!({"language": format!("x-{at}")}));
-    // By requests of its own: a client refuses the names that API Gateway may decode twice.
+    // By raw requests: the client refuses names that API Gateway may decode twice.
     let ask = async |method, alias: &str, tenant: Option<&str>, body: Value| {
         let query = tenant.map(|tenant| format!("?tenantCode={tenant}")).unwrap_or_default();
         let path = format!("/v1/users/{}/preferences{query}", percent(alias));
@@ -85,7 +85,7 @@ async fn every_alias_has_its_own() {
             assert_eq!(ask(Method::GET, alias, tenant, Value::Null).await, of(at), "{alias} {tenant:?}");
         }
     }
-    // They are those of the user who registers under the alias.
+    // They belong to the user who registers under the alias.
     let identity = world.device(NAMES[0], "token").await;
     let device = DeviceApi::new(&world.twin.api_url(), identity).unwrap();
     assert_eq!(device.preferences().await.unwrap(), of(0));
@@ -93,7 +93,7 @@ async fn every_alias_has_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_named_and_nothing_is_changed() {
+async fn a_wrong_field_is_named_and_nothing_is_changed() {
     let world = World::start().await;
     let identity = world.device("alice", "token").await;
     world.prefer("alice", json!({"muted": true})).await;
@@ -125,10 +125,14 @@ async fn what_is_wrong_is_named_and_nothing_is_changed() {
     ];
     for (path, bearer, body, status, code, field) in rows {
         let answer = world.ask(Method::PUT, path, bearer, &body).await;
-        let told = answer.json();
-        assert_eq!((answer.status.as_u16(), told["code"].as_str()), (status, Some(code)), "{path} {body}: {told}");
-        assert_eq!(told["errors"][0]["field"].as_str().unwrap_or_default(), field, "{path} {body}: {told}");
-        assert!(answer.headers.contains_key("content-type") && told["requestId"].is_string(), "{told}");
+        let problem = answer.json();
+        assert_eq!(
+            (answer.status.as_u16(), problem["code"].as_str()),
+            (status, Some(code)),
+            "{path} {body}: {problem}"
+        );
+        assert_eq!(problem["errors"][0]["field"].as_str().unwrap_or_default(), field, "{path} {body}: {problem}");
+        assert!(answer.headers.contains_key("content-type") && problem["requestId"].is_string(), "{problem}");
     }
     let registration = RegisterRequest { time_zone: Some("Nowhere".into()), ..World::registration("alice", "token") };
     let refused = world.backend().register(&registration).await.unwrap_err();
@@ -138,7 +142,7 @@ async fn what_is_wrong_is_named_and_nothing_is_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_wants_is_held_back_and_told_why() {
+async fn a_muted_step_is_skipped_with_its_reason() {
     let world = World::start().await;
     world.reachable("alice").await;
     let send = async |category: &str| {
@@ -162,7 +166,7 @@ async fn what_nobody_wants_is_held_back_and_told_why() {
     let trail = world.until(&send("orders").await, State::Suppressed).await;
     assert_eq!(steps(&trail), [skipped("sms", "muted"), skipped("email", "muted")]);
 
-    // Around this hour, in the zone that the phone was registered with.
+    // Around the current hour, in the zone that the phone was registered with.
     let hour = |offset: i64| {
         let hour = (Timestamp::now().seconds() / 3_600 + 8 + offset).rem_euclid(24);
         WallTime::new(u8::try_from(hour).unwrap(), 0).unwrap()
@@ -186,7 +190,7 @@ async fn what_nobody_wants_is_held_back_and_told_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_counts_is_what_holds_when_a_step_is_due() {
+async fn the_preferences_at_the_moment_of_a_step_decide() {
     let world = World::start().await;
     world.reachable("alice").await;
     let id = world
@@ -225,7 +229,7 @@ async fn one_post_to_the_link_of_an_email_stops_emails_like_it() {
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let ask = async |method: Method, url: &str| world.request(method, url, &form, "List-Unsubscribe=One-Click").await;
 
-    // Looking at it changes nothing, and offers the button that does.
+    // A GET changes nothing, and returns the form that does.
     let page = ask(Method::GET, &url).await;
     let text = String::from_utf8_lossy(&page.body);
     assert!(
@@ -244,7 +248,7 @@ async fn one_post_to_the_link_of_an_email_stops_emails_like_it() {
     assert_eq!(steps(&trail), [("email".to_owned(), Some("channel_off".to_owned()))]);
     world.until(&send(Some("orders")).await, State::FallbackDelivered).await;
 
-    // Nobody makes a link of their own, or another one out of this one.
+    // A link cannot be forged, nor turned into another one.
     let (rest, last) = url.split_at(url.len() - 1);
     let other = if last == "A" { "B" } else { "A" };
     for wrong in
@@ -253,7 +257,7 @@ async fn one_post_to_the_link_of_an_email_stops_emails_like_it() {
         assert_eq!(ask(Method::POST, &wrong).await.json()["code"], "not_found", "{wrong}");
     }
 
-    // A message without a category stands for all of them.
+    // A link without a category covers all of them.
     world.until(&send(None).await, State::FallbackDelivered).await;
     let url = world.outbox().await.last().unwrap()["headers"]["List-Unsubscribe"].as_str().unwrap().to_owned();
     assert_eq!(ask(Method::POST, url.trim_matches(['<', '>'])).await.status, 200);
@@ -266,21 +270,21 @@ async fn two_links_that_are_followed_at_once_both_hold() {
     let world = World::start().await;
     let roots = RootKeys::parse(&world.environment("RegisterFunction")["TIDINGS_ROOT_KEYS"]).unwrap();
     let follow = async |alias: &str, category: &str| {
-        let says =
+        let claims =
             Unsubscribe { user: World::user(alias), channel: Channel::Email, category: Some(category.to_owned()) };
-        let link = link::sign(&roots, &serde_json::to_vec(&says).unwrap());
+        let link = link::sign(&roots, &serde_json::to_vec(&claims).unwrap());
         let url = format!("{}/v1/unsubscribe/{link}", world.twin.api_url());
         world.request(Method::POST, &url, &[], String::new()).await.status
     };
     let off = json!({"channels": {"email": false}});
     for round in 0..40 {
-        // With nothing set before, and with something.
+        // Without earlier preferences, and with some.
         let alias = format!("reader {round}");
         for (one, other) in [("news", "orders"), ("offers", "alerts")] {
             let (first, second) = tokio::join!(follow(&alias, one), follow(&alias, other));
             assert_eq!((first.as_u16(), second.as_u16()), (200, 200), "round {round}");
-            let told = serde_json::to_value(world.backend().preferences(&alias, None).await.unwrap()).unwrap();
-            assert!(told["categories"][one] == off && told["categories"][other] == off, "round {round}: {told}");
+            let stored = serde_json::to_value(world.backend().preferences(&alias, None).await.unwrap()).unwrap();
+            assert!(stored["categories"][one] == off && stored["categories"][other] == off, "round {round}: {stored}");
         }
     }
     world.end().await;
@@ -303,7 +307,7 @@ async fn an_email_goes_out_without_a_link_rather_than_with_one_that_is_too_long(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_muted_still_comes_to_an_open_page() {
+async fn a_muted_message_still_reaches_an_open_page() {
     let world = World::start().await;
     world.prefer("alice", json!({"muted": true})).await;
     let mut socket = world.online("alice", "token").await;

@@ -1,4 +1,4 @@
-//! Bad input over HTTP: every row is answered with a problem that names what is wrong, and stores nothing.
+//! Invalid input over HTTP: every row is answered with a problem that names the fault, and stores nothing.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use tidings_wire::{AnnounceRequest, limits};
 
 use crate::world::{APP, World};
 
-/// What a request shows.
+/// The credential of a request.
 enum Authorization {
     /// The app's own key.
     Own,
@@ -59,8 +59,9 @@ fn good_webpush(endpoint: &str) -> Value {
     json!({"channel": "webpush", "endpoint": endpoint, "keys": {"p256dh": WEBPUSH_P256DH, "auth": WEBPUSH_AUTH}})
 }
 
-/// A good subscription, but for one part of it. Addresses and names of a local network are no rows: the twin, where a push
-/// service is at one, allows them. `functions/register/src/push.rs` has those that are refused on AWS.
+/// A valid subscription, except for one part of it. Addresses and names of a local network are not among the rows: the
+/// twin allows them, since its push service has one. `shared/providers/src/endpoint.rs` tests those that are refused on
+/// AWS.
 fn webpush(part: &str, value: Value) -> Value {
     let mut address = good_webpush("https://push.example.com/1");
     *address.pointer_mut(part).unwrap() = value;
@@ -171,7 +172,7 @@ fn wrong_keys() -> Vec<Row> {
     ]
 }
 
-/// The recipients of a message, and on what condition they are.
+/// Recipients of a message, and its condition.
 fn audiences() -> Vec<Row> {
     let many: Vec<String> = (0..1_001).map(|n| format!("user{n}")).collect();
     vec![
@@ -238,7 +239,7 @@ fn items() -> Vec<Row> {
     ]
 }
 
-/// What a message says, and by which channels.
+/// The content of a message, and its channels.
 fn contents() -> Vec<Row> {
     vec![
         send("no alert", without(good_message(), "alert"), &["alert"]),
@@ -327,7 +328,7 @@ fn raw(name: &'static str, method: Method, path: &'static str, body: &str, field
     row(name, method, path, body.to_owned(), 400, "invalid_fields", fields)
 }
 
-/// What is given twice, in the body or in the query, and what no query has.
+/// Fields that are given twice, in the body or in the query, and unknown query parameters.
 fn twice() -> Vec<Row> {
     let user = "/v1/users/alice/preferences";
     vec![
@@ -387,7 +388,7 @@ fn twice() -> Vec<Row> {
     ]
 }
 
-/// Numbers, words and names that would be kept as something else.
+/// Numbers, words and names that would be stored as something else.
 fn changed() -> Vec<Row> {
     let user = "/v1/users/alice/preferences";
     let put = |name, field: &'static str, value: &str, fields| {
@@ -487,7 +488,7 @@ fn devices() -> Vec<Row> {
     ]
 }
 
-/// The address in a registration at which a provider reaches the device.
+/// The push address in a registration.
 fn push_addresses() -> Vec<Row> {
     vec![
         register("push of the wrong type", push(json!("apns")), &["push"]),
@@ -542,7 +543,7 @@ fn push_addresses() -> Vec<Row> {
     ]
 }
 
-/// What is announced.
+/// The content of an announcement.
 fn announcements() -> Vec<Row> {
     vec![
         announcement("no announcement", json!({}), &["alert"]),
@@ -563,7 +564,7 @@ fn announcements() -> Vec<Row> {
             &["extra"],
         ),
         announcement(
-            "announcement to somebody",
+            "announcement to one user",
             with(good_announcement(), "audiences", json!(["alice"])),
             &["audiences"],
         ),
@@ -632,7 +633,7 @@ fn announcements() -> Vec<Row> {
     ]
 }
 
-/// Announcing, and listing what was announced.
+/// Requests to announce, and to list announcements.
 fn announcement_routes() -> Vec<Row> {
     vec![
         post(
@@ -688,7 +689,7 @@ fn announcement_routes() -> Vec<Row> {
     ]
 }
 
-/// What no route or no record answers to.
+/// Unknown routes and records.
 fn routes() -> Vec<Row> {
     vec![
         row(

@@ -1,4 +1,4 @@
-//! Bad input over WebSocket: a refused upgrade, or an error frame; nothing is stored.
+//! Invalid input over WebSocket: a refused upgrade, or an error frame; nothing is stored.
 
 use futures_util::SinkExt;
 use sam_twin::gateway::websocket::{BinaryFrames, SocketLimits};
@@ -16,7 +16,7 @@ async fn every_bad_token_is_a_refused_upgrade_and_stores_nothing() {
     let bob = world.device("bob", "b").await;
     let url = world.twin.socket_url();
 
-    // One good connection first: its token is the one that is replayed.
+    // One valid connection first: its token is the one that is replayed.
     let used = alice.connect_token(seconds()).unwrap();
     let socket = world.connect(alice.id(), &used).await.unwrap();
     let before = world.stored().await;
@@ -68,14 +68,15 @@ async fn two_lines_of_protocols_are_one_list() {
         for index in order {
             request.headers_mut().append("sec-websocket-protocol", lines[index].parse().unwrap());
         }
-        // The client library knows no list over two lines, and would refuse the answer: the status is read by hand.
+        // The client library does not support a list over two lines, and would refuse the answer: the status is read by
+        // hand.
         let status = upgrade(&world, request).await;
         assert_eq!(status, 101, "{order:?}");
     }
     world.end().await;
 }
 
-/// The status that an upgrade is answered with.
+/// The status of the answer to an upgrade.
 async fn upgrade(world: &World, request: http::Request<()>) -> u16 {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let url: http::Uri = world.twin.socket_url().parse().unwrap();
@@ -117,7 +118,7 @@ async fn an_origin_that_the_app_does_not_list_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_bad_message_is_an_error_frame_and_stores_nothing() {
-    // API Gateway ends the connection at a binary frame (below); the function is not to rely on that.
+    // API Gateway ends the connection at a binary frame (below); the function must not rely on that.
     let limits = SocketLimits { binary_frames: BinaryFrames::Forward, ..SocketLimits::default() };
     let world = World::limited(limits).await;
     let mut alice = world.online("alice", "a").await;
@@ -140,7 +141,7 @@ async fn every_bad_message_is_an_error_frame_and_stores_nothing() {
         ("sync with half a cursor", text(json!({"action": "sync", "epoch": 1})), "invalid_fields"),
         ("ack of nothing", text(json!({"action": "ack"})), "invalid_fields"),
         ("ack of an unknown message", text(json!({"action": "ack", "id": "x", "epoch": 1, "seq": 1})), "unknown_epoch"),
-        ("ack of somebody else's message", text(foreign), "unknown_epoch"),
+        ("ack of another user's message", text(foreign), "unknown_epoch"),
         ("two actions", Message::text(r#"{"action":"ping","action":"sync"}"#), "invalid_fields"),
         ("two places", Message::text(r#"{"action":"sync","epoch":1,"seq":1,"seq":2}"#), "invalid_fields"),
         ("a number beyond a double", Message::text(r#"{"action":"sync","epoch":1e999,"seq":1}"#), "invalid_fields"),
@@ -181,7 +182,7 @@ async fn a_binary_frame_ends_the_connection() {
 async fn a_message_of_one_byte_too_many_ends_the_connection() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
-    // In frames below the frame's own limit, so that it is the message that is too large.
+    // In frames below the frame limit, so that only the message is too large.
     let piece = "x".repeat(16 * 1024);
     let last = 128 * 1024 / piece.len();
     for n in 0..=last {
@@ -213,7 +214,7 @@ fn flip_last(token: &str) -> String {
     format!("{head}{other}{}", &tail[1..])
 }
 
-/// What registration would answer for a device that nobody registered.
+/// The answer to the registration of a device, which does not exist in the store.
 fn unknown_device() -> tidings_wire::RegisterAnswer {
     use tidings_crypto::{
         jwk::Jwk,

@@ -1,4 +1,4 @@
-//! What comes twice, what is left half done, and what was given up and comes back: one message, all the same.
+//! Repeats, half-finished work and redriven dead letters: the message is still delivered once.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -19,18 +19,18 @@ use tidings_wire::{MessageFrame, SendRequest, trail::State};
 
 use crate::world::{APP, Answer, Socket, World, eventually};
 
-/// The next message; repeats of `known` before it must stand where it stands.
+/// Receives the next message; repeats of `known` before it must have the same position.
 async fn next_after(socket: &mut Socket, known: &MessageFrame) -> MessageFrame {
     loop {
         let message = socket.message().await;
         if message.id != known.id {
             return message;
         }
-        assert_eq!(message, *known, "the same again");
+        assert_eq!(message, *known, "an identical repeat");
     }
 }
 
-/// Proves that a message stands once at the head: the next one stands directly behind it.
+/// Checks that a message stands once at the head: the next one has the position after it.
 async fn stands_once(world: &World, socket: &mut Socket, known: &MessageFrame) {
     world.idle().await;
     let id = world.send(&["alice"], "next").await;
@@ -43,7 +43,7 @@ async fn what_was_stored_and_not_queued_is_queued_by_the_senders_repeat() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
     let body = json!({"audiences": ["alice"], "alert": "half done"});
-    // What a worker leaves behind that dies between its two writes.
+    // The state that a worker leaves if it dies between its two writes.
     let request = SendRequest::parse(body.as_object().unwrap().clone()).unwrap();
     let app: tidings_domain::AppId = APP.parse().unwrap();
     let id = World::keyed(&app, "order-7");
@@ -67,7 +67,7 @@ async fn what_was_stored_and_not_queued_is_queued_by_the_senders_repeat() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeat_is_answered_as_before_though_the_device_that_it_names_is_gone() {
+async fn a_repeat_is_answered_as_before_although_its_device_is_gone() {
     let world = World::start().await;
     let device = world.device("alice", "a").await;
     let body = json!({"audienceType": "DEVICE", "audiences": [device.id()], "alert": "once"});
@@ -79,7 +79,7 @@ async fn a_repeat_is_answered_as_before_though_the_device_that_it_names_is_gone(
     let repeat = world.post(&body, "order-7").await;
     assert_eq!((repeat.status.as_u16(), &repeat.body), (202, &first.body), "{repeat:?}");
     assert_eq!(repeat.headers["idempotency-replay"], "true");
-    // Under a key of its own, or with another body, the device is what is wrong.
+    // Under another key, or with another body, the device is the fault.
     for (body, key) in [(&body, "order-8"), (&with_alert(&body, "twice"), "order-7")] {
         let refused = world.post(body, key).await;
         assert_eq!((refused.status.as_u16(), refused.json()["code"].as_str()), (400, Some("invalid_fields")));
@@ -94,7 +94,7 @@ fn with_alert(body: &Value, alert: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_queued_again_is_found_within_the_window_and_beyond_it() {
+async fn a_repeated_job_is_recognised_within_the_deduplication_window_and_beyond_it() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
     let now = Timestamp::now();
@@ -104,7 +104,7 @@ async fn what_is_queued_again_is_found_within_the_window_and_beyond_it() {
     let [late, young] = messages.each_ref().map(|message| World::job(message, "alice"));
     let mut shown = Vec::new();
     for (job, message) in [(&late, &messages[0]), (&young, &messages[1])] {
-        // In both lanes, each time as if it were new to the queue.
+        // In both lanes, each time as a job that is new to the queue.
         for (queue, deduplication_id) in [("DeliverQueue", "1"), ("DeliverQueue", "2"), ("BulkQueue", "3")] {
             world.enqueue(queue, job, &format!("{}-{deduplication_id}", message.letter.id)).await;
         }
@@ -121,18 +121,18 @@ async fn what_is_queued_again_is_found_within_the_window_and_beyond_it() {
     }
     stands_once(&world, &mut alice, &shown[1]).await;
 
-    // Beyond what the newest entry remembers: by its age, and by the number of its receives.
+    // Beyond the deduplication window of the newest entry: recognised by its age, and by the number of its receives.
     world.fill("alice", 40).await;
     world.enqueue("DeliverQueue", &late, "4").await;
-    assert_eq!(alice.message().await, shown[0], "at its old place");
+    assert_eq!(alice.message().await, shown[0], "at its old position");
     world.set_event_source("DeliverFunction", false).await;
     world.idle().await;
     world.enqueue("DeliverQueue", &young, "5").await;
     let queue = &world.environment("SendFunction")["TIDINGS_DELIVER_QUEUE_URL"];
     let received = world.sqs().receive_message().queue_url(queue).visibility_timeout(0).send().await.unwrap();
-    assert_eq!(received.messages().len(), 1, "a worker died with it");
+    assert_eq!(received.messages().len(), 1, "a worker died while holding it");
     world.set_event_source("DeliverFunction", true).await;
-    assert_eq!(alice.message().await, shown[1], "at its old place");
+    assert_eq!(alice.message().await, shown[1], "at its old position");
     world.idle().await;
     assert_eq!(alice.ping().await.position.seq, 43);
     world.end().await;
@@ -171,7 +171,7 @@ async fn an_old_dead_letter_is_delivered_late_unless_it_was_cancelled_meanwhile(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_dies_after_its_post_posts_again_under_the_same_place() {
+async fn the_job_of_a_worker_that_died_after_its_post_is_posted_at_the_same_position() {
     let world = World::with(|options| options.event_sources.retry_after = Some(Duration::from_secs(1))).await;
     let mut alice = world.online("alice", "a").await;
     let died = Rule::new(Fault::KillAfter).function("DeliverFunction").service(connections::SERVICE);
@@ -180,10 +180,10 @@ async fn a_worker_that_dies_after_its_post_posts_again_under_the_same_place() {
     let second = world.send(&["alice"], "second").await;
     let shown = alice.message().await;
     assert_eq!((&shown.id, world.twin.faults().hits(died)), (&first, 1));
-    assert_eq!(alice.message().await, shown, "again, and before anything else");
+    assert_eq!(alice.message().await, shown, "repeated, and before anything else");
     let next = alice.message().await;
     assert_eq!((&next.id, next.position.unwrap().seq), (&second, shown.position.unwrap().seq + 1));
-    // The same where it dies after it has stored, and before it posts.
+    // The same if it dies after it has stored, and before it posts.
     let died = Rule::new(Fault::KillAfter).function("DeliverFunction").service(dynamodb::SERVICE);
     let died = world.twin.faults().add(died.operation("PutItem"));
     let third = world.send(&["alice"], "third").await;
@@ -193,7 +193,7 @@ async fn a_worker_that_dies_after_its_post_posts_again_under_the_same_place() {
     world.end().await;
 }
 
-/// Sends until there is an answer, as a backend does.
+/// Repeats a request until it is answered, as a backend does.
 async fn persist(world: &World, body: &Value, key: &str) -> (Answer, usize) {
     for attempt in 0..20 {
         let answer = world.post(body, key).await;
@@ -205,7 +205,7 @@ async fn persist(world: &World, body: &Value, key: &str) -> (Answer, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_send_without_a_key_is_queued_though_the_answer_to_its_record_was_lost() {
+async fn a_send_without_a_key_is_queued_although_the_answer_to_its_record_was_lost() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
     let lost = Rule::new(Fault::LoseAnswer).function("SendFunction").service(dynamodb::SERVICE);
@@ -233,7 +233,7 @@ async fn a_lost_answer_of_the_record_makes_no_replay_of_a_first_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_record_of_a_key_holds_nothing_of_what_the_message_says() {
+async fn the_record_of_a_key_holds_nothing_of_the_message_content() {
     let world = World::start().await;
     let body = |persist| json!({"audiences": ["alice"], "alert": "overheard", "persist": persist});
     for (persist, key) in [(false, "order-7"), (true, "order-8")] {
@@ -249,11 +249,11 @@ async fn the_record_of_a_key_holds_nothing_of_what_the_message_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_a_hundred_times_in_parallel_is_one_message_though_workers_die() {
+async fn a_key_a_hundred_times_in_parallel_is_one_message_although_workers_die() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
     let body = json!({"audiences": ["alice"], "alert": "once"});
-    // One dies when it has written the record, another when it has fed the queue.
+    // One worker dies after it has written the record, another after it has fed the queue.
     let dies = |service, operation: &str| {
         let rule = Rule::new(Fault::KillAfter).function("SendFunction").service(service);
         world.twin.faults().add(rule.operation(operation))
@@ -262,7 +262,7 @@ async fn a_key_a_hundred_times_in_parallel_is_one_message_though_workers_die() {
     let sends = (0..100).map(|_| persist(&world, &body, "order-7"));
     let answers = futures_util::future::join_all(sends).await;
     assert_eq!(rules.map(|rule| world.twin.faults().hits(rule)), [1, 1]);
-    assert!(answers.iter().map(|(_, attempts)| attempts).sum::<usize>() >= 2, "who was served by the dead asked again");
+    assert!(answers.iter().map(|(_, attempts)| attempts).sum::<usize>() >= 2, "the senders whose worker died repeat");
     let (one, _) = &answers[0];
     assert!(answers.iter().all(|(answer, _)| answer.status == 202 && answer.body == one.body));
     let first = answers.iter().filter(|(answer, _)| !answer.headers.contains_key("idempotency-replay")).count();
@@ -280,14 +280,14 @@ async fn a_key_a_hundred_times_in_parallel_is_one_message_though_workers_die() {
 async fn two_workers_that_begin_a_log_at_the_same_moment_begin_one() {
     let world = World::start().await;
     let (stores, user) = (world.stores(), World::user("alice"));
-    let nobody = UserView::default();
+    let unseen = UserView::default();
     let entry = |n: i64| {
         let now = Timestamp(Timestamp::now().0 + n);
         let message = World::accepted(World::text(&["alice"], "first"), now);
         let Job::Deliver(delivery) = World::job(&message, "alice") else { panic!("a delivery") };
-        Draft::new(&delivery.letter, &nobody, now).entry
+        Draft::new(&delivery.letter, &unseen, now).entry
     };
-    // Two lanes, each of which has found the mailbox empty.
+    // Two lanes; the worker of each has found the mailbox empty.
     let (one, two) = (entry(0), entry(7));
     assert_ne!(one.position, two.position);
     assert_eq!(stores.mailboxes.append(&user, &one).await.unwrap(), Appended::Stored);

@@ -1,4 +1,4 @@
-//! A connection that comes to the end of its life is left for a new one, and nothing is missed or shown twice.
+//! A device moves to a new connection at the end of the old one's life, without a missed or doubled message.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tidings_client::{Device, Event, Options};
 
 use crate::world::{DEADLINE, World};
 
-/// Moves to see.
+/// Number of moves to wait for.
 const MOVES: usize = 2;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Short soaks: the long ones, and what they showed, are in `docs/faults.md`.
+//! Short soaks. `docs/faults.md` has the long ones and their results.
 
 use crate::world::tidings;
 

@@ -1,4 +1,4 @@
-//! `tidings up` in a terminal: what its environment, its folder and another twin beside it make of it.
+//! `tidings up` in a terminal: its environment, its folder, and another twin beside it.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -9,10 +9,10 @@ use tokio::process::{Child, Command};
 
 use crate::world::repository;
 
-/// How long a twin may take to start or to end.
+/// Time limit for a twin's start or end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A twin that runs in a folder, and what it printed.
+/// A twin that runs in a folder, and its output.
 struct Up {
     child: Child,
     text: String,
@@ -53,13 +53,13 @@ impl Up {
         Self { child, text }
     }
 
-    /// What stands behind a name in the list of addresses.
+    /// The text after a name in the list of addresses.
     fn row(&self, name: &str) -> String {
         let mut lines = self.text.lines().filter_map(|line| line.trim_start().strip_prefix(name));
         lines.next().unwrap_or_else(|| panic!("no {name} in {}", self.text)).trim().to_owned()
     }
 
-    /// Ends it as Ctrl-C does; what it wrote to standard error.
+    /// Ends it as Ctrl-C does; returns its standard error.
     async fn end(self) -> String {
         let pid = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
@@ -106,14 +106,14 @@ async fn a_second_twin_in_a_folder_leaves_the_session_to_the_first_one() {
     assert!(second.text.contains(&hint), "{}", second.text);
     assert!(second.text.contains(&format!("TIDINGS_API_URL={}", second.row("HTTP API"))), "{}", second.text);
     second.end().await;
-    assert_eq!(std::fs::read_to_string(&session).unwrap(), kept, "it gives back what it has taken, and no more");
+    assert_eq!(std::fs::read_to_string(&session).unwrap(), kept, "it restores only its own session");
 
     let key = first.row("its key");
     first.end().await;
     assert!(!session.exists(), "the session ends with its twin");
     let mut third = Up::start(command(folder.path(), &[])).await;
     assert_eq!(third.row("its key"), key, "the demo app's key outlives a restart");
-    // One that was killed gives nothing back; the next one sees that it is gone.
+    // A killed twin leaves its session; the next one detects that it is gone.
     third.child.kill().await.unwrap();
     assert!(session.exists());
     let fourth = Up::start(command(folder.path(), &[])).await;

@@ -1,4 +1,4 @@
-//! A device on its socket, patient as a client is: what failed is said again, what was lost is asked for.
+//! A device on its socket. Like a client, it repeats a failed action and asks for a lost message.
 
 use std::{
     sync::{Arc, Mutex},
@@ -20,20 +20,20 @@ use super::cell::Cell;
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// After how long something is said again that nothing came of.
+/// Time without an effect after which an action is repeated.
 const AGAIN_AFTER: Duration = Duration::from_millis(1_500);
 
 /// A device on its socket.
 pub(super) struct Phone {
-    say: SplitSink<Stream, Message>,
+    sender: SplitSink<Stream, Message>,
     seen: Arc<Mutex<Seen>>,
 }
 
-/// What has come so far.
+/// The frames received so far.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) frames: Vec<Frame>,
-    /// Answers of the gateway's own: the function failed.
+    /// Answers of API Gateway itself: the function failed.
     failures: usize,
 }
 
@@ -42,7 +42,7 @@ impl Seen {
         self.frames.iter().filter_map(|frame| if let Frame::Message(message) = frame { Some(&**message) } else { None })
     }
 
-    /// The message of an id: whatever is shown of it is the same each time.
+    /// The message with an id; every copy of it must be the same.
     pub(super) fn message(&self, id: &MessageId) -> Option<MessageFrame> {
         let mut of_it = self.messages().filter(|message| message.id == id.as_str());
         let first = of_it.next()?;
@@ -52,36 +52,36 @@ impl Seen {
 }
 
 impl Phone {
-    /// Connects, with a new token each time, until it is let in.
+    /// Connects, with a new token each time, until the upgrade is accepted.
     pub(super) async fn open(cell: &Cell, identity: &Identity) -> Self {
         for _ in 0..10 {
             let token = identity.connect_token(crate::world::seconds()).unwrap();
             match cell.lane.world.connect(identity.id(), &token).await {
                 Ok(socket) => {
-                    let (say, hear) = socket.split();
+                    let (sender, receiver) = socket.split();
                     let seen = Arc::new(Mutex::new(Seen::default()));
-                    tokio::spawn(listen(hear, identity.clone(), seen.clone()));
-                    return Self { say, seen };
+                    tokio::spawn(listen(receiver, identity.clone(), seen.clone()));
+                    return Self { sender, seen };
                 }
                 Err(status) => assert!(status >= 500, "refused for good: {status}"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("never let in");
+        panic!("never connected");
     }
 
     pub(super) fn seen<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
         look(&self.seen.lock().unwrap())
     }
 
-    /// Says something until it has the effect that it is said for.
+    /// Sends an action, repeatedly until it has its effect.
     pub(super) async fn say(&mut self, cell: &Cell, action: Value, mut done: impl AsyncFnMut(&Self) -> bool) {
         for _ in 0..12 {
             let failures = self.seen(|seen| seen.failures);
-            self.say.send(Message::text(action.to_string())).await.unwrap();
-            let said = tokio::time::Instant::now();
+            self.sender.send(Message::text(action.to_string())).await.unwrap();
+            let sent = tokio::time::Instant::now();
             let mut pause = Duration::from_millis(5);
-            while said.elapsed() < AGAIN_AFTER && self.seen(|seen| seen.failures) == failures {
+            while sent.elapsed() < AGAIN_AFTER && self.seen(|seen| seen.failures) == failures {
                 if done(self).await {
                     return;
                 }
@@ -94,12 +94,12 @@ impl Phone {
 
     /// Closes the socket.
     pub(super) async fn close(mut self) {
-        self.say.close().await.unwrap();
+        self.sender.close().await.unwrap();
     }
 }
 
-async fn listen(mut hear: SplitStream<Stream>, identity: Identity, seen: Arc<Mutex<Seen>>) {
-    while let Some(Ok(message)) = hear.next().await {
+async fn listen(mut receiver: SplitStream<Stream>, identity: Identity, seen: Arc<Mutex<Seen>>) {
+    while let Some(Ok(message)) = receiver.next().await {
         let Message::Text(text) = message else { continue };
         let frame = identity.open(&text).ok().and_then(|plain| serde_json::from_slice(&plain).ok());
         let mut seen = seen.lock().unwrap();
