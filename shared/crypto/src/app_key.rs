@@ -34,10 +34,10 @@ impl AppKey {
         Self::parse(&Zeroizing::new(format!("{PREFIX}{app_id}.{}", encoding::base64url(random.as_slice()))))
     }
 
-    /// Takes a key apart that somebody presented; [`AppKey::matches`] says whether it is right.
+    /// Parses a key as a caller presented it; [`AppKey::matches`] checks the secret.
     ///
     /// # Errors
-    /// If it has not the form of a key.
+    /// If the text does not have the form of a key.
     pub fn parse(text: &str) -> Result<Self, AppKeyError> {
         let (app_id, secret) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('.')).ok_or(AppKeyError)?;
         let id_fits = (1..=MAX_APP_ID).contains(&app_id.len())
@@ -54,12 +54,12 @@ impl AppKey {
         &self.text[PREFIX.len()..self.app_id_end]
     }
 
-    /// The key in clear, to show it once to whoever created the app.
+    /// The key in clear, to show once to the operator who created the app.
     pub fn expose(&self) -> &str {
         &self.text
     }
 
-    /// What is stored: SHA-256 in base64url. A slow hash would add nothing, for the key is random, not chosen.
+    /// The stored hash: SHA-256 in base64url. A slow hash would add nothing, because the key is random.
     pub fn hash(&self) -> String {
         encoding::base64url(&Sha256::digest(self.text.as_bytes()))
     }

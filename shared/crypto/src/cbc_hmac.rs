@@ -33,7 +33,7 @@ where
     C::BlockSize: ArraySize,
     M: Mac + KeyInit,
 {
-    /// `None` if the key is not of the length that this member wants. The first half of the key authenticates, the
+    /// `None` if the key does not have the length of this member. The first half of the key authenticates, the
     /// second half encrypts (RFC 7518 §5.2.2.1).
     pub(crate) fn seal(key: &[u8], iv: &[u8; 16], aad: &[u8], plaintext: &[u8]) -> Option<Sealed> {
         let (mac_key, cipher_key) = key.split_at(key.len() / 2);
@@ -43,7 +43,8 @@ where
         Some(Sealed { ciphertext, tag })
     }
 
-    /// The plaintext, or `None` for whatever is wrong. Nothing is decrypted before the tag has been compared, in
+    /// The plaintext, or `None` for any fault. The tag is compared first, in constant time, and nothing is decrypted
+    /// before, so the padding cannot serve as an oracle.
     /// constant time, so the padding cannot serve as an oracle.
     pub(crate) fn open(key: &[u8], iv: &[u8; 16], aad: &[u8], sealed: &Sealed) -> Option<Vec<u8>> {
         let (mac_key, cipher_key) = key.split_at(key.len() / 2);

@@ -1,4 +1,4 @@
-//! Bytes and text in the alphabets of others: base64url without padding (RFC 4648 §5), as JOSE and Web Push write it,
+//! Bytes and text in standard alphabets: base64url without padding (RFC 4648 §5), as JOSE and Web Push write it,
 //! hexadecimal, and percent-encoding (RFC 3986 §2.1).
 
 use base64::Engine as _;
@@ -40,7 +40,7 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
-/// What a segment of a path or a value of a query cannot hold as it is: everything but the unreserved characters.
+/// Characters that a path segment or a query value cannot hold as they are: all but the unreserved ones.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// One segment of a path, or one value of a query, percent-encoded.
@@ -49,7 +49,8 @@ pub fn percent(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// A JOSE header or claims set: base64url of a JSON object. Checked by its first byte, because serde would also read a
+/// A JOSE header or claims set: base64url of a JSON object. The first byte is checked, because serde would also read a
+/// struct from an array, which no other JOSE library does.
 /// struct from an array, which no other JOSE library does.
 pub(crate) fn decode_object<T: DeserializeOwned>(text: &str) -> Option<T> {
     let json = from_base64url(text).filter(|json| json.first() == Some(&b'{'))?;

@@ -38,8 +38,8 @@ impl fmt::Debug for ContentKey {
     }
 }
 
-/// The frame was refused. Deliberately without a reason: whether the key, the header, the encoding or the tag was wrong
-/// is nobody's business, least of all an attacker's.
+/// The frame was refused. The error gives no reason on purpose: an attacker must not learn whether the key, the header,
+/// the encoding or the tag was wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the frame cannot be opened")]
 pub struct OpenError;
@@ -53,7 +53,7 @@ struct Header {
     kid: String,
 }
 
-/// Seals `plaintext` for the device that holds `key`. An IV must never serve twice under one key; use [`seal_random`]
+/// Seals `plaintext` for the device that holds `key`. An IV must never be used twice under one key; use [`seal_random`]
 /// unless the value has to be reproducible.
 pub fn seal(key: &ContentKey, kid: &str, plaintext: &[u8], iv: [u8; 16]) -> String {
     // Written by hand: three members whose order and spelling are part of what is authenticated.
@@ -61,7 +61,7 @@ pub fn seal(key: &ContentKey, kid: &str, plaintext: &[u8], iv: [u8; 16]) -> Stri
     let protected = encoding::base64url(header.as_bytes());
     let sealed = A256CbcHs512::seal(key.as_bytes(), &iv, protected.as_bytes(), plaintext);
     let Some(Sealed { ciphertext, tag }) = sealed else {
-        unreachable!("a content key has 64 bytes by its type, which is what A256CBC-HS512 wants")
+        unreachable!("a content key has 64 bytes by its type, the length of A256CBC-HS512")
     };
     // The second part is the encrypted key, which `dir` leaves empty.
     format!(
@@ -75,7 +75,7 @@ pub fn seal(key: &ContentKey, kid: &str, plaintext: &[u8], iv: [u8; 16]) -> Stri
 /// [`seal`] with a fresh IV from the operating system.
 ///
 /// # Errors
-/// Only if the operating system has no randomness to give.
+/// If the operating system has no randomness to give.
 pub fn seal_random(key: &ContentKey, kid: &str, plaintext: &[u8]) -> Result<String, RandomError> {
     Ok(seal(key, kid, plaintext, random::bytes()?))
 }
@@ -93,7 +93,7 @@ pub fn open(key: &ContentKey, kid: &str, frame: &str) -> Result<Vec<u8>, OpenErr
 }
 
 /// The `kid` that a frame names, to choose the key with which to try it. Unauthenticated until [`open`] succeeds.
-/// `None` if the text is no frame at all, for example an error in clear that API Gateway sent by itself.
+/// `None` if the text is not a frame, for example an error in clear from API Gateway itself.
 pub fn key_id(frame: &str) -> Option<String> {
     parse(frame).map(|parts| parts.header.kid)
 }

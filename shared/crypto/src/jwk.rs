@@ -1,4 +1,4 @@
-//! A device's key as a JSON Web Key (RFC 7517), in which form it travels once: in the answer to registration.
+//! A device's key as a JSON Web Key (RFC 7517). It travels in this form once: in the answer to registration.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ pub struct Jwk {
 pub struct SecretText(Zeroizing<String>);
 
 impl SecretText {
-    /// Takes the text in.
+    /// Wraps the text.
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
@@ -63,7 +63,7 @@ impl<'de> Deserialize<'de> for SecretText {
 /// The JWK is not the key that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JwkError {
-    /// `kty`, `use` or `alg` is another key's.
+    /// `kty`, `use` or `alg` belongs to another kind of key.
     #[error("the JWK is not a {expected} key of a Tidings device")]
     WrongKind {
         /// The `alg` that was looked for.
@@ -75,12 +75,12 @@ pub enum JwkError {
 }
 
 impl Jwk {
-    /// Writes a content key out.
+    /// The JWK of a content key.
     pub fn of_content(id: &KeyId, key: &ContentKey) -> Self {
         Self::of(id, KeyUse::Content, key.as_bytes())
     }
 
-    /// Writes a token key out.
+    /// The JWK of a token key.
     pub fn of_token(id: &KeyId, key: &TokenKey) -> Self {
         Self::of(id, KeyUse::Token, key.as_bytes())
     }

@@ -64,7 +64,7 @@ impl Algorithm {
 /// The header of a token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// The algorithm; [`sign`] writes the key's in any case.
+    /// The algorithm. [`sign`] always writes the key's.
     pub alg: Algorithm,
     /// The id of the key.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,7 +78,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// The header of a token that `key` signs, with nothing but the algorithm.
+    /// The header of a token that `key` signs: its algorithm and nothing else.
     #[must_use]
     pub fn of<K: Sign>(_key: &K) -> Self {
         Self { alg: K::ALGORITHM, kid: None, typ: None, others: Map::new() }
@@ -108,7 +108,7 @@ pub trait Sign {
     /// The signature of `input`.
     ///
     /// # Errors
-    /// [`NoRandomness`] for an algorithm that needs some.
+    /// If the algorithm needs randomness and the operating system has none to give.
     fn sign(&self, input: &[u8]) -> Result<Vec<u8>, Self::Error>;
 }
 
@@ -129,7 +129,7 @@ pub struct NoRandomness;
 /// The text is not a key of the kind that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// No PEM of PKCS #8.
+    /// Not a PEM document of PKCS #8.
     #[error("not a PEM document of a PKCS #8 key (-----BEGIN PRIVATE KEY-----)")]
     Pem,
     /// Another kind of key, or a damaged one.
@@ -164,7 +164,7 @@ pub fn verify<C: DeserializeOwned>(token: &str, key: &impl Verify) -> Option<(He
     Some((token.header, claims))
 }
 
-/// A token that was taken apart and is not yet to be believed: its header tells with which key to verify it.
+/// A parsed token that is not verified yet. Its header names the key to verify it with.
 pub struct Unverified<'a> {
     header: Header,
     claims: &'a str,
@@ -174,13 +174,13 @@ pub struct Unverified<'a> {
 
 impl fmt::Debug for Unverified<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whoever reads the rest in a log could present it.
+        // A reader of the log could present the rest as a token.
         f.debug_struct("Unverified").field("header", &self.header).finish_non_exhaustive()
     }
 }
 
 impl<'a> Unverified<'a> {
-    /// Takes a token apart; `None` if it has not the form of one, or its header demands an extension (`crit`).
+    /// Parses a token. `None` if it is malformed, or its header demands an extension (`crit`).
     #[must_use]
     pub fn parse(token: &'a str) -> Option<Self> {
         let (input, signature) = token.rsplit_once('.')?;
@@ -259,7 +259,7 @@ impl<'a> PublicKey<'a> {
         Self { algorithm: Algorithm::Rs256, verification: &RSA_PKCS1_2048_8192_SHA256, bytes: der }
     }
 
-    /// The bytes, as they were given to the constructor.
+    /// The bytes that the constructor received.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
@@ -289,7 +289,7 @@ impl EcKey {
     /// Reads a PEM of PKCS #8, as Apple's `.p8` files are and `openssl genpkey` writes.
     ///
     /// # Errors
-    /// [`KeyError::Pem`] or [`KeyError::P256`].
+    /// [`KeyError::Pem`] if the text is not such a PEM, [`KeyError::P256`] if the key is another kind.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let pkcs8 = pkcs8(text)?;
         let random = SystemRandom::new();
@@ -300,7 +300,7 @@ impl EcKey {
     /// Takes the two halves as VAPID keys are written: a scalar of 32 bytes, and an uncompressed point of 65.
     ///
     /// # Errors
-    /// [`KeyError::P256`], also if the two do not belong together.
+    /// [`KeyError::P256`], also if the two halves do not match.
     pub fn from_halves(private: &[u8], public: &[u8]) -> Result<Self, KeyError> {
         let random = SystemRandom::new();
         let alg = &ECDSA_P256_SHA256_FIXED_SIGNING;
@@ -338,7 +338,7 @@ impl RsaKey {
     /// Reads a PEM of PKCS #8, as the service accounts of Google have it.
     ///
     /// # Errors
-    /// [`KeyError::Pem`] or [`KeyError::Rsa`].
+    /// [`KeyError::Pem`] if the text is not such a PEM, [`KeyError::Rsa`] if the key is another kind.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         RsaKeyPair::from_pkcs8(pkcs8(text)?.secret_pkcs8_der()).map(Self).map_err(|_| KeyError::Rsa)
     }

@@ -1,9 +1,9 @@
-//! Where keys come from: HKDF-SHA-512 (RFC 5869) from a deployment's root secrets, so that no device key is ever stored.
+//! Key derivation: HKDF-SHA-512 (RFC 5869) from a deployment's root secrets, so that no device key is ever stored.
 //!
 //! A root secret has a version. The highest version serves new devices; every version that is still in the set opens
-//! and verifies what was made under it, so a root secret is rotated by adding the next version and removing the old one
-//! when its devices have registered anew. A device's *generation* grows when it changes hands: the old keys are then
-//! refused though the device id stays.
+//! and verifies what was made under it. To rotate a root secret, add the next version, and remove the old one when its
+//! devices have registered again. A device's *generation* grows when it changes hands: the old keys are then refused
+//! though the device id stays.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::frame::ContentKey;
 /// The shortest root secret that is accepted, in characters.
 pub const MIN_SECRET_CHARS: usize = 32;
 
-/// What a key is for. A key of one use is never accepted for the other.
+/// The use of a key. A key of one use is never accepted for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyUse {
     /// Sealing frames to the device.
@@ -38,7 +38,7 @@ impl KeyUse {
     }
 }
 
-/// The id of a device's key, in text `{device}.{version}.{generation}.{enc|sig}`. It says how to derive the key again.
+/// The id of a device's key, in text `{device}.{version}.{generation}.{enc|sig}`: all that deriving the key takes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyId {
     /// The device's id.
@@ -47,7 +47,7 @@ pub struct KeyId {
     pub version: u32,
     /// The device's key generation.
     pub generation: u32,
-    /// What the key is for.
+    /// The use of the key.
     pub key_use: KeyUse,
 }
 
@@ -127,7 +127,7 @@ pub struct DeviceKeys {
     pub token: TokenKey,
 }
 
-/// The root keys do not serve.
+/// The root keys cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RootKeysError {
     /// Not an object of strings.
@@ -139,7 +139,7 @@ pub enum RootKeysError {
     /// A version that is not a whole number greater than zero.
     #[error("{version:?} is not a version of a root key: expected 1, 2, 3 …")]
     Version {
-        /// As it was written.
+        /// The text as written.
         version: String,
     },
     /// A version that occurs twice.
@@ -151,7 +151,7 @@ pub enum RootKeysError {
     /// A secret that is too short to be one.
     #[error("root key {version} is shorter than {MIN_SECRET_CHARS} characters")]
     TooShort {
-        /// Whose secret it is.
+        /// The version of the secret.
         version: u32,
     },
 }
@@ -239,7 +239,7 @@ fn expand<const N: usize>(root: &[u8; 64], info: &str) -> [u8; N] {
     key
 }
 
-/// The object's members in the order of the text. A map type would let the last of two equal versions win in silence.
+/// The object's members in the order of the text. A map type would let the last of two equal versions win silently.
 struct Entries(Vec<(String, Zeroizing<String>)>);
 
 impl<'de> Deserialize<'de> for Entries {
@@ -274,7 +274,7 @@ mod tests {
         r#"{"1":"first-secret-of-at-least-thirty-two-chars","2":"second-secret-of-at-least-thirty-two-chars"}"#;
 
     #[test]
-    fn bad_root_keys_are_refused_without_being_told() {
+    fn bad_root_keys_are_refused_without_showing_a_secret() {
         let long = "s".repeat(32);
         for (json, expected) in [
             ("".to_owned(), RootKeysError::Malformed),

@@ -1,4 +1,4 @@
-//! What Tidings encrypts, signs and derives.
+//! Encryption, signatures and key derivation of Tidings.
 //!
 //! | module | holds |
 //! | --- | --- |

@@ -1,5 +1,5 @@
-//! Links that do one thing for a person who has not logged in, such as those in an email. What they do stands in them,
-//! signed: nothing is stored for them, and nobody else can make one.
+//! Links that do one thing for a person who has not logged in, such as those in an email. The link itself carries what
+//! it does, signed: nothing is stored for it, and only the deployment can make one.
 
 use crate::keys::{RootKeys, number};
 use crate::{encoding, mac};
@@ -7,27 +7,27 @@ use crate::{encoding, mac};
 /// No link is longer than this, in characters; mail programs cut longer ones.
 pub const MAX_CHARS: usize = 1_800;
 
-/// Signs what a link says under the current root key: `{version}.{what it says}.{HMAC-SHA-256}`, the latter two in base64url
-/// (RFC 4648 §5). It serves as long as the root key does.
+/// Signs the content of a link under the current root key: `{version}.{content}.{HMAC-SHA-256}`, the latter two in
+/// base64url (RFC 4648 §5). The link is valid as long as the root key is in the set.
 #[must_use]
-pub fn sign(root: &RootKeys, says: &[u8]) -> String {
-    let input = format!("{}.{}", root.current(), encoding::base64url(says));
+pub fn sign(root: &RootKeys, content: &[u8]) -> String {
+    let input = format!("{}.{}", root.current(), encoding::base64url(content));
     let Some(key) = root.link_key(root.current()) else { unreachable!("the current root key is in the set") };
     format!("{input}.{}", encoding::base64url(&mac::hmac_sha256(key.as_slice(), input.as_bytes())))
 }
 
-/// What a link says; `None` for whatever [`sign`] has not made, or under a root key that was withdrawn.
+/// The content of a link. `None` for a text that [`sign`] has not made, or under a root key that was withdrawn.
 #[must_use]
 pub fn open(root: &RootKeys, link: &str) -> Option<Vec<u8>> {
     if link.len() > MAX_CHARS {
         return None;
     }
     let (input, signature) = link.rsplit_once('.')?;
-    let (version, says) = input.split_once('.')?;
+    let (version, content) = input.split_once('.')?;
     let key = root.link_key(number(version)?)?;
     let signature = encoding::from_base64url(signature)?;
     let is_ours = mac::is_hmac_sha256(key.as_slice(), input.as_bytes(), &signature);
-    if is_ours { encoding::from_base64url(says) } else { None }
+    if is_ours { encoding::from_base64url(content) } else { None }
 }
 
 #[cfg(test)]
@@ -40,7 +40,7 @@ mod tests {
     const NEW: &str = r#"{"2":"second-secret-of-at-least-thirty-two-chars"}"#;
 
     #[test]
-    fn a_link_says_what_it_was_made_to_say_while_its_root_key_serves() {
+    fn a_link_keeps_its_content_while_its_root_key_is_in_the_set() {
         let [old, both, new] = [OLD, BOTH, NEW].map(|keys| RootKeys::parse(keys).unwrap());
         let link = sign(&old, b"unsubscribe alice");
         assert_eq!(open(&old, &link).unwrap(), b"unsubscribe alice");
@@ -49,8 +49,8 @@ mod tests {
         assert!(sign(&both, b"x").starts_with("2."));
     }
 
-    /// A link in an email may be followed years later, so that the derivation must not change. The value was computed by another
-    /// implementation (Python's hmac and hashlib).
+    /// A reader may follow a link in an email years later, so the derivation must not change. The value was computed by
+    /// another implementation (Python's hmac and hashlib).
     #[test]
     fn links_are_pinned() {
         let root = RootKeys::parse(OLD).unwrap();

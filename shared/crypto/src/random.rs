@@ -17,10 +17,10 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], RandomError> {
     Ok(bytes)
 }
 
-/// An identifier that nobody can guess or draw twice: 16 random bytes as 22 characters of base64url.
+/// An identifier that cannot be guessed and does not occur twice: 16 random bytes as 22 characters of base64url.
 ///
 /// # Errors
-/// As [`bytes`].
+/// If the operating system has no randomness to give.
 pub fn id() -> Result<String, RandomError> {
     Ok(encoding::base64url(&bytes::<16>()?))
 }

@@ -1,8 +1,8 @@
 //! The connect token: a JWT (RFC 7519) that a device signs for itself with HS256 to open its socket.
 //!
-//! It lives at most a minute and its `jti` serves once, so that what a proxy logged of a URL is worth nothing. Reading
-//! one takes two steps, because the key depends on what the token says: [`Token::parse`] gives the key's id,
-//! unverified, and [`Token::verify`] believes nothing until the signature holds.
+//! It lives at most a minute and its `jti` is accepted once, so a URL in a proxy's log is worth nothing. Reading a
+//! token takes two steps, because the key depends on the token: [`Token::parse`] returns the key's id, unverified, and
+//! [`Token::verify`] returns the claims once the signature holds.
 
 use std::fmt;
 
@@ -17,36 +17,36 @@ pub const ALGORITHM: Algorithm = Algorithm::Hs256;
 pub const AUDIENCE: &str = "tidings";
 /// The longest life of a token, in seconds from `iat` to `exp`.
 pub const MAX_LIFETIME: u64 = 60;
-/// How far a device's clock may differ from ours, in seconds, at both ends of the token's life.
+/// How far a device's clock may differ from the service's, in seconds, at both ends of the token's life.
 pub const LEEWAY: u64 = 5;
-/// No token is longer than this, in bytes; API Gateway would refuse the header before.
+/// No token is longer than this, in bytes: API Gateway refuses a longer header anyway.
 const MAX_LENGTH: usize = 4096;
 /// The longest `jti`, in bytes: it becomes a key in the table of used ones.
 const MAX_JTI: usize = 128;
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// The device that connects.
     pub sub: String,
-    /// For whom the token is: [`AUDIENCE`].
+    /// The audience: [`AUDIENCE`].
     pub aud: String,
     /// When it was made, in seconds of Unix time.
     pub iat: u64,
-    /// From when it is no longer good.
+    /// When it expires, in seconds of Unix time.
     pub exp: u64,
-    /// Its id, which serves once.
+    /// Its id, which is accepted once.
     pub jti: String,
 }
 
 impl Claims {
-    /// The claims of a token that `device` makes at `now`, good for [`MAX_LIFETIME`].
+    /// The claims of a token that `device` makes at `now`, valid for [`MAX_LIFETIME`].
     pub fn new(device: &str, now: u64, jti: String) -> Self {
         let exp = now.saturating_add(MAX_LIFETIME);
         Self { sub: device.to_owned(), aud: AUDIENCE.to_owned(), iat: now, exp, jti }
     }
 
-    /// Until when a used `jti` must be remembered: afterwards the token is refused for its age.
+    /// The time until which a used `jti` must be stored: afterwards the token has expired.
     pub fn remember_until(&self) -> u64 {
         self.exp.saturating_add(LEEWAY)
     }
@@ -55,13 +55,13 @@ impl Claims {
 /// Why a token was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not a token of ours: three parts of base64url, `alg: HS256`, a device's `kid`, and the claims complete.
+    /// Not a connect token: three parts of base64url, `alg: HS256`, a device's `kid`, and the claims complete.
     #[error("the connect token is malformed")]
     Malformed,
     /// Not signed with the device's key.
     #[error("the connect token's signature is wrong")]
     BadSignature,
-    /// Made for somebody else.
+    /// Made for another audience.
     #[error("the connect token's audience is not `{AUDIENCE}`")]
     WrongAudience,
     /// The subject is another device than the key's.
@@ -86,7 +86,7 @@ pub fn sign(key: &TokenKey, kid: &KeyId, claims: &Claims) -> String {
     token
 }
 
-/// A token that was taken apart and not yet believed.
+/// A parsed token that is not verified yet.
 pub struct Token<'a> {
     key_id: KeyId,
     claims: Claims,
@@ -95,16 +95,16 @@ pub struct Token<'a> {
 
 impl fmt::Debug for Token<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The rest could be presented to us by whoever reads a log.
+        // A reader of the log could present the rest as a token.
         f.debug_struct("Token").field("key_id", &self.key_id).finish_non_exhaustive()
     }
 }
 
 impl<'a> Token<'a> {
-    /// Takes a token apart.
+    /// Parses a token.
     ///
     /// # Errors
-    /// [`TokenError::Malformed`] and nothing else.
+    /// [`TokenError::Malformed`] if the text is not a connect token.
     pub fn parse(text: &'a str) -> Result<Self, TokenError> {
         Self::take_apart(text).ok_or(TokenError::Malformed)
     }
@@ -117,7 +117,7 @@ impl<'a> Token<'a> {
         let claims: Claims = signed.claims()?;
         let Header { alg, kid, typ, others } = signed.header();
         let key_id: KeyId = kid.as_deref()?.parse().ok()?;
-        // Unknown members are refused, not ignored: no client of ours writes any.
+        // Unknown members are refused, not ignored: no client writes any.
         let is_ours = *alg == ALGORITHM
             && typ.as_ref().is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"))
             && others.is_empty()
@@ -132,11 +132,11 @@ impl<'a> Token<'a> {
         &self.key_id
     }
 
-    /// Believes the token if it was signed with `key` and is good at `now` (seconds of Unix time, ours). Whether the
-    /// `jti` was used before is for the caller to know.
+    /// Returns the claims if the token was signed with `key` and is valid at `now`, in seconds of Unix time by the
+    /// service's clock. The caller checks whether the `jti` was used before.
     ///
     /// # Errors
-    /// The signature is judged before anything that it covers.
+    /// If the token is refused. The signature is checked before anything that it covers.
     pub fn verify(self, key: &TokenKey, now: u64) -> Result<Claims, TokenError> {
         if !self.signed.is_signed_with(&Hs256(key.as_bytes())) {
             return Err(TokenError::BadSignature);

@@ -1,5 +1,5 @@
-//! Text that has to fit, cut between characters as people see them (UAX #29) or brought onto one line; what of its
-//! direction it may bring along; and text as files have it.
+//! Text that has to fit: cut between characters as people see them (UAX #29), brought onto one line, kept within its
+//! direction, or read from a file.
 //!
 //! A character on the screen may be many in memory: a flag is two, a family seven, a letter with its accents two or
 //! more. A cut within one shows another character, or a box.
@@ -12,15 +12,15 @@ use unicode_segmentation::UnicodeSegmentation;
 
 pub use direction::contained;
 
-/// What stands where a text was cut.
+/// The mark at the end of a text that was cut.
 pub const ELLIPSIS: char = '…';
 
-/// Scalar values of the longest character that is kept whole. No writing has one as long; a letter under a hundred
-/// accents has, and would take the whole text with it.
+/// The longest character that is kept whole, in scalar values. No script has a longer one; a letter under a hundred
+/// accents is longer, and would take the whole text with it.
 const LONGEST_CHARACTER: usize = 32;
 
-/// The places at which a text may be cut, in bytes and in order: behind each of its characters but the last, and behind
-/// each scalar value of one that is longer than any writing has.
+/// The byte offsets at which a text may be cut, in order: behind each of its characters but the last, and behind each
+/// scalar value of a character that is longer than any script has.
 #[must_use]
 pub fn cuts(text: &str) -> Vec<usize> {
     let mut cuts = Vec::new();
@@ -35,23 +35,23 @@ pub fn cuts(text: &str) -> Vec<usize> {
     cuts
 }
 
-/// The text if it has at most `max` scalar values, which is how providers count; else as much of its beginning as fits
-/// with an ellipsis behind it, and `true`.
+/// The text if it has at most `max` scalar values, which is how providers count. Otherwise as much of its beginning as
+/// fits with an ellipsis behind it, and `true`.
 #[must_use]
 pub fn cut(text: &str, max: usize) -> (String, bool) {
-    // The place behind the last scalar value that leaves room for the ellipsis.
+    // The offset behind the last scalar value that leaves room for the ellipsis.
     let Some((room, _)) = text.char_indices().nth(max.saturating_sub(1)) else { return (text.to_owned(), false) };
     if text[room..].chars().count() <= 1 {
         return (text.to_owned(), false);
     }
     let cuts = cuts(text);
     let fitting = cuts.partition_point(|cut| *cut <= room);
-    // A first character that is longer than everything that fits is cut all the same.
+    // A first character that is longer than everything that fits is cut within.
     let end = fitting.checked_sub(1).map_or(room, |last| cuts[last]);
     (cut_at(text, end), true)
 }
 
-/// The text up to one of its [`cuts`], with an ellipsis behind it. A direction that ends behind the cut is not begun.
+/// The text up to one of its [`cuts`], with an ellipsis behind it. A direction that ends behind the cut is left out.
 #[must_use]
 pub fn cut_at(text: &str, end: usize) -> String {
     format!("{}{ELLIPSIS}", contained(&text[..end]))
@@ -63,13 +63,13 @@ fn is_line_end(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// The lines of a text, wherever one ends.
+/// The lines of a text.
 pub fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_line_end)
 }
 
 /// The text on one line: each run of control characters and line ends becomes one blank, so that no two words run
-/// together, and there is none at either end.
+/// together. It neither begins nor ends with a blank.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     let is_break = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
@@ -77,7 +77,7 @@ pub fn one_line(text: &str) -> String {
     words.join(" ")
 }
 
-/// The mark by which Windows says that a file is Unicode.
+/// The mark that programs of Windows put at the beginning of a Unicode file.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A text without the byte order mark at its beginning.
@@ -86,12 +86,12 @@ pub fn without_mark(text: &str) -> &str {
     text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
-/// Bytes that are no text in UTF-8.
+/// Bytes that are not text in UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotUtf8 {
     /// They begin with the byte order mark of UTF-16, as some programs of Windows write it.
     Utf16,
-    /// They are anything else.
+    /// They are not UTF-8 for another reason.
     Other,
 }
 
@@ -109,7 +109,7 @@ impl Error for NotUtf8 {}
 /// The text of a file, without its byte order mark.
 ///
 /// # Errors
-/// [`NotUtf8`].
+/// [`NotUtf8`] if the bytes are not UTF-8.
 pub fn decode(bytes: Vec<u8>) -> Result<String, NotUtf8> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(NotUtf8::Utf16);
@@ -210,8 +210,8 @@ mod tests {
         ] {
             assert_eq!(one_line(text), expected, "{text:?}");
         }
-        let told: Vec<&str> = lines("a\rb\nc\r\nd\u{2028}e").collect();
-        assert_eq!(told, ["a", "b", "c", "", "d", "e"]);
+        let split: Vec<&str> = lines("a\rb\nc\r\nd\u{2028}e").collect();
+        assert_eq!(split, ["a", "b", "c", "", "d", "e"]);
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn a_text_that_is_no_key_is_refused_by_its_kind() {
     assert_eq!(EcKey::from_pem(&EC_PEM[..60]).err(), Some(KeyError::Pem));
     assert_eq!(EcKey::from_pem(RSA_PEM).err(), Some(KeyError::P256));
     assert_eq!(RsaKey::from_pem(EC_PEM).err(), Some(KeyError::Rsa));
-    // The certificate, where the key belongs.
+    // The certificate in place of the key.
     let other = EC_PEM.replace("PRIVATE KEY", "CERTIFICATE");
     assert_eq!(EcKey::from_pem(&other).err(), Some(KeyError::Pem));
     let (key, _) = keys();

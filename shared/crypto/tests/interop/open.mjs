@@ -1,4 +1,4 @@
-// Opens a frame with npm `jose`, which nobody here wrote. Standard input: {"jwk": {…}, "frame": "…", "plaintext": "…"}.
+// Opens a frame with npm `jose`, an independent library. Standard input: {"jwk": {…}, "frame": "…", "plaintext": "…"}.
 // Exit code 0 only if the frame opens to that plaintext, and a frame with one changed character does not open.
 import { compactDecrypt, importJWK } from "jose";
 import process from "node:process";

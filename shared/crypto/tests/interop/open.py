@@ -1,4 +1,4 @@
-"""Opens a frame with PyPI `jwcrypto`, which nobody here wrote.
+"""Opens a frame with PyPI `jwcrypto`, an independent library.
 
 Standard input: {"jwk": {...}, "frame": "...", "plaintext": "..."}. Exit code 0 only if the frame opens to that
 plaintext, and a frame with one changed character does not open.
