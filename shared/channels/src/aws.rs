@@ -1,4 +1,4 @@
-//! What the providers of AWS have in common: each is called once, and the table of codes says what its answer means.
+//! The calls of AWS's providers: each is called once, and the table of codes classifies its answer.
 
 use std::{
     error::Error,
@@ -18,10 +18,10 @@ use tidings_providers::{
 };
 use tidings_wire::trail::RefusalCode;
 
-/// How long one attempt may take: an answer that is not awaited leaves the step unknown.
+/// Time limit of one attempt: an answer that comes later leaves the step unknown.
 const PATIENCE: Duration = Duration::from_secs(9);
 
-/// One attempt. The provider would not recognise a second one.
+/// One attempt. The provider could not recognise a second one as a repetition.
 pub(crate) fn once() -> RetryConfig {
     RetryConfig::disabled()
 }
@@ -36,7 +36,7 @@ pub(crate) fn timeouts(config: &SdkConfig, attempt: Duration, all: Duration) -> 
     base.operation_attempt_timeout(attempt).operation_timeout(all).build()
 }
 
-/// The answer behind an error. Only what was certainly not acted on may be sent again.
+/// The answer behind an error. Only a request that was certainly not acted on may be sent again.
 pub(crate) fn answer<E>(error: &SdkError<E, HttpResponse>) -> Answer
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -48,7 +48,7 @@ where
         }
         SdkError::ServiceError(refused) => (refused.err().code(), refused.raw()),
         SdkError::ResponseError(unread) => (None, unread.raw()),
-        // A connection that ended, or time that was up, after the request was on its way. The enumeration may grow.
+        // The connection ended, or the time was up, after the request was on its way. The enumeration may grow.
         SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | _ => return Answer::Unanswered,
     };
     let status = response.status().as_u16();

@@ -1,4 +1,4 @@
-//! The clients of each app, by its own credentials, and which of its providers are left alone.
+//! The clients of each app, by its credentials, and the breakers before its providers.
 
 use std::{
     collections::HashMap,
@@ -22,17 +22,17 @@ use tidings_wire::send::Channel;
 
 use crate::aws;
 
-/// How long an app's credentials are believed unchanged, in seconds.
+/// How long an app's credentials are cached, in seconds.
 const FRESH_SECONDS: u64 = 300;
 
-/// How long a provider may take to answer. Credentials, a token, a push, and both once more if the token had expired
-/// stay within the function's own time.
+/// How long a provider may take to answer. The credentials, a token and a push, and the latter two once more if the
+/// token had expired, stay within the function's timeout.
 const CALL: Duration = Duration::from_secs(5);
 
 /// How long one read of a secret may take, and all attempts of it.
 const SECRET: (Duration, Duration) = (Duration::from_millis(1_500), Duration::from_secs(4));
 
-/// Most apps whose clients are kept; beyond, the cache starts again.
+/// Most apps whose clients are kept; the cache is emptied before it grows beyond.
 const CACHED: usize = 200;
 
 /// The credentials of an app could not be read.
@@ -50,14 +50,14 @@ type Known = Option<Arc<Providers>>;
 #[derive(Clone, Debug)]
 struct Read {
     known: Known,
-    /// SHA-256 of the document: clients are kept while it is the same, and with them the tokens that providers want
-    /// reused.
+    /// SHA-256 of the document. The clients are kept while it is the same, and so are the access tokens, which
+    /// providers want reused.
     digest: Option<String>,
     until: Timestamp,
 }
 
 impl Read {
-    /// An app's credentials after its document was read again: `clients` makes clients only of another document.
+    /// An app's credentials after its document was read again: `clients` makes clients only if the document changed.
     fn after(before: Option<&Self>, text: Option<&str>, until: Timestamp, clients: impl FnOnce(&str) -> Known) -> Self {
         let digest = text.map(|text| digest(text.as_bytes()));
         let known = match before {
@@ -68,8 +68,8 @@ impl Read {
     }
 }
 
-/// What a breaker stands before: the server that is called for an app. One that fails is left alone for this app and by
-/// this channel, and no other is: a person's dead push service does not end the pushes to everybody else's.
+/// The key of a breaker: the server that is called for an app. A server that fails is skipped for this app and this
+/// channel alone, so that one person's dead push service does not stop the pushes to other people.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Server {
     pub(crate) app: AppId,
@@ -91,8 +91,8 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Clients by the secrets whose names begin with `prefix`; they call `providers_url` if there is one, and then go
-    /// anywhere.
+    /// Clients by the secrets whose names begin with `prefix`. If there is a `providers_url`, they call it, and the
+    /// private addresses that production refuses are allowed.
     pub(crate) fn new(config: &SdkConfig, prefix: String, providers_url: Option<&str>) -> Self {
         let reach = if providers_url.is_some() { Reach::Anywhere } else { Reach::Public };
         let (attempt, all) = SECRET;
@@ -108,7 +108,7 @@ impl Clients {
         }
     }
 
-    /// How far calls go.
+    /// The addresses that may be called.
     pub(crate) fn reach(&self) -> Reach {
         self.reach
     }
@@ -122,13 +122,14 @@ impl Clients {
         let name = format!("{}/{app}", self.prefix);
         let text = match self.secrets.get_secret_value().secret_id(&name).send().await {
             Ok(answer) => answer.secret_string,
-            // There is none, or it is about to be deleted.
+            // The secret does not exist, or it is about to be deleted.
             Err(error) if matches!(error.code(), Some("ResourceNotFoundException" | "InvalidRequestException")) => None,
             Err(error) => return Err(UnreadCredentials { app: app.clone(), source: Box::new(error) }),
         };
         let until = now.plus_seconds(FRESH_SECONDS);
         let mut cache = self.known();
-        // Looked up again: a step beside this one may have read the same, and both are to use the same clients.
+        // Looked up a second time: a concurrent step may have read the same document, and both must use the same
+        // clients.
         let read = Read::after(cache.get(app), text.as_deref(), until, |text| self.clients(app, text));
         if cache.len() >= CACHED && !cache.contains_key(app) {
             cache.clear();
@@ -141,7 +142,7 @@ impl Clients {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The clients that an app's document makes. A document that cannot be used counts as none: the chain goes on, and
+    /// The clients of an app's document. A document that cannot be used counts as none: the chain goes on, and
     /// the log names the part that is wrong.
     fn clients(&self, app: &AppId, text: &str) -> Known {
         match Credentials::parse(text, self.reach) {

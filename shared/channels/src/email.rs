@@ -56,8 +56,8 @@ impl Emails {
         }
     }
 
-    /// The link by which the reader stops emails like this one. An email whose link would be longer than SES takes as a
-    /// header goes out without one.
+    /// The link that unsubscribes the reader from emails like this one. An email whose link would be longer than SES
+    /// takes as a header goes out without one.
     fn unsubscribe_link(&self, unsubscribe: &Unsubscribe) -> Option<String> {
         let text = serde_json::to_vec(unsubscribe).ok()?;
         let link = format!("{}/v1/unsubscribe/{}", self.api_url, link::sign(&self.roots, &text));
@@ -65,7 +65,7 @@ impl Emails {
     }
 }
 
-/// The headers by which a mail program offers to stop emails like this one, by one POST (RFC 8058 §3.1).
+/// The headers with which a mail program offers to unsubscribe by one POST (RFC 8058 §3.1).
 fn unsubscribe_headers(link: &str) -> Option<Vec<MessageHeader>> {
     let header = |name: &str, value: &str| MessageHeader::builder().name(name).value(value).build().ok();
     let link = format!("<{link}>");

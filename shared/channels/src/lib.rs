@@ -7,8 +7,8 @@
 //! | `sms` | text messages, by Amazon SNS |
 //! | `email` | emails, by Amazon SES v2 |
 //!
-//! What pushes and webhooks have in common is in `push`; whose credentials they use, and which providers are left
-//! alone, in `clients`. Nothing here decides what follows an answer: `tidings_domain::fallback` does.
+//! The parts that pushes and webhooks share are in `push`; credentials and breakers are in `clients`. Nothing here
+//! decides what follows an answer: `tidings_domain::fallback` does.
 
 mod apns;
 mod aws;
@@ -49,9 +49,9 @@ pub struct Settings {
     pub api_url: String,
     /// Root keys: they sign links and seal frames.
     pub roots: RootKeys,
-    /// Beginning of the names of the secrets that hold apps' credentials, without a slash at its end.
+    /// Prefix of the names of the secrets that hold apps' credentials, without a slash at its end.
     pub secrets: String,
-    /// URL of all push providers, if they are not where they are in production: the local twin plays them.
+    /// URL of all push providers if they are not the real ones: the local twin plays them.
     pub providers_url: Option<String>,
 }
 
@@ -64,7 +64,7 @@ pub struct Channels {
 }
 
 impl Channels {
-    /// Channels that call AWS by this configuration.
+    /// Channels that call AWS with this configuration.
     #[must_use]
     pub fn new(config: &SdkConfig, settings: Settings) -> Self {
         let Settings { email_from, api_url, roots, secrets, providers_url } = settings;
@@ -78,7 +78,7 @@ impl Channels {
     /// Makes the call of a step, once for each device if it goes to devices; `entry` is the message.
     ///
     /// # Errors
-    /// [`UnreadCredentials`]; then nothing was called.
+    /// [`UnreadCredentials`] if the app's credentials could not be read; then nothing was called.
     pub async fn call(&self, call: &Call, due: &StepDue, entry: &Entry) -> Result<Vec<Called>, UnreadCredentials> {
         match call {
             Call::Sms { to, text, is_cut } => {
@@ -101,7 +101,7 @@ impl Channels {
 
     fn address<'a>(&self, to: &'a PushTarget, due: &StepDue) -> Addressed<'a> {
         let target = target(&to.push.address, &due.user, to.device.platform, self.pushes.reach());
-        // It was stored when more was taken, or for a reach that ended.
+        // The address was stored under an older limit, or for a twin that may call any address.
         let target = target.inspect_err(|problem| {
             tracing::warn!(device = %to.device.id, field = problem.field, "a stored push address cannot be used");
         });
@@ -109,7 +109,7 @@ impl Channels {
     }
 }
 
-/// Reads the address that a device registers for pushes.
+/// Parses the address that a device registers for pushes.
 ///
 /// # Errors
 /// The [`FieldProblem`] of an address that no provider would take.

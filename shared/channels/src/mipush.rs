@@ -1,4 +1,4 @@
-//! Mi Push: all of a user's devices are reached under one name.
+//! Mi Push: one alias reaches all of a user's devices.
 
 use tidings_domain::UserKey;
 use tidings_providers::{

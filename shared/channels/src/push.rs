@@ -26,9 +26,9 @@ const FRAME: &str = "frame";
 /// A call that is to be made.
 #[derive(Debug)]
 pub(crate) struct Addressed<'a> {
-    /// The device, if it goes to one.
+    /// The device, if the call goes to one.
     pub(crate) device: Option<&'a PushTarget>,
-    /// Whom the provider is to reach, or the word for why the address cannot be used.
+    /// The target, or the code of the reason why the stored address cannot be used.
     pub(crate) target: Result<Target, RefusalCode>,
     /// Data for the app beside the message's id and frame.
     pub(crate) data: BTreeMap<&'static str, String>,
@@ -46,15 +46,15 @@ impl Pushes {
         Self { clients: Clients::new(config, secrets, providers_url), sealer: Sealer::new(roots) }
     }
 
-    /// How far calls go.
+    /// The addresses that may be called.
     pub(crate) fn reach(&self) -> Reach {
         self.clients.reach()
     }
 
-    /// Makes each call, once.
+    /// Makes each call once.
     ///
     /// # Errors
-    /// [`UnreadCredentials`]; then nothing was called.
+    /// [`UnreadCredentials`] if the app's credentials could not be read; then nothing was called.
     pub(crate) async fn send(
         &self,
         channel: Channel,
@@ -90,7 +90,7 @@ impl Pushes {
         Ok(ended.into_iter().map(|(device, sent)| called(device, sent)).collect())
     }
 
-    /// Takes note of how a call ended.
+    /// Records how a call ended.
     fn record(&self, server: Server, sent: &Sent, now: Timestamp) {
         if let Outcome::Unreachable { cause } = &sent.outcome {
             let Server { app, channel, origin } = &server;
@@ -100,8 +100,8 @@ impl Pushes {
         self.clients.record(server, sent, now);
     }
 
-    /// The push for a device: the notice, and beside it the frame that the device would be given on a socket, sealed
-    /// under its key. The app's own server opens no frames.
+    /// The push for a device: the notice, and the frame that the device would receive on a socket, sealed under its
+    /// key. A webhook carries no frame, because the app's server cannot open one.
     fn push(&self, call: &Addressed<'_>, notice: &Notice, due: &StepDue, entry: &Entry) -> Push {
         let frame = call.device.and_then(|PushTarget { device, push }| {
             let frame = entry.frame(&due.user, &device.id);
@@ -128,14 +128,14 @@ impl Pushes {
     }
 }
 
-/// The answer of a push that was not sent. The log has the sentence, the trail a word.
+/// The answer of a push that was not sent. The log holds the sentence, the trail the code.
 fn unsent(why: &Invalid) -> Answer {
     tracing::warn!(error = %why, "a push cannot be sent");
     match why {
         Invalid::NotConfigured(_) => Answer::NotConfigured,
         Invalid::TooLarge { .. } => Answer::Unsendable(RefusalCode::TooLarge),
         Invalid::ReservedName { .. } | Invalid::Unspeakable => Answer::Unsendable(RefusalCode::Request),
-        // The next attempt may find some.
+        // The next attempt may succeed.
         Invalid::NoRandomness => Answer::Unreachable,
     }
 }
@@ -150,7 +150,7 @@ fn called(to: Option<&PushTarget>, sent: Result<Sent, Answer>) -> Called {
     }
 }
 
-/// The same in the words of the chain.
+/// The answer in the types of the chain.
 fn answer(outcome: Outcome) -> Answer {
     match outcome {
         Outcome::Accepted { id } => Answer::Accepted(id),
@@ -170,7 +170,7 @@ fn address(fate: Fate) -> AddressState {
     }
 }
 
-/// What a provider was asked for that is less or other than what the sender asked for, in words.
+/// The downgrades of a push, in words: what the provider was asked for that differs from the sender's request.
 fn downgrades(effective: &Effective) -> Vec<String> {
     let ttl = effective.ttl.map(|ttl| format!("ttl {ttl} s"));
     ttl.into_iter().chain(effective.downgrades.iter().map(ToString::to_string)).collect()

@@ -1,4 +1,4 @@
-//! Webhooks: the app's own server learns whom the message was for, and gets its `extra` in the open.
+//! Webhooks: the app's server receives the recipient and the message's `extra` in clear.
 
 use tidings_domain::{Entry, chain::StepDue};
 use tidings_providers::Target;

@@ -1,4 +1,4 @@
-//! Prints the requests that a push becomes, as JSON, for a test that holds them against other people's libraries:
+//! Prints the requests of a push as JSON, for a test that compares them with independent libraries:
 //! `{"credentials": {…}, "subscription": {…}, "now": 1700000000}` on standard input becomes
 //! `{"apns": {"url": …, "headers": {…}, "body": base64}, "fcmToken": …, "webpush": …, "webhook": …}`.
 

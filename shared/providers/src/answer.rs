@@ -8,16 +8,16 @@ use http::{HeaderMap, StatusCode, header};
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAnswer {
-    /// There was no connection, or the server says that it has not looked at the request, so certainly nobody has acted
-    /// on it. With the reason.
+    /// There was no connection, or the server reports that it has not processed the request: certainly nothing acted on
+    /// it. With the reason.
     Unreachable(String),
-    /// The request was sent, or begun, and the time is up.
+    /// The request was sent, or begun, and the time limit passed.
     Timeout,
     /// The request was sent, or begun, and the connection ended before the answer did.
     Cut,
 }
 
-/// The answer of a server. Of a body beyond the client's limit, the beginning.
+/// The answer of a server. A body beyond the client's limit is cut to its beginning.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// Status.
@@ -35,7 +35,7 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// What the server asks for by `Retry-After`; `now` is in seconds since 1970.
+    /// The pause that the server asks for in `Retry-After`; `now` is in seconds since 1970.
     #[must_use]
     pub fn retry_after(&self, now: u64) -> Option<Duration> {
         let text = self.header(header::RETRY_AFTER.as_str())?;
@@ -43,14 +43,14 @@ impl Answer {
     }
 }
 
-/// `Retry-After` (RFC 9110 §10.2.3), in seconds or as a date; nothing if it is neither.
+/// `Retry-After` (RFC 9110 §10.2.3), in seconds or as a date; `None` if it is neither.
 #[must_use]
 pub fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    // A date that is past asks for no wait.
+    // A date in the past asks for no pause.
     Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default())
 }
 

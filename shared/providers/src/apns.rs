@@ -16,9 +16,9 @@ use crate::http::{Client, Protocol};
 use crate::outcome::{Fate, Outcome, Sent};
 use crate::push::{Downgrade, Effective, Invalid, Kind, Prepared, Priority, Push, fit};
 
-/// Where apps from the App Store and TestFlight are reached.
+/// The server for apps from the App Store and TestFlight.
 pub const PRODUCTION: &str = "https://api.push.apple.com";
-/// Where apps from Xcode are reached.
+/// The server for apps from Xcode.
 pub const SANDBOX: &str = "https://api.sandbox.push.apple.com";
 
 /// The largest payload, in bytes.
@@ -26,12 +26,12 @@ pub const PAYLOAD_BYTES: usize = 4096;
 /// The longest `apns-collapse-id`, in bytes.
 const COLLAPSE_ID_BYTES: usize = 64;
 
-/// A provider token serves this long, in seconds. Apple refuses one that is older than an hour.
+/// How long a provider token is used, in seconds. Apple refuses one that is older than an hour.
 const TOKEN_SECONDS: u64 = 50 * 60;
-/// A provider token is not made anew within this time, in seconds: Apple answers `TooManyProviderTokenUpdates`.
+/// The shortest time between two provider tokens, in seconds: sooner, Apple answers `TooManyProviderTokenUpdates`.
 const TOKEN_CHURN_SECONDS: u64 = 20 * 60;
 
-/// A device token: 8 to 100 bytes in hexadecimal. Apple says not to rely on their number, which is 32 today.
+/// A device token: 8 to 100 bytes in hexadecimal. Apple warns not to rely on their number, which is 32 today.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DeviceToken(String);
 
@@ -41,10 +41,10 @@ pub struct DeviceToken(String);
 pub struct DeviceTokenError;
 
 impl DeviceToken {
-    /// Reads a device token in either case.
+    /// Parses a device token, in upper or lower case.
     ///
     /// # Errors
-    /// [`DeviceTokenError`].
+    /// If the text is not a device token.
     pub fn parse(text: &str) -> Result<Self, DeviceTokenError> {
         let fits = (16..=200).contains(&text.len()) && text.len().is_multiple_of(2);
         let fits = fits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -87,7 +87,7 @@ impl Credentials {
     }
 }
 
-/// The client of one app. Its provider token is shared by all who use the client.
+/// The client of one app. All users of the client share its provider token.
 #[derive(Debug)]
 pub struct Apns {
     credentials: Credentials,
@@ -96,7 +96,7 @@ pub struct Apns {
 }
 
 impl Apns {
-    /// A client that calls `base`, or Apple where there is none.
+    /// A client that calls `base`, or Apple if it is `None`.
     #[must_use]
     pub fn new(credentials: Credentials, base: Option<String>) -> Self {
         let apple = if credentials.sandbox { SANDBOX } else { PRODUCTION };
@@ -106,10 +106,11 @@ impl Apns {
 
     /// Sends a push; `now` is in seconds since 1970.
     ///
-    /// A provider token that Apple calls expired is made anew and the push sent again, once: it was not looked at.
+    /// If Apple reports that the provider token has expired, the client makes a new one and sends the push once more:
+    /// Apple has not looked at it.
     ///
     /// # Errors
-    /// [`Invalid`]; then nothing was sent.
+    /// If the provider cannot take the push, see [`Invalid`]; then nothing was sent.
     pub async fn send(&self, http: &Client, push: &Push, device: &DeviceToken, now: u64) -> Result<Sent, Invalid> {
         let token = self.with_token(|token| token.get(&self.credentials, now))?;
         let first = self.attempt(http, push, device, &token, now).await?;
@@ -162,22 +163,22 @@ impl ProviderToken {
     /// The token of `now`, in seconds since 1970.
     ///
     /// # Errors
-    /// [`Invalid::NoRandomness`].
+    /// [`Invalid::NoRandomness`] if the token cannot be signed.
     pub fn get(&mut self, credentials: &Credentials, now: u64) -> Result<String, Invalid> {
         match &self.0 {
-            // A clock that was set back makes a token that Apple would take for one of the future.
+            // After the clock was set back, the token would be from the future for Apple.
             Some((token, made)) if (*made..made + TOKEN_SECONDS).contains(&now) => Ok(token.clone()),
             _ => self.make(credentials, now),
         }
     }
 
-    /// The token in the place of one that Apple has refused; nothing where that one is too young to be replaced.
+    /// The replacement for a token that Apple has refused. `None` if that token is too young to be replaced.
     ///
     /// # Errors
-    /// [`Invalid::NoRandomness`].
+    /// [`Invalid::NoRandomness`] if the token cannot be signed.
     pub fn replace(&mut self, credentials: &Credentials, refused: &str, now: u64) -> Result<Option<String>, Invalid> {
         match &self.0 {
-            // Another push has replaced it meanwhile.
+            // A concurrent push has already replaced it.
             Some((token, _)) if token != refused => Ok(Some(token.clone())),
             Some((_, made)) if now.saturating_sub(*made) < TOKEN_CHURN_SECONDS => Ok(None),
             _ => self.make(credentials, now).map(Some),
@@ -196,7 +197,7 @@ impl ProviderToken {
 /// The request for a push: `POST /3/device/{token}`.
 ///
 /// # Errors
-/// [`Invalid`].
+/// If the provider cannot take the push, see [`Invalid`].
 pub fn request(
     push: &Push,
     device: &DeviceToken,
@@ -290,16 +291,16 @@ fn payload(push: &Push) -> Vec<u8> {
     Value::Object(payload).to_string().into_bytes()
 }
 
-/// What an error says
+/// The body of an error
 /// (<https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns>).
 #[derive(Deserialize)]
 struct Refusal {
     reason: Option<String>,
-    /// Of a 410, since when the token is not registered, in milliseconds.
+    /// With a 410: since when the token is not registered, in milliseconds.
     timestamp: Option<u64>,
 }
 
-/// What an answer means.
+/// The outcome of an answer.
 #[must_use]
 pub fn outcome(answer: &Answer, now: u64) -> Outcome {
     if answer.status.is_success() {
@@ -307,7 +308,8 @@ pub fn outcome(answer: &Answer, now: u64) -> Outcome {
     }
     let refusal = serde_json::from_slice(&answer.body).unwrap_or(Refusal { reason: None, timestamp: None });
     let reason = refusal.reason.as_deref();
-    // `DeviceTokenNotForTopic` may be a topic that the operator has mistyped: no reason to forget everybody's devices.
+    // Not `DeviceTokenNotForTopic`: the operator may have mistyped the topic, and every device's token would be
+    // removed.
     let is_dead = answer.status == http::StatusCode::GONE || reason == Some("BadDeviceToken");
     let fate = if is_dead { Fate::Remove { since: refusal.timestamp } } else { Fate::Keep };
     answer.failure(reason, None, fate, now)
@@ -359,7 +361,8 @@ mod tests {
             assert_eq!(header(&prepared, name), value, "{name}");
         }
         let aps = json!({
-            "alert": {"title": "Gate change", "body": "Now B 12"}, "badge": 3, "sound": "chime.caf", "mutable-content": 1,
+            "alert": {"title": "Gate change", "body": "Now B 12"}, "badge": 3, "sound": "chime.caf",
+            "mutable-content": 1,
         });
         assert_eq!(body, json!({"aps": aps, "id": "01JD4Z0000000000000000MSGE"}));
         assert_eq!(prepared.effective.downgrades, []);
@@ -420,11 +423,11 @@ mod tests {
         assert_eq!(cache.replace(&credentials, &first, NOW + TOKEN_CHURN_SECONDS - 1).unwrap(), None);
         let second = cache.replace(&credentials, &first, NOW + TOKEN_CHURN_SECONDS).unwrap().unwrap();
         assert_ne!(second, first);
-        // The next one that was refused with the first finds the second.
+        // A second push that was refused with the first token finds the second token.
         assert_eq!(cache.replace(&credentials, &first, NOW + TOKEN_CHURN_SECONDS + 1).unwrap(), Some(second.clone()));
         let third = cache.get(&credentials, NOW + TOKEN_CHURN_SECONDS + TOKEN_SECONDS).unwrap();
         assert_ne!(third, second);
-        // A clock that was set back.
+        // The clock was set back.
         assert_ne!(cache.get(&credentials, NOW).unwrap(), third);
         assert!(!format!("{cache:?}").contains(&third));
     }

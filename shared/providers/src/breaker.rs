@@ -1,9 +1,8 @@
-//! Leaving a provider alone that does not work.
+//! Circuit breakers: a provider that fails is skipped for a while.
 //!
-//! A breaker is closed while calls go through. So many failures in a row within a window open it: calls are then
-//! spared, and the chain goes on with its next step at once. After a pause one call is let through as a probe, whose
-//! outcome closes the breaker or opens it again. Times are an argument, in milliseconds of any clock that does not go
-//! back.
+//! A closed breaker lets calls through. A number of failures in a row within a window opens it: calls are then skipped,
+//! and the chain goes on with its next step at once. After a pause one call is let through as a probe, whose outcome
+//! closes or reopens the breaker. Times are an argument, in milliseconds of any clock that does not go back.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +13,7 @@ use crate::outcome::Health;
 pub struct Rule {
     /// Failures in a row.
     pub failures: u32,
-    /// Within which time, from the first of them.
+    /// The window in which they must occur, from the first of them.
     pub window_ms: u64,
     /// How long it stays open before a probe.
     pub pause_ms: u64,
@@ -32,27 +31,27 @@ pub enum Breaker {
     /// Calls go through.
     #[default]
     Closed,
-    /// Calls go through, and the last ones have failed.
+    /// Calls go through, but the last ones failed.
     Failing {
         /// How many in a row.
         failures: u32,
         /// When the first of them failed.
         since: u64,
     },
-    /// Calls are spared.
+    /// Calls are skipped.
     Open {
-        /// Until when.
+        /// When a probe may be sent.
         until: u64,
     },
-    /// One call is on its way, to see.
+    /// One call is on its way as a probe.
     Probing {
-        /// When another may be: the one that was sent may never tell.
+        /// When another probe may be sent: the outcome of the first may never arrive.
         until: u64,
     },
 }
 
 impl Breaker {
-    /// Whether a call may be made now. One that is allowed must be recorded.
+    /// Whether a call may be made now. The outcome of a call that is allowed must be recorded.
     pub fn allows(&mut self, rule: &Rule, now: u64) -> bool {
         match *self {
             Self::Closed | Self::Failing { .. } => true,
@@ -64,10 +63,10 @@ impl Breaker {
         }
     }
 
-    /// Takes note of how a call ended.
+    /// Records how a call ended.
     pub fn record(&mut self, rule: &Rule, health: Health, now: u64) {
         *self = match (health, *self) {
-            // Also of a call that began before it opened: the provider works.
+            // This includes a call that began before the breaker opened: the provider works.
             (Health::Up, _) => Self::Closed,
             (Health::Down, Self::Closed) => Self::failing(rule, 1, now, now),
             (Health::Down, Self::Failing { since, .. }) if now > since + rule.window_ms => {
@@ -75,17 +74,17 @@ impl Breaker {
             }
             (Health::Down, Self::Failing { failures, since }) => Self::failing(rule, failures + 1, since, now),
             (Health::Down, Self::Probing { .. }) => Self::Open { until: now + rule.pause_ms },
-            // A call that began before it opened.
+            // The call began before the breaker opened.
             (Health::Down, Self::Open { until }) => Self::Open { until },
         }
     }
 
-    /// Whether it would do anything else than a closed one does.
+    /// Whether it differs from a closed breaker.
     fn matters(self, rule: &Rule, now: u64) -> bool {
         match self {
             Self::Closed => false,
             Self::Failing { since, .. } => now <= since + rule.window_ms,
-            // Then a probe is due; one more failure in a row opens it at once.
+            // After that a probe is due, and one more failure opens it at once.
             Self::Open { until } | Self::Probing { until } => now <= until + rule.window_ms,
         }
     }
@@ -99,12 +98,12 @@ impl Breaker {
     }
 }
 
-/// Most breakers of a process that are not closed. Who registers subscriptions chooses their servers, and may choose
-/// very many that fail.
+/// Most breakers of a process that are not closed. Devices choose the servers of their subscriptions, so a user may
+/// register very many that fail.
 const MOST: usize = 1_000;
 
-/// The breakers of a process by what they stand before, for example each server that is called for each app: then one
-/// app's wrong endpoint is no trouble of another's, nor one person's dead push service of anybody else's.
+/// The breakers of a process by key, for example by app and server: a wrong endpoint of one app does not affect another
+/// app, nor one person's dead push service another person.
 #[derive(Clone, Debug)]
 pub struct Breakers<K> {
     rule: Rule,
@@ -118,7 +117,7 @@ impl<K: Ord> Breakers<K> {
         Self { rule, breakers: BTreeMap::new() }
     }
 
-    /// Whether a call may be made now. A call that is allowed must be recorded.
+    /// Whether a call may be made now. The outcome of a call that is allowed must be recorded.
     pub fn allows(&mut self, key: &K, now: u64) -> bool {
         let breaker = self.breakers.get_mut(key);
         breaker.is_none_or(|breaker| breaker.allows(&self.rule, now))
@@ -128,7 +127,7 @@ impl<K: Ord> Breakers<K> {
     pub fn record(&mut self, key: K, health: Health, now: u64) {
         let mut breaker = self.breakers.remove(&key).unwrap_or_default();
         breaker.record(&self.rule, health, now);
-        // Those that are closed are not kept: a process may see very many apps.
+        // Closed breakers are not kept: a process may see very many apps.
         if breaker == Breaker::Closed {
             return;
         }
@@ -136,7 +135,7 @@ impl<K: Ord> Breakers<K> {
             let rule = self.rule;
             self.breakers.retain(|_, breaker| breaker.matters(&rule, now));
         }
-        // With so many, calls to one more are made and not spared.
+        // If the map is full, calls to one more server are never skipped.
         if self.breakers.len() < MOST {
             self.breakers.insert(key, breaker);
         }
@@ -147,7 +146,7 @@ impl<K: Ord> Breakers<K> {
 mod tests {
     use super::*;
 
-    /// What happens to a breaker, at a time in ms.
+    /// A call at a breaker, at a time in ms.
     #[derive(Clone, Copy, Debug)]
     enum Event {
         Up(u64),
@@ -173,7 +172,7 @@ mod tests {
             ("one probe after the pause", &[Down(0), Down(0), Down(0), Allowed(500), Spared(501), Spared(999)]),
             ("a probe that succeeds", &[Down(0), Down(0), Down(0), Allowed(500), Up(510), Allowed(511), Allowed(512)]),
             ("a probe that fails", &[Down(0), Down(0), Down(0), Allowed(500), Down(600), Spared(1099), Allowed(1100)]),
-            ("a probe that never tells", &[Down(0), Down(0), Down(0), Allowed(500), Spared(999), Allowed(1000)]),
+            ("a probe without an outcome", &[Down(0), Down(0), Down(0), Allowed(500), Spared(999), Allowed(1000)]),
         ];
         for (name, life) in lives {
             let mut breaker = Breaker::default();

@@ -1,4 +1,4 @@
-//! How one provider's part of the credentials is read.
+//! Reading one provider's part of the credentials.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::endpoint::EndpointError;
 pub struct Secret(String);
 
 impl Secret {
-    /// The text, for the one who needs it.
+    /// The secret text.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -32,10 +32,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What is wrong with a document of credentials. Never with a word of a secret.
+/// The fault of a document of credentials. It never contains a part of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
-    /// It is no JSON object.
+    /// It is not a JSON object.
     #[error("the credentials are not a JSON object")]
     Malformed,
     /// Unknown provider.
@@ -46,33 +46,33 @@ pub enum CredentialsError {
         /// The names of all providers.
         known: String,
     },
-    /// A provider's part is no object.
+    /// A provider's part is not an object.
     #[error("{0} is not an object")]
     NoObject(&'static str),
     /// A field is missing.
     #[error("{provider}.{field} is missing")]
     Missing {
-        /// Whose.
+        /// The provider's name.
         provider: &'static str,
-        /// Which.
+        /// The field's name.
         field: &'static str,
     },
     /// A field is wrong.
     #[error("{provider}.{field}: {reason}")]
     Wrong {
-        /// Whose.
+        /// The provider's name.
         provider: &'static str,
-        /// Which.
+        /// The field's name.
         field: &'static str,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
     /// Unknown field.
     #[error("{provider}.{field} is not a field")]
     UnknownField {
-        /// Whose.
+        /// The provider's name.
         provider: &'static str,
-        /// Its name.
+        /// The field's name.
         field: String,
     },
 }
@@ -89,16 +89,16 @@ pub enum Reason {
     /// It is empty, or has characters that HTTP cannot carry.
     #[error("not a text of 1 to 200 printable ASCII characters")]
     NotPrintable,
-    /// It is no key.
+    /// It is not a key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// It is no base64url.
+    /// It is not base64url.
     #[error("not base64url")]
     Encoding,
-    /// It is no URL that may be called.
+    /// It is not a URL that may be called.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// It has another form than this provider asks for.
+    /// It does not have the form that this provider requires.
     #[error("{0}")]
     Form(&'static str),
 }
@@ -110,7 +110,7 @@ pub(crate) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// A part of that provider's.
+    /// The part of `provider`.
     pub(crate) fn new(provider: &'static str, fields: &'a Map<String, Value>) -> Self {
         Self { provider, fields }
     }
@@ -123,7 +123,7 @@ impl<'a> Part<'a> {
         })
     }
 
-    /// A text, as `read` reads it.
+    /// A text field, parsed by `read`.
     pub(crate) fn read<T>(
         &self,
         field: &'static str,
@@ -132,7 +132,7 @@ impl<'a> Part<'a> {
         let missing = CredentialsError::Missing { provider: self.provider, field };
         let value = self.fields.get(field).ok_or(missing)?;
         let text = value.as_str().ok_or_else(|| self.wrong(field, Reason::NotText))?;
-        // `jq --rawfile` takes the mark of a file into the value.
+        // `jq --rawfile` copies the byte order mark of a file into the value.
         read(without_mark(text)).map_err(|reason| self.wrong(field, reason))
     }
 

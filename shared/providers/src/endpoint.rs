@@ -1,8 +1,8 @@
-//! Which URLs may be called.
+//! The URLs that may be called.
 //!
 //! Users and app operators choose the endpoints of subscriptions and webhooks, so a URL could lead a function to what
-//! only it can reach: its own runtime API, the metadata of a machine, a private network (server-side request forgery).
-//! Three things stand against it: only `https`, no host that is an address or a local name, and (in [`crate::http`]) no
+//! only it can reach: its runtime API, the metadata of a machine, a private network (server-side request forgery).
+//! Three rules prevent it: only `https`, no host that is an address or a local name, and (in [`crate::http`]) no
 //! connection to an address that is not public, whatever a name resolves to.
 
 use std::fmt;
@@ -13,12 +13,12 @@ use http::Uri;
 /// Longest URL that is accepted, in characters.
 const URL_CHARS: usize = 2048;
 
-/// How far requests may go.
+/// The addresses that requests may go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// To public hosts, over `https` alone: production.
     Public,
-    /// Anywhere, over `http` too: for the local twin and tests, which play the providers on loopback.
+    /// Anywhere, over `http` too: for the local twin and tests, whose providers are on loopback.
     Anywhere,
 }
 
@@ -29,39 +29,39 @@ pub struct Endpoint(Uri);
 /// Why a URL may not be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// It is none.
+    /// It is not a URL.
     #[error("not an absolute URL of at most {URL_CHARS} characters")]
     Malformed,
-    /// It is not safe from being read or changed.
+    /// Its scheme is not `https`, so others could read or change the request.
     #[error("the URL is not https")]
     Scheme,
     /// It has a user or a password.
     #[error("the URL has a user name")]
     UserInfo,
-    /// Its port is none: a number from 1 to 65535 without zeros before it, or no port and no colon.
+    /// Its port is invalid: expected a number from 1 to 65535 without zeros before it, or neither port nor colon.
     #[error("the port of the URL is not a number from 1 to 65535, without zeros before it")]
     Port,
-    /// It has a fragment, which no server is given.
+    /// It has a fragment, which is never sent to a server.
     #[error("the URL has a fragment")]
     Fragment,
-    /// Its host is an address.
+    /// Its host is an IP address.
     #[error("the host of the URL is an IP address")]
     Address,
-    /// Its host means something on this machine or network alone.
+    /// Its host is a name of this machine or network only.
     #[error("the host of the URL is not a public name")]
     LocalName,
 }
 
 impl Endpoint {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// [`EndpointError`]; with [`Reach::Anywhere`] only where it is no URL of HTTP.
+    /// If the URL may not be called; with [`Reach::Anywhere`] only if it is not an HTTP URL.
     pub fn parse(text: &str, reach: Reach) -> Result<Self, EndpointError> {
         if text.len() > URL_CHARS {
             return Err(EndpointError::Malformed);
         }
-        // The parser would drop it without a word.
+        // The parser would drop it silently.
         if text.contains('#') {
             return Err(EndpointError::Fragment);
         }
@@ -76,7 +76,7 @@ impl Endpoint {
         &self.0
     }
 
-    /// Scheme, host and port as in RFC 6454 §6.2, the default port left out: what a VAPID token is made out for.
+    /// Scheme, host and port as in RFC 6454 §6.2, the default port left out: the audience of a VAPID token.
     #[must_use]
     pub fn origin(&self) -> String {
         let (scheme, host) = (self.0.scheme_str().unwrap_or_default(), self.0.host().unwrap_or_default());
@@ -117,10 +117,10 @@ pub(crate) fn check(uri: &Uri, reach: Reach) -> Result<(), EndpointError> {
     }
 }
 
-/// Whether what stands behind the host is nothing, or a port. The parser takes any digits there, and a client goes to
-/// the default port if they are none.
+/// Whether the text after the host is empty or a port. The parser takes any digits there, and a client uses the default
+/// port if there are none.
 fn check_port(authority: &str) -> Result<(), EndpointError> {
-    // Behind the bracket of an IPv6 address, whose colons are no ends.
+    // After the bracket of an IPv6 address, whose colons do not end the host.
     let behind = authority.rsplit_once(']').map_or(authority, |(_, behind)| behind);
     let Some((_, port)) = behind.split_once(':') else { return Ok(()) };
     let is_number = !port.starts_with('0') && port.bytes().all(|byte| byte.is_ascii_digit());
@@ -177,9 +177,9 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         return is_public_v4(mapped);
     }
     match address.segments() {
-        // NAT64 leads to the IPv4 address at its end.
+        // NAT64 addresses lead to the IPv4 address at their end.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => is_public_v4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low))),
-        // Of the rest only 2000::/3 is handed out, less documentation and 6to4, whose relays are gone.
+        // Of the rest, only 2000::/3 is allocated, without documentation and 6to4, whose relays are gone.
         [0x2001, 0x0db8, ..] | [0x2002, ..] => false,
         [first, ..] => first & 0xe000 == 0x2000,
     }
@@ -246,7 +246,7 @@ mod tests {
         for url in ["http://127.0.0.1:4567/p/1", "https://localhost/", "http://[::1]:80/"] {
             assert!(Endpoint::parse(url, Reach::Anywhere).is_ok(), "{url}");
         }
-        // Neither does the twin, which may go anywhere, go to a port that is none.
+        // An invalid port is refused for the twin too, which may call any address.
         for url in [
             "http://127.0.0.1:99999/p",
             "http://[::1]:65536/",

@@ -20,19 +20,19 @@ use crate::http::{Client, Protocol};
 use crate::outcome::{Fate, Outcome, Sent, Unanswered, shortened};
 use crate::push::{Effective, Invalid, Prepared, Push, fit};
 
-/// Where FCM is reached.
+/// The server of FCM.
 pub const BASE: &str = "https://fcm.googleapis.com";
 
 /// The largest notification and data together, in bytes.
 pub const PAYLOAD_BYTES: usize = 4096;
-/// How long FCM keeps what a device cannot take at once, in seconds: four weeks.
+/// How long FCM keeps a message for a device that is offline, in seconds: four weeks.
 pub const TTL_SECONDS: u64 = 28 * 24 * 60 * 60;
 
-/// What an access token is for (<https://developers.google.com/identity/protocols/oauth2/scopes#fcm>).
+/// The scope of an access token (<https://developers.google.com/identity/protocols/oauth2/scopes#fcm>).
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
-/// How long an assertion holds, in seconds; Google takes at most an hour.
+/// How long an assertion is valid, in seconds; Google takes at most an hour.
 const ASSERTION_SECONDS: u64 = 60 * 60;
-/// An access token is not used in its last seconds: it may end on its way.
+/// An access token is not used in its last seconds: it could expire on its way.
 const SPARE_SECONDS: u64 = 60;
 
 /// A registration token of an app on a device: 1 to 4096 characters.
@@ -45,10 +45,10 @@ pub struct RegistrationToken(String);
 pub struct RegistrationTokenError;
 
 impl RegistrationToken {
-    /// Reads a registration token.
+    /// Parses a registration token.
     ///
     /// # Errors
-    /// [`RegistrationTokenError`].
+    /// If the text is not a registration token.
     pub fn parse(text: &str) -> Result<Self, RegistrationTokenError> {
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':');
         let fits = (1..=4096).contains(&text.len()) && text.bytes().all(is_part);
@@ -71,7 +71,7 @@ pub struct Credentials {
     pub client_email: String,
     /// The account's key.
     pub private_key: RsaKey,
-    /// Where access tokens come from.
+    /// The endpoint of access tokens.
     pub token_uri: Endpoint,
 }
 
@@ -87,20 +87,20 @@ impl Credentials {
     }
 }
 
-/// The client of one app. Its access token is shared by all who use the client.
+/// The client of one app. All users of the client share its access token.
 #[derive(Debug)]
 pub struct Fcm {
     credentials: Credentials,
     base: String,
-    // Held while a token is fetched, so that one fetch serves all who wait.
+    // Held while a token is fetched, so that one fetch serves all pushes that wait.
     token: Mutex<Option<AccessToken>>,
 }
 
-/// An access token, as the token endpoint gave it.
+/// An access token of the token endpoint.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessToken {
     text: String,
-    /// Until when it is used, in seconds since 1970.
+    /// The end of its use, in seconds since 1970.
     until: u64,
 }
 
@@ -111,7 +111,7 @@ impl fmt::Debug for AccessToken {
 }
 
 impl AccessToken {
-    /// Whether it still serves.
+    /// Whether it may still be used.
     #[must_use]
     pub fn serves(&self, now: u64) -> bool {
         now < self.until
@@ -119,7 +119,7 @@ impl AccessToken {
 }
 
 impl Fcm {
-    /// A client that calls `base`, or Google where there is none.
+    /// A client that calls `base`, or Google if it is `None`.
     #[must_use]
     pub fn new(credentials: Credentials, base: Option<String>) -> Self {
         Self { credentials, base: base.unwrap_or_else(|| BASE.to_owned()), token: Mutex::default() }
@@ -127,17 +127,18 @@ impl Fcm {
 
     /// Sends a push; `now` is in seconds since 1970.
     ///
-    /// An access token that Google calls invalid is fetched anew and the push sent again, once: it was not looked at.
+    /// If Google reports that the access token is invalid, the client fetches a new one and sends the push once more:
+    /// FCM has not looked at it.
     ///
     /// # Errors
-    /// [`Invalid`]; then nothing was sent.
+    /// If the provider cannot take the push, see [`Invalid`]; then nothing was sent.
     pub async fn send(&self, http: &Client, push: &Push, to: &RegistrationToken, now: u64) -> Result<Sent, Invalid> {
         let first = self.attempt(http, push, to, None, now).await?;
         match first {
             Attempt::Ended(sent) => Ok(sent),
             Attempt::TokenRefused(token, sent) => match self.attempt(http, push, to, Some(token), now).await? {
                 Attempt::Ended(again) | Attempt::TokenRefused(_, again) => Ok(match again.outcome {
-                    // Twice refused: the first refusal says as much as the second.
+                    // No new token could be fetched: the refusal of the first attempt is the outcome.
                     Outcome::Unreachable { .. } => sent,
                     Outcome::Accepted { .. }
                     | Outcome::Refused { .. }
@@ -172,7 +173,7 @@ impl Fcm {
         Ok(if is_refused { Attempt::TokenRefused(token, sent) } else { Attempt::Ended(sent) })
     }
 
-    /// The access token of `now`, or why there is none: without one nothing is sent.
+    /// The access token of `now`, or why there is none: nothing is sent without one.
     async fn token(
         &self,
         http: &Client,
@@ -207,7 +208,7 @@ fn bearer(token: &str) -> Result<http::HeaderValue, Invalid> {
     Ok(value)
 }
 
-/// An unanswered request for a token is no unanswered push.
+/// The outcome of a push whose request for a token was not answered: the push itself was not sent.
 fn not_sent(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Unanswered(Unanswered::Timeout) => {
@@ -226,7 +227,7 @@ fn not_sent(outcome: Outcome) -> Outcome {
 /// <https://developers.google.com/identity/protocols/oauth2/service-account#httprest>).
 ///
 /// # Errors
-/// [`Invalid::NoRandomness`].
+/// [`Invalid::NoRandomness`] if the operating system has none to give.
 pub fn token_request(credentials: &Credentials, now: u64) -> Result<Request<Bytes>, Invalid> {
     let claims = json!({
         "iss": credentials.client_email,
@@ -247,10 +248,10 @@ pub fn token_request(credentials: &Credentials, now: u64) -> Result<Request<Byte
     Ok(request)
 }
 
-/// The access token of an answer, or what the refusal means.
+/// The access token in an answer.
 ///
 /// # Errors
-/// The outcome of the push that has no token now.
+/// The outcome of the push if the answer has no token.
 pub fn access_token(answer: &Answer, now: u64) -> Result<AccessToken, Outcome> {
     #[derive(Deserialize)]
     struct Granted {
@@ -277,7 +278,7 @@ pub fn access_token(answer: &Answer, now: u64) -> Result<AccessToken, Outcome> {
 /// The request for a push: `POST /v1/projects/{project}/messages:send`.
 ///
 /// # Errors
-/// [`Invalid`].
+/// If the provider cannot take the push, see [`Invalid`].
 pub fn request(
     push: &Push,
     to: &RegistrationToken,
@@ -306,9 +307,9 @@ pub fn request(
     Ok(Prepared { request, effective })
 }
 
-/// What counts towards the limit: FCM's own, and that of APNs for the payload that FCM makes of it.
+/// The bytes that count towards the limit: FCM's own, and those of the APNs payload that FCM makes of the message.
 fn content(push: &Push) -> Value {
-    // The alert that FCM makes of the notification stands beside these.
+    // FCM adds the alert that it makes of the notification.
     let aps = apns::aps(push);
     let mut content = Map::from_iter([("apns".to_owned(), json!({"payload": {"aps": aps}}))]);
     let (title, body) = push.shown();
@@ -326,7 +327,7 @@ fn content(push: &Push) -> Value {
 }
 
 const THIRD_PARTY: &str = "THIRD_PARTY_AUTH_ERROR";
-/// The type of the detail that has FCM's own code.
+/// The type of the detail that holds FCM's error code.
 const FCM_ERROR: &str = "type.googleapis.com/google.firebase.fcm.v1.FcmError";
 
 #[derive(Deserialize)]
@@ -343,13 +344,13 @@ struct Error {
 }
 
 impl Error {
-    /// FCM's own code, or Google's, which all of its services have.
+    /// FCM's error code, or else the status code that all Google services have.
     fn code(&self) -> Option<&str> {
         let own = self.details.iter().find(|detail| detail["@type"] == FCM_ERROR);
         own.and_then(|detail| detail["errorCode"].as_str()).or(self.status.as_deref())
     }
 
-    /// Whether the token is what is wrong with the request.
+    /// Whether the token is the fault of the request.
     fn blames_token(&self) -> bool {
         let violations = self.details.iter().filter_map(|detail| detail["fieldViolations"].as_array()).flatten();
         let field =
@@ -362,7 +363,7 @@ fn error_code(body: &[u8]) -> Option<String> {
     serde_json::from_slice::<Body>(body).ok()?.error.code().map(str::to_owned)
 }
 
-/// What an answer means (<https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode>).
+/// The outcome of an answer (<https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode>).
 #[must_use]
 pub fn outcome(answer: &Answer, now: u64) -> Outcome {
     if answer.status.is_success() {
@@ -377,7 +378,7 @@ pub fn outcome(answer: &Answer, now: u64) -> Outcome {
         return answer.failure(None, None, Fate::Keep, now);
     };
     let is_dead = match error.code() {
-        // Not a sender that does not match: with the wrong account configured, that would wipe every address.
+        // Not `SENDER_ID_MISMATCH`: a wrong account in the configuration would remove every address.
         Some("UNREGISTERED") => true,
         Some("INVALID_ARGUMENT") => error.blames_token(),
         Some(_) | None => false,

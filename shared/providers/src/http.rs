@@ -31,16 +31,16 @@ use crate::endpoint::{self, Reach};
 #[cfg(test)]
 mod tests;
 
-/// How long and how much.
+/// Limits of time and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Until there is a connection: name, TCP and TLS together.
+    /// Time limit of a connection: name resolution, TCP and TLS together.
     pub connect: Duration,
-    /// Until the whole answer is there, the connection included.
+    /// Time limit of a whole answer, including the connection.
     pub request: Duration,
-    /// How long an idle connection is used again.
+    /// How long an idle connection may be reused.
     pub idle: Duration,
-    /// Bytes of an answer's body that are read; the rest is left.
+    /// Most bytes of an answer's body that are read; the rest is discarded.
     pub answer_bytes: usize,
 }
 
@@ -48,7 +48,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(2),
-            // One attempt, and patience with it: an answer that is not awaited leaves a step unknown.
+            // One attempt with a long limit: an answer that comes later leaves a step unknown.
             request: Duration::from_secs(9),
             // A frozen Lambda wakes with dead sockets: reuse only what was used just now.
             idle: Duration::from_secs(20),
@@ -57,7 +57,7 @@ impl Default for Limits {
     }
 }
 
-/// Which protocol a server speaks.
+/// The protocol of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/2 or HTTP/1.1, as TLS negotiates (ALPN); HTTP/1.1 without TLS.
@@ -68,7 +68,7 @@ pub enum Protocol {
 
 /// Why an attempt has no answer.
 enum Failure {
-    /// The server says that it has not looked at the request, with the reason.
+    /// The server reports that it has not processed the request, with the reason.
     Unprocessed(String),
     /// Anything else.
     NoAnswer(NoAnswer),
@@ -92,7 +92,8 @@ impl From<Failure> for NoAnswer {
 type Connector = HttpsConnector<HttpConnector<Resolver>>;
 type Pool = legacy::Client<Connector, Full<Bytes>>;
 
-/// An HTTP client. Clones share its connections. It follows no redirects and repeats nothing that may have been acted
+/// An HTTP client. Clones share its connections. It follows no redirects and repeats no request that may have been
+/// acted
 /// on.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -103,13 +104,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client with these limits that goes no further than that.
+    /// A client with these limits that calls only addresses within `reach`.
     #[must_use]
     pub fn new(limits: Limits, reach: Reach) -> Self {
         Self::with_tls(limits, reach, &ClientConfig::builder().with_webpki_roots().with_no_client_auth())
     }
 
-    /// A client that trusts whom `tls` trusts.
+    /// A client with this TLS configuration.
     fn with_tls(limits: Limits, reach: Reach, tls: &ClientConfig) -> Self {
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(limits.idle);
@@ -118,23 +119,23 @@ impl Client {
         Self { negotiated, http2, limits, reach }
     }
 
-    /// How far it goes.
+    /// The addresses that it may call.
     #[must_use]
     pub fn reach(&self) -> Reach {
         self.reach
     }
 
-    /// Sends a request. Once, unless the server says that it has not looked at it.
+    /// Sends a request once, or twice if the server reports that it has not processed the first.
     ///
     /// # Errors
-    /// [`NoAnswer`] where no status came, or the body ended before its end.
+    /// [`NoAnswer`] if no status came, or the body was cut.
     pub async fn send(&self, request: Request<Bytes>, protocol: Protocol) -> Result<Answer, NoAnswer> {
-        // A host that is an address is never resolved, so the resolver would not see it.
+        // An IP address as host is never resolved, so the resolver cannot refuse it.
         endpoint::check(request.uri(), self.reach).map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
         let deadline = Instant::now() + self.limits.request;
         match self.attempt(request.clone(), protocol, deadline).await {
             Ok(answer) => Ok(answer),
-            // It was on its way as the server closed the connection: a fresh one does.
+            // The server closed the connection while the request was on its way: a new connection serves.
             Err(Failure::Unprocessed(_)) => Ok(self.attempt(request, protocol, deadline).await?),
             Err(Failure::NoAnswer(none)) => Err(none),
         }
@@ -144,8 +145,8 @@ impl Client {
     async fn attempt(&self, request: Request<Bytes>, protocol: Protocol, deadline: Instant) -> Result<Answer, Failure> {
         let mut request = request.map(Full::new);
         let captured = capture_connection(&mut request);
-        // From the moment that it has a connection, a request may be on its way. One whose connection was dead before
-        // anything of it was written is connected once more, by the pool: where that fails, nothing was sent.
+        // Once there is a connection, the request may be on its way. If the pooled connection was dead before anything
+        // was written, the pool connects once more; if that fails, nothing was sent.
         let is_connected = || captured.connection_metadata().is_some();
         let pool = match protocol {
             Protocol::Negotiated => &self.negotiated,
@@ -187,7 +188,7 @@ async fn read<B: BodyExt<Data = Bytes> + Unpin>(mut body: B, limit: usize) -> Re
     Ok(bytes.freeze())
 }
 
-/// The innermost reason of an error, which is what a reader can act on: `Connection refused`, `invalid peer
+/// The innermost cause of an error, which an operator can act on: `Connection refused`, `invalid peer
 /// certificate`.
 fn root(error: &dyn Error) -> String {
     let mut error = error;
@@ -197,8 +198,8 @@ fn root(error: &dyn Error) -> String {
     error.to_string()
 }
 
-/// Whether the server says that it has not looked at a request (RFC 9113 §8.7): it refused the stream, or closed the
-/// connection before it. What it may have looked at before it closed the connection has another error.
+/// Whether the server reports that it has not processed a request (RFC 9113 §8.7): it refused the stream, or closed the
+/// connection before it. If it may have processed the request before it closed the connection, the error is another.
 fn is_unprocessed(error: &(dyn Error + 'static)) -> bool {
     let says_so = |error: &h2::Error| {
         error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
@@ -221,7 +222,7 @@ fn connector(reach: Reach, protocol: Protocol, tls: &ClientConfig) -> Connector 
     }
 }
 
-/// The system's resolver, less the addresses that must not be called: a public name may be made to mean a private
+/// The system's resolver, without the addresses that must not be called: a public name may resolve to a private
 /// address.
 #[derive(Clone, Debug)]
 struct Resolver {

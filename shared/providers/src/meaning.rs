@@ -1,43 +1,44 @@
-//! What the codes of all providers mean: one table, which docs/operations.md repeats for people.
+//! The table of all providers' codes and their meanings. docs/operations.md repeats it for operators.
 //!
 //! A request that was certainly not acted on may be sent again; one that may have been acted on never is. A code in
-//! doubt is therefore [`Meaning::Unknown`]. Which refusals call an address dead is beside each provider's protocol.
+//! doubt is therefore [`Meaning::Unknown`]. The refusals that declare an address dead stand with each provider's
+//! protocol.
 
 use std::ops::RangeInclusive;
 
-/// What a code says of the request that it answers.
+/// The fate of the request that a code answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// It was not acted on, and would not be if it were sent again.
+    /// It was not acted on, and a repetition would not be either.
     Refused,
     /// It was not acted on, because too much was asked for; the provider works.
     Throttled,
-    /// It was not acted on, because the provider fails, or the request came too late to be looked at.
+    /// It was not acted on, because the provider fails, or the request came too late.
     Failing,
     /// It may have been acted on.
     Unknown,
 }
 
-/// Whose code it is.
+/// The protocol of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codes {
     /// A status of HTTP, in answers of APNs, FCM, Web Push, Mi Push and webhooks.
     Http,
     /// The number in an answer of Mi Push, which refuses with status 200.
     Mipush,
-    /// The name in an answer of Amazon SES v2 or Amazon SNS, or one that all of AWS has.
+    /// The name in an answer of Amazon SES v2 or Amazon SNS, or one of the names that all AWS services share.
     Aws,
 }
 
-/// Numbers that mean one thing.
+/// Codes of one meaning.
 type Numbers = (Codes, RangeInclusive<i64>, Meaning);
 
-/// The numbers, the first row that fits first. A number without a row is a refusal.
+/// The rows of numbers; the first that matches counts. A number without a row is a refusal.
 const NUMBERS: &[Numbers] = &[
-    // The request did not come in time, or not whole.
+    // The request did not arrive in time, or not completely.
     (Codes::Http, 408..=408, Meaning::Failing),
     (Codes::Http, 429..=429, Meaning::Throttled),
-    // Who gave up waiting is a gateway; the provider behind it may have acted.
+    // A gateway gave up waiting; the provider behind it may have acted.
     (Codes::Http, 504..=504, Meaning::Unknown),
     // APNs, FCM and the push services ask to send again after these.
     (Codes::Http, 500..=599, Meaning::Failing),
@@ -50,11 +51,11 @@ const NUMBERS: &[Numbers] = &[
 ];
 
 /// The names in answers of AWS, with those of the SDK's errors that SES v2 and SNS declare first. The enumerations of
-/// the SDK may grow, so no match over them is exhaustive; a name without a row goes by its status.
+/// the SDK may grow, so no match over them is exhaustive; a name without a row is classified by its status.
 const NAMES: &[(&[&str], Meaning)] = &[
     // SendEmail.
     (&["TooManyRequestsException", "LimitExceededException"], Meaning::Throttled),
-    // Somebody has paused the sending, and may let it go on.
+    // An operator has paused sending, and may resume it.
     (&["SendingPausedException"], Meaning::Failing),
     (
         &[
@@ -108,7 +109,7 @@ const NAMES: &[(&[&str], Meaning)] = &[
             "ServiceUnavailableException",
             "RequestTimeout",
             "RequestTimeoutException",
-            // The function's credentials or its request grew old while it was frozen: another process has new ones.
+            // The function's credentials or its request expired while it was frozen: another process has new ones.
             "ExpiredToken",
             "ExpiredTokenException",
             "RequestExpired",
@@ -133,14 +134,14 @@ const NAMES: &[(&[&str], Meaning)] = &[
     ),
 ];
 
-/// What a number means.
+/// The meaning of a number.
 #[must_use]
 pub fn of_number(codes: Codes, number: i64) -> Meaning {
     let fits = |(whose, numbers, _): &&Numbers| *whose == codes && numbers.contains(&number);
     NUMBERS.iter().find(fits).map_or(Meaning::Refused, |(_, _, meaning)| *meaning)
 }
 
-/// What an error of AWS means, by its name if the table has it, else by its status.
+/// The meaning of an AWS error: by its name if the table has it, otherwise by its status.
 #[must_use]
 pub fn of_aws(name: Option<&str>, status: u16) -> Meaning {
     let named = name.and_then(|name| NAMES.iter().find(|(names, _)| names.contains(&name)));
@@ -149,19 +150,19 @@ pub fn of_aws(name: Option<&str>, status: u16) -> Meaning {
             429 => Meaning::Throttled,
             503 => Meaning::Failing,
             400..=499 => Meaning::Refused,
-            // Also an answer that is no error, and cannot be read.
+            // This includes a success whose body cannot be read.
             _ => Meaning::Unknown,
         },
         |(_, meaning)| *meaning,
     )
 }
 
-/// Every name of the table, with its meaning.
+/// Every name in the table, with its meaning.
 pub fn names() -> impl Iterator<Item = (&'static str, Meaning)> {
     NAMES.iter().flat_map(|(names, meaning)| names.iter().map(|name| (*name, *meaning)))
 }
 
-/// Every number of the table that is no status of HTTP, with its meaning.
+/// Every number in the table that is not an HTTP status, with its meaning.
 pub fn numbers() -> impl Iterator<Item = (i64, Meaning)> {
     let others = NUMBERS.iter().filter(|(codes, _, _)| *codes != Codes::Http);
     others.flat_map(|(_, numbers, meaning)| numbers.clone().map(|number| (number, *meaning)))
@@ -197,7 +198,7 @@ mod tests {
             (Some("InternalFailure"), 500, Meaning::Unknown),
             (Some("MessageRejected"), 400, Meaning::Refused),
             (Some("ExpiredTokenException"), 403, Meaning::Failing),
-            // What the table does not name goes by its status.
+            // A name without a row is classified by its status.
             (Some("Unheard"), 400, Meaning::Refused),
             (Some("Unheard"), 429, Meaning::Throttled),
             (Some("Unheard"), 500, Meaning::Unknown),
@@ -215,7 +216,7 @@ mod tests {
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
     }
 
-    /// The table for people names every code of this one, in a row with the same word.
+    /// The table in docs/operations.md has every code of this one, in a row with the same word.
     #[test]
     fn the_document_has_every_code_with_the_same_meaning() {
         let document = include_str!("../../../docs/operations.md");

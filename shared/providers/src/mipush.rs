@@ -17,12 +17,12 @@ use crate::meaning::{self, Codes};
 use crate::outcome::{Fate, Outcome, Sent, Unanswered, shortened};
 use crate::push::{Downgrade, Effective, Feature, Invalid, Kind, Prepared, Priority, Push, at_most, fit};
 
-/// Where Xiaomi is reached.
+/// The server of Xiaomi.
 pub const BASE: &str = "https://api.xmpush.xiaomi.com";
 
 /// The largest payload, in bytes.
 pub const PAYLOAD_BYTES: usize = 4096;
-/// The longest time to live that is asked of Xiaomi, in seconds: a day, though its page tells of up to two weeks.
+/// The longest time to live that is asked of Xiaomi, in seconds: a day, though its page allows up to two weeks.
 pub const TTL_SECONDS: u64 = 24 * 60 * 60;
 /// A title is shorter than 50 characters, a description than 128.
 const TITLE_CHARS: usize = 49;
@@ -30,19 +30,19 @@ const DESCRIPTION_CHARS: usize = 127;
 /// The longest alias or topic that is accepted, in characters.
 const NAME_CHARS: usize = 1000;
 
-/// Whom a push reaches.
+/// The devices that a push reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipient {
-    /// By what it is addressed.
+    /// Their address.
     pub audience: Audience,
-    /// What kind of device it is, because the two are told in different fields.
+    /// The kind of device, because Xiaomi takes other fields for each.
     pub platform: Platform,
 }
 
-/// By what a push is addressed.
+/// The address of a push.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Audience {
-    /// The devices that have set this alias: the MD5 of the user's own, see [`Audience::user`].
+    /// The devices that have set this alias: the MD5 of the user's alias, see [`Audience::user`].
     Alias(String),
     /// The devices that have subscribed to this topic.
     Topic(String),
@@ -63,7 +63,7 @@ pub enum Platform {
 pub struct TopicError;
 
 impl fmt::Debug for Audience {
-    /// Who knows an alias knows its MD5.
+    /// Anyone who knows an alias knows its MD5.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Alias(_) => f.write_str("Alias(***)"),
@@ -73,8 +73,8 @@ impl fmt::Debug for Audience {
 }
 
 impl Audience {
-    /// A user, under the MD5 of the alias in hexadecimal. It is what clients set as their alias at Xiaomi; the alias
-    /// itself may be a phone number, and may have a comma, by which Xiaomi separates aliases.
+    /// A user, by the MD5 of the alias in hexadecimal. Clients set it as their alias at Xiaomi. The alias itself may be
+    /// a phone number, and may contain a comma, by which Xiaomi separates aliases.
     #[must_use]
     pub fn user(alias: &str) -> Self {
         Self::Alias(hex(&Md5::digest(alias.as_bytes())))
@@ -83,14 +83,14 @@ impl Audience {
     /// A topic.
     ///
     /// # Errors
-    /// [`TopicError`].
+    /// If the text is not a topic.
     pub fn topic(name: &str) -> Result<Self, TopicError> {
         let fits = (1..=NAME_CHARS).contains(&name.chars().count()) && !name.contains(',');
         if fits { Ok(Self::Topic(name.to_owned())) } else { Err(TopicError) }
     }
 }
 
-/// An app of Xiaomi's.
+/// An app that is registered with Xiaomi.
 #[derive(Debug)]
 pub struct Credentials {
     /// Its `AppSecret`.
@@ -114,7 +114,7 @@ pub struct Mipush {
 }
 
 impl Mipush {
-    /// A client that calls `base`, or Xiaomi where there is none.
+    /// A client that calls `base`, or Xiaomi if it is `None`.
     #[must_use]
     pub fn new(credentials: Credentials, base: Option<String>) -> Self {
         Self { credentials, base: base.unwrap_or_else(|| BASE.to_owned()) }
@@ -123,7 +123,7 @@ impl Mipush {
     /// Sends a push; `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// [`Invalid`]; then nothing was sent.
+    /// If the provider cannot take the push, see [`Invalid`]; then nothing was sent.
     pub async fn send(&self, http: &Client, push: &Push, to: &Recipient, now: u64) -> Result<Sent, Invalid> {
         let Prepared { request, effective } = request(push, to, &self.credentials, &self.base)?;
         let answered = http.send(request, Protocol::Negotiated).await;
@@ -134,11 +134,11 @@ impl Mipush {
 
 /// The request for a push: a form for `/v3/message/alias` or `/v3/message/topic`.
 ///
-/// On Android the data is the payload, as a JSON object: with an alert it is handed to the app when the person taps on
-/// it, and without one it is passed through. On iOS each item of the data is a field of its own.
+/// On Android the data is the payload, as a JSON object. With an alert, the app receives it when the person taps the
+/// notification; without one it is passed through. On iOS each item of the data is a separate field.
 ///
 /// # Errors
-/// [`Invalid`].
+/// If the provider cannot take the push, see [`Invalid`].
 pub fn request(push: &Push, to: &Recipient, credentials: &Credentials, base: &str) -> Result<Prepared, Invalid> {
     push.check()?;
     let mut downgrades = Vec::new();
@@ -160,7 +160,7 @@ pub fn request(push: &Push, to: &Recipient, credentials: &Credentials, base: &st
         Platform::Ios => ios(push, &mut form, &mut downgrades)?,
     };
     let request = Request::post(format!("{base}/v3/message/{path}"))
-        // In lower case: Xiaomi says so.
+        // In lower case, as Xiaomi documents it.
         .header(header::AUTHORIZATION, format!("key={}", credentials.app_secret.reveal()))
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded;charset=UTF-8")
         .body(Bytes::from(form.finish()))?;
@@ -193,7 +193,7 @@ fn android(push: &Push, form: &mut Form, downgrades: &mut Vec<Downgrade>) -> Res
 }
 
 fn ios(push: &Push, form: &mut Form, downgrades: &mut Vec<Downgrade>) -> Result<Option<String>, Invalid> {
-    // Xiaomi makes an APNs payload of it, for which the same limit holds.
+    // Xiaomi makes an APNs payload of it, which has the same limit.
     let kept = fit(push, PAYLOAD_BYTES, downgrades, |push| serde_json::json!(push.data).to_string().into_bytes())?;
     let kept: Value = serde_json::from_slice(&kept).unwrap_or_default();
     for (name, value) in kept.as_object().into_iter().flatten() {
@@ -222,7 +222,7 @@ fn ios(push: &Push, form: &mut Form, downgrades: &mut Vec<Downgrade>) -> Result<
     Ok(None)
 }
 
-/// Both are required of a notification: where one is missing, the other stands in.
+/// Title and description. A notification requires both: if one is missing, the other replaces it.
 fn shown(push: &Push, downgrades: &mut Vec<Downgrade>) -> (String, String) {
     let (title, body) = push.shown();
     let (title, body) = (title.or(body).unwrap_or("…"), body.or(title).unwrap_or("…"));
@@ -230,7 +230,7 @@ fn shown(push: &Push, downgrades: &mut Vec<Downgrade>) -> (String, String) {
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct Reply {
     result: String,
     code: i64,
     data: Option<Data>,
@@ -243,16 +243,16 @@ struct Data {
     id: Option<String>,
 }
 
-/// Sending failed; with the reason `No valid targets!` where no device has the alias.
+/// Sending failed; with the reason `No valid targets!` if no device has the alias.
 const NOT_SENT: i64 = 20_301;
 
-/// What an answer means. Xiaomi refuses with status 200.
+/// The outcome of an answer. Xiaomi refuses with status 200.
 #[must_use]
 pub fn outcome(answer: &Answer, now: u64) -> Outcome {
-    let told = serde_json::from_slice(&answer.body).ok();
-    let Some(Told { result, code, data, reason, description }) = told else {
+    let reply = serde_json::from_slice(&answer.body).ok();
+    let Some(Reply { result, code, data, reason, description }) = reply else {
         return if answer.status == StatusCode::OK {
-            // A proxy's page, or half an answer: it says nothing of the push.
+            // A proxy's page, or half an answer: the fate of the push is unknown.
             Outcome::Unanswered(Unanswered::Cut)
         } else {
             answer.failure(None, None, Fate::Keep, now)
@@ -262,8 +262,9 @@ pub fn outcome(answer: &Answer, now: u64) -> Outcome {
         return Outcome::Accepted { id: data.and_then(|data| data.id) };
     }
     let detail = reason.as_deref().or(description.as_deref()).map(shortened);
-    let nobody = code == NOT_SENT && reason.is_some_and(|reason| reason.to_lowercase().contains("no valid targets"));
-    let fate = if nobody { Fate::Remove { since: None } } else { Fate::Keep };
+    let is_without_target =
+        code == NOT_SENT && reason.is_some_and(|reason| reason.to_lowercase().contains("no valid targets"));
+    let fate = if is_without_target { Fate::Remove { since: None } } else { Fate::Keep };
     answer.meant(meaning::of_number(Codes::Mipush, code), code.to_string(), detail, fate, now)
 }
 
@@ -357,9 +358,9 @@ mod tests {
             let (prepared, form) = prepared(&push, Audience::user("alice"), Platform::Android);
             assert_eq!(form["time_to_live"], (given * 1000).to_string());
             assert_eq!(prepared.effective.ttl, Some(given));
-            let told: Vec<String> = prepared.effective.downgrades.iter().map(ToString::to_string).collect();
+            let downgrades: Vec<String> = prepared.effective.downgrades.iter().map(ToString::to_string).collect();
             let cut = (asked > given).then(|| format!("ttl cut from {asked} s to 86400 s"));
-            assert_eq!(told, cut.into_iter().collect::<Vec<_>>());
+            assert_eq!(downgrades, cut.into_iter().collect::<Vec<_>>());
         }
     }
 
@@ -389,12 +390,14 @@ mod tests {
         let cases = [
             (
                 200,
-                r#"{"result":"ok","trace_id":"X","code":0,"data":{"id":"slm1"},"description":"成功","info":"Received push messages for 1 ALIAS"}"#,
+                r#"{"result":"ok","trace_id":"X","code":0,"data":{"id":"slm1"},"description":"成功",
+                    "info":"Received push messages for 1 ALIAS"}"#,
                 Outcome::Accepted { id: Some("slm1".to_owned()) },
             ),
             (
                 200,
-                r#"{"result":"error","reason":"Invalid application credentials.","trace_id":"X","code":21301,"description":"认证失败"}"#,
+                r#"{"result":"error","reason":"Invalid application credentials.","trace_id":"X","code":21301,
+                    "description":"认证失败"}"#,
                 refused("21301", "Invalid application credentials.", Fate::Keep),
             ),
             (

@@ -1,4 +1,4 @@
-//! How a call of a provider ended.
+//! The outcome of a call of a provider.
 
 use std::time::Duration;
 
@@ -6,44 +6,44 @@ use crate::answer::{Answer, NoAnswer};
 use crate::meaning::{self, Codes, Meaning};
 use crate::push::Effective;
 
-/// Longest text of a provider that is kept, in characters.
+/// Longest detail of a provider that is kept, in characters.
 const DETAIL_CHARS: usize = 200;
 
-/// What is known of a call after it.
+/// The outcome of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The provider has taken it over.
+    /// The provider has accepted the push.
     Accepted {
-        /// Under this id of its own, where it told one.
+        /// The provider's id for it, if the answer has one.
         id: Option<String>,
     },
-    /// The provider has refused it, and would again.
+    /// The provider has refused the push, and would refuse it again.
     Refused {
-        /// Its own code, after the status where that says something: `400 BadDeviceToken`, `404 UNREGISTERED`, `410`,
-        /// `20301`.
+        /// The provider's code, after the status if that adds something: `400 BadDeviceToken`, `404 UNREGISTERED`,
+        /// `410`, `20301`.
         code: String,
-        /// Its own words, at most 200 characters. They may name the recipient: for the trail, not for logs.
+        /// The provider's explanation, at most 200 characters. It may name the recipient: for the trail, not for logs.
         detail: Option<String>,
-        /// What this means for the token or subscription.
+        /// The consequence for the token or subscription.
         fate: Fate,
     },
-    /// The provider could not take it now, and did not.
+    /// The provider could not accept the push now.
     Busy {
-        /// Its own code, as in a refusal: `429 TooManyRequests`, `503`.
+        /// The provider's code, as in a refusal: `429 TooManyRequests`, `503`.
         code: String,
-        /// Its own words, as in a refusal.
+        /// The provider's explanation, as in a refusal.
         detail: Option<String>,
-        /// Which end is to blame.
+        /// Whether the app or the provider is the cause.
         load: Load,
-        /// How long it wants to be left alone.
+        /// The pause that the provider asks for.
         retry_after: Option<Duration>,
     },
-    /// It was sent, or may have been, and nobody knows what became of it.
+    /// The push was sent, or may have been, and its fate is unknown.
     Unanswered(Unanswered),
-    /// It was certainly not sent, or not looked at: there was no connection, no token to send it with, or a server that
-    /// went away.
+    /// The push was certainly not sent or not processed: there was no connection, no token to send it with, or a server
+    /// that went away.
     Unreachable {
-        /// What failed.
+        /// The failure.
         cause: String,
     },
 }
@@ -51,20 +51,20 @@ pub enum Outcome {
 /// A call that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// What the provider was asked for.
+    /// The request in the provider's terms.
     pub effective: Effective,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-/// What a refusal means for the token or subscription that was called.
+/// The consequence of a refusal for the token or subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It stays: the fault lies elsewhere.
     Keep,
-    /// It is dead, and is to be forgotten.
+    /// It is dead, and must be removed.
     Remove {
-        /// Since when, in milliseconds since 1970, where the provider says so: one that was registered later stays.
+        /// Since when, in milliseconds since 1970, if the provider reports it: one that was registered later stays.
         since: Option<u64>,
     },
 }
@@ -72,7 +72,7 @@ pub enum Fate {
 /// Why a provider is busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
-    /// It was asked too often (429); it works.
+    /// It received too many requests (429), and works.
     Throttled,
     /// It fails (5xx).
     Failing,
@@ -81,23 +81,23 @@ pub enum Load {
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unanswered {
-    /// It did not come in time, or a gateway says that the provider's did not.
+    /// It did not come in time, or a gateway reports that the provider's did not.
     Timeout,
-    /// The connection ended first.
+    /// The connection ended before the answer.
     Cut,
 }
 
-/// What a call says of its provider, for the [breaker](crate::breaker).
+/// The health of a provider after a call, for the [breaker](crate::breaker).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// It answered for itself.
+    /// It answered.
     Up,
     /// It could not be reached, did not answer, or failed.
     Down,
 }
 
 impl Outcome {
-    /// What this says of the provider. One that throttles or refuses is up.
+    /// The provider's health. A provider that throttles or refuses is up.
     #[must_use]
     pub fn health(&self) -> Health {
         match self {
@@ -122,19 +122,19 @@ impl From<NoAnswer> for Outcome {
 }
 
 impl Answer {
-    /// The status and a reason: `400 BadDeviceToken`; the status alone where there is none.
+    /// The status and a reason: `400 BadDeviceToken`; the status alone if there is none.
     pub(crate) fn code(&self, reason: Option<&str>) -> String {
         let status = self.status.as_u16();
         reason.map_or_else(|| status.to_string(), |reason| format!("{status} {reason}"))
     }
 
-    /// What every provider means by a status that is no success.
+    /// The outcome of a status that is not a success, the same for every provider.
     pub(crate) fn failure(&self, reason: Option<&str>, detail: Option<&str>, fate: Fate, now: u64) -> Outcome {
         let meaning = meaning::of_number(Codes::Http, self.status.as_u16().into());
         self.meant(meaning, self.code(reason), detail.map(shortened), fate, now)
     }
 
-    /// The outcome if the answer means this.
+    /// The outcome of an answer with this meaning.
     pub(crate) fn meant(
         &self,
         meaning: Meaning,
@@ -153,7 +153,7 @@ impl Answer {
     }
 }
 
-/// The beginning of a text of the provider's.
+/// The beginning of a provider's text.
 pub(crate) fn shortened(text: &str) -> String {
     tidings_text::cut(text, DETAIL_CHARS).0
 }

@@ -2,8 +2,14 @@
 //!
 //! ```json
 //! {
-//!   "apns": {"keyId": "ABC123DEFG", "teamId": "DEF123GHIJ", "topic": "com.example.app", "privateKey": "-----BEGIN PRIVATE KEY-----…", "sandbox": false},
-//!   "fcm": {"project_id": "…", "client_email": "…", "private_key": "-----BEGIN PRIVATE KEY-----…", "token_uri": "https://oauth2.googleapis.com/token"},
+//!   "apns": {
+//!     "keyId": "ABC123DEFG", "teamId": "DEF123GHIJ", "topic": "com.example.app",
+//!     "privateKey": "-----BEGIN PRIVATE KEY-----…", "sandbox": false
+//!   },
+//!   "fcm": {
+//!     "project_id": "…", "client_email": "…", "private_key": "-----BEGIN PRIVATE KEY-----…",
+//!     "token_uri": "https://oauth2.googleapis.com/token"
+//!   },
 //!   "webpush": {"subject": "mailto:push@example.com", "privateKey": "…", "publicKey": "…"},
 //!   "mipush": {"appSecret": "…", "packageName": "com.example.app"},
 //!   "webhook": {"url": "https://example.com/push", "secret": "whsec_…"}
@@ -35,7 +41,7 @@ pub enum Provider {
     Webpush,
     /// Mi Push.
     Mipush,
-    /// A webhook of the app's own.
+    /// The app's webhook.
     Webhook,
 }
 
@@ -55,7 +61,7 @@ impl Provider {
         }
     }
 
-    /// What its part of the credentials looks like, for people.
+    /// The form of its part of the credentials, in words.
     #[must_use]
     pub const fn example(self) -> &'static str {
         match self {
@@ -70,13 +76,13 @@ impl Provider {
         }
     }
 
-    /// The one of this name.
+    /// The provider of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|provider| provider.as_str() == name)
     }
 
-    /// The names of all, for a message.
+    /// The names of all providers, for an error.
     fn listed() -> String {
         let names = Self::ALL.map(Self::as_str);
         let (last, others) = names.split_last().unwrap_or((&"", &[]));
@@ -90,7 +96,7 @@ impl fmt::Display for Provider {
     }
 }
 
-/// Whom a push reaches, by which provider.
+/// The target of a push, by provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// An app on an Apple device.
@@ -106,7 +112,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// By which provider.
+    /// The provider of the target.
     #[must_use]
     pub fn provider(&self) -> Provider {
         match self {
@@ -119,21 +125,21 @@ impl Target {
     }
 }
 
-/// Where the providers are, where that is not where they are in production: `http://127.0.0.1:4571`, without a path.
+/// The providers' URLs if they are not the real ones: `http://127.0.0.1:4571`, without a path.
 ///
-/// Web Push and webhooks have no place of their own, and FCM's token endpoint is one of its credentials.
+/// Web Push and webhooks have no fixed URL, and FCM's token endpoint is part of its credentials.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bases {
-    /// In the place of [`apns::PRODUCTION`] and [`apns::SANDBOX`].
+    /// Replaces [`apns::PRODUCTION`] and [`apns::SANDBOX`].
     pub apns: Option<String>,
-    /// In the place of [`fcm::BASE`].
+    /// Replaces [`fcm::BASE`].
     pub fcm: Option<String>,
-    /// In the place of [`mipush::BASE`].
+    /// Replaces [`mipush::BASE`].
     pub mipush: Option<String>,
 }
 
 impl Bases {
-    /// All of them at one place, as the local twin has them.
+    /// All of them at one URL, as in the local twin.
     #[must_use]
     pub fn all_at(base: &str) -> Self {
         Self { apns: Some(base.to_owned()), fcm: Some(base.to_owned()), mipush: Some(base.to_owned()) }
@@ -156,7 +162,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Reads a document. URLs in it may go as far as `reach`.
+    /// Parses a document. Its URLs must be within `reach`.
     ///
     /// # Errors
     /// [`CredentialsError`] names the first field that is wrong.
@@ -180,7 +186,7 @@ impl Credentials {
         Ok(credentials)
     }
 
-    /// The providers that they are for.
+    /// The providers that have credentials.
     #[must_use]
     pub fn providers(&self) -> Vec<Provider> {
         let has = |provider: &Provider| match provider {
@@ -194,7 +200,7 @@ impl Credentials {
     }
 }
 
-/// The clients of an app. To be kept: their tokens and connections are reused.
+/// The clients of an app. Keep them: their tokens and connections are reused.
 #[derive(Debug)]
 pub struct Providers {
     http: Client,
@@ -219,8 +225,8 @@ impl Providers {
         }
     }
 
-    /// The server that a push to this target goes to, as far as a browser or the app has chosen it. Those who go to
-    /// another one are not affected if it fails.
+    /// The server that a push to this target goes to, if a browser or the app has chosen it. Its failures do not affect
+    /// targets on another server.
     #[must_use]
     pub fn origin(&self, to: &Target) -> Option<String> {
         match to {
@@ -233,7 +239,7 @@ impl Providers {
     /// Sends a push, once; `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// [`Invalid`]; then nothing was sent.
+    /// If the provider cannot take the push, see [`Invalid`]; then nothing was sent.
     pub async fn send(&self, push: &Push, to: &Target, now: u64) -> Result<Sent, Invalid> {
         let missing = Invalid::NotConfigured(to.provider().as_str());
         match to {
@@ -256,17 +262,18 @@ pub(crate) mod tests {
     const EC_PEM: &str = include_str!("../../crypto/tests/keys/p256.pem");
     const RSA_PEM: &str = include_str!("../../crypto/tests/keys/rsa2048.pem");
 
-    /// A pair that everybody knows: the browser's in RFC 8291 Appendix A.
+    /// A public key pair: the browser's in RFC 8291 Appendix A.
     pub(crate) const VAPID_PRIVATE: &str = "q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94";
     pub(crate) const VAPID_PUBLIC: &str =
         "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
 
-    /// A document with all parts right.
+    /// A valid document with all parts.
     pub(crate) fn document() -> Value {
         json!({
             "apns": {"keyId": "ABC123DEFG", "teamId": "DEF123GHIJ", "topic": "com.example.app", "privateKey": EC_PEM},
             "fcm": {
-                "type": "service_account", "project_id": "example", "client_email": "push@example.iam.gserviceaccount.com",
+                "type": "service_account", "project_id": "example",
+                "client_email": "push@example.iam.gserviceaccount.com",
                 "private_key": RSA_PEM, "token_uri": "https://oauth2.googleapis.com/token",
             },
             "webpush": {"subject": "mailto:push@example.com", "privateKey": VAPID_PRIVATE, "publicKey": VAPID_PUBLIC},
@@ -359,7 +366,7 @@ pub(crate) mod tests {
             let parsed = Credentials::parse(&document.to_string(), Reach::Public);
             assert_eq!(parsed.unwrap().providers(), Provider::ALL, "{pointer}");
         }
-        // Elsewhere it is a character that does not belong there.
+        // Anywhere else the mark is an invalid character.
         let twice = format!("\u{feff}\u{feff}{}", document());
         assert_eq!(Credentials::parse(&twice, Reach::Public).unwrap_err(), CredentialsError::Malformed);
     }

@@ -1,4 +1,4 @@
-//! What is to reach a device, and what a provider makes of it.
+//! A push, and its form in a provider's terms.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
@@ -7,22 +7,22 @@ use tidings_crypto::encoding::base64url;
 use tidings_crypto::jws::NoRandomness;
 use uuid::{Builder, Uuid};
 
-/// Names that a provider keeps for itself at the top of what an app gets: APNs `aps`, FCM the rest
+/// Names that a provider reserves at the top of an app's data: APNs `aps`, FCM the rest
 /// (<https://firebase.google.com/docs/cloud-messaging/customize-messages/set-message-type>).
 const RESERVED: [&str; 4] = ["aps", "from", "message_type", "notification"];
 const RESERVED_PREFIXES: [&str; 2] = ["google.", "gcm."];
 
-/// Data of at most this many bytes is left out last: ids, names.
+/// Data of at most this many bytes, such as ids and names, is left out last.
 const SMALL_BYTES: usize = 64;
 
 /// One push, before it is translated for a provider.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Push {
-    /// The message that it brings.
+    /// The id of its message.
     pub message_id: String,
-    /// Which step of the message's chain it is.
+    /// The step of the message's chain.
     pub step: usize,
-    /// Whether the person or the app is told.
+    /// Whether it is shown to the person or wakes the app.
     pub kind: Kind,
     /// Title.
     pub title: Option<String>,
@@ -32,19 +32,19 @@ pub struct Push {
     pub badge: Option<u32>,
     /// Name of a sound that the app has, or `default`.
     pub sound: Option<String>,
-    /// Whether the app may change it before it is shown, to open what is sealed (iOS).
+    /// Whether the app may change it before it is shown, to open the sealed frame (iOS).
     pub mutable: bool,
-    /// What the app gets beside it. Texts under names, because FCM knows nothing else.
+    /// Data for the app. Texts by name, because FCM takes nothing else.
     pub data: BTreeMap<String, String>,
-    /// How urgent.
+    /// Its priority.
     pub priority: Priority,
-    /// How long it is worth delivering, in seconds; 0: now or never.
+    /// How long the provider keeps it, in seconds; 0 is a single attempt.
     pub ttl: u64,
-    /// Of those with the same key only the last is shown.
+    /// Of pushes with the same key, only the last is shown.
     pub collapse_key: Option<String>,
 }
 
-/// Whom a push tells.
+/// The addressee of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The person: it is shown.
@@ -53,17 +53,17 @@ pub enum Kind {
     Background,
 }
 
-/// How urgent a push is.
+/// The priority of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
     /// At once, though the device sleeps.
     High,
-    /// When it suits the device's battery.
+    /// When it is convenient for the device's battery.
     Normal,
 }
 
 impl fmt::Debug for Push {
-    /// Without a word of anybody's.
+    /// Without the title, the text and the data, which are private.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Push")
             .field("message_id", &self.message_id)
@@ -76,8 +76,8 @@ impl fmt::Debug for Push {
 }
 
 impl Push {
-    /// The id of this push: always the same for the same message and step, so that a provider and the app know a
-    /// repetition.
+    /// The id of this push: always the same for the same message and step, so that a provider and the app can recognise
+    /// a repetition.
     #[must_use]
     pub fn id(&self) -> Uuid {
         let named = digest(&SHA256, format!("tidings push {} {}", self.step, self.message_id).as_bytes());
@@ -86,7 +86,7 @@ impl Push {
         Builder::from_custom_bytes(bytes).into_uuid()
     }
 
-    /// What every translation checks first.
+    /// The check before every translation.
     pub(crate) fn check(&self) -> Result<(), Invalid> {
         let reserved = |name: &&String| {
             RESERVED.contains(&name.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
@@ -105,7 +105,7 @@ impl Push {
         }
     }
 
-    /// The collapse key, or a hash of it where it does not fit.
+    /// The collapse key, or a hash of it if it does not fit.
     pub(crate) fn collapse(
         &self,
         chars: usize,
@@ -122,7 +122,7 @@ impl Push {
         Some(hash)
     }
 
-    /// The time to live, cut to what the provider keeps.
+    /// The time to live, cut to the provider's maximum.
     pub(crate) fn ttl_within(&self, most: u64, downgrades: &mut Vec<Downgrade>) -> u64 {
         if self.ttl > most {
             downgrades.push(Downgrade::TtlCut { asked: self.ttl, given: most });
@@ -137,7 +137,7 @@ pub enum Invalid {
     /// The app has no credentials of this provider.
     #[error("the app has no credentials for {0}")]
     NotConfigured(&'static str),
-    /// A name in its data belongs to a provider.
+    /// A name in its data is reserved by a provider.
     #[error("{name:?} is a name that providers keep for themselves")]
     ReservedName {
         /// The name.
@@ -151,10 +151,10 @@ pub enum Invalid {
         /// The provider's limit.
         limit: usize,
     },
-    /// A header or the path cannot carry what the target or a credential says.
+    /// A header or the path cannot carry the target or a credential.
     #[error("the target or a credential has characters that HTTP cannot carry")]
     Unspeakable,
-    /// Nothing can be signed or sealed.
+    /// Nothing can be signed or sealed without randomness.
     #[error("the operating system gave no randomness")]
     NoRandomness,
 }
@@ -171,36 +171,36 @@ impl From<http::Error> for Invalid {
     }
 }
 
-/// What a provider was asked for in the end.
+/// A push in a provider's terms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effective {
-    /// Time to live in seconds; nothing where the provider has none.
+    /// Time to live in seconds; `None` if the provider has none.
     pub ttl: Option<u64>,
-    /// Priority in the provider's own words.
+    /// The provider's name of the priority.
     pub priority: Option<&'static str>,
-    /// What it collapses by.
+    /// The collapse key.
     pub collapse: Option<String>,
-    /// What is less than was asked for.
+    /// The downgrades from the push as given.
     pub downgrades: Vec<Downgrade>,
 }
 
-/// Something that a provider cannot do as it was asked for.
+/// A part of a push that a provider cannot serve as asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Downgrade {
-    /// The provider keeps it for less long.
+    /// The provider keeps the push for a shorter time.
     TtlCut {
-        /// Seconds that were asked for.
+        /// The time to live of the push, in seconds.
         asked: u64,
-        /// Seconds that it keeps it.
+        /// The provider's time to live, in seconds.
         given: u64,
     },
     /// The provider delivers this kind with low priority only.
     PriorityLowered,
-    /// The provider has no such thing.
+    /// The provider does not support this.
     Ignored(Feature),
     /// The collapse key is too long, or has characters that the provider does not take: its hash is used.
     CollapseKeyHashed,
-    /// Of the data this was left out, because the payload was too large.
+    /// This item of the data was left out, because the payload was too large.
     LeftOut {
         /// Its name.
         name: String,
@@ -209,12 +209,12 @@ pub enum Downgrade {
     },
     /// A text was cut.
     TextCut {
-        /// Which: `title` or `body`.
+        /// The text: `title` or `body`.
         field: &'static str,
     },
 }
 
-/// Something that not every provider has.
+/// A feature that not every provider has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
     /// Priority.
@@ -254,18 +254,17 @@ impl fmt::Display for Feature {
     }
 }
 
-/// A request that is ready to be sent, and what it asks for.
+/// A request that is ready to send, and what it asks for.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     /// The request.
     pub request: http::Request<bytes::Bytes>,
-    /// What it asks for.
+    /// The push in the provider's terms.
     pub effective: Effective,
 }
 
-/// Encodes a push so that it has at most `limit` bytes: large data is left out first, then the text is cut, and small
-/// data, which is what an app knows the message by, goes last. The app fetches what is missing when it opens the
-/// message.
+/// Encodes a push in at most `limit` bytes. Large data is left out first, then the text is cut. Small data, which
+/// identifies the message for the app, is left out last. The app fetches what is missing when it opens the message.
 pub(crate) fn fit(
     push: &Push,
     limit: usize,
@@ -292,18 +291,18 @@ pub(crate) fn fit(
     }
 }
 
-/// With as much of the text as fits, at least a character, and an ellipsis behind it.
+/// The payload with as much of the text as fits, at least one character, and an ellipsis after it.
 fn with_less_text(push: &Push, limit: usize, encode: impl Fn(&Push) -> Vec<u8>) -> Option<Vec<u8>> {
     let (_, body) = push.shown();
     let body = body?;
     let encoded = |end: usize| encode(&Push { body: Some(tidings_text::cut_at(body, end)), ..push.clone() });
-    // Searched, because a character takes as many bytes as its encoding needs.
+    // A binary search, because the bytes of a character depend on its encoding.
     let ends = tidings_text::cuts(body);
     let fitting = ends.partition_point(|end| encoded(*end).len() <= limit);
     Some(encoded(ends[fitting.checked_sub(1)?]))
 }
 
-/// The text with at most so many characters, the last of them an ellipsis where it was cut.
+/// The text with at most `max` characters, the last of them an ellipsis if it was cut.
 pub(crate) fn at_most(text: &str, chars: usize, field: &'static str, downgrades: &mut Vec<Downgrade>) -> String {
     let (text, is_cut) = tidings_text::cut(text, chars);
     if is_cut {
@@ -374,8 +373,8 @@ pub(crate) mod tests {
             let fitted = fit(&large, limit, &mut downgrades, encode);
             assert_eq!(fitted.as_ref().ok().map(Vec::len), size, "{limit}: {fitted:?}");
             if size.is_some() {
-                let told: Vec<String> = downgrades.iter().map(ToString::to_string).collect();
-                assert_eq!(told, expected, "{limit}");
+                let lines: Vec<String> = downgrades.iter().map(ToString::to_string).collect();
+                assert_eq!(lines, expected, "{limit}");
             }
         }
     }

@@ -24,7 +24,7 @@ pub const BODY_BYTES: usize = 20_000;
 pub struct Secret(hmac::Key);
 
 impl Secret {
-    /// Reads a secret.
+    /// Parses a secret.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = STANDARD.decode(text.strip_prefix("whsec_")?).ok()?;
@@ -53,12 +53,12 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where an app is called.
+/// An app's webhook.
 #[derive(Debug)]
 pub struct Credentials {
     /// The URL.
     pub url: Endpoint,
-    /// What it verifies signatures with.
+    /// The secret of its signatures.
     pub secret: Secret,
 }
 
@@ -87,7 +87,7 @@ impl Webhook {
         Self { credentials }
     }
 
-    /// Whose server it is: the URL's origin.
+    /// The URL's origin.
     #[must_use]
     pub fn origin(&self) -> String {
         self.credentials.url.origin()
@@ -96,7 +96,7 @@ impl Webhook {
     /// Sends a push; `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// [`Invalid`]; then nothing was sent.
+    /// If the provider cannot take the push, see [`Invalid`]; then nothing was sent.
     pub async fn send(&self, http: &Client, push: &Push, now: u64) -> Result<Sent, Invalid> {
         let Prepared { request, effective } = request(push, &self.credentials, now)?;
         let answered = http.send(request, Protocol::Negotiated).await;
@@ -105,11 +105,11 @@ impl Webhook {
     }
 }
 
-/// The request for a push: a signed JSON body. Its `webhook-id` is the push's id, by which a receiver knows a
+/// The request for a push: a signed JSON body. Its `webhook-id` is the push's id, by which a receiver recognises a
 /// repetition.
 ///
 /// # Errors
-/// [`Invalid`].
+/// If the provider cannot take the push, see [`Invalid`].
 pub fn request(push: &Push, credentials: &Credentials, now: u64) -> Result<Prepared, Invalid> {
     push.check()?;
     let mut downgrades = Vec::new();
@@ -121,13 +121,13 @@ pub fn request(push: &Push, credentials: &Credentials, now: u64) -> Result<Prepa
         .header("webhook-timestamp", now)
         .header("webhook-signature", credentials.secret.sign(&id, now, &body))
         .body(Bytes::from(body))?;
-    // The receiver is told of them, and does with them what it likes; the call itself is made once, and now.
+    // The body carries them for the receiver to use; the call itself is made once, and now.
     downgrades.push(Downgrade::Ignored(Feature::Ttl));
     Ok(Prepared { request, effective: Effective { downgrades, ..Effective::default() } })
 }
 
 /// `{"type": "message.push", "timestamp": …, "data": {"messageId", "kind", "title", "body", "badge", "sound",
-/// "priority", "ttl", "collapseKey", "data"}}`; what the push does not have is `null`.
+/// "priority", "ttl", "collapseKey", "data"}}`; a field that the push does not have is `null`.
 fn payload(push: &Push, now: u64) -> Vec<u8> {
     let timestamp = i64::try_from(now).ok().and_then(|now| OffsetDateTime::from_unix_timestamp(now).ok());
     let timestamp = timestamp.and_then(|time| time.format(&Rfc3339).ok());
@@ -154,7 +154,7 @@ fn payload(push: &Push, now: u64) -> Vec<u8> {
     json!({"type": "message.push", "timestamp": timestamp, "data": data}).to_string().into_bytes()
 }
 
-/// What an answer means: any 2xx is acceptance, and 410 says that the receiver wants no more.
+/// The outcome of an answer: any 2xx is acceptance, and 410 means that the receiver wants no more calls.
 #[must_use]
 pub fn outcome(push: &Push, answer: &Answer, now: u64) -> Outcome {
     if answer.status.is_success() {

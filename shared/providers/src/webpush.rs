@@ -1,7 +1,7 @@
-//! Web Push: the protocol (RFC 8030), encrypted payloads (RFC 8291) and who sends them (VAPID, RFC 8292).
+//! Web Push: the protocol (RFC 8030), encrypted payloads (RFC 8291) and the sender's identity (VAPID, RFC 8292).
 //!
-//! The endpoint of a subscription is chosen by a user's browser, or by whoever says to be one. In production it must be
-//! `https`, with a public name as its host, and no connection is made to an address that is not public: see
+//! The endpoint of a subscription is chosen by a user's browser, or by any client that claims to be one. In production
+//! it must be `https`, with a public name as its host, and no connection is made to an address that is not public: see
 //! [`crate::endpoint`].
 
 pub mod encryption;
@@ -26,13 +26,13 @@ use encryption::{Message, PLAINTEXT_BYTES};
 
 /// The longest `Topic`, in characters (RFC 8030 §5.4).
 const TOPIC_CHARS: usize = 32;
-/// How long a VAPID token holds, in seconds; a push service takes at most a day (RFC 8292 §2).
+/// How long a VAPID token is valid, in seconds; a push service accepts at most a day (RFC 8292 §2).
 const VAPID_SECONDS: u64 = 12 * 60 * 60;
 
-/// What a browser gave for a page: `PushSubscription.toJSON()`.
+/// A browser's subscription for a page: `PushSubscription.toJSON()`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Subscription {
-    /// Where its push service takes messages.
+    /// The URL at which its push service accepts messages.
     pub endpoint: Endpoint,
     /// The browser's public key: an uncompressed point on P-256.
     p256dh: [u8; 65],
@@ -40,7 +40,7 @@ pub struct Subscription {
     auth: [u8; 16],
 }
 
-/// What is wrong with a subscription.
+/// The fault of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscriptionError {
     /// It has another shape.
@@ -49,19 +49,19 @@ pub enum SubscriptionError {
     /// Its endpoint may not be called.
     #[error("endpoint: {0}")]
     Endpoint(#[from] EndpointError),
-    /// Its key is none.
+    /// Its key is invalid.
     #[error("keys.p256dh is not base64url of an uncompressed point on P-256, 65 bytes")]
     P256dh,
-    /// Its secret is none.
+    /// Its secret is invalid.
     #[error("keys.auth is not base64url of 16 bytes")]
     Auth,
 }
 
 impl Subscription {
-    /// Reads `{"endpoint": …, "keys": {"p256dh": …, "auth": …}}`. The endpoint may be as far away as `reach`.
+    /// Parses `{"endpoint": …, "keys": {"p256dh": …, "auth": …}}`. The endpoint may be as far away as `reach`.
     ///
     /// # Errors
-    /// [`SubscriptionError`].
+    /// If the subscription is invalid, see [`SubscriptionError`].
     pub fn parse(json: &str, reach: Reach) -> Result<Self, SubscriptionError> {
         #[derive(Deserialize)]
         struct Given {
@@ -80,7 +80,7 @@ impl Subscription {
     /// A subscription of these parts; keys are base64url, with or without padding.
     ///
     /// # Errors
-    /// [`SubscriptionError`].
+    /// If the subscription is invalid, see [`SubscriptionError`].
     pub fn new(endpoint: &str, p256dh: &str, auth: &str, reach: Reach) -> Result<Self, SubscriptionError> {
         let p256dh = from_base64url_or_padded(p256dh).and_then(|bytes| bytes.try_into().ok());
         let p256dh = p256dh.filter(encryption::is_point).ok_or(SubscriptionError::P256dh)?;
@@ -91,7 +91,7 @@ impl Subscription {
 }
 
 impl Subscription {
-    /// Whose push service it is: the endpoint's origin.
+    /// The push service: the endpoint's origin.
     #[must_use]
     pub fn origin(&self) -> String {
         self.endpoint.origin()
@@ -130,8 +130,8 @@ impl Credentials {
     }
 }
 
-/// Whether a push service can write to it: `mailto:` with one address, or a page over `https` (RFC 8292 §2.1). Apple
-/// answers every push under another one with `403 BadJwtToken`.
+/// Whether a push service can write to this subject: `mailto:` with one address, or a page over `https` (RFC 8292
+/// §2.1). Apple answers every push with another subject with `403 BadJwtToken`.
 fn is_contact(text: &str) -> bool {
     match text.strip_prefix("mailto:") {
         Some(address) => is_address(address),
@@ -139,7 +139,7 @@ fn is_contact(text: &str) -> bool {
     }
 }
 
-/// A dot-atom, and a domain with a dot in it (RFC 5322 §3.4.1); no `?` and no `%`, which `mailto:` gives a meaning.
+/// A dot-atom, and a domain with a dot in it (RFC 5322 §3.4.1); no `?` and no `%`, which are special in `mailto:`.
 fn is_address(text: &str) -> bool {
     let is_atom_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&'*+-/=^_`{|}~".contains(&byte);
     let is_atom = |part: &str| !part.is_empty() && part.bytes().all(is_atom_byte);
@@ -168,7 +168,7 @@ impl Webpush {
     /// Sends a push; `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// [`Invalid`]; then nothing was sent.
+    /// If the provider cannot take the push, see [`Invalid`]; then nothing was sent.
     pub async fn send(&self, http: &Client, push: &Push, to: &Subscription, now: u64) -> Result<Sent, Invalid> {
         let Prepared { request, mut effective } = request(push, to, &self.credentials, now)?;
         let answered = http.send(request, Protocol::Negotiated).await;
@@ -180,10 +180,10 @@ impl Webpush {
     }
 }
 
-/// A push service that keeps messages for less long says so in its answer (RFC 8030 §5.2).
+/// Records a shorter time to live that the push service returns in its answer (RFC 8030 §5.2).
 fn shorten(effective: &mut Effective, answer: &Answer) {
-    let told = answer.status.is_success().then(|| answer.header("ttl")).flatten();
-    let (Some(given), Some(asked)) = (told.and_then(|text| text.parse().ok()), effective.ttl) else { return };
+    let ttl = answer.status.is_success().then(|| answer.header("ttl")).flatten();
+    let (Some(given), Some(asked)) = (ttl.and_then(|text| text.parse().ok()), effective.ttl) else { return };
     if given < asked {
         effective.ttl = Some(given);
         effective.downgrades.push(Downgrade::TtlCut { asked, given });
@@ -193,7 +193,7 @@ fn shorten(effective: &mut Effective, answer: &Answer) {
 /// The request for a push: an encrypted body for the subscription's endpoint.
 ///
 /// # Errors
-/// [`Invalid`].
+/// If the provider cannot take the push, see [`Invalid`].
 pub fn request(push: &Push, to: &Subscription, credentials: &Credentials, now: u64) -> Result<Prepared, Invalid> {
     push.check()?;
     let mut downgrades = Vec::new();
@@ -237,7 +237,7 @@ pub(crate) fn topic(push: &Push, downgrades: &mut Vec<Downgrade>) -> Option<Stri
 /// `vapid t=…, k=…` (RFC 8292 §3).
 ///
 /// # Errors
-/// [`Invalid::NoRandomness`].
+/// [`Invalid::NoRandomness`] if the operating system has none to give.
 pub fn vapid(credentials: &Credentials, endpoint: &Endpoint, now: u64) -> Result<String, Invalid> {
     let claims = json!({"aud": endpoint.origin(), "exp": now + VAPID_SECONDS, "sub": credentials.subject});
     let key = &credentials.key;
@@ -245,7 +245,8 @@ pub fn vapid(credentials: &Credentials, endpoint: &Endpoint, now: u64) -> Result
     Ok(format!("vapid t={token}, k={}", base64url(key.public().bytes())))
 }
 
-/// What the page's service worker reads: `{"id", "title", "body", "badge", "data"}`, of which only the id and the data
+/// The data for the page's service worker: `{"id", "title", "body", "badge", "data"}`, of which only the id and the
+/// data
 /// are always there.
 fn payload(push: &Push) -> Vec<u8> {
     let mut payload = json!({"id": push.id().hyphenated().to_string(), "data": push.data});
@@ -262,15 +263,15 @@ fn payload(push: &Push) -> Vec<u8> {
     payload.to_string().into_bytes()
 }
 
-/// What an answer means (RFC 8030 §5, §7.3, §8.4; RFC 8292 §4.2).
+/// The outcome of an answer (RFC 8030 §5, §7.3, §8.4; RFC 8292 §4.2).
 #[must_use]
 pub fn outcome(answer: &Answer, now: u64) -> Outcome {
     if answer.status.is_success() {
         return Outcome::Accepted { id: answer.header("location").map(str::to_owned) };
     }
-    // Push services word errors as they like: some as JSON with a reason, some as text.
-    let told: Option<Value> = serde_json::from_slice(&answer.body).ok();
-    let words = ["reason", "message", "error"].iter().find_map(|name| told.as_ref()?[name].as_str());
+    // The form of an error differs by push service: JSON with a reason, or text.
+    let json: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let words = ["reason", "message", "error"].iter().find_map(|name| json.as_ref()?[name].as_str());
     let text = std::str::from_utf8(&answer.body).ok().filter(|text| !text.is_empty() && !text.starts_with('<'));
     let fate = match answer.status {
         StatusCode::NOT_FOUND | StatusCode::GONE => Fate::Remove { since: None },

@@ -1,7 +1,7 @@
-//! An email as a page: the same text, readable in every mail program, light and dark.
+//! An email as HTML: the same text, readable in every mail program, light and dark.
 
-/// The text of an email as HTML, paragraph by paragraph, with addresses of pages as links; below it the link by which
-/// its reader stops emails like it.
+/// The text of an email as HTML, paragraph by paragraph, with addresses of pages as links. Below it stands the link
+/// that unsubscribes the reader.
 pub(super) fn page(title: &str, text: &str, unsubscribe: Option<&str>) -> String {
     let paragraphs: String = text
         .split("\n\n")
@@ -15,7 +15,8 @@ pub(super) fn page(title: &str, text: &str, unsubscribe: Option<&str>) -> String
     format!(
         "<!doctype html>\n<html><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <meta name=\"color-scheme\" content=\"light dark\"><title>{}</title></head>\n\
-         <body style=\"font:16px/1.5 sans-serif;max-width:36em;margin:0 auto;padding:16px\">\n{paragraphs}{footer}</body></html>\n",
+         <body style=\"font:16px/1.5 sans-serif;max-width:36em;margin:0 auto;padding:16px\">\n\
+         {paragraphs}{footer}</body></html>\n",
         escape(title)
     )
 }
@@ -30,8 +31,8 @@ fn line(text: &str) -> String {
     text.trim_end_matches('\r').split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// The address of a page in a word, with what stands before and after it. It begins with the word, or after what opens
-/// it in a sentence, and what ends the sentence is no part of it.
+/// The address of a page in a word, with the text before and after it. It begins at the start of the word, or after an
+/// opening bracket or a colon. The punctuation that ends the sentence is not part of it.
 fn address(word: &str) -> Option<(&str, &str, &str)> {
     let opened = word.char_indices().filter(|(_, sign)| matches!(sign, '(' | '（' | '：'));
     let starts = std::iter::once(0).chain(opened.map(|(at, sign)| at + sign.len_utf8()));
@@ -42,7 +43,8 @@ fn address(word: &str) -> Option<(&str, &str, &str)> {
     })
 }
 
-/// Where an address ends: before the signs of its sentence. A bracket that was opened in it belongs to it.
+/// The offset at which an address ends: before the punctuation of its sentence. A closing bracket that was opened in
+/// the address belongs to it.
 fn end(text: &str) -> usize {
     let mut address = text;
     while let Some(last) = address.chars().next_back() {
@@ -102,10 +104,11 @@ mod tests {
 
     #[test]
     fn addresses_of_pages_are_links_and_nothing_else_is() {
-        let told = line("see https://a.example/?a=1&b=2 or javascript:alert(1) or https:// now");
+        let linked = line("see https://a.example/?a=1&b=2 or javascript:alert(1) or https:// now");
         assert_eq!(
-            told,
-            "see <a href=\"https://a.example/?a=1&amp;b=2\">https://a.example/?a=1&amp;b=2</a> or javascript:alert(1) or https:// now"
+            linked,
+            "see <a href=\"https://a.example/?a=1&amp;b=2\">https://a.example/?a=1&amp;b=2</a> \
+             or javascript:alert(1) or https:// now"
         );
     }
 
@@ -124,8 +127,8 @@ mod tests {
             ("「https", "「https", "", ""),
         ] {
             let linked = format!("{before}<a href=\"{link}\">{link}</a>{after}");
-            let told = if link.is_empty() { before.to_owned() } else { linked };
-            assert_eq!(line(text), told, "{text}");
+            let expected = if link.is_empty() { before.to_owned() } else { linked };
+            assert_eq!(line(text), expected, "{text}");
         }
         for text in ["xhttps://a.example", "https://.", "(http://)", "（", "", "a：b（c"] {
             assert_eq!(line(text), text);

@@ -1,6 +1,6 @@
-//! The parts of a message that FCM hands on to one platform each: Android, Apple by APNs, and browsers by Web Push
-//! (<https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages>). A registration token does not say
-//! which platform is behind it, so a message has all three; title and text stand above them, for all.
+//! The parts of a message that FCM forwards to one platform each: Android, Apple by APNs, and browsers by Web Push
+//! (<https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages>). A registration token does not reveal
+//! the platform behind it, so a message has all three parts; title and text stand above them, for all.
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,7 @@ use crate::{apns, webpush};
 /// Values by name, as Google's JSON has the headers of other protocols: all of them texts.
 type Headers = Map<String, Value>;
 
-/// What Android is asked for; FCM keeps it for `ttl` seconds.
+/// The part for Android; FCM keeps the message for `ttl` seconds.
 pub(super) fn android(push: &Push, ttl: u64) -> Value {
     let mut android = json!({"priority": priority(push), "ttl": format!("{ttl}s")});
     if let Some(key) = &push.collapse_key {
@@ -20,7 +20,7 @@ pub(super) fn android(push: &Push, ttl: u64) -> Value {
         Kind::Alert => {
             let sound = push.sound.as_deref().map(|sound| ("sound", sound.into()));
             let badge = push.badge.map(|badge| ("notification_count", badge.into()));
-            // Shown in the place of the one before it; the collapse key works only while the device is away.
+            // The tag replaces a notification that is shown; the collapse key works only while the device is offline.
             let tag = push.collapse_key.as_deref().map(|key| ("tag", key.into()));
             for (name, value) in [sound, badge, tag].into_iter().flatten() {
                 let value: Value = value;
@@ -48,14 +48,14 @@ pub(super) fn apns_headers(push: &Push, ttl: u64, now: u64) -> Headers {
         ("apns-priority".to_owned(), priority.into()),
         ("apns-expiration".to_owned(), apns::expiration(ttl, now).to_string().into()),
     ]);
-    // A hash of it is as good: nobody but Apple reads it.
+    // A hash serves as well: only Apple reads it.
     if let Some(key) = apns::collapse(push, &mut Vec::new()) {
         headers.insert("apns-collapse-id".to_owned(), key.into());
     }
     headers
 }
 
-/// What a push service is asked for, and what the browser shows the message in the place of.
+/// The part for browsers: headers for the push service, and the notification that the message replaces.
 pub(super) fn webpush(push: &Push, ttl: u64) -> Value {
     let mut headers = Headers::from_iter([
         ("TTL".to_owned(), ttl.to_string().into()),

@@ -64,7 +64,7 @@ fn a_background_push_is_data_alone() {
     assert_eq!(prepared.effective.downgrades, [Downgrade::TtlCut { asked: u64::MAX, given: TTL_SECONDS }]);
 }
 
-/// What Apple and push services take less of is told to them, and nothing else of the message changes.
+/// Limits of Apple and of push services apply to their own parts, and nothing else of the message changes.
 #[test]
 fn each_platform_is_told_in_its_own_terms() {
     let (_, body) = prepared(&Push { ttl: 0, badge: Some(0), sound: None, mutable: false, ..push() });

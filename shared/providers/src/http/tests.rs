@@ -26,7 +26,7 @@ const OTHER: &str = include_str!("../../tests/tls/other.pem");
 const EXPIRED: &str = include_str!("../../tests/tls/expired.pem");
 
 const BOTH: [Protocol; 2] = [Protocol::Negotiated, Protocol::Http2];
-/// For a machine that is busy with others: no test waits for them to pass.
+/// Generous for a busy machine: no test waits for a limit to pass.
 const LIMITS: Limits = Limits {
     connect: Duration::from_secs(20),
     request: Duration::from_secs(30),
@@ -34,7 +34,7 @@ const LIMITS: Limits = Limits {
     answer_bytes: 1024,
 };
 
-/// The client of production, but for whom it trusts.
+/// The client of production, except for its trusted certificates.
 fn client() -> Client {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(CA.as_bytes()).unwrap()).unwrap();
@@ -42,7 +42,7 @@ fn client() -> Client {
     Client::with_tls(LIMITS, Reach::Anywhere, &tls)
 }
 
-/// What a server speaks, and who it says that it is.
+/// The protocols and the certificate of a server.
 fn tls(certificate: &str, alpn: &[&str], versions: &[&'static SupportedProtocolVersion]) -> TlsAcceptor {
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
@@ -52,7 +52,7 @@ fn tls(certificate: &str, alpn: &[&str], versions: &[&'static SupportedProtocolV
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// A server on loopback, which tells how each connection ended. It stops when it is dropped.
+/// A server on loopback, which reports how each connection ended. It stops when it is dropped.
 struct Server {
     url: String,
     seen: UnboundedReceiver<String>,
@@ -71,19 +71,19 @@ impl Server {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
-        let (tell, seen) = unbounded_channel();
+        let (report, seen) = unbounded_channel();
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (tell, serving) = (tell.clone(), serve(stream));
-                connections.spawn(async move { tell.send(serving.await) });
+                let (report, serving) = (report.clone(), serve(stream));
+                connections.spawn(async move { report.send(serving.await) });
             }
         });
         Self { url, seen, task }
     }
 
-    /// One that answers each request with what was negotiated for it.
+    /// A server that answers each request with the protocol that was negotiated.
     async fn answering(tls: TlsAcceptor) -> Self {
         Self::start(move |stream| answer(tls.clone(), stream)).await
     }
@@ -101,7 +101,7 @@ impl Server {
     }
 }
 
-/// Serves a connection to its end, and tells how that was.
+/// Serves a connection to its end, and returns how it ended.
 async fn answer(tls: TlsAcceptor, stream: TcpStream) -> String {
     let stream = match tls.accept(stream).await {
         Ok(stream) => stream,
@@ -202,7 +202,7 @@ async fn servers_of_tls_1_1_are_not() {
     }
 }
 
-/// Answers a ClientHello with these bytes, and tells what comes after it.
+/// Answers a ClientHello with these bytes, and returns what the client sends after it.
 async fn tls_1_1(answer: Vec<u8>, mut stream: TcpStream) -> String {
     let mut head = [0; 5];
     stream.read_exact(&mut head).await.unwrap();
@@ -224,7 +224,7 @@ async fn the_public_client_speaks_no_http_without_tls() {
     }
 }
 
-/// What an HTTP/2 server does with a request.
+/// The reaction of an HTTP/2 server to a request.
 #[derive(Clone, Copy, Debug)]
 enum Reply {
     Answer,
@@ -236,7 +236,7 @@ enum Reply {
     GoAwayBefore,
     /// Goes away after the request, and does not answer it.
     GoAwayAfter,
-    /// Ends the stream, and says that it has not looked at it.
+    /// Ends the stream, and reports that it has not processed it.
     Refuse,
     /// Ends the stream.
     Fail,
@@ -274,7 +274,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&head[..], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Reads to the end of a request, and returns its stream.
+/// Reads to the end of a request, and returns the id of its stream.
 async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<u32> {
     loop {
         let mut head = [0; 9];
@@ -288,7 +288,7 @@ async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<u32> {
     }
 }
 
-/// Asks a server of this script twice. Returns how that ended, and how many requests reached it.
+/// Asks a server of this script twice. Returns the results, and how many requests reached it.
 async fn ask_twice(replies: &'static [Reply], protocol: Protocol) -> ([Result<String, NoAnswer>; 2], usize) {
     let (tls, asked) = (tls(LOCALHOST, &["h2"], ALL_VERSIONS), Arc::new(AtomicUsize::new(0)));
     let counted = asked.clone();

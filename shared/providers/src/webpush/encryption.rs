@@ -7,7 +7,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::push::Invalid;
 
-/// The record size that is told, and the largest body: what every push service takes (RFC 8291 §4).
+/// The record size in the header, and the largest body: what every push service accepts (RFC 8291 §4).
 pub const RECORD_BYTES: usize = 4096;
 /// Salt, record size, length of the key id, and the key id, which is a public key.
 const HEADER_BYTES: usize = 16 + 4 + 1 + 65;
@@ -17,7 +17,7 @@ pub const PLAINTEXT_BYTES: usize = RECORD_BYTES - HEADER_BYTES - 1 - 16;
 /// The delimiter of the last record (RFC 8188 §2).
 const LAST: u8 = 2;
 
-/// What is new in each message: a key pair and a salt.
+/// The fresh values of each message: a key pair and a salt.
 #[derive(Debug)]
 pub struct Message {
     key: EphemeralPrivateKey,
@@ -25,10 +25,10 @@ pub struct Message {
 }
 
 impl Message {
-    /// One from the system's randomness.
+    /// Fresh values from the system's randomness.
     ///
     /// # Errors
-    /// [`Invalid::NoRandomness`].
+    /// [`Invalid::NoRandomness`] if the operating system has none to give.
     pub fn new() -> Result<Self, Invalid> {
         let random = SystemRandom::new();
         let mut salt = [0; 16];
@@ -40,7 +40,8 @@ impl Message {
     /// Encrypts at most [`PLAINTEXT_BYTES`] for a browser.
     ///
     /// # Errors
-    /// [`Invalid::Unspeakable`] where `p256dh` is no point of the curve, [`Invalid::TooLarge`].
+    /// [`Invalid::Unspeakable`] if `p256dh` is not a point on the curve, [`Invalid::TooLarge`] if the plaintext is too
+    /// long.
     pub fn encrypt(self, p256dh: &[u8; 65], auth: &[u8; 16], plaintext: &[u8]) -> Result<Vec<u8>, Invalid> {
         let Self { key, salt } = self;
         let public = key.compute_public_key().map_err(|_| Invalid::NoRandomness)?;
@@ -53,21 +54,20 @@ impl Message {
     }
 }
 
-/// Whether 65 bytes are an uncompressed point of P-256. `ring` finds that out where it agrees with one, and has no
-/// other way to ask.
+/// Whether 65 bytes are an uncompressed point of P-256. `ring` checks a point only in a key agreement, so one is made.
 pub(crate) fn is_point(bytes: &[u8; 65]) -> bool {
     let Ok(key) = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new()) else { return false };
     agree_ephemeral(key, &UnparsedPublicKey::new(&ECDH_P256, bytes), |_| ()).is_ok()
 }
 
-/// The public keys of the two who agree.
+/// The public keys of both parties.
 struct Parties<'a> {
     browser: &'a [u8],
     server: &'a [u8],
 }
 
-/// The body for a secret that was agreed upon. Apart, because the vector of the RFC has that secret and the rest of the
-/// crate cannot know the key that it comes from: it is used once and never leaves `ring`.
+/// The body for an agreed secret. A separate function, because the vector of the RFC gives that secret, and the rest of
+/// the crate cannot import the private key behind it: `ring` makes keys for one use only.
 fn seal(
     secret: &[u8],
     parties: &Parties<'_>,
@@ -146,8 +146,9 @@ mod tests {
         let plaintext = b"When I grow up, I want to be a watermelon";
         let parties = Parties { browser: &browser, server: &server };
         let body = seal(&secret, &parties, &auth, &salt, plaintext).unwrap();
-        let expected = "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6Tlz\
-                        AC8wEqKK6PBru3jl7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN";
+        let expected = "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6T\
+                        lzAC8wEqKK6PBru3jl7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4\
+                        a-fN";
         assert_eq!(base64url(&body), expected);
     }
 

@@ -119,7 +119,7 @@ fn a_point_beside_the_curve_is_no_key() {
         changed(40, good[40] ^ 1),
         changed(1, good[1] ^ 0x80),
         changed(64, good[64].wrapping_add(1)),
-        // Compressed, hybrid, and none at all.
+        // Compressed, hybrid, and invalid.
         changed(0, 2),
         changed(0, 6),
         vec![4; 65],
