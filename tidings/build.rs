@@ -1,4 +1,4 @@
-//! Makes the list of functions: the folder `functions` is the list.
+//! Generates the list of functions from the folder `functions`.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for entry in fs::read_dir(&folder)? {
         let entry = entry?;
         if entry.path().join("Cargo.toml").is_file() {
-            names.push(entry.file_name().into_string().map_err(|name| format!("{name:?} is no name of a crate"))?);
+            names.push(entry.file_name().into_string().map_err(|name| format!("{name:?} is not the name of a crate"))?);
         }
     }
     names.sort_unstable();

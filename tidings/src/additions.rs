@@ -1,4 +1,4 @@
-//! The twin's extensions of Tidings.
+//! The extensions that Tidings adds to the twin.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use sam_twin::stack::TwinOptions;
 use crate::console::Console;
 use crate::providers::{PlayedProviders, ProvidersOptions};
 
-/// What Tidings adds to a twin.
+/// The additions of Tidings to a twin.
 #[derive(Debug, Clone)]
 pub struct Additions {
     /// The push providers that the twin plays.

@@ -5,7 +5,7 @@
 //! - [`console`] is what the twin's console shows of the service;
 //! - [`additions`] puts both into a twin.
 
-// What is printed goes through `sam_twin::cli::output`, which does not panic when nobody reads it.
+// Output goes through `sam_twin::cli::output`, which does not panic if the reader of a pipe is gone.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod additions;

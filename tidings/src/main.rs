@@ -1,6 +1,6 @@
 //! `tidings`: the local twin with its command line; or, executed again by the twin, one of its functions.
 
-// What is printed goes through `sam_twin::cli::output`, which does not panic when nobody reads it.
+// Output goes through `sam_twin::cli::output`, which does not panic if the reader of a pipe is gone.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use sam_twin::functions::{RUN_FUNCTION, end_with_the_twin};
 /// A function, running until its runtime API is gone.
 type Running = Pin<Box<dyn Future<Output = Result<(), tidings_lambda::Error>>>>;
 
-/// The name of a function's own binary, and what runs it.
+/// The name of a function's binary, and the entry point that runs it.
 type Function = (&'static str, fn() -> Running);
 
 /// The functions in this program: those of the folder `functions`.

@@ -13,17 +13,17 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml");
-/// Nothing takes this long; a test that hangs should say where.
+/// Nothing takes this long; a test that hangs should report where.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One folder, in which all terminals are.
 struct Folder(TempDir);
 
-/// A command that runs on.
+/// A command that keeps running.
 struct Terminal {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    /// What was passed over on the way to a line.
+    /// The output before the wanted line.
     seen: String,
 }
 
@@ -39,7 +39,7 @@ impl Folder {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null()).kill_on_drop(true);
-        // What the person who runs the tests has set is not part of them.
+        // The environment of the developer must not affect the tests.
         for variable in ["TIDINGS_API_URL", "TIDINGS_SOCKET_URL", "TIDINGS_APP_KEY", "AWS_ENDPOINT_URL"] {
             command.env_remove(variable);
         }
@@ -76,14 +76,14 @@ impl Folder {
         tokio::time::timeout(PATIENCE, self.command(arguments).output()).await.unwrap().unwrap()
     }
 
-    /// What a command that succeeds prints.
-    async fn told(&self, arguments: &[&str]) -> String {
+    /// The standard output of a command that succeeds.
+    async fn printed(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments).await;
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// What a command that fails complains of.
+    /// The standard error of a command that fails.
     async fn complaint(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments).await;
         assert!(!output.status.success(), "{arguments:?} succeeded");
@@ -138,19 +138,19 @@ async fn three_terminals() {
     device.until("connected as device").await;
 
     let send = ["send", "--to", "alice", "--alert", "Hello", "--extra", r#"{"order":7}"#, "--sender", "Shop"];
-    let id = folder.told(&send).await;
+    let id = folder.printed(&send).await;
     let line = device.until("Hello").await;
     assert!(line.contains(r#"Shop:  Hello  {"order":7}"#) && line.contains(&id), "{line}");
-    let trail = folder.told(&["trail", &id, "--follow"]).await;
+    let trail = folder.printed(&["trail", &id, "--follow"]).await;
     assert!(trail.contains("alice  confirmed") && trail.contains("posted to device"), "{trail}");
     assert!(device.interrupt().await);
 
-    // With nobody listening, the SMS goes out, and the message waits for the device.
-    let missed = folder.told(&["send", "--to", "alice", "--alert", "Later", "--fallback", "sms:0"]).await;
-    let trail = folder.told(&["trail", &missed, "--follow", "--json"]).await;
+    // While no device listens, the SMS goes out, and the message waits for the device.
+    let missed = folder.printed(&["send", "--to", "alice", "--alert", "Later", "--fallback", "sms:0"]).await;
+    let trail = folder.printed(&["trail", &missed, "--follow", "--json"]).await;
     assert!(trail.contains(r#""state": "fallback-delivered""#), "{trail}");
     let message: Value =
-        serde_json::from_str(&folder.told(&["listen", "--alias", "alice", "--json", "--count", "1"]).await).unwrap();
+        serde_json::from_str(&folder.printed(&["listen", "--alias", "alice", "--json", "--count", "1"]).await).unwrap();
     assert_eq!((message["id"].as_str(), message["alert"].as_str()), (Some(missed.as_str()), Some("Later")));
 
     for (path, mode) in [(".tidings", 0o700), (".tidings/session.json", 0o600), (".tidings/devices/alice.json", 0o600)]
@@ -167,13 +167,13 @@ async fn an_app_of_ones_own() {
     let folder = Folder::new();
     let twin = folder.up(&[]).await;
     let create = ["app", "create", "--name", "Shop", "--id", "shop"];
-    let key = folder.told(&create).await;
+    let key = folder.printed(&create).await;
     assert!(key.starts_with("td_shop."), "the key alone is on standard output: {key}");
     assert!(folder.complaint(&create).await.contains("already"));
-    let id = folder.told(&["send", "--app-key", &key, "--to", "bob", "--alert", "x"]).await;
-    // Another app's messages are nobody else's.
+    let id = folder.printed(&["send", "--app-key", &key, "--to", "bob", "--alert", "x"]).await;
+    // Other apps cannot read the message.
     assert!(folder.complaint(&["trail", &id]).await.contains("404"));
-    assert!(folder.told(&["trail", &id, "--app-key", &key]).await.contains("bob"));
+    assert!(folder.printed(&["trail", &id, "--app-key", &key]).await.contains("bob"));
     let wrong = format!("td_shop.{}", "A".repeat(43));
     assert!(folder.complaint(&["send", "--app-key", &wrong, "--to", "bob", "--alert", "x"]).await.contains("401"));
     assert!(folder.complaint(&["send", "--to", "bob", "--alert", "x", "--ttl", "99999999"]).await.contains("ttl"));
@@ -186,32 +186,32 @@ async fn credentials_of_an_app_are_checked_and_never_shown() {
     let twin = folder.up(&["--data", "data"]).await;
     let show = ["app", "providers", "--app", "demo"];
     let all = "apns\nfcm\nwebpush\nmipush\nwebhook";
-    assert_eq!(folder.told(&show).await, all, "the twin's own, until somebody puts others");
+    assert_eq!(folder.printed(&show).await, all, "the twin's own, until the app has credentials");
     let put = |document: &str| {
         std::fs::write(folder.path().join("mine.json"), document).unwrap();
         ["app", "providers", "--app", "demo", "--file", "mine.json"]
     };
     let wrong = folder.complaint(&put(r#"{"mipush": {"appSecret": "hidden"}}"#)).await;
     assert!(wrong.contains("mine.json: mipush.packageName is missing") && !wrong.contains("hidden"), "{wrong}");
-    // Made at first, and put in the place of what is there from then on.
+    // The first one creates the secret, later ones replace its value.
     assert_eq!(
-        folder.told(&put(r#"{"mipush": {"appSecret": "hidden", "packageName": "com.example"}}"#)).await,
+        folder.printed(&put(r#"{"mipush": {"appSecret": "hidden", "packageName": "com.example"}}"#)).await,
         "mipush"
     );
     let webhook =
         r#"{"webhook": {"url": "http://127.0.0.1:3000/", "secret": "whsec_dGlkaW5ncyBsb2NhbCB0d2luIHNlY3JldA=="}}"#;
     for _ in 0..2 {
-        assert_eq!(folder.told(&put(webhook)).await, "webhook");
+        assert_eq!(folder.printed(&put(webhook)).await, "webhook");
     }
-    assert_eq!(folder.told(&show).await, "webhook");
-    let elsewhere = folder.told(&["app", "providers", "--app", "demo", "--stage", "test"]).await;
+    assert_eq!(folder.printed(&show).await, "webhook");
+    let elsewhere = folder.printed(&["app", "providers", "--app", "demo", "--stage", "test"]).await;
     assert_eq!(elsewhere, all, "a stage has secrets of its own");
-    let nobody = folder.complaint(&["app", "providers", "--app", "nobody"]).await;
-    assert!(nobody.contains("there is no app \"nobody\""), "{nobody}");
+    let unknown = folder.complaint(&["app", "providers", "--app", "unknown"]).await;
+    assert!(unknown.contains("there is no app \"unknown\""), "{unknown}");
     for file in ["data/secretsmanager.json", "data/providers.json"] {
         assert_eq!(folder.mode(file), 0o600, "{file}");
     }
-    assert_eq!(folder.told(&put("{}")).await, "");
+    assert_eq!(folder.printed(&put("{}")).await, "");
     assert!(twin.interrupt().await);
 }
 
@@ -233,11 +233,14 @@ async fn credentials_go_to_the_stage_that_runs_or_is_named() {
     assert!(refused.contains("--stage is missing") && refused.contains("--stage prod"), "{refused}");
     for (arguments, stage) in [(put.to_vec(), "dev"), ([&elsewhere[..], &["--stage", "test"]].concat(), "test")] {
         let written = folder.run(&arguments).await;
-        let told = String::from_utf8(written.stderr).unwrap();
-        assert!(written.status.success() && told.contains(&format!("secret tidings/{stage}/providers/demo")), "{told}");
+        let stderr = String::from_utf8(written.stderr).unwrap();
+        assert!(
+            written.status.success() && stderr.contains(&format!("secret tidings/{stage}/providers/demo")),
+            "{stderr}"
+        );
     }
-    assert_eq!(folder.told(&["app", "providers", "--app", "demo"]).await, "mipush");
-    let prod = folder.told(&["app", "providers", "--app", "demo", "--stage", "prod"]).await;
+    assert_eq!(folder.printed(&["app", "providers", "--app", "demo"]).await, "mipush");
+    let prod = folder.printed(&["app", "providers", "--app", "demo", "--stage", "prod"]).await;
     assert_eq!(prod, "apns\nfcm\nwebpush\nmipush\nwebhook", "nothing was put there");
     assert!(twin.interrupt().await);
 }
@@ -249,32 +252,32 @@ async fn categories_of_an_app_are_declared_and_those_of_chains_among_them() {
     let of = |more: &[&'static str]| [&["app", "categories", "--id", "demo"], more].concat();
     let chain = |more: &[&'static str]| [&["app", "chain", "--id", "demo"], more].concat();
     let shown = folder.run(&of(&[])).await;
-    let told = String::from_utf8(shown.stderr).unwrap();
-    assert!(shown.stdout.is_empty() && told.contains("any category is welcome"), "{told}");
-    folder.told(&chain(&["--category", "alerts", "--steps", "sms"])).await;
+    let stderr = String::from_utf8(shown.stderr).unwrap();
+    assert!(shown.stdout.is_empty() && stderr.contains("any category is accepted"), "{stderr}");
+    folder.printed(&chain(&["--category", "alerts", "--steps", "sms"])).await;
 
     let left_out = folder.complaint(&of(&["--set", "orders,news"])).await;
-    assert!(left_out.contains("leaves out what has a chain of its own: alerts"), "{left_out}");
+    assert!(left_out.contains("leaves out categories that have a chain: alerts"), "{left_out}");
     assert!(left_out.contains("tidings app chain --id demo --category \"alerts\" --unset"), "{left_out}");
-    assert_eq!(folder.told(&of(&["--set", "orders,news,alerts,orders"])).await, "alerts\nnews\norders");
-    assert_eq!(folder.told(&of(&[])).await, "alerts\nnews\norders");
+    assert_eq!(folder.printed(&of(&["--set", "orders,news,alerts,orders"])).await, "alerts\nnews\norders");
+    assert_eq!(folder.printed(&of(&[])).await, "alerts\nnews\norders");
 
     let unknown = folder.complaint(&chain(&["--category", "order", "--steps", "email"])).await;
     let expected = "--category \"order\" must be one of the app's categories: alerts, news, orders";
     assert!(unknown.contains(expected) && unknown.contains("tidings app categories --set"), "{unknown}");
-    folder.told(&chain(&["--category", "orders", "--steps", "email"])).await;
+    folder.printed(&chain(&["--category", "orders", "--steps", "email"])).await;
     let typo = folder.complaint(&["send", "--to", "bob", "--alert", "x", "--category", "order"]).await;
     assert!(typo.contains("`category` must be one of the app's categories: alerts, news, orders"), "{typo}");
 
     // A chain goes first, then its category.
     assert_eq!(
-        folder.told(&chain(&["--category", "alerts", "--unset"])).await,
-        folder.told(&chain(&[])).await,
+        folder.printed(&chain(&["--category", "alerts", "--unset"])).await,
+        folder.printed(&chain(&[])).await,
         "the other chain is left"
     );
-    assert_eq!(folder.told(&of(&["--set", "orders"])).await, "orders");
-    assert_eq!(folder.told(&of(&["--any"])).await, "");
-    assert_eq!(folder.told(&of(&[])).await, "");
+    assert_eq!(folder.printed(&of(&["--set", "orders"])).await, "orders");
+    assert_eq!(folder.printed(&of(&["--any"])).await, "");
+    assert_eq!(folder.printed(&of(&[])).await, "");
     assert!(twin.interrupt().await);
 }
 
@@ -283,18 +286,18 @@ async fn what_is_no_declaration_is_refused() {
     let folder = Folder::new();
     let twin = folder.up(&[]).await;
     let many: Vec<String> = (0..201).map(|n| n.to_string()).collect();
-    for (arguments, told) in [
+    for (arguments, expected) in [
         (["--id", "demo", "--set", "orders,"], "a category must not be empty"),
         (["--id", "demo", "--set", "orders, news"], "a category must not begin or end with a blank"),
         (["--id", "demo", "--set", &"x".repeat(65)], "a category of 65 characters; the limit is 64"),
         (["--id", "demo", "--set", &many.join(",")], "--set has 201 categories; the limit is 200"),
-        (["--id", "nobody", "--set", "orders"], "there is no app \"nobody\""),
+        (["--id", "unknown", "--set", "orders"], "there is no app \"unknown\""),
         (["--any", "--id=demo", "--set", "orders"], "cannot be used with"),
     ] {
         let complaint = folder.complaint(&[&["app", "categories"], &arguments[..]].concat()).await;
-        assert!(complaint.contains(told), "{arguments:?}: {complaint}");
+        assert!(complaint.contains(expected), "{arguments:?}: {complaint}");
     }
-    for (category, told) in [
+    for (category, expected) in [
         ("", "--category \"\": a category must not be empty"),
         ("orders,news", "--category \"orders,news\": a category that is declared has no comma"),
         (" orders", "--category \" orders\": a category must not begin or end with a blank"),
@@ -303,15 +306,15 @@ async fn what_is_no_declaration_is_refused() {
         for more in [&["--steps", "sms"][..], &["--none"], &[]] {
             let arguments = [&["app", "chain", "--id", "demo", "--category", category], more].concat();
             let complaint = folder.complaint(&arguments).await;
-            assert!(complaint.contains(told), "{arguments:?}: {complaint}");
+            assert!(complaint.contains(expected), "{arguments:?}: {complaint}");
         }
         let unset = folder.run(&["app", "chain", "--id", "demo", "--category", category, "--unset"]).await;
-        let told = String::from_utf8(unset.stderr).unwrap();
-        assert!(unset.status.success() && told.contains(&format!("{category:?} has no chain of its own")), "{told}");
+        let stderr = String::from_utf8(unset.stderr).unwrap();
+        assert!(unset.status.success() && stderr.contains(&format!("{category:?} has no chain")), "{stderr}");
     }
     let general = folder.complaint(&["app", "chain", "--id", "demo", "--unset"]).await;
     assert!(general.contains("--category"), "the general chain is taken away with --none: {general}");
-    assert_eq!(folder.told(&["app", "categories", "--id", "demo"]).await, "");
+    assert_eq!(folder.printed(&["app", "categories", "--id", "demo"]).await, "");
     assert!(twin.interrupt().await);
 }
 
@@ -340,7 +343,7 @@ async fn a_listener_outlives_a_twin_that_forgets() {
     let id = |line: &str| line.rsplit(' ').next().unwrap().to_owned();
     assert_eq!(id(&before), id(&after));
     assert!(!below.join(".tidings").exists());
-    folder.told(&["send", "--to", "alice", "--alert", "hello once more"]).await;
+    folder.printed(&["send", "--to", "alice", "--alert", "hello once more"]).await;
     let seen = device.until("hello once more").await;
     assert!(!device.seen.contains("missed"), "nothing was: {} {seen}", device.seen);
     assert!(device.interrupt().await && twin.interrupt().await);
@@ -351,17 +354,17 @@ async fn what_was_accepted_survives_a_kill() {
     let folder = Folder::new();
     let mut twin = folder.up(&["--data", "data"]).await;
     let key = folder.json(".tidings/session.json")["appKey"].clone();
-    let id = folder.told(&["send", "--to", "carol", "--alert", "kept"]).await;
-    folder.told(&["register", "--alias", "dave", "--mobile", "+8613800138000"]).await;
-    let sms = folder.told(&["send", "--to", "dave", "--alert", "once", "--fallback", "sms:0,email:1"]).await;
-    let trail = folder.told(&["trail", &sms, "--follow"]).await;
+    let id = folder.printed(&["send", "--to", "carol", "--alert", "kept"]).await;
+    folder.printed(&["register", "--alias", "dave", "--mobile", "+8613800138000"]).await;
+    let sms = folder.printed(&["send", "--to", "dave", "--alert", "once", "--fallback", "sms:0,email:1"]).await;
+    let trail = folder.printed(&["trail", &sms, "--follow"]).await;
     assert!(trail.contains("email (step 2) skipped: no_email"), "the chain goes on after the SMS: {trail}");
     twin.child.kill().await.unwrap();
     let twin = folder.up(&["--data", "data"]).await;
     let outbox = std::fs::read_to_string(folder.path().join("data/outbox.journal")).unwrap();
     assert!(outbox.lines().count() == 1 && outbox.contains(r#""number":1"#), "{outbox}");
     assert_eq!(folder.json(".tidings/session.json")["appKey"], key, "the demo app is made once");
-    let message = folder.told(&["listen", "--alias", "carol", "--json", "--count", "1"]).await;
+    let message = folder.printed(&["listen", "--alias", "carol", "--json", "--count", "1"]).await;
     assert!(message.contains(&id) && message.contains("kept"), "{message}");
     assert_eq!(folder.mode("data/demo-app.key"), 0o600);
     assert!(twin.interrupt().await);
@@ -400,7 +403,7 @@ async fn without_a_deployment_it_says_what_to_do() {
 }
 
 /// A pipe whose reader is gone.
-fn nobody() -> Stdio {
+fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     writer.into()
@@ -412,7 +415,7 @@ fn full() -> Stdio {
 }
 
 impl Folder {
-    /// How a command ends that prints to this, and what it complains of.
+    /// The exit code of a command that prints to this, and its standard error.
     async fn printing(&self, to: Stdio, arguments: &[&str]) -> (Option<i32>, String) {
         let mut command = self.command(arguments);
         let running = command.stdout(to).stderr(Stdio::piped()).spawn().unwrap();
@@ -425,9 +428,9 @@ impl Folder {
 async fn output_that_fails_ends_a_command_quietly_or_with_an_error_and_never_in_a_panic() {
     let folder = Folder::new();
     let twin = folder.up(&[]).await;
-    let id = folder.told(&["send", "--to", "alice", "--alert", "Hello"]).await;
-    let everyone = folder.told(&["announce", "send", "--alert", "Hello"]).await;
-    folder.told(&["app", "categories", "--id", "demo", "--set", "news"]).await;
+    let id = folder.printed(&["send", "--to", "alice", "--alert", "Hello"]).await;
+    let everyone = folder.printed(&["announce", "send", "--alert", "Hello"]).await;
+    folder.printed(&["app", "categories", "--id", "demo", "--set", "news"]).await;
     let demo = ["demo", "--template", TEMPLATE];
     let up = ["up", "--template", TEMPLATE, "--http-port", "0", "--socket-port", "0", "--aws-port", "0"];
     let elsewhere = Folder::new();
@@ -455,7 +458,7 @@ async fn output_that_fails_ends_a_command_quietly_or_with_an_error_and_never_in_
         (&elsewhere, &demo),
         (&elsewhere, &up),
     ] {
-        let (status, complaint) = at.printing(nobody(), arguments).await;
+        let (status, complaint) = at.printing(closed_pipe(), arguments).await;
         assert_eq!(status, Some(141), "as of a program that SIGPIPE has ended: {arguments:?}: {complaint}");
         assert!(
             !complaint.contains("panicked") && !complaint.contains("write the output"),
@@ -463,13 +466,13 @@ async fn output_that_fails_ends_a_command_quietly_or_with_an_error_and_never_in_
         );
         let (status, complaint) = at.printing(full(), arguments).await;
         assert_eq!(status, Some(1), "{arguments:?}: {complaint}");
-        let said = "tidings: write the output: No space left on device";
-        assert!(complaint.contains(said) && !complaint.contains("panicked"), "{arguments:?}: {complaint}");
+        let expected = "tidings: write the output: No space left on device";
+        assert!(complaint.contains(expected) && !complaint.contains("panicked"), "{arguments:?}: {complaint}");
     }
-    // What cannot be said of the work does not end the work.
+    // A note that cannot be printed does not end the command.
     for arguments in [&["send", "--to", "alice", "--alert", "x"][..], &["app", "create", "--name", "Shop"]] {
         let mut command = folder.command(arguments);
-        assert!(command.stderr(nobody()).stdout(Stdio::null()).status().await.unwrap().success(), "{arguments:?}");
+        assert!(command.stderr(closed_pipe()).stdout(Stdio::null()).status().await.unwrap().success(), "{arguments:?}");
     }
     assert!(twin.interrupt().await);
 }
@@ -478,15 +481,15 @@ async fn output_that_fails_ends_a_command_quietly_or_with_an_error_and_never_in_
 async fn what_a_listener_could_not_print_is_not_acknowledged_and_comes_again() {
     let folder = Folder::new();
     let twin = folder.up(&[]).await;
-    folder.told(&["register", "--alias", "alice"]).await;
-    let id = folder.told(&["send", "--to", "alice", "--alert", "first"]).await;
+    folder.printed(&["register", "--alias", "alice"]).await;
+    let id = folder.printed(&["send", "--to", "alice", "--alert", "first"]).await;
     let (status, _) = folder.printing(full(), &["listen", "--alias", "alice", "--json", "--count", "1"]).await;
     assert_eq!(status, Some(1));
-    assert!(folder.told(&["trail", &id]).await.contains("alice  pending"));
-    let line = folder.told(&["listen", "--alias", "alice", "--json", "--count", "1"]).await;
+    assert!(folder.printed(&["trail", &id]).await.contains("alice  pending"));
+    let line = folder.printed(&["listen", "--alias", "alice", "--json", "--count", "1"]).await;
     let message: Value = serde_json::from_str(&line).unwrap();
     assert_eq!((&message["type"], &message["id"]), (&"message".into(), &id.as_str().into()), "{line}");
-    let trail = folder.told(&["trail", "--follow", &id]).await;
+    let trail = folder.printed(&["trail", "--follow", &id]).await;
     assert!(trail.contains("alice  confirmed"), "{trail}");
     assert!(twin.interrupt().await);
 }
@@ -495,28 +498,28 @@ async fn what_a_listener_could_not_print_is_not_acknowledged_and_comes_again() {
 async fn what_others_wrote_is_shown_and_does_not_command_the_terminal() {
     let folder = Folder::new();
     let twin = folder.up(&[]).await;
-    // Before anything is sent: an app is read once a minute.
-    folder.told(&["app", "categories", "--id", "demo", "--set", "news"]).await;
+    // Before anything is sent, because an app is read once a minute.
+    folder.printed(&["app", "categories", "--id", "demo", "--set", "news"]).await;
     let harmful = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
     let text = "a\u{1b}[2J\u{9b}31m\u{202e}b";
     let shown = r"a\u{1b}[2J\u{9b}31m\u{202e}b";
     let mut listener = folder.start(&["listen", "--alias", "alice"]);
     listener.until("connected as device").await;
-    folder.told(&["send", "--to", "alice", "--alert", text, "--sender", text]).await;
+    folder.printed(&["send", "--to", "alice", "--alert", text, "--sender", text]).await;
     let line = listener.until("31m").await;
     assert!(line.matches(shown).count() == 2 && !line.contains(harmful), "{line:?}");
-    folder.told(&["announce", "send", "--alert", text]).await;
+    folder.printed(&["announce", "send", "--alert", text]).await;
     let line = listener.until("to everyone").await;
     assert!(line.contains(shown) && !line.contains(harmful), "{line:?}");
-    let listed = folder.told(&["announce", "list"]).await;
+    let listed = folder.printed(&["announce", "list"]).await;
     assert!(listed.contains(shown) && !listed.contains(harmful), "{listed:?}");
 
     // JSON holds the same text, and no character that a terminal obeys.
-    let announced = folder.told(&["announce", "list", "--json"]).await;
+    let announced = folder.printed(&["announce", "list", "--json"]).await;
     assert!(!announced.contains(harmful), "{announced:?}");
     assert_eq!(serde_json::from_str::<Value>(&announced).unwrap()["alert"], text);
 
-    // What is refused is named, and so are files.
+    // Errors name the refused value, and the file.
     for arguments in [
         &["trail", text][..],
         &["send", "--to", text, "--alert", "x", "--category", text],
@@ -547,18 +550,18 @@ async fn commands_work_in_the_folders_below() {
     twin.until("Ctrl-C stops it").await;
     assert_eq!(folder.mode(".tidings/session.json"), 0o600);
 
-    let told = async |arguments: &[&str]| {
+    let printed = async |arguments: &[&str]| {
         let output = within(arguments).output().await.unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
     // A device is the same in every folder.
-    let device = told(&["register", "--alias", "alice"]).await;
-    assert_eq!(folder.told(&["register", "--alias", "alice"]).await, device.trim());
+    let device = printed(&["register", "--alias", "alice"]).await;
+    assert_eq!(folder.printed(&["register", "--alias", "alice"]).await, device.trim());
     assert_eq!(folder.mode(".tidings/devices/alice.json"), 0o600);
     assert!(!below.join(".tidings").exists());
-    let id = told(&["send", "--to", "alice", "--alert", "from below"]).await;
-    let line = folder.told(&["listen", "--alias", "alice", "--json", "--count", "1"]).await;
+    let id = printed(&["send", "--to", "alice", "--alert", "from below"]).await;
+    let line = folder.printed(&["listen", "--alias", "alice", "--json", "--count", "1"]).await;
     assert!(line.contains(id.trim()), "{line}");
     assert!(twin.interrupt().await);
 }
@@ -567,7 +570,7 @@ async fn commands_work_in_the_folders_below() {
 async fn a_recipient_without_a_device_is_named() {
     let folder = Folder::new();
     let twin = folder.up(&[]).await;
-    folder.told(&["register", "--alias", "alice"]).await;
+    folder.printed(&["register", "--alias", "alice"]).await;
     let noted = async |arguments: &[&str]| {
         let output = folder.run(&[&["send", "--alert", "x"][..], arguments].concat()).await;
         assert!(output.status.success());
@@ -577,14 +580,14 @@ async fn a_recipient_without_a_device_is_named() {
     assert!(!noted(&["--to", "alice"]).await.contains(note));
     for _ in 0..2 {
         // After the first message there is a mailbox, and still no device.
-        let said = noted(&["--to", "alice,alcie", "--to", "张伟 & co"]).await;
+        let notes = noted(&["--to", "alice,alcie", "--to", "张伟 & co"]).await;
         assert!(
-            said.contains(&format!("{note} alcie yet")) && said.contains(&format!("{note} 张伟 & co yet")),
-            "{said}"
+            notes.contains(&format!("{note} alcie yet")) && notes.contains(&format!("{note} 张伟 & co yet")),
+            "{notes}"
         );
-        assert_eq!(said.matches(note).count(), 2, "{said}");
+        assert_eq!(notes.matches(note).count(), 2, "{notes}");
     }
-    // A URL that is none is named, and is no reason to register again.
+    // An error names an invalid URL, and the device does not register again.
     let complaint = folder.complaint(&["listen", "--alias", "alice", "--socket-url", "http://127.0.0.1:1/prod"]).await;
     assert!(
         complaint.contains("as the output SocketUrl is") && !complaint.contains("registering again"),
@@ -597,7 +600,7 @@ async fn a_recipient_without_a_device_is_named() {
     assert_eq!(folder.complaint(&["send", "--to", "", "--alert", "x"]).await.matches("must not be empty").count(), 1);
     let several = folder.complaint(&["send", "--to", "", "--alert", ""]).await;
     assert!(several.contains("\n  audiences[0]: ") && several.contains("\n  alert: "), "{several}");
-    // Another deployment is not asked for what its API does not tell.
+    // Another deployment is not asked, because its API has no such query.
     let session = folder.json(".tidings/session.json");
     let (url, key) = (session["apiUrl"].as_str().unwrap(), session["appKey"].as_str().unwrap());
     assert!(!noted(&["--to", "alcie", "--api-url", url, "--app-key", key]).await.contains(note));
@@ -615,8 +618,8 @@ async fn a_name_that_cannot_be_one_is_refused_by_every_command() {
         &["preferences", "aLL"],
     ] {
         let output = folder.command(arguments).output().await.unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && said.contains("POST /v1/announcements"), "{arguments:?}: {said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && stderr.contains("POST /v1/announcements"), "{arguments:?}: {stderr}");
     }
     let deployment =
         ["--api-url", "http://127.0.0.1:1", "--app-key", "td_demo.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"];
@@ -637,10 +640,10 @@ async fn a_name_that_cannot_be_one_is_refused_by_every_command() {
     }
     for extra in [r#"{"n":18446744073709551616}"#, r#"{"a":1,"a":2}"#, "1e400", "9007199254740993"] {
         let output = folder.command(&["send", "--to", "alice", "--extra", extra]).output().await.unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && said.contains("`extra"), "{extra}: {said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && stderr.contains("`extra"), "{extra}: {stderr}");
     }
     let version = folder.command(&["--version"]).output().await.unwrap();
-    let said = String::from_utf8(version.stdout).unwrap();
-    assert!(said.starts_with("tidings 0.1.0 (time zones of 2026"), "{said}");
+    let version = String::from_utf8(version.stdout).unwrap();
+    assert!(version.starts_with("tidings 0.1.0 (time zones of 2026"), "{version}");
 }

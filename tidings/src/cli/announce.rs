@@ -1,4 +1,4 @@
-//! `tidings announce`: a backend that says something to everyone.
+//! `tidings announce`: sends, lists and withdraws announcements.
 
 use clap::Subcommand;
 use serde_json::Value;
@@ -32,7 +32,7 @@ Examples:
 
 Connected devices receive it at once, all others when they connect. Announcements are not acknowledged.";
 
-/// An announcement to be.
+/// The announcement to send.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Send {
@@ -42,10 +42,10 @@ pub(crate) struct Send {
     /// The app's own data: any JSON
     #[arg(long, value_name = "JSON", value_parser = json)]
     extra: Option<Value>,
-    /// Who announces, as shown
+    /// Name of the sender, as shown
     #[arg(long)]
     sender: Option<String>,
-    /// What the app lists by
+    /// Category by which the app lists announcements
     #[arg(long)]
     category: Option<String>,
     /// Only devices of this platform: ANDROID, IOS, PC or WEB
@@ -67,11 +67,11 @@ pub(crate) struct Send {
     api: ApiArgs,
 }
 
-/// Which announcements.
+/// The announcements to list.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct List {
-    /// Those of this tenant
+    /// Only announcements of this tenant
     #[arg(long, value_name = "CODE")]
     tenant: Option<String>,
     /// One line of JSON for each
@@ -81,7 +81,7 @@ pub(crate) struct List {
     api: ApiArgs,
 }
 
-/// Which announcement.
+/// The announcement to withdraw.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Withdraw {
@@ -114,7 +114,7 @@ async fn send(args: Send) -> Result<(), Failure> {
         },
         ttl: args.ttl,
     };
-    let answer = api.backend.announce(&request, args.idempotency_key.as_deref()).await.map_err(target::told)?;
+    let answer = api.backend.announce(&request, args.idempotency_key.as_deref()).await.map_err(target::failure)?;
     if args.json { output::pretty_json(&answer) } else { output::line(answer.request_id) }
 }
 
@@ -122,7 +122,7 @@ async fn list(args: List) -> Result<(), Failure> {
     let api = args.api.resolve()?;
     let mut before = None;
     loop {
-        let page = api.backend.announcements(args.tenant.as_deref(), before).await.map_err(target::told)?;
+        let page = api.backend.announcements(args.tenant.as_deref(), before).await.map_err(target::failure)?;
         for announcement in &page.announcements {
             if args.json {
                 output::json(announcement)?;
@@ -139,7 +139,7 @@ async fn list(args: List) -> Result<(), Failure> {
 
 async fn withdraw(args: Withdraw) -> Result<(), Failure> {
     let api = args.api.resolve()?;
-    let answer = api.backend.withdraw(&args.id).await.map_err(target::told)?;
+    let answer = api.backend.withdraw(&args.id).await.map_err(target::failure)?;
     output::line(format_args!("withdrawn at {}", answer.withdrawn_at))
 }
 

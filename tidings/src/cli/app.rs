@@ -1,4 +1,4 @@
-//! `tidings app`: apps, their keys, their chains and categories, and the credentials by which they push.
+//! `tidings app`: apps, their keys, their chains and categories, and their push credentials.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use sam_twin::cli::failure::{Context, Failure};
 use sam_twin::cli::output;
 use sam_twin::cli::style::printable;
 
-/// What can be done with apps.
+/// The commands on apps.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Create an app and show its key, once
@@ -28,17 +28,17 @@ pub(crate) enum Command {
     Chain(Chain),
     /// Show or set which categories its messages and its users' preferences may name
     Categories(CategoriesArgs),
-    /// Set the credentials by which an app pushes, or show which providers it has
+    /// Set an app's push credentials, or show its providers
     Providers(ProvidersArgs),
 }
 
-/// Where the apps are.
+/// The table that holds the apps.
 #[derive(Debug, clap::Args)]
 struct Deployment {
     /// The deployment's table of apps (output DirectoryTableName) [default: the twin's]
     #[arg(long, env = "TIDINGS_DIRECTORY_TABLE", value_name = "TABLE", help_heading = "Deployment")]
     directory_table: Option<String>,
-    /// Where AWS is played [default: the twin's, or AWS itself where --directory-table is given]
+    /// URL of an AWS emulator [default: the twin's, or AWS itself if --directory-table is given]
     #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", help_heading = "Deployment")]
     aws_endpoint: Option<String>,
 }
@@ -69,19 +69,19 @@ impl Deployment {
 
 /// A deployment that was found.
 struct Found {
-    /// Where AWS is played, if it is.
+    /// The URL of the emulator, if AWS is emulated.
     endpoint: Option<String>,
     /// The table of apps.
     table: String,
-    /// What the names of their secrets begin with, where the deployment says so.
+    /// The prefix of the names of their secrets, if the deployment states it.
     provider_secrets: Option<String>,
 }
 
-/// An app to be.
+/// The app to create.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Create {
-    /// What people call the app
+    /// Name of the app, for people
     #[arg(long)]
     name: String,
     /// Id of the app: letters, digits, `-`, `_` [default: made from the name]
@@ -132,13 +132,13 @@ pub(crate) struct Chain {
     /// Id of the app
     #[arg(long)]
     id: String,
-    /// Only for messages of this category, one of the app's [default: for those that have none of their own]
+    /// Only for messages of this category, one of the app's [default: for those without a chain for their category]
     #[arg(long)]
     category: Option<String>,
     /// The steps: channels, each with its pause in seconds; without them, --none and --unset the chains are shown
     #[arg(long, value_delimiter = ',', value_name = "CHANNEL[:SECONDS]", value_parser = super::send::step)]
     steps: Vec<FallbackStep>,
-    /// A chain without steps: messages send no fallback unless they ask for one
+    /// A chain without steps: messages send no fallback unless they request one
     #[arg(long, conflicts_with = "steps")]
     none: bool,
     /// Remove this category's chain: the general chain applies to it again
@@ -155,8 +155,8 @@ Examples:
   tidings app chain --id demo --category news --unset
   tidings app chain --id demo
 
-A message with `fallback` or `smsMessage` has its own chain, and one that is not to be shown (CMD) or not kept has none. A change
-takes up to a minute to be seen everywhere.";
+A message with `fallback` or `smsMessage` has its own chain, and one that is not to be shown (CMD) or not kept has none.
+A change takes up to a minute to be seen everywhere.";
 
 impl Chain {
     async fn run(self) -> Result<(), Failure> {
@@ -171,7 +171,7 @@ impl Chain {
         if self.steps.iter().any(|step| step.after > Some(longest)) {
             return Err(Failure::new(format!("--steps has a pause of more than {longest} seconds")));
         }
-        // What an older version has let in can still be unset.
+        // A category that an older version accepted can still be unset.
         if let Some(category) = self.category.as_deref().filter(|_| !self.unset) {
             check_category(category).map_err(|wrong| Failure::new(format!("--category {category:?}: {wrong}")))?;
         }
@@ -185,9 +185,7 @@ impl Chain {
             match self.category {
                 Some(category) if self.unset => {
                     if chains.categories.remove(&category).is_none() {
-                        output::note(format_args!(
-                            "the category {category:?} has no chain of its own: nothing to unset"
-                        ));
+                        output::note(format_args!("the category {category:?} has no chain: nothing to unset"));
                     }
                 }
                 Some(category) => {
@@ -223,10 +221,10 @@ pub(crate) struct CategoriesArgs {
     /// Id of the app
     #[arg(long)]
     id: AppId,
-    /// Declare these, up to 200, in place of those before; without it and --any they are shown
+    /// Declare these, up to 200, and replace those before; without it and --any they are shown
     #[arg(long, value_delimiter = ',', value_name = "CATEGORY", value_parser = categories::name)]
     set: Vec<String>,
-    /// Take the declaration away: any category is welcome, as in an app that has never declared one
+    /// Remove the declaration: any category is accepted, as in an app that has never declared one
     #[arg(long, conflicts_with = "set")]
     any: bool,
     #[command(flatten)]
@@ -239,8 +237,8 @@ Examples:
   tidings app categories --id demo --set orders,news
   tidings app categories --id demo --any
 
-Once an app has declared some, a message, an announcement or preferences that name another one are refused. What was accepted
-before stays as it is. A change takes up to a minute to be seen everywhere.";
+Once an app has declared some, a message, an announcement or preferences that name another one are refused. What was
+accepted before stays as it is. A change takes up to a minute to be seen everywhere.";
 
 impl CategoriesArgs {
     async fn run(self) -> Result<(), Failure> {
@@ -252,8 +250,8 @@ impl CategoriesArgs {
             let left_out: Vec<&str> = categories::left_out(&wanted, &app.chains).collect();
             if let [first, ..] = left_out.as_slice() {
                 let (left_out, id) = (left_out.join(", "), self.id.as_str());
-                return Err(Failure::new(format!("--set leaves out what has a chain of its own: {left_out}")).hint(
-                    format!("add it, or take its chain away: tidings app chain --id {id} --category {first:?} --unset"),
+                return Err(Failure::new(format!("--set leaves out categories that have a chain: {left_out}")).hint(
+                    format!("add it, or remove its chain: tidings app chain --id {id} --category {first:?} --unset"),
                 ));
             }
             if !apps.set_categories(&self.id, &wanted).await? {
@@ -262,7 +260,7 @@ impl CategoriesArgs {
         }
         let declared = if is_change { wanted } else { app.categories };
         if declared.is_empty() {
-            output::note(format_args!("the app {} has declared none: any category is welcome", self.id.as_str()));
+            output::note(format_args!("the app {} has declared none: any category is accepted", self.id.as_str()));
         }
         for name in declared {
             output::line(printable(&name))?;
@@ -278,17 +276,18 @@ pub(crate) struct ProvidersArgs {
     /// Id of the app
     #[arg(long)]
     app: AppId,
-    /// The document of credentials, - for standard input; without it the names of the app's providers are shown
+    /// File with the credentials, - for standard input; without it the names of the app's providers are shown
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Stage of the deployment, as its template's parameter Stage has it; --directory-table needs it [default: the twin's]
+    /// Stage of the deployment, as its template's parameter Stage has it; --directory-table needs it [default: the
+    /// twin's]
     #[arg(long, help_heading = "Deployment")]
     stage: Option<String>,
     #[command(flatten)]
     deployment: Deployment,
 }
 
-/// The examples, with a document that has a part for each provider.
+/// The examples, with a part of the document for each provider.
 fn providers_examples() -> String {
     let parts = Provider::ALL.map(|provider| format!("    \"{provider}\": {}", provider.example())).join(",\n");
     format!("{PROVIDERS_BEGIN}\n  {{\n{parts}\n  }}\n{PROVIDERS_END}")
@@ -305,8 +304,8 @@ The document is one JSON object, and each part of it is optional:
 ";
 
 const PROVIDERS_END: &str = "
-It becomes the secret tidings/<stage>/providers/<app> in Secrets Manager, in the place of the one before. A change takes up to
-five minutes to be seen everywhere. In the twin every app that was given none has the twin's own.";
+It becomes the secret tidings/<stage>/providers/<app> in Secrets Manager and replaces the one before. A change takes up
+to five minutes to be seen everywhere. In the twin, an app without credentials uses the twin's.";
 
 impl ProvidersArgs {
     async fn run(self) -> Result<(), Failure> {
@@ -314,10 +313,10 @@ impl ProvidersArgs {
         // A guess would overwrite the credentials of another deployment.
         let secrets_of_stage = self.stage.map(|stage| format!("tidings/{stage}/providers")).or(provider_secrets);
         let secrets_of_stage = secrets_of_stage.ok_or_else(|| {
-            Failure::new("--stage is missing: the name of the secret that has an app's credentials has the stage in it")
+            Failure::new("--stage is missing: the name of the secret that has an app's credentials contains the stage")
                 .hint("give the template's parameter Stage as the deployment has it, for example --stage prod")
         })?;
-        // What plays AWS may be asked to call back to this machine; from AWS itself nobody could.
+        // An emulator may call providers on this machine; AWS itself cannot reach them.
         let reach = if endpoint.is_some() { Reach::Anywhere } else { Reach::Public };
         let given = match &self.file {
             Some(file) => {
@@ -327,7 +326,7 @@ impl ProvidersArgs {
             }
             None => None,
         };
-        // Nobody would read a secret of an app that there is none of.
+        // No function would read the secret of an app that does not exist.
         let apps = aws::apps(endpoint.as_deref(), &table).await;
         apps.get(&self.app).await?.ok_or_else(|| no_app(&self.app))?;
         let secrets = aws::secrets(endpoint.as_deref()).await;
@@ -368,7 +367,7 @@ fn document(file: &Path) -> Result<String, Failure> {
     tidings_text::decode(bytes).context(what)
 }
 
-/// Puts a secret, which may be there already.
+/// Creates a secret, or replaces its value.
 async fn put(secrets: &aws_sdk_secretsmanager::Client, name: &str, text: &str) -> Result<(), Failure> {
     let description = "Credentials by which an app of Tidings pushes";
     let created = secrets.create_secret().name(name).description(description).secret_string(text).send().await;
@@ -395,10 +394,11 @@ fn no_app(id: &AppId) -> Failure {
     Failure::new(format!("there is no app {:?}", id.as_str()))
 }
 
-/// An origin as browsers send it. Another spelling of it would match none of them.
+/// An origin as browsers send it. Another spelling would never match.
 fn origin(text: &str) -> Result<String, String> {
     if !text.starts_with("http://") && !text.starts_with("https://") {
-        // An app's own scheme, such as capacitor://localhost, which no rule spells; and a page that has no origin.
+        // A custom scheme, such as capacitor://localhost, has no canonical spelling; `null` is a page without an
+        // origin.
         let is_scheme = text == "null"
             || text.split_once("://").is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty());
         return if is_scheme {
@@ -411,7 +411,7 @@ fn origin(text: &str) -> Result<String, String> {
     if sent == text { Ok(sent) } else { Err(format!("a browser sends it as {sent}")) }
 }
 
-/// A readable id that is unlikely to be taken: the name's letters and digits, and a few by chance.
+/// A readable id that is unlikely to be taken: the name's letters and digits, and a few random characters.
 fn derive_id(name: &str, random: [u8; 3]) -> String {
     let words: Vec<String> = name
         .split(|c: char| !c.is_ascii_alphanumeric())
@@ -439,7 +439,7 @@ mod tests {
         ] {
             assert_eq!(origin(good).as_deref(), Ok(good));
         }
-        for (bad, told) in [
+        for (bad, expected) in [
             ("https://shop.example.com/", "a browser sends it as https://shop.example.com"),
             ("https://shop.example.com/x?y", "a browser sends it as https://shop.example.com"),
             ("https://Shop.example.com", "a browser sends it as https://shop.example.com"),
@@ -459,7 +459,7 @@ mod tests {
             ("://x", "not an origin such as https://shop.example.com"),
             ("", "not an origin such as https://shop.example.com"),
         ] {
-            assert_eq!(origin(bad), Err(told.to_owned()), "{bad}");
+            assert_eq!(origin(bad), Err(expected.to_owned()), "{bad}");
         }
     }
 

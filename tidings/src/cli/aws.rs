@@ -1,4 +1,5 @@
-//! The command line's own access to AWS, or to what plays it: the table of apps, their secrets, and what a soak looks at.
+//! The command line's access to AWS or to an emulator: the table of apps, their secrets, and the stores that a soak
+//! reads.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -13,7 +14,7 @@ use tidings_store::{App, Apps};
 
 use sam_twin::cli::failure::{Context, Failure};
 
-/// The region where nothing says otherwise; what the twin believes to be in.
+/// The region if none is configured, which is also the twin's.
 const REGION: &str = "us-east-1";
 
 /// The apps of a deployment.
@@ -31,8 +32,8 @@ pub(crate) async fn secrets(endpoint: Option<&str>) -> aws_sdk_secretsmanager::C
     aws_sdk_secretsmanager::Client::new(&config(endpoint).await)
 }
 
-/// What plays AWS is asked in a way that nothing set for the real one changes: no profile, no retry mode, no FIPS, no proxy and no
-/// trusted certificates. Only the credentials may be those of the environment.
+/// Requests to an emulator ignore every setting that is meant for the real AWS: profile, retry mode, FIPS, proxy and
+/// trusted certificates. Only the credentials may come from the environment.
 async fn config(endpoint: Option<&str>) -> SdkConfig {
     match endpoint {
         Some(endpoint) if endpoint.starts_with("http://") => played(endpoint, |name| std::env::var(name).ok()),
@@ -48,7 +49,7 @@ async fn config(endpoint: Option<&str>) -> SdkConfig {
 }
 
 fn played(endpoint: &str, variable: impl Fn(&str) -> Option<String>) -> SdkConfig {
-    // What no request could carry is none, either.
+    // A value that no request could carry counts as unset.
     let set =
         |name: &str| variable(name).filter(|value| !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic()));
     let (key, secret) = match (set("AWS_ACCESS_KEY_ID"), set("AWS_SECRET_ACCESS_KEY")) {
@@ -69,7 +70,7 @@ fn played(endpoint: &str, variable: impl Fn(&str) -> Option<String>) -> SdkConfi
         .build()
 }
 
-/// A new app and its key, which nobody can read again.
+/// Creates an app and returns its key, which cannot be read later.
 pub(crate) async fn create_app(apps: &Apps, id: &str, name: &str, origins: Vec<String>) -> Result<AppKey, Failure> {
     let key = AppKey::generate(id, random::bytes()?).context(|| format!("make a key for the app {id:?}"))?;
     if put_app(apps, &key, name, origins).await? {
@@ -79,7 +80,7 @@ pub(crate) async fn create_app(apps: &Apps, id: &str, name: &str, origins: Vec<S
     }
 }
 
-/// Creates the app of `key`; `false` where there is one with its id.
+/// Creates the app of `key`; `false` if the id is taken.
 pub(crate) async fn put_app(apps: &Apps, key: &AppKey, name: &str, origins: Vec<String>) -> Result<bool, Failure> {
     let (id, secret) = (key.app_id().parse()?, IdSecret::new(random::bytes()?));
     let app = App::new(id, name.to_owned(), key.hash(), secret, origins, Timestamp::now());
@@ -104,7 +105,7 @@ mod tests {
             assert_eq!(region(&config).as_deref(), Some(REGION));
             assert_eq!(config.endpoint_url(), Some("http://127.0.0.1:1"));
             assert_eq!((config.use_fips(), config.use_dual_stack()), (None, None));
-            // It needs neither certificates nor a profile to be made.
+            // Building the client takes neither certificates nor a profile.
             aws_sdk_dynamodb::Client::new(&config);
         }
         assert_eq!(region(&of("AKIA", "eu-central-1")).as_deref(), Some("eu-central-1"));

@@ -1,10 +1,10 @@
-//! `tidings cancel`: a backend that has changed its mind.
+//! `tidings cancel`: cancels a message.
 
 use super::target::{self, ApiArgs};
 use sam_twin::cli::failure::Failure;
 use sam_twin::cli::output;
 
-/// Which message.
+/// The message to cancel.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -26,7 +26,7 @@ replay; what a device has shown stays shown.";
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let api = args.api.resolve()?;
-    let answer = api.backend.cancel(&args.id).await.map_err(target::told)?;
+    let answer = api.backend.cancel(&args.id).await.map_err(target::failure)?;
     if args.json {
         output::pretty_json(&answer)?;
     } else {

@@ -1,4 +1,4 @@
-//! `.tidings/devices/<alias>.json`: a device of this terminal, with its keys and how far it has read.
+//! `.tidings/devices/<alias>.json`: a device of this terminal, with its keys and its cursor.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ const FOLDER: &str = "devices";
 pub(crate) struct DeviceFile {
     #[serde(skip)]
     path: PathBuf,
-    /// Where it is registered: with another deployment or app it has to register again.
+    /// The deployment and the app of its registration: another one takes a new registration.
     pub(crate) api_url: String,
     pub(crate) app_id: String,
     pub(crate) alias: String,
@@ -32,12 +32,12 @@ pub(crate) struct DeviceFile {
     /// The number of the last announcement that was printed.
     #[serde(default)]
     pub(crate) announced: u64,
-    /// How it is reached while nobody listens.
+    /// Its push address, used while no `listen` runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) push: Option<PushAddress>,
 }
 
-/// What a person is reached by where no device is.
+/// The addresses of a person for fallback steps and pushes.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Reach {
     /// Phone number for SMS, as in E.164: +8613800138000
@@ -78,7 +78,7 @@ impl DeviceFile {
         Ok(&self.path)
     }
 
-    /// Registers a device for an alias and keeps it. The same terminal stays the same device.
+    /// Registers a device for an alias and stores it. The same terminal remains the same device.
     pub(crate) async fn register(
         api: &Api,
         alias: &str,
@@ -104,13 +104,13 @@ impl DeviceFile {
             client_version: Some(concat!("tidings-cli/", env!("CARGO_PKG_VERSION")).to_owned()),
             locale: None,
             time_zone: None,
-            // A registration without one would take it away.
+            // A registration without a push address would remove it.
             push: reach.push.or_else(|| kept.as_ref().and_then(|kept| kept.push.clone())),
         };
-        let registered = api.backend.register(&request).await.map_err(target::told)?;
+        let registered = api.backend.register(&request).await.map_err(target::failure)?;
         let kept = kept.filter(|kept| kept.registered.id == registered.id);
-        // The cursor belongs to the mailbox: a deployment that began anew has other keys and another mailbox. Announcements are
-        // numbered by the time, so none is new that has the number of an old one.
+        // The cursor belongs to the mailbox: a deployment that was created afresh has other keys and another mailbox.
+        // Announcements are numbered by time, so a new one never has the number of an old one.
         let cursor =
             kept.as_ref().filter(|kept| has_same_keys(&kept.registered, &registered)).and_then(|kept| kept.cursor);
         let announced = kept.map_or(0, |kept| kept.announced);
@@ -129,7 +129,7 @@ impl DeviceFile {
         Ok(file)
     }
 
-    /// Moves the cursor on, never back, and keeps it.
+    /// Advances the cursor, never back, and stores it.
     pub(crate) fn advance(&mut self, to: Position) -> Result<(), Failure> {
         let is_older = self.cursor.is_some_and(|at| at.epoch == to.epoch && to.seq <= at.seq);
         if !is_older {

@@ -1,4 +1,4 @@
-//! `tidings item`: whether something that messages are about is still open.
+//! `tidings item`: shows, closes and opens an item that messages are about.
 
 use clap::{Subcommand, builder::NonEmptyStringValueParser};
 
@@ -6,7 +6,7 @@ use super::target::{self, ApiArgs};
 use sam_twin::cli::failure::Failure;
 use sam_twin::cli::output;
 
-/// What can be done with an item.
+/// The commands on items.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show whether an item is open
@@ -18,7 +18,7 @@ pub(crate) enum Command {
     Open(Args),
 }
 
-/// Which item.
+/// The item.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Name of the item in the app, up to 128 characters
@@ -47,5 +47,5 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         None => api.backend.item(&item, tenant).await,
         Some(open) => api.backend.set_item(&item, tenant, open).await,
     };
-    output::pretty_json(&answer.map_err(target::told)?)
+    output::pretty_json(&answer.map_err(target::failure)?)
 }

@@ -15,14 +15,14 @@ use sam_twin::cli::logs;
 use sam_twin::cli::output;
 use sam_twin::cli::style::{Style, clock, printable};
 
-/// Who listens.
+/// The user and the device that listen.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Name of the user in the app; the device is registered if this terminal has none
     #[arg(long, value_parser = super::alias)]
     alias: String,
-    /// What the device runs, where it has to be registered: ANDROID, IOS, PC or WEB
+    /// Platform of the device, if it has to be registered: ANDROID, IOS, PC or WEB
     #[arg(long, default_value = "PC", value_parser = register::platform)]
     platform: Platform,
     /// End after so many messages
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     api: ApiArgs,
     #[command(flatten)]
     socket: SocketArgs,
-    /// What to log: error, warn, info, debug, or a filter
+    /// Level of the log: error, warn, info, debug, or a filter
     #[arg(long, default_value = "warn")]
     log: String,
 }
@@ -48,17 +48,17 @@ Examples:
   tidings listen --alias alice --mobile +8613800138000 --email alice@example.com
   tidings listen --alias alice --json --count 1 | jq .alert
 
-What was sent while nobody listened comes first. Each message is acknowledged when it is printed; announcements come, too,
-and are not acknowledged. Ctrl-C ends.";
+Messages that were sent while the device was away come first. Each message is acknowledged when it is printed.
+Announcements are printed too, and are not acknowledged. Ctrl-C ends.";
 
-/// The longest pause before the twin is asked again: a person restarts it, and waits for that.
+/// The longest pause between attempts to reach a twin: a person who restarts it waits for the device.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How an open device ended.
 enum End {
-    /// By the person, or because it printed enough.
+    /// The person ended it, or it printed enough.
     Done,
-    /// The deployment does not know it, or not its keys; whether it did before.
+    /// The deployment does not know the device or its keys; `connected` if its socket has been open.
     Refused { failure: Failure, connected: bool },
 }
 
@@ -69,8 +69,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let kept = DeviceFile::read(&api, &args.alias)?;
     let Reach { mobile, email, push } = &args.reach;
     let wants_registration = mobile.is_some() || email.is_some() || push.is_some();
-    // A twin that was started anew knows no devices of its former life: a refusal of a device that was good before is a
-    // reason to register again, once, and not to ask in vain.
+    // A twin that was restarted without its data knows no devices. If a device was accepted before, its refusal is a
+    // reason to register once more instead of retrying in vain.
     let (mut file, mut was_good) = match kept {
         Some(file) if !wants_registration => (file, true),
         Some(_) | None => (register(&args, &api).await?, false),
@@ -101,7 +101,7 @@ async fn register(args: &Args, api: &Api) -> Result<DeviceFile, Failure> {
 async fn listen(args: &Args, options: Options, file: &mut DeviceFile) -> Result<End, Failure> {
     let identity = Identity::from_answer(&file.registered)?;
     let (cursor, announced) = (file.cursor, file.announced);
-    // What cannot be printed is not acknowledged, and comes again.
+    // A message that cannot be printed is not acknowledged, and is delivered again.
     let ack = Ack::Manual;
     let options = Options { cursor, announced, ack, ..options };
     let (device, mut events) = Device::open(identity, options);
@@ -119,7 +119,7 @@ async fn listen(args: &Args, options: Options, file: &mut DeviceFile) -> Result<
 }
 
 async fn print(args: &Args, device: &Device, events: &mut Events, file: &mut DeviceFile) -> Result<End, Failure> {
-    // What was printed before is acknowledged once more: those words may have been lost with their connection.
+    // The last printed position is acknowledged once more: the first acknowledgement may have been lost.
     let printed = Some(file.cursor.filter(|at| at.seq > 0));
     let mut printer = Printer { json: args.json, style: Style::of_stdout(), device, printed };
     let mut left = args.count.unwrap_or(u64::MAX);
@@ -163,7 +163,7 @@ async fn print(args: &Args, device: &Device, events: &mut Events, file: &mut Dev
     Ok(End::Done)
 }
 
-/// What the end of a device means for the command; `connected` if its socket has been open.
+/// The consequence of a device's end for the command; `connected` if its socket has been open.
 fn closed(reason: CloseReason, connected: bool) -> Result<End, Failure> {
     match reason {
         CloseReason::Asked => Ok(End::Done),
@@ -177,12 +177,12 @@ fn closed(reason: CloseReason, connected: bool) -> Result<End, Failure> {
     }
 }
 
-/// Prints what comes, and acknowledges what it has printed.
+/// Prints messages and acknowledges them.
 struct Printer<'a> {
     json: bool,
     style: Style,
     device: &'a Device,
-    /// During a replay: up to where messages were printed and not acknowledged. One word covers all of them.
+    /// During a replay: the last position that was printed and not acknowledged. One frame acknowledges all of them.
     printed: Option<Option<Position>>,
 }
 
@@ -223,7 +223,7 @@ impl Printer<'_> {
         self.printed.get_or_insert(None);
     }
 
-    /// Acknowledges what was printed, unless it was of another mailbox than the one that is known now.
+    /// Acknowledges the printed messages, unless they belong to a former mailbox.
     fn end_replay(&mut self, epoch: Option<u64>) -> Result<(), DeviceGone> {
         let printed = self.printed.take().flatten();
         let printed = printed.filter(|at| epoch.is_none_or(|epoch| epoch == at.epoch));
@@ -231,21 +231,21 @@ impl Printer<'_> {
     }
 }
 
-/// A message for a person: sender, text, data, place.
+/// A message as a line: sender, text, data, position.
 fn one_line(message: &MessageFrame, style: Style) -> String {
     let sender = message.content.sender.as_deref().or(message.from_user_name.as_deref());
     let place = message.position.map_or_else(String::new, |at| format!(" #{}", at.seq));
-    format!("{}  {}", told(sender, &message.content, style), style.faint(&format!("({}{place})", message.id)))
+    format!("{}  {}", shown(sender, &message.content, style), style.faint(&format!("({}{place})", message.id)))
 }
 
-/// An announcement for a person, told apart from what is only for him.
+/// An announcement as a line, marked as one to everyone.
 fn announced(announcement: &AnnouncementFrame, style: Style) -> String {
     let sender = announcement.from_user_name.as_deref();
-    let told = told(sender, &announcement.content, style);
-    format!("to everyone  {told}  {}", style.faint(&format!("({})", announcement.id)))
+    let shown = shown(sender, &announcement.content, style);
+    format!("to everyone  {shown}  {}", style.faint(&format!("({})", announcement.id)))
 }
 
-fn told(sender: Option<&str>, content: &Content, style: Style) -> String {
+fn shown(sender: Option<&str>, content: &Content, style: Style) -> String {
     let mut parts = Vec::new();
     if let Some(sender) = sender {
         parts.push(style.bold(&format!("{sender}:")));

@@ -1,13 +1,13 @@
 //! The command line, `tidings`. One file per command; each resolves its arguments once, then works.
 //!
-//! | file | what it is |
+//! | file | commands |
 //! | --- | --- |
 //! | `up` | the local twin until Ctrl-C |
 //! | `demo` | the whole story of a message, checked step by step |
 //! | `app` | apps, their keys, chains, categories and credentials |
 //! | `register`, `listen` | a device in the terminal |
 //! | `send`, `cancel`, `trail`, `announce`, `item`, `preferences` | a backend in the terminal |
-//! | `target`, `session` | which deployment is meant: flags, environment, or the twin that runs in this folder |
+//! | `target`, `session` | the deployment to use: flags, environment, or the twin that runs in this folder |
 
 mod announce;
 mod app;
@@ -47,7 +47,7 @@ struct Cli {
 
 const PROGRAM: &str = "tidings";
 
-/// The program's version, and that of the time zone data that it has.
+/// The program's version, and the version of its time zone data.
 fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
         format!("{} (time zones of {})", env!("CARGO_PKG_VERSION"), tidings_domain::preferences::time_zone_data())
@@ -55,7 +55,7 @@ fn version() -> &'static str {
     &VERSION
 }
 
-/// Reads the alias of a user, as far as a typing person needs it: the service refuses what else is none.
+/// Parses the alias of a user and catches typing mistakes; the service checks the rest.
 fn alias(text: &str) -> Result<String, String> {
     if name::is_everyone(text) { Err(name::EVERYONE.to_owned()) } else { Ok(text.to_owned()) }
 }
@@ -77,18 +77,18 @@ enum Command {
     Up(up::Args),
     /// Run the whole story of a message, step by step, and check that every step happened
     Demo(demo::Args),
-    /// Run real clients against a twin in which things go wrong, and check every promise from outside
+    /// Run real clients against a twin with injected faults, and check every guarantee from outside
     Soak(tidings_soak::Args),
     /// Create an app; show or set its chains, categories and push credentials
     #[command(subcommand)]
     App(app::Command),
     /// Register a device and keep its keys in .tidings/devices
     Register(register::Args),
-    /// Be a device: print each message, acknowledge it, reconnect after every loss
+    /// Act as a device: print each message, acknowledge it, reconnect after every loss
     Listen(listen::Args),
     /// Send a message; prints its request id
     Send(Box<send::Args>),
-    /// Cancel a message: whatever of it has not started yet does not start
+    /// Cancel a message: steps that have not started yet do not start
     Cancel(cancel::Args),
     /// Send an announcement to everyone, list announcements, or withdraw one
     #[command(subcommand)]
@@ -96,7 +96,7 @@ enum Command {
     /// Show, close or open an item that messages are about
     #[command(subcommand)]
     Item(item::Command),
-    /// Show what became of a message
+    /// Show the trail of a message
     Trail(trail::Args),
     /// Show or set how a user wants to be notified
     Preferences(preferences::Args),
@@ -107,7 +107,7 @@ fn command_line() -> clap::Command {
     Cli::command().mut_args(|argument| argument.hide(true))
 }
 
-/// Runs the command line and says how it ended.
+/// Runs the command line and returns its exit code.
 pub async fn run() -> ExitCode {
     let cli: Cli = match output::arguments(command_line()) {
         Ok(cli) => cli,

@@ -1,4 +1,4 @@
-//! `tidings preferences`: what a user wants to be told of.
+//! `tidings preferences`: shows and sets how a user wants to be notified.
 
 use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use tidings_wire::{Preferences, json};
@@ -7,7 +7,7 @@ use super::target::{self, ApiArgs};
 use sam_twin::cli::failure::Failure;
 use sam_twin::cli::output;
 
-/// Whose, and what is new.
+/// The user, and the new preferences.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -17,7 +17,7 @@ pub(crate) struct Args {
     /// The user's tenant
     #[arg(long, value_name = "CODE")]
     tenant: Option<String>,
-    /// Set these, in place of all that was set before; without it they are shown
+    /// Set these, and replace all that was set before; without it they are shown
     #[arg(long, value_name = "JSON")]
     set: Option<String>,
     #[command(flatten)]
@@ -37,9 +37,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let preferences = match args.set {
         Some(text) => {
             let wanted = read(&text).map_err(Failure::new)?;
-            api.backend.set_preferences(&args.alias, tenant, &wanted).await.map_err(target::told)?
+            api.backend.set_preferences(&args.alias, tenant, &wanted).await.map_err(target::failure)?
         }
-        None => api.backend.preferences(&args.alias, tenant).await.map_err(target::told)?,
+        None => api.backend.preferences(&args.alias, tenant).await.map_err(target::failure)?,
     };
     output::pretty_json(&preferences)
 }
@@ -47,7 +47,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 fn read(text: &str) -> Result<Preferences, String> {
     let object = json::object(text.as_bytes()).map_err(|error| format!("--set: {error}"))?;
     Preferences::parse(object).map_err(|problems| {
-        let told: Vec<_> = problems.iter().map(|problem| format!("`{}` {}", problem.field, problem.detail)).collect();
-        format!("--set: {}", told.join("; "))
+        let details: Vec<_> =
+            problems.iter().map(|problem| format!("`{}` {}", problem.field, problem.detail)).collect();
+        format!("--set: {}", details.join("; "))
     })
 }

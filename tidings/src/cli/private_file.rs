@@ -40,7 +40,7 @@ mod tests {
         std::fs::write(&path, "\u{feff}{}").unwrap();
         assert_eq!(read(&path).unwrap().as_deref(), Some("{}"));
         std::fs::write(&path, b"\xff\xfe{\0}\0").unwrap();
-        let told = read(&path).unwrap_err().report("tidings");
-        assert!(told.contains("UTF-16"), "{told}");
+        let report = read(&path).unwrap_err().report("tidings");
+        assert!(report.contains("UTF-16"), "{report}");
     }
 }

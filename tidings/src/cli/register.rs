@@ -1,4 +1,4 @@
-//! `tidings register`: a device, kept in a file.
+//! `tidings register`: registers a device and keeps it in a file.
 
 use tidings_wire::Platform;
 
@@ -8,17 +8,17 @@ use sam_twin::cli::failure::Failure;
 use sam_twin::cli::output;
 use sam_twin::cli::style::printable;
 
-/// A device to be.
+/// The device to register.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Name of the user in the app
     #[arg(long, value_parser = super::alias)]
     alias: String,
-    /// What the device runs: ANDROID, IOS, PC or WEB
+    /// Platform of the device: ANDROID, IOS, PC or WEB
     #[arg(long, default_value = "PC", value_parser = platform)]
     platform: Platform,
-    /// The device's own token; the same one keeps its device id [default: one that is made and kept]
+    /// Token that identifies the device; the same one keeps its device id [default: generated and kept]
     #[arg(long)]
     native_token: Option<String>,
     #[command(flatten)]
@@ -36,7 +36,7 @@ Examples:
 The device's two keys are kept in .tidings/devices/alice.json, readable by you only. `tidings listen --alias alice`
 is that device.";
 
-/// Reads a device's platform; `ALL` is for sending only.
+/// Parses a device's platform; `ALL` is for sending only.
 pub(crate) fn platform(text: &str) -> Result<Platform, String> {
     use tidings_wire::Choice as _;
     Platform::from_word(&text.to_ascii_uppercase())

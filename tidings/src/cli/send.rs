@@ -1,4 +1,4 @@
-//! `tidings send`: a backend in the terminal.
+//! `tidings send`: sends a message.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use sam_twin::cli::failure::Failure;
 use sam_twin::cli::output;
 use sam_twin::cli::style::printable;
 
-/// How long the twin may take to say whether a recipient is known.
+/// How long the twin may take to answer whether a recipient is known.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The recipients of whom it is asked.
+/// Most recipients that are looked up.
 const LOOKED_UP: usize = 5;
 
-/// A message to be.
+/// The message to send.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// The app's own data: any JSON
     #[arg(long, value_name = "JSON", value_parser = json)]
     extra: Option<Value>,
-    /// Who sends, as shown
+    /// Name of the sender, as shown
     #[arg(long)]
     sender: Option<String>,
     /// Kind of content: text, event, image, voice, link or file
@@ -44,10 +44,10 @@ pub(crate) struct Args {
     /// Name of what happened, for --msg-type event
     #[arg(long)]
     event: Option<String>,
-    /// What the app lists by
+    /// Category by which the app lists messages
     #[arg(long)]
     category: Option<String>,
-    /// What the app filters by
+    /// Tag by which the app filters messages
     #[arg(long)]
     tag: Option<String>,
     /// Sound to play
@@ -74,7 +74,7 @@ pub(crate) struct Args {
     /// Seconds for which the message is kept for its recipient [default: 72 hours]
     #[arg(long, value_name = "SECONDS")]
     ttl: Option<u64>,
-    /// Deliver the message again and again until a device confirms it
+    /// Redeliver the message until a device confirms it
     #[arg(long)]
     need_confirm: bool,
     /// Seconds for which --need-confirm goes on, 300 to 259200 [default: as long as the message is kept]
@@ -118,7 +118,7 @@ Examples:
 
 Standard output is the request id alone: tidings trail $(tidings send --to alice --alert Hi) --follow";
 
-/// Reads `extra`, and refuses what the service would refuse of it: parsed, nothing would be left to see it by.
+/// Parses `extra` and refuses what the service refuses: once parsed, duplicate names, for example, are gone.
 pub(super) fn json(text: &str) -> Result<Value, String> {
     let value = serde_json::from_str::<IgnoredAny>(text).map_err(|error| format!("not JSON: {error}"));
     value
@@ -195,7 +195,7 @@ impl Args {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let api = args.api.clone().resolve()?;
     let request = args.request(&api.app_id);
-    let answer = api.backend.send(&request, args.idempotency_key.as_deref()).await.map_err(target::told)?;
+    let answer = api.backend.send(&request, args.idempotency_key.as_deref()).await.map_err(target::failure)?;
     if args.json {
         return output::pretty_json(&answer);
     }
@@ -211,8 +211,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The recipients for whom no device is registered, if the deployment is a twin: the alias may be mistyped, and the service
-/// accepts it. The API does not answer this question, so elsewhere it is not asked.
+/// The recipients for whom no device is registered, if the deployment is a twin. The alias may be mistyped, and the
+/// service accepts it. The API has no such query, so other deployments are not asked.
 async fn unknown(api: &Api, aliases: &[String]) -> Vec<String> {
     let Some(twin) = &api.twin_url else { return Vec::new() };
     let client = Client::new(PATIENCE);
@@ -220,7 +220,7 @@ async fn unknown(api: &Api, aliases: &[String]) -> Vec<String> {
         let url = format!("{twin}/_twin/devices?appId={}&alias={}", api.app_id, percent(alias));
         let page: Value = client.json(Method::GET, &url).await.ok()?;
         let users = page["users"].as_array()?;
-        // A mailbox is made by the first message, a profile by a registration.
+        // The first message creates a mailbox, a registration creates a profile.
         users.iter().all(|user| user["devices"] == json!([]) && user["profile"] == json!({})).then(|| alias.clone())
     };
     let asked = aliases.iter().take(LOOKED_UP).map(is_unknown);

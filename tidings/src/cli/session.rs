@@ -1,5 +1,5 @@
-//! `.tidings/session.json`: the twin that runs in this folder, for the commands of another terminal, which may be in a folder
-//! below.
+//! `.tidings/session.json`: the twin that runs in this folder, for commands in another terminal, which may be in a
+//! folder below.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ const FILE: &str = ".tidings/session.json";
 /// How long a twin of an earlier session may take to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// Where the twin is, and the key of its demo app.
+/// The URLs of the twin, and the key of its demo app.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Session {
@@ -31,7 +31,7 @@ pub(crate) struct Session {
     #[serde(default)]
     pub(crate) providers_url: String,
     pub(crate) directory_table: String,
-    /// What the names of the apps' secrets begin with. A session of an older twin has none.
+    /// The prefix of the names of the apps' secrets. A session of an older twin has none.
     #[serde(default)]
     pub(crate) provider_secrets: Option<String>,
     pub(crate) app_id: String,
@@ -45,7 +45,7 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// The session of the current folder, or of the nearest one above in which a twin has run.
+    /// The session of the current folder, or of the nearest folder above in which a twin has run.
     pub(crate) fn read() -> Result<Option<Self>, Failure> {
         let Some(path) = nearest(FILE) else { return Ok(None) };
         let Some(text) = private_file::read(&path)? else { return Ok(None) };
@@ -53,12 +53,12 @@ impl Session {
         Ok(Some(session))
     }
 
-    /// Keeps the session beside the template of this folder or of the nearest one above; without one in this folder. A session
-    /// whose twin still runs stays, and is returned.
+    /// Stores the session beside the nearest template, in this folder or above, or in this folder if there is none. A
+    /// session whose twin still runs stays, and is returned.
     pub(crate) async fn keep(&self) -> Result<Option<Self>, Failure> {
-        let path = place();
+        let path = session_file();
         if let Some(text) = private_file::read(&path)?
-            // One that cannot be read is nobody's.
+            // A session that cannot be parsed belongs to no twin.
             && let Ok(other) = serde_json::from_str::<Self>(&text)
             && other.aws_url != self.aws_url
             && other.is_running().await
@@ -71,7 +71,7 @@ impl Session {
 
     /// Removes the session, if it is still this one: no command looks for a twin that has ended.
     pub(crate) fn give_back(&self) -> Result<(), Failure> {
-        let path = place();
+        let path = session_file();
         if private_file::read(&path)? == Some(self.text()?) {
             std::fs::remove_file(&path).context(|| format!("remove {}", path.display()))?;
         }
@@ -82,7 +82,7 @@ impl Session {
         Ok(format!("{}\n", serde_json::to_string_pretty(self)?))
     }
 
-    /// Whether a twin answers where this one was.
+    /// Whether a twin answers at this session's URL.
     async fn is_running(&self) -> bool {
         let outputs = format!("{}/_twin/outputs", self.aws_url);
         Client::new(ANSWERS_WITHIN).json::<Value>(Method::GET, &outputs).await.is_ok()
@@ -90,17 +90,18 @@ impl Session {
 }
 
 /// The file of the twin that runs here.
-fn place() -> PathBuf {
+fn session_file() -> PathBuf {
     let template = nearest(TEMPLATE);
     template.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).join(FILE)
 }
 
-/// Where the demo app's key outlives a twin that keeps nothing else.
+/// The file of the demo app's key, which outlives a twin without a data folder.
 pub(crate) fn demo_key_file() -> PathBuf {
-    place().with_file_name("demo-app.key")
+    session_file().with_file_name("demo-app.key")
 }
 
-/// The folder `.tidings` that holds the session, or would: what belongs to it is beside it, wherever a command runs.
+/// The folder `.tidings` of the session, whether it exists or not: related files are beside it, wherever a command
+/// runs.
 pub(crate) fn folder() -> PathBuf {
     let beside_template = || Some(nearest(TEMPLATE)?.with_file_name(FILE));
     let session = nearest(FILE).or_else(beside_template).unwrap_or_else(|| FILE.into());

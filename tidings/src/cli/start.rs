@@ -1,4 +1,4 @@
-//! The twin that a command starts, with what Tidings adds.
+//! The twin that a command starts, with the additions of Tidings.
 
 use sam_twin::cli::failure::Failure;
 use sam_twin::cli::options::TwinArgs;
@@ -11,8 +11,8 @@ use crate::providers::ProvidersOptions;
 /// The functions in this program, by the names of their binaries.
 const FUNCTIONS: &[&str] = include!(concat!(env!("OUT_DIR"), "/function_names.rs"));
 
-/// Options on free ports, in memory, and what Tidings adds to them. Without artefacts this program runs its own functions, and
-/// those of another template come from where their `CodeUri` is.
+/// Options for free ports, in memory, with the additions of Tidings. Without artefacts this program runs its built-in
+/// functions; those of another template come from their `CodeUri`.
 pub(crate) fn options(args: TwinArgs, providers: ProvidersOptions) -> Result<(TwinOptions, Additions), Failure> {
     let mut options = args.clone().options(Source::this_program_for(FUNCTIONS, Source::CodeUri(args.folder()))?)?;
     let additions = Additions::to(&mut options, providers);
@@ -26,7 +26,7 @@ pub(crate) fn directory_table(twin: &Twin) -> Result<String, Failure> {
     })
 }
 
-/// What the names of the secrets begin with by which apps push, as the template tells its functions.
+/// The prefix of the names of the apps' secrets, as the template passes it to the functions.
 pub(crate) fn provider_secrets(twin: &Twin) -> Option<String> {
     let mut functions = twin.template().functions.values();
     functions.find_map(|function| function.environment.get("TIDINGS_PROVIDER_SECRETS")).cloned()

@@ -1,4 +1,4 @@
-//! Which deployment a command means: a flag, else the environment, else the twin that runs in this folder.
+//! The deployment of a command: a flag, else the environment, else the twin that runs in this folder.
 
 use std::path::PathBuf;
 
@@ -41,15 +41,15 @@ pub(crate) struct SocketArgs {
     socket_url: Option<String>,
 }
 
-/// A backend that is ready to ask.
+/// A backend that is ready to send requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     pub(crate) backend: Backend,
     pub(crate) app_id: String,
     pub(crate) url: String,
-    /// Where the twin plays AWS and shows its records, if the deployment is one that runs here.
+    /// The URL of the twin's AWS services and records, if the deployment is a twin that runs here.
     pub(crate) twin_url: Option<String>,
-    /// The folder for what is kept of it. A twin that stops takes its session away, and the folder stays the same.
+    /// The folder of its files. A twin that stops removes its session, and the folder stays the same.
     pub(crate) folder: PathBuf,
 }
 
@@ -57,7 +57,7 @@ const HINT: &str = "run `tidings up` in this folder or one above, in another ter
 
 impl ApiArgs {
     pub(crate) fn resolve(self) -> Result<Api, Failure> {
-        // A key of one deployment is worth nothing at another: both come from the same place.
+        // A key is valid for one deployment only: URL and key come from the same source.
         let (url, key, twin_url) = match (self.api_url, self.app_key) {
             (Some(url), Some(key)) => (url, key.0, None),
             (Some(_), None) => {
@@ -73,7 +73,7 @@ impl ApiArgs {
                 (session.api_url, given.map_or(demo, Ok)?, Some(session.aws_url))
             }
         };
-        let backend = Backend::new(&url, key.expose()).map_err(told)?;
+        let backend = Backend::new(&url, key.expose()).map_err(failure)?;
         Ok(Api { backend, app_id: key.app_id().to_owned(), url, twin_url, folder: session::folder() })
     }
 }
@@ -89,15 +89,15 @@ impl SocketArgs {
     }
 }
 
-/// What may help when a deployment did not answer as it should.
-pub(crate) fn told(error: tidings_client::ApiError) -> Failure {
+/// The failure of a request, with a hint that may help.
+pub(crate) fn failure(error: tidings_client::ApiError) -> Failure {
     use tidings_client::ApiError as E;
     let hint = match &error {
         E::Unreachable { .. } | E::Timeout { .. } => Some(format!("is it running? {HINT}")),
         E::Problem(problem) if problem.status == 401 => {
             Some("check the app key; a twin without --data forgets its apps when it stops".to_owned())
         }
-        // A single one is in the detail already.
+        // The detail already contains a single problem.
         E::Problem(problem) if problem.errors.len() > 1 => {
             let named = problem.errors.iter().map(|at| printable(&format!("{}: {}", at.field, at.detail)));
             let named: Vec<_> = named.collect();

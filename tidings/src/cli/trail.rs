@@ -1,4 +1,4 @@
-//! `tidings trail`: what became of a message, for people.
+//! `tidings trail`: shows the trail of a message.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use sam_twin::cli::failure::Failure;
 use sam_twin::cli::output;
 use sam_twin::cli::style::{Style, printable};
 
-/// Which message.
+/// The message.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The request id that `send` printed
     id: String,
-    /// Go on until the message is settled for every recipient, and its fallback chain is over
+    /// Follow the trail until the message is settled for every recipient and its fallback chain is over
     #[arg(long, short)]
     follow: bool,
     /// Print the trail as JSON
@@ -41,13 +41,13 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let style = Style::of_stdout();
     let mut last = None;
     loop {
-        let trail = api.backend.trail(&args.id).await.map_err(target::told)?;
+        let trail = api.backend.trail(&args.id).await.map_err(target::failure)?;
         let is_over = trail.recipients.iter().all(|recipient| is_over(recipient, &trail, Timestamp::now()));
         if last.as_ref() != Some(&trail) {
             if args.json {
                 output::pretty_json(&trail)?;
             } else {
-                output::print(told(&trail, last.as_ref(), style))?;
+                output::print(rendered(&trail, last.as_ref(), style))?;
             }
         }
         if !args.follow || is_over {
@@ -58,8 +58,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-/// Whether nothing but a late confirmation can follow. What a provider has accepted goes on to the next step until somebody has
-/// confirmed it.
+/// Whether only a late confirmation can still follow. A message that a provider has accepted still goes on to the next
+/// step until a device confirms it.
 fn is_over(recipient: &RecipientTrail, trail: &Trail, now: Timestamp) -> bool {
     if recipient.state != State::FallbackDelivered {
         return recipient.state.is_settled();
@@ -70,8 +70,8 @@ fn is_over(recipient: &RecipientTrail, trail: &Trail, now: Timestamp) -> bool {
     is_closed || now > trail.expires_at || recipient.steps.is_none_or(|steps| ended >= steps)
 }
 
-/// The trail as lines; with an earlier one, only what is new.
-fn told(trail: &Trail, earlier: Option<&Trail>, style: Style) -> String {
+/// The trail as lines; with an earlier trail, only the new lines.
+fn rendered(trail: &Trail, earlier: Option<&Trail>, style: Style) -> String {
     let mut lines = Vec::new();
     if earlier.is_none() {
         lines.push(format!("{}  accepted {}", style.bold(&trail.request_id), trail.accepted_at));
@@ -133,12 +133,12 @@ mod tests {
             serde_json::json!([
                 {"at": "2026-11-22T08:00:00.000Z", "event": "accepted"},
                 {"at": "2026-11-22T08:00:00.040Z", "event": "offline"},
-                {"at": "2026-11-22T08:00:02.001Z", "event": "step-accepted", "step": 1, "channel": "apns", "code": "e-9",
-                    "detail": "ttl 60 s"},
+                {"at": "2026-11-22T08:00:02.001Z", "event": "step-accepted", "step": 1, "channel": "apns",
+                    "code": "e-9", "detail": "ttl 60 s"},
             ]),
         );
         assert_eq!(
-            told(&late, None, Style::plain()),
+            rendered(&late, None, Style::plain()),
             "m-1  accepted 2026-11-22T08:00:00.000Z\n\
              kept until 2026-11-25T08:00:00.000Z\n\
              \n\
@@ -147,9 +147,9 @@ mod tests {
              \x20     +0.040 s  no device was connected\n\
              \x20     +2.001 s  apns (step 2) accepted by the provider as e-9 (ttl 60 s)\n"
         );
-        let new = told(&late, Some(&early), Style::plain());
+        let new = rendered(&late, Some(&early), Style::plain());
         assert!(new.contains("no device") && !new.contains("m-1") && !new.contains("will be settled"), "{new}");
-        assert!(told(&late, Some(&late), Style::plain()).is_empty());
+        assert!(rendered(&late, Some(&late), Style::plain()).is_empty());
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
             ]),
         );
         trail.recipients[0].alias = "alice\u{1b}[2J\nbob".to_owned();
-        let text = told(&trail, None, Style::plain());
+        let text = rendered(&trail, None, Style::plain());
         assert!(!text.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'), "{text:?}");
         assert!(text.contains("\nalice\\u{1b}[2J\\nbob  failed\n"), "{text}");
         assert!(text.contains(r"e\u{1b}[8m") && text.contains(r"(\u{202e}gone\nbob  confirmed)"), "{text}");

@@ -17,7 +17,7 @@ use super::{aws, private_file, start};
 use crate::additions::Additions;
 use crate::providers::ProvidersOptions;
 
-/// Where the twin listens and what it keeps.
+/// The addresses of the twin and the data that it keeps.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -27,8 +27,8 @@ pub(crate) struct Args {
     /// free one if the HTTP API takes one]
     #[arg(long, value_name = "PORT", value_parser = options::port)]
     providers_port: Option<u16>,
-    /// Credentials that the push providers know, as `tidings app providers` takes them; every app has them that was given none
-    /// of its own [default: made]
+    /// Credentials of the emulated push providers, as `tidings app providers` takes them; apps without credentials use
+    /// them too [default: generated]
     #[arg(long, value_name = "FILE")]
     providers: Option<PathBuf>,
     #[command(flatten)]
@@ -49,8 +49,8 @@ Other programs reach what plays AWS with AWS_ENDPOINT_URL=http://127.0.0.1:7402 
 sent by SMS, email and push is at http://127.0.0.1:7402/_twin/outbox; what is to go wrong with pushes is put to
 http://127.0.0.1:7404/_twin/rules.";
 
-/// The place of the push providers' port after the first one, unless the arguments give another.
-const PROVIDERS_PLACE: u16 = 4;
+/// The offset of the push providers' port from the first one, unless the arguments give another.
+const PROVIDERS_OFFSET: u16 = 4;
 
 /// The demo app's id.
 const DEMO: &str = "demo";
@@ -59,7 +59,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     logs::log(args.listen.log())?;
     let data = args.listen.data().map(Path::to_path_buf);
     let providers = ProvidersOptions {
-        port: args.providers_port.unwrap_or(args.listen.usual(PROVIDERS_PLACE)),
+        port: args.providers_port.unwrap_or(args.listen.usual(PROVIDERS_OFFSET)),
         credentials: args.providers,
     };
     let (options, additions) = start::options(args.twin, providers)?;
@@ -79,18 +79,18 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
                 return Err(failure);
             }
         },
-        // Any template with functions behind gateways runs here; only ours has apps.
+        // Any template with functions behind gateways runs here; only that of Tidings has apps.
         Err(_) => "\nThe template has no output DirectoryTableName, so no demo app is made.\n".to_owned(),
     };
     let interrupted = interruption()?;
-    // The last line is told when everything is ready: whoever waits for it finds the session written.
+    // The last line is printed when everything is ready: a script that waits for it finds the session.
     let text = format!("{}{first_steps}Ctrl-C stops it.\n\n", urls(&twin, &additions, style));
     let stayed = stay_up(twin, &text, interrupted).await;
     session.map_or(Ok(()), |session| session.give_back())?;
     stayed
 }
 
-/// Makes the demo app and tells the other terminals where everything is.
+/// Creates the demo app and writes the session for other terminals.
 async fn prepare(
     twin: &Twin,
     additions: &Additions,
@@ -114,13 +114,13 @@ async fn prepare(
     Ok(Prepared { session, other })
 }
 
-/// The session of this twin, and that of another one that runs in the same folder and keeps its own.
+/// The session of this twin, and the one of another twin that runs in the same folder.
 struct Prepared {
     session: Session,
     other: Option<Session>,
 }
 
-/// The demo app, made once. Its key stays the same over restarts, so that a shell that has it keeps it.
+/// The demo app, made once. Its key stays the same over restarts, so that a shell can go on using it.
 async fn demo_app(apps: &Apps, data: Option<&Path>) -> Result<AppKey, Failure> {
     let kept = data.map_or_else(demo_key_file, |folder| folder.join("demo-app.key"));
     let known = private_file::read(&kept)?;
@@ -129,13 +129,13 @@ async fn demo_app(apps: &Apps, data: Option<&Path>) -> Result<AppKey, Failure> {
         Some(key) => key,
         None => AppKey::generate(DEMO, random::bytes()?).context(|| "make the demo app's key".to_owned())?,
     };
-    // Looked for first: a healthy start asks for nothing that is refused.
+    // Read first, so that a healthy start makes no request that is refused.
     let is_its_key = match apps.get(&key.app_id().parse()?).await? {
         Some(app) => app.key_hashes.iter().any(|hash| key.matches(hash)),
         None => aws::put_app(apps, &key, "Demo", Vec::new()).await?,
     };
     if !is_its_key {
-        // Its key was shown once and lost; the app itself stays with whoever uses it.
+        // The app's key was shown once and is lost; the app itself stays for those who still use it.
         let id = format!("{DEMO}-{}", random::id()?);
         key = aws::create_app(apps, &id, "Demo", Vec::new()).await?;
     }

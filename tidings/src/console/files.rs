@@ -1,4 +1,4 @@
-//! The console's files that are about the service, within this program.
+//! The console's files about the service, embedded in this program.
 
 use sam_twin::extension::File;
 
@@ -11,10 +11,10 @@ macro_rules! files {
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLES: &str = "text/css; charset=utf-8";
 
-/// Shown by a browser, where `application/yaml` would be saved.
+/// A browser shows this type; it would save `application/yaml`.
 const DOCUMENT: &str = "text/plain; charset=utf-8";
 
-/// Those of `tidings/console`.
+/// The files of `tidings/console`.
 pub(super) const FILES: &[File] = files![
     "connect.js" SCRIPT,
     "console.js" SCRIPT,

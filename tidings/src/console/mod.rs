@@ -1,5 +1,5 @@
-//! What Tidings adds to the twin's console: its panels, the documents of its APIs, its records, and the app that the page
-//! sends as.
+//! The additions of Tidings to the twin's console: its panels, the documents of its APIs, its records, and the app that
+//! the page sends as.
 
 mod files;
 mod query;
@@ -41,9 +41,9 @@ impl fmt::Debug for App {
 }
 
 impl Console {
-    /// Lets the page act as this app, from now on. The first app stays.
+    /// Lets the page act as this app, from now on. Only the first call has an effect.
     pub fn introduce(&self, id: &str, key: &str) {
-        // An app can be introduced once: the page reads its configuration once, too.
+        // Only one app can be introduced, because the page reads its configuration once.
         let _ = self.app.set(App { id: id.to_owned(), key: key.to_owned() });
     }
 }

@@ -1,5 +1,5 @@
-//! Tidings' own records, for people: users with their devices and connections, messages with their trails. A template of
-//! something else has none of these tables, and nothing is told then.
+//! Records of Tidings for the console: users with their devices and connections, messages with their trails. A template
+//! of another service has none of these tables, and the console then shows no records.
 
 pub(super) mod filter;
 
@@ -26,7 +26,7 @@ use self::filter::{Filter, searched};
 /// The most messages and users that one answer has.
 pub(super) const PAGE: usize = 100;
 
-/// The most recipients of a message that a list tells.
+/// The most recipients of a message in a list.
 const RECIPIENTS: usize = 20;
 
 /// The seconds over which accepted messages are counted.
@@ -35,22 +35,22 @@ const SECONDS: usize = 120;
 /// How many trails are read at once.
 const AT_ONCE: usize = 8;
 
-/// How many confirmed messages are remembered.
+/// How many confirmed messages are cached.
 const REMEMBERED: usize = 2_000;
 
-/// How many texts are remembered.
+/// How many texts are cached.
 const REMEMBERED_TEXTS: usize = 10_000;
 
-/// The bytes of the longest text that is remembered.
+/// The longest text that is cached, in bytes.
 const REMEMBERED_TEXT: usize = 4 * 1_024;
 
-/// The most messages that one answer looks at to find those that its filter means.
+/// The most messages that one answer reads to find those that match its filter.
 const LOOKED_AT: usize = 1_000;
 
-/// So long an answer looks for them, if it has looked at a page at least: a page that waits asks for the rest.
+/// How long one answer searches, once it has read a page: the console then requests the rest.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// Why records cannot be told.
+/// Why records cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RecordsError {
     /// The table cannot be scanned.
@@ -58,7 +58,7 @@ pub(super) enum RecordsError {
     Scan {
         /// The table.
         table: String,
-        /// What the database said.
+        /// The database's error.
         reason: String,
     },
     /// A record cannot be read.
@@ -75,22 +75,22 @@ pub(super) struct Records {
     messages: Messages,
     users_table: String,
     messages_table: String,
-    confirmed: Arc<Mutex<HashMap<Place, Found>>>,
-    /// The texts of messages, which do not change: who looks for one of them need not read the others again.
-    texts: Arc<Mutex<HashMap<Place, String>>>,
+    confirmed: Arc<Mutex<HashMap<ListKey, Found>>>,
+    /// The texts of messages, which do not change: a search for a text reads each message once.
+    texts: Arc<Mutex<HashMap<ListKey, String>>>,
 }
 
 /// Where a message stands in the list: when it was accepted, in milliseconds since 1970, and its id.
-pub(super) type Place = (i64, String);
+pub(super) type ListKey = (i64, String);
 
-/// A message that is kept, and whether a filter may mean it.
+/// A stored message, and whether it may match a filter.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Accepted {
-    place: Place,
+    key: ListKey,
     is_admitted: bool,
 }
 
-/// A message with what a filter searches of it.
+/// A message with the text that a filter searches.
 #[derive(Debug, Clone)]
 struct Found {
     record: MessageRecord,
@@ -102,7 +102,7 @@ struct Found {
 #[serde(rename_all = "camelCase")]
 pub(super) struct MessagePage {
     messages: Vec<MessageRecord>,
-    /// Where the next page begins.
+    /// The key at which the next page begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
     total: usize,
@@ -116,19 +116,19 @@ struct PerSecond {
     counts: Vec<u32>,
 }
 
-/// A message with what `GET /v1/messages/{id}` says of it.
+/// A message with the answer of `GET /v1/messages/{id}`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MessageRecord {
     app_id: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     tenant_code: String,
-    /// Known where the message, or an entry of it, is kept.
+    /// Known if the message, or an entry of it, is still stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     alert: Option<String>,
     priority: Priority,
     recipient_count: usize,
-    /// How many recipients are in which state.
+    /// The number of recipients by state.
     states: BTreeMap<&'static str, usize>,
     #[serde(flatten)]
     trail: Trail,
@@ -138,7 +138,7 @@ pub(super) struct MessageRecord {
 #[derive(Debug, Serialize)]
 pub(super) struct UserPage {
     users: Vec<UserRecord>,
-    /// Where the next page begins.
+    /// The key at which the next page begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -151,7 +151,7 @@ struct UserRecord {
     tenant_code: String,
     alias: String,
     profile: BTreeMap<&'static str, String>,
-    /// Up to where the mailbox reaches.
+    /// The last sequence number of the mailbox.
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<Position>,
     devices: Vec<DeviceRecord>,
@@ -179,19 +179,19 @@ struct ConnectionRecord {
 }
 
 impl Records {
-    /// The records of a template whose functions are told Tidings' tables; none of another.
+    /// The records of a template whose functions have Tidings' tables in their environment; `None` for another.
     #[must_use]
     pub(super) fn of(template: &Template, database: &DynamoDb, aws_url: &str, region: &str) -> Option<Self> {
-        let told = |name| template.functions.values().find_map(|function| function.environment.get(name)).cloned();
-        let users_table = told(config::USERS_TABLE)?;
-        let messages_table = told(config::MESSAGES_TABLE)?;
-        // Not read here: a template that lacks one of Tidings' tables is another service's.
-        told(config::LOOKUPS_TABLE)?;
+        let variable = |name| template.functions.values().find_map(|function| function.environment.get(name)).cloned();
+        let users_table = variable(config::USERS_TABLE)?;
+        let messages_table = variable(config::MESSAGES_TABLE)?;
+        // Required, though not read here: a template without one of Tidings' tables belongs to another service.
+        variable(config::LOOKUPS_TABLE)?;
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(aws_url)
             .region(Region::new(region.to_owned()))
-            // Of nobody: what the console looks at is no part of any trace, and no fault strikes it.
+            // No function's key: the console's reads appear in no trace, and no fault strikes them.
             .credentials_provider(Credentials::new("console", "console", None, None, "console"))
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .build();
@@ -208,32 +208,32 @@ impl Records {
         })
     }
 
-    /// Up to `limit` of the newest messages that the filter means, of those before `before`. There may be fewer, or none,
-    /// while there is a next page: an answer looks at so many messages at most.
+    /// Up to `limit` of the newest messages that match the filter, of those before `before`. There may be fewer, or
+    /// none, while there is a next page: one answer reads a limited number of messages.
     ///
     /// # Errors
-    /// [`RecordsError`].
+    /// If a table or a record cannot be read.
     pub(super) async fn messages(
         &self,
         limit: usize,
-        before: Option<Place>,
+        before: Option<ListKey>,
         filter: &Filter,
     ) -> Result<MessagePage, RecordsError> {
         let now = Timestamp::now();
-        // Newest first; the id tells those apart that were accepted in one millisecond.
+        // Newest first; the id orders messages of the same millisecond.
         let mut known = self.accepted(filter).await?;
         known.sort_unstable_by(|left, right| right.cmp(left));
-        let per_second = PerSecond::of(known.iter().map(|accepted| accepted.place.0), now);
+        let per_second = PerSecond::of(known.iter().map(|accepted| accepted.key.0), now);
         let total = known.len();
-        let is_meant = |it: &Accepted| it.is_admitted && before.as_ref().is_none_or(|before| it.place < *before);
-        let meant: Vec<Place> = known.into_iter().filter(is_meant).map(|accepted| accepted.place).collect();
+        let is_meant = |it: &Accepted| it.is_admitted && before.as_ref().is_none_or(|before| it.key < *before);
+        let meant: Vec<ListKey> = known.into_iter().filter(is_meant).map(|accepted| accepted.key).collect();
         let mut found = stream::iter(meant.clone().into_iter().take(LOOKED_AT))
-            .map(|place| async move { Ok::<_, RecordsError>((self.found(&place, filter).await?, place)) })
+            .map(|key| async move { Ok::<_, RecordsError>((self.found(&key, filter).await?, key)) })
             .buffered(AT_ONCE);
         let (mut messages, mut last, mut looked_at, began) = (Vec::new(), None, 0, Instant::now());
         while messages.len() < limit && (looked_at < PAGE || began.elapsed() < PATIENCE) {
-            let Some((found, place)) = found.try_next().await? else { break };
-            last = Some(place);
+            let Some((found, key)) = found.try_next().await? else { break };
+            last = Some(key);
             looked_at += 1;
             messages.extend(found.and_then(|found| found.listed(filter)));
         }
@@ -241,10 +241,10 @@ impl Records {
         Ok(MessagePage { messages, next, total, per_second })
     }
 
-    /// One message; `None` where there is no such message, or its record is no longer kept.
+    /// One message; `None` if there is no such message, or its record is no longer kept.
     ///
     /// # Errors
-    /// [`RecordsError`].
+    /// If a table or a record cannot be read.
     pub(super) async fn message(&self, id: &MessageId) -> Result<Option<MessageRecord>, RecordsError> {
         Ok(self.read(id).await?.map(|found| found.record))
     }
@@ -298,14 +298,15 @@ impl Records {
     /// A page with this user, or with none if nothing is kept of the user.
     ///
     /// # Errors
-    /// [`RecordsError`].
+    /// If a table or a record cannot be read.
     pub(super) async fn user(&self, user: UserKey) -> Result<UserPage, RecordsError> {
         let view = self.users.view(&user, Timestamp::now()).await?;
         let is_known = view.profile.is_some() || view.tail.is_some() || !view.devices.is_empty();
         Ok(UserPage { users: is_known.then(|| UserRecord::new(user, view)).into_iter().collect(), next: None })
     }
 
-    /// The partition behind this one. Each is found by skipping all that the one before it holds: a long mailbox costs nothing.
+    /// The partition after this one. Each request skips everything that the partition before holds, so a long mailbox
+    /// costs nothing.
     async fn next_user(&self, after: Option<&str>) -> Result<Option<String>, RecordsError> {
         let mut request = json!({"TableName": self.users_table, "Limit": 1, "ProjectionExpression": layout::PARTITION});
         if let Some(after) = after {
@@ -316,34 +317,35 @@ impl Records {
         Ok(page["Items"][0][layout::PARTITION]["S"].as_str().map(str::to_owned))
     }
 
-    /// A message for a list. Nothing that a list tells can change once all have confirmed; whoever looks on asks for the same
-    /// hundred messages every other second.
-    async fn found(&self, place: &Place, filter: &Filter) -> Result<Option<Found>, RecordsError> {
-        let is_other = locked(&self.texts).get(place).is_some_and(|text| !filter.matches_text(text));
+    /// A message for a list. Once all recipients have confirmed, nothing in a list can change, so it is cached: the
+    /// console requests the same hundred messages every other second.
+    async fn found(&self, key: &ListKey, filter: &Filter) -> Result<Option<Found>, RecordsError> {
+        let is_other = locked(&self.texts).get(key).is_some_and(|text| !filter.matches_text(text));
         if is_other {
             return Ok(None);
         }
-        if let Some(found) = locked(&self.confirmed).get(place) {
+        if let Some(found) = locked(&self.confirmed).get(key) {
             return Ok(Some(found.clone()));
         }
-        let Ok(id) = place.1.parse::<MessageId>() else { return Ok(None) };
+        let Ok(id) = key.1.parse::<MessageId>() else { return Ok(None) };
         let found = self.read(&id).await?;
         if let Some(found) = found.as_ref().filter(|found| found.text.len() <= REMEMBERED_TEXT) {
-            // A message that is not in a mailbox yet may have no text here.
+            // A message that is not in a mailbox yet may have no text.
             if !found.text.is_empty() {
-                remember(&self.texts, REMEMBERED_TEXTS, place, found.text.clone());
+                remember(&self.texts, REMEMBERED_TEXTS, key, found.text.clone());
             }
             if found.is_confirmed() {
-                remember(&self.confirmed, REMEMBERED, place, found.clone().shortened());
+                remember(&self.confirmed, REMEMBERED, key, found.clone().shortened());
             }
         }
         Ok(found)
     }
 
-    /// Every message that is kept, and whether it is to a user whom the filter means.
+    /// Every stored message, and whether it is to a user who matches the filter.
     async fn accepted(&self, filter: &Filter) -> Result<Vec<Accepted>, RecordsError> {
         let mut accepted = Vec::new();
-        // In pages: a scan holds up what functions ask meanwhile. Recipients only if they matter: they may be a thousand.
+        // In pages, because a scan delays the functions' requests. Recipients only if they matter, because there may be
+        // a thousand.
         let mut attributes = vec![layout::PARTITION, layout::ACCEPTED];
         if filter.is_by_user() {
             attributes.extend([layout::TENANT, layout::ALIASES]);
@@ -354,11 +356,11 @@ impl Records {
             let page = self.scan(&self.messages_table, request.clone()).await?;
             accepted.extend(page["Items"].as_array().into_iter().flatten().filter_map(|item| {
                 let at = item[layout::ACCEPTED]["N"].as_str()?.parse().ok()?;
-                let place = (at, item[layout::PARTITION]["S"].as_str()?.to_owned());
+                let key = (at, item[layout::PARTITION]["S"].as_str()?.to_owned());
                 let aliases = item[layout::ALIASES]["L"].as_array().into_iter().flatten();
                 let tenant = item[layout::TENANT]["S"].as_str().unwrap_or_default();
                 let is_admitted = filter.admits(tenant, aliases.filter_map(|alias| alias["S"].as_str()));
-                Some(Accepted { place, is_admitted })
+                Some(Accepted { key, is_admitted })
             }));
             match page.get("LastEvaluatedKey") {
                 Some(key) if !key.is_null() => request["ExclusiveStartKey"] = key.clone(),
@@ -386,16 +388,16 @@ impl PerSecond {
     }
 }
 
-fn locked<T>(of_places: &Mutex<HashMap<Place, T>>) -> MutexGuard<'_, HashMap<Place, T>> {
-    of_places.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(of_keys: &Mutex<HashMap<ListKey, T>>) -> MutexGuard<'_, HashMap<ListKey, T>> {
+    of_keys.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn remember<T>(of_places: &Mutex<HashMap<Place, T>>, most: usize, place: &Place, it: T) {
-    let mut known = locked(of_places);
+fn remember<T>(of_keys: &Mutex<HashMap<ListKey, T>>, most: usize, key: &ListKey, it: T) {
+    let mut known = locked(of_keys);
     if known.len() >= most {
         known.clear();
     }
-    known.insert(place.clone(), it);
+    known.insert(key.clone(), it);
 }
 
 impl Found {
@@ -404,13 +406,13 @@ impl Found {
         self.record.states.keys().all(|state| *state == State::Confirmed.as_str())
     }
 
-    /// With as many recipients as a list tells.
+    /// The message with at most as many recipients as a list shows.
     fn shortened(mut self) -> Self {
         self.record.trail.recipients.truncate(RECIPIENTS);
         self
     }
 
-    /// The message as a list tells it, if the filter means it.
+    /// The message as a list shows it, if it matches the filter.
     fn listed(mut self, filter: &Filter) -> Option<MessageRecord> {
         let MessageRecord { trail, states, .. } = &mut self.record;
         if !filter.matches_text(&self.text) || !filter.matches_state(trail, states) {
@@ -467,11 +469,11 @@ mod tests {
     #[test]
     fn messages_are_counted_by_the_second_in_which_they_were_accepted() {
         let now = Timestamp(1_000_000_500);
-        let told = PerSecond::of(
+        let rate = PerSecond::of(
             [1_000_000_400, 1_000_000_000, 999_999_999, 999_881_000, 999_880_999, 1_000_002_000].into_iter(),
             now,
         );
-        assert_eq!((told.counts[SECONDS - 1], told.counts[SECONDS - 2], told.counts[0]), (2, 1, 1));
-        assert_eq!(told.counts.iter().sum::<u32>(), 4, "neither what is older nor what a clock puts ahead");
+        assert_eq!((rate.counts[SECONDS - 1], rate.counts[SECONDS - 2], rate.counts[0]), (2, 1, 1));
+        assert_eq!(rate.counts.iter().sum::<u32>(), 4, "neither what is older nor what a clock puts ahead");
     }
 }

@@ -59,7 +59,7 @@ async fn accept(played: &Played, id: &str, token: String, payload: &Value, heade
 fn refusal(status: StatusCode, reason: &str) -> Response {
     let mut body = json!({"reason": reason});
     if status == StatusCode::GONE {
-        // To the millisecond, as Apple tells it: a device that was registered a moment ago is told dead, too.
+        // In milliseconds, as Apple's: a device that was registered a moment ago counts as dead, too.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         body["timestamp"] = u64::try_from(since).unwrap_or(u64::MAX).into();
     }

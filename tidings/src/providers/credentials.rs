@@ -1,4 +1,4 @@
-//! Credentials for an app whose providers the twin plays.
+//! Credentials for an app whose providers the twin emulates.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ use tidings_providers::{Credentials, Reach};
 
 use sam_twin::private_file;
 
-/// `ring` makes no RSA keys, and this one need not be secret: it opens nothing but a twin.
+/// `ring` generates no RSA keys, and this one need not be secret: it opens only twins.
 const RSA_KEY: &str = include_str!("rsa2048.pem");
 
 /// A key pair on P-256, as its two halves: a scalar of 32 bytes and an uncompressed point of 65.
@@ -30,7 +30,8 @@ impl Halves {
         let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).ok()?;
         let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).ok()?;
-        // The one place where `ring` shows the scalar: behind the headers of PKCS #8 and ECPrivateKey, which do not vary.
+        // This encoding is the only way in which `ring` exposes the scalar: after the headers of PKCS #8 and
+        // ECPrivateKey, whose length does not vary.
         let private = pkcs8.as_ref().get(36..68)?.to_vec();
         Some(Self { private, public: pair.public_key().as_ref().to_vec(), pkcs8: pkcs8.as_ref().to_vec() })
     }
@@ -42,12 +43,14 @@ impl Halves {
     }
 }
 
-/// A document of credentials for the providers at `url`, with new keys; nothing where the system has no randomness.
+/// A document of credentials for the providers at `url`, with new keys; `None` if the system has no randomness.
 #[must_use]
 pub fn document(url: &str) -> Option<Value> {
     let (apns, vapid) = (Halves::new()?, Halves::new()?);
     Some(json!({
-        "apns": {"keyId": "TIDINGSKEY", "teamId": "TIDINGSDEV", "topic": "com.example.tidings", "privateKey": apns.pem()},
+        "apns": {
+            "keyId": "TIDINGSKEY", "teamId": "TIDINGSDEV", "topic": "com.example.tidings", "privateKey": apns.pem(),
+        },
         "fcm": {
             "type": "service_account",
             "project_id": "tidings-local",
@@ -65,7 +68,7 @@ pub fn document(url: &str) -> Option<Value> {
     }))
 }
 
-/// Why there are no credentials for the providers of a twin.
+/// Why a twin has no credentials for its providers.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     /// The file cannot be read or written.
@@ -73,38 +76,38 @@ pub enum DocumentError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// It is no document of credentials.
+    /// It is not a document of credentials.
     #[error("read the credentials in {}", path.display())]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault of the document.
         source: CredentialsError,
     },
-    /// No keys can be made.
+    /// No keys can be generated.
     #[error("the system has no randomness for keys")]
     NoRandomness,
 }
 
-/// The document of a twin whose providers are at `url`, and what it says: that of the user's own file, or one that is made, and
-/// with `kept` is the same after a restart.
+/// The document of a twin whose providers are at `url`, as text and parsed. It is the user's file, or is generated;
+/// with `kept`, a generated one survives restarts.
 ///
 /// # Errors
-/// See [`DocumentError`].
+/// If there is no valid document, see [`DocumentError`].
 pub fn obtain(url: &str, file: Option<&Path>, kept: Option<&Path>) -> Result<(String, Credentials), DocumentError> {
     let (mut document, path) = match (file, kept) {
         (Some(file), _) => (read(file)?, file),
         (None, Some(kept)) if kept.exists() => (read(kept)?, kept),
         (None, kept) => (document(url).ok_or(DocumentError::NoRandomness)?, kept.unwrap_or(Path::new(""))),
     };
-    // Only the twin's own endpoint has tokens that its FCM takes. Nor are the keys of a user shown to Google from here.
+    // The twin's FCM accepts only tokens of the twin's endpoint, and the user's keys must not go to Google.
     if let Some(fcm) = document.get_mut("fcm") {
         fcm["token_uri"] = format!("{url}/token").into();
     }
-    // The twin may listen elsewhere than it did; a user's own webhook is where the user has it.
+    // The twin's port may have changed; the webhook of a user's file stays as it is.
     if let (None, Some(webhook)) = (file, document.get_mut("webhook")) {
         webhook["url"] = format!("{url}/webhook").into();
     }
@@ -118,7 +121,7 @@ pub fn obtain(url: &str, file: Option<&Path>, kept: Option<&Path>) -> Result<(St
     Ok((text, credentials))
 }
 
-/// A document that is right as it stands.
+/// A document that is valid as it is.
 fn read(path: &Path) -> Result<Value, DocumentError> {
     let failed = |source| DocumentError::File { path: path.to_owned(), source };
     let bytes = fs::read(path).map_err(failed)?;

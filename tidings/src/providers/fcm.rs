@@ -1,5 +1,5 @@
-//! FCM HTTP v1 (<https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages>) and the token endpoint of Google
-//! (<https://developers.google.com/identity/protocols/oauth2/service-account#httprest>).
+//! FCM HTTP v1 (<https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages>) and the token endpoint of
+//! Google (<https://developers.google.com/identity/protocols/oauth2/service-account#httprest>).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,11 +21,11 @@ use sam_twin::listener::Connection;
 
 const PAYLOAD_BYTES: usize = 4096;
 const TTL_SECONDS: u64 = 28 * 24 * 60 * 60;
-/// How long an access token holds, in seconds.
+/// How long an access token is valid, in seconds.
 const ACCESS_SECONDS: u64 = 3599;
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 
-/// The access tokens that were handed out, and until when they hold.
+/// The access tokens that were issued, and when they expire.
 #[derive(Clone, Default)]
 pub(super) struct AccessTokens(Arc<Mutex<HashMap<String, u64>>>);
 
@@ -130,7 +130,7 @@ async fn accept(played: &Played, project: &str, target: &str, message: &Value) -
 
 type Refusal = (StatusCode, Json<Value>);
 
-/// An error of FCM's own: of Google's form, with FCM's code among the details.
+/// An error of FCM: in Google's form, with FCM's code among the details.
 fn refusal(status: StatusCode, code: &str, reason: &str) -> Response {
     let mut details = Vec::new();
     if !code.is_empty() {

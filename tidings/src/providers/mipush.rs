@@ -1,4 +1,4 @@
-//! Mi Push (<https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559>): refusals have status 200, too.
+//! Mi Push (<https://dev.mi.com/xiaomihyperos/documentation/detail?pId=1559>): refusals also have status 200.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,7 +16,7 @@ use sam_twin::ids::uuid;
 use sam_twin::listener::Connection;
 
 const PAYLOAD_BYTES: usize = 4096;
-/// Two weeks, in milliseconds: the longest time to live that Xiaomi's page tells of.
+/// Two weeks, in milliseconds: the longest time to live on Xiaomi's page.
 const TTL_MS: u64 = 14 * 24 * 60 * 60 * 1000;
 
 /// `POST /v3/message/alias`.
@@ -80,7 +80,7 @@ async fn accept(played: &Played, audience: &str, target: &str, form: &HashMap<St
 }
 
 fn refusal(status: StatusCode, code: &str, reason: &str) -> Response {
-    // Without a code it is the answer of a proxy in front.
+    // A refusal without a code imitates a proxy in front of Xiaomi.
     let Ok(code) = code.parse::<u32>() else { return (status, reason.to_owned()).into_response() };
     let body = json!({"result": "error", "reason": reason, "trace_id": "", "code": code, "description": reason});
     (status, Json(body)).into_response()

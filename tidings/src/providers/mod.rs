@@ -1,5 +1,5 @@
-//! The push providers, played over their real protocols: APNs, FCM with its token endpoint, a push service of browsers, Mi Push,
-//! and the receiver of a webhook. One listener serves all, HTTP/1.1 and HTTP/2 by prior knowledge:
+//! The push providers, emulated with their real protocols: APNs, FCM with its token endpoint, a push service of
+//! browsers, Mi Push, and the receiver of a webhook. One listener serves all, HTTP/1.1 and HTTP/2 by prior knowledge:
 //!
 //! ```text
 //! POST /3/device/{token}                       APNs, HTTP/2 alone
@@ -9,12 +9,12 @@
 //! POST /v3/message/alias, /v3/message/topic    Mi Push
 //! POST /webhook                                the receiver
 //!
-//! POST /_twin/subscriptions                 makes a subscription, as a browser would, and tells its private key too
-//! GET, PUT /_twin/rules                     what is to go wrong: see [`rules`]
+//! POST /_twin/subscriptions                 makes a subscription, as a browser would, and returns its private key too
+//! GET, PUT /_twin/rules                     faults to inject: see [`rules`]
 //! ```
 //!
-//! Each checks what the real one checks and refuses in its words. What it accepts goes into the twin's outbox. Nothing is
-//! decrypted: who wants to read a Web Push asks for a subscription and opens it with that key.
+//! Each checks what the real one checks and refuses in its words. Accepted pushes go into the twin's outbox. Nothing is
+//! decrypted: a test that reads a Web Push requests a subscription and opens the push with its key.
 
 mod apns;
 mod credentials;
@@ -52,10 +52,10 @@ use sam_twin::guard::{Guard, Pages};
 use sam_twin::listener::{BoundListener, Connection};
 use sam_twin::outbox::{self, Draft, Outbox};
 
-/// Larger than any limit that a provider tells of itself: those are for the handlers to refuse.
+/// Larger than the limit of any provider, which its handler enforces.
 const BODY_BYTES: usize = 1024 * 1024;
 
-/// The providers of a twin. They end when this is dropped.
+/// The providers of a twin. They stop when this is dropped.
 #[derive(Debug)]
 pub struct PushProviders {
     url: String,
@@ -65,10 +65,10 @@ pub struct PushProviders {
 }
 
 impl PushProviders {
-    /// Serves at a listener whoever has these credentials; what arrives goes into `outbox`, unless `rules` prevent it.
+    /// Serves clients with these credentials at a listener; pushes go into `outbox`, unless `rules` prevent it.
     ///
     /// # Errors
-    /// The listener has no address.
+    /// If the listener has no address.
     pub fn start(listener: BoundListener, credentials: Credentials, outbox: Outbox, rules: Rules) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let url = format!("http://{address}");
@@ -82,7 +82,7 @@ impl PushProviders {
         let stop = CancellationToken::new();
         let guard = Guard::new(address.ip(), Pages::None);
         let served = listener.serve(router(played, guard), CancellationToken::new(), None);
-        // One that is silent on purpose never ends by itself.
+        // A connection that is silent on purpose never ends by itself.
         let stopped = stop.clone();
         let serving = tokio::spawn(async move {
             stopped.run_until_cancelled_owned(served).await;
@@ -90,13 +90,13 @@ impl PushProviders {
         Ok(Self { url, rules, stop, serving })
     }
 
-    /// Where they are: `http://127.0.0.1:7404`, the base of all of them.
+    /// The base URL of all providers: `http://127.0.0.1:7404`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// What is to go wrong.
+    /// The faults to inject.
     #[must_use]
     pub fn rules(&self) -> &Rules {
         &self.rules
@@ -117,7 +117,7 @@ impl Drop for PushProviders {
     }
 }
 
-/// What the handlers share.
+/// The state that the handlers share.
 #[derive(Clone)]
 struct Played {
     credentials: Arc<Credentials>,
@@ -148,7 +148,7 @@ impl fmt::Debug for Played {
 fn router(played: Played, guard: Guard) -> Router {
     let control = Router::new()
         .route("/_twin/subscriptions", post(subscriptions::make))
-        .route("/_twin/rules", get(told).put(set))
+        .route("/_twin/rules", get(listed).put(set))
         .with_state(played.clone());
     Router::new()
         .route("/3/device/{token}", any(apns::push))
@@ -181,7 +181,7 @@ async fn set(State(rules): State<Rules>, _: NoParameters, Body(new): Body<Vec<Ru
 }
 
 impl Played {
-    /// Does what a rule says about a request for this target, or the work where none does.
+    /// Injects the fault of the first rule for this target, or does the work if there is none.
     async fn unless_struck(
         &self,
         service: impl Into<Service>,
@@ -212,12 +212,12 @@ impl Played {
         std::future::pending().await
     }
 
-    /// Puts what has arrived into the outbox, under the id that the sender is told.
+    /// Stores a push in the outbox, under the id that the sender receives.
     async fn keep(&self, id: &str, arrival: Arrival) -> Result<(), Response> {
         let Arrival { channel, to, title, body, headers } = arrival;
         let channel = kept_as(channel);
         let draft = Draft { channel, from: None, to: vec![to], subject: title, text: Some(body), html: None, headers };
-        // Who called is not known here: the providers' requests are not signed by the functions' access keys.
+        // The calling function is unknown: requests to providers are not signed with the functions' access keys.
         self.outbox.put_as(id.to_owned(), draft, &[]).await.map_err(|error| {
             tracing::error!(?error, "a push could not be kept");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -225,12 +225,12 @@ impl Played {
     }
 }
 
-/// The channel under which the outbox keeps what a provider has accepted.
+/// The outbox's channel for pushes that a provider has accepted.
 fn kept_as(channel: Channel) -> outbox::Channel {
     outbox::Channel::new(channel.as_str())
 }
 
-/// What a provider has accepted.
+/// A push that a provider has accepted.
 struct Arrival {
     channel: Channel,
     to: String,
@@ -239,7 +239,7 @@ struct Arrival {
     headers: BTreeMap<String, String>,
 }
 
-/// Those of the headers that a protocol defines.
+/// The headers that a protocol defines.
 fn picked(headers: &HeaderMap, names: &[&str]) -> BTreeMap<String, String> {
     let value = |name: &&str| Some(((*name).to_owned(), headers.get(*name)?.to_str().ok()?.to_owned()));
     names.iter().filter_map(value).collect()

@@ -13,28 +13,30 @@ use sam_twin::extension::{Extension, ExtensionError, Listener, Parts};
 use super::rules::Rules;
 use super::{PushProviders, obtain};
 
-/// What listens, in messages about its port.
+/// The name of the listener, in errors about its port.
 const WHAT: &str = "push providers";
 
 /// The attempt that fails if the extension does not start.
 const PLAY: &str = "play the push providers";
 
-/// The parameter of the template that names the providers' address. A template that has it is given that of the played ones.
+/// The template's parameter for the providers' address. In a template that has it, the twin sets it to the emulated
+/// ones.
 const URL_PARAMETER: &str = "ProvidersUrl";
 
-/// A part of the names of the apps' secrets. In the twin each of them is there from the start: so every app can push at once.
+/// A part of the names of the apps' secrets. In the twin each of these secrets exists from the start, so every app can
+/// push at once.
 const SECRETS: &str = "/providers/";
 
-/// Where the providers listen, and whom they know.
+/// The port of the providers, and their credentials.
 #[derive(Debug, Clone, Default)]
 pub struct ProvidersOptions {
     /// Their port; 0 takes a free one.
     pub port: u16,
-    /// The credentials that they know, and that every app has that was given none of its own; made if there is no file.
+    /// The file of credentials, which also serve apps without any; they are generated if there is no file.
     pub credentials: Option<PathBuf>,
 }
 
-/// The push providers that a twin plays: their address, and what is to go wrong at them.
+/// The push providers of a twin: their address, and the faults to inject.
 #[derive(Debug, Default)]
 pub struct PlayedProviders {
     options: ProvidersOptions,
@@ -44,19 +46,19 @@ pub struct PlayedProviders {
 }
 
 impl PlayedProviders {
-    /// Providers that start with the twin.
+    /// Providers that start together with the twin.
     #[must_use]
     pub fn new(options: ProvidersOptions) -> Self {
         Self { options, ..Self::default() }
     }
 
-    /// The base of all of them, `http://127.0.0.1:7404`; empty before the twin has started.
+    /// The base URL of all providers, `http://127.0.0.1:7404`; empty before the twin has started.
     #[must_use]
     pub fn url(&self) -> &str {
         self.url.get().map_or("", String::as_str)
     }
 
-    /// What is to go wrong.
+    /// The faults to inject.
     #[must_use]
     pub fn rules(&self) -> &Rules {
         &self.rules
@@ -86,7 +88,7 @@ impl Extension for PlayedProviders {
         parts.secrets.preset(SECRETS, document);
         let providers = PushProviders::start(listener, credentials, parts.outbox.clone(), self.rules.clone());
         *self.running() = Some(providers.map_err(failed)?);
-        // A second start would be that of a second twin with the same extension.
+        // Only a second twin with the same extension could start it a second time.
         let _ = self.url.set(url);
         Ok(Router::new())
     }

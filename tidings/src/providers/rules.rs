@@ -1,7 +1,7 @@
-//! What is to go wrong at the providers: a list of rules, of which the first that fits a request strikes it.
+//! Faults to inject at the providers: a list of rules, of which the first that matches a request applies.
 //!
-//! As JSON, `[{"service": "apns", "to": "dead", "fault": {"kind": "refuse", "status": 410, "code": "Unregistered"}}]`: every
-//! device token that begins with `dead` is unregistered.
+//! As JSON, `[{"service": "apns", "to": "dead", "fault": {"kind": "refuse", "status": 410, "code": "Unregistered"}}]`
+//! unregisters every device token that begins with `dead`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use axum::http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use tidings_providers::Provider;
 
-/// Whom a request is for: a provider by its name, or `oauth`.
+/// The service that a request is for: a provider by its name, or `oauth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "&'static str")]
 pub enum Service {
@@ -49,18 +49,18 @@ impl TryFrom<String> for Service {
     }
 }
 
-/// Something that is to go wrong.
+/// A fault to inject, and the requests that it applies to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
-    /// At which service.
+    /// The service.
     pub service: Service,
-    /// For targets that begin with this; all, where it is empty.
+    /// The prefix of the targets; an empty one matches all.
     #[serde(default)]
     pub to: String,
-    /// What.
+    /// The fault.
     pub fault: Fault,
-    /// How often; always, where it does not say.
+    /// How often it applies; always, if it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
 }
@@ -92,14 +92,14 @@ impl Rule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Fault {
-    /// An answer that is no acceptance, in the service's own form.
+    /// A refusal, in the service's own form.
     Refuse {
         /// Status.
         status: u16,
-        /// The service's own code, where it has codes: `BadDeviceToken`, `UNREGISTERED`, `invalid_grant`, `20301`.
+        /// The service's code, if it has codes: `BadDeviceToken`, `UNREGISTERED`, `invalid_grant`, `20301`.
         #[serde(default)]
         code: String,
-        /// The service's own words, where it has some.
+        /// The service's explanation, if it has one.
         #[serde(default)]
         reason: String,
         /// `Retry-After`, in seconds or as a date.
@@ -108,35 +108,35 @@ pub enum Fault {
     },
     /// No answer, ever.
     Silence {
-        /// Whether it is taken all the same.
+        /// Whether the push is accepted nevertheless.
         #[serde(default)]
         taken: bool,
     },
     /// The connection ends without an answer.
     Cut {
-        /// Whether it is taken all the same.
+        /// Whether the push is accepted nevertheless.
         #[serde(default)]
         taken: bool,
     },
 }
 
-/// The rules. A clone is the same ones.
+/// The rules. A clone shares them.
 #[derive(Clone, Debug, Default)]
 pub struct Rules(Arc<Mutex<Vec<Rule>>>);
 
 impl Rules {
-    /// Puts these in the place of those before.
+    /// Replaces the rules.
     pub fn set(&self, rules: Vec<Rule>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
-    /// Those that are left.
+    /// The rules that still apply.
     #[must_use]
     pub fn all(&self) -> Vec<Rule> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What goes wrong with a request, if anything does.
+    /// The fault of a request, if a rule matches.
     pub(super) fn strike(&self, service: Service, target: &str) -> Option<Fault> {
         let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = rules.iter().position(|rule| rule.service == service && target.starts_with(&rule.to))?;

@@ -1,4 +1,4 @@
-//! Subscriptions, as a browser makes them: but the twin tells the private key, so that a test can open what arrives.
+//! Subscriptions as a browser makes them. The twin also returns the private key, so that a test can open a push.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use tidings_crypto::encoding::base64url;
 use super::credentials::Halves;
 use sam_twin::ids::uuid;
 
-/// All subscriptions of a push service. A clone has the same ones.
+/// All subscriptions of a push service. A clone shares them.
 #[derive(Clone)]
 pub(super) struct Subscriptions {
     base: String,
@@ -24,7 +24,8 @@ pub(super) struct Subscriptions {
 /// One subscription.
 #[derive(Clone, Debug)]
 pub(super) struct Subscription {
-    /// The only application server that may use it, where the page has named one: base64url of its public key (RFC 8292 §4.1).
+    /// The only application server that may use it, if the page has named one: base64url of its public key (RFC 8292
+    /// §4.1).
     pub(super) restricted_to: Option<String>,
     /// Whether the page has ended it.
     pub(super) is_over: bool,
@@ -35,7 +36,7 @@ impl Subscriptions {
         Self { base: base.to_owned(), by_id: Arc::default() }
     }
 
-    /// Where the push service is.
+    /// The URL of the push service.
     pub(super) fn base(&self) -> &str {
         &self.base
     }
@@ -81,7 +82,7 @@ pub(super) async fn make(
     }
 }
 
-/// `DELETE /webpush/{id}`: the page ends it.
+/// `DELETE /webpush/{id}`: the page ends the subscription.
 pub(super) async fn end(State(subscriptions): State<Subscriptions>, Path(id): Path<String>) -> StatusCode {
     let mut by_id = subscriptions.by_id.lock().unwrap_or_else(PoisonError::into_inner);
     match by_id.get_mut(&id) {

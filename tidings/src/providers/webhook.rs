@@ -1,4 +1,4 @@
-//! The receiver of a webhook, as the specification of Standard Webhooks asks it to be.
+//! The receiver of a webhook, by the specification of Standard Webhooks.
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -31,7 +31,7 @@ pub(super) async fn call(
         }
     };
     let refuse = |status: StatusCode, _: &str, reason: &str| {
-        // A redirect leads somewhere, so that a client that follows it is found out.
+        // A redirect has a target, so that a test notices a client that follows it.
         let location = [("location", "/webhook")];
         if status.is_redirection() {
             (status, location).into_response()
@@ -51,15 +51,15 @@ fn is_signed(played: &Played, id: &str, headers: &HeaderMap, body: &[u8]) -> boo
 }
 
 async fn accept(played: &Played, id: &str, headers: &HeaderMap, body: &[u8]) -> Response {
-    // A repetition is taken as the call before was, and tells nothing new.
+    // A repetition is accepted as the first call was, and stored once.
     if played.outbox.has(&kept_as(Channel::Webhook), id) {
         return StatusCode::NO_CONTENT.into_response();
     }
-    let told: Value = serde_json::from_slice(body).unwrap_or_default();
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let arrival = Arrival {
         channel: Channel::Webhook,
         to: "/webhook".to_owned(),
-        title: told["data"]["title"].as_str().map(str::to_owned),
+        title: json["data"]["title"].as_str().map(str::to_owned),
         body: String::from_utf8_lossy(body).into_owned(),
         headers: picked(headers, &["webhook-id", "webhook-timestamp", "webhook-signature"]),
     };

@@ -1,5 +1,5 @@
-//! A push service of browsers: RFC 8030, with VAPID (RFC 8292) required. It reads the header of an encrypted body (RFC 8188), and
-//! no more of it.
+//! A push service of browsers: RFC 8030, with VAPID (RFC 8292) required. It reads only the header of an encrypted body
+//! (RFC 8188).
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -19,7 +19,7 @@ use sam_twin::listener::Connection;
 const BODY_BYTES: usize = 4096;
 /// How long a message is kept, in seconds.
 const TTL_SECONDS: u64 = 28 * 24 * 60 * 60;
-/// A VAPID token holds no longer than this, in seconds.
+/// A VAPID token is valid for at most this long, in seconds.
 const VAPID_SECONDS: u64 = 24 * 60 * 60;
 
 /// `POST /webpush/{id}`.
@@ -57,7 +57,7 @@ async fn accept(played: &Played, id: &str, ttl: u64, headers: &HeaderMap, body: 
     }
 }
 
-/// For how long a message is kept, or why it is refused.
+/// How long a message is kept, or why it is refused.
 fn check(played: &Played, id: &str, headers: &HeaderMap, body: &[u8]) -> Result<u64, (StatusCode, &'static str)> {
     let Some(subscription) = played.subscriptions.get(id) else {
         return Err((StatusCode::NOT_FOUND, "no such subscription"));
@@ -68,7 +68,7 @@ fn check(played: &Played, id: &str, headers: &HeaderMap, body: &[u8]) -> Result<
     authorized(headers, played.subscriptions.base(), subscription.restricted_to.as_deref())?;
     let bad = |reason| Err((StatusCode::BAD_REQUEST, reason));
     let Some(ttl) = text(headers, "ttl").and_then(|ttl| ttl.parse::<u64>().ok()) else {
-        return bad("TTL is missing or is no number");
+        return bad("TTL is missing or is not a number");
     };
     if !matches!(text(headers, "urgency"), None | Some("very-low" | "low" | "normal" | "high")) {
         return bad("Urgency is none of very-low, low, normal and high");

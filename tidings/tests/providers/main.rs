@@ -1,8 +1,8 @@
-//! Each provider's client against a server of its real protocol, over real sockets: every way in which a call can end.
+//! Each provider's client against a server with its real protocol, over real sockets: every outcome of a call.
 //!
-//! `cargo test -p tidings --test providers -- --nocapture` prints the table of what came out.
+//! `cargo test -p tidings --test providers -- --nocapture` prints the table of outcomes.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod played;
 
@@ -45,7 +45,7 @@ struct World {
     subscription: Value,
 }
 
-/// Short, so that a test waits for no one; long enough for a machine that is busy with others.
+/// Short, so that tests do not wait; long enough for a busy machine.
 fn limits() -> Limits {
     Limits { connect: Duration::from_secs(5), request: Duration::from_secs(10), ..Limits::default() }
 }
@@ -71,7 +71,7 @@ impl World {
         world
     }
 
-    /// The same app, in a process that waits less long.
+    /// The same app, in a process with shorter limits.
     fn with(&self, limits: Limits) -> Providers {
         let client = Client::new(limits, Reach::Anywhere);
         Providers::new(credentials(&self.document), client, Bases::all_at(self.played.url()))
@@ -148,7 +148,7 @@ fn refuse(status: u16, code: &str) -> Fault {
     Fault::Refuse { status, code: code.to_owned(), reason: String::new(), retry_after: None }
 }
 
-/// An outcome as a line of the table. Ids are the provider's, and always others.
+/// An outcome as a line of the table, without the ids, which differ each time.
 fn line(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Accepted { id } => format!("accepted{}", if id.is_some() { "" } else { " without an id" }),
@@ -284,11 +284,11 @@ async fn what_is_accepted_arrives_once() {
 async fn nobody_knows_what_became_of_what_is_not_answered() {
     let world = World::start().await;
     let (patient, impatient) = (world.with(limits()), world.with(impatient()));
-    // Each with an id of its own: a webhook's receiver takes a call that it has seen as a repetition.
+    // Each with a new id: a webhook's receiver treats a known id as a repetition.
     let steps = AtomicUsize::new(0);
     let next = || Push { step: steps.fetch_add(1, Ordering::Relaxed), ..push() };
     for taken in [false, true] {
-        // Tokens and connections first: what is not answered is to be the push.
+        // Tokens and connections first, so that the unanswered request is the push.
         world.played.rules().set(Vec::new());
         for provider in Provider::ALL {
             for providers in [&patient, &impatient] {
@@ -329,7 +329,7 @@ async fn nobody_knows_what_became_of_what_is_not_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_where_there_is_no_connection() {
-    // Bound, so that nobody else gets the port, and never listened at.
+    // Bound, so that no other process gets the port, but not listening.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}", socket.local_addr().unwrap());
@@ -492,10 +492,10 @@ async fn large_pushes_fit_every_provider() {
     large.ttl = 60 * 24 * 60 * 60;
     for provider in Provider::ALL {
         let sent = world.providers.send(&large, &world.target(provider), now()).await.unwrap();
-        let told: Vec<String> = sent.effective.downgrades.iter().map(ToString::to_string).collect();
-        println!("{provider:<8} {:<32} {}; {}", "too large", line(&sent.outcome), told.join(", "));
+        let downgrades: Vec<String> = sent.effective.downgrades.iter().map(ToString::to_string).collect();
+        println!("{provider:<8} {:<32} {}; {}", "too large", line(&sent.outcome), downgrades.join(", "));
         assert_eq!(line(&sent.outcome), "accepted", "{provider}");
-        assert!(told.contains(&"sealed left out (24000 bytes)".to_owned()), "{provider}: {told:?}");
+        assert!(downgrades.contains(&"sealed left out (24000 bytes)".to_owned()), "{provider}: {downgrades:?}");
     }
     world.played.shutdown().await;
 }
@@ -538,7 +538,7 @@ async fn connections_are_used_again() {
         let request = Request::get(&url).body(Bytes::new()).unwrap();
         assert_eq!(client.send(request, Protocol::Negotiated).await.unwrap().status, StatusCode::NO_CONTENT);
     }
-    // One, and now and then another that was begun before the one was known to be free again.
+    // One connection, and at times another that was opened before the first was known to be free.
     let connections = connections.load(Ordering::SeqCst);
     assert!(connections <= 10, "{connections} connections for 100 requests");
 }

@@ -1,4 +1,4 @@
-//! The providers as the twin of a template plays them.
+//! The providers that the twin of a template emulates.
 
 use std::error::Error as _;
 
@@ -39,7 +39,7 @@ fn options(folder: &tempfile::TempDir) -> (TwinOptions, Additions) {
     (options, additions)
 }
 
-/// As a function pushes: with the secret of its app, to the address in its environment.
+/// Pushes as a function does: with the app's secret, to the address in its environment.
 #[tokio::test]
 async fn every_app_can_push_at_once() {
     let folder = tempfile::tempdir().unwrap();

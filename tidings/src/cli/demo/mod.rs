@@ -1,7 +1,7 @@
-//! `tidings demo`: one message that goes all the way and one that nobody takes, checked step by step.
+//! `tidings demo`: one message that is delivered and one that falls back, checked step by step.
 //!
-//! Every step waits for what it claims, never for time to pass, and nothing is taken from the twin's inside: what the
-//! demo sees, any backend and any device would see. That is why it also runs against a deployment elsewhere.
+//! Every step waits for its condition, never for time to pass. The demo reads nothing inside the twin: it sees what any
+//! backend and any device would see, so it also runs against a deployment elsewhere.
 
 mod outbox;
 mod story;
@@ -18,15 +18,15 @@ use sam_twin::stack::Twin;
 use tidings_client::TokenIn;
 
 use self::outbox::{Outbox, OutboxKind};
-use self::story::{Story, Told};
+use self::story::{Completed, Story};
 use super::start;
 use crate::providers::ProvidersOptions;
 
-/// Against what the story is run.
+/// The deployment of the story, and its options.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// HTTP API of a deployment that runs already [default: a twin of its own, in memory, on free ports]
+    /// HTTP API of a deployment that runs already [default: a new twin, in memory, on free ports]
     #[arg(long, value_name = "URL", requires_all = ["socket_url", "directory_table"], help_heading = "Deployment")]
     api_url: Option<String>,
     /// Its WebSocket API
@@ -35,22 +35,22 @@ pub(crate) struct Args {
     /// Its table of apps (output DirectoryTableName)
     #[arg(long, value_name = "TABLE", requires = "api_url", help_heading = "Deployment")]
     directory_table: Option<String>,
-    /// Where AWS is played [default: AWS itself, with your credentials]
+    /// URL of an AWS emulator [default: AWS itself, with your credentials]
     #[arg(long, value_name = "URL", requires = "api_url", help_heading = "Deployment")]
     aws_endpoint: Option<String>,
-    /// Where SMS and email can be looked at: of a twin, of ministack, or nowhere but in the trail
+    /// Outbox in which SMS and email are checked: a twin's, ministack's, or only the trail
     #[arg(long, value_enum, default_value_t = OutboxKind::Trail, requires = "api_url", help_heading = "Deployment")]
     outbox: OutboxKind,
-    /// Phone number that gets the SMS; on AWS itself, take one of yours
+    /// Phone number that gets the SMS; on AWS itself, use your own
     #[arg(long, default_value = "+8613800138000")]
     mobile: String,
-    /// Address that gets the email; on AWS itself, take one of yours
+    /// Address that gets the email; on AWS itself, use your own
     #[arg(long, default_value = "alice@example.com")]
     email: String,
     /// Seconds that each step may take
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     step_timeout: u64,
-    /// What to log: error, warn, info, debug, or a filter
+    /// Level of the log: error, warn, info, debug, or a filter
     #[arg(long, default_value = "error")]
     log: String,
     #[command(flatten)]
@@ -60,13 +60,13 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   tidings demo
-  tidings demo --artefacts target/lambda    with what `cargo lambda build --release` made
+  tidings demo --artefacts target/lambda    with the artefacts of `cargo lambda build --release`
   tidings demo --api-url http://127.0.0.1:7400 --socket-url ws://127.0.0.1:7401/prod \\
     --aws-endpoint http://127.0.0.1:7402 --directory-table TABLE --outbox tidings
 
 The exit code is 0 only if every step truly happened.";
 
-/// Where the story takes place.
+/// The deployment of the story.
 pub(crate) struct Stage {
     pub(crate) api_url: String,
     pub(crate) socket_url: String,
@@ -85,9 +85,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Some(_) => None,
         None => Some(own_twin(&args, &mut story).await?),
     };
-    let told = match stage(args, twin.as_ref()) {
+    let result = match stage(args, twin.as_ref()) {
         Ok(stage) => tokio::select! {
-            told = story.tell(&stage) => told,
+            result = story.run(&stage) => result,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
                 Err(Failure::new("interrupted"))
@@ -98,7 +98,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     if let Some(twin) = twin {
         twin.shutdown().await;
     }
-    let Told { steps, took } = told?;
+    let Completed { steps, took } = result?;
     let happened = story.style().good(&format!("All {steps} steps happened, in {:.1} s.", took.as_secs_f64()));
     output::line(format_args!("\n{happened}"))
 }

@@ -1,4 +1,4 @@
-//! Where SMS and email can be looked at after the functions have sent them.
+//! The outboxes in which the demo finds the SMS and emails that the functions have sent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use sam_twin::client::{Client, Method};
 /// How long an outbox may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whose outbox it is.
+/// The owner of the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum OutboxKind {
     /// The local twin's: SMS and email.
     Tidings,
     /// ministack's: SMS and email.
     Ministack,
-    /// None: the providers' ids in the trail have to do.
+    /// None: the demo checks the providers' ids in the trail instead.
     Trail,
 }
 
@@ -93,7 +93,7 @@ impl Outbox {
         Ok(Self { kind, endpoint, client: Client::new(TIMEOUT) })
     }
 
-    /// Every SMS; `None` where they cannot be looked at.
+    /// Every SMS; `None` if the outbox cannot be read.
     pub(crate) async fn sms(&self) -> Result<Option<Vec<Sent>>, Failure> {
         match self.kind {
             OutboxKind::Tidings => self.twin("sms").await.map(Some),
@@ -113,7 +113,7 @@ impl Outbox {
         }
     }
 
-    /// Every email; `None` where they cannot be looked at.
+    /// Every email; `None` if the outbox cannot be read.
     pub(crate) async fn emails(&self) -> Result<Option<Vec<Sent>>, Failure> {
         match self.kind {
             OutboxKind::Tidings => self.twin("email").await.map(Some),

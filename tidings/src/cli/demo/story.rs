@@ -26,8 +26,8 @@ const HELLO: &str = "Hello from Tidings 👋";
 const NEWS: &str = "We are open on Sunday, too";
 const PARCEL: &str = "Your parcel is here";
 
-/// What came of it.
-pub(super) struct Told {
+/// The figures of a story that has ended well.
+pub(super) struct Completed {
     pub(super) steps: u32,
     pub(super) took: Duration,
 }
@@ -53,7 +53,7 @@ impl Story {
         output::line(format_args!("\n{}", self.style.bold(title)))
     }
 
-    /// One step: it happened, or the story ends here with what was seen last.
+    /// Runs one step. If it does not happen, the story ends with the last observation.
     pub(super) async fn step<T>(
         &mut self,
         name: &str,
@@ -71,13 +71,13 @@ impl Story {
                 return Ok(value);
             }
             Ok(Err(failure)) => failure.reason(),
-            Err(_) => format!("nothing within {} s; last seen: {}", self.step_timeout.as_secs(), seen.told()),
+            Err(_) => format!("nothing within {} s; last seen: {}", self.step_timeout.as_secs(), seen.last()),
         };
         output::line(format_args!("  {} {:>9}  {name}  {}", self.style.bad("✗"), "", printable(&failed)))?;
         Err(Failure::new(format!("step {} did not happen: {name}: {failed}", self.steps)))
     }
 
-    pub(super) async fn tell(&mut self, stage: &Stage) -> Result<Told, Failure> {
+    pub(super) async fn run(&mut self, stage: &Stage) -> Result<Completed, Failure> {
         self.chapter("An app and a device")?;
         let key = self.create_app(stage).await?;
         let backend = Backend::new(&stage.api_url, key.expose())?;
@@ -92,7 +92,7 @@ impl Story {
         let cursor = received.message.position.unwrap_or(cursor);
         self.leave(&backend, &device, &registered.id).await?;
 
-        self.chapter("Nobody is there to take the next one")?;
+        self.chapter("No device is connected for the next one")?;
         let missed = self.fall_back(stage, &backend).await?;
 
         self.chapter("The device comes back")?;
@@ -102,21 +102,21 @@ impl Story {
         self.chapter("And looks into its inbox")?;
         self.look_back(&DeviceApi::new(&stage.api_url, identity.clone())?, &identity, &device, &received, &id).await?;
 
-        self.chapter("Something is said to everyone")?;
+        self.chapter("An announcement goes to everyone")?;
         self.announce(&backend, &mut watched).await?;
         device.close().await;
-        Ok(Told { steps: self.steps, took: self.began.elapsed() })
+        Ok(Completed { steps: self.steps, took: self.began.elapsed() })
     }
 
     async fn create_app(&mut self, stage: &Stage) -> Result<AppKey, Failure> {
-        // Its own app each time: the story can be told again in the same place.
+        // A new app each time, so that the story can run again in the same deployment.
         let id = format!("demo-{}", hex(&random::bytes::<4>()?));
         self.step("an app is created, its key shown once", async |seen| {
             let apps = aws::apps(stage.aws_endpoint.as_deref(), &stage.directory_table).await;
             seen.note(format!("the table {}", stage.directory_table));
             let key = aws::create_app(&apps, &id, "Demo", Vec::new()).await?;
-            let told = format!("{key:?}");
-            Ok((key, told))
+            let hidden = format!("{key:?}");
+            Ok((key, hidden))
         })
         .await
     }
@@ -137,9 +137,9 @@ impl Story {
             push: None,
         };
         self.step("the device is registered and given its two keys", async |seen| {
-            let registered = backend.register(&request).await.map_err(target::told)?;
+            let registered = backend.register(&request).await.map_err(target::failure)?;
             seen.note(format!("device {}", registered.id));
-            let known = backend.device(&registered.id).await.map_err(target::told)?;
+            let known = backend.device(&registered.id).await.map_err(target::failure)?;
             if known.alias != ALIAS || known.id != registered.id {
                 return Err(Failure::new(format!("the device is {}'s", known.alias)));
             }
@@ -192,7 +192,7 @@ impl Story {
             SendRequest { audiences: vec![ALIAS.to_owned()], content: content.clone(), ..SendRequest::default() };
         let id = self
             .step("the backend sends: 202", async |_| {
-                let answer = backend.send(&request, None).await.map_err(target::told)?;
+                let answer = backend.send(&request, None).await.map_err(target::failure)?;
                 let detail = format!("request {}, kept {} h", answer.request_id, answer.ttl / 3600);
                 Ok((answer.request_id, detail))
             })
@@ -205,7 +205,7 @@ impl Story {
                 if in_clear || identity.open(&received.sealed).is_err() {
                     return Err(Failure::new("the frame is not a JWE for this device"));
                 }
-                // The service may add defaults; what was written has to come as it was.
+                // The service may add defaults, but must not change a field that was sent.
                 let came = &received.message.content;
                 if (&came.alert, &came.extra) != (&content.alert, &content.extra) {
                     return Err(Failure::new(format!("the frame is not what was sent: {came:?}")));
@@ -228,7 +228,7 @@ impl Story {
         id: &str,
         received: &Received,
     ) -> Result<(), Failure> {
-        self.step("the device acknowledges; the trail says confirmed", async |seen| {
+        self.step("the device acknowledges; the trail shows confirmed", async |seen| {
             device.ack(&received.message)?;
             let trail = trail_in(backend, seen, id, State::Confirmed).await?;
             let by = events(&trail).find(|at| at.event == trail::Event::Confirmed).and_then(|at| at.device_id.clone());
@@ -245,10 +245,10 @@ impl Story {
 
     async fn leave(&mut self, backend: &Backend, device: &Device, device_id: &str) -> Result<(), Failure> {
         self.step("the device closes; its connection is forgotten", async |seen| {
-            let before = backend.device(device_id).await.map_err(target::told)?.connections;
+            let before = backend.device(device_id).await.map_err(target::failure)?.connections;
             device.close().await;
             until(async || {
-                let connections = backend.device(device_id).await.map_err(target::told)?.connections;
+                let connections = backend.device(device_id).await.map_err(target::failure)?.connections;
                 seen.note(format!("{connections} connections on record"));
                 Ok((connections == 0).then_some(()))
             })
@@ -280,7 +280,7 @@ impl Story {
                     let detail = format!("recovered: {}, {} messages", synced.recovered, synced.count);
                     return Err(Failure::new(format!("the replay is not the one missed message: {detail}")));
                 }
-                // Kept while the end of the replay was waited for: so it came before it.
+                // The event was kept while the step waited for the end of the replay, so it came before that.
                 let came = watched.kept().iter().any(|event| is_message(event, missed));
                 if !came {
                     return Err(Failure::new("the replay ended without the missed message"));
@@ -292,7 +292,7 @@ impl Story {
                 Ok((received, format!("after place {}", cursor.seq)))
             })
             .await?;
-        self.step("it acknowledges; the trail says confirmed after all", async |seen| {
+        self.step("it acknowledges; the trail shows confirmed after all", async |seen| {
             device.ack(&received.message)?;
             let trail = trail_in(backend, seen, missed, State::Confirmed).await?;
             let by_it = |at: &trail::Transition| {
@@ -312,7 +312,7 @@ impl Story {
         let request = AnnounceRequest { content, ..AnnounceRequest::default() };
         let id = self
             .step("the backend announces: 202, stored once", async |_| {
-                let answer = backend.announce(&request, None).await.map_err(target::told)?;
+                let answer = backend.announce(&request, None).await.map_err(target::failure)?;
                 let detail = format!("request {}, kept {} h", answer.request_id, answer.ttl / 3600);
                 Ok((answer.request_id, detail))
             })
@@ -328,7 +328,7 @@ impl Story {
                 return Err(Failure::new("the frame is not what was announced"));
             }
             until(async || {
-                let posts = backend.announcement(&id).await.map_err(target::told)?.posts;
+                let posts = backend.announcement(&id).await.map_err(target::failure)?.posts;
                 seen.note(format!("{posts} posts"));
                 Ok((posts == 1).then_some(()))
             })
@@ -348,7 +348,7 @@ impl Story {
     ) -> Result<(), Failure> {
         let ids = [newest.message.id.as_str(), older];
         self.step("over HTTP, the inbox lists both messages, newest first and sealed", async |seen| {
-            let page = reader.page(None, None).await.map_err(target::told)?;
+            let page = reader.page(None, None).await.map_err(target::failure)?;
             let listed: Vec<&str> = page.messages.iter().map(|message| message.id.as_str()).collect();
             seen.note(listed.join(", "));
             if listed != ids || page.next.is_some() {
@@ -357,7 +357,7 @@ impl Story {
             if page.messages.iter().any(|message| identity.open(&message.frame).is_err()) {
                 return Err(Failure::new("a frame is not a JWE for this device"));
             }
-            let unread = reader.unread().await.map_err(target::told)?;
+            let unread = reader.unread().await.map_err(target::failure)?;
             if (unread.count, unread.more) != (2, false) {
                 return Err(Failure::new(format!("{} messages are unread", unread.count)));
             }
@@ -367,14 +367,14 @@ impl Story {
         self.step("one of them is read, and the other is left", async |seen| {
             device.read(&newest.message)?;
             until(async || {
-                let left = reader.unread().await.map_err(target::told)?.count;
+                let left = reader.unread().await.map_err(target::failure)?.count;
                 seen.note(format!("{left} unread"));
                 Ok((left == 1).then_some(()))
             })
             .await?;
-            let page = reader.page(Some(1), None).await.map_err(target::told)?;
+            let page = reader.page(Some(1), None).await.map_err(target::failure)?;
             if !page.messages.iter().any(|message| message.id == ids[0] && message.read) {
-                return Err(Failure::new("the inbox does not say which one"));
+                return Err(Failure::new("the inbox does not mark the right one"));
             }
             Ok(((), "1 unread".to_owned()))
         })
@@ -393,7 +393,7 @@ fn is_message(event: &Event, id: &str) -> bool {
     matches!(event, Event::Message(received) if received.message.id == id)
 }
 
-/// The message of this id, kept or to come.
+/// The message with this id, among the kept events or the next ones.
 async fn message(watched: &mut Watched, seen: &Seen, id: &str) -> Result<Received, Failure> {
     watched
         .next(seen, |event| match event {

@@ -1,4 +1,4 @@
-//! Waiting for something to become true, and remembering what was seen last.
+//! Waiting for a condition, and keeping the last observation.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use tidings_client::{Event, Events};
 
 use sam_twin::cli::failure::Failure;
 
-/// How often something is looked at that cannot be waited for.
+/// How often a condition is polled if no event reports it.
 const PACE: Duration = Duration::from_millis(100);
 
-/// What a step saw last, to tell it when the step fails.
+/// The last observation of a step, for its error.
 #[derive(Debug, Default)]
 pub(super) struct Seen(RefCell<Option<String>>);
 
@@ -19,12 +19,12 @@ impl Seen {
         *self.0.borrow_mut() = Some(what.into());
     }
 
-    pub(super) fn told(&self) -> String {
+    pub(super) fn last(&self) -> String {
         self.0.borrow().clone().unwrap_or_else(|| "nothing".to_owned())
     }
 }
 
-/// Looks until there is something. The step's deadline ends it.
+/// Polls until `look` returns a value. The step's deadline ends it.
 pub(super) async fn until<T>(mut look: impl AsyncFnMut() -> Result<Option<T>, Failure>) -> Result<T, Failure> {
     loop {
         if let Some(found) = look().await? {
@@ -34,7 +34,8 @@ pub(super) async fn until<T>(mut look: impl AsyncFnMut() -> Result<Option<T>, Fa
     }
 }
 
-/// The events of a device, kept until somebody asks for them: a pong may come before what the step before it waits for.
+/// The events of a device, kept until a step asks for them: a pong may come before the event that an earlier step waits
+/// for.
 #[derive(Debug)]
 pub(super) struct Watched {
     events: Events,
@@ -46,29 +47,29 @@ impl Watched {
         Self { events, kept: Vec::new() }
     }
 
-    /// The first event, kept or to come, that `wanted` takes. The end of the device is a failure.
+    /// The first event, kept or next, that `wanted` accepts. The end of the device is a failure.
     pub(super) async fn next<T>(&mut self, seen: &Seen, wanted: impl Fn(&Event) -> Option<T>) -> Result<T, Failure> {
         if let Some((at, found)) = self.kept.iter().enumerate().find_map(|(at, event)| Some((at, wanted(event)?))) {
             self.kept.remove(at);
             return Ok(found);
         }
         while let Some(event) = self.events.next().await {
-            seen.note(told(&event));
+            seen.note(described(&event));
             match wanted(&event) {
                 Some(found) => return Ok(found),
                 None => self.kept.push(event),
             }
         }
-        Err(Failure::new(format!("the device ended: {}", seen.told())))
+        Err(Failure::new(format!("the device ended: {}", seen.last())))
     }
 
-    /// The kept events, in order, and what came since.
+    /// The kept events, in the order of their arrival.
     pub(super) fn kept(&self) -> &[Event] {
         &self.kept
     }
 }
 
-fn told(event: &Event) -> String {
+fn described(event: &Event) -> String {
     match event {
         Event::Connected => "the device connected".to_owned(),
         Event::Synced(synced) => format!("the replay ended at place {}", synced.position.seq),
@@ -85,11 +86,11 @@ fn told(event: &Event) -> String {
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
+    let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        told = format!("{told}: {cause}");
+        text = format!("{text}: {cause}");
         source = cause.source();
     }
-    told
+    text
 }

@@ -1,4 +1,4 @@
-//! Which messages a list is about: those to a user, with a text, in a state.
+//! The filters of a list of messages: by user, by text, by state.
 
 use std::collections::BTreeMap;
 
@@ -42,19 +42,19 @@ impl Filter {
         self.alias.is_some() || self.tenant.is_some()
     }
 
-    /// Whether a message of this tenant to these users may be meant.
+    /// Whether a message of this tenant to these users may match.
     pub(super) fn admits<'a>(&self, tenant: &str, mut aliases: impl Iterator<Item = &'a str>) -> bool {
         self.tenant.as_deref().is_none_or(|wanted| wanted == tenant)
             && self.alias.as_deref().is_none_or(|wanted| aliases.any(|alias| alias == wanted))
     }
 
-    /// Whether what [`searched`] found of a message has the text.
+    /// Whether the text that [`searched`] returned for a message contains the wanted one.
     pub(super) fn matches_text(&self, searched: &str) -> bool {
         self.text.as_deref().is_none_or(|wanted| searched.contains(wanted))
     }
 
-    /// Whether the message is in the state: for the user that is asked for, if the trail names that one, otherwise for any
-    /// recipient. `states` has the states of all recipients, of whom the trail may name some.
+    /// Whether the message is in the wanted state: for the wanted user if the trail contains that one, otherwise for
+    /// any recipient. `states` has the states of all recipients, of whom the trail may show only some.
     pub(super) fn matches_state<T>(&self, trail: &Trail, states: &BTreeMap<&str, T>) -> bool {
         let Some(wanted) = self.state else { return true };
         match self.asked_for(trail) {
@@ -63,7 +63,7 @@ impl Filter {
         }
     }
 
-    /// Moves the recipient who is asked for to the front, where a short list shows it.
+    /// Moves the wanted recipient to the front, so that a short list shows it.
     pub(super) fn bring_forward(&self, trail: &mut Trail) {
         if let Some(at) = self.asked_for(trail) {
             trail.recipients[..=at].rotate_right(1);
@@ -76,7 +76,7 @@ impl Filter {
     }
 }
 
-/// The text of a message in which is searched, in lower case: what is shown of it, and the app's own data.
+/// The searched text of a message, in lower case: its visible fields, and the app's data.
 pub(super) fn searched(content: &Content) -> String {
     let shown = [&content.alert, &content.sender, &content.category, &content.event];
     let mut text: Vec<String> = shown.into_iter().flatten().map(|text| text.to_lowercase()).collect();

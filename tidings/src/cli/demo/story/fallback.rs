@@ -24,7 +24,7 @@ impl Story {
         let id = self.send_with_chain(backend).await?;
         self.step("no device is connected, and nothing was posted anywhere", async |seen| {
             let trail = until(async || {
-                let trail = backend.trail(&id).await.map_err(target::told)?;
+                let trail = backend.trail(&id).await.map_err(target::failure)?;
                 seen.note(story_of(&trail));
                 not_posted(&trail)?;
                 let offline = events(&trail).any(|at| at.event == Event::Offline);
@@ -55,7 +55,7 @@ impl Story {
             Ok(((), format!("to {} {detail}", stage.email)))
         })
         .await?;
-        self.step("the trail says fallback-delivered, both steps accepted", async |seen| {
+        self.step("the trail shows fallback-delivered, both steps accepted", async |seen| {
             let apart = steps_apart(backend, seen, &id).await?;
             Ok(((), format!("{:.1} s apart", apart as f64 / 1_000.0)))
         })
@@ -74,7 +74,7 @@ impl Story {
             ..SendRequest::default()
         };
         self.step("the backend sends, with SMS at once and email 2 s later", async |_| {
-            let answer = backend.send(&request, None).await.map_err(target::told)?;
+            let answer = backend.send(&request, None).await.map_err(target::failure)?;
             let detail = format!("request {}", answer.request_id);
             Ok((answer.request_id, detail))
         })

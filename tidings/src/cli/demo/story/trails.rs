@@ -1,4 +1,4 @@
-//! What the story looks for in a message's trail.
+//! The story's checks of a message's trail.
 
 use tidings_client::Backend;
 use tidings_wire::Trail;
@@ -9,10 +9,10 @@ use crate::cli::demo::watch::{Seen, until};
 use crate::cli::target;
 use sam_twin::cli::failure::Failure;
 
-/// The trail once its one recipient has come to `state`.
+/// The trail, as soon as its one recipient is in `state`.
 pub(super) async fn trail_in(backend: &Backend, seen: &Seen, id: &str, state: State) -> Result<Trail, Failure> {
     until(async || {
-        let trail = backend.trail(id).await.map_err(target::told)?;
+        let trail = backend.trail(id).await.map_err(target::failure)?;
         seen.note(story_of(&trail));
         let reached = trail.recipients.len() == 1 && trail.recipients[0].state == state;
         Ok(reached.then_some(trail))
@@ -30,8 +30,8 @@ pub(super) fn accepted_steps(trail: &Trail) -> Vec<(usize, i64)> {
     accepted.filter_map(|at| Some((at.step?, at.at.0))).collect()
 }
 
-/// Whether exactly one item more than before is in the outbox for this story. If the outbox cannot be read, the provider's id
-/// in the trail has to do.
+/// Whether exactly one item more than before is in the outbox for this story. If the outbox cannot be read, the
+/// provider's id in the trail serves instead.
 pub(super) async fn arrived(
     backend: &Backend,
     seen: &Seen,
@@ -41,7 +41,7 @@ pub(super) async fn arrived(
     now: Option<&[Sent]>,
     matching: impl Fn(&Sent) -> bool,
 ) -> Result<Option<String>, Failure> {
-    let trail = backend.trail(id).await.map_err(target::told)?;
+    let trail = backend.trail(id).await.map_err(target::failure)?;
     seen.note(story_of(&trail));
     let accepted = events(&trail).find(|at| at.event == trail::Event::StepAccepted && at.step == Some(step));
     let provider = accepted.and_then(|at| at.code.clone()).map(|id| format!("(provider's id {id})"));
