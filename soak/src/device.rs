@@ -1,4 +1,4 @@
-//! A device as an app drives it: it keeps a cursor, acknowledges in its own time, leaves, comes back and is restarted.
+//! A device as an app drives it: it keeps a cursor, acknowledges late, leaves, comes back and is restarted.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,26 +10,26 @@ use tidings_wire::{MessageFrame, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until};
 
-use super::history::{Heard, Shown};
+use super::history::{Shown, ShownAnnouncement};
 use super::plan::What;
 use super::random::Random;
 use super::world::World;
 
-/// A device that is refused may be refused by a fault; giving up is for those that nobody injects.
+/// An injected fault may refuse a device, so it gives up only after many refusals.
 const GIVE_UP_AFTER: u32 = 1_000;
 
-/// Long enough that a busy machine is not asked again for what it is about to answer: a hundred devices that give up
-/// too early keep it busy with nothing else.
+/// Long enough that a busy machine is not asked twice for an answer that is on its way: the repetitions of a hundred
+/// devices would keep it busy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// What an app keeps while it does not run.
+/// The state that an app keeps while it does not run.
 struct Kept {
     cursor: Option<Position>,
     /// The number of the last announcement that was shown.
     announced: u64,
-    /// Everything up to here is acknowledged, by an app that does it by hand.
+    /// The last acknowledged position, if the app acknowledges by hand.
     acknowledged: Option<Position>,
-    /// Shown and not acknowledged yet, with the time for it.
+    /// Messages that are shown and not acknowledged yet, with the time to acknowledge them.
     unacknowledged: VecDeque<(Instant, MessageFrame)>,
 }
 
@@ -40,7 +40,7 @@ enum End {
     Over,
 }
 
-/// Lives as the device of this place in the plan until the soak is over.
+/// Runs the device with this index in the plan until the soak is over.
 pub(crate) async fn live(
     world: Arc<World>,
     device: usize,
@@ -65,7 +65,7 @@ pub(crate) async fn live(
         };
         let (handle, events) = Device::open(identity.clone(), options);
         if let Some(position) = kept.acknowledged {
-            // What the app said in its last moments may not have been heard.
+            // The last acknowledgement of the former run may have been lost.
             let _ = handle.ack_up_to(position);
         }
         let mut app = App { world: &world, device, run, handle: &handle, kept: &mut kept, ready: &mut ready };
@@ -102,7 +102,7 @@ struct App<'a> {
     run: u64,
     handle: &'a Device,
     kept: &'a mut Kept,
-    /// Given back when the first replay is complete.
+    /// Released when the first replay is complete.
     ready: &'a mut Option<OwnedSemaphorePermit>,
 }
 
@@ -153,7 +153,7 @@ impl App<'_> {
                 }
                 if let Some((shortest, longest)) = self.world.plan.devices[self.device].acks_after {
                     let due = Instant::now() + Duration::from_millis(random.within(shortest..=longest));
-                    // In the order of their receipt: an app that is slow is slow with all that follows.
+                    // In the order of receipt: a late acknowledgement also delays those after it.
                     let due = self.kept.unacknowledged.back().map_or(due, |(last, _)| due.max(*last));
                     self.kept.unacknowledged.push_back((due, message));
                 }
@@ -166,7 +166,7 @@ impl App<'_> {
             Event::Announcement(announcement) => {
                 let number = announcement.number;
                 let alert = announcement.content.alert.unwrap_or_default();
-                self.world.log().devices[self.device].heard.push(Heard { number, alert });
+                self.world.log().devices[self.device].announcements.push(ShownAnnouncement { number, alert });
                 self.kept.announced = number;
             }
             Event::Disconnected { .. } => {
@@ -184,7 +184,8 @@ impl App<'_> {
         }
     }
 
-    /// By id and up to its place in turns. It only fails where the client has ended, which its last event tells.
+    /// Acknowledges by id and by position in turns. It fails only if the client has ended, which its last event
+    /// reports.
     fn acknowledge(&mut self, message: &MessageFrame) {
         let _ = match message.position {
             Some(position) if position.seq % 2 == 0 => self.handle.ack_up_to(position),
@@ -193,7 +194,7 @@ impl App<'_> {
         self.kept.acknowledged = self.kept.acknowledged.max(message.position);
     }
 
-    /// Moves the cursor on, never back.
+    /// Advances the cursor, never back.
     fn advance(&mut self, to: Position) {
         let is_older = self.kept.cursor.is_some_and(|at| at.epoch == to.epoch && to.seq <= at.seq);
         if !is_older {

@@ -1,4 +1,4 @@
-//! What was seen of a soak from outside: answers, frames, trails, mailboxes and the outbox. The checks read this and
+//! The history of a soak, recorded from outside: answers, frames, trails, mailboxes and the outbox. The checks read
 //! nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use tidings_wire::{SendAnswer, Timestamp, Trail};
 
 use super::plan::Plan;
 
-/// Everything that was seen.
+/// The whole history.
 #[derive(Debug, Clone)]
 pub(crate) struct History {
     pub(crate) plan: Arc<Plan>,
@@ -22,23 +22,23 @@ pub(crate) struct History {
     pub(crate) devices: Vec<DeviceLog>,
     /// The last trail of each message, read when everything was over.
     pub(crate) trails: BTreeMap<usize, Arc<Trail>>,
-    /// By message and alias: which steps had begun when a trail was first seen to be confirmed.
+    /// The steps that had begun when a trail was first seen confirmed, by message and alias.
     pub(crate) begun_when_confirmed: BTreeMap<(usize, String), BTreeSet<usize>>,
     /// One for each user of the plan.
     pub(crate) mailboxes: Vec<Vec<Entry>>,
     pub(crate) outbox: Vec<Item>,
-    /// Whether nothing was done to the service: no fault, no kill, no short life of sockets.
+    /// Whether the service ran undisturbed: no fault, no kill, no short life of sockets.
     pub(crate) calm: bool,
     pub(crate) ended: Timestamp,
 }
 
-/// What came of sending one message.
+/// The outcome of sending one message.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sent {
-    /// When it is to be sent, where the request says so.
+    /// When it is to be sent, if the request has a time.
     pub(crate) send_at: Option<Timestamp>,
     pub(crate) accepted: Option<Accepted>,
-    /// An answer that no repetition mends, or none in all the time.
+    /// The final refusal, or that there was no answer before the end.
     pub(crate) refused: Option<String>,
     pub(crate) repeats: Vec<Repeat>,
     pub(crate) cancelled: Option<Cancelled>,
@@ -46,12 +46,12 @@ pub(crate) struct Sent {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Accepted {
-    /// When the answer was here.
+    /// When the answer arrived.
     pub(crate) at: Timestamp,
     pub(crate) answer: SendAnswer,
 }
 
-/// The same key once more.
+/// A request that repeats a key.
 #[derive(Debug, Clone)]
 pub(crate) struct Repeat {
     pub(crate) other_body: bool,
@@ -61,52 +61,52 @@ pub(crate) struct Repeat {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cancelled {
-    /// The service said yes, and this is when the answer was here.
+    /// The service cancelled it; the time is that of the answer.
     Yes(Timestamp),
-    /// It said that the message had come to its end before.
+    /// The message was already settled.
     TooLate,
-    /// Anything else: status and code.
+    /// Any other answer: status and code.
     Refused(u16, String),
 }
 
-/// What one device has seen over all its runs.
+/// The log of one device over all runs of its app.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DeviceLog {
     pub(crate) id: String,
     pub(crate) shown: Vec<Shown>,
-    pub(crate) heard: Vec<Heard>,
-    /// From the end of a replay until the loss of that connection.
+    pub(crate) announcements: Vec<ShownAnnouncement>,
+    /// The times from the end of a replay until the loss of that connection.
     pub(crate) online: Vec<(Timestamp, Timestamp)>,
-    /// The same, of a connection that is not lost yet.
+    /// The end of the last replay, if its connection is not lost yet.
     pub(crate) online_since: Option<Timestamp>,
     pub(crate) reconnects: u64,
     pub(crate) restarts: u64,
     pub(crate) rollovers: u64,
-    /// What the service said no to, by code.
+    /// Refusals of the service, by code.
     pub(crate) refusals: BTreeMap<String, u64>,
-    /// The client gave up: why.
+    /// Why the client gave up.
     pub(crate) ended: Option<String>,
 }
 
-/// A message in the hands of the app.
+/// A message that the app has received.
 #[derive(Debug, Clone)]
 pub(crate) struct Shown {
     pub(crate) id: String,
     pub(crate) position: Option<Position>,
     pub(crate) alert: String,
     pub(crate) at: Timestamp,
-    /// Which run of the app it was, from 0.
+    /// The run of the app, from 0.
     pub(crate) run: u64,
 }
 
-/// An announcement in the hands of the app.
+/// An announcement that the app has received.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Heard {
+pub(crate) struct ShownAnnouncement {
     pub(crate) number: u64,
     pub(crate) alert: String,
 }
 
-/// An entry of a mailbox, as it stands in the table.
+/// An entry of a mailbox, as it is in the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) position: Position,
@@ -128,7 +128,7 @@ pub(crate) struct Item {
 }
 
 impl DeviceLog {
-    /// The connection is lost, or this is as far as we look.
+    /// The connection is lost, or the history ends.
     pub(crate) fn offline(&mut self, now: Timestamp) {
         if let Some(since) = self.online_since.take() {
             self.online.push((since, now));
@@ -137,7 +137,7 @@ impl DeviceLog {
 }
 
 impl History {
-    /// The ids of what was accepted, with the message of the plan.
+    /// The ids of the accepted messages, with their index in the plan.
     pub(crate) fn ids(&self) -> BTreeMap<&str, usize> {
         let accepted = self.sends.iter().enumerate();
         accepted

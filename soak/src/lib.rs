@@ -1,17 +1,17 @@
-//! `tidings soak`: real clients on real sockets against a twin in which things go wrong, and every promise held against
-//! what they saw.
+//! `tidings soak`: real clients on real sockets against a twin with injected faults, and every promise checked against
+//! what the clients saw.
 //!
-//! | file | what it is |
+//! | file | content |
 //! | --- | --- |
-//! | `plan`, `random` | what a seed does |
-//! | `twin` | a twin in a process of its own, that can be killed |
+//! | `plan`, `random` | the actions of a seed |
+//! | `twin` | a twin in a separate process, which can be killed |
 //! | `run` | one soak, from its beginning to its end |
-//! | `send`, `device`, `watch`, `waiting`, `world` | backends, apps, and who looks at trails and outbox meanwhile |
-//! | `history`, `mailboxes` | what was seen |
+//! | `send`, `device`, `watch`, `waiting`, `world` | backends, apps, and the watchers of trails and outbox |
+//! | `history`, `mailboxes` | the recorded history |
 //! | `check` | the promises |
 //! | `report` | the table |
 
-// What is printed goes through `sam_twin::cli::output`, which does not panic when nobody reads it.
+// Output goes through `sam_twin::cli::output`, which does not panic if the reader of a pipe is gone.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod check;
@@ -39,14 +39,14 @@ use sam_twin::cli::failure::{Context, Failure};
 use sam_twin::cli::output;
 use sam_twin::faults::Spec;
 
-/// What a soak does, to how many, for how long.
+/// The size, the faults and the duration of a soak.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = after_long_help())]
 pub struct Args {
-    /// Decides who there is, what is sent and what goes wrong
+    /// Seed of the users, the messages and the faults
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// So many soaks, one after the other, with S, S+1, …; stops at the first that breaks a promise
+    /// Number of soaks, one after the other, with S, S+1, …; stops at the first that breaks a promise
     #[arg(long, value_name = "N", default_value_t = 1)]
     seeds: u64,
     /// Users, each with one or two devices
@@ -55,35 +55,35 @@ pub struct Args {
     /// Messages of each soak
     #[arg(long, value_name = "N", default_value_t = 200)]
     messages: usize,
-    /// Backends that send side by side
+    /// Backends that send concurrently
     #[arg(long, value_name = "N", default_value_t = 8)]
     senders: usize,
     /// Every message has a chain of push, SMS and email, and devices acknowledge at once, late or never
     #[arg(long)]
     chains: bool,
-    /// What goes wrong, as for `tidings up`: all, or for example throttle=0.02,lose-answer=0.01
+    /// Faults, as for `tidings up`: all, or for example throttle=0.02,lose-answer=0.01
     #[arg(long, value_name = "SPEC", value_parser = faults)]
     faults: Option<String>,
-    /// Kill the whole twin so many times, with `kill -9`, and start it again; keeps its data on disk
+    /// Kill the whole twin this many times, with `kill -9`, and restart it; keeps its data on disk
     #[arg(long, value_name = "K", default_value_t = 0)]
     kill_twin: usize,
-    /// End every socket after so many seconds, so that clients move on to new ones
+    /// End every socket after this many seconds, so that clients roll over to new ones
     #[arg(long, value_name = "SECONDS")]
     life: Option<u64>,
-    /// Pause between the heartbeats of a device [default: 2, longer for more than 40 devices; with --life, what the
-    /// service asks for]
+    /// Pause between the heartbeats of a device [default: 2, longer for more than 40 devices; with --life, the interval
+    /// that the service requests]
     #[arg(long, value_name = "SECONDS")]
     ping: Option<f64>,
     /// How long to wait until everything is settled after the last message
     #[arg(long, value_name = "SECONDS", default_value_t = 150)]
     patience: u64,
-    /// Write the tables and everything broken to a file, as JSON
+    /// Write the tables and all broken cases to a file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Keep the twin's folder with its log; it is kept anyway where a promise was broken
+    /// Keep the twin's folder with its log; it is kept anyway if a promise was broken
     #[arg(long)]
     keep: bool,
-    /// What the twin logs to that folder
+    /// Filter of the twin's log in that folder
     #[arg(long, value_name = "FILTER", default_value = "warn")]
     log: String,
     /// The SAM template to serve
@@ -94,41 +94,41 @@ pub struct Args {
     artefacts: Option<PathBuf>,
 }
 
-/// What the twin will be given, read here so that a mistake is told at once.
+/// Parses the twin's faults here, so that a mistake is reported at once.
 fn faults(text: &str) -> Result<String, String> {
     text.parse::<Spec>().map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
-/// How many heartbeats of all devices together come in a second, about.
+/// The approximate number of heartbeats of all devices per second.
 const PINGS_A_SECOND: usize = 20;
 
 const EXAMPLES: &str = "\
 Examples:
-  tidings soak                              20 users, 200 messages, nothing goes wrong
+  tidings soak                              20 users, 200 messages, no faults
   tidings soak --faults all --seeds 20 --users 100 --messages 2000
   tidings soak --kill-twin 20 --messages 2000
   tidings soak --chains --faults kill-before=0.01,kill-after=0.01 --messages 10000
   tidings soak --life 20 --messages 2000    sockets that live for 20 seconds
 
-The exit code is 0 only if every promise was kept. If not, the command line that repeats it is told.";
+The exit code is 0 only if every promise was kept. If not, the command line that repeats the run is printed.";
 
 fn after_long_help() -> String {
     let mut text = format!("{EXAMPLES}\n\nOf a hundred messages:\n");
     for (share, what) in SHARES {
         text += &format!("  {share:>3}  {what}\n");
     }
-    text += &format!("\nBeside them, an announcement for every {ANNOUNCED_EVERY} messages and one at the end.\n");
-    text += "A third of the devices leaves for a part of the run; others are restarted now and then, with the cursor\n";
+    text += &format!("\nIn addition, an announcement for every {ANNOUNCED_EVERY} messages and one at the end.\n");
+    text += "A third of the devices leaves for a part of the run; others are restarted at times, with the cursor\n";
     text + "that they kept. A fifth acknowledges late."
 }
 
-/// Runs the soaks of a command line, and prints what came out.
+/// Runs the soaks of a command line, and prints the reports.
 ///
 /// # Errors
 /// If a promise was broken, or a twin does not run.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let mut sum = Report::sum();
-    let mut told = Vec::new();
+    let mut reports = Vec::new();
     for seed in args.seed..args.seed.saturating_add(args.seeds.max(1)) {
         let plan = Plan::new(seed, args.users, args.messages, args.senders, args.chains);
         let folder = run::folder(seed)?;
@@ -138,13 +138,13 @@ pub async fn run(args: Args) -> Result<(), Failure> {
             || format!("repeat it: {}\n  the twin's log: {}", args.again(seed), folder.join("twin.log").display());
         let report = ran.map_err(|failure| failure.hint(hint()))?;
         let printed = output::line(report.table());
-        told.push(report.json());
+        reports.push(report.json());
         if let Some(file) = &args.json {
-            std::fs::write(file, serde_json::to_string_pretty(&told)?)
+            std::fs::write(file, serde_json::to_string_pretty(&reports)?)
                 .context(|| format!("write {}", file.display()))?;
         }
         if report.broken() > 0 {
-            report.told().iter().try_for_each(output::line)?;
+            report.details().iter().try_for_each(output::line)?;
             return Err(Failure::new(format!("{} broken promises", report.broken())).hint(hint()));
         }
         if !args.keep {
@@ -163,9 +163,9 @@ impl Args {
     fn orders(&self, seed: u64, devices: usize) -> Result<Orders, Failure> {
         let ping_every = match (self.ping, self.life) {
             (Some(seconds), _) => Some(Duration::try_from_secs_f64(seconds).context(|| "--ping".to_owned())?),
-            // The service steers heartbeats to where it will ask for a rollover.
+            // The service sets the interval of heartbeats so that one meets the rollover.
             (None, Some(_)) => None,
-            // A heartbeat is three requests: some twenty a second leave room for messages.
+            // A heartbeat takes three requests: about twenty per second leave room for messages.
             (None, None) => {
                 Some(Duration::from_secs(u64::try_from(devices / PINGS_A_SECOND).unwrap_or(u64::MAX).max(2)))
             }
@@ -178,7 +178,7 @@ impl Args {
         let twin = TwinOptions {
             template: absolute(&self.template)?,
             artefacts: self.artefacts.as_ref().map(absolute).transpose()?,
-            more: self.torment(seed),
+            more: self.fault_arguments(seed),
             is_kept: self.kill_twin > 0,
             log: self.log.clone(),
         };
@@ -193,17 +193,17 @@ impl Args {
         })
     }
 
-    /// What `tidings up` is told of what is to go wrong.
-    fn torment(&self, seed: u64) -> Vec<String> {
-        // What failed comes again soon: a soak is not there to wait for visibility timeouts.
-        let mut told = vec!["--retry-after".to_owned(), "1".to_owned()];
+    /// The arguments of `tidings up` that inject faults.
+    fn fault_arguments(&self, seed: u64) -> Vec<String> {
+        // Failed work is retried soon: a soak must not wait for visibility timeouts.
+        let mut arguments = vec!["--retry-after".to_owned(), "1".to_owned()];
         if let Some(faults) = &self.faults {
-            told.extend(["--faults".to_owned(), faults.clone(), "--fault-seed".to_owned(), seed.to_string()]);
+            arguments.extend(["--faults".to_owned(), faults.clone(), "--fault-seed".to_owned(), seed.to_string()]);
         }
         if let Some(life) = self.life {
-            told.extend(["--life".to_owned(), life.to_string()]);
+            arguments.extend(["--life".to_owned(), life.to_string()]);
         }
-        told
+        arguments
     }
 
     /// The command line that repeats one seed of this one.

@@ -1,4 +1,4 @@
-//! The mailboxes as they stand in the table, read past the service.
+//! The mailboxes as they are in the table, read without the service.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
@@ -8,7 +8,7 @@ use tidings_store::layout;
 use super::history::Entry;
 use sam_twin::cli::failure::Failure;
 
-/// The table of users. Its name is the deployment's; nobody is told it but the functions.
+/// The logical id of the table of users, which has no output in the template.
 const TABLE: &str = "UsersTable";
 
 /// The mailbox of each user, oldest entry first.
@@ -56,7 +56,7 @@ async fn mailbox(client: &Client, table: &str, user: &str) -> Result<Vec<Entry>,
         for item in page?.items.unwrap_or_default() {
             let of = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str);
             let position = of(layout::SORT).and_then(layout::position);
-            let position = position.ok_or_else(|| Failure::new(format!("an entry of {user} has no place")))?;
+            let position = position.ok_or_else(|| Failure::new(format!("an entry of {user} has no position")))?;
             entries.push(Entry { position, id: of(layout::MESSAGE_ID).unwrap_or_default().to_owned() });
         }
     }

@@ -1,7 +1,7 @@
-//! What a soak does, decided by its seed before anything runs: who there is, what is sent, and which devices leave
-//! when.
+//! The plan of a soak, decided by its seed before anything runs: the users, the messages, and the times at which
+//! devices leave.
 //!
-//! How long things take is not decided here, and differs from run to run.
+//! The plan contains no durations, which differ from run to run.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ use tidings_wire::send::{Channel, Priority};
 
 use super::random::Random;
 
-/// How many users share one sender that can reach the bulk lane's size of audience.
+/// How many users share one sender that can send to an audience of the bulk lane.
 const CROWD: usize = 32;
 
-/// Everything that a soak will do.
+/// The plan of a soak.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
@@ -22,7 +22,7 @@ pub(crate) struct Plan {
     pub(crate) messages: Vec<MessagePlan>,
     /// In the order of `at`.
     pub(crate) moves: Vec<Move>,
-    /// In the order of `at`; the last one comes when nothing goes wrong any more.
+    /// In the order of `at`; the last one comes after the faults have ended.
     pub(crate) announcements: Vec<AnnouncementPlan>,
     /// Every message has a chain of three steps, and every device takes pushes.
     pub(crate) chains: bool,
@@ -33,7 +33,7 @@ pub(crate) struct User {
     pub(crate) alias: String,
     pub(crate) mobile: Option<String>,
     pub(crate) email: Option<String>,
-    /// The one sender that sends to this user, one message at a time: so the order of acceptance is known.
+    /// The one sender that sends to this user, one message at a time: so that the order of acceptance is known.
     pub(crate) sender: usize,
     pub(crate) devices: Vec<usize>,
 }
@@ -42,22 +42,22 @@ pub(crate) struct User {
 pub(crate) struct DevicePlan {
     pub(crate) user: usize,
     pub(crate) platform: Platform,
-    /// After how many milliseconds the app acknowledges; at once by the client itself where there is none.
+    /// Milliseconds until the app acknowledges; if absent, the client acknowledges at once.
     pub(crate) acks_after: Option<(u64, u64)>,
 }
 
-/// What is special about a message.
+/// The kind of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
     Plain,
     /// To several users of one sender.
     Several,
-    /// To so many that it goes by the bulk lane, where the sender has so many users.
+    /// To an audience that takes the bulk lane, if the sender has so many users.
     Bulk,
     /// With a chain: channel and seconds after the step before.
     Fallback(Vec<(Channel, u64)>),
     NeedConfirm,
-    /// Not kept.
+    /// Not kept (`persist: false`).
     Fleeting {
         ttl: u64,
     },
@@ -68,11 +68,11 @@ pub(crate) enum Kind {
     Collapse {
         key: String,
     },
-    /// Sent so many seconds ahead.
+    /// Sent this many seconds ahead.
     Scheduled {
         after: u64,
     },
-    /// Cancelled so many milliseconds after its acceptance; with a time ahead, or a step that must not fire.
+    /// Cancelled this many milliseconds after its acceptance, either sent ahead or with a step that must not fire.
     Cancelled {
         after_ms: u64,
         scheduled: Option<u64>,
@@ -87,11 +87,11 @@ pub(crate) enum Kind {
     OtherBody,
 }
 
-/// How many of a hundred messages are of which kind; told in the help.
+/// The shares of the kinds, of a hundred messages; the help prints them.
 pub(crate) const SHARES: &[(usize, &str)] = &[
     (34, "plain"),
     (8, "to 2 to 5 users"),
-    (1, "to 26 to 32 users, where a sender has so many"),
+    (1, "to 26 to 32 users, if a sender has so many"),
     (12, "with SMS, email or both after 1 to 3 s"),
     (8, "needConfirm"),
     (6, "not kept (persist: false)"),
@@ -112,17 +112,17 @@ pub(crate) struct MessagePlan {
     pub(crate) priority: Option<Priority>,
 }
 
-/// Something is said to everyone when so many messages have been accepted.
+/// An announcement that is made when this many messages have been accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AnnouncementPlan {
     pub(crate) at: usize,
     pub(crate) platform: Platform,
 }
 
-/// Messages for one announcement; told in the help.
+/// Messages for one announcement; the help prints it.
 pub(crate) const ANNOUNCED_EVERY: usize = 50;
 
-/// A device does something when so many messages have been accepted.
+/// An action of a device when this many messages have been accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Move {
     pub(crate) at: usize,
@@ -136,7 +136,7 @@ pub(crate) enum What {
     Leave,
     /// It is opened again, with the cursor that it kept.
     Return,
-    /// Closed without a word, and opened again at once.
+    /// The app is killed, and opened again at once.
     Restart,
 }
 
@@ -152,33 +152,33 @@ impl Plan {
         Self { seed, users, devices, messages, moves, announcements, chains }
     }
 
-    /// The token that a device takes pushes under.
+    /// The push token of a device.
     pub(crate) fn push_token(&self, device: usize) -> String {
         format!("soak-device-{}-{device}", self.seed)
     }
 
-    /// The text that names an announcement.
+    /// The text that identifies an announcement.
     pub(crate) fn news(&self, index: usize) -> String {
         format!("news-{}-{index:04}.", self.seed)
     }
 
-    /// The key under which an announcement is made.
+    /// The idempotency key of an announcement.
     pub(crate) fn news_key(&self, index: usize) -> String {
         format!("soak-{}-{index}", self.seed)
     }
 
     /// Whether an announcement is for a device.
-    pub(crate) fn tells(&self, announcement: usize, device: usize) -> bool {
+    pub(crate) fn is_announced_to(&self, announcement: usize, device: usize) -> bool {
         let platform = self.announcements[announcement].platform;
         platform == Platform::All || platform == self.devices[device].platform
     }
 
-    /// The text that names a message in whatever it becomes: a frame, an SMS, an email.
+    /// The text that identifies a message in every form: a frame, an SMS, an email.
     pub(crate) fn token(&self, index: usize) -> String {
         format!("soak-{}-{index:06}.", self.seed)
     }
 
-    /// The message that a text names.
+    /// The message that a text identifies.
     pub(crate) fn named_in(&self, text: &str) -> Option<usize> {
         let (_, rest) = text.split_once(&format!("soak-{}-", self.seed))?;
         rest.split_once('.')?.0.parse().ok().filter(|index| *index < self.messages.len())
@@ -204,7 +204,7 @@ impl Kind {
         !matches!(self, Self::Fleeting { .. })
     }
 
-    /// Seconds ahead, where it is sent later.
+    /// Seconds ahead, if it is sent later.
     pub(crate) fn ahead(&self) -> Option<u64> {
         match self {
             Self::Scheduled { after } => Some(*after),
@@ -213,7 +213,7 @@ impl Kind {
         }
     }
 
-    /// Whether something may still happen to it when somebody has confirmed it.
+    /// Whether its trail may still change after its confirmation.
     pub(crate) fn changes_when_settled(&self) -> bool {
         self.has_chain() || matches!(self, Self::Collapse { .. } | Self::Cancelled { .. })
     }
@@ -244,7 +244,7 @@ impl MessagePlan {
 
 fn people(seed: u64, count: usize, senders: usize) -> (Vec<User>, Vec<DevicePlan>) {
     let mut random = Random::new(seed, "people");
-    // With enough users the first sender has a crowd of its own, and so an audience that takes the bulk lane.
+    // With enough users, the first sender has enough recipients for the bulk lane.
     let crowd = if senders > 1 && count >= 2 * CROWD { CROWD } else { 0 };
     let mut devices = Vec::new();
     let users = (0..count).map(|user| {
@@ -267,13 +267,13 @@ fn people(seed: u64, count: usize, senders: usize) -> (Vec<User>, Vec<DevicePlan
     (users, devices)
 }
 
-/// Everybody can be reached in every way, and devices acknowledge at once, after some seconds or never.
+/// Every user can be reached by every channel, and devices acknowledge at once, after some seconds or never.
 fn reluctant(seed: u64, users: &mut [User], devices: &mut [DevicePlan]) {
     let mut random = Random::new(seed, "reluctance");
     for (index, user) in users.iter_mut().enumerate() {
         user.mobile = Some(format!("+86138{index:08}"));
         user.email = Some(format!("u{index}@example.com"));
-        // All devices of a user alike: one that acknowledges at once would speak for those that never do.
+        // All devices of a user act alike: one acknowledgement settles the message for all of them.
         let acks_after = match random.below(3) {
             0 => None,
             1 => Some((0, 8_000)),
@@ -369,7 +369,7 @@ fn kind(random: &mut Random, share: usize, recipients: &[usize], users: &[User],
             Kind::Cancelled { after_ms: random.within(0..=1_000), scheduled, sms_after }
         }
         10 => {
-            // One that the recipient has: what is for nobody's device waits for one until it expires.
+            // A platform that the recipient has: otherwise the message would wait for a device until it expires.
             let of_user = recipients.first().map(|user| users[*user].devices.as_slice()).unwrap_or_default();
             let device = of_user.get(random.below(of_user.len()));
             device.map_or(Kind::Plain, |device| Kind::OnePlatform(devices[*device].platform))
@@ -379,7 +379,7 @@ fn kind(random: &mut Random, share: usize, recipients: &[usize], users: &[User],
     }
 }
 
-/// For everyone, or for one platform; and one for everyone at the end, which tells of every hole before it.
+/// Announcements to everyone or to one platform, and a last one to everyone, whose number reveals any gap before it.
 fn announcements(seed: u64, messages: usize) -> Vec<AnnouncementPlan> {
     let mut random = Random::new(seed, "announcements");
     let platforms = [Platform::All, Platform::All, Platform::Web, Platform::Android];
@@ -392,7 +392,7 @@ fn announcements(seed: u64, messages: usize) -> Vec<AnnouncementPlan> {
     planned
 }
 
-/// A third of the devices is away for a part of the run; of the others each is restarted now and then.
+/// A third of the devices is away for a part of the run; each of the others is restarted at times.
 fn moves(seed: u64, devices: usize, messages: usize) -> Vec<Move> {
     let mut random = Random::new(seed, "moves");
     let mut moves = Vec::new();

@@ -1,4 +1,4 @@
-//! Numbers that a seed repeats: SplitMix64 (Steele, Lea and Flood, 2014), small and the same everywhere.
+//! Reproducible numbers from a seed: SplitMix64 (Steele, Lea and Flood, 2014), small and portable.
 
 use std::ops::RangeInclusive;
 
@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The stream of a seed for one purpose: what one purpose draws moves nothing of another.
+    /// The stream of a seed for one purpose: streams of different purposes are independent.
     pub(crate) fn new(seed: u64, purpose: &str) -> Self {
         let mixed = purpose.bytes().fold(seed, |state, byte| Self(state ^ u64::from(byte)).next());
         Self(mixed)
@@ -21,7 +21,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`; 0 where that is 0.
+    /// A number below `end`; 0 if that is 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         // The bias of a remainder is 2^-50 for the small numbers that are drawn here.
         let end = u64::try_from(end).unwrap_or(u64::MAX).max(1);
@@ -33,12 +33,12 @@ impl Random {
         start + self.next() % (end.saturating_sub(start) + 1)
     }
 
-    /// True in so many cases of a hundred.
+    /// `true` in this many cases of a hundred.
     pub(crate) fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    /// `count` different ones of `all`, in the order of `all`; all of them where there are fewer.
+    /// `count` different ones of `all`, in the order of `all`; all of them if there are fewer.
     pub(crate) fn some(&mut self, all: &[usize], count: usize) -> Vec<usize> {
         let mut chosen = all.to_vec();
         while chosen.len() > count {

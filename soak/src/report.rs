@@ -1,4 +1,4 @@
-//! What is told of a soak: a row for each promise, what happened meanwhile, and the first of what was broken.
+//! The report of a soak: a row for each promise, figures of the run, and the first broken cases.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
@@ -12,8 +12,8 @@ use super::check::{self, Broken, Row};
 use super::history::History;
 use super::world::World;
 
-/// How many broken cases of one promise are told in full.
-const TOLD: usize = 5;
+/// The number of broken cases of one promise that are printed in full.
+const DETAILED: usize = 5;
 
 /// A soak that is over, or the sum of several.
 #[derive(Debug)]
@@ -21,11 +21,11 @@ pub(crate) struct Report {
     title: String,
     rows: Vec<Row>,
     facts: Facts,
-    /// The broken cases with all that is known of them.
-    told: Vec<String>,
+    /// The broken cases in full.
+    details: Vec<String>,
 }
 
-/// What happened, in numbers.
+/// The figures of a run.
 #[derive(Debug, Default)]
 struct Facts {
     counts: BTreeMap<&'static str, u64>,
@@ -39,8 +39,9 @@ struct Facts {
 impl Report {
     pub(crate) fn new(history: History, world: &World, sending: Duration, whole: Duration) -> Self {
         let rows = check::check(&history);
-        let told = rows.iter().flat_map(|row| row.broken.iter().take(TOLD).map(|broken| tell(&history, row, broken)));
-        let told = told.collect();
+        let details =
+            rows.iter().flat_map(|row| row.broken.iter().take(DETAILED).map(|broken| describe(&history, row, broken)));
+        let details = details.collect();
         let plan = &history.plan;
         let title = format!(
             "seed {}: {} users, {} devices, {} messages",
@@ -49,12 +50,12 @@ impl Report {
             plan.devices.len(),
             plan.messages.len()
         );
-        Self { title, rows, facts: Facts::new(&history, world, sending, whole), told }
+        Self { title, rows, facts: Facts::new(&history, world, sending, whole), details }
     }
 
     /// An empty sum.
     pub(crate) fn sum() -> Self {
-        Self { title: "all seeds".to_owned(), rows: Vec::new(), facts: Facts::default(), told: Vec::new() }
+        Self { title: "all seeds".to_owned(), rows: Vec::new(), facts: Facts::default(), details: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -95,9 +96,9 @@ impl Report {
         text
     }
 
-    /// The broken promises in full.
-    pub(crate) fn told(&self) -> &[String] {
-        &self.told
+    /// The broken cases in full.
+    pub(crate) fn details(&self) -> &[String] {
+        &self.details
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -113,7 +114,7 @@ impl Report {
             "states": facts.states,
             "faults": facts.faults,
             "refusals": facts.refusals,
-            "broken": self.told,
+            "broken": self.details,
         })
     }
 }
@@ -127,7 +128,7 @@ impl Facts {
         facts.counts.extend([
             ("messages accepted", many(history.ids().len())),
             ("messages shown", of_devices(|log| log.shown.len() as u64)),
-            ("announcements shown", of_devices(|log| log.heard.len() as u64)),
+            ("announcements shown", of_devices(|log| log.announcements.len() as u64)),
             ("pushes sent", of_channel("fcm")),
             ("SMS sent", of_channel("sms")),
             ("emails sent", of_channel("email")),
@@ -176,7 +177,7 @@ impl Facts {
     }
 }
 
-/// Acknowledgements that no trail knows. Not a promise of its own: another device's may have settled the message.
+/// Acknowledgements without an event in the trail. Not a promise: another device may have settled the message.
 fn unconfirmed(history: &History) -> u64 {
     let ids = history.ids();
     let mut confirmed: HashSet<(usize, &str)> = HashSet::new();
@@ -194,8 +195,8 @@ fn unconfirmed(history: &History) -> u64 {
     history.devices.iter().map(of_device).sum()
 }
 
-/// A device: who it is, when it was there, and when it showed the message.
-fn tell_device(text: &mut String, history: &History, device: usize, message: Option<usize>) {
+/// A device: its id, when it was connected, and when it showed the message.
+fn describe_device(text: &mut String, history: &History, device: usize, message: Option<usize>) {
     let (plan, log) = (&history.plan.devices[device], &history.devices[device]);
     let acks = plan.acks_after.map_or_else(|| "at once".to_owned(), |(from, to)| format!("after {from} to {to} ms"));
     let _ = writeln!(text, "  device {device} ({}), {}, acknowledges {acks}", log.id, plan.platform);
@@ -208,8 +209,8 @@ fn tell_device(text: &mut String, history: &History, device: usize, message: Opt
     }
 }
 
-/// One broken case with everything that helps to understand it.
-fn tell(history: &History, row: &Row, broken: &Broken) -> String {
+/// A broken case in full, for its analysis.
+fn describe(history: &History, row: &Row, broken: &Broken) -> String {
     let mut text = format!("{}: {}\n", row.promise, broken.why);
     if let Some(message) = broken.message {
         let sent = &history.sends[message];
@@ -221,7 +222,7 @@ fn tell(history: &History, row: &Row, broken: &Broken) -> String {
         let _ = writeln!(text, "  user {}", history.plan.users[user].alias);
     }
     for device in broken.device.map_or(of_user, |device| vec![device]) {
-        tell_device(&mut text, history, device, broken.message);
+        describe_device(&mut text, history, device, broken.message);
     }
     if let Some(trail) = broken.message.and_then(|message| history.trails.get(&message)) {
         let _ = writeln!(text, "  trail {}", serde_json::to_string(&**trail).unwrap_or_default());

@@ -1,4 +1,4 @@
-//! One soak from its beginning to its end: a twin, its devices and senders, what is done to them, and what was seen.
+//! One soak from its beginning to its end: a twin, its devices and senders, the faults, and the history.
 
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -33,21 +33,22 @@ const LOOKING_AFTERWARDS: usize = 12;
 const REGISTERING: usize = 8;
 /// How many devices connect for the first time at once.
 const CONNECTING: usize = 8;
-/// How long devices may take to show what is owed after everything is settled.
+/// How long devices may take to show every message after all are settled.
 const SHOWN_WITHIN: Duration = Duration::from_secs(30);
 /// After the last acceptance the last step of a chain is due this much later at most.
 const LAST_STEP: Duration = Duration::from_secs(8);
-/// How long chains may take to come to their ends: each of their steps may wait for a device that has come back, or be put off.
+/// How long chains may take to come to their ends: each of their steps may wait for a device that has come back, or be
+/// put off.
 const CHAINS_WITHIN: Duration = Duration::from_secs(150);
 
-/// What a soak does to the service.
+/// The faults of a soak.
 #[derive(Debug, Clone)]
 pub(crate) struct Orders {
     pub(crate) senders: usize,
     pub(crate) kills: usize,
     pub(crate) faults: Option<String>,
     pub(crate) is_calm: bool,
-    /// None: as the service asks for.
+    /// `None`: the interval that the service requests.
     pub(crate) ping_every: Option<Duration>,
     pub(crate) patience: Duration,
     pub(crate) twin: TwinOptions,
@@ -68,7 +69,7 @@ pub(crate) async fn run(plan: Plan, orders: &Orders, folder: &Path) -> Result<Re
     world.stop.cancel();
     tasks.close();
     twin.stop().await;
-    // What still asks a twin that is gone is of no interest.
+    // Requests to the stopped twin may fail.
     let _ = tokio::time::timeout(Duration::from_secs(5), tasks.wait()).await;
     report
 }
@@ -83,13 +84,13 @@ async fn soak(world: &Arc<World>, orders: &Orders, twin: &mut Twin, tasks: &Task
         devices.push(order);
         tasks.spawn(device::live(Arc::clone(world), index, identity, orders.ping_every, ordered, ready));
     }
-    // All of them are back: everybody is connected.
+    // All permits are back: every device is connected.
     drop(connecting.acquire_many(u32::try_from(CONNECTING).unwrap_or(u32::MAX)).await?);
     for _ in 0..LOOKING {
         tasks.spawn(watch::trails(Arc::clone(world)));
     }
     tasks.spawn(watch::keep_outbox(Arc::clone(world)));
-    tasks.spawn(watch::tell_progress(Arc::clone(world)));
+    tasks.spawn(watch::show_progress(Arc::clone(world)));
 
     let (began, later, senders) = (Instant::now(), TaskTracker::new(), TaskTracker::new());
     for sender in 0..orders.senders {
@@ -99,12 +100,12 @@ async fn soak(world: &Arc<World>, orders: &Orders, twin: &mut Twin, tasks: &Task
     senders.close();
     tokio::select! {
         () = sent(&senders, &later) => {}
-        failure = torment(world, orders, twin) => return Err(failure),
+        failure = kill_repeatedly(world, orders, twin) => return Err(failure),
         () = direct(world, &devices) => {}
     }
     let sending = began.elapsed();
     for device in &devices {
-        // A device that gave up does not hear; its log says why.
+        // A device that gave up receives no order; its log has the reason.
         let _ = device.send(What::Return);
     }
     tokio::select! {
@@ -115,14 +116,14 @@ async fn soak(world: &Arc<World>, orders: &Orders, twin: &mut Twin, tasks: &Task
     Ok(Report::new(history, world, sending, began.elapsed()))
 }
 
-/// Everything is sent, and what follows it later is done.
+/// Waits until everything is sent, and the later repetitions and cancels are done.
 async fn sent(senders: &TaskTracker, later: &TaskTracker) {
     senders.wait().await;
     later.close();
     later.wait().await;
 }
 
-/// Registers every device; a fault is asked again.
+/// Registers every device, and repeats requests that a fault has struck.
 async fn register(world: &World) -> Result<Vec<Identity>, Failure> {
     let registered = stream::iter(0..world.plan.devices.len()).map(async |index| {
         let device = &world.plan.devices[index];
@@ -158,25 +159,25 @@ async fn register(world: &World) -> Result<Vec<Identity>, Failure> {
     registered.buffered(REGISTERING).try_collect().await
 }
 
-/// Tells the devices what the plan has them do, as messages are accepted. Does not end by itself.
+/// Sends the devices the plan's orders as messages are accepted. Does not end by itself.
 async fn direct(world: &World, devices: &[mpsc::UnboundedSender<What>]) {
     for next in &world.plan.moves {
         world.progress.reached(next.at).await;
-        // A device that gave up does not hear; its log says why.
+        // A device that gave up receives no order; its log has the reason.
         let _ = devices[next.device].send(next.what);
     }
     std::future::pending::<()>().await;
 }
 
-/// Kills the twin as often as asked for, spread over the messages. Ends only with a failure.
-async fn torment(world: &World, orders: &Orders, twin: &mut Twin) -> Failure {
+/// Kills the twin as often as ordered, spread over the messages. Ends only with a failure.
+async fn kill_repeatedly(world: &World, orders: &Orders, twin: &mut Twin) -> Failure {
     for kill in 1..=orders.kills {
         let at = world.plan.messages.len() * kill / (orders.kills + 1);
         tokio::select! {
             () = world.progress.reached(at) => {}
             failure = twin.ended() => return failure,
         }
-        // What cannot be asked now was lost with the twin.
+        // Counts that cannot be read now are lost with the twin.
         let _ = watch::faults(world).await;
         if let Err(failure) = twin.kill_and_restart().await {
             return failure;
@@ -186,8 +187,8 @@ async fn torment(world: &World, orders: &Orders, twin: &mut Twin) -> Failure {
     twin.ended().await
 }
 
-/// Nothing is injected any more: waits until every message has come to its end and every device has shown what it owes.
-/// What has not by then is for the checks to tell.
+/// Ends the faults, then waits until every message is settled and every device has shown what it owes. The checks
+/// report anything that is missing after the deadline.
 async fn settle(world: &Arc<World>, orders: &Orders, tasks: &TaskTracker) -> Result<(), Failure> {
     if orders.faults.is_some() {
         watch::faults(world).await?;
@@ -217,7 +218,7 @@ async fn settle(world: &Arc<World>, orders: &Orders, tasks: &TaskTracker) -> Res
     Ok(())
 }
 
-/// Reads every trail once more that may have changed since it was settled.
+/// Reads every trail that may have changed since it was settled.
 async fn look_again(world: &World) {
     let again: Vec<usize> = {
         let log = world.log();
@@ -237,7 +238,7 @@ async fn look_again(world: &World) {
         .await;
 }
 
-/// Everything that was seen, as it is in the end.
+/// The complete history, at the end.
 async fn gather(world: &World, orders: &Orders) -> Result<History, Failure> {
     look_again(world).await;
     watch::outbox(world).await?;
@@ -246,7 +247,7 @@ async fn gather(world: &World, orders: &Orders) -> Result<History, Failure> {
     Ok(History { mailboxes, ..history(world, orders) })
 }
 
-/// What was seen so far, without the mailboxes.
+/// The history so far, without the mailboxes.
 fn history(world: &World, orders: &Orders) -> History {
     let ended = Timestamp::now();
     let log = world.log();
@@ -273,7 +274,7 @@ pub(crate) fn folder(seed: u64) -> Result<PathBuf, Failure> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     let mut folder = name.clone();
-    // One that was kept may have the name: process ids come again.
+    // A folder that was kept may have the name, because process ids recur.
     for copy in 2.. {
         match builder.create(&folder) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {

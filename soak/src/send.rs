@@ -1,4 +1,4 @@
-//! The senders: backends that take no for an answer only where it is final.
+//! The senders: backends that retry until an answer is final.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use super::history::{Accepted, Cancelled, Repeat};
 use super::plan::Kind;
 use super::world::{Progress, World};
 
-/// Pause before asking again after a failure that passes.
+/// Pause before a retry after a transient failure.
 const AGAIN: Duration = Duration::from_millis(150);
 
-/// Sends the messages of one sender, one after the other, each until it is accepted. What follows a message later
-/// (cancelling it, repeating it) is left to `later`.
+/// Sends the messages of one sender, one after the other, each until it is accepted. Later actions on a message
+/// (cancelling it, repeating it) are left to `later`.
 pub(crate) async fn run(world: Arc<World>, sender: usize, later: TaskTracker) {
     let messages = world.plan.messages.iter().enumerate();
     let mine: Vec<usize> = messages.filter(|(_, plan)| plan.sender == sender).map(|(index, _)| index).collect();
@@ -53,7 +53,7 @@ pub(crate) async fn run(world: Arc<World>, sender: usize, later: TaskTracker) {
     }
 }
 
-/// The answer: repeated under the same key until it is accepted or refused for good.
+/// The answer: the request is repeated under the same key until it is accepted or finally refused.
 async fn until_final(world: &World, index: usize, request: &SendRequest) -> Result<SendAnswer, (u16, String)> {
     let key = world.plan.key(index);
     loop {
@@ -105,7 +105,7 @@ async fn follow_up(world: Arc<World>, index: usize, request: SendRequest) {
     }
 }
 
-/// Cancels until there is a final answer; `None` where the soak ended before.
+/// Cancels until there is a final answer; `None` if the soak ended before.
 async fn cancel(world: &World, index: usize) -> Option<Cancelled> {
     let id = world.log().sends[index].accepted.as_ref().map(|accepted| accepted.answer.request_id.clone())?;
     loop {
@@ -113,7 +113,7 @@ async fn cancel(world: &World, index: usize) -> Option<Cancelled> {
             Ok(_) => return Some(Cancelled::Yes(Timestamp::now())),
             Err(error) if error.is_retryable() => {}
             Err(ApiError::Problem(problem)) => match problem.code.as_str() {
-                // An answer that was lost on its way is not given twice: the second time it is "already".
+                // If the first answer was lost, the repetition is answered with "already".
                 "already_cancelled" => return Some(Cancelled::Yes(Timestamp::now())),
                 "message_settled" => return Some(Cancelled::TooLate),
                 code => return Some(Cancelled::Refused(problem.status, code.to_owned())),
@@ -127,7 +127,7 @@ async fn cancel(world: &World, index: usize) -> Option<Cancelled> {
     }
 }
 
-/// Makes the announcements of the plan but for the last one, each until it is accepted.
+/// Makes all announcements of the plan except the last, each until it is accepted.
 pub(crate) async fn announce(world: Arc<World>) {
     let last = world.plan.announcements.len() - 1;
     for index in 0..last {
@@ -141,7 +141,7 @@ pub(crate) async fn announce(world: Arc<World>) {
 /// Makes one announcement, until it is accepted.
 ///
 /// # Errors
-/// What it was refused with for good; also where the soak is stopped.
+/// The final refusal, or the end of the soak.
 pub(crate) async fn announce_one(world: &World, index: usize) -> Result<(), ApiError> {
     let request = AnnounceRequest {
         platform: Some(world.plan.announcements[index].platform),
@@ -169,7 +169,7 @@ fn request(world: &World, index: usize, now: Timestamp) -> SendRequest {
         audiences,
         content: Content { alert: Some(token.clone()), ..Content::default() },
         priority: plan.priority,
-        // To the second, as the service keeps it.
+        // To the second, as the service stores it.
         send_at: plan.kind.ahead().map(|ahead| Timestamp(now.plus_seconds(ahead).seconds() * 1_000 + 1_000)),
         ..SendRequest::default()
     };

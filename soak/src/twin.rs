@@ -1,4 +1,4 @@
-//! A twin in a process of its own, in a folder of its own: it can be killed as a machine dies.
+//! A twin in a separate process and folder, so that it can be killed as a machine dies.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,24 +11,24 @@ use tokio::process::{Child, Command};
 use sam_twin::cli::failure::{Context, Failure};
 use serde::Deserialize;
 
-/// A twin that is not up after this will not come up.
+/// How long a twin may take to start.
 const UP_WITHIN: Duration = Duration::from_secs(60);
 /// How long it may take to stop in order.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
-/// What the twin is started with.
+/// The arguments and the data of a twin.
 #[derive(Debug, Clone)]
 pub(crate) struct TwinOptions {
     pub(crate) template: PathBuf,
     pub(crate) artefacts: Option<PathBuf>,
     /// Further arguments of `tidings up`.
     pub(crate) more: Vec<String>,
-    /// Whether what it accepted outlives it.
+    /// Whether its data outlives the process.
     pub(crate) is_kept: bool,
     pub(crate) log: String,
 }
 
-/// Where a twin is, and the key of its demo app: what it writes to `.tidings/session.json`.
+/// The URLs of a twin and the key of its demo app, from `.tidings/session.json`.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Session {
@@ -73,7 +73,7 @@ impl Twin {
             .hint(format!("see {}", log_of(&self.folder).display()))
     }
 
-    /// `kill -9`, then the same again: same data, same ports.
+    /// `kill -9`, then a restart with the same data and ports.
     pub(crate) async fn kill_and_restart(&mut self) -> Result<(), Failure> {
         self.child.start_kill()?;
         self.child.wait().await?;
@@ -89,10 +89,10 @@ impl Twin {
         Ok(())
     }
 
-    /// Ctrl-C, and `kill -9` where that does not help.
+    /// Ctrl-C, and `kill -9` if that does not help.
     pub(crate) async fn stop(mut self) {
         if let Some(id) = self.child.id() {
-            // A failure to ask is followed by what needs no asking.
+            // If the signal fails, `kill -9` follows.
             let _ = Command::new("kill").args(["-INT", &id.to_string()]).status().await;
         }
         if tokio::time::timeout(STOP_WITHIN, self.child.wait()).await.is_err() {
@@ -121,7 +121,7 @@ async fn spawn(folder: &Path, options: &TwinOptions, ports: &[&str]) -> Result<(
         command.args(["--data", "data"]);
     }
     command.args(&options.more).current_dir(folder);
-    // A process group of its own: Ctrl-C at the terminal is ours, and we stop the twin when we have done with it.
+    // A new process group: Ctrl-C at the terminal reaches the soak alone, which stops the twin when it is done.
     #[cfg(unix)]
     command.process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);

@@ -1,4 +1,4 @@
-//! The trails that are to be read, and when.
+//! The schedule of the trails to read.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,7 +14,7 @@ const FIRST_LOOK: Duration = Duration::from_millis(2_500);
 const FIRST_LOOK_AT_CHAIN: Duration = Duration::from_millis(700);
 const NEXT_LOOK: Duration = Duration::from_millis(1_500);
 
-/// The messages whose trails are to be read, and when.
+/// The messages whose trails are to be read, with the times.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting(Mutex<BinaryHeap<Reverse<(Instant, Duration, usize)>>>);
 

@@ -1,4 +1,4 @@
-//! Watching from outside while it runs: the trails, the outbox, the dead letters.
+//! Watchers of a running soak: the trails, the outbox, the dead letters.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::world::World;
 use sam_twin::cli::failure::Failure;
 use sam_twin::cli::output;
 
-/// The longest pause between two looks at a trail.
+/// The longest pause between two reads of a trail.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// Reads trails as they are due until the soak is over.
@@ -34,12 +34,12 @@ pub(crate) async fn trails(world: Arc<World>) {
     }
 }
 
-/// Reads one trail and notes it; whether every recipient is settled.
+/// Reads one trail and records it; returns whether every recipient is settled.
 pub(crate) async fn read(world: &World, index: usize) -> bool {
     let id = world.log().sends[index].accepted.as_ref().map(|accepted| accepted.answer.request_id.clone());
     let Some(id) = id else { return false };
     let Ok(trail) = world.backend.trail(&id).await else {
-        // Not there yet, or a fault: there is a next look, and the last one is told.
+        // Not there yet, or a fault: the trail is read again, and the checks report a missing one.
         return false;
     };
     let settled = all_settled(&trail);
@@ -60,16 +60,16 @@ pub(crate) async fn outbox(world: &World) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Keeps the outbox while it runs: the twin keeps only so many.
+/// Copies the outbox while the soak runs, because the twin keeps only its newest items.
 pub(crate) async fn keep_outbox(world: Arc<World>) {
     while world.pause(Duration::from_secs(2)).await {
-        // A twin that is being restarted is asked again.
+        // A twin that restarts is asked in the next round.
         let _ = outbox(&world).await;
     }
 }
 
-/// Tells on standard error how far it is: once a second where somebody watches, now and then where it is kept.
-pub(crate) async fn tell_progress(world: Arc<World>) {
+/// Shows the progress on standard error: every second on a terminal, every ten seconds elsewhere.
+pub(crate) async fn show_progress(world: Arc<World>) {
     let is_watched = std::io::stderr().is_terminal();
     let every = if is_watched { 1 } else { 10 };
     let (began, mut last) = (Instant::now(), 0);
@@ -78,11 +78,11 @@ pub(crate) async fn tell_progress(world: Arc<World>) {
         let settled = world.progress.settled.load(Ordering::Relaxed);
         let (total, seconds) = (world.plan.messages.len(), began.elapsed().as_secs());
         let pace = (accepted - last).checked_div(usize::try_from(every).unwrap_or(1)).unwrap_or(0);
-        let told = format!("{seconds:>5} s  {accepted} of {total} accepted ({pace}/s), {settled} seen settled");
+        let line = format!("{seconds:>5} s  {accepted} of {total} accepted ({pace}/s), {settled} seen settled");
         if is_watched {
-            output::progress(told);
+            output::progress(line);
         } else {
-            output::note(told);
+            output::note(line);
         }
         last = accepted;
     }
@@ -120,10 +120,10 @@ pub(crate) async fn redrive(world: &World) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Adds up what was injected; a twin that is killed forgets.
+/// Adds up the injected faults; a twin that is killed loses its counts.
 pub(crate) async fn faults(world: &World) -> Result<(), Failure> {
-    let told: Value = world.control.json(Method::GET, &world.aws("/_twin/faults")).await?;
-    let injected = told["injected"].as_object().cloned().unwrap_or_default();
+    let faults: Value = world.control.json(Method::GET, &world.aws("/_twin/faults")).await?;
+    let injected = faults["injected"].as_object().cloned().unwrap_or_default();
     let mut log = world.log();
     for (kind, count) in injected {
         *log.faults.entry(kind).or_default() += count.as_u64().unwrap_or(0);

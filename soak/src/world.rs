@@ -1,4 +1,4 @@
-//! What the parts of a running soak share.
+//! The state that the parts of a running soak share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use super::plan::Plan;
 use super::twin::Session;
 use super::waiting::Waiting;
 
-/// Nothing that the twin is asked takes this long; what does is asked again.
+/// No request to the twin takes this long; one that does is repeated.
 const TIMEOUT: Duration = Duration::from_secs(31);
 
 /// A soak that runs.
@@ -25,17 +25,17 @@ pub(crate) struct World {
     pub(crate) plan: Arc<Plan>,
     pub(crate) session: Session,
     pub(crate) backend: Backend,
-    /// Asks the twin.
+    /// The client for the twin.
     pub(crate) control: Client,
     pub(crate) progress: Progress,
-    /// Trails that are to be read.
+    /// The trails to read.
     pub(crate) waiting: Waiting,
-    /// Ended when the soak is over, whatever the reason.
+    /// Cancelled when the soak is over, for any reason.
     pub(crate) stop: CancellationToken,
     log: Mutex<Log>,
 }
 
-/// What was seen so far.
+/// The history so far.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) sends: Vec<Sent>,
@@ -47,7 +47,7 @@ pub(crate) struct Log {
     pub(crate) faults: BTreeMap<String, u64>,
 }
 
-/// How far it is.
+/// The progress.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     accepted: watch::Sender<usize>,
@@ -77,7 +77,7 @@ impl World {
         }
     }
 
-    /// What was seen so far. Never held over an await.
+    /// The history so far. Never held over an await.
     pub(crate) fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,7 +87,7 @@ impl World {
         format!("{}{path}", self.session.aws_url)
     }
 
-    /// Sleeps; `false` where the soak was stopped meanwhile.
+    /// Sleeps; `false` if the soak was stopped meanwhile.
     pub(crate) async fn pause(&self, pause: Duration) -> bool {
         tokio::select! {
             () = tokio::time::sleep(pause) => true,
@@ -108,7 +108,7 @@ impl Progress {
     /// Waits until so many have been accepted.
     pub(crate) async fn reached(&self, count: usize) {
         let mut accepted = self.accepted.subscribe();
-        // The sender lives as long as we do.
+        // The sender lives as long as this struct.
         let _ = accepted.wait_for(|accepted| *accepted >= count).await;
     }
 

@@ -1,11 +1,11 @@
-//! What the backend was told: acceptance, repetition, cancelling, and how it ended.
+//! Checks of the backend's answers: acceptance, repetition, cancelling, and the final state.
 
 use std::collections::BTreeSet;
 
 use super::{Broken, Row};
 use crate::history::{Cancelled, History};
 
-/// Every message of the plan is a proper one: refused, or not accepted in all the time, is broken.
+/// Every message of the plan is valid, so it must be accepted before the end.
 pub(super) fn accepted(history: &History) -> Row {
     let mut row = Row::new("every message accepted");
     for (message, sent) in history.sends.iter().enumerate() {
@@ -17,7 +17,7 @@ pub(super) fn accepted(history: &History) -> Row {
     row
 }
 
-/// The same key: an equal answer. Another body under it: 422.
+/// The same idempotency key has an equal answer; another body under it has 422.
 pub(super) fn repeated(history: &History) -> Row {
     let mut row = Row::new("a key repeated: one answer");
     for (message, sent) in history.sends.iter().enumerate() {
@@ -37,12 +37,12 @@ pub(super) fn repeated(history: &History) -> Row {
     row
 }
 
-/// For every recipient the message has come to one of its ends, and the trail names exactly the recipients.
+/// Every message is settled for every recipient, and the trail names exactly the recipients.
 pub(super) fn settled(history: &History) -> Row {
     let mut row = Row::new("every recipient settled");
     for (message, _) in history.sends.iter().enumerate().filter(|(_, sent)| sent.accepted.is_some()) {
         let Some(trail) = history.trails.get(&message) else {
-            row.holds(false, || Broken::of("accepted, and there is no trail").message(message));
+            row.holds(false, || Broken::of("accepted, but without a trail").message(message));
             continue;
         };
         let expected: BTreeSet<&str> = history.plan.messages[message]
@@ -64,8 +64,8 @@ pub(super) fn settled(history: &History) -> Row {
     row
 }
 
-/// A cancel is answered with yes or with "too late". After a yes before its time, a message that was sent ahead is
-/// never stored, shown or sent by another channel, and a step that was not due yet never begins.
+/// A cancel is answered with success or with "too late". After a success before its time, a message that was sent ahead
+/// is never stored, shown or sent by another channel, and a step that was not due yet never begins.
 pub(super) fn cancelled(history: &History) -> Row {
     let mut row = Row::new("cancelled in time: nothing follows");
     for (message, sent) in history.sends.iter().enumerate() {
@@ -84,23 +84,23 @@ pub(super) fn cancelled(history: &History) -> Row {
         };
         let id = &accepted.answer.request_id;
         let trail = history.trails.get(&message);
-        let told = trail.is_some_and(|trail| trail.recipients.iter().all(super::is_told_cancelled));
-        row.holds(told, || Broken::of("cancelled, and the trail does not say so").message(message));
+        let is_in_trail = trail.is_some_and(|trail| trail.recipients.iter().all(super::is_cancelled));
+        row.holds(is_in_trail, || Broken::of("cancelled, but not in the trail").message(message));
         if sent.send_at.is_some_and(|send_at| at < send_at) {
             let shown = history.devices.iter().position(|device| device.shown.iter().any(|shown| shown.id == *id));
             row.holds(shown.is_none(), || {
-                let broken = Broken::of("cancelled before its time, and shown").message(message);
+                let broken = Broken::of("cancelled before its time, but shown").message(message);
                 shown.map_or_else(|| broken.clone(), |device| broken.clone().device(device))
             });
             let stored = history.mailboxes.iter().position(|mailbox| mailbox.iter().any(|entry| entry.id == *id));
-            row.holds(stored.is_none(), || Broken::of("cancelled before its time, and stored").message(message));
+            row.holds(stored.is_none(), || Broken::of("cancelled before its time, but stored").message(message));
         }
         if let Some(due) = history.plan.messages[message].step_due_after().zip(trail)
             && at < due.1.accepted_at.plus_seconds(due.0)
         {
             let named = |text: &Option<String>| text.as_deref().and_then(|text| history.plan.named_in(text));
             let sent = history.outbox.iter().any(|item| named(&item.text) == Some(message));
-            row.holds(!sent, || Broken::of("cancelled before its step was due, and sent").message(message));
+            row.holds(!sent, || Broken::of("cancelled before its step was due, but sent").message(message));
         }
     }
     row

@@ -1,4 +1,4 @@
-//! What was shown, against what was accepted.
+//! Checks of devices: the messages that were shown against those that were accepted.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -9,7 +9,7 @@ use tidings_wire::trail::Event;
 use super::{Broken, Row, first, is_withdrawn, millis, recipient};
 use crate::history::{DeviceLog, History};
 
-/// A message that lived for less than this while its device was connected may have been overtaken by its own end.
+/// In ms: a message that expires sooner, while its device is connected, may expire on its way.
 const TIME_ENOUGH: i64 = 1_500;
 
 /// Every message that a device owes was shown on it.
@@ -23,7 +23,7 @@ pub(super) fn lost(history: &History) -> Row {
             for &device in &history.plan.users[user].devices {
                 if history.plan.is_for(message, device) && is_owed(history, message, user, device) {
                     row.holds(shown[device].contains(accepted.answer.request_id.as_str()), || {
-                        Broken::of("accepted and kept, and not shown").message(message).user(user).device(device)
+                        Broken::of("accepted and kept, but not shown").message(message).user(user).device(device)
                     });
                 }
             }
@@ -32,13 +32,13 @@ pub(super) fn lost(history: &History) -> Row {
     row
 }
 
-/// Whether a device has no excuse; see the module above.
+/// Whether a device must show a message; `check` lists the exceptions.
 fn is_owed(history: &History, message: usize, user: usize, device: usize) -> bool {
     if !history.plan.messages[message].kind.is_kept() {
         return false;
     }
     let (Some(trail), Some(whole)) = (recipient(history, message, user), history.trails.get(&message)) else {
-        // No trail at all is told as not settled; what cannot be excused is owed.
+        // A missing trail is broken elsewhere, as not settled; without one there is no exception.
         return true;
     };
     if is_withdrawn(trail) {
@@ -59,7 +59,7 @@ fn was_online(log: &DeviceLog, from: Timestamp, until: Timestamp) -> bool {
     log.online.iter().any(|(since, to)| *since <= from && until <= *to)
 }
 
-/// Each shown message is one that was accepted, meant for this device, and as it was sent.
+/// Each shown message was accepted, is for this device, and is as it was sent.
 pub(super) fn astray(history: &History) -> Row {
     let mut row = Row::new("nothing astray");
     let ids = history.ids();
@@ -81,8 +81,8 @@ pub(super) fn astray(history: &History) -> Row {
     row
 }
 
-/// No device shows an id twice, over all runs of its app. What is not kept has no place by which a new run could know
-/// it.
+/// No device shows an id twice, over all runs of its app. A message that is not kept has no position, so a new run
+/// cannot recognise it.
 pub(super) fn twice(history: &History) -> Row {
     let mut row = Row::new("nothing shown twice");
     let ids = history.ids();
@@ -100,7 +100,7 @@ pub(super) fn twice(history: &History) -> Row {
     row
 }
 
-/// Places only ever grow on one device.
+/// Positions only grow on one device.
 pub(super) fn order(history: &History) -> Row {
     let mut row = Row::new("in order on every device");
     let ids = history.ids();
@@ -119,7 +119,7 @@ pub(super) fn order(history: &History) -> Row {
     row
 }
 
-/// What a trail calls confirmed by a device, that device has shown.
+/// A device that confirmed a message according to the trail has shown it.
 pub(super) fn confirmed(history: &History) -> Row {
     let mut row = Row::new("confirmed only what was shown");
     let devices: BTreeMap<&str, usize> =
@@ -133,7 +133,7 @@ pub(super) fn confirmed(history: &History) -> Row {
             let held = device.is_some_and(|device| {
                 history.plan.is_for(*message, device) && shown[device].contains(trail.request_id.as_str())
             });
-            row.holds(held, || Broken { device, ..Broken::of("confirmed, and never shown").message(*message) });
+            row.holds(held, || Broken { device, ..Broken::of("confirmed, but never shown").message(*message) });
         }
     }
     row

@@ -1,4 +1,4 @@
-//! What stands in the mailboxes, against what was accepted and what the trails say.
+//! Checks of the mailboxes against the accepted messages and the trails.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,7 +8,7 @@ use tidings_wire::trail::Event;
 use super::{Broken, Row, first, recipient};
 use crate::history::History;
 
-/// One entry per message, places dense from 1 in one epoch, nobody else's message, and the trail names the same place.
+/// One entry per message, positions without a gap from 1 in one epoch, no foreign message, and the trail's position.
 pub(super) fn doubled(history: &History) -> Row {
     let mut row = Row::new("nothing doubled in a mailbox");
     let ids = history.ids();
@@ -19,10 +19,10 @@ pub(super) fn doubled(history: &History) -> Row {
             let message = ids.get(entry.id.as_str()).copied();
             let broken = |why: String| Broken { message, ..Broken::of(why).user(user) };
             row.holds(seen.insert(entry.id.as_str()), || {
-                broken(format!("stands twice, again at {:?}", entry.position))
+                broken(format!("is stored twice, the second time at {:?}", entry.position))
             });
             let is_dense = entry.position.seq == expected && Some(entry.position.epoch) == epoch;
-            row.holds(is_dense, || broken(format!("{:?} where {expected} of {epoch:?} is due", entry.position)));
+            row.holds(is_dense, || broken(format!("{:?} instead of {expected} of {epoch:?}", entry.position)));
             let belongs = message.is_some_and(|message| history.plan.messages[message].recipients.contains(&user));
             row.holds(belongs, || broken(format!("{} does not belong there", entry.id)));
         }
@@ -31,9 +31,9 @@ pub(super) fn doubled(history: &History) -> Row {
             if !history.plan.messages[*message].recipients.contains(&user) {
                 continue;
             }
-            let told = recipient(history, *message, user).and_then(|trail| trail.position);
-            row.holds(told == places.get(id).copied(), || {
-                let why = format!("the trail says {told:?}, and it stands at {:?}", places.get(id));
+            let position = recipient(history, *message, user).and_then(|trail| trail.position);
+            row.holds(position == places.get(id).copied(), || {
+                let why = format!("the trail has {position:?}, and the mailbox {:?}", places.get(id));
                 Broken::of(why).message(*message).user(user)
             });
         }
@@ -41,8 +41,8 @@ pub(super) fn doubled(history: &History) -> Row {
     row
 }
 
-/// One user's messages of one priority stand in the order of their acceptance; one that was sent ahead stands after
-/// whatever was accepted before its time.
+/// One user's messages of one priority are stored in the order of their acceptance. A message that was sent ahead is
+/// stored after every message that was accepted before its time.
 pub(super) fn order(history: &History) -> Row {
     let mut row = Row::new("in order of acceptance");
     let mut of_user: Vec<BTreeMap<&str, Vec<usize>>> = vec![BTreeMap::new(); history.plan.users.len()];
@@ -55,7 +55,7 @@ pub(super) fn order(history: &History) -> Row {
     for (user, lanes) in of_user.iter().enumerate() {
         for messages in lanes.values() {
             let place = |message: usize| recipient(history, message, user).and_then(|trail| trail.position);
-            // A user has one sender, and that sends one message at a time: the order of the plan is that of acceptance.
+            // A user has one sender, which sends one message at a time: the order of the plan is that of acceptance.
             let mut last: Option<(usize, Position)> = None;
             let at_once = messages.iter().filter(|message| history.sends[**message].send_at.is_none());
             for (message, at) in at_once.filter_map(|message| place(*message).map(|at| (*message, at))) {
@@ -83,12 +83,12 @@ fn ahead(history: &History, user: usize, messages: &[usize], row: &mut Row) {
         let overtaken =
             before.filter_map(|other| place(other).map(|place| (other, place))).find(|(_, place)| *place > at);
         row.holds(overtaken.is_none(), || {
-            Broken::of(format!("sent ahead, and stands at {at:?} before {overtaken:?}")).message(message).user(user)
+            Broken::of(format!("sent ahead, but stored at {at:?} before {overtaken:?}")).message(message).user(user)
         });
     }
 }
 
-/// What is sent ahead is not stored before its time.
+/// A message that is sent ahead is not stored before its time.
 pub(super) fn time(history: &History) -> Row {
     let mut row = Row::new("nothing before its time");
     for (message, sent) in history.sends.iter().enumerate() {

@@ -1,15 +1,15 @@
-//! The promises, held against what was seen from outside. Nothing here asks, waits or knows how the service works
-//! inside.
+//! The promises, checked against the history that was recorded from outside. The checks make no request, wait for
+//! nothing, and do not depend on the inside of the service.
 //!
 //! What a device owes: every message that was accepted and is kept is shown on every device of its recipients and of
-//! its platform, exactly once. Excused is only
-//! - a message that is not kept (`persist: false`): it may be shown or not, and where its queue repeats it, once per
-//!   run of the app, because nothing outlives the run that could tell;
-//! - one that its trail says was cancelled or replaced: it may have been shown before;
-//! - one whose time is over, unless nothing was done to the service and the device was connected for all of that time.
+//! its platform, exactly once. The only exceptions are
+//! - a message that is not kept (`persist: false`): it may be shown or not. If its queue redelivers it, it may be shown
+//!   once per run of the app, because a new run cannot recognise it;
+//! - one that is cancelled or replaced in its trail: it may have been shown before;
+//! - one that has expired, unless the service ran without faults and the device was connected for all of its time.
 //!
-//! That somebody's other device has confirmed it, that a provider took it, or that every step of its chain failed,
-//! excuses nobody.
+//! It is no exception that another device has confirmed the message, that a provider accepted it, or that every step of
+//! its chain failed.
 
 mod announcements;
 mod answers;
@@ -26,7 +26,7 @@ use tidings_wire::{Timestamp, Trail};
 
 use super::history::History;
 
-/// A promise, and how it was kept.
+/// A promise, and the cases in which it was broken.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) promise: &'static str,
@@ -37,7 +37,7 @@ pub(super) struct Row {
 /// One case in which a promise was broken.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Broken {
-    /// Of the plan.
+    /// The message, by its index in the plan.
     pub(super) message: Option<usize>,
     pub(super) user: Option<usize>,
     pub(super) device: Option<usize>,
@@ -67,7 +67,7 @@ impl Row {
         Self { promise, checked: 0, broken: Vec::new() }
     }
 
-    /// One case: it held, or it is told.
+    /// Counts one case, and records it if it is broken.
     fn holds(&mut self, held: bool, otherwise: impl FnOnce() -> Broken) {
         self.checked += 1;
         if !held {
@@ -76,7 +76,7 @@ impl Row {
     }
 }
 
-/// Every promise, in the order in which they are told.
+/// Every promise, in the order of the report.
 pub(super) fn check(history: &History) -> Vec<Row> {
     vec![
         answers::accepted(history),
@@ -106,17 +106,17 @@ pub(super) fn nothing_owed(history: &History) -> bool {
     devices::lost(history).broken.is_empty() && announcements::missed(history).broken.is_empty()
 }
 
-/// Whether every chain that nobody has stopped has come to its end.
+/// Whether every chain that no confirmation has stopped has come to its end.
 pub(super) fn chains_ended(history: &History) -> bool {
     steps::whole(history).broken.is_empty()
 }
 
-/// How far the chains came, and the steps whose worker died between the claim and the outcome.
+/// The progress of the chains, and the steps whose worker died between the claim and the outcome.
 pub(super) fn chains(history: &History) -> BTreeMap<&'static str, u64> {
     steps::counts(history)
 }
 
-/// Whether every recipient of a message has come to the end.
+/// Whether a message is settled for every recipient.
 pub(super) fn all_settled(trail: &Trail) -> bool {
     trail.recipients.iter().all(|recipient| recipient.state.is_settled())
 }
@@ -130,7 +130,7 @@ fn first(trail: &RecipientTrail, event: Event) -> Option<&Transition> {
     trail.transitions.iter().find(|transition| transition.event == event)
 }
 
-/// Cancelled, or replaced by a later one of its collapse key.
+/// Whether the message was cancelled, or replaced by a later one with its collapse key.
 fn is_withdrawn(trail: &RecipientTrail) -> bool {
     first(trail, Event::Cancelled).is_some() || first(trail, Event::Replaced).is_some()
 }
@@ -141,7 +141,7 @@ pub(super) fn begun(trail: &RecipientTrail) -> BTreeSet<usize> {
     begun.filter_map(|transition| transition.step).collect()
 }
 
-fn is_told_cancelled(trail: &RecipientTrail) -> bool {
+fn is_cancelled(trail: &RecipientTrail) -> bool {
     first(trail, Event::Cancelled).is_some()
 }
 

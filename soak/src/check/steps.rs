@@ -1,4 +1,4 @@
-//! SMS and email: what the outbox holds, against what the trails say.
+//! Checks of fallback steps: the outbox against the trails.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,9 +8,8 @@ use super::{Broken, Row, begun, first, millis};
 use crate::history::{History, Item};
 use crate::plan::{Kind, User};
 
-/// How much later than the first confirmation a step's beginning may be dated where nobody saw the trail in between.
-/// The two are dated by different workers before they write, and a worker that is throttled dates first and writes
-/// late.
+/// How much later than the first confirmation, in ms, a step's beginning may be dated if the trail was not read in
+/// between. Different workers date the two before they write, and a throttled worker writes long after it dated.
 const APART: i64 = 15_000;
 
 /// The outbox by message, address and channel.
@@ -26,7 +25,7 @@ fn by_step(history: &History) -> BTreeMap<(usize, String, String), Vec<&Item>> {
     items
 }
 
-/// Never two of one step.
+/// Each step sends at most once.
 pub(super) fn twice(history: &History) -> Row {
     let mut row = Row::new("one push, SMS, email per step");
     for ((message, to, channel), items) in by_step(history) {
@@ -38,8 +37,8 @@ pub(super) fn twice(history: &History) -> Row {
     row
 }
 
-/// No step begins after an acknowledgement: not one that had not begun when the trail was first seen to be confirmed,
-/// and none that is dated long after.
+/// No step begins after an acknowledgement: every step that began had begun when the trail was first seen confirmed,
+/// and none is dated much later.
 pub(super) fn after_acknowledgement(history: &History) -> Row {
     let mut row = Row::new("no step after an acknowledgement");
     for (&message, trail) in &history.trails {
@@ -65,8 +64,8 @@ pub(super) fn after_acknowledgement(history: &History) -> Row {
     row
 }
 
-/// A step that was accepted is in the outbox, under the provider's id; one whose end is unknown may be; all others
-/// are not.
+/// An accepted step is in the outbox, under the provider's id. A step with an unknown outcome may be. All others are
+/// not.
 pub(super) fn agree(history: &History) -> Row {
     let mut row = Row::new("trail and outbox agree");
     let mut items = by_step(history);
@@ -90,16 +89,16 @@ pub(super) fn agree(history: &History) -> Row {
         }
     }
     for (message, to, channel) in items.into_keys() {
-        row.holds(false, || Broken::of(format!("{channel} to {to} that no chain names")).message(message));
+        row.holds(false, || Broken::of(format!("{channel} to {to} that no chain contains")).message(message));
     }
     row
 }
 
-/// Codes by which SNS and SES refuse what they have certainly not sent, and would send later.
+/// Codes with which SNS and SES refuse a message that they have certainly not sent, and would send later.
 const BUSY: [&str; 3] = ["Throttling", "TooManyRequestsException", "ServiceUnavailable"];
 
-/// A step that was throttled, or met a service that failed, is sent later: it is refused at most if it was put off
-/// before, and then the trail says so.
+/// A step that was throttled, or met a failing service, is sent later. It is refused only after it was put off, as its
+/// trail must show.
 pub(super) fn put_off(history: &History) -> Row {
     let mut row = Row::new("no step refused for a throttle");
     for (&message, trail) in &history.trails {
@@ -122,7 +121,7 @@ pub(super) fn put_off(history: &History) -> Row {
     row
 }
 
-/// Where a step of this channel reaches a user.
+/// The addresses at which a step of this channel reaches a user.
 fn addresses(history: &History, user: &User, channel: &str) -> Vec<String> {
     match channel {
         "sms" => vec![user.mobile.clone().unwrap_or_default()],
@@ -132,7 +131,7 @@ fn addresses(history: &History, user: &User, channel: &str) -> Vec<String> {
     }
 }
 
-/// How far the chains came, and the steps whose worker died between the claim and the outcome.
+/// The progress of the chains, and the steps whose worker died between the claim and the outcome.
 pub(super) fn counts(history: &History) -> BTreeMap<&'static str, u64> {
     let items = by_step(history);
     let mut counts = BTreeMap::new();
@@ -146,7 +145,7 @@ pub(super) fn counts(history: &History) -> BTreeMap<&'static str, u64> {
             count(match (recipient.state == State::Confirmed, is_begun) {
                 (true, false) => "chains confirmed before any step",
                 (true, true) => "chains confirmed on their way",
-                (false, _) => "chains that nobody confirmed",
+                (false, _) => "chains without a confirmation",
             });
             of(Event::StepStarted).for_each(|_| count("steps begun"));
             of(Event::StepPutOff).for_each(|_| count("steps put off"));
@@ -168,9 +167,9 @@ fn fits(recipient: &RecipientTrail, step: usize, sent: &[&Item]) -> bool {
     let ended = |event| of_step().find(|transition| transition.event == event);
     if let Some(accepted) = ended(Event::StepAccepted) {
         let code = accepted.code.as_deref().unwrap_or_default();
-        let (told, sent): (BTreeSet<&str>, BTreeSet<&str>) =
+        let (reported, sent): (BTreeSet<&str>, BTreeSet<&str>) =
             (code.split(", ").collect(), sent.iter().map(|item| item.message_id.as_str()).collect());
-        return told == sent;
+        return reported == sent;
     }
     let may_be_sent = ended(Event::StepStarted).is_some()
         && ended(Event::StepRefused).is_none()
@@ -178,7 +177,7 @@ fn fits(recipient: &RecipientTrail, step: usize, sent: &[&Item]) -> bool {
     sent.is_empty() || may_be_sent
 }
 
-/// Where nobody confirmed, every step of the chain has ended once, one after the other; and none twice anywhere.
+/// If no device confirmed, every step of the chain has ended once, one after the other; no step ever ends twice.
 pub(super) fn whole(history: &History) -> Row {
     let mut row = Row::new("chains whole and in order");
     for (&message, trail) in &history.trails {

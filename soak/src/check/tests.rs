@@ -1,5 +1,5 @@
-//! A checker that cannot fail is worth nothing: a history in which every promise was kept, and for each promise at
-//! least one way to break it that must be found, by that promise and no other.
+//! The checks can fail: a history in which every promise was kept, and for each promise at least one way to break it,
+//! which that promise and no other must find.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tidings_wire::trail::{Event, RecipientTrail, State, Transition};
 use tidings_wire::{Platform, SendAnswer, Timestamp, Trail};
 
 use super::*;
-use crate::history::{Accepted, Cancelled, DeviceLog, Entry, Heard, Item, Repeat, Sent, Shown};
+use crate::history::{Accepted, Cancelled, DeviceLog, Entry, Item, Repeat, Sent, Shown, ShownAnnouncement};
 use crate::plan::{AnnouncementPlan, DevicePlan, Kind, MessagePlan, Plan, User};
 
 const EPOCH: u64 = 7;
@@ -110,12 +110,13 @@ fn kept() -> History {
     for (device, log) in history.devices.iter_mut().enumerate() {
         log.online.push((Timestamp(0), ENDED));
         for (announcement, number) in history.announced.iter().enumerate() {
-            if history.plan.tells(announcement, device) {
-                log.heard.push(Heard { number: number.unwrap(), alert: history.plan.news(announcement) });
+            if history.plan.is_announced_to(announcement, device) {
+                log.announcements
+                    .push(ShownAnnouncement { number: number.unwrap(), alert: history.plan.news(announcement) });
             }
         }
     }
-    // What is sent ahead is stored when its time has come: after all others.
+    // A message that is sent ahead is stored when its time has come: after all others.
     for message in (0..=LAST).filter(|message| *message != AHEAD).chain([AHEAD]) {
         deliver(&mut history, message);
     }
@@ -145,7 +146,7 @@ fn kept() -> History {
     history
 }
 
-/// The message is accepted, stored, shown and confirmed where it belongs.
+/// Records that the message is accepted, stored, shown and confirmed for each recipient.
 fn deliver(history: &mut History, message: usize) {
     let kind = history.plan.messages[message].kind.clone();
     let at = accepted_at(message);
@@ -220,12 +221,12 @@ fn forget(history: &mut History, device: usize, message: usize) {
     }
 }
 
-/// The promises that were broken.
+/// The promises that are broken.
 fn broken(history: &History) -> Vec<&'static str> {
     check(history).into_iter().filter(|row| !row.broken.is_empty()).map(|row| row.promise).collect()
 }
 
-/// Changes the history in which all was kept, and tells what is found.
+/// Changes the history in which every promise was kept, and returns the broken promises.
 fn found(change: impl FnOnce(&mut History)) -> Vec<&'static str> {
     let mut history = kept();
     change(&mut history);
@@ -237,7 +238,7 @@ fn where_every_promise_was_kept_nothing_is_found_and_everything_is_looked_at() {
     let rows = check(&kept());
     for row in &rows {
         assert!(row.broken.is_empty(), "{}: {:?}", row.promise, row.broken);
-        assert!(row.checked > 0, "{} looks at nothing", row.promise);
+        assert!(row.checked > 0, "{} checks nothing", row.promise);
     }
 }
 
@@ -245,7 +246,7 @@ fn where_every_promise_was_kept_nothing_is_found_and_everything_is_looked_at() {
 fn a_message_that_is_not_shown_is_lost() {
     assert_eq!(found(|history| forget(history, TELEPHONE, PLAIN)), ["nothing lost"]);
     assert_eq!(found(|history| forget(history, BROWSER, WEB_ONLY)), ["nothing lost"]);
-    // The other device's acknowledgement, a provider that took it and a chain that failed excuse nobody.
+    // Another device's acknowledgement, a provider's acceptance and a failed chain are no exceptions.
     assert_eq!(found(|history| forget(history, TELEPHONE, SMS)), ["nothing lost"]);
     let failed = found(|history| {
         forget(history, TELEPHONE, PLAIN);
@@ -270,13 +271,13 @@ fn what_is_excused_is_not_called_lost() {
 }
 
 #[test]
-fn a_short_life_excuses_only_a_device_that_was_away_or_a_service_that_was_tormented() {
+fn a_short_life_excuses_only_a_device_that_was_away_or_a_service_with_faults() {
     assert_eq!(found(|history| forget(history, TELEPHONE, SHORT)), ["nothing lost"]);
-    let tormented = found(|history| {
+    let faulty = found(|history| {
         forget(history, TELEPHONE, SHORT);
         history.calm = false;
     });
-    assert!(tormented.is_empty(), "{tormented:?}");
+    assert!(faulty.is_empty(), "{faulty:?}");
 }
 
 #[test]
@@ -303,7 +304,7 @@ fn what_is_shown_twice_is_found_also_after_a_restart() {
             history.devices[BROWSER].shown.push(Shown { run, ..last });
         })
     };
-    // The place does not grow either.
+    // The position does not grow either.
     assert_eq!(again(0), ["nothing shown twice", "in order on every device"]);
     assert_eq!(again(3), ["nothing shown twice", "in order on every device"]);
     let fleeting =
@@ -344,12 +345,12 @@ fn a_doubled_entry_a_hole_and_a_stranger_are_found() {
 fn an_entry_before_one_that_was_accepted_earlier_is_found() {
     let swapped = found(|history| swap_places(history, PLAIN, SEVERAL));
     assert_eq!(swapped, ["in order of acceptance"]);
-    // What is sent ahead comes after all that was accepted before its time.
+    // A message that is sent ahead comes after all that were accepted before its time.
     let ahead = found(|history| swap_places(history, LAST, AHEAD));
     assert_eq!(ahead, ["in order of acceptance"]);
 }
 
-/// As if Alice's mailbox had been written in another order, and everybody had followed it.
+/// Alice's mailbox in another order, which the trails and the devices follow.
 fn swap_places(history: &mut History, one: usize, other: usize) {
     let (first, second) = (alice(history, one).position, alice(history, other).position);
     (alice(history, one).position, alice(history, other).position) = (second, first);
@@ -381,21 +382,21 @@ fn swap_places(history: &mut History, one: usize, other: usize) {
 
 #[test]
 fn an_announcement_that_is_missed_doubled_astray_or_out_of_order_is_found() {
-    let missed = found(|history| drop(history.devices[TELEPHONE].heard.remove(1)));
+    let missed = found(|history| drop(history.devices[TELEPHONE].announcements.remove(1)));
     assert_eq!(missed, ["no announcement missed"]);
     assert_eq!(
         found(|history| history.announced[1] = None),
         ["no announcement missed", "announcements once and in order"]
     );
     let twice = found(|history| {
-        let one = history.devices[BROWSER].heard[0].clone();
-        history.devices[BROWSER].heard.push(one);
+        let one = history.devices[BROWSER].announcements[0].clone();
+        history.devices[BROWSER].announcements.push(one);
     });
     assert_eq!(twice, ["announcements once and in order"]);
-    assert_eq!(found(|history| history.devices[BROWSER].heard.swap(0, 1)), ["announcements once and in order"]);
+    assert_eq!(found(|history| history.devices[BROWSER].announcements.swap(0, 1)), ["announcements once and in order"]);
     let astray = found(|history| {
-        let one = history.devices[TELEPHONE].heard[1].clone();
-        history.devices[BROWSER].heard.insert(1, one);
+        let one = history.devices[TELEPHONE].announcements[1].clone();
+        history.devices[BROWSER].announcements.insert(1, one);
     });
     assert_eq!(astray, ["announcements once and in order"]);
 }
@@ -476,7 +477,7 @@ fn a_trail_that_does_not_fit_the_outbox_is_found() {
     };
     assert_eq!(ended(Event::StepRefused), ["trail and outbox agree"]);
     assert_eq!(ended(Event::StepSkipped), ["trail and outbox agree"]);
-    // Nobody knows: it may have been sent.
+    // An unknown outcome: the step may have been sent.
     assert!(ended(Event::StepUnknown).is_empty());
 }
 
