@@ -1,47 +1,47 @@
-//! Which announcements are shown: each once and in order. Decides and does no I/O.
+//! The order of announcements: each is shown once and in order. Decides and does no I/O.
 //!
-//! Their numbers grow and are not dense; every frame names the number that it comes behind. So a hole is seen when it is
-//! passed, and the service is asked for what is missing. What was dropped then comes again with the answer.
+//! Their numbers grow and are not dense; every frame has the number that it follows. So a gap is seen at the next
+//! frame, and the service is asked for what is missing. The frame that was dropped comes again with the answer.
 
 use tidings_wire::frame::{Announced, AnnouncementFrame};
 
-/// What to do with an announcement.
+/// The decision about an announcement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It is the next one.
     Show,
-    /// It was shown before.
+    /// It has been shown already.
     Known,
-    /// Something between it and the last one is not here: it is dropped, and the service asked.
+    /// An announcement before it is missing: it is dropped, and the service asked.
     Ask,
 }
 
-/// How far a device has come in the announcements.
+/// A device's position in the announcements.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Announcements {
-    /// Everything up to here was shown, or passed over by the service.
+    /// Everything up to this number was shown, or skipped by the service.
     number: u64,
-    /// From where the service was asked last.
+    /// The number after which the service was asked last.
     asked: u64,
-    /// One was dropped since the service was asked.
+    /// An announcement was dropped since the service was asked.
     missed: bool,
-    /// What the service sent has not come, or it could not send it: asked again with the next pong, not at once.
+    /// Announcements of the replay are missing, or it had to stop: the service is asked at the next pong, not at once.
     behind: bool,
 }
 
 impl Announcements {
-    /// Everything up to this number was shown.
+    /// A device that has shown everything up to `number`.
     pub(crate) fn new(number: u64) -> Self {
         Self { number, ..Self::default() }
     }
 
-    /// The service is asked for what comes after this number.
+    /// The number after which the service is asked now.
     pub(crate) fn asked(&mut self) -> u64 {
         (self.missed, self.behind, self.asked) = (false, false, self.number);
         self.number
     }
 
-    /// An announcement came.
+    /// Decides about an announcement.
     pub(crate) fn came(&mut self, frame: &AnnouncementFrame) -> Verdict {
         if frame.number <= self.number {
             Verdict::Known
@@ -54,7 +54,7 @@ impl Announcements {
         }
     }
 
-    /// A replay ended. Whether the service is asked for more at once.
+    /// Records the end of a replay. Returns whether the service must be asked for more at once.
     pub(crate) fn replayed(&mut self, Announced { after, number, more }: Announced) -> bool {
         if after > self.number {
             self.behind = true;
@@ -62,12 +62,12 @@ impl Announcements {
         }
         self.number = self.number.max(number);
         let moved = self.number > self.asked;
-        // Also where it is asked for at once: another question may be on its way, and takes its place.
+        // Also if it is asked at once: another request may be on its way and replace this one.
         self.behind |= more;
         self.missed || (more && moved)
     }
 
-    /// Whether the service is to be asked, now that it has been heard.
+    /// Whether the service must be asked at this pong.
     pub(crate) fn is_behind(&self) -> bool {
         self.missed || self.behind
     }
@@ -78,7 +78,9 @@ mod tests {
     use super::*;
 
     fn frame(after: u64, number: u64) -> AnnouncementFrame {
-        let json = serde_json::json!({"id": "a", "number": number, "after": after, "deviceId": "d", "toUserName": "u", "createTime": 1});
+        let json = serde_json::json!({
+            "id": "a", "number": number, "after": after, "deviceId": "d", "toUserName": "u", "createTime": 1,
+        });
         serde_json::from_value(json).unwrap()
     }
 
@@ -100,7 +102,7 @@ mod tests {
     fn what_was_dropped_is_asked_for_when_the_answer_cannot_have_it() {
         let mut it = Announcements::new(10);
         assert_eq!(it.asked(), 10);
-        // Live, while 20 and 30 are being replayed.
+        // It comes live while 20 and 30 are being replayed.
         assert_eq!(it.came(&frame(30, 40)), Verdict::Ask);
         assert_eq!(it.came(&frame(10, 20)), Verdict::Show);
         assert_eq!(it.came(&frame(20, 30)), Verdict::Show);

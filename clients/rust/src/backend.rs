@@ -1,4 +1,4 @@
-//! The HTTP side: what a backend asks of Tidings with its app key.
+//! The HTTP API, as a backend uses it with its app key.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -41,47 +41,47 @@ impl fmt::Debug for Backend {
     }
 }
 
-/// A request to the HTTP API did not bring what was asked for.
+/// A request to the HTTP API failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The API's URL is none.
+    /// The API's URL is invalid.
     #[error("{url:?} is not the URL of an HTTP API")]
     BadUrl {
-        /// As it was given.
+        /// The URL as given.
         url: String,
     },
-    /// The app key cannot be sent in a header.
+    /// The app key has characters that a header cannot carry.
     #[error("the app key has characters that no app key has")]
     BadKey,
-    /// A name cannot stand in a path, so that nothing is asked: it would be another one on its way, or none.
+    /// A name that a path cannot carry. No request is made, because it would address another resource, or none.
     #[error("{field} {detail}")]
     BadName {
-        /// What it names: `alias`, `item`, `deviceId`, `requestId`.
+        /// The field of the name: `alias`, `item`, `deviceId`, `requestId`.
         field: &'static str,
-        /// What it must not be.
+        /// The rule that it breaks.
         detail: &'static str,
     },
-    /// Nothing came back: no connection, or it broke.
+    /// There was no answer: no connection, or it broke.
     #[error("reach {url}")]
     Unreachable {
-        /// What was asked.
+        /// The request's URL.
         url: String,
-        /// Why.
+        /// The cause.
         source: Box<dyn StdError + Send + Sync>,
     },
     /// No answer within half a minute.
     #[error("no answer from {url} in {} seconds", TIMEOUT.as_secs())]
     Timeout {
-        /// What was asked.
+        /// The request's URL.
         url: String,
     },
-    /// Tidings refused, and says why.
+    /// Tidings refused the request, with a problem.
     #[error("{0}")]
     Problem(Box<Problem>),
-    /// An answer that is not of Tidings: a proxy's page, or a gateway's error.
+    /// The answer is not from Tidings: a proxy's page, or a gateway's error.
     #[error("unexpected answer {status} from {url}: {excerpt}")]
     Unexpected {
-        /// What was asked.
+        /// The request's URL.
         url: String,
         /// The status.
         status: StatusCode,
@@ -91,7 +91,7 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// Whether asking again may help. A send that is asked again needs its idempotency key.
+    /// Whether a retry may help. A retried send needs its idempotency key.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -105,10 +105,10 @@ impl ApiError {
 
 impl Backend {
     /// A backend that talks to the API at `base_url` (`https://…/{stage}` or `http://127.0.0.1:7400`) with `app_key`.
-    /// Nothing is asked yet.
+    /// No request is made yet.
     ///
     /// # Errors
-    /// If the URL or the key cannot be one.
+    /// If the URL or the key is invalid.
     pub fn new(base_url: &str, app_key: &str) -> Result<Self, ApiError> {
         let base = base_url.trim_end_matches('/').to_owned();
         let is_http = base.parse::<Uri>().is_ok_and(|uri| {
@@ -122,7 +122,7 @@ impl Backend {
         Ok(Self { base, authorization, client: Client::builder(TokioExecutor::new()).build(connector) })
     }
 
-    /// The same connections for somebody else: whoever has this token.
+    /// A client with another token that shares the connections.
     pub(crate) fn bearing(&self, token: &str) -> Result<Self, ApiError> {
         Ok(Self { authorization: bearer(token)?, ..self.clone() })
     }
@@ -130,15 +130,15 @@ impl Backend {
     /// Registers a device (`POST /v1/devices`).
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn register(&self, request: &RegisterRequest) -> Result<RegisterAnswer, ApiError> {
         self.ask(Method::POST, "/v1/devices", Some(request), None).await
     }
 
-    /// What is known of a device (`GET /v1/devices/{deviceId}`).
+    /// The record of a device (`GET /v1/devices/{deviceId}`).
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn device(&self, device_id: &str) -> Result<DeviceAnswer, ApiError> {
         self.ask(Method::GET, &format!("/v1/devices/{}", segment("deviceId", device_id)?), None::<&()>, None).await
     }
@@ -146,24 +146,24 @@ impl Backend {
     /// Forgets a device (`DELETE /v1/devices/{deviceId}`).
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn unregister(&self, device_id: &str) -> Result<(), ApiError> {
         let path = format!("/v1/devices/{}", segment("deviceId", device_id)?);
         self.exchange(Method::DELETE, &path, None::<&()>, None).await.map(drop)
     }
 
-    /// What a user wants to be told of (`GET /v1/users/{alias}/preferences`).
+    /// A user's preferences (`GET /v1/users/{alias}/preferences`).
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn preferences(&self, alias: &str, tenant: Option<&str>) -> Result<Preferences, ApiError> {
         self.ask(Method::GET, &preferences(alias, tenant)?, None::<&()>, None).await
     }
 
-    /// Sets what a user wants to be told of, in place of what was set before (`PUT /v1/users/{alias}/preferences`).
+    /// Replaces a user's preferences (`PUT /v1/users/{alias}/preferences`).
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn set_preferences(
         &self,
         alias: &str,
@@ -173,54 +173,54 @@ impl Backend {
         self.ask(Method::PUT, &preferences(alias, tenant)?, Some(wanted), None).await
     }
 
-    /// Whether something that messages are about is open (`GET /v1/items/{item}`).
+    /// Whether an item that messages are about is open (`GET /v1/items/{item}`).
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn item(&self, item: &str, tenant: Option<&str>) -> Result<ItemAnswer, ApiError> {
         self.ask(Method::GET, &path_of_item(item, tenant)?, None::<&()>, None).await
     }
 
-    /// Closes an item, or opens it again (`PUT /v1/items/{item}`): messages on the condition that it is open go out by no step
-    /// that begins after the answer.
+    /// Closes an item, or opens it again (`PUT /v1/items/{item}`). Once an item is closed, messages with the condition
+    /// that it is open begin no further step.
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn set_item(&self, item: &str, tenant: Option<&str>, open: bool) -> Result<ItemAnswer, ApiError> {
         self.ask(Method::PUT, &path_of_item(item, tenant)?, Some(&ItemRequest { open }), None).await
     }
 
-    /// Sends a message (`POST /v1/messages`). With the same idempotency key it is sent once, however often it is asked.
+    /// Sends a message (`POST /v1/messages`). Requests with the same idempotency key send it once.
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn send(&self, request: &SendRequest, idempotency_key: Option<&str>) -> Result<SendAnswer, ApiError> {
         self.ask(Method::POST, "/v1/messages", Some(request), idempotency_key).await
     }
 
-    /// Cancels a message (`DELETE /v1/messages/{requestId}`): nothing of it begins after this that had not begun before. Once:
-    /// a second time it is refused as `already_cancelled`, and after the message's time as `message_settled`.
+    /// Cancels a message (`DELETE /v1/messages/{requestId}`): steps that have not begun do not begin. A second cancel
+    /// is refused as `already_cancelled`, and one after the message's time as `message_settled`.
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn cancel(&self, request_id: &str) -> Result<CancelAnswer, ApiError> {
         self.ask(Method::DELETE, &format!("/v1/messages/{}", segment("requestId", request_id)?), None::<&()>, None)
             .await
     }
 
-    /// What became of a message (`GET /v1/messages/{requestId}`).
+    /// The trail of a message (`GET /v1/messages/{requestId}`).
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn trail(&self, request_id: &str) -> Result<Trail, ApiError> {
         self.ask(Method::GET, &format!("/v1/messages/{}", segment("requestId", request_id)?), None::<&()>, None).await
     }
 
-    /// Says something to everyone of a tenant (`POST /v1/announcements`). With the same idempotency key it is said once, however
-    /// often it is asked.
+    /// Sends an announcement to everyone of a tenant (`POST /v1/announcements`). Requests with the same idempotency key
+    /// send it once.
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn announce(
         &self,
         request: &AnnounceRequest,
@@ -229,10 +229,11 @@ impl Backend {
         self.ask(Method::POST, "/v1/announcements", Some(request), idempotency_key).await
     }
 
-    /// The announcements that are kept, newest first (`GET /v1/announcements`). `before` is the `next` of the page before.
+    /// The announcements that are kept, newest first (`GET /v1/announcements`). `before` is the `next` of the previous
+    /// page.
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn announcements(
         &self,
         tenant: Option<&str>,
@@ -247,16 +248,17 @@ impl Backend {
     /// One announcement (`GET /v1/announcements/{requestId}`).
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn announcement(&self, request_id: &str) -> Result<AnnouncementAnswer, ApiError> {
         self.ask(Method::GET, &format!("/v1/announcements/{}", segment("requestId", request_id)?), None::<&()>, None)
             .await
     }
 
-    /// Withdraws an announcement (`DELETE /v1/announcements/{requestId}`): nobody is told any more who was not told before.
+    /// Withdraws an announcement (`DELETE /v1/announcements/{requestId}`): devices that have not received it yet will
+    /// not receive it.
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn withdraw(&self, request_id: &str) -> Result<WithdrawAnswer, ApiError> {
         self.ask(Method::DELETE, &format!("/v1/announcements/{}", segment("requestId", request_id)?), None::<&()>, None)
             .await

@@ -1,4 +1,4 @@
-//! A device in the hands of an app: commands in, events out.
+//! The app's side of a device: commands in, events out.
 
 use std::fmt;
 use std::pin::Pin;
@@ -26,7 +26,7 @@ pub struct Device {
     commands: mpsc::UnboundedSender<Command>,
 }
 
-/// What happens to a device, in order. Nothing is dropped: an app that does not take its events lets them pile up.
+/// The events of a device, in order. None is dropped: if the app does not take them, they pile up.
 pub struct Events {
     events: mpsc::UnboundedReceiver<Event>,
     commands: mpsc::UnboundedSender<Command>,
@@ -50,58 +50,58 @@ impl Device {
         (Self { commands: commands.clone() }, Events { events, commands, ack })
     }
 
-    /// Acknowledges a message. Kept and repeated until a connection carries it. A message without a place in the
-    /// mailbox has nobody who waits for its acknowledgement.
+    /// Acknowledges a message. The acknowledgement is kept and repeated until a connection carries it. A message
+    /// without a position in the mailbox needs no acknowledgement.
     ///
     /// # Errors
     /// If the device is closed.
     pub fn ack(&self, message: &MessageFrame) -> Result<(), DeviceGone> {
-        receipt(message).map_or(Ok(()), |receipt| self.say(Action::Ack(receipt)))
+        receipt(message).map_or(Ok(()), |receipt| self.send(Action::Ack(receipt)))
     }
 
-    /// Acknowledges everything up to a place, as an app may that deals with messages in their order. It is said again on every
-    /// new connection, and so covers what is lost on the way; an app that acknowledges by hand keeps the place and says it
-    /// when it starts. Under [`Ack::Automatic`] the client does this by itself.
+    /// Acknowledges everything up to a position, for an app that handles messages in their order. The client repeats it
+    /// on every new connection, so it covers acknowledgements that were lost. An app that acknowledges by hand keeps
+    /// the position and sends it when it starts. Under [`Ack::Automatic`] the client does this by itself.
     ///
     /// # Errors
     /// If the device is closed.
     pub fn ack_up_to(&self, position: Position) -> Result<(), DeviceGone> {
-        self.say(Action::Ack(Receipt { id: None, position }))
+        self.send(Action::Ack(Receipt { id: None, position }))
     }
 
-    /// Says that a person has read a message.
+    /// Reports that a person has read a message.
     ///
     /// # Errors
     /// If the device is closed.
     pub fn read(&self, message: &MessageFrame) -> Result<(), DeviceGone> {
-        receipt(message).map_or(Ok(()), |receipt| self.say(Action::Read(receipt)))
+        receipt(message).map_or(Ok(()), |receipt| self.send(Action::Read(receipt)))
     }
 
-    /// Says whether a person is looking at the app.
+    /// Reports whether a person is looking at the app.
     ///
     /// # Errors
     /// If the device is closed.
     pub fn state(&self, state: AppState) -> Result<(), DeviceGone> {
-        self.say(Action::State { state })
+        self.send(Action::State { state })
     }
 
-    /// Sends a heartbeat now, beside the regular ones. [`Event::Pong`] answers.
+    /// Sends a heartbeat now, in addition to the regular ones. [`Event::Pong`] answers.
     ///
     /// # Errors
     /// If the device is closed.
     pub fn ping(&self) -> Result<(), DeviceGone> {
-        self.say(Action::Ping)
+        self.send(Action::Ping)
     }
 
-    fn say(&self, action: Action) -> Result<(), DeviceGone> {
-        self.commands.send(Command::Say(action)).map_err(|_| DeviceGone)
+    fn send(&self, action: Action) -> Result<(), DeviceGone> {
+        self.commands.send(Command::Send(action)).map_err(|_| DeviceGone)
     }
 
-    /// Closes the socket properly and ends the device. Returns when the service has heard it, or will not any more.
+    /// Closes the socket properly and ends the device. Returns when the service has answered, or cannot any more.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();
         if self.commands.send(Command::Close(done)).is_ok() {
-            // Dropped instead of answered: the task has ended, which is what was asked for.
+            // If the sender was dropped, the task has already ended, as requested.
             let _ = closed.await;
         }
     }
@@ -115,13 +115,13 @@ impl Events {
         Some(event)
     }
 
-    /// The app holds the message now: this is the moment that an automatic acknowledgement confirms.
+    /// The app holds the message now, which is what an automatic acknowledgement confirms.
     fn taken(&self, event: &Event) {
         if let (Ack::Automatic, Event::Message(received)) = (self.ack, event)
             && let Some(receipt @ Receipt { .. }) = receipt(&received.message)
         {
-            // The task may have ended meanwhile; the message then comes again next time.
-            let _ = self.commands.send(Command::Say(Action::Ack(receipt)));
+            // The task may have ended meanwhile; the message then comes again in the next run.
+            let _ = self.commands.send(Command::Send(Action::Ack(receipt)));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The HTTP side of a device: what its user has been sent, page by page, how much of it is unread, and what the user wants
-//! to be told of.
+//! The HTTP API, as a device uses it: its user's inbox, page by page, the number of unread messages, and the user's
+//! preferences.
 
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ use crate::identity::Identity;
 
 const PREFERENCES: &str = "/v1/preferences";
 
-/// Asks for a device's user, with a new token for each request. Cheap to clone; clones share connections.
+/// Requests on behalf of a device's user, with a new token for each request. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
 pub struct DeviceApi {
     http: Backend,
@@ -21,19 +21,19 @@ pub struct DeviceApi {
 }
 
 impl DeviceApi {
-    /// Of a device, over the API at `base_url`. Nothing is asked yet.
+    /// A client for a device, over the API at `base_url`. No request is made yet.
     ///
     /// # Errors
-    /// If the URL cannot be one.
+    /// If the URL is invalid.
     pub fn new(base_url: &str, identity: Identity) -> Result<Self, ApiError> {
         Ok(Self { http: Backend::new(base_url, "")?, identity })
     }
 
-    /// A page of the inbox (`GET /v1/inbox`), newest message first: the newest page, or what comes before the `next` of
-    /// another. [`Identity::open`] opens the frames.
+    /// A page of the inbox (`GET /v1/inbox`), newest message first: the newest page, or the one before another page's
+    /// `next`. [`Identity::open`] opens the frames.
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn page(&self, limit: Option<u64>, before: Option<&str>) -> Result<InboxAnswer, ApiError> {
         let limit = limit.map(|limit| format!("limit={limit}"));
         let before = before.map(|cursor| format!("before={}", percent(cursor)));
@@ -42,26 +42,26 @@ impl DeviceApi {
             .await
     }
 
-    /// How many messages the user has read on no device (`GET /v1/inbox/unread`).
+    /// The number of messages that the user has read on no device (`GET /v1/inbox/unread`).
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn unread(&self) -> Result<UnreadAnswer, ApiError> {
         self.get("/v1/inbox/unread").await
     }
 
-    /// What the user wants to be told of (`GET /v1/preferences`).
+    /// The user's preferences (`GET /v1/preferences`).
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn preferences(&self) -> Result<Preferences, ApiError> {
         self.get(PREFERENCES).await
     }
 
-    /// Sets what the user wants to be told of, in place of what was set before (`PUT /v1/preferences`).
+    /// Replaces the user's preferences (`PUT /v1/preferences`).
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// If the request fails, see [`ApiError`].
     pub async fn set_preferences(&self, preferences: &Preferences) -> Result<Preferences, ApiError> {
         self.ask(Method::PUT, PREFERENCES, Some(preferences)).await
     }

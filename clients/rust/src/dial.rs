@@ -1,4 +1,4 @@
-//! Opening one socket: token, handshake, and what a refusal means.
+//! Opening one socket: token, handshake, and refusals.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,18 +25,18 @@ pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// A socket could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The socket's URL is none.
+    /// The socket's URL is invalid.
     #[error("{url:?} is not the URL of a WebSocket API")]
     BadUrl {
-        /// As it was given.
+        /// The URL as given.
         url: String,
     },
-    /// The service answered, and not with an upgrade.
+    /// The service answered without an upgrade.
     #[error("the connection was refused with {status}")]
     Refused {
-        /// The status: 401 and 403 are about the device, everything else passes.
+        /// The status: 401 and 403 are about the device, all others are transient.
         status: StatusCode,
-        /// How far the service's clock is ahead of ours, in seconds, where the answer has a date.
+        /// How far the service's clock is ahead of this machine's, in seconds, if the answer has a date.
         clock_ahead: Option<i64>,
     },
     /// The service opened the socket without choosing `tidings.v1`, so the socket had to be dropped (RFC 6455 §4.1).
@@ -54,21 +54,21 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether the service will have nothing to do with this device, as opposed to a fault that passes.
+    /// Whether the service refuses this device, as opposed to a transient fault.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. })
     }
 }
 
-/// Everything that one attempt needs, by value, so that it can run beside a socket that is still in use.
+/// Everything that one attempt needs, by value, so that it can run while another socket is in use.
 #[derive(Debug, Clone)]
 pub(crate) struct Dial {
     pub(crate) identity: Identity,
     pub(crate) url: String,
     pub(crate) token_in: TokenIn,
     pub(crate) within: Duration,
-    /// How far the service's clock is ahead of ours, in seconds.
+    /// How far the service's clock is ahead of this machine's, in seconds.
     pub(crate) clock_ahead: i64,
 }
 
@@ -116,6 +116,6 @@ fn clock_ahead(date: &str) -> Option<i64> {
 }
 
 fn unix_now() -> u64 {
-    // A clock before 1970 gives a token that is refused, and the refusal's date corrects it.
+    // With a clock before 1970 the token is refused, and the date of the refusal corrects the clock.
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

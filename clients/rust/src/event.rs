@@ -1,4 +1,4 @@
-//! What happens to a device and to its connections.
+//! The events of a device and of its connections.
 
 use std::time::Duration;
 
@@ -8,25 +8,25 @@ use tokio_tungstenite::tungstenite;
 use crate::dial::ConnectError;
 use crate::received::Received;
 
-/// What happens to a device.
+/// An event of a device.
 #[derive(Debug)]
 pub enum Event {
     /// A socket is open; messages follow when the replay is complete.
     Connected,
-    /// Everything that was missed has been delivered. Not `recovered`: the mailbox no longer reaches back to the
+    /// The replay is complete. If it is not `recovered`, the mailbox no longer reaches back to the
     /// cursor.
     Synced(Synced),
     /// A message: in order, and each id once.
     Message(Box<Received>),
-    /// What the app says to everyone: in order, and each once. Nobody acknowledges it.
+    /// An announcement of the app to everyone: in order, and each once. It is not acknowledged.
     Announcement(Box<AnnouncementFrame>),
     /// The device has moved to a new socket and leaves the old one. Nothing was interrupted.
     RolledOver,
     /// The service answered a heartbeat.
     Pong(Pong),
-    /// The service refused something that the device said.
+    /// The service refused an action of the device.
     Refused(ErrorFrame),
-    /// Something came that is not a frame for this device. It was ignored.
+    /// The socket carried something that is not a frame for this device. It was ignored.
     Unreadable(Unreadable),
     /// The connection is gone; the device comes back by itself.
     Disconnected {
@@ -35,7 +35,7 @@ pub enum Event {
         /// When the next attempt begins.
         retry_in: Duration,
     },
-    /// The end: nothing follows.
+    /// The last event.
     Closed(CloseReason),
 }
 
@@ -46,15 +46,15 @@ pub enum Unreadable {
     /// integration fails.
     #[error("the frame is not sealed for this device")]
     NotSealedForUs,
-    /// Sealed for us, but of a kind that this version does not know.
+    /// Sealed for this device, but of a kind that this version does not know.
     #[error("the frame is of an unknown kind")]
     UnknownKind,
-    /// Sealed with our key, yet it names another device.
+    /// Sealed with this device's key, but with the id of another device.
     #[error("the frame names another device")]
     NamesAnotherDevice,
 }
 
-/// How a connection ended, or why there was none.
+/// How a connection ended, or why it was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum Loss {
     /// It was not opened.
@@ -63,21 +63,21 @@ pub enum Loss {
     /// The other side closed it.
     #[error("the connection was closed ({code})")]
     Closed {
-        /// The close code (RFC 6455 §7.4); 1005 where there was none.
+        /// The close code (RFC 6455 §7.4); 1005 if there was none.
         code: u16,
     },
     /// It broke.
     #[error("the connection broke")]
     Broken(#[source] Box<tungstenite::Error>),
-    /// A heartbeat brought no answer.
+    /// A heartbeat was not answered.
     #[error("the service does not answer")]
     Silent,
-    /// The service asked to come back on a new connection.
+    /// The service asked the device to reconnect.
     #[error("the service asked to reconnect ({code})")]
     Asked {
         /// The stable code of the reason.
         code: String,
-        /// How long to stay away.
+        /// How long to wait before the new connection.
         after: Duration,
     },
 }
@@ -85,9 +85,9 @@ pub enum Loss {
 /// Why a device ended.
 #[derive(Debug)]
 pub enum CloseReason {
-    /// The app asked for it, or no longer listens.
+    /// The app closed the device, or dropped its events.
     Asked,
-    /// No further attempt can help: the service refuses this device, which has to be registered anew, or the URL is
-    /// none.
+    /// No further attempt can help: the service refuses this device, which has to be registered again, or the URL is
+    /// invalid.
     CannotConnect(ConnectError),
 }

@@ -1,4 +1,4 @@
-//! Who a device is: its id and its two keys, from the answer to its registration.
+//! The identity of a device: its id and its two keys, from the answer to its registration.
 
 use tidings_crypto::frame::{self, ContentKey, OpenError};
 use tidings_crypto::jwk::JwkError;
@@ -17,7 +17,7 @@ pub struct Identity {
     token_kid: KeyId,
 }
 
-/// The answer to a registration does not make a device.
+/// The answer to a registration is not a valid identity.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// One of its keys cannot be read.
@@ -35,7 +35,7 @@ pub enum IdentityError {
 }
 
 impl Identity {
-    /// Takes id and keys from the answer to a registration, fresh or kept in a file.
+    /// Takes id and keys from the answer to a registration, new or from a file.
     ///
     /// # Errors
     /// If a key is missing, malformed or another device's.
@@ -62,10 +62,10 @@ impl Identity {
         &self.id
     }
 
-    /// Signs a connect token, good for a minute from `now` (seconds of Unix time) and for one connection.
+    /// Signs a connect token, valid for a minute from `now` (seconds of Unix time) and for one connection.
     ///
     /// # Errors
-    /// Only if the operating system has no randomness to give.
+    /// If the operating system has no randomness to give.
     pub fn connect_token(&self, now: u64) -> Result<String, RandomError> {
         Ok(token::sign(&self.token, &self.token_kid, &Claims::new(&self.id, now, random::id()?)))
     }
@@ -73,7 +73,7 @@ impl Identity {
     /// Opens a frame that was sealed for this device.
     ///
     /// # Errors
-    /// One and the same for everything that can be wrong with it.
+    /// The same error for every fault of the frame.
     pub fn open(&self, sealed: &str) -> Result<Vec<u8>, OpenError> {
         frame::open(&self.content, &self.content_kid, sealed)
     }

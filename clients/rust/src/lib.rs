@@ -1,11 +1,13 @@
 //! The Rust client of Tidings, for both ends of a message.
 //!
-//! - [`Backend`] is your server: it registers devices, sends messages and reads their trail, over HTTPS with the app key.
-//! - [`Device`] is one device: it holds the socket and hands you [`Event`]s. It signs its own connect token, asks for what
-//!   it missed, opens sealed frames, puts them in order, shows each message once, acknowledges, sends heartbeats, comes
-//!   back after every loss with a growing, jittered pause, and moves to a new socket before the old one's two hours end.
-//! - [`DeviceApi`] lists what a device's user has been sent, counts what is unread, and sets what the user wants to be told of,
-//!   over HTTPS with tokens of the device.
+//! - [`Backend`] is your server: it registers devices, sends messages and reads their trail, over HTTPS with the app
+//!   key.
+//! - [`Device`] is one device: it holds the socket and delivers [`Event`]s to you. It signs connect tokens, asks for
+//!   missed messages, opens sealed frames, puts them in order, shows each message once, acknowledges, and sends
+//!   heartbeats. It reconnects after every loss with a growing, jittered pause, and moves to a new socket before the
+//!   two hours of the old one end.
+//! - [`DeviceApi`] lists the messages of a device's user, counts the unread ones, and sets the user's preferences, over
+//!   HTTPS with tokens of the device.
 //!
 //! ```no_run
 //! use tidings_client::{Backend, Device, Event, Identity, Options};
@@ -18,7 +20,8 @@
 //! }))?;
 //! let registered = backend.register(&registration).await?;
 //!
-//! let (_device, mut events) = Device::open(Identity::from_answer(&registered)?, Options::new("ws://127.0.0.1:7401/prod"));
+//! let identity = Identity::from_answer(&registered)?;
+//! let (_device, mut events) = Device::open(identity, Options::new("ws://127.0.0.1:7401/prod"));
 //!
 //! let hello = SendRequest {
 //!     audiences: vec!["alice".to_owned()],
@@ -36,7 +39,7 @@
 //! # }
 //! ```
 //!
-//! Inside, [`Inbox`] decides and does no I/O; `worker` carries out what it says.
+//! Inside, [`Inbox`] decides and does no I/O; `worker` carries out its steps.
 
 mod announcements;
 mod backend;
@@ -63,7 +66,7 @@ pub use options::{Ack, Options, TokenIn};
 pub use received::Received;
 pub use tidings_wire::Backoff;
 
-/// The programs of the guide, which compile as they are printed.
+/// The programs of the guide, which are compiled as they are.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/clients.md")]
 mod guide {}

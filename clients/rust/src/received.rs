@@ -1,11 +1,11 @@
-//! A message as it came, and how it is confirmed.
+//! A message as it arrived, and its receipt.
 
 use std::hash::{Hash, Hasher};
 
 use tidings_wire::MessageFrame;
 use tidings_wire::action::Receipt;
 
-/// A message as it came.
+/// A message as it arrived.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Received {
     /// The message.
@@ -23,7 +23,7 @@ impl Hash for Received {
     }
 }
 
-/// How a message is confirmed; `None` for one without a place in the mailbox, which nobody waits for.
+/// The receipt of a message; `None` for one without a position in the mailbox, which needs none.
 pub(crate) fn receipt(message: &MessageFrame) -> Option<Receipt> {
     message.position.map(|position| Receipt { id: Some(message.id.clone()), position })
 }

@@ -1,4 +1,4 @@
-//! Words on a socket: what comes, what is said, and goodbye.
+//! Frames and actions on a socket, and its close.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::event::Loss;
 /// How long the service may take to answer a close.
 pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
-/// What came that matters to us.
+/// An incoming frame.
 pub(crate) enum Incoming {
     Text(String),
     Binary,
 }
 
-/// `None` for what belongs to the WebSocket itself.
+/// `None` for control frames of the WebSocket.
 pub(crate) fn received(incoming: Option<Result<Message, tungstenite::Error>>) -> Result<Option<Incoming>, Loss> {
     match incoming {
         Some(Ok(Message::Text(text))) => Ok(Some(Incoming::Text(text.as_str().to_owned()))),
@@ -32,8 +32,8 @@ pub(crate) fn received(incoming: Option<Result<Message, tungstenite::Error>>) ->
     }
 }
 
-/// The one thing that the service says in clear: it does not know this connection, so that no key belongs to it.
-/// Coming back costs nothing but the connection; everything else in clear is ignored.
+/// The one frame that the service sends in clear: it does not know this connection, and so has no key for it. The
+/// client reconnects at no other cost; everything else in clear is ignored.
 pub(crate) fn in_clear(incoming: &Incoming) -> Option<Reconnect> {
     let Incoming::Text(text) = incoming else { return None };
     match serde_json::from_str(text) {
@@ -42,22 +42,22 @@ pub(crate) fn in_clear(incoming: &Incoming) -> Option<Reconnect> {
     }
 }
 
-pub(crate) async fn say(socket: &mut Socket, action: &Action) -> Result<(), Loss> {
+pub(crate) async fn send(socket: &mut Socket, action: &Action) -> Result<(), Loss> {
     let text = serde_json::to_string(action)
         .map_err(|error| Loss::Broken(Box::new(tungstenite::Error::Io(std::io::Error::other(error)))))?;
     socket.send(Message::text(text)).await.map_err(|error| Loss::Broken(Box::new(error)))
 }
 
-/// Says goodbye; whether it could be said. What comes until the answer can still be read.
-pub(crate) async fn goodbye(socket: &mut Socket) -> bool {
+/// Sends a close frame and returns whether it was sent. Frames before the answer can still be read.
+pub(crate) async fn send_close(socket: &mut Socket) -> bool {
     matches!(timeout(CLOSE_WITHIN, socket.close(None)).await, Ok(Ok(())))
 }
 
-/// Says goodbye and waits a little for the answer, so that the service forgets the connection at once.
+/// Sends a close frame and waits briefly for the answer, so that the service forgets the connection at once.
 pub(crate) async fn close(mut socket: Socket) {
-    if goodbye(&mut socket).await {
+    if send_close(&mut socket).await {
         let answer = async { while !matches!(socket.next().await, Some(Ok(Message::Close(_)) | Err(_)) | None) {} };
-        // A service that does not answer finds out by itself.
+        // Without an answer, the service notices the loss by itself.
         let _ = timeout(CLOSE_WITHIN, answer).await;
     }
 }

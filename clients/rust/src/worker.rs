@@ -1,11 +1,11 @@
-//! The task behind a device: keeps a socket open and carries out what the [`Inbox`] decides. Here connections come and go;
-//! what comes on them is in `hear`, what is said on them in `speak`.
+//! The task behind a device: keeps a socket open and carries out the steps of the [`Inbox`]. This module handles
+//! connections; `receive` handles incoming frames, and `send` outgoing actions.
 
-mod hear;
 mod line;
 mod pause;
+mod receive;
 mod rollover;
-mod speak;
+mod send;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,17 +24,17 @@ use crate::event::{CloseReason, Event, Loss};
 use crate::identity::Identity;
 use crate::inbox::Inbox;
 use crate::options::{Ack, Options};
-use crate::socket::{close, received, say};
+use crate::socket::{close, received, send};
 use line::{Line, Old, next_of};
 use pause::jitter;
 
-/// The pause before the next heartbeat until a pong says otherwise.
+/// The pause before the next heartbeat until a pong sets another.
 const NEXT_PING: Duration = Duration::from_secs(60);
 
-/// What the handle of a device asks of its task.
+/// A command of a device's handle to its task.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Say(Action),
+    Send(Action),
     Close(oneshot::Sender<()>),
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Worker {
     commands: mpsc::UnboundedReceiver<Command>,
     clock_ahead: i64,
     confirmations: Confirmations,
-    /// The app has taken everything up to here, in this life or in one before.
+    /// The app has taken everything up to here, in this run or a former one.
     taken: Option<Position>,
     refusals: u32,
     /// How many attempts to connect there were since there was progress, or a connection that lasted.
@@ -72,7 +72,7 @@ impl Worker {
         let inbox = Inbox::new(options.cursor);
         let announcements = Announcements::new(options.announced);
         let confirmations = Confirmations::default();
-        // An app that acknowledges by itself has decided about what it took.
+        // An app that acknowledges by hand has decided about its messages.
         let taken = options.cursor.filter(|at| options.ack == Ack::Automatic && at.seq > 0);
         Self {
             identity,
@@ -91,9 +91,9 @@ impl Worker {
 
     pub(crate) async fn run(mut self) {
         let (reason, done) = self.stay_connected().await;
-        self.tell(Event::Closed(reason));
+        self.emit(Event::Closed(reason));
         if let Some(done) = done {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = done.send(());
         }
     }
@@ -126,7 +126,7 @@ impl Worker {
                 },
             };
             tracing::debug!(device = self.identity.id(), %loss, ?retry_in, "connection lost");
-            self.tell(Event::Disconnected { loss, retry_in });
+            self.emit(Event::Disconnected { loss, retry_in });
             tokio::select! {
                 () = tokio::time::sleep(retry_in) => {}
                 done = self.wait_for_close() => return (CloseReason::Asked, done),
@@ -134,7 +134,7 @@ impl Worker {
         }
     }
 
-    /// Between connections: keeps what the app says, until it asks for the end.
+    /// Between connections: keeps the app's actions until it closes the device.
     async fn wait_for_close(&mut self) -> Option<oneshot::Sender<()>> {
         loop {
             let command = tokio::select! {
@@ -142,7 +142,7 @@ impl Worker {
                 () = self.events.closed() => None,
             };
             match command {
-                Some(Command::Say(action)) => {
+                Some(Command::Send(action)) => {
                     self.confirmed(&action);
                     if !self.is_summed_up(&action) {
                         self.confirmations.keep(action);
@@ -165,8 +165,8 @@ impl Worker {
         Box::pin(dial.open())
     }
 
-    fn tell(&self, event: Event) {
-        // Nobody listens any more: `closed()` ends the task at its next turn.
+    fn emit(&self, event: Event) {
+        // If the app has dropped its events, `closed()` ends the task at its next turn.
         let _ = self.events.send(event);
     }
 
@@ -179,7 +179,7 @@ impl Worker {
         };
         let mut old: Option<Old> = None;
         let mut successor: Option<Opening> = None;
-        self.tell(Event::Connected);
+        self.emit(Event::Connected);
         loop {
             let deadline = old
                 .as_ref()
@@ -194,19 +194,20 @@ impl Worker {
                 incoming = next_of(&mut old) => match received(incoming) {
                     Ok(Some(incoming)) => self.receive_late(&mut line, incoming).await,
                     Ok(None) => Ok(()),
-                    // Its successor is there.
+                    // The loss does not matter: its successor serves.
                     Err(_) => { old = None; Ok(()) }
                 },
                 opened = open_of(&mut successor) => {
                     successor = None;
                     match opened {
                         Ok(socket) => self.roll_over(&mut line, &mut old, socket).await,
-                        // The old one still serves; if it ends before the next attempt, that is an ordinary loss.
+                        // The old connection still serves. If it ends before the next attempt, that is an ordinary
+                        // loss.
                         Err(error) => { self.retry_rollover(&mut line, &Loss::Connect(error)); Ok(()) }
                     }
                 }
                 command = self.commands.recv() => match command {
-                    Some(Command::Say(action)) => self.say_for_app(&mut line, action).await,
+                    Some(Command::Send(action)) => self.send_for_app(&mut line, action).await,
                     Some(Command::Close(done)) => { self.leave(line, old).await; return End::Close(Some(done)); }
                     None => { self.leave(line, old).await; return End::Close(None); }
                 },
@@ -216,7 +217,7 @@ impl Worker {
                     old = old.filter(|old| old.leaves.is_none_or(|until| until > now));
                     if line.rollover.is_some_and(|at| at <= now) {
                         line.rollover = None;
-                        // One at a time.
+                        // One rollover at a time.
                         if successor.is_none() && old.as_ref().is_none_or(|old| old.leaves.is_some()) {
                             successor = Some(self.dial());
                         }
@@ -226,7 +227,7 @@ impl Worker {
             };
             if let Err(loss) = result {
                 match old.take() {
-                    // The successor failed before it had proved itself, and what it was to replace is still there.
+                    // The successor failed before it had proved itself, and the old connection still serves.
                     Some(Old { line: before, leaves: None }) => {
                         line = before;
                         if let Err(loss) = self.go_back(&mut line, &loss).await {
@@ -240,15 +241,16 @@ impl Worker {
         }
     }
 
-    /// The first words on a connection.
+    /// Sends the first actions on a connection.
     async fn greet(&mut self, socket: Socket, sync: Action) -> Result<Line, Loss> {
         let now = Instant::now();
         let first_ping = self.options.first_ping.min(self.options.ping_every.unwrap_or(Duration::MAX));
-        // Half an hour at most is spread, in proportion, so that devices that came together do not leave together.
+        // Up to a quarter, half an hour at most, is taken off at random: devices that connected together must not leave
+        // together.
         let early = jitter(self.options.rollover_after / 4);
         let mut line = Line {
             socket,
-            heard: false,
+            has_received: false,
             summed_up: None,
             acked: None,
             sum: None,
@@ -264,32 +266,32 @@ impl Worker {
         Ok(line)
     }
 
-    /// Asks for what was missed, and says what could not be said before.
+    /// Requests missed messages, and sends the actions that could not be sent before.
     async fn begin(&mut self, line: &mut Line, sync: Action) -> Result<(), Loss> {
         let sync = self.asks(line, sync);
-        say(&mut line.socket, &sync).await?;
-        self.say_unsaid(line).await
+        send(&mut line.socket, &sync).await?;
+        self.send_unsent(line).await
     }
 
-    /// What asks for a replay, with how far the device has come in the announcements.
+    /// The request for a replay, with the device's position in the announcements.
     fn asks(&mut self, line: &mut Line, action: Action) -> Action {
         let Action::Sync { after, .. } = action else { return action };
         line.replay = Some(Instant::now() + self.options.answer_within);
         Action::Sync { after, announced: Some(self.announcements.asked()) }
     }
 
-    /// The end. What the app said before it is said first.
+    /// Ends the connection. The app's earlier actions are sent first.
     async fn leave(&mut self, mut line: Line, old: Option<Old>) {
         while let Ok(command) = self.commands.try_recv() {
-            if let Command::Say(action) = command
-                && self.say_for_app(&mut line, action).await.is_err()
+            if let Command::Send(action) = command
+                && self.send_for_app(&mut line, action).await.is_err()
             {
                 break;
             }
         }
         if line.sum.take().is_some() {
-            // Whoever is left anyway cannot be told that it failed.
-            let _ = self.say_sum(&mut line).await;
+            // The connection ends anyway, so a failure has no consequence.
+            let _ = self.send_sum(&mut line).await;
         }
         let close_old = async {
             if let Some(Old { line, leaves: None }) = old {
@@ -313,18 +315,18 @@ impl Worker {
             line.repeat = None;
             line.repeats += 1;
             self.confirmations.doubt(now, self.taken);
-            self.say_unsaid(line).await?;
+            self.send_unsent(line).await?;
             line.summed_up = None;
             line.sum = Some(now);
         }
         if line.sum.is_some_and(|at| at <= now) {
             (line.sum, line.acked) = (None, Some(now));
-            self.say_sum(line).await?;
+            self.send_sum(line).await?;
         }
         if line.ping <= now {
             line.ping = now + self.options.ping_every.unwrap_or(NEXT_PING);
             line.pings(now, self.options.answer_within);
-            say(&mut line.socket, &Action::Ping).await?;
+            send(&mut line.socket, &Action::Ping).await?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A backend against an HTTP server on port 0 that answers once, with what the test wants.
+//! A backend against an HTTP server on port 0 that answers once, as the test prescribes.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -57,7 +57,7 @@ async fn sends_with_its_key_and_reads_the_answer() {
 }
 
 #[tokio::test]
-async fn a_problem_is_told_as_one() {
+async fn a_problem_keeps_its_code_and_detail() {
     let (listener, backend) = listening().await;
     let body = json!({"status": 401, "code": "app_key_unknown", "title": "Unauthorized", "detail": "…"}).to_string();
     let (request, trail) = tokio::join!(answer(listener, "401 Unauthorized", &body), backend.trail("a b"));
@@ -105,7 +105,7 @@ async fn what_is_not_of_tidings_is_shown_as_it_is() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_told_as_such() {
+async fn a_closed_port_is_unreachable() {
     let (listener, backend) = listening().await;
     drop(listener);
     let error = backend.send(&hello(), None).await.unwrap_err();

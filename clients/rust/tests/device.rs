@@ -11,7 +11,7 @@ use service::{DEVICE, Service};
 use tidings_client::{Ack, Backoff, CloseReason, Device, Event, Events, Loss, Options, Unreadable};
 use tidings_wire::action::Position;
 
-/// The next event that is no connecting or losing, whose number depends on timing.
+/// The next event, without connections and losses, whose number depends on timing.
 async fn next(events: &mut Events) -> Event {
     loop {
         match tokio::time::timeout(Duration::from_secs(10), events.next()).await.unwrap().unwrap() {
@@ -38,28 +38,28 @@ async fn asks_for_what_it_missed_and_acknowledges_what_the_app_took() {
     let (device, mut events) = Device::open(service.identity.clone(), Options { cursor, ..service.options() });
     let mut peer = service.accept().await;
     assert_eq!(peer.claims.sub, DEVICE);
-    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0, "epoch": 7, "seq": 2}));
+    assert_eq!(peer.next_action().await, json!({"action": "sync", "announced": 0, "epoch": 7, "seq": 2}));
     peer.message(3).await;
     peer.message(4).await;
     peer.synced(4, 2).await;
-    // What it took in an earlier life, should the words be lost that it said of it then.
-    assert_eq!(peer.hear().await, json!({"action": "ack", "epoch": 7, "seq": 2}));
+    // The sum of the former run, whose acknowledgements may have been lost.
+    assert_eq!(peer.next_action().await, json!({"action": "ack", "epoch": 7, "seq": 2}));
     assert_eq!(next_message(&mut events).await, "3");
-    assert_eq!(peer.hear().await, json!({"action": "ack", "id": "3", "epoch": 7, "seq": 3}));
+    assert_eq!(peer.next_action().await, json!({"action": "ack", "id": "3", "epoch": 7, "seq": 3}));
     assert_eq!(next_message(&mut events).await, "4");
-    // One that follows at once is summed up.
+    // An acknowledgement that follows at once is summed up.
     let everything = json!({"action": "ack", "epoch": 7, "seq": 4});
-    assert_eq!(peer.hear().await, everything);
+    assert_eq!(peer.next_action().await, everything);
     assert!(matches!(next(&mut events).await, Event::Synced(synced) if synced.position.seq == 4));
     // A redelivery is confirmed again and not shown: the next event is the next message.
     peer.message(4).await;
-    assert_eq!(peer.hear().await, everything);
+    assert_eq!(peer.next_action().await, everything);
     peer.message(5).await;
     assert_eq!(next_message(&mut events).await, "5");
-    assert_eq!(peer.hear().await, json!({"action": "ack", "epoch": 7, "seq": 5}));
+    assert_eq!(peer.next_action().await, json!({"action": "ack", "epoch": 7, "seq": 5}));
 
-    let (goodbye, ()) = tokio::join!(peer.hears_goodbye(), device.close());
-    assert!(goodbye);
+    let (send_close, ()) = tokio::join!(peer.hears_goodbye(), device.close());
+    assert!(send_close);
     assert!(matches!(next(&mut events).await, Event::Closed(CloseReason::Asked)));
     assert!(events.next().await.is_none());
     assert!(device.ping().is_err());
@@ -71,15 +71,15 @@ async fn acknowledges_by_hand_and_says_read() {
     let (device, mut events) =
         Device::open(service.identity.clone(), Options { ack: Ack::Manual, ..service.options() });
     let mut peer = service.accept().await;
-    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0}));
+    assert_eq!(peer.next_action().await, json!({"action": "sync", "announced": 0}));
     peer.message(1).await;
     peer.synced(1, 1).await;
     let Event::Message(received) = next(&mut events).await else { panic!("a message was due") };
     assert_eq!(received.sealed.split('.').count(), 5);
     device.read(&received.message).unwrap();
-    assert_eq!(peer.hear().await["action"], "read", "nothing was acknowledged before");
+    assert_eq!(peer.next_action().await["action"], "read", "nothing was acknowledged before");
     device.ack(&received.message).unwrap();
-    assert_eq!(peer.hear().await["action"], "ack");
+    assert_eq!(peer.next_action().await["action"], "ack");
 }
 
 #[tokio::test]
@@ -87,23 +87,23 @@ async fn what_is_not_sealed_for_it_is_never_a_message() {
     let service = Service::start().await;
     let (_device, mut events) = Device::open(service.identity.clone(), service.options());
     let mut peer = service.accept().await;
-    peer.hear().await;
-    peer.say_in_clear(r#"{"message": "Internal server error", "connectionId": "x=", "requestId": "y"}"#).await;
+    peer.next_action().await;
+    peer.send_in_clear(r#"{"message": "Internal server error", "connectionId": "x=", "requestId": "y"}"#).await;
     assert!(matches!(next(&mut events).await, Event::Unreadable(Unreadable::NotSealedForUs)));
-    // It stood in place of the replay: the device asks again, long before the deadline.
-    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0}));
+    // It replaced the answer to the replay: the device asks again, long before the deadline.
+    assert_eq!(peer.next_action().await, json!({"action": "sync", "announced": 0}));
     peer.synced(0, 0).await;
     assert!(matches!(next(&mut events).await, Event::Synced(_)));
 
     let message = json!({"type": "message", "id": "1", "epoch": 7, "seq": 1, "deviceId": DEVICE, "toUserName": "alice",
         "createTime": 1, "alert": "in clear"});
-    peer.say_in_clear(&message.to_string()).await;
+    peer.send_in_clear(&message.to_string()).await;
     assert!(matches!(next(&mut events).await, Event::Unreadable(Unreadable::NotSealedForUs)));
-    peer.say_binary().await;
+    peer.send_binary().await;
     assert!(matches!(next(&mut events).await, Event::Unreadable(Unreadable::NotSealedForUs)));
-    peer.say(json!({"type": "dance", "deviceId": DEVICE})).await;
+    peer.send(json!({"type": "dance", "deviceId": DEVICE})).await;
     assert!(matches!(next(&mut events).await, Event::Unreadable(Unreadable::UnknownKind)));
-    peer.say(json!({"type": "error", "deviceId": "device-2", "code": "c", "detail": "d"})).await;
+    peer.send(json!({"type": "error", "deviceId": "device-2", "code": "c", "detail": "d"})).await;
     assert!(matches!(next(&mut events).await, Event::Unreadable(Unreadable::NamesAnotherDevice)));
     peer.message(1).await;
     assert_eq!(next_message(&mut events).await, "1");
@@ -117,13 +117,13 @@ async fn comes_back_after_a_loss_with_its_cursor_and_its_confirmations() {
     peer.up_to_date(0).await;
     peer.message(1).await;
     assert_eq!(next_message(&mut events).await, "1");
-    assert_eq!(peer.hear().await["action"], "ack");
-    // Vanishes without a goodbye: nobody knows whether the acknowledgement was heard.
+    assert_eq!(peer.next_action().await["action"], "ack");
+    // The connection is lost without a close: the acknowledgement may not have arrived.
     drop(peer);
     let mut peer = service.accept().await;
-    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0, "epoch": 7, "seq": 1}));
+    assert_eq!(peer.next_action().await, json!({"action": "sync", "announced": 0, "epoch": 7, "seq": 1}));
     peer.synced(1, 0).await;
-    assert_eq!(peer.hear().await, json!({"action": "ack", "epoch": 7, "seq": 1}));
+    assert_eq!(peer.next_action().await, json!({"action": "ack", "epoch": 7, "seq": 1}));
     peer.message(2).await;
     assert_eq!(next_message(&mut events).await, "2");
 }
@@ -135,7 +135,7 @@ async fn reconnects_when_it_is_asked_to() {
     let mut peer = service.accept().await;
     peer.up_to_date(0).await;
     let reconnect = json!({"type": "reconnect", "deviceId": DEVICE, "code": "going_away", "after": 0});
-    peer.say(reconnect).await;
+    peer.send(reconnect).await;
     service.accept().await.up_to_date(0).await;
     let mut codes = Vec::new();
     while codes.is_empty() {
@@ -151,8 +151,8 @@ async fn a_service_that_does_not_know_the_connection_says_so_in_clear() {
     let service = Service::start().await;
     let (_device, mut events) = Device::open(service.identity.clone(), service.options());
     let mut peer = service.accept().await;
-    peer.hear().await;
-    peer.say_in_clear(r#"{"type": "reconnect", "deviceId": "", "code": "unknown_connection", "after": 0}"#).await;
+    peer.next_action().await;
+    peer.send_in_clear(r#"{"type": "reconnect", "deviceId": "", "code": "unknown_connection", "after": 0}"#).await;
     service.accept().await.up_to_date(0).await;
     let mut lost = None;
     while lost.is_none() {
@@ -174,11 +174,11 @@ async fn a_heartbeat_without_an_answer_is_a_loss() {
     let (_device, mut events) = Device::open(service.identity.clone(), options);
     let mut peer = service.accept().await;
     peer.up_to_date(0).await;
-    assert_eq!(peer.hear().await, json!({"action": "ping"}));
-    peer.say(json!({"type": "pong", "deviceId": DEVICE, "epoch": 7, "seq": 0, "serverTime": 1, "nextPing": 60})).await;
+    assert_eq!(peer.next_action().await, json!({"action": "ping"}));
+    peer.send(json!({"type": "pong", "deviceId": DEVICE, "epoch": 7, "seq": 0, "serverTime": 1, "nextPing": 60})).await;
     assert!(matches!(next(&mut events).await, Event::Synced(_)));
     assert!(matches!(next(&mut events).await, Event::Pong(_)));
-    assert_eq!(peer.hear().await, json!({"action": "ping"}));
+    assert_eq!(peer.next_action().await, json!({"action": "ping"}));
     loop {
         if let Some(Event::Disconnected { loss, .. }) = events.next().await {
             assert!(matches!(loss, Loss::Silent), "{loss:?}");
@@ -192,7 +192,7 @@ async fn a_heartbeat_without_an_answer_is_a_loss() {
 async fn a_wrong_clock_is_corrected_by_the_refusal() {
     let service = Service::start().await;
     let (_device, _events) = Device::open(service.identity.clone(), service.options());
-    // The service lives in another decade.
+    // The service's clock is in another decade.
     let first = service.refuse("401 Unauthorized", Some("Sun, 06 Nov 1994 08:49:37 GMT")).await;
     assert!(first.iat > 1_600_000_000);
     let second = service.refuse("401 Unauthorized", None).await;
@@ -224,7 +224,7 @@ async fn next_pause(events: &mut Events) -> Duration {
 #[tokio::test]
 async fn a_refusal_ends_the_long_pauses_of_an_outage() {
     let service = Service::start().await;
-    // Pauses that would soon be longer than this test.
+    // With these pauses an outage would soon outlast the test.
     let first = Duration::from_millis(1);
     let backoff = Backoff { first, longest: Duration::from_secs(3_600) };
     let options = Options { backoff, give_up_after: 4, ..service.options() };
@@ -233,12 +233,12 @@ async fn a_refusal_ends_the_long_pauses_of_an_outage() {
         service.refuse("503 Service Unavailable", None).await;
         assert!(next_pause(&mut events).await <= first * (1 << attempt));
     }
-    // It is there again, and knows neither the device nor its keys: the device is to find that out soon.
+    // The service is back, and knows neither the device nor its keys: the device must notice that soon.
     for attempt in 0..3 {
         service.refuse("401 Unauthorized", None).await;
         assert!(next_pause(&mut events).await <= first * (1 << attempt), "attempt {attempt}");
     }
-    // What is no refusal begins no new row of short pauses.
+    // A loss that is not a refusal does not reset the pauses.
     service.refuse("503 Service Unavailable", None).await;
     assert!(next_pause(&mut events).await <= first * (1 << 3));
     for _ in 0..4 {
@@ -329,8 +329,8 @@ async fn moves_to_a_new_socket_before_it_leaves_the_old_one() {
     let mut old = service.accept().await;
     old.up_to_date(0).await;
     let mut new = service.accept().await;
-    // Both are open; the old one still carries messages, and what comes by both ways is shown once.
-    assert_eq!(new.hear().await["action"], "sync");
+    // Both are open; the old one still carries messages, and a message on both is shown once.
+    assert_eq!(new.next_action().await["action"], "sync");
     old.message(1).await;
     new.message(1).await;
     new.synced(1, 1).await;
@@ -353,35 +353,35 @@ async fn what_an_earlier_life_was_shown_is_acknowledged_again_by_the_client_only
         assert_eq!(next_message(&mut events).await, "3");
         device.ping().unwrap();
         if ack == Ack::Automatic {
-            assert_eq!(peer.hear().await, json!({"action": "ack", "epoch": 7, "seq": 2}));
-            assert_eq!(peer.hear().await, json!({"action": "ack", "id": "1", "epoch": 7, "seq": 1}));
+            assert_eq!(peer.next_action().await, json!({"action": "ack", "epoch": 7, "seq": 2}));
+            assert_eq!(peer.next_action().await, json!({"action": "ack", "id": "1", "epoch": 7, "seq": 1}));
         }
-        assert_eq!(peer.hear().await["action"], "ping");
+        assert_eq!(peer.next_action().await["action"], "ping");
         if ack == Ack::Automatic {
-            assert_eq!(peer.hear().await, json!({"action": "ack", "epoch": 7, "seq": 3}));
+            assert_eq!(peer.next_action().await, json!({"action": "ack", "epoch": 7, "seq": 3}));
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_acknowledged_up_to_a_place_is_said_again_on_every_connection() {
+async fn an_acknowledgement_up_to_a_position_is_sent_again_on_every_connection() {
     let service = Service::start().await;
     let (device, mut events) =
         Device::open(service.identity.clone(), Options { ack: Ack::Manual, ..service.options() });
     let everything = json!({"action": "ack", "epoch": 7, "seq": 2});
     let mut peer = service.accept().await;
-    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0}));
+    assert_eq!(peer.next_action().await, json!({"action": "sync", "announced": 0}));
     peer.message(1).await;
     peer.message(2).await;
     peer.synced(2, 2).await;
     assert_eq!(next_message(&mut events).await, "1");
     device.ack_up_to(Position { epoch: 7, seq: 2 }).unwrap();
-    assert_eq!(peer.hear().await, everything);
+    assert_eq!(peer.next_action().await, everything);
     drop(peer);
     let mut peer = service.accept().await;
-    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0, "epoch": 7, "seq": 2}));
+    assert_eq!(peer.next_action().await, json!({"action": "sync", "announced": 0, "epoch": 7, "seq": 2}));
     peer.synced(2, 0).await;
-    assert_eq!(peer.hear().await, everything);
+    assert_eq!(peer.next_action().await, everything);
 }
 
 #[tokio::test]
@@ -391,12 +391,12 @@ async fn what_was_sent_and_does_not_come_is_asked_for_on_another_connection() {
     let (_device, mut events) = Device::open(service.identity.clone(), options);
     let mut peer = service.accept().await;
     for _ in 0..3 {
-        assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0}));
+        assert_eq!(peer.next_action().await, json!({"action": "sync", "announced": 0}));
         peer.message(2).await;
         peer.synced(2, 2).await;
     }
     let mut peer = service.accept().await;
-    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0}));
+    assert_eq!(peer.next_action().await, json!({"action": "sync", "announced": 0}));
     peer.message(1).await;
     peer.message(2).await;
     peer.synced(2, 2).await;
@@ -427,17 +427,17 @@ async fn what_the_app_took_is_acknowledged_before_the_end() {
         assert_eq!(next_message(&mut events).await, seq.to_string());
     }
     drop(events);
-    assert_eq!(peer.hear().await["id"], "1");
-    while peer.hear().await != json!({"action": "ack", "epoch": 7, "seq": 20}) {}
+    assert_eq!(peer.next_action().await["id"], "1");
+    while peer.next_action().await != json!({"action": "ack", "epoch": 7, "seq": 20}) {}
     assert!(peer.hears_goodbye().await);
 }
 
 #[tokio::test]
-async fn a_replay_is_acknowledged_in_a_few_words_however_often_it_comes() {
+async fn a_replay_is_acknowledged_by_a_few_actions_however_often_it_comes() {
     let service = Service::start().await;
     let (device, mut events) = Device::open(service.identity.clone(), service.options());
     let mut peer = service.accept().await;
-    assert_eq!(peer.hear().await, json!({"action": "sync", "announced": 0}));
+    assert_eq!(peer.next_action().await, json!({"action": "sync", "announced": 0}));
     for seq in 1..=100 {
         peer.message(seq).await;
     }
@@ -446,20 +446,20 @@ async fn a_replay_is_acknowledged_in_a_few_words_however_often_it_comes() {
         assert_eq!(next_message(&mut events).await, seq.to_string());
     }
     let everything = json!({"action": "ack", "epoch": 7, "seq": 100});
-    assert_eq!(peer.hear().await, json!({"action": "ack", "id": "1", "epoch": 7, "seq": 1}));
-    assert_eq!(peer.hear().await, everything);
-    // The service seems to have lost that.
+    assert_eq!(peer.next_action().await, json!({"action": "ack", "id": "1", "epoch": 7, "seq": 1}));
+    assert_eq!(peer.next_action().await, everything);
+    // The service seems to have lost the sum.
     for seq in 1..=100 {
         peer.message(seq).await;
     }
     peer.message(101).await;
     assert!(matches!(next(&mut events).await, Event::Synced(_)));
     assert_eq!(next_message(&mut events).await, "101");
-    let mut words = 0;
-    while peer.hear().await != json!({"action": "ack", "epoch": 7, "seq": 101}) {
-        words += 1;
+    let mut actions = 0;
+    while peer.next_action().await != json!({"action": "ack", "epoch": 7, "seq": 101}) {
+        actions += 1;
     }
-    assert!(words < 10, "a word for each moment, not for each message: {words}");
+    assert!(actions < 10, "one action for each moment, not for each message: {actions}");
     device.ping().unwrap();
-    assert_eq!(peer.hear().await["action"], "ping", "nothing else was said");
+    assert_eq!(peer.next_action().await["action"], "ping", "nothing else was sent");
 }

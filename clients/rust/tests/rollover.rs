@@ -12,7 +12,7 @@ use service::{DEVICE, Peer, Service};
 use tidings_client::{Device, Event, Events};
 use tidings_wire::action::Position;
 
-/// The next event. A device that was to be served without interruption has lost no connection and opened none.
+/// The next event. A device that is served without interruption loses no connection and opens none.
 async fn next(events: &mut Events) -> Event {
     let event = tokio::time::timeout(Duration::from_secs(10), events.next()).await.unwrap().unwrap();
     assert!(!matches!(event, Event::Disconnected { .. } | Event::Connected | Event::Unreadable(_)), "{event:?}");
@@ -39,9 +39,9 @@ async fn connected(service: &Service) -> (Device, Events, Peer) {
     (device, events, peer)
 }
 
-/// In place of a pong, as the service says it when most of the connection's life is over.
+/// Replaces a pong, as the service does when most of the connection's life is over.
 async fn ask_to_roll_over(peer: &mut Peer) {
-    peer.say(json!({"type": "reconnect", "deviceId": DEVICE, "code": "rollover", "after": 0})).await;
+    peer.send(json!({"type": "reconnect", "deviceId": DEVICE, "code": "rollover", "after": 0})).await;
 }
 
 #[tokio::test]
@@ -50,27 +50,27 @@ async fn the_old_socket_serves_until_the_new_one_has_synced() {
     let (_device, mut events, mut old) = connected(&service).await;
     old.message(1).await;
     assert_eq!(next_message(&mut events).await, "1");
-    assert_eq!(old.hear().await["action"], "ack");
+    assert_eq!(old.next_action().await["action"], "ack");
 
     ask_to_roll_over(&mut old).await;
     let mut new = service.accept().await;
-    assert_eq!(new.hear().await, json!({"action": "sync", "announced": 0, "epoch": 7, "seq": 1}));
+    assert_eq!(new.next_action().await, json!({"action": "sync", "announced": 0, "epoch": 7, "seq": 1}));
     old.message(2).await;
     assert_eq!(next_message(&mut events).await, "2");
-    // What was said on the old connection may not have been heard: all of it is summed up.
+    // The acknowledgements on the old connection may be lost: the device sums them up.
     let up_to = |seq: u64| json!({"action": "ack", "epoch": 7, "seq": seq});
-    assert_eq!(new.hear().await, up_to(2));
+    assert_eq!(new.next_action().await, up_to(2));
     // The replay has 2 as well, and 3, which the old connection brings too.
     new.message(2).await;
-    assert_eq!(new.hear().await, up_to(2));
+    assert_eq!(new.next_action().await, up_to(2));
     new.message(3).await;
     old.message(3).await;
     assert_eq!(next_message(&mut events).await, "3");
-    assert_eq!(new.hear().await, up_to(3));
+    assert_eq!(new.next_action().await, up_to(3));
     new.synced(3, 2).await;
     assert!(matches!(next(&mut events).await, Event::Synced(synced) if synced.position.seq == 3));
     assert!(matches!(next(&mut events).await, Event::RolledOver));
-    // On its way when the device said goodbye.
+    // On its way when the device sent its close frame.
     old.message(4).await;
     assert_eq!(next_message(&mut events).await, "4");
     assert!(old.hears_goodbye().await);
@@ -87,10 +87,10 @@ async fn a_successor_that_cannot_be_opened_is_tried_again_while_the_old_one_serv
         service.refuse("503 Service Unavailable", None).await;
         old.message(seq).await;
         assert_eq!(next_message(&mut events).await, seq.to_string());
-        assert_eq!(old.hear().await["seq"], seq);
+        assert_eq!(old.next_action().await["seq"], seq);
     }
     let mut new = service.accept().await;
-    assert_eq!(new.hear().await["seq"], 3);
+    assert_eq!(new.next_action().await["seq"], 3);
     new.synced(3, 0).await;
     assert!(matches!(next(&mut events).await, Event::Synced(_)));
     assert!(matches!(next(&mut events).await, Event::RolledOver));
@@ -103,19 +103,19 @@ async fn a_successor_that_breaks_before_it_has_synced_leaves_the_old_one_in_serv
     let (_device, mut events, mut old) = connected(&service).await;
     ask_to_roll_over(&mut old).await;
     let mut broken = service.accept().await;
-    assert_eq!(broken.hear().await["action"], "sync");
+    assert_eq!(broken.next_action().await["action"], "sync");
     old.message(1).await;
     assert_eq!(next_message(&mut events).await, "1");
-    assert_eq!(broken.hear().await["action"], "ack");
+    assert_eq!(broken.next_action().await["action"], "ack");
     drop(broken);
-    assert_eq!(old.hear().await, json!({"action": "sync", "announced": 0, "epoch": 7, "seq": 1}));
+    assert_eq!(old.next_action().await, json!({"action": "sync", "announced": 0, "epoch": 7, "seq": 1}));
     old.synced(1, 0).await;
     // It asks at once whether the old one is still there.
-    let mut said = [old.hear().await, old.hear().await];
-    said.sort_by_key(|action| action["action"].to_string());
-    assert_eq!(said, [json!({"action": "ack", "epoch": 7, "seq": 1}), json!({"action": "ping"})]);
+    let mut actions = [old.next_action().await, old.next_action().await];
+    actions.sort_by_key(|action| action["action"].to_string());
+    assert_eq!(actions, [json!({"action": "ack", "epoch": 7, "seq": 1}), json!({"action": "ping"})]);
     let mut new = service.accept().await;
-    assert_eq!(new.hear().await["action"], "sync");
+    assert_eq!(new.next_action().await["action"], "sync");
     new.message(2).await;
     new.synced(2, 1).await;
     assert_eq!(next_message(&mut events).await, "2");
@@ -138,11 +138,11 @@ async fn a_hundred_rollovers_with_traffic_lose_nothing_and_show_nothing_twice() 
             // Lost on the old connection, so that the replay brings it: seq - 2.
             old.message(seq - 1).await;
             loop {
-                let heard = new.hear().await;
-                if heard["action"] != "sync" {
+                let action = new.next_action().await;
+                if action["action"] != "sync" {
                     continue;
                 }
-                let after = heard["seq"].as_u64().unwrap();
+                let after = action["seq"].as_u64().unwrap();
                 for missed in after + 1..seq {
                     new.message(missed).await;
                 }
@@ -169,6 +169,6 @@ async fn a_hundred_rollovers_with_traffic_lose_nothing_and_show_nothing_twice() 
     let (mut last, (shown, rollovers)) = tokio::join!(traffic, shown);
     assert_eq!(shown, (1..=4 * ROLLOVERS).collect::<Vec<_>>());
     assert_eq!(rollovers, ROLLOVERS);
-    let (goodbye, ()) = tokio::join!(last.hears_goodbye(), device.close());
-    assert!(goodbye);
+    let (send_close, ()) = tokio::join!(last.hears_goodbye(), device.close());
+    assert!(send_close);
 }

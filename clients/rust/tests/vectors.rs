@@ -1,4 +1,4 @@
-//! The test vectors that every client is held to: docs/vectors.json.
+//! The test vectors that every client must pass: docs/vectors.json.
 
 use serde::Deserialize;
 use tidings_client::Identity;
@@ -30,5 +30,5 @@ fn frames_open_or_are_refused_as_the_vectors_say() {
         }
     }
     refusals.dedup();
-    assert_eq!(refusals.len(), 1, "every refusal says the same: {refusals:?}");
+    assert_eq!(refusals.len(), 1, "every refusal has the same text: {refusals:?}");
 }

@@ -1,4 +1,4 @@
-//! The inbox against a service, a network and an app that do everything they may, in an order drawn from a seed.
+//! The inbox against a service, a network and an app that do all that they may, in an order drawn from a seed.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ const STEPS: usize = 20_000;
 const SEEDS: u64 = 8;
 const PAGE: usize = 5;
 
-/// A linear congruential generator: what it draws is the same everywhere and for ever.
+/// A linear congruential generator: its numbers are the same on every machine and in every version.
 struct Random(u64);
 
 impl Random {
@@ -27,23 +27,23 @@ impl Random {
 
 struct Entry {
     position: Position,
-    /// For this device; an entry for another platform has a place all the same.
+    /// For this device; an entry for another platform also has a position.
     wanted: bool,
     confirmed: bool,
 }
 
 struct World {
     random: Random,
-    /// The service names the places that it replays. Only then a message may be withdrawn at any time.
+    /// The service lists the positions that it replays. Only then a message may be withdrawn at any time.
     names: bool,
-    /// How often the network loses a frame or a word: once in so many times. 0: never.
+    /// How often the network loses a frame or an action: once in this many times. 0: never.
     losing: u64,
     log: Vec<Entry>,
-    /// Places of logs that have expired away.
+    /// Positions of logs that have expired.
     gone: BTreeSet<Position>,
     inbox: Inbox,
     in_flight: Vec<Frame>,
-    /// What the app was shown, in order. It keeps its cursor in the same moment.
+    /// The messages that the app was shown, in order. It keeps its cursor in the same moment.
     shown: Vec<Position>,
     kept: Option<Position>,
     restarts: u64,
@@ -98,7 +98,7 @@ impl World {
         }
     }
 
-    /// As `functions/sync` answers.
+    /// The answer of `functions/sync`.
     fn sync(&mut self, cursor: Option<Position>) {
         let head = self.head();
         let from = cursor.filter(|cursor| *cursor <= head);
@@ -153,9 +153,9 @@ impl World {
     fn carry_out(&mut self, steps: Vec<Step>) {
         for step in steps {
             match step {
-                Step::Say(Action::Sync { after, .. }) => self.hear_sync(after),
-                Step::Say(Action::Ack(receipt)) | Step::AckAgain(receipt) => self.acknowledge(receipt.position),
-                Step::Say(other) => panic!("{other:?} was not to be said"),
+                Step::Send(Action::Sync { after, .. }) => self.receive_sync(after),
+                Step::Send(Action::Ack(receipt)) | Step::AckAgain(receipt) => self.acknowledge(receipt.position),
+                Step::Send(other) => panic!("{other:?} must not be sent"),
                 Step::Deliver(received) => self.show(received.message.position.unwrap()),
                 Step::Synced(synced) => {
                     let emptied = synced.position == Position { epoch: 0, seq: 0 } && !self.gone.is_empty();
@@ -171,7 +171,7 @@ impl World {
         assert!(self.inbox.held.len() <= HELD);
     }
 
-    fn hear_sync(&mut self, after: Option<Position>) {
+    fn receive_sync(&mut self, after: Option<Position>) {
         if !self.loses() {
             self.sync(after);
         }
@@ -179,7 +179,7 @@ impl World {
 
     fn show(&mut self, position: Position) {
         assert!(self.shown.last() < Some(&position), "{position:?} after {:?}", self.shown.last());
-        // The inbox must not pass anything that this device is to be shown.
+        // The inbox must not skip anything that this device must show.
         let missed = self.log.iter().find(|it| {
             it.wanted && !it.confirmed && it.position < position && self.shown.binary_search(&it.position).is_err()
         });
@@ -190,11 +190,11 @@ impl World {
         self.acknowledge(position);
     }
 
-    /// A new connection: what was under way on the old one is lost.
+    /// A new connection: frames on their way on the old one are lost.
     fn connect(&mut self) {
         self.in_flight.clear();
-        let Action::Sync { after, .. } = self.inbox.connected() else { panic!("a replay was to be asked for") };
-        self.hear_sync(after);
+        let Action::Sync { after, .. } = self.inbox.connected() else { panic!("a replay must be requested") };
+        self.receive_sync(after);
     }
 
     fn restart(&mut self) {
@@ -207,7 +207,7 @@ impl World {
         if self.in_flight.is_empty() {
             return;
         }
-        // Mostly in order, else any; and now and then it comes once more.
+        // Mostly in order, otherwise in any; and sometimes twice.
         let any = self.random.once_in(4);
         let index = if any { usize::try_from(self.random.below(self.in_flight.len() as u64)).unwrap() } else { 0 };
         let frame = self.in_flight.remove(index);
@@ -223,7 +223,7 @@ impl World {
         self.send(Frame::Pong(pong));
     }
 
-    /// The service posts again what nobody confirmed.
+    /// The service redelivers a message without a confirmation.
     fn redeliver(&mut self) {
         let open = self.log.iter().filter(|entry| entry.wanted && !entry.confirmed).map(|entry| entry.position);
         let open = open.collect::<Vec<_>>();
@@ -238,7 +238,7 @@ impl World {
         self.carry_out(steps);
     }
 
-    /// One of the newest is cancelled, or its time is over.
+    /// One of the newest is cancelled, or expires.
     fn withdraw(&mut self) {
         let back = usize::try_from(self.random.below(8)).unwrap();
         if let Some(entry) = self.log.iter_mut().rev().nth(back) {
@@ -246,7 +246,7 @@ impl World {
         }
     }
 
-    /// Every entry expires; a new log begins with the next one. Nothing of it is under way any more by then.
+    /// Every entry expires; a new log begins with the next one. By then nothing of the old log is on its way.
     fn expire(&mut self) {
         self.gone.extend(self.log.drain(..).map(|entry| entry.position));
         self.in_flight.clear();
@@ -264,17 +264,15 @@ impl World {
             980..=987 => self.restart(),
             988..=997 => {
                 // The old socket is still read.
-                let Action::Sync { after, .. } = self.inbox.rolled_over() else {
-                    panic!("a replay was to be asked for")
-                };
-                self.hear_sync(after);
+                let Action::Sync { after, .. } = self.inbox.rolled_over() else { panic!("a replay must be requested") };
+                self.receive_sync(after);
             }
             998.. if self.random.once_in(4) => self.expire(),
             998.. => {}
         }
     }
 
-    /// The network is well again: everything comes, and everything is confirmed.
+    /// The network loses nothing any more: everything arrives, and everything is confirmed.
     fn settle(&mut self) {
         self.losing = 0;
         for _ in 0..10_000 {

@@ -23,7 +23,7 @@ pub(super) fn message(position: Option<Position>, id: &str) -> Frame {
 }
 
 fn live(inbox: &mut Inbox, seq: u64) -> Vec<String> {
-    told(inbox.frame(message(Some(at(seq)), &seq.to_string()), String::new()))
+    brief(inbox.frame(message(Some(at(seq)), &seq.to_string()), String::new()))
 }
 
 fn answer(position: Position, recovered: bool, count: u64, more: bool) -> Frame {
@@ -31,28 +31,28 @@ fn answer(position: Position, recovered: bool, count: u64, more: bool) -> Frame 
 }
 
 fn synced(inbox: &mut Inbox, seq: u64, count: u64, more: bool) -> Vec<String> {
-    told(inbox.frame(answer(at(seq), true, count, more), String::new()))
+    brief(inbox.frame(answer(at(seq), true, count, more), String::new()))
 }
 
 fn pong(inbox: &mut Inbox, position: Position) -> Vec<String> {
     let pong = Pong { device_id: "d".to_owned(), position, server_time: 0, next_ping: 60 };
-    told(inbox.frame(Frame::Pong(pong), String::new()))
+    brief(inbox.frame(Frame::Pong(pong), String::new()))
 }
 
-/// The steps in short: `3` delivered, `?2` sync after 2, `!3` acknowledged, `~3` acknowledged again for an earlier
-/// life, `=3` synced.
-fn told(steps: Vec<Step>) -> Vec<String> {
+/// The steps in short: `3` delivered, `?2` sync after 2, `!3` acknowledged, `~3` acknowledged again for a former run,
+/// `=3` synced.
+fn brief(steps: Vec<Step>) -> Vec<String> {
     steps
         .into_iter()
         .map(|step| match step {
             Step::Deliver(received) => received.message.id,
-            Step::Say(Action::Sync { after, .. }) => format!("?{}", after.map_or(0, |at| at.seq)),
-            Step::Say(Action::Ack(receipt)) => format!("!{}", receipt.position.seq),
+            Step::Send(Action::Sync { after, .. }) => format!("?{}", after.map_or(0, |at| at.seq)),
+            Step::Send(Action::Ack(receipt)) => format!("!{}", receipt.position.seq),
             Step::AckAgain(receipt) => format!("~{}", receipt.position.seq),
             Step::Synced(synced) if !synced.recovered => format!("={} with a gap", synced.position.seq),
             Step::Synced(synced) => format!("={}", synced.position.seq),
             Step::GiveUp => "give up".to_owned(),
-            Step::Say(other) => format!("{other:?}"),
+            Step::Send(other) => format!("{other:?}"),
         })
         .collect()
 }
@@ -76,10 +76,10 @@ fn live_messages_pass_in_order() {
 fn a_gap_is_asked_for_and_comes_before_what_showed_it() {
     let mut inbox = ready(2);
     assert_eq!(live(&mut inbox, 5), ["?2"]);
-    assert!(live(&mut inbox, 6).is_empty(), "one question is enough");
+    assert!(live(&mut inbox, 6).is_empty(), "one request is enough");
     assert!(live(&mut inbox, 4).is_empty());
     assert_eq!(live(&mut inbox, 3), ["3", "4", "5", "6"]);
-    assert_eq!(synced(&mut inbox, 5, 3, false), ["=6"], "whoever keeps this must not go back");
+    assert_eq!(synced(&mut inbox, 5, 3, false), ["=6"], "an app that keeps this must not go back");
     assert!(!inbox.awaits_replay());
 }
 
@@ -89,7 +89,7 @@ fn what_comes_live_waits_for_the_replay() {
     assert_eq!(inbox.connected(), Action::Sync { after: None, announced: None });
     assert!(live(&mut inbox, 3).is_empty());
     assert!(live(&mut inbox, 1).is_empty());
-    assert!(told(inbox.frame(message(None, "typing"), String::new())).is_empty());
+    assert!(brief(inbox.frame(message(None, "typing"), String::new())).is_empty());
     assert!(live(&mut inbox, 2).is_empty());
     assert_eq!(synced(&mut inbox, 2, 2, false), ["1", "2", "=2", "3", "typing"]);
 }
@@ -111,7 +111,7 @@ fn an_answer_that_overtook_its_messages_waits_for_them() {
     assert_eq!(live(&mut inbox, 1), ["1"]);
     assert!(synced(&mut inbox, 4, 3, false).is_empty());
     assert!(live(&mut inbox, 4).is_empty());
-    assert_eq!(live(&mut inbox, 3), ["3", "4", "=4"], "2 was passed over");
+    assert_eq!(live(&mut inbox, 3), ["3", "4", "=4"], "2 was skipped");
 }
 
 #[test]
@@ -122,10 +122,10 @@ fn what_was_sent_and_did_not_come_is_never_passed() {
         assert!(live(&mut inbox, 2).is_empty());
         for _ in 1..REPLAY_ATTEMPTS {
             assert!(synced(&mut inbox, 2, 2, false).is_empty());
-            assert_eq!(told(inbox.replay_overdue()), ["?0"]);
+            assert_eq!(brief(inbox.replay_overdue()), ["?0"]);
         }
         assert!(synced(&mut inbox, 2, 2, false).is_empty());
-        assert_eq!(told(inbox.replay_overdue()), ["give up"]);
+        assert_eq!(brief(inbox.replay_overdue()), ["give up"]);
         assert_eq!(inbox.cursor(), Some(at(0)));
     }
     let _ = inbox.connected();
@@ -138,10 +138,10 @@ fn a_replay_without_an_answer_gives_the_connection_up() {
     let mut inbox = Inbox::new(None);
     let _ = inbox.connected();
     for _ in 1..REPLAY_ATTEMPTS {
-        assert_eq!(told(inbox.replay_overdue()), ["?0"]);
+        assert_eq!(brief(inbox.replay_overdue()), ["?0"]);
     }
-    assert_eq!(told(inbox.replay_overdue()), ["give up"]);
-    assert!(told(inbox.replay_overdue()).is_empty());
+    assert_eq!(brief(inbox.replay_overdue()), ["give up"]);
+    assert!(brief(inbox.replay_overdue()).is_empty());
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_service_that_could_not_send_the_first_one_is_asked_again_later() {
     let mut inbox = ready(2);
     assert_eq!(live(&mut inbox, 4), ["?2"]);
     assert!(synced(&mut inbox, 2, 0, true).is_empty(), "not at once: it may be throttled");
-    assert_eq!(told(inbox.replay_overdue()), ["?2"]);
+    assert_eq!(brief(inbox.replay_overdue()), ["?2"]);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn more_than_was_sent_proves_nothing() {
     assert!(live(&mut inbox, 5).is_empty());
     assert!(live(&mut inbox, 6).is_empty());
     assert!(synced(&mut inbox, 7, 2, false).is_empty());
-    assert_eq!(told(inbox.replay_overdue()), ["?2"]);
+    assert_eq!(brief(inbox.replay_overdue()), ["?2"]);
     assert!(live(&mut inbox, 6).is_empty());
     assert!(synced(&mut inbox, 7, 2, false).is_empty());
     assert_eq!(live(&mut inbox, 7), ["6", "7", "=7"]);
@@ -182,7 +182,7 @@ fn a_withdrawn_message_does_not_stand_in_for_one_that_is_missing() {
     assert!(live(&mut inbox, 6).is_empty());
     let Frame::Synced(answer) = answer(at(7), true, 2, false) else { panic!("an answer") };
     let named = Frame::Synced(Synced { posted: Some(vec![6, 7]), ..answer });
-    assert!(told(inbox.frame(named, String::new())).is_empty());
+    assert!(brief(inbox.frame(named, String::new())).is_empty());
     assert_eq!(live(&mut inbox, 7), ["4", "6", "7", "=7"]);
 }
 
@@ -201,7 +201,7 @@ fn what_an_earlier_life_was_shown_is_confirmed_again_and_not_shown() {
     assert_eq!(live(&mut inbox, 4), ["~4"]);
     assert_eq!(live(&mut inbox, 5), ["~5"]);
     let older = Position { epoch: EPOCH - 1, seq: 9 };
-    assert_eq!(told(inbox.frame(message(Some(older), "old"), String::new())), ["~9"]);
+    assert_eq!(brief(inbox.frame(message(Some(older), "old"), String::new())), ["~9"]);
     assert_eq!(inbox.cursor(), Some(at(5)));
 }
 
@@ -227,7 +227,7 @@ fn a_client_without_a_cursor_confirms_again_what_the_service_knows_as_shown() {
 fn a_redelivery_before_the_first_answer_waits_for_it() {
     let mut inbox = Inbox::new(Some(at(5)));
     let _ = inbox.connected();
-    assert!(live(&mut inbox, 4).is_empty(), "the cursor may be of another mailbox");
+    assert!(live(&mut inbox, 4).is_empty(), "the cursor may belong to another mailbox");
     assert_eq!(live(&mut inbox, 6), ["6", "~4"]);
     assert_eq!(synced(&mut inbox, 6, 1, false), ["=6"]);
 }
@@ -237,12 +237,12 @@ fn a_cursor_of_another_mailbox_is_forgotten() {
     let mut inbox = Inbox::new(Some(at(5)));
     let _ = inbox.connected();
     let other = |seq| Position { epoch: EPOCH - 1, seq };
-    assert!(told(inbox.frame(message(Some(other(1)), "a"), String::new())).is_empty());
+    assert!(brief(inbox.frame(message(Some(other(1)), "a"), String::new())).is_empty());
     let foreign = inbox.frame(answer(other(2), false, 2, false), String::new());
-    assert_eq!(foreign, [Step::Say(Action::Sync { after: Some(Position { epoch: 0, seq: 0 }), announced: None })]);
-    assert_eq!(told(inbox.frame(message(Some(other(1)), "a"), String::new())), ["a"]);
-    assert_eq!(told(inbox.frame(message(Some(other(2)), "b"), String::new())), ["b"]);
-    assert_eq!(told(inbox.frame(answer(other(2), true, 2, false), String::new())), ["=2 with a gap"]);
+    assert_eq!(foreign, [Step::Send(Action::Sync { after: Some(Position { epoch: 0, seq: 0 }), announced: None })]);
+    assert_eq!(brief(inbox.frame(message(Some(other(1)), "a"), String::new())), ["a"]);
+    assert_eq!(brief(inbox.frame(message(Some(other(2)), "b"), String::new())), ["b"]);
+    assert_eq!(brief(inbox.frame(answer(other(2), true, 2, false), String::new())), ["=2 with a gap"]);
     assert_eq!(inbox.cursor(), Some(other(2)));
 }
 
@@ -250,18 +250,18 @@ fn a_cursor_of_another_mailbox_is_forgotten() {
 fn a_late_answer_does_not_set_the_cursor_back() {
     let mut inbox = ready(5);
     assert_eq!(live(&mut inbox, 7), ["?5"]);
-    assert!(told(inbox.frame(answer(at(3), false, 3, false), String::new())).is_empty());
+    assert!(brief(inbox.frame(answer(at(3), false, 3, false), String::new())).is_empty());
     assert_eq!(inbox.cursor(), Some(at(5)));
     assert_eq!(synced(&mut inbox, 7, 1, false), ["7", "=7"]);
     assert!(synced(&mut inbox, 6, 1, false).is_empty());
-    assert_eq!(synced(&mut inbox, 9, 2, false), ["?7"], "it tells of more, whatever it answers");
+    assert_eq!(synced(&mut inbox, 9, 2, false), ["?7"], "the answer shows that there is more");
 }
 
 #[test]
 fn the_first_message_of_an_empty_mailbox_needs_no_question() {
     let mut inbox = ready(0);
     let first = Position { epoch: 99, seq: 1 };
-    assert_eq!(told(inbox.frame(message(Some(first), "a"), String::new())), ["a"]);
+    assert_eq!(brief(inbox.frame(message(Some(first), "a"), String::new())), ["a"]);
     assert_eq!(inbox.cursor(), Some(first));
 }
 
@@ -269,8 +269,8 @@ fn the_first_message_of_an_empty_mailbox_needs_no_question() {
 fn another_epoch_is_a_gap() {
     let mut inbox = ready(3);
     let other = Position { epoch: EPOCH + 1, seq: 1 };
-    assert_eq!(told(inbox.frame(message(Some(other), "a"), String::new())), ["?3"]);
-    assert_eq!(told(inbox.frame(answer(other, false, 1, false), String::new())), ["a", "=1 with a gap"]);
+    assert_eq!(brief(inbox.frame(message(Some(other), "a"), String::new())), ["?3"]);
+    assert_eq!(brief(inbox.frame(answer(other, false, 1, false), String::new())), ["a", "=1 with a gap"]);
     assert_eq!(inbox.cursor(), Some(other));
 }
 
@@ -280,7 +280,7 @@ fn a_pong_that_is_ahead_shows_a_gap() {
     assert!(pong(&mut inbox, at(3)).is_empty());
     assert!(pong(&mut inbox, at(2)).is_empty(), "it was late");
     assert_eq!(pong(&mut inbox, at(4)), ["?3"]);
-    assert!(pong(&mut inbox, at(5)).is_empty(), "one question is enough");
+    assert!(pong(&mut inbox, at(5)).is_empty(), "one request is enough");
     assert_eq!(live(&mut inbox, 4), ["4"]);
     assert_eq!(synced(&mut inbox, 4, 1, false), ["=4", "?4"], "and 5 is not forgotten");
     assert_eq!(synced(&mut inbox, 5, 0, false), ["=5"]);

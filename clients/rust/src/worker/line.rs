@@ -1,4 +1,4 @@
-//! A connection and what is waited for on it.
+//! A connection and its deadlines.
 
 use std::time::Duration;
 
@@ -9,24 +9,23 @@ use tokio_tungstenite::tungstenite;
 
 use crate::dial::Socket;
 
-/// The connection that everything is said on.
+/// The connection that actions are sent on.
 pub(super) struct Line {
     pub(super) socket: Socket,
-    /// Something came on it that was for us.
-    pub(super) heard: bool,
-    /// Up to where it was told that the app has taken everything.
+    /// Whether a frame for this device has arrived on it.
+    pub(super) has_received: bool,
+    /// The last sum that was sent on it: the position up to which the app has taken everything.
     pub(super) summed_up: Option<Position>,
     /// When a message was acknowledged last.
     pub(super) acked: Option<Instant>,
-    /// When it is told next up to where the app has taken everything, because of acknowledgements that were not said one by
-    /// one.
+    /// When the next sum is sent, because of acknowledgements that were not sent one by one.
     pub(super) sum: Option<Instant>,
     pub(super) ping: Instant,
-    /// When the oldest ping that has no answer was said.
+    /// When the oldest ping without an answer was sent.
     pub(super) pinged: Option<Instant>,
     pub(super) pong: Option<Instant>,
     pub(super) replay: Option<Instant>,
-    /// When what is in doubt is said again, and how often it was.
+    /// When actions in doubt are sent again, and how often they were.
     pub(super) repeat: Option<Instant>,
     pub(super) repeats: u32,
     pub(super) rollover: Option<Instant>,
@@ -40,21 +39,21 @@ impl Line {
             .fold(self.ping, Instant::min)
     }
 
-    /// A ping is about to be said. The first unanswered one counts, however many follow it.
+    /// Records a ping that is about to be sent. The first unanswered one sets the deadline.
     pub(super) fn pings(&mut self, now: Instant, answer_within: Duration) {
         self.pinged.get_or_insert(now);
         self.pong.get_or_insert(now + answer_within);
     }
 }
 
-/// A connection whose successor is there. It is read until the successor has proved itself, and then until its end.
+/// A connection with a successor. It is read until the successor has proved itself, and then until its end.
 pub(super) struct Old {
     pub(super) line: Line,
-    /// Goodbye was said; its answer is waited for until then.
+    /// A close frame was sent; its answer is awaited until then.
     pub(super) leaves: Option<Instant>,
 }
 
-/// What comes next on the old connection; never, where there is none.
+/// The next frame on the old connection; pending forever if there is none.
 pub(super) async fn next_of(old: &mut Option<Old>) -> Option<Result<tungstenite::Message, tungstenite::Error>> {
     match old {
         Some(old) => old.line.socket.next().await,

@@ -1,4 +1,4 @@
-//! How long to stay away, and chance.
+//! Pauses before the next attempt, and their jitter.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ impl Worker {
             Loss::Connect(error @ ConnectError::Refused { clock_ahead, .. }) if error.is_refusal() => {
                 self.refusals += 1;
                 if self.refusals == 1 {
-                    // The service is there again, and answers: whoever was away does not have to wait as for one that is not.
+                    // The service is up and answers, so the pauses for an outage no longer apply.
                     self.attempt = 0;
                 }
                 if let Some(ahead) = clock_ahead.filter(|ahead| (ahead - self.clock_ahead).abs() > CLOCK_TOLERANCE) {
@@ -56,7 +56,7 @@ pub(super) fn jitter(window: Duration) -> Duration {
     spread(window, draw())
 }
 
-/// A random number for a jittered pause. Without randomness the middle of the window, which is still a pause.
+/// A random number for a jittered pause. Without randomness it is the middle of the window, which is still a pause.
 fn draw() -> u64 {
     random::bytes().map_or(u64::MAX / 2, u64::from_be_bytes)
 }

@@ -1,4 +1,4 @@
-//! What comes on a connection, and what is said because of it.
+//! Incoming frames of a connection, and the actions that follow.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::inbox::Step;
 use crate::options::Ack;
 use crate::socket::{Incoming, in_clear};
 
-/// Pause before asking again when a replay's answer was an error of the gateway.
+/// Pause before a replay is requested again after an error of the gateway.
 const REPLAY_RETRY: Duration = Duration::from_secs(1);
-/// How long messages may stay behind the answer that counts them, before they are asked for again.
+/// How long messages may arrive after the answer that counts them, before they are requested again.
 const STRAGGLE: Duration = Duration::from_secs(3);
 
 impl Worker {
@@ -27,15 +27,15 @@ impl Worker {
         }
         let Some((frame, sealed)) = self.read(incoming) else {
             if let Some(replay) = line.replay.as_mut() {
-                // Probably the gateway's own error in place of the replay: ask again soon, not at the deadline.
+                // Probably the gateway's own error in place of the replay: request it again soon, not at the deadline.
                 *replay = (*replay).min(Instant::now() + REPLAY_RETRY);
             }
-            // Or in place of the silence that an acknowledgement is answered with.
+            // Or the gateway's error about an acknowledgement, which has no answer if it succeeds.
             let pause = REPLAY_RETRY * 2_u32.saturating_pow(line.repeats.min(6));
             line.repeat.get_or_insert(Instant::now() + pause);
             return Ok(());
         };
-        line.heard = true;
+        line.has_received = true;
         line.pong = None;
         match &frame {
             Frame::Pong(pong) => {
@@ -48,7 +48,7 @@ impl Worker {
                 if code != ReconnectCode::Rollover.as_str() {
                     return Err(Loss::Asked { code: code.clone(), after });
                 }
-                // In place of a pong, and no loss: this connection serves until its successor does.
+                // It replaces a pong and is not a loss: this connection serves until its successor does.
                 self.ping_was_answered(line);
                 let at = Instant::now() + jitter(after);
                 line.rollover = Some(line.rollover.map_or(at, |planned| planned.min(at)));
@@ -59,16 +59,17 @@ impl Worker {
         let head = if let Frame::Pong(pong) = &frame { Some(pong.position) } else { None };
         self.take(line, frame, sealed).await?;
         if answered && line.replay == deadline {
-            // It was no new question, so the answer was not enough.
+            // There is no new request, so the answer was not complete.
             line.replay = deadline.map(|at| at.min(Instant::now() + STRAGGLE));
         }
         match head.and_then(|head| self.sum(line, head)) {
-            Some(sum) => self.say_or_keep(line, sum).await,
+            Some(sum) => self.send_or_keep(line, sum).await,
             None => Ok(()),
         }
     }
 
-    /// What comes on a connection whose successor is there: messages as ever; what it says of itself no longer matters.
+    /// Handles a frame of a connection that has a successor: messages as usual, and nothing about the connection
+    /// itself.
     pub(super) async fn receive_late(&mut self, line: &mut Line, incoming: Incoming) -> Result<(), Loss> {
         if in_clear(&incoming).is_some() {
             return Ok(());
@@ -88,17 +89,17 @@ impl Worker {
     async fn take(&mut self, line: &mut Line, frame: Frame, sealed: String) -> Result<(), Loss> {
         let asks = match &frame {
             Frame::Pong(pong) => {
-                self.tell(Event::Pong(pong.clone()));
+                self.emit(Event::Pong(pong.clone()));
                 self.announcements.is_behind()
             }
             Frame::Error(error) => {
-                self.tell(Event::Refused(error.clone()));
+                self.emit(Event::Refused(error.clone()));
                 false
             }
             Frame::Announcement(announcement) => match self.announcements.came(announcement) {
                 Verdict::Show => {
                     self.attempt = 0;
-                    self.tell(Event::Announcement(announcement.clone()));
+                    self.emit(Event::Announcement(announcement.clone()));
                     false
                 }
                 Verdict::Known => false,
@@ -114,7 +115,7 @@ impl Worker {
         self.carry_out(line, steps).await
     }
 
-    /// Opens a frame and holds it to this device.
+    /// Opens a frame and checks that it is for this device.
     fn read(&self, incoming: Incoming) -> Option<(Frame, String)> {
         let opened = match incoming {
             Incoming::Text(sealed) => self.open(&sealed).map(|frame| (frame, sealed)),
@@ -123,7 +124,7 @@ impl Worker {
         opened
             .inspect_err(|unreadable| {
                 tracing::warn!(device = self.identity.id(), %unreadable, "ignored");
-                self.tell(Event::Unreadable(*unreadable));
+                self.emit(Event::Unreadable(*unreadable));
             })
             .ok()
     }
@@ -137,15 +138,16 @@ impl Worker {
         Ok(frame)
     }
 
-    /// All that is for the app is handed on, whatever becomes of the connection: the inbox has passed it.
+    /// Carries out the steps. Everything for the app is delivered even if the connection fails, because the inbox has
+    /// passed it.
     pub(super) async fn carry_out(&mut self, line: &mut Line, steps: Vec<Step>) -> Result<(), Loss> {
         let mut result = Ok(());
         for step in steps {
             match step {
-                Step::Say(action @ Action::Ack(_)) => result = self.ack_again(result, line, action).await,
-                Step::Say(action) => {
+                Step::Send(action @ Action::Ack(_)) => result = self.ack_again(result, line, action).await,
+                Step::Send(action) => {
                     let action = self.asks(line, action);
-                    result = self.say_while(result, line, action).await;
+                    result = self.send_while(result, line, action).await;
                 }
                 Step::AckAgain(receipt) => {
                     if self.options.ack == Ack::Automatic {
@@ -153,16 +155,16 @@ impl Worker {
                     }
                 }
                 Step::Deliver(received) => {
-                    // There is progress, even on lines that are cut before a page has come.
+                    // There is progress, even if connections are cut before a page is complete.
                     self.attempt = 0;
-                    self.tell(Event::Message(received));
+                    self.emit(Event::Message(received));
                 }
                 Step::Synced(synced) => {
                     self.refusals = 0;
                     let sum = if synced.recovered { self.sum(line, synced.position) } else { None };
-                    self.tell(Event::Synced(synced));
+                    self.emit(Event::Synced(synced));
                     if let Some(sum) = sum {
-                        result = self.say_while(result, line, sum).await;
+                        result = self.send_while(result, line, sum).await;
                     }
                 }
                 Step::GiveUp => result = result.and(Err(Loss::Silent)),
@@ -174,22 +176,22 @@ impl Worker {
         result
     }
 
-    /// Acknowledges what has come again.
+    /// Acknowledges a message that has come again.
     async fn ack_again(&mut self, so_far: Result<(), Loss>, line: &mut Line, action: Action) -> Result<(), Loss> {
         if so_far.is_err() || !self.is_summed_up(&action) {
-            return self.say_while(so_far, line, action).await;
+            return self.send_while(so_far, line, action).await;
         }
-        // What the sum has told already seems to be lost.
+        // The last sum seems to be lost.
         line.summed_up = None;
         self.ack(line, action).await
     }
 
-    /// Says it while nothing has failed, and keeps it otherwise.
-    async fn say_while(&mut self, so_far: Result<(), Loss>, line: &mut Line, action: Action) -> Result<(), Loss> {
+    /// Sends the action if nothing has failed so far, and keeps it otherwise.
+    async fn send_while(&mut self, so_far: Result<(), Loss>, line: &mut Line, action: Action) -> Result<(), Loss> {
         if so_far.is_err() {
             self.confirmations.keep(action);
             return so_far;
         }
-        self.say_or_keep(line, action).await
+        self.send_or_keep(line, action).await
     }
 }

@@ -6,10 +6,10 @@ use super::Worker;
 use super::line::{Line, Old};
 use crate::dial::Socket;
 use crate::event::{Event, Loss};
-use crate::socket::{CLOSE_WITHIN, goodbye};
+use crate::socket::{CLOSE_WITHIN, send_close};
 
 impl Worker {
-    /// A new connection is open: everything is said on it from now on. The old one is read until [`Self::part`].
+    /// Moves to a new connection: all actions go to it from now on. The old one is read until [`Self::part`].
     pub(super) async fn roll_over(
         &mut self,
         line: &mut Line,
@@ -27,7 +27,7 @@ impl Worker {
         }
     }
 
-    /// The successor failed: this connection goes on.
+    /// Goes on with the old connection after its successor failed.
     pub(super) async fn go_back(&mut self, line: &mut Line, loss: &Loss) -> Result<(), Loss> {
         self.retry_rollover(line, loss);
         (line.pinged, line.pong, line.ping) = (None, None, Instant::now());
@@ -42,16 +42,16 @@ impl Worker {
         line.rollover = Some(Instant::now() + pause);
     }
 
-    /// Leaves the old connection once the new one has been heard and the gap is closed. What was posted to the old one
-    /// meanwhile is read until it ends.
+    /// Leaves the old connection once a frame has arrived on the new one and the gap is closed. Frames that were posted
+    /// to the old one meanwhile are read until it ends.
     pub(super) async fn part(&mut self, line: &Line, old: &mut Option<Old>) {
-        if !line.heard || self.inbox.awaits_replay() {
+        if !line.has_received || self.inbox.awaits_replay() {
             return;
         }
         let Some(leaving) = old.as_mut().filter(|old| old.leaves.is_none()) else { return };
         self.attempt = 0;
-        self.tell(Event::RolledOver);
-        if goodbye(&mut leaving.line.socket).await {
+        self.emit(Event::RolledOver);
+        if send_close(&mut leaving.line.socket).await {
             leaving.leaves = Some(Instant::now() + CLOSE_WITHIN);
         } else {
             *old = None;

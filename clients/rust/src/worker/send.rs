@@ -1,4 +1,4 @@
-//! What is said on a connection: acknowledgements one by one or as a sum, and again what may not have arrived.
+//! Outgoing actions: acknowledgements one by one or as a sum, and repetitions of those that may be lost.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use super::Worker;
 use super::line::Line;
 use crate::event::Loss;
 use crate::options::Ack;
-use crate::socket::say;
+use crate::socket::send;
 
-/// Acknowledgements that come closer together than this are said in one word.
+/// Acknowledgements that come closer together than this are sent in one action.
 const ACK_PAUSE: Duration = Duration::from_millis(200);
 
 impl Worker {
@@ -27,15 +27,15 @@ impl Worker {
         }
     }
 
-    pub(super) async fn say_unsaid(&mut self, line: &mut Line) -> Result<(), Loss> {
+    pub(super) async fn send_unsent(&mut self, line: &mut Line) -> Result<(), Loss> {
         while let Some(action) = self.confirmations.next() {
-            say(&mut line.socket, action).await?;
-            self.confirmations.said_next(Instant::now());
+            send(&mut line.socket, action).await?;
+            self.confirmations.sent_next(Instant::now());
         }
         Ok(())
     }
 
-    pub(super) async fn say_for_app(&mut self, line: &mut Line, action: Action) -> Result<(), Loss> {
+    pub(super) async fn send_for_app(&mut self, line: &mut Line, action: Action) -> Result<(), Loss> {
         self.confirmed(&action);
         if self.is_summed_up(&action) {
             return self.ack(line, action).await;
@@ -43,18 +43,19 @@ impl Worker {
         if action == Action::Ping {
             line.pings(Instant::now(), self.options.answer_within);
         }
-        self.say_or_keep(line, action).await
+        self.send_or_keep(line, action).await
     }
 
-    /// Whether saying up to where the app has taken everything says this too.
+    /// Whether the sum, up to which the app has taken everything, covers this acknowledgement.
     pub(super) fn is_summed_up(&self, action: &Action) -> bool {
         let Action::Ack(Receipt { id: Some(_), position }) = action else { return false };
         let mailbox = self.inbox.cursor().map(|cursor| cursor.epoch);
         self.options.ack == Ack::Automatic && Some(*position) <= self.taken && Some(position.epoch) == mailbox
     }
 
-    /// Acknowledges what the sum covers. The first one is said at once, and what comes with it as a sum: a hundred messages
-    /// of a replay are one word, not a hundred requests to a service that may be overloaded already.
+    /// Sends an acknowledgement that the sum covers. The first one is sent at once, and those soon after it as a sum: a
+    /// hundred messages of a replay take one action, not a hundred requests to a service that may be overloaded
+    /// already.
     pub(super) async fn ack(&mut self, line: &mut Line, action: Action) -> Result<(), Loss> {
         let now = Instant::now();
         let crowd = line.sum.is_some() || line.acked.is_some_and(|at| now < at + ACK_PAUSE);
@@ -63,28 +64,29 @@ impl Worker {
             return Ok(());
         }
         line.acked = Some(now);
-        self.say_or_keep(line, action).await
+        self.send_or_keep(line, action).await
     }
 
-    /// Says up to where the app has taken everything, unless that was said here before.
-    pub(super) async fn say_sum(&mut self, line: &mut Line) -> Result<(), Loss> {
+    /// Sends the sum, unless it was already sent on this connection.
+    pub(super) async fn send_sum(&mut self, line: &mut Line) -> Result<(), Loss> {
         match self.inbox.cursor().and_then(|cursor| self.sum(line, cursor)) {
-            Some(sum) => self.say_or_keep(line, sum).await,
+            Some(sum) => self.send_or_keep(line, sum).await,
             None => Ok(()),
         }
     }
 
-    pub(super) async fn say_or_keep(&mut self, line: &mut Line, action: Action) -> Result<(), Loss> {
-        let said = say(&mut line.socket, &action).await;
-        match said {
-            Ok(()) => self.confirmations.said(action, Instant::now()),
+    pub(super) async fn send_or_keep(&mut self, line: &mut Line, action: Action) -> Result<(), Loss> {
+        let sent = send(&mut line.socket, &action).await;
+        match sent {
+            Ok(()) => self.confirmations.sent(action, Instant::now()),
             Err(_) => self.confirmations.keep(action),
         }
-        said
+        sent
     }
 
-    /// What says up to where the app has taken everything, where that has moved on: once on each connection, and with each
-    /// heartbeat. A single acknowledgement may be lost without a word, in the service too.
+    /// The sum: an acknowledgement up to the position up to which the app has taken everything, if that has advanced.
+    /// It is sent once on each connection and with each heartbeat, because a single acknowledgement may be lost
+    /// silently, in the service too.
     pub(super) fn sum(&self, line: &mut Line, mailbox: Position) -> Option<Action> {
         let taken = self.taken.filter(|at| at.epoch == mailbox.epoch && Some(*at) > line.summed_up)?;
         line.summed_up = Some(taken);

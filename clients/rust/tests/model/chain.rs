@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Tidings {
-    /// Whether the queues hand a step out.
+    /// Whether the queues deliver a step.
     pub(crate) fn is_step_handed_out(&self, state: &State, at: usize) -> bool {
         let step = &state.steps[at];
         !step.in_flight && !step.done && (!step.waits || step.due.due <= self.now(state))

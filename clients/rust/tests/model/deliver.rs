@@ -47,7 +47,7 @@ impl Tidings {
         state.deliverers.push(Deliverer { message: u8::try_from(message).unwrap(), receives, at });
     }
 
-    /// The worker is gone; the message comes again, unless it has been handed to somebody else already.
+    /// The worker is gone; the message comes again, unless another worker has received it already.
     pub(crate) fn give_back(&self, state: &mut State, worker: usize) {
         let gone = state.deliverers.remove(worker);
         let queued = &mut state.queue[usize::from(gone.message)];
@@ -66,7 +66,7 @@ impl Tidings {
         }
     }
 
-    /// Where the next request of a deliverer is a post: to which connection.
+    /// The connection, if the next request of a deliverer is a post.
     pub(crate) fn posts_to(&self, state: &State, worker: usize) -> Option<u8> {
         match &state.deliverers[worker].at {
             DeliverAt::Post(posting) => posting.left.first().copied(),

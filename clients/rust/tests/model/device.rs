@@ -1,4 +1,4 @@
-//! A device: the real [`Inbox`], and around it what `clients/rust` does with its steps.
+//! A device: the real [`Inbox`], and a model of what `clients/rust` does with its steps.
 
 use tidings_client::{Inbox, Step};
 use tidings_domain::Position;
@@ -31,12 +31,12 @@ impl Tidings {
             shown: Vec::new(),
             unconfirmed: Vec::new(),
             doubtful: Vec::new(),
-            unsaid: Vec::new(),
+            unsent: Vec::new(),
             kept_cursor: None,
         }
     }
 
-    /// A socket of a device, from the dialling on.
+    /// A socket of a device, from the dial on.
     pub(crate) fn dial(&self, state: &mut State, device: u8) {
         state.sockets.push(Socket {
             device,
@@ -52,7 +52,7 @@ impl Tidings {
         });
     }
 
-    /// The connection that a device says everything on.
+    /// The connection that a device sends actions on.
     pub(crate) fn line(&self, state: &State, device: u8) -> Option<u8> {
         let its = |socket: &Socket| socket.device == device && socket.line == Line::Open && !socket.old;
         state.sockets.iter().position(its).map(|at| u8::try_from(at).unwrap())
@@ -63,7 +63,7 @@ impl Tidings {
         state.sockets.iter().any(|socket| socket.device == device && socket.line != Line::Closed && !socket.old)
     }
 
-    /// The upgrade was answered: the first words are said.
+    /// The upgrade was answered: the first actions are sent.
     pub(crate) fn opened(&self, state: &mut State, socket: u8) {
         let device = state.sockets[usize::from(socket)].device;
         let rolls = self.line(state, device);
@@ -75,16 +75,16 @@ impl Tidings {
         let mut inbox = Inbox::clone(&client.inbox);
         let sync = if rolls.is_some() { inbox.rolled_over() } else { inbox.connected() };
         client.inbox = Real::new(inbox);
-        let unsaid = std::mem::take(&mut client.unsaid);
-        client.doubtful.extend(unsaid);
+        let unsent = std::mem::take(&mut client.unsent);
+        client.doubtful.extend(unsent);
         let again = client.doubtful.clone();
-        self.say(state, socket, &sync);
+        self.send(state, socket, &sync);
         for (message, position) in again {
             state.sockets[usize::from(socket)].words.push(Word::Ack(message, position));
         }
     }
 
-    /// A connection ends. What is on its way to the device is lost; what the device has said may still arrive.
+    /// A connection ends. Frames on their way to the device are lost; its actions may still arrive.
     pub(crate) fn hang_up(&self, state: &mut State, socket: u8) {
         let it = &mut state.sockets[usize::from(socket)];
         it.line = Line::Closed;
@@ -103,7 +103,7 @@ impl Tidings {
                 client.doubtful.push((message, position));
                 state.sockets[usize::from(line)].words.push(Word::Ack(message, position));
             }
-            None => client.unsaid.push((message, position)),
+            None => client.unsent.push((message, position)),
         }
     }
 
@@ -135,7 +135,7 @@ impl Tidings {
         let it = &mut state.sockets[usize::from(socket)];
         let (wire, device, old) = (it.to_device.remove(0), it.device, it.old);
         if wire == Wire::Reconnect {
-            // What an old connection says of itself no longer matters.
+            // Frames about an old connection itself no longer matter.
             if !old {
                 self.hang_up(state, socket);
             }
@@ -160,7 +160,7 @@ impl Tidings {
         self.carry_out(state, device, steps);
     }
 
-    /// Clients as one writes them first.
+    /// Clients with the mistakes of a first version.
     fn receive_carelessly(&self, state: &mut State, device: u8, wire: &Wire) {
         let client = &mut state.clients[usize::from(device)];
         let all = self.mutated(Mutation::ClientShowsEverything);
@@ -183,14 +183,14 @@ impl Tidings {
             let line = self.line(state, device);
             let client = &mut state.clients[usize::from(device)];
             match step {
-                Step::Say(action) => {
+                Step::Send(action) => {
                     if let Some(line) = line {
-                        self.say(state, line, &action);
+                        self.send(state, line, &action);
                     }
                 }
                 Step::AckAgain(receipt) => {
                     if let Some(line) = line {
-                        self.say(state, line, &Action::Ack(receipt));
+                        self.send(state, line, &Action::Ack(receipt));
                     }
                 }
                 Step::Deliver(received) => {
@@ -212,12 +212,12 @@ impl Tidings {
         }
     }
 
-    fn say(&self, state: &mut State, socket: u8, action: &Action) {
+    fn send(&self, state: &mut State, socket: u8, action: &Action) {
         let word = match action {
             Action::Sync { after, .. } => Word::Sync(*after),
             Action::Ack(Receipt { id: Some(id), position }) => Word::Ack(self.message(&id.parse().unwrap()), *position),
             Action::Ack(_) | Action::Read(_) | Action::Ping | Action::State { .. } => {
-                unreachable!("the inbox says only what it asks for and what it confirms by id")
+                unreachable!("the inbox sends only replay requests and acknowledgements by id")
             }
         };
         state.sockets[usize::from(socket)].words.push(word);
@@ -241,7 +241,7 @@ impl Tidings {
             Wire::Pong(position) => {
                 Frame::Pong(Pong { device_id: device.to_string(), position: *position, server_time: 0, next_ping: 240 })
             }
-            Wire::Reconnect => unreachable!("told in clear"),
+            Wire::Reconnect => unreachable!("sent in clear"),
         }
     }
 }

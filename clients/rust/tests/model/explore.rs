@@ -1,4 +1,4 @@
-//! The model as `stateright` explores it: what may happen in a state, what follows, and what must hold.
+//! The model as `stateright` explores it: the actions of a state, their results, and the properties.
 
 use stateright::{Model, Property};
 use tidings_domain::{Entry, Position, trail};
@@ -10,7 +10,7 @@ use crate::{
     state::{Broken, DeliverAt, Faults, Line, Lookup, Queued, ReplayAt, Replayer, Socket, State, StepAt, Word},
 };
 
-/// What may happen. Numbers are those of workers, sockets and devices in the state.
+/// An action. Numbers are those of workers, sockets and devices in the state.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event {
     Tick,
@@ -31,7 +31,7 @@ pub(crate) enum Event {
     Fault(Fault),
 }
 
-/// What may go wrong, as often as its budget says.
+/// Faults, each as often as its budget allows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Fault {
     CrashDeliverer(usize),
@@ -56,7 +56,7 @@ fn number(at: usize) -> u8 {
 }
 
 impl Tidings {
-    /// What goes on by itself.
+    /// Adds the actions that need no fault.
     fn moves(&self, state: &State, events: &mut Vec<Event>) {
         if state.clock + 1 < self.config.times.len() {
             events.push(Event::Tick);
@@ -108,7 +108,7 @@ impl Tidings {
                 if idle {
                     events.push(Event::Overdue(at));
                 }
-            } else if idle && self.ping_tells_something(state, line, client.inbox.cursor()) {
+            } else if idle && self.ping_has_an_effect(state, line, client.inbox.cursor()) {
                 pings.push(Event::Ping(at));
             }
         }
@@ -123,13 +123,13 @@ impl Tidings {
     }
 
     /// A ping whose answer changes nothing is left out.
-    fn ping_tells_something(&self, state: &State, line: u8, cursor: Option<Position>) -> bool {
+    fn ping_has_an_effect(&self, state: &State, line: u8, cursor: Option<Position>) -> bool {
         let socket = &state.sockets[usize::from(line)];
         let head = state.log.last().map(|entry| entry.position);
         head > cursor || socket.present.is_none() || !matches!(socket.lookup, Lookup::Alive { .. })
     }
 
-    /// What goes wrong.
+    /// Adds the faults.
     fn faults(&self, state: &State, events: &mut Vec<Event>) {
         let mut push = |fault| events.push(Event::Fault(fault));
         self.faults_of_workers(state, &mut push);
@@ -175,7 +175,7 @@ impl Tidings {
             for (device, client) in state.clients.iter().enumerate() {
                 let device = number(device);
                 let Some(line) = self.line(state, device) else { continue };
-                if client.inbox.awaits_replay() || self.ping_tells_something(state, line, client.inbox.cursor()) {
+                if client.inbox.awaits_replay() || self.ping_has_an_effect(state, line, client.inbox.cursor()) {
                     push(Fault::Haste(device));
                 }
             }
@@ -281,7 +281,7 @@ impl Tidings {
         }
     }
 
-    /// A device pings, and is heard at once: what comes between the two could as well have come before.
+    /// A device pings, and the ping arrives at once: anything in between could as well have come before.
     fn ping(&self, state: &mut State, device: u8) {
         if let Some(line) = self.line(state, device) {
             let words = &mut state.sockets[usize::from(line)].words;
@@ -291,15 +291,15 @@ impl Tidings {
         }
     }
 
-    /// Makes states equal that differ in nothing that can still matter, and does what can as well be done at once.
+    /// Normalises states that differ only in what no longer matters, and takes steps at once that cannot interfere.
     fn tidy(&self, state: &mut State) {
-        // Of a device whose one connection stays, only the order of its frames matters: that of its posts.
+        // If a device's one connection stays, only the order of its frames matters, which is that of the posts.
         for at in 0..state.sockets.len() {
             while state.sockets[at].device != 0 && !state.sockets[at].to_device.is_empty() {
                 self.receive(state, number(at));
             }
         }
-        // Nobody can tell when a worker deletes what it has done, where neither can come again.
+        // The time of a worker's delete cannot be observed if neither crashes nor repeats are left.
         if state.left.crash == 0 && state.left.repeat == 0 {
             while let Some(at) = state.deliverers.iter().position(|worker| worker.at == DeliverAt::Delete) {
                 self.deliver(state, at, How::Well);
@@ -314,7 +314,7 @@ impl Tidings {
         state.steps.sort_by_key(|step| (step.due.step, step.due.due, step.due.waited, step.waits, step.in_flight));
         let State { sockets, replayers, .. } = state;
         let is_closed = |worker: &Replayer| sockets[usize::from(worker.connection)].line == Line::Closed;
-        // Nobody hears what the others still say.
+        // No device receives the remaining frames of the others.
         replayers.retain(|worker| !is_closed(worker) || matches!(worker.at, ReplayAt::Entries { .. }));
         for socket in sockets.iter_mut() {
             socket.words.sort_unstable();
@@ -326,7 +326,7 @@ impl Tidings {
         }
     }
 
-    /// Whether nothing goes on any more, whatever may still go wrong.
+    /// Whether nothing goes on any more, apart from possible faults.
     fn is_at_rest(&self, state: &State) -> bool {
         if state.clock + 1 < self.config.times.len() || !state.deliverers.is_empty() || !state.replayers.is_empty() {
             return false;
@@ -349,9 +349,9 @@ impl Tidings {
                 cancelled: None,
                 begun: None,
             };
-            let told = trail::recipient("alice", entry, &about, now);
+            let recipient = trail::recipient("alice", entry, &about, now);
             let unstored = entry.is_none() && now <= delivery.letter.deadline;
-            let chain = delivery.letter.steps.is_empty() || told.state.is_settled();
+            let chain = delivery.letter.steps.is_empty() || recipient.state.is_settled();
             !unstored && chain
         })
     }

@@ -1,9 +1,9 @@
 //! The protocol of delivery, acknowledgement, fallback and reconnect as a model, explored exhaustively.
 //!
 //! Every decision is made by the real code: `tidings_domain` for the service, `tidings_client::Inbox` for the device.
-//! What is modelled is what lies between: the store's conditional writes, queues that hand out again, sockets that
+//! The model covers what lies between: the store's conditional writes, queues that redeliver, sockets that
 //! lose, repeat and swap, and workers that die between any two of their requests. `stateright` walks through every
-//! order in which all that can happen, each fault as often as the configuration's budget says.
+//! order in which all that can happen, each fault as often as the configuration's budget allows.
 //!
 //! Left out, because another order gives the same: a device whose connection stays reads at once, a heartbeat waits
 //! until nothing else goes on (but for the budget `haste`), and a worker looks as soon as it is handed something.
@@ -105,8 +105,8 @@ fn a_device_that_comes_back_has_missed_nothing() {
     let gone = Faults { gone_alive: 1, ..NONE };
     let meets = ["410 though alive", "a ping that brings a pruned connection back"];
     explore("410 though alive", two_messages(gone), 50, &meets);
-    let unheard = Faults { lose_disconnect: 1, accepted_dead: 1, ..drop };
-    explore("reconnect, nobody told, 200 though dead", two_messages(unheard), 1_000, &[]);
+    let unnoticed = Faults { lose_disconnect: 1, accepted_dead: 1, ..drop };
+    explore("reconnect, its disconnect lost, 200 though dead", two_messages(unnoticed), 1_000, &[]);
     explore("reconnect, impatient", two_messages(Faults { haste: 1, ..drop }), 1_000, &[]);
     let aborted = Faults { abort: 1, ..NONE };
     let config = Config { online: vec![1], ..two_messages(aborted) };
@@ -180,10 +180,10 @@ fn an_acknowledgement_after_the_disconnect_counts() {
 #[test]
 fn a_device_that_comes_back_is_waited_for() {
     let config = Config { online: Vec::new(), chain: vec![None], ..one_step(NONE) };
-    explore("one step, nobody there at first", config, 1_000, &["a step that waits for a device that came back"]);
+    explore("one step, no device at first", config, 1_000, &["a step that waits for a device that came back"]);
 }
 
-/// Each rule that is left out is missed.
+/// The model detects each rule that is left out.
 #[test]
 fn every_mutant_is_found() {
     let drop = || two_messages(Faults { drop: 1, ..NONE });

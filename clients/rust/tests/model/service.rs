@@ -1,4 +1,4 @@
-//! The service as the model has it: its clock, its reads, and the writes of the store with the conditions that the
+//! The service of the model: its clock, its reads, and the writes of the store with the conditions that the
 //! real ones carry.
 
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ pub(crate) enum Mutation {
     LogBeginsTwice,
 }
 
-/// What is explored.
+/// The configuration of an exploration.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) devices: u8,
@@ -41,7 +41,7 @@ pub(crate) struct Config {
     /// Pauses of the steps of the first message's chain.
     pub(crate) chain: Vec<Option<u64>>,
     pub(crate) ttl: u64,
-    /// The seconds after acceptance at which the clock stands still.
+    /// The stops of the clock, in seconds after acceptance.
     pub(crate) times: Vec<u64>,
     /// Devices that are connected and in step when it begins.
     pub(crate) online: Vec<u8>,
@@ -60,7 +60,7 @@ pub(crate) struct Tidings {
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) devices: Vec<Device>,
     pub(crate) user: UserKey,
-    /// What has been met on the way; see [`Tidings::meet`].
+    /// The situations that have occurred; see [`Tidings::meet`].
     pub(crate) met: Mutex<BTreeSet<&'static str>>,
 }
 
@@ -102,7 +102,7 @@ impl Tidings {
         Self { deliveries: deliveries.collect(), devices: devices.collect(), user, config, met: Mutex::default() }
     }
 
-    /// Notes that something worth meeting was met.
+    /// Records that a situation has occurred.
     pub(crate) fn meet(&self, what: &'static str) {
         self.met.lock().unwrap().insert(what);
     }

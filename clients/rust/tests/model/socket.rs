@@ -8,12 +8,12 @@ use crate::{
     state::{Line, Lookup, Posted, ReplayAt, Replayer, State, Synced, Wire, Word},
 };
 
-/// As in the store: for how long after its end a connection's last words are taken down, in milliseconds.
+/// As in the store: how long after its end a connection's last actions are accepted, in milliseconds.
 const LAST_WORDS: i64 = 60_000;
 
 const NOTHING_YET: Position = Position { epoch: 0, seq: 0 };
 
-/// What becomes of one request, or of one frame.
+/// The fate of one request, or of one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum How {
     Well,
@@ -74,7 +74,7 @@ impl Tidings {
         it.present = None;
     }
 
-    /// A word of a device is handled. `stays`: it will be handled once more.
+    /// An action of a device is handled. `stays`: it will be handled once more.
     pub(crate) fn handle_word(&self, state: &mut State, socket: u8, at: usize, stays: bool) {
         let now = self.now(state).0;
         let it = &mut state.sockets[usize::from(socket)];
@@ -83,7 +83,7 @@ impl Tidings {
         let device = it.device;
         match word {
             Word::Ack(message, position) => {
-                // `#stored <= :at`: last words hold for what was stored before the end.
+                // `#stored <= :at`: last actions apply to entries that were stored before the end.
                 let end = match it.lookup {
                     Lookup::Tombstone { buried, known: true } if now <= buried + LAST_WORDS => Some(buried),
                     Lookup::Absent | Lookup::Alive { .. } | Lookup::Tombstone { .. } => None,
@@ -124,7 +124,7 @@ impl Tidings {
         }
     }
 
-    /// Where the next request of a replay is a frame: to which connection.
+    /// The connection, if the next request of a replay is a frame.
     pub(crate) fn replays_to(&self, state: &State, at: usize) -> Option<u8> {
         match &state.replayers[at].at {
             ReplayAt::Entries { .. } => None,

@@ -1,5 +1,4 @@
-//! What one state of the model holds: everything that outlives the process of a worker, and every worker that is at
-//! work.
+//! A state of the model: everything that outlives the process of a worker, and every worker that is active.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -139,7 +138,7 @@ fn code(outcome: &Outcome) -> u8 {
 pub(crate) struct Faults {
     /// A worker dies between two of its requests.
     pub(crate) crash: u8,
-    /// A queue hands out again what a worker still has in hand, or what is done.
+    /// A queue redelivers a message that a worker still holds, or that is done.
     pub(crate) repeat: u8,
     /// A frame is lost although it was accepted.
     pub(crate) lose_frame: u8,
@@ -151,9 +150,9 @@ pub(crate) struct Faults {
     pub(crate) accepted_dead: u8,
     /// 429 or a server error, and the frame may have arrived.
     pub(crate) retry: u8,
-    /// What a device says is lost.
+    /// An action of a device is lost.
     pub(crate) lose_word: u8,
-    /// What a device says is handled twice.
+    /// An action of a device is handled twice.
     pub(crate) repeat_word: u8,
     /// A device loses its connection.
     pub(crate) drop: u8,
@@ -174,7 +173,7 @@ pub(crate) struct Faults {
 pub(crate) struct Queued {
     /// It has not been deleted.
     pub(crate) there: bool,
-    /// A worker has it in hand.
+    /// A worker holds it.
     pub(crate) in_flight: bool,
     /// How often it has been handed out; more than twice is all the same to the service.
     pub(crate) receives: u8,
@@ -188,7 +187,7 @@ pub(crate) struct Deliverer {
     pub(crate) at: DeliverAt,
 }
 
-/// What a deliverer does next.
+/// The next step of a deliverer.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub(crate) enum DeliverAt {
     /// The next request on the way into the mailbox.
@@ -217,7 +216,7 @@ pub(crate) struct Posting {
     /// Connections that are still to be posted to.
     pub(crate) left: Vec<u8>,
     pub(crate) outcomes: Vec<(u8, Posted)>,
-    /// What was gone in the first round, where this is the second.
+    /// The connections that were gone in the first round, if this is the second.
     pub(crate) second: Option<Vec<u8>>,
 }
 
@@ -245,9 +244,9 @@ pub(crate) struct QueuedStep {
     pub(crate) due: Real<StepDue>,
     /// On the `later` queue, before its time has come.
     pub(crate) waits: bool,
-    /// A worker has it in hand.
+    /// A worker holds it.
     pub(crate) in_flight: bool,
-    /// It has been deleted, and may come again all the same.
+    /// It has been deleted, but may be redelivered.
     pub(crate) done: bool,
 }
 
@@ -275,7 +274,7 @@ impl Hash for Ended {
     }
 }
 
-/// What a stepper does next.
+/// The next step of a stepper.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub(crate) enum StepAt {
     Entry,
@@ -295,7 +294,7 @@ pub(crate) struct Replayer {
     pub(crate) at: ReplayAt,
 }
 
-/// What a replay does next.
+/// The next step of a replay.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub(crate) enum ReplayAt {
     Entries {
@@ -303,10 +302,10 @@ pub(crate) enum ReplayAt {
         head: Option<Position>,
     },
     Post {
-        /// Up to where it has come.
+        /// The position that it has reached.
         last: Position,
         recovered: bool,
-        /// What is left: message, place, and whether the device wants it.
+        /// The remaining entries: message, position, and whether the device wants it.
         entries: Vec<(u8, Position, bool)>,
         posted: Vec<u64>,
     },
@@ -331,7 +330,7 @@ pub(crate) enum Wire {
     Reconnect,
 }
 
-/// What a device has said and nobody has handled. The gateway hands words over in any order.
+/// An action of a device that no function has handled yet. The gateway delivers actions in any order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Word {
     Sync(Option<Position>),
@@ -347,7 +346,7 @@ pub(crate) enum Line {
     Closed,
 }
 
-/// What the store knows of a connection by its id.
+/// The store's record of a connection by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Lookup {
     Absent,
@@ -361,7 +360,7 @@ pub(crate) enum Lookup {
     },
 }
 
-/// One connection, from the dialling to the last word.
+/// One connection, from the dial to the last action.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Socket {
     pub(crate) device: u8,
@@ -386,10 +385,10 @@ pub(crate) struct Client {
     pub(crate) shown: Vec<(u8, Position)>,
     /// Shown and not yet confirmed by the app.
     pub(crate) unconfirmed: Vec<(u8, Position)>,
-    /// Confirmed, and said again on the next connection.
+    /// Confirmed, and sent again on the next connection.
     pub(crate) doubtful: Vec<(u8, Position)>,
     /// Confirmed while there was no connection.
-    pub(crate) unsaid: Vec<(u8, Position)>,
+    pub(crate) unsent: Vec<(u8, Position)>,
     /// The cursor that the service keeps for it.
     pub(crate) kept_cursor: Option<Position>,
 }
@@ -410,11 +409,11 @@ pub(crate) struct State {
     /// Calls of each provider, by message and step.
     pub(crate) calls: Vec<Vec<u8>>,
     pub(crate) left: Faults,
-    /// What a transition broke that no single state shows.
+    /// The rule that a transition broke, which no single state shows.
     pub(crate) broken: Option<Broken>,
 }
 
-/// What a transition must not do.
+/// A rule that a transition broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Broken {
     ClaimAfterAck,

@@ -29,7 +29,7 @@ pub(crate) struct Peer {
     socket: WebSocketStream<TcpStream>,
     keys: DeviceKeys,
     kid: String,
-    /// What the device presented, verified.
+    /// The device's token, verified.
     pub(crate) claims: Claims,
 }
 
@@ -49,7 +49,7 @@ impl Service {
         Self { listener, keys, content_kid: id.to_string(), identity }
     }
 
-    /// Quick pauses; everything else as an app would have it.
+    /// Short pauses; all other options as an app would use them.
     pub(crate) fn options(&self) -> Options {
         let url = format!("ws://{}/local", self.listener.local_addr().unwrap());
         Options {
@@ -65,7 +65,7 @@ impl Service {
     }
 
     #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
-    /// As a gateway that drops the response header does. `None` if the device did not accept that.
+    /// Accepts a device, with or without a subprotocol in the answer. `None` if the device refused that.
     pub(crate) async fn accept_choosing(&self, chooses: bool) -> Option<Peer> {
         let (stream, _) = self.listener.accept().await.unwrap();
         let mut presented = None;
@@ -119,8 +119,8 @@ fn decode(text: &str) -> Vec<u8> {
 }
 
 impl Peer {
-    /// The next thing that the device says.
-    pub(crate) async fn hear(&mut self) -> Value {
+    /// The next action of the device.
+    pub(crate) async fn next_action(&mut self) -> Value {
         loop {
             match self.socket.next().await.expect("the device is there").expect("the connection holds") {
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),
@@ -130,45 +130,45 @@ impl Peer {
         }
     }
 
-    /// Whether the device says goodbye, as opposed to vanishing.
+    /// Whether the device closes the connection properly.
     pub(crate) async fn hears_goodbye(&mut self) -> bool {
-        let mut goodbye = false;
+        let mut send_close = false;
         // To the end of the stream, because reading is what sends the answer to a close.
         while let Some(message) = self.socket.next().await {
-            goodbye |= matches!(message, Ok(Message::Close(_)));
+            send_close |= matches!(message, Ok(Message::Close(_)));
         }
-        goodbye
+        send_close
     }
 
-    pub(crate) async fn say(&mut self, frame: Value) {
+    pub(crate) async fn send(&mut self, frame: Value) {
         let sealed = frame::seal_random(&self.keys.content, &self.kid, frame.to_string().as_bytes()).unwrap();
-        self.say_in_clear(&sealed).await;
+        self.send_in_clear(&sealed).await;
     }
 
-    pub(crate) async fn say_in_clear(&mut self, text: &str) {
+    pub(crate) async fn send_in_clear(&mut self, text: &str) {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
-    pub(crate) async fn say_binary(&mut self) {
+    pub(crate) async fn send_binary(&mut self) {
         self.socket.send(Message::binary(vec![1, 2, 3])).await.unwrap();
     }
 
     /// Message *n* has the id `n`.
     pub(crate) async fn message(&mut self, seq: u64) {
-        self.say(json!({"type": "message", "id": seq.to_string(), "epoch": 7, "seq": seq, "deviceId": DEVICE,
+        self.send(json!({"type": "message", "id": seq.to_string(), "epoch": 7, "seq": seq, "deviceId": DEVICE,
             "toUserName": "alice", "createTime": 1, "alert": format!("number {seq}")}))
             .await;
     }
 
     pub(crate) async fn synced(&mut self, seq: u64, count: u64) {
-        self.say(json!({"type": "synced", "deviceId": DEVICE, "epoch": 7, "seq": seq, "recovered": true,
+        self.send(json!({"type": "synced", "deviceId": DEVICE, "epoch": 7, "seq": seq, "recovered": true,
             "more": false, "count": count}))
             .await;
     }
 
-    /// Answers the first question of a connection with nothing new.
+    /// Answers the first replay request of a connection with nothing new.
     pub(crate) async fn up_to_date(&mut self, seq: u64) {
-        assert_eq!(self.hear().await["action"], "sync");
+        assert_eq!(self.next_action().await["action"], "sync");
         self.synced(seq, 0).await;
     }
 }
