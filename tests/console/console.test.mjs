@@ -518,7 +518,7 @@ test("a message about an item goes out by no step once the item is closed", asyn
   const item = page.getByRole("region", { name: "order:4711" });
   await shows(item, /Open: messages about it go on/);
   await item.getByRole("button", { name: "Close it" }).click();
-  await shows(item, /Closed since .*: nobody is told any more/);
+  await shows(item, /Closed since .*: no further fallback goes out/);
 
   await page.goto(`${twin.console}/#/send/kim`);
   const form = page.getByRole("region", { name: "Send" });

@@ -1,4 +1,4 @@
-// What the console is made of: the twin's panels, and those about the service.
+// The parts of the console: the twin's panels, and the panels about the service.
 
 import { CHANNELS } from "./wire.js";
 import announcements from "./panels/announcements.js";
@@ -31,7 +31,7 @@ export const PANELS = [
   outbox({
     channels: CHANNELS,
     about: "What went out around the socket, newest first.",
-    when: "It does where a message has a fallback step and nobody confirms it.",
+    when: "One goes out if a message has a fallback step and no device confirms it.",
     pushes: {
       apns: (sent) => sent.aps?.alert?.body ?? sent.aps?.alert,
       fcm: (sent) => sent.notification?.body ?? sent.android?.notification?.body,

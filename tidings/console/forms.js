@@ -1,4 +1,4 @@
-// What forms have in common: their controls, what these say, and where it is said what is wrong with them.
+// Forms: their controls, the values of these, and the errors beside them.
 
 import { complain, h } from "./dom.js";
 
@@ -6,10 +6,10 @@ export const text = (props) => h("input", { type: "text", autocomplete: "off", .
 export const number = () => text({ inputmode: "numeric" });
 export const area = (rows, props) => h("textarea", { rows, ...props });
 
-/** What looks like a number as one; nothing as nothing; the rest as it is. */
+/** A text that looks like a number as one; an empty text as `undefined`; any other as it is. */
 export const numeric = (value) => (value === "" ? undefined : /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value);
 
-/** What a field says in JSON. Where it is none, the page refuses it as the service would. */
+/** The JSON of a field. If it is invalid, the page refuses it as the service would. */
 export function json(name, value) {
   try {
     return JSON.parse(value);
@@ -18,7 +18,10 @@ export function json(name, value) {
   }
 }
 
-/** A name as a part of a path. One that paths do not carry would be that of another, or of none: the page refuses it. */
+/**
+ * A name as a segment of a path. The page refuses a name that paths cannot carry, which would address another resource
+ * or none.
+ */
 export function segment(name, value) {
   if (/[/?%]/.test(value) || value === "." || value === "..") {
     throw wrong(name, "must not be `.` or `..`, nor have `/`, `?` or `%`: paths do not carry such a name");
@@ -26,18 +29,18 @@ export function segment(name, value) {
   return encodeURIComponent(value);
 }
 
-/** What the page itself refuses, as the service would. */
+/** An error of the page itself, in the form of the service's. */
 function wrong(field, detail) {
   return Object.assign(new Error(`${field} ${detail}`), { errors: [{ field, detail }] });
 }
 
-/** Nothing is wrong any more. */
+/** Removes all errors. */
 export function clear(controls, summary) {
   for (const control of controls) complain(control, null);
   summary.textContent = "";
 }
 
-/** Says what is wrong at the control that it is about, by its `data-named` or `name`; and the rest in the summary. */
+/** Shows each problem at its control, found by `data-named` or `name`, and the rest in the summary. */
 export function refuse(error, controls, summary) {
   const homeless = [];
   for (const { field, detail } of error.errors ?? []) {

@@ -1,4 +1,4 @@
-// The messages that there are: the twin knows all of them; elsewhere the page knows those that it has sent itself.
+// The list of messages: the twin knows all of them; elsewhere the page knows only those that it has sent.
 
 import { place, twin } from "./api.js";
 import { api } from "./service.js";
@@ -8,7 +8,9 @@ const SENT = "tidings-console-sent";
 /** How many of its own messages the page remembers. */
 const REMEMBERED = 50;
 
-/** The newest messages, as `GET /v1/messages/{id}` tells them and with what the list needs besides; `wanted` has filters. */
+/**
+ * The newest messages, each as in `GET /v1/messages/{id}` and with additions for the list; `wanted` has the filters.
+ */
 export async function latest(limit, before, wanted = {}) {
   if (place.twin) {
     const given = Object.entries({ limit, before, ...wanted }).filter(([, value]) => value);
@@ -32,7 +34,7 @@ export async function latest(limit, before, wanted = {}) {
   return { messages: trails.filter((it) => it && isWanted(it)) };
 }
 
-/** What became of one message. Where there is a twin, it is asked: what the service is asked counts as traffic. */
+/** The trail of one message. The twin is asked if there is one, because requests to the service count as traffic. */
 export async function trail(id) {
   if (place.twin) return twin("GET", `messages/${encodeURIComponent(id)}`);
   return counted(await api("GET", `/v1/messages/${encodeURIComponent(id)}`));
@@ -47,7 +49,7 @@ function sent() {
   return JSON.parse(sessionStorage.getItem(SENT) ?? "[]");
 }
 
-/** How many recipients are in which state. */
+/** The number of recipients by state. */
 function counted(trail) {
   const states = {};
   for (const { state } of trail.recipients) states[state] = (states[state] ?? 0) + 1;

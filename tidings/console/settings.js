@@ -1,7 +1,7 @@
 // The names of the console.
 
-/** What the page's entries in the browser's storage begin with. */
+/** The prefix of the page's keys in the browser's storage. */
 export const ID = "tidings-console";
 
-/** What the page calls itself. */
+/** The page's title. */
 export const TITLE = "Tidings";

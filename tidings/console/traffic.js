@@ -8,7 +8,7 @@ import { STATES } from "./wire.js";
 import { isSettled } from "./trails.js";
 import { count, took } from "./words.js";
 
-/** Over how many of the newest messages latency and states are told. */
+/** The number of newest messages over which latency and states are computed. */
 const NEWEST = 100;
 
 export const traffic = {
@@ -66,7 +66,7 @@ function figures({ total, perSecond, devices }) {
 
 const sumOfLast = (counts, many) => counts.slice(-many).reduce((sum, number) => sum + number, 0);
 
-/** Until a message was posted, and until it was confirmed, in milliseconds; for the recipient who waited longest. */
+/** The time until a message was posted and until it was confirmed, in milliseconds, of the slowest recipient. */
 function waits({ acceptedAt, sendAt, recipients }) {
   const begun = new Date(sendAt ?? acceptedAt);
   const first = (of, event) => of.transitions.find((it) => it.event === event)?.at;
@@ -116,7 +116,7 @@ function statesChart(tallied) {
   const settled = tallied.filter(([state]) => isSettled(state)).reduce((sum, [, number]) => sum + number, 0);
   const all = tallied.reduce((sum, [, number]) => sum + number, 0);
   return parts(
-    "What became of them",
+    "States of the messages",
     tallied,
     all ? `${settled.toLocaleString()} of ${count(all, "recipient")} settled.` : "Nothing yet.",
   );

@@ -1,17 +1,17 @@
-// What became of messages, for people.
+// Trails of messages, in words.
 
 import { EVENTS, SETTLED } from "./wire.js";
 import { short } from "./words.js";
 
-/** One thing that happened to a message, as a sentence. */
-export function told({ event, deviceId, step, channel, code, detail }) {
+/** One event of a trail as a sentence. */
+export function sentence({ event, deviceId, step, channel, code, detail }) {
   const filled = {
     device: short(deviceId ?? "a device"),
     step: channel ? `${channel}${step === undefined ? "" : ` (step ${step + 1})`}` : "the step",
     code,
   };
-  const said = EVENTS[event]?.replace(/\{(\w+)\}/g, (_, name) => filled[name]);
-  return `${said ?? event}${detail ? ` (${detail})` : ""}`;
+  const text = EVENTS[event]?.replace(/\{(\w+)\}/g, (_, name) => filled[name]);
+  return `${text ?? event}${detail ? ` (${detail})` : ""}`;
 }
 
 export const isSettled = (state) => SETTLED.includes(state);

@@ -1,68 +1,68 @@
 import type { Action } from "./actions.js";
 import { compare, type Position } from "./position.js";
 
-/** A receipt that was said. */
+/** A receipt that was sent. */
 type Confirmation = Extract<Action, { action: "ack" | "read" }>;
 
 /**
- * In milliseconds. An acknowledgement that was said so shortly before the connection ended may not have been carried
- * out, even though it was carried: the service may have forgotten the connection first.
+ * An acknowledgement that was sent within this time before the connection ended may not have been carried out, though
+ * it arrived: the service may have forgotten the connection first. In milliseconds.
  */
 const DOUBTFUL = 10_000;
 /**
- * So many of each kind are kept at most, the newest. A message whose acknowledgement is dropped or lost all the same is
- * sent again where somebody waits for it, and then acknowledged again.
+ * Most of each kind that are kept, the newest. A message whose acknowledgement is dropped or lost is redelivered if it
+ * needs a confirmation, and then acknowledged again.
  */
 export const KEPT = 4_096;
 
-/** Acknowledgements on their way: none that the app has said is lost with a connection. Times are in milliseconds. */
+/** Acknowledgements on their way: none of the app's is lost with a connection. Times are in milliseconds. */
 export interface Confirmations {
-  /** Keeps what could not be said, if it is a confirmation: a heartbeat or a state is about its own moment. */
+  /** Keeps an action that could not be sent, if it is a confirmation: a heartbeat or a state would be outdated. */
   keep(action: Action): void;
-  /** Takes all that is to be said. Whoever takes it says it, or keeps it again. */
-  takeUnsaid(): readonly Action[];
-  /** Remembers what was said for as long as it is in doubt. */
-  said(action: Action, at: number): void;
+  /** Takes all unsent actions. The caller sends them, or keeps them again. */
+  takeUnsent(): readonly Action[];
+  /** Keeps an action that was sent for as long as its arrival is in doubt. */
+  sent(action: Action, at: number): void;
   /**
-   * A ping that was said then has been answered: what was said before it has arrived. TCP alone tells nothing of that;
-   * it takes words for a peer that is long gone.
+   * Records that a ping sent at `ping` has been answered: everything sent before it has arrived. TCP cannot prove that,
+   * because it accepts data for a peer that is gone.
    */
   arrivedBefore(ping: number): void;
   /**
-   * The connection ends, or another one takes its place: what is in doubt is said again on the next one, but for
-   * acknowledgements up to `taken`, which one word sums up. A service that is overloaded must not be told everything
-   * twice. Confirming twice changes nothing.
+   * The connection ends or is replaced: actions in doubt are sent again on the next one, except acknowledgements up to
+   * `taken`, which one action sums up, so that an overloaded service does not receive everything twice. Confirming
+   * twice changes nothing.
    */
   doubt(now: number, taken: Position | undefined): void;
 }
 
-/** Nothing has been confirmed yet. */
+/** An empty list of confirmations. */
 export function confirmations(): Confirmations {
-  /** To be said on the next connection. */
-  const unsaid: Confirmation[] = [];
-  /** Said on this connection, oldest first. */
-  const said: { readonly at: number; readonly action: Confirmation }[] = [];
-  /** What was said before this has arrived. */
+  /** To send on the next connection. */
+  const unsent: Confirmation[] = [];
+  /** Sent on this connection, oldest first. */
+  const sent: { readonly at: number; readonly action: Confirmation }[] = [];
+  /** Actions that were sent before this time have arrived. */
   let arrived = 0;
 
   function forget(now: number): void {
-    const doubtful = said.findIndex(({ at }) => at >= arrived || now - at <= DOUBTFUL);
-    said.splice(0, doubtful < 0 ? KEPT : doubtful);
+    const doubtful = sent.findIndex(({ at }) => at >= arrived || now - at <= DOUBTFUL);
+    sent.splice(0, doubtful < 0 ? KEPT : doubtful);
   }
 
   return {
     keep(action) {
       if (isConfirmation(action)) {
-        unsaid.push(action);
-        shorten(unsaid);
+        unsent.push(action);
+        shorten(unsent);
       }
     },
-    takeUnsaid: () => unsaid.splice(0),
-    said(action, at) {
+    takeUnsent: () => unsent.splice(0),
+    sent(action, at) {
       if (isConfirmation(action)) {
-        said.push({ at, action });
+        sent.push({ at, action });
         forget(at);
-        shorten(said);
+        shorten(sent);
       }
     },
     arrivedBefore(ping) {
@@ -70,19 +70,19 @@ export function confirmations(): Confirmations {
     },
     doubt(now, taken) {
       forget(now);
-      const doubtful = said.splice(0).map(({ action }) => action);
-      unsaid.unshift(...doubtful.filter((action) => action.action === "read" || compare(action, taken) > 0));
-      shorten(unsaid);
+      const doubtful = sent.splice(0).map(({ action }) => action);
+      unsent.unshift(...doubtful.filter((action) => action.action === "read" || compare(action, taken) > 0));
+      shorten(unsent);
     },
   };
 }
 
-/** Whether the service is to be told this again, should it be lost. */
+/** Whether this must be sent again if it is lost. */
 export function isConfirmation(action: Action): action is Confirmation {
   return action.action === "ack" || action.action === "read";
 }
 
-/** Drops the oldest beyond what is kept. */
+/** Drops the oldest beyond the limit. */
 function shorten(queue: unknown[]): void {
   queue.splice(0, queue.length - KEPT);
 }

@@ -13,7 +13,7 @@ import { type Cursor, compare, later, type Position, placeOf } from "./position.
 import * as times from "./times.js";
 import { NEVER } from "./times.js";
 
-/** Keeps a socket open and carries out what the inbox decides. */
+/** Keeps a socket open and carries out the steps of the inbox. */
 export class Connection {
   readonly #environment: Environment;
   readonly #clock: ServiceClock;
@@ -23,47 +23,47 @@ export class Connection {
   readonly #opener: Opener;
   readonly #confirmed = confirmations();
   /**
-   * The app has taken everything up to here, in this life or in one before. An app that acknowledges by itself has decided
-   * about what it took.
+   * The app has taken everything up to here, in this run or a former one. An app that acknowledges by hand has decided
+   * about its messages.
    */
   #taken: Position | undefined;
-  /** The socket that everything is said on. */
+  /** The socket that actions are sent on. */
   #current: Socket | undefined;
-  /** The one before, until its successor has proved itself. It is still read. */
+  /** The former socket, until its successor has proved itself. It is still read. */
   #old: Socket | undefined;
   #disarm: (() => void) | undefined;
   #closed = false;
   /** How many attempts to connect there were since there was progress, or a connection that lasted. */
   #attempt = 0;
 
-  // When it is due:
+  // The times at which these are due:
   /** The next attempt to connect. */
   #retry = NEVER;
   /** The next heartbeat. */
   #ping = NEVER;
-  /** Its answer. */
+  /** The answer to the heartbeat. */
   #pong = NEVER;
-  /** The answer to a replay, or what is missing of it. */
+  /** The answer to a replay, or the messages that it counts. */
   #replay = NEVER;
-  /** What is in doubt is said again. */
+  /** The repetition of actions in doubt. */
   #repeat = NEVER;
-  /** The sum of what the app has taken is said, for acknowledgements that were not said one by one. */
+  /** The sum of what the app has taken, for acknowledgements that were not sent one by one. */
   #sum = NEVER;
-  /** A successor is opened. */
+  /** The opening of a successor. */
   #rollover = NEVER;
   /** The connection has lasted, whatever sockets it had. */
   #steady = NEVER;
 
   // Of the current connection:
-  /** When something came on it that was for us. */
-  #heard = NEVER;
-  /** When the oldest ping without an answer was said. */
+  /** When a frame for this device last arrived on it. */
+  #received = NEVER;
+  /** When the oldest ping without an answer was sent. */
   #pinged = NEVER;
   /** When a message was acknowledged last. */
   #acked = -NEVER;
-  /** Up to where the sum of what the app has taken was said. */
+  /** The last sum that was sent on it: the position up to which the app has taken everything. */
   #summedUp: Position | undefined;
-  /** How often what is in doubt was said again. */
+  /** How often actions in doubt were sent again. */
   #repeats = 0;
 
   /** Connects, and stays connected. */
@@ -85,8 +85,8 @@ export class Connection {
     this.#openFirst();
   }
 
-  /** Says this, now or on the next connection. */
-  say(action: Action): void {
+  /** Sends an action, now or on the next connection. */
+  perform(action: Action): void {
     if (isConfirmation(action)) {
       this.#inbox.acknowledged(action);
     }
@@ -96,23 +96,23 @@ export class Connection {
       }
       this.#acknowledge(action);
     } else {
-      this.#say(action);
+      this.#send(action);
     }
     this.#arm();
   }
 
-  /** The network may be back: tries at once, or finds out whether the connection still lives. */
+  /** The network may be back: connects at once, or checks whether the connection still lives. */
   wake(): void {
     const at = this.#environment.now();
     if (this.#retry < NEVER) {
       this.#retry = at;
-    } else if (this.#current && at - this.#heard > times.FRESH && this.#pinged === NEVER) {
+    } else if (this.#current && at - this.#received > times.FRESH && this.#pinged === NEVER) {
       this.#ping = at;
     }
     this.#arm();
   }
 
-  /** Says goodbye. Resolves when the service has heard it. */
+  /** Closes the socket. Resolves when the service has answered. */
   close(): Promise<unknown> {
     const socket = this.#current;
     this.#closed = true;
@@ -127,7 +127,7 @@ export class Connection {
 
   #openFirst(): void {
     this.#retry = NEVER;
-    this.#listener.tell({ state: "connecting" });
+    this.#listener.changed({ state: "connecting" });
     this.#opener.openFirst((socket) => {
       if (socket) {
         this.#steady = this.#environment.now() + STEADY;
@@ -146,7 +146,7 @@ export class Connection {
         this.#old = this.#current;
         this.#greet(socket, this.#inbox.rolledOver());
       } else {
-        // The old one still serves; if it ends before the next attempt, that is an ordinary loss.
+        // The old socket still serves. If it ends before the next attempt, that is an ordinary loss.
         this.#rollover = this.#environment.now() + this.#pause();
       }
       this.#arm();
@@ -155,7 +155,7 @@ export class Connection {
 
   #greet(socket: Socket, first: Step[]): void {
     let work: Promise<unknown> = Promise.resolve();
-    // What came is dealt with one by one, and before the end.
+    // Frames are handled one by one, and before the close.
     const queue = (next: () => unknown): void => {
       work = work
         .then(next)
@@ -169,56 +169,56 @@ export class Connection {
     this.#serveOn(socket, first);
   }
 
-  /** Everything is said here from now on: asks for what was missed, and says what could not be said before. */
+  /** Moves to this socket: requests missed messages, and sends the actions that could not be sent before. */
   #serveOn(socket: Socket, first: Step[]): void {
     this.#current = socket;
     this.#ping = this.#environment.now() + times.FIRST_PING * (1 - this.#environment.random() / 4);
     this.#rollover = this.#environment.now() + times.ROLLOVER_AFTER * (1 - this.#environment.random() / 4);
-    this.#pong = this.#replay = this.#repeat = this.#sum = this.#heard = this.#pinged = NEVER;
+    this.#pong = this.#replay = this.#repeat = this.#sum = this.#received = this.#pinged = NEVER;
     this.#acked = -NEVER;
     this.#summedUp = undefined;
     this.#repeats = 0;
     this.#carryOut(first);
     const state = this.#listener.appState();
     if (state) {
-      this.#say({ action: "state", state });
+      this.#send({ action: "state", state });
     }
-    this.#sayAgain();
+    this.#sendAgain();
   }
 
-  /** Says what could not be said before, and what may not have been heard. */
-  #sayAgain(): void {
+  /** Sends actions that could not be sent before, and those that may be lost. */
+  #sendAgain(): void {
     this.#confirmed.doubt(this.#environment.now(), this.#taken);
-    for (const action of this.#confirmed.takeUnsaid()) {
-      this.#say(action);
+    for (const action of this.#confirmed.takeUnsent()) {
+      this.#send(action);
     }
   }
 
-  /** Says it on the connection that there is, and keeps it otherwise. */
-  #say(action: Action): void {
+  /** Sends an action on the current connection, or keeps it if there is none. */
+  #send(action: Action): void {
     if (this.#current?.readyState === OPEN) {
       this.#current.send(JSON.stringify(action));
-      this.#confirmed.said(action, this.#environment.now());
+      this.#confirmed.sent(action, this.#environment.now());
     } else {
       this.#confirmed.keep(action);
     }
   }
 
   /**
-   * Acknowledges. What the sum covers is said at once if it comes alone, and as a sum if it comes with others: a hundred
-   * messages of a replay are one word, not a hundred requests to a service that may be overloaded already.
+   * Acknowledges a message. If the sum covers it, it is sent at once when it comes alone, and as a sum when others come
+   * soon: a hundred messages of a replay take one action, not a hundred requests to a service that may be overloaded.
    */
   #acknowledge(receipt: Receipt): void {
     const at = this.#environment.now();
     if (!this.#automatic || compare(receipt, this.#taken) > 0 || receipt.epoch !== this.#inbox.cursor?.epoch) {
-      this.#say(ack(receipt));
+      this.#send(ack(receipt));
     } else if (!this.#current) {
-      // The next connection is told the sum.
+      // The next connection begins with the sum.
     } else if (this.#inbox.awaitsReplay || at < this.#acked + times.ACK_PAUSE) {
       this.#sum = Math.min(this.#sum, at + times.ACK_PAUSE);
     } else {
       this.#acked = at;
-      this.#say(ack(receipt));
+      this.#send(ack(receipt));
     }
   }
 
@@ -226,7 +226,7 @@ export class Connection {
 
   #ended(socket: Socket): void {
     if (socket === this.#old) {
-      // Its successor is there.
+      // Its successor serves.
       this.#old = undefined;
     } else if (socket === this.#current) {
       this.#lose("closed");
@@ -239,7 +239,7 @@ export class Connection {
       this.#lost(reason, asked);
       return;
     }
-    // The successor failed before it had proved itself, and what it was to replace is still there.
+    // The successor failed before it had proved itself, and the old socket still serves.
     leave(this.#current);
     this.#old = undefined;
     this.#serveOn(before, this.#inbox.rolledOver());
@@ -256,7 +256,7 @@ export class Connection {
     this.#confirmed.doubt(at, this.#taken);
     const retryIn = this.#pause(asked);
     this.#retry = at + retryIn;
-    this.#listener.tell({ state: "waiting", reason, retryIn });
+    this.#listener.changed({ state: "waiting", reason, retryIn });
   }
 
   /** How long to wait before the next attempt. The service may have asked for a longer window, in seconds. */
@@ -281,7 +281,7 @@ export class Connection {
     if (this.#closed) {
       return;
     }
-    if (this.#old && this.#heard < NEVER && !this.#inbox.awaitsReplay) {
+    if (this.#old && this.#received < NEVER && !this.#inbox.awaitsReplay) {
       // The new connection has been heard and the gap is closed. What is posted to the old one from now on is posted to
       // the new one, too.
       leave(this.#old);
@@ -304,7 +304,7 @@ export class Connection {
     }
     if (this.#rollover <= at) {
       this.#rollover = NEVER;
-      // One at a time.
+      // One rollover at a time.
       if (!this.#old) {
         this.#openSuccessor();
       }
@@ -313,7 +313,7 @@ export class Connection {
       this.#repeat = NEVER;
       this.#summedUp = undefined;
       this.#repeats += 1;
-      this.#sayAgain();
+      this.#sendAgain();
       this.#sum = at;
     }
     if (this.#sum <= at) {
@@ -323,10 +323,10 @@ export class Connection {
     }
     if (this.#ping <= at) {
       this.#ping = at + times.NEXT_PING;
-      // The first unanswered one counts, however many follow it.
+      // The first unanswered ping sets the deadline.
       this.#pinged = Math.min(this.#pinged, at);
       this.#pong = Math.min(this.#pong, at + times.ANSWER_WITHIN);
-      this.#say({ action: "ping" });
+      this.#send({ action: "ping" });
     }
     if (this.#replay <= at) {
       this.#replay = NEVER;
@@ -335,7 +335,7 @@ export class Connection {
     this.#arm();
   }
 
-  // -- Hearing -------------------------------------------------------------------------------------------------------
+  // -- Receiving -----------------------------------------------------------------------------------------------------
 
   #serves(socket: Socket): boolean {
     return !this.#closed && (socket === this.#current || socket === this.#old);
@@ -347,7 +347,7 @@ export class Connection {
     }
     const asked = inClear(data);
     if (asked) {
-      // What a connection says of itself no longer matters when its successor is there.
+      // Frames about an old connection itself no longer matter.
       if (socket === this.#current) {
         this.#lose(asked.code, asked.after);
       }
@@ -363,16 +363,16 @@ export class Connection {
       await this.#fillIn(frame);
     }
     if (frame && this.#serves(socket)) {
-      this.#hear(socket === this.#current, frame, data as string);
+      this.#handle(socket === this.#current, frame, data as string);
     }
   }
 
   #unreadable(): void {
     if (this.#inbox.awaitsReplay) {
-      // Probably the gateway's own error in place of the replay: ask again soon, not at the deadline.
+      // Probably the gateway's own error in place of the replay: request it again soon, not at the deadline.
       this.#replay = Math.min(this.#replay, this.#environment.now() + times.REPLAY_RETRY);
     }
-    // Or in place of the silence that an acknowledgement is answered with.
+    // Or the gateway's error about an acknowledgement, which has no answer if it succeeds.
     this.#repeat = Math.min(
       this.#repeat,
       this.#environment.now() + times.REPLAY_RETRY * 2 ** Math.min(this.#repeats, 6),
@@ -380,8 +380,8 @@ export class Connection {
   }
 
   /**
-   * A replay passes over what another page of this device has confirmed. What that page kept of it comes before the
-   * answer, as if it had been replayed.
+   * A replay skips messages that another page of this device has confirmed. The frames that this page kept come before
+   * the answer, as if they had been replayed.
    */
   async #fillIn(end: Position): Promise<void> {
     const { cursor } = this.#inbox;
@@ -395,38 +395,38 @@ export class Connection {
           this.#carryOut(this.#inbox.frame(frame, sealed));
         }
       } catch {
-        // Kept under former keys.
+        // The frame was sealed under former keys.
       }
     }
   }
 
-  /** A frame came, on the current connection or on the old one. */
-  #hear(isCurrent: boolean, frame: Frame, sealed: string): void {
+  /** Handles a frame of the current connection or of the old one. */
+  #handle(isCurrent: boolean, frame: Frame, sealed: string): void {
     if (frame.type === "error") {
       this.#listener.report(new TidingsError(frame.code, frame.detail));
     }
     if (isCurrent) {
-      this.#heard = this.#environment.now();
+      this.#received = this.#environment.now();
       this.#pong = NEVER;
       if (frame.type === "pong") {
         this.#pingWasAnswered();
-        this.#ping = this.#heard + Math.min(Math.max(frame.nextPing, 1) * 1_000, times.LAST_PING);
-        this.#clock.heard(frame.serverTime);
+        this.#ping = this.#received + Math.min(Math.max(frame.nextPing, 1) * 1_000, times.LAST_PING);
+        this.#clock.correct(frame.serverTime);
       } else if (frame.type === "reconnect") {
         const { code, after } = frame;
         if (code !== "rollover") {
           this.#lose(code, after);
           return;
         }
-        // In place of a pong, and no loss: this connection serves until its successor does.
+        // It replaces a pong and is not a loss: this connection serves until its successor does.
         this.#pingWasAnswered();
-        this.#rollover = Math.min(this.#rollover, this.#heard + spread(after * 1_000, this.#environment.random()));
+        this.#rollover = Math.min(this.#rollover, this.#received + spread(after * 1_000, this.#environment.random()));
       }
     }
     const due = this.#replay;
     this.#carryOut(this.#inbox.frame(frame, sealed));
     if (isCurrent && frame.type === "synced" && this.#inbox.awaitsReplay && this.#replay === due) {
-      // It was no new question, so the answer was not enough.
+      // There is no new request, so the answer was not complete.
       this.#replay = Math.min(due, this.#environment.now() + times.STRAGGLE);
     } else if (isCurrent && frame.type === "pong") {
       this.#sumUp(frame);
@@ -441,33 +441,33 @@ export class Connection {
   }
 
   /**
-   * Says up to where the app has taken everything, where that has moved on: once on each connection, and with each
-   * heartbeat. A single acknowledgement may be lost without a word, in the service too.
+   * Sends the sum, if it has advanced: once on each connection and with each heartbeat, because a single
+   * acknowledgement may be lost silently, in the service too.
    */
   #sumUp(mailbox: Position | undefined): void {
     if (this.#taken && this.#taken.epoch === mailbox?.epoch && compare(this.#taken, this.#summedUp) > 0) {
       this.#summedUp = this.#taken;
-      this.#say(ack(this.#taken));
+      this.#send(ack(this.#taken));
     }
   }
 
-  /** All that is for the app is handed on, whatever becomes of the connection: the inbox has passed it. */
+  /** Everything for the app is delivered even if the connection fails, because the inbox has passed it. */
   #carryOut(steps: readonly Step[]): void {
     for (const step of steps) {
       switch (step.do) {
         case "sync":
           this.#replay = this.#current ? this.#environment.now() + times.ANSWER_WITHIN : NEVER;
-          this.#say({ action: "sync", ...step.after, announced: step.announced });
+          this.#send({ action: "sync", ...step.after, announced: step.announced });
           break;
         case "ackAgain":
-          // What the sum has told already seems to be lost.
+          // The last sum seems to be lost.
           this.#summedUp = undefined;
           if (this.#automatic || step.confirmed) {
             this.#acknowledge(step.receipt);
           }
           break;
         case "deliver":
-          // There is progress, even on lines that are cut before a page has come.
+          // There is progress, even if connections are cut before a page is complete.
           this.#attempt = 0;
           this.#listener.enqueue(step.received);
           break;
@@ -478,7 +478,7 @@ export class Connection {
         case "synced": {
           const { synced } = step;
           const to = placeOf(synced) as Position;
-          this.#listener.tell({ state: "online" });
+          this.#listener.changed({ state: "online" });
           this.#listener.enqueue({ slot: to, gap: synced.recovered ? undefined : { from: step.after, to } });
           if (this.#current && synced.recovered) {
             this.#sumUp(to);

@@ -17,13 +17,13 @@ import { lead } from "./tabs.js";
 import { connectToken } from "./tokens.js";
 import type { AppState, InboxAnswer, Message, Preferences, Unread } from "./wire.js";
 
-/** How long the app's `registration` function may take, and a goodbye, in milliseconds. */
+/** Time limits of the app's `registration` function and of a close, in milliseconds. */
 const REGISTER_WITHIN = 30_000;
 const CLOSE_WITHIN = 2_000;
-/** However often a device is woken, it wakes no more often than this, in milliseconds. */
+/** The shortest time between two wake-ups of a device, in milliseconds. */
 const FLOOR = 1_000;
 
-/** A device: stays connected, and hands its messages to the app. */
+/** A device: stays connected, and delivers its messages to the app. */
 export class Device {
   readonly #environment: Environment;
   readonly #clock: ServiceClock;
@@ -33,21 +33,21 @@ export class Device {
   readonly #ask: Ask;
   #identity: Identity | undefined;
   #connection: Connection | undefined;
-  /** Messages, and announcements: neither waits for the other. */
+  /** One delivery of messages, and one of announcements: neither waits for the other. */
   #deliveries: readonly Delivery[] = [];
   #appState: AppState | undefined;
   #state: State = "closed";
   #asking = false;
   /** Ends the pause before the next attempt to register. */
   #resume: (() => void) | undefined;
-  /** Until when it is not woken. */
+  /** The time before which it is not woken. */
   #asleep = 0;
   #release: (() => void) | undefined;
   #ended: Promise<void> | undefined;
 
   /**
-   * A device that does nothing yet. Throws a {@link TidingsError} `bad_options` where it never could. `environment` is for
-   * tests.
+   * A device that does nothing yet. Throws a {@link TidingsError} `bad_options` if it could never work. `environment`
+   * is for tests.
    */
   constructor(options: DeviceOptions, environment: Environment = REAL) {
     const { url, tabs, store = globalThis.indexedDB ? "indexeddb" : "memory" } = options;
@@ -66,19 +66,19 @@ export class Device {
     );
   }
 
-  /** The device's id, once it is known. */
+  /** The device's id; `undefined` before it is known. */
   get id(): string | undefined {
     return this.#identity?.id;
   }
 
-  /** What the device is doing. `closed` before the start, too. */
+  /** The device's state; also `closed` before the start. */
   get state(): State {
     return this.#state;
   }
 
-  /** Listens to an event; the answer stops it. Messages wait until somebody listens to them, and so do announcements. */
+  /** Adds a handler of an event; the returned function removes it. Messages and announcements wait for a handler. */
   on<Name extends keyof DeviceEvents>(name: Name, handler: Handler<DeviceEvents[Name]>): () => void {
-    // A function of its own, so that the same one may listen twice.
+    // A new function each time, so that the same handler may be added twice.
     const own = (event: DeviceEvents[Name]): unknown => handler(event);
     const handlers = (this.#handlers[name] ??= new Set());
     handlers.add(own);
@@ -106,7 +106,7 @@ export class Device {
       });
     });
     try {
-      // What was handed over is shown, even where the device is closed in the same moment.
+      // A message that was taken is shown, even if the device is closed at the same moment.
       while (ready || !signal.aborted) {
         if (ready) {
           yield ready;
@@ -137,16 +137,19 @@ export class Device {
     };
     globalThis.addEventListener?.("online", () => this.wake(), { signal });
     globalThis.document?.addEventListener("visibilitychange", wake, { signal });
-    this.#tell({ state: "connecting" });
+    this.#change({ state: "connecting" });
     this.#run().catch((error) => {
       if (!signal.aborted) {
         this.#report(error);
-        this.#tell({ state: "closed", reason: failure(error).code });
+        this.#change({ state: "closed", reason: failure(error).code });
       }
     });
   }
 
-  /** The network may be back: tries at once. By itself the device does so when the page becomes visible or online. */
+  /**
+   * Connects at once, because the network may be back. The device does so itself when the page becomes visible or
+   * online.
+   */
   wake(): void {
     const now = this.#environment.now();
     if (now >= this.#asleep) {
@@ -156,43 +159,44 @@ export class Device {
     }
   }
 
-  /** Says goodbye, and ends the device for good. */
+  /** Closes the socket, and ends the device for good. */
   close(): Promise<void> {
     this.#ended ??= this.#close();
     return this.#ended;
   }
 
   /**
-   * Acknowledges a message. Kept and repeated until a connection carries it. A message that is not kept has nobody who
-   * waits for it.
+   * Acknowledges a message. The acknowledgement is kept and repeated until a connection carries it. A message that is
+   * not kept needs none.
    */
   ack(message: Message): void {
     this.#confirm("ack", receiptOf(message));
   }
 
   /**
-   * Acknowledges everything up to a place, as an app may that deals with messages in their order. It is said again on every
-   * new connection, and so covers what is lost on the way. With `ack: "automatic"` the client does this by itself.
+   * Acknowledges everything up to a position, for an app that handles messages in their order. The device repeats it on
+   * every new connection, so it covers acknowledgements that were lost. With `ack: "automatic"` the client does this by
+   * itself.
    */
   ackUpTo({ epoch, seq }: Position): void {
     this.#confirm("ack", { epoch, seq });
   }
 
-  /** Says that a person has read a message. */
+  /** Reports that a person has read a message. */
   read(message: Message): void {
     this.#confirm("read", receiptOf(message));
   }
 
   #confirm(action: "ack" | "read", receipt: Receipt | undefined): void {
     if (receipt) {
-      this.#connection?.say({ action, ...receipt });
+      this.#connection?.perform({ action, ...receipt });
     }
   }
 
-  /** Says whether a person is looking at the app, on this connection and those that follow it. */
+  /** Reports whether a person is looking at the app, on this connection and every later one. */
   setState(state: AppState): void {
     this.#appState = state;
-    this.#connection?.say({ action: "state", state });
+    this.#connection?.perform({ action: "state", state });
   }
 
   /** A page of the user's inbox, newest first. `limit` is the number of messages. Throws a {@link TidingsError}. */
@@ -212,24 +216,24 @@ export class Device {
     return { ...page, messages };
   }
 
-  /** How many messages nobody has read; counted up to 100, and `more` beyond. Throws a {@link TidingsError}. */
+  /** The number of unread messages; counted up to 100, and `more` beyond. Throws a {@link TidingsError}. */
   unread(): Promise<Unread> {
     return this.#fetch("inbox/unread");
   }
 
-  /** What the user wants to be told of around the socket. Throws a {@link TidingsError}. */
+  /** The user's preferences for fallback steps. Throws a {@link TidingsError}. */
   preferences(): Promise<Preferences> {
     return this.#fetch("preferences");
   }
 
-  /** Sets what the user wants to be told of, in place of what was set before. Throws a {@link TidingsError}. */
+  /** Replaces the user's preferences. Throws a {@link TidingsError}. */
   setPreferences(wanted: Preferences): Promise<Preferences> {
     return this.#fetch("preferences", wanted);
   }
 
   /**
-   * Ends the device, and forgets its keys, its cursor and what was shown: for when a person logs out. If the store fails,
-   * there is an error `store_failed`.
+   * Ends the device, and deletes its keys, its cursor and the record of shown messages: for when a person logs out. If
+   * the store fails, there is an error `store_failed`.
    */
   async forget(): Promise<void> {
     await this.close();
@@ -256,7 +260,7 @@ export class Device {
         }
         this.#report(error);
         const retryIn = spread(windowOf(attempt), this.#environment.random());
-        this.#tell({ state: "waiting", reason: "registration_failed", retryIn });
+        this.#change({ state: "waiting", reason: "registration_failed", retryIn });
         await new Promise<void>((resolve) => {
           const cancel = this.#environment.after(retryIn, resolve);
           this.#resume = () => {
@@ -265,7 +269,7 @@ export class Device {
           };
         });
         this.#closing.signal.throwIfAborted();
-        this.#tell({ state: "connecting" });
+        this.#change({ state: "connecting" });
       }
     }
     await this.#begin(identity);
@@ -282,13 +286,13 @@ export class Device {
     }
     const identity = await identify(registration);
     if (registration.serverTime !== undefined) {
-      this.#clock.heard(registration.serverTime);
+      this.#clock.correct(registration.serverTime);
     }
     await this.#ask((store) => store.keepIdentity?.(identity, this.#names(identity)));
     return identity;
   }
 
-  /** Under which names an identity is kept. */
+  /** The names under which an identity is stored. */
   #names({ id }: Identity): string[] {
     const { remember } = this.#options;
     return [`device:${id}`, ...(remember ? [`name:${remember}`] : [])];
@@ -300,7 +304,7 @@ export class Device {
     const { signal } = this.#closing;
     this.#identity = identity;
     if (tabs === "leader") {
-      this.#tell({ state: "standby" });
+      this.#change({ state: "standby" });
       this.#release = await lead(`tidings:${identity.id}`, signal);
     }
     let cursor: Cursor = (await this.#ask((store) => store.load(owner))) ?? {};
@@ -336,7 +340,7 @@ export class Device {
       identity: () => this.#identity as Identity,
       enqueue: messages.enqueue,
       announce: announcements.enqueue,
-      tell: (change) => this.#tell(change),
+      changed: (change) => this.#change(change),
       report: (error) => this.#report(error),
       appState: () => this.#appState,
       refused: () => this.#refused(),
@@ -357,7 +361,7 @@ export class Device {
         this.#identity = identity;
         this.#connection?.wake();
       } else if (!this.#closing.signal.aborted) {
-        // Another user's device, whose mailbox is another one.
+        // The device belongs to another user now, who has another mailbox.
         await this.#stop();
         await this.#begin(identity);
       }
@@ -375,34 +379,34 @@ export class Device {
     this.#closing.abort();
     this.#resume?.();
     await this.#stop();
-    this.#tell({ state: "closed", reason: "asked" });
+    this.#change({ state: "closed", reason: "asked" });
   }
 
   async #stop(): Promise<void> {
-    // The next tab must not begin before this one is done. A handler that waits for the end must not wait for itself.
+    // The next tab must not begin before this one is done. A handler that waits for `close` must not wait for itself.
     Promise.all(this.#deliveries.map((delivery) => delivery.finish())).then(this.#release);
     const connection = this.#connection;
     await (connection && within(this.#environment, CLOSE_WITHIN, connection.close()).catch(() => {}));
   }
 
-  // -- Telling -------------------------------------------------------------------------------------------------------
+  // -- Events --------------------------------------------------------------------------------------------------------
 
   #listens(name: keyof DeviceEvents): boolean {
     return !!this.#handlers[name]?.size;
   }
 
-  /** Tells whoever listens. Later, so that nobody interferes with what is being done. */
+  /** Calls the handlers of an event. Later, so that they do not interfere with the work at hand. */
   #emit<Name extends keyof DeviceEvents>(name: Name, event: DeviceEvents[Name]): void {
     queueMicrotask(() => this.#show(name, event));
   }
 
-  /** Hands something to the app, and waits until all handlers are done. An app that throws does not break its device. */
+  /** Shows an event to the app, and waits until all handlers are done. An app that throws does not break its device. */
   async #show(name: keyof DeviceEvents, event: unknown): Promise<void> {
     const call = async (handler: Handler<never>): Promise<void> => {
       try {
         await handler(event as never);
       } catch (cause) {
-        // Who listens to errors, and fails, would be told of that for ever.
+        // A handler of errors that fails would be called for its own failure for ever.
         if (name === "error") {
           complain(cause);
         } else {
@@ -416,7 +420,7 @@ export class Device {
     await Promise.all([...(this.#handlers[name] ?? [])].map(call));
   }
 
-  #tell(change: StateChange): void {
+  #change(change: StateChange): void {
     if (change.state !== this.#state || change.reason) {
       this.#state = change.state;
       this.#emit("state", change);
@@ -429,7 +433,7 @@ export class Device {
 
   // -- Helpers -------------------------------------------------------------------------------------------------------
 
-  /** Asks the HTTP API. Throws the service's own error (RFC 9457), or `unreachable`. */
+  /** Sends a request to the HTTP API. Throws the service's error (RFC 9457), or `unreachable`. */
   async #fetch<Answer = Fields>(path: string, wanted?: Preferences): Promise<Answer> {
     const { apiUrl } = this.#options;
     must(apiUrl, "no apiUrl");
@@ -445,7 +449,7 @@ export class Device {
       throw caused("unreachable", cause);
     }
     if (!response.ok) {
-      // API Gateway itself has other words.
+      // API Gateway's own errors have another form.
       const { code = "unexpected", detail = response.status, requestId } = answer;
       throw new TidingsError(String(code), String(detail), undefined, requestId as string | undefined);
     }
@@ -455,12 +459,12 @@ export class Device {
 
 type Fields = Record<string, unknown>;
 
-/** Says aloud what no handler of errors takes: or else a wrong URL looks like a quiet day. */
+/** Reports an error without a handler: otherwise a wrong URL would go unnoticed. */
 function complain(error: unknown): void {
   (globalThis.reportError ?? console.error)(error);
 }
 
-/** Refuses options with which a device never could work. */
+/** Refuses options with which a device could never work. */
 function must(holds: unknown, detail: string): asserts holds {
   if (!holds) {
     throw new TidingsError("bad_options", detail);

@@ -1,11 +1,11 @@
 import { CLOSED, type Environment, type Socket, type SocketClass } from "./environment.js";
 
-/** Where a socket is opened, and with which subprotocols. */
+/** The URL and the subprotocols of a socket. */
 export type Target = [url: string, subprotocols?: string[]];
 
 /**
- * Opens one socket. `done` is called once: with the socket when it is open, and without where it is not open within so
- * many milliseconds. The answer gives the attempt up; `done` is not called any more then.
+ * Opens one socket. `done` is called once: with the socket when it is open, or without one if it is not open within
+ * this many milliseconds. The returned function gives the attempt up; `done` is then not called any more.
  */
 export function dial(
   { after }: Environment,
@@ -16,14 +16,14 @@ export function dial(
 ): () => void {
   let socket: Socket | undefined;
   let pending = true;
-  const settle = (opened: Socket | undefined, tell: typeof done): void => {
+  const settle = (opened: Socket | undefined, call: typeof done): void => {
     if (pending) {
       pending = false;
       cancel();
       if (!opened) {
         leave(socket);
       }
-      tell(opened);
+      call(opened);
     }
   };
   const fail = (): void => settle(undefined, done);
@@ -41,10 +41,10 @@ export function dial(
   return () => settle(undefined, () => {});
 }
 
-/** Closes a socket of which nothing is to be heard any more. */
+/** Closes a socket and ignores its further frames. */
 export function leave(socket: Socket | undefined): void {
   if (socket) {
-    // Not `null`: closing a socket before it is open is an error, which in Node has to be heard by somebody.
+    // Not `null`: closing a socket before it is open is an error, which needs a handler in Node.
     socket.onopen = socket.onmessage = socket.onclose = socket.onerror = () => {};
     socket.close();
   }

@@ -9,7 +9,7 @@ export function encode(bytes: Bytes): string {
     .replaceAll("=", "");
 }
 
-/** Reads base64url (RFC 4648 §5) without padding; `undefined` for any spelling but the one that {@link encode} writes. */
+/** Reads base64url (RFC 4648 §5) without padding; `undefined` for any spelling other than the one of {@link encode}. */
 export function decode(text: string): Bytes | undefined {
   try {
     const bytes = Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (it) => it.charCodeAt(0));

@@ -1,11 +1,11 @@
 /**
- * What went wrong. Codes of the service come as they are (`docs/protocol.md`, "Errors"); those of this client:
+ * The codes of errors. Codes of the service come as they are (`docs/protocol.md`, "Errors"); those of this client:
  *
  * - `unreadable_frame`: not sealed for this device, changed on the way, or not a frame at all. It was ignored.
- * - `unexpected`: it opened, and is not what it should be, or of a kind that this version does not know. It was ignored.
+ * - `unexpected`: it opened, but is not a valid frame, or is of a kind that this version does not know. It was ignored.
  * - `refused`: three openings in a row ended before they were open. Either the service refuses this device, or it is
- *   out of reach: a browser does not tell which. The device goes on trying.
- * - `bad_registration`: the registration does not make a device.
+ *   out of reach: a browser does not report which. The device keeps trying.
+ * - `bad_registration`: the answer to the registration is invalid.
  * - `registration_failed`: the app's `registration` function failed, and is asked again later.
  * - `store_failed`: the store failed. The device goes on with what it has in memory.
  * - `handler_failed`: the app's own handler failed; `cause` is what it threw.
@@ -31,7 +31,7 @@ export class TidingsError extends Error {
   declare readonly code: ErrorCode;
   /** For people. */
   declare readonly detail: string;
-  /** Under which the service logged it, where the service said so. */
+  /** The id under which the service logged it, if its answer has one. */
   declare readonly requestId: string | undefined;
 
   constructor(code: ErrorCode, detail: string, cause?: unknown, requestId?: string) {
@@ -42,12 +42,12 @@ export class TidingsError extends Error {
   }
 }
 
-/** An error of ours because of what was thrown. */
+/** An error of this client with the thrown value as its cause. */
 export function caused(code: ErrorCode, cause: unknown): TidingsError {
   return new TidingsError(code, String(cause), cause);
 }
 
-/** Whatever was thrown, as an error of ours. */
+/** A thrown value as an error of this client. */
 export function failure(cause: unknown): TidingsError {
   return cause instanceof TidingsError ? cause : caused("unexpected", cause);
 }

@@ -3,13 +3,13 @@ import type { Identity } from "./identity.js";
 import { open } from "./jwe.js";
 import type * as wire from "./wire.js";
 
-/** The end of a replay. This client needs the places that it sent, and not their count. */
+/** The end of a replay. This client uses the positions that it sent, and not their count. */
 export type Synced = Omit<wire.Synced, "count"> & Required<Pick<wire.Synced, "posted">>;
 
 /** Come back on a new connection. */
 export type Reconnect = wire.Rollover | wire.ReconnectInClear;
 
-/** What a device receives, once opened. */
+/** A frame, opened. */
 export type Frame = Exclude<wire.Frame, wire.Synced> | Synced;
 
 /** A message and its frame on the wire, a JWE in compact form. */
@@ -20,10 +20,10 @@ export interface Received {
 
 type Fields = Record<string, unknown>;
 
-/** Two places in the log of announcements, by example. */
+/** Two numbers in the log of announcements, by example. */
 const NUMBERS: Fields = { after: 0, number: 0 };
 
-/** What each kind must have, by example. */
+/** The required fields of each kind, by example. */
 const KINDS = new Map<unknown, Fields>([
   ["message", { id: "" }],
   ["announcement", { id: "", ...NUMBERS }],
@@ -40,18 +40,18 @@ function isLike(value: unknown, example: unknown): boolean {
   if (typeof example === "object") {
     return Object.entries(example as Fields).every(([name, like]) => isLike((value as Fields | null)?.[name], like));
   }
-  // JSON has any number; what JavaScript cannot count exactly is no place and no time.
+  // JSON allows any number; one that JavaScript cannot represent exactly is neither a position nor a time.
   return typeof example === "number"
     ? Number.isSafeInteger(value) && (value as number) >= 0
     : typeof value === typeof example;
 }
 
-/** Reads what a frame said; `undefined` where that is no JSON, or nothing that this version knows. */
+/** Parses an opened frame; `undefined` if it is not JSON, or of a kind that this version does not know. */
 export function parse(text: string): Frame | undefined {
   try {
     const frame = JSON.parse(text) as Fields;
     const kind = KINDS.get(frame.type);
-    // Both or none of them.
+    // Either both or neither.
     const place = (frame.epoch ?? frame.seq) === undefined ? {} : { epoch: 0, seq: 0 };
     const announced = frame.announced === undefined ? {} : { announced: NUMBERS };
     return kind && isLike(frame, { ...kind, ...place, ...announced, deviceId: "" })
@@ -62,7 +62,7 @@ export function parse(text: string): Frame | undefined {
   }
 }
 
-/** Reads what a frame for `device` said. Throws a {@link TidingsError} for anything else. */
+/** Parses an opened frame for `device`. Throws a {@link TidingsError} for anything else. */
 export function read(text: string, device: string): Frame {
   const frame = parse(text);
   if (!frame) {
@@ -74,12 +74,12 @@ export function read(text: string, device: string): Frame {
   return frame;
 }
 
-/** Opens and reads what is sealed for a device. Throws a {@link TidingsError} for anything else. */
+/** Opens and parses a sealed frame of a device. Throws a {@link TidingsError} for anything else. */
 export async function unseal(identity: Identity, sealed: unknown): Promise<Frame> {
   return read(await open(identity, sealed), identity.id);
 }
 
-/** The same, where nothing but a message is welcome. */
+/** Opens and parses a frame that must be a message. */
 export async function unsealMessage(identity: Identity, sealed: string): Promise<wire.Message> {
   const frame = await unseal(identity, sealed);
   if (frame.type !== "message") {
@@ -89,8 +89,8 @@ export async function unsealMessage(identity: Identity, sealed: string): Promise
 }
 
 /**
- * The one thing that the service says in clear: it does not know this connection, so that no key belongs to it. Coming
- * back costs nothing but the connection; everything else in clear is ignored.
+ * The one frame that the service sends in clear: it does not know this connection, and so has no key for it. The client
+ * reconnects at no other cost; everything else in clear is ignored.
  */
 export function inClear(data: unknown): Reconnect | undefined {
   const frame = typeof data === "string" && data.startsWith("{") ? parse(data) : undefined;

@@ -10,18 +10,18 @@ export interface Jwk {
   readonly k: string;
 }
 
-/** The answer of `POST /v1/devices`, as the app's backend hands it on. The keys in it are secret. */
+/** The answer of `POST /v1/devices`, as the app's backend returns it. The keys in it are secret. */
 export interface Registration {
   readonly id: string;
   readonly keys: { readonly content: Jwk; readonly token: Jwk };
   /**
-   * The backend's clock in seconds of Unix time, if it likes to add it: a device whose own clock is wrong by more than
-   * half a minute cannot connect without.
+   * The backend's clock in seconds of Unix time, optional: without it, a device whose clock is wrong by more than half
+   * a minute cannot connect.
    */
   readonly serverTime?: number;
 }
 
-/** Who a device is. The keys are not extractable: IndexedDB can hold them, and no script reads them. */
+/** The identity of a device. The keys are not extractable: IndexedDB can store them, and no script can read them. */
 export interface Identity {
   readonly id: string;
   /** The device in the hands of one user: its id and its generation, which grows when it changes hands. */
@@ -36,7 +36,7 @@ export interface Identity {
   readonly token: CryptoKey;
 }
 
-/** The service's answer where it refuses. */
+/** The service's answer if it refuses. */
 interface Problem {
   readonly code?: string;
 }
@@ -53,9 +53,9 @@ function keyOf(device: string, jwk: Jwk, alg: string, use: string, length: numbe
     : undefined;
 }
 
-/** Takes id and keys from a registration. Throws a {@link TidingsError} `bad_registration`. */
+/** Reads id and keys from the answer to a registration. Throws a {@link TidingsError} `bad_registration`. */
 export async function identify(registration: Registration): Promise<Identity> {
-  // A backend that was refused often hands that on: the answer says why (RFC 9457).
+  // A backend that was refused often returns that answer, which has the reason (RFC 9457).
   const { id, keys, code = "no keys" } = (registration ?? {}) as Registration & Problem;
   const [content, generation] = keyOf(id, keys?.content, "dir", "enc", 64) ?? [];
   const [token] = keyOf(id, keys?.token, "HS256", "sig", 32) ?? [];

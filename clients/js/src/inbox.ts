@@ -1,24 +1,24 @@
 /**
- * What to do with each frame: order, gaps, duplicates. Decides and does no I/O.
+ * The handling of each frame: order, gaps, duplicates. Decides and does no I/O.
  *
- * The mailbox is dense: after place *n* comes *n + 1*. So the inbox knows a gap when it sees one, holds back what came
- * too early, and asks for the rest. Each message is shown once and in order, because
+ * The mailbox is dense: position *n* is followed by *n + 1*. So the inbox recognises a gap, holds back messages that
+ * came too early, and asks for the rest. Each message is shown once and in order, by three rules:
  *
- * - a message is shown when everything before it was, or was passed over by the service: never else;
- * - what stands at or before the cursor is never shown again, whoever sends it: an earlier life of the app showed it,
- *   or the service said that there is nothing to show;
- * - the cursor never passes a message that the service has sent and that did not come, and never goes back, unless it
+ * - a message is shown only when everything before it was shown, or was skipped by the service;
+ * - a message at or before the cursor is never shown, whichever way it comes: a former run of the app showed it, or the
+ *   service reported that there is nothing to show;
+ * - the cursor never passes a message that the service has sent and that did not arrive. It never goes back, unless it
  *   turns out to be the cursor of another mailbox.
  *
- * A replay passes over entries that are not for this device: of another platform, expired, cancelled, confirmed. So a
- * hole may be nothing. `posted` names the places that the replay sent, and it is complete when they are here. An answer
- * to an earlier question may come late, even after messages that it names were shown. It then names more than is missing,
- * never less: what the service wants to give us at a place can only be withdrawn.
+ * A replay skips entries that are not for this device: of another platform, expired, cancelled, confirmed. So a gap may
+ * be empty. `posted` lists the positions that the replay sent, and it is complete when they have arrived. The answer to
+ * an earlier request may come late, even after messages that it lists were shown. It then lists too many, never too
+ * few: an entry that the service would send at a position can only be withdrawn.
  *
- * Announcements have a log of their own. Its numbers are not dense: each frame names the one that it comes behind, so that a
- * hole is seen, what comes behind it dropped, and the service asked for both.
+ * Announcements have a separate log. Its numbers are not dense: each frame has the number that it follows. So a gap is
+ * seen at the next frame, which is dropped, and the service is asked for both.
  *
- * The same as `clients/rust/src/inbox.rs`, which a model checks, but for services that do not name what they replayed.
+ * The same as `clients/rust/src/inbox.rs`, which a model checks, except for services without `posted`.
  */
 
 import type { Receipt } from "./actions.js";
@@ -26,55 +26,55 @@ import type { Frame, Received, Synced } from "./frames.js";
 import { compare, later, type Position, placeOf } from "./position.js";
 import type { Announced, Announcement, Message } from "./wire.js";
 
-/** How many ids are remembered to refuse duplicates. The service looks back a few dozen; this is generous. */
+/** How many ids are kept to refuse duplicates. The service's deduplication window holds a few dozen. */
 export const REMEMBERED = 4_096;
 /**
- * How many places are remembered with whether the app confirmed them. An app that lets more than these wait may have one
- * confirmed that it has not taken.
+ * How many positions are kept with their state of confirmation. If more messages than these wait, the client may
+ * confirm one that the app has not taken.
  */
 export const KNOWN = 16_384;
 /**
- * How many messages wait for their turn at most, 24 KB each. Beyond that the newest are dropped: a replay brings them
- * again. More than a page of a replay, so that the ones that are due always have room.
+ * Most messages that wait for their turn, 24 KB each. Beyond that the newest are dropped, and a replay brings them
+ * again. More than a page of a replay, so that the messages that are due always have room.
  */
 export const HELD = 4_096;
-/** How many redeliveries wait until it is known whether the cursor belongs to this mailbox. Dropped ones come again. */
+/** Most redeliveries that wait until the cursor's mailbox is known. Dropped ones come again. */
 const REPEATS = 128;
-/** How often a replay is asked for on one connection before another one is tried. */
+/** Most requests for one replay on a connection, before the client tries another connection. */
 export const REPLAY_ATTEMPTS = 3;
 
-/** What follows from a frame. */
+/** A consequence of a frame. */
 export type Step =
-  /** Ask the service for what comes after this. */
+  /** Ask the service for everything after this. */
   | { readonly do: "sync"; readonly after: Position | undefined; readonly announced: number }
   /**
-   * The app was shown this, and its acknowledgement seems to be lost. What it confirmed in this life is acknowledged again.
-   * What an earlier life was shown, only if it is the client that acknowledges; an app that does it itself has decided
-   * about it then.
+   * The app was shown this message, and its acknowledgement seems to be lost. If the app confirmed it in this run, it
+   * is acknowledged again. If a former run was shown it, that happens only if the client acknowledges; an app that does
+   * so by hand has decided about it in that run.
    */
   | { readonly do: "ackAgain"; readonly receipt: Receipt; readonly confirmed: boolean }
-  /** Hand this message to the app. Each id comes once. */
+  /** Deliver this message to the app. Each id comes once. */
   | { readonly do: "deliver"; readonly received: Received }
-  /** Hand this announcement to the app. */
+  /** Deliver this announcement to the app. */
   | { readonly do: "announce"; readonly announcement: Announcement }
-  /** The replay ended here; it began after `after`. */
+  /** The replay, which began after `after`, ended. */
   | { readonly do: "synced"; readonly synced: Synced; readonly after: Position | undefined }
-  /** The service does not answer, or its messages do not come: give this connection up. */
+  /** The service does not answer, or its messages do not arrive: give this connection up. */
   | { readonly do: "giveUp" };
 
 interface Replay {
   attempt: number;
-  /** Where the cursor was when it was asked for. */
+  /** The cursor at the time of the request. */
   after: Position | undefined;
-  /** No answer on this connection has told yet whether the cursor belongs to this mailbox. */
+  /** No answer on this connection has shown yet whether the cursor belongs to this mailbox. */
   isFirst: boolean;
-  /** The cursor turned out to be of another log, so that something may be missing. */
-  anew: boolean;
-  /** The answer came, but not all the messages that it names: they travel on another way and may come later. */
+  /** The cursor turned out to belong to another log, so messages may be missing. */
+  isOtherLog: boolean;
+  /** The answer came, but not all the messages that it lists: they may come later, by another path. */
   short: Synced | undefined;
 }
 
-/** The message at a place. */
+/** The message at a position. */
 interface Held extends Received {
   readonly slot: Position;
 }
@@ -86,73 +86,76 @@ interface Delivered {
 
 const keyOf = ({ epoch, seq }: Position): string => `${epoch}.${seq}`;
 
-/** Takes what a map was given first, where it has become too large. */
+/** Removes and returns the oldest value of a map that has become too large. */
 function shorten<Value>(map: Map<string, Value>, length: number): Value | undefined {
   const [oldest] = map;
   return oldest && map.size > length && map.delete(oldest[0]) ? oldest[1] : undefined;
 }
 
-/** The state of one device's mailbox on this side. */
+/** The client's state of one device's mailbox. */
 export class Inbox {
   #cursor: Position | undefined;
   #announced: number;
-  /** Everything up to here was shown before anything that `delivered` remembers. */
+  /** Everything up to here was shown before the messages in `delivered`. */
   #earlier: Position | undefined;
-  /** The furthest place that was heard of on this connection. */
+  /** The highest position that is known on this connection. */
   #head: Position | undefined;
   #replay: Replay | undefined;
-  /** From where announcements were asked for last. */
+  /** The number after which announcements were requested last. */
   #asked: number;
-  /** The furthest one that was dropped since then: the answer may not have it. */
+  /** The highest number that was dropped since then: the answer may not have it. */
   #missed = 0;
-  /** The answer was not enough. Asked again with the next pong, not at once: a frame may never open. */
+  /** The answer was not complete. Requested again at the next pong, not at once: a frame may never open. */
   #askAtPong = false;
-  /** What came before its turn, by place. */
+  /** Messages that came before their turn, by position. */
   #held: Held[] = [];
-  /** Messages without a place that came during a replay. */
+  /** Messages without a position that came during a replay. */
   readonly #transient: Received[] = [];
-  /** What was shown in this life, oldest first. */
+  /** Messages that were shown in this run, oldest first. */
   readonly #delivered = new Map<string, Delivered>();
   /**
-   * The last ids. Places alone would do for what has one; this also covers what has none, and a service that stores
-   * twice.
+   * The last ids. Positions alone would do for messages that have one; ids also cover those without, and a service that
+   * stores a message twice.
    */
   readonly #seen = new Map<string, true>();
-  /** What follows from what is being dealt with. */
+  /** The steps of the event that is being handled. */
   readonly #steps: Step[] = [];
 
-  /** An inbox that has everything up to `cursor`, and the announcements up to `announced`. */
+  /** An inbox of an app that has shown everything up to `cursor`, and announcements up to `announced`. */
   constructor(cursor?: Position, announced = 0) {
     this.#cursor = this.#earlier = cursor;
     this.#announced = this.#asked = announced;
   }
 
-  /** Everything up to here was delivered: keep it, and begin with it next time. */
+  /** The position up to which everything was delivered. Keep it, and begin the next run with it. */
   get cursor(): Position | undefined {
     return this.#cursor;
   }
 
-  /** Whether a replay was asked for and has not ended: an answer is due. */
+  /** Whether a replay was requested and has not ended. */
   get awaitsReplay(): boolean {
     return !!this.#replay;
   }
 
-  /** A new connection is there: ask for what was missed. */
+  /** The request for missed messages on a new connection. */
   connected(): Step[] {
-    // What was held comes again with the replay.
+    // Held messages come again with the replay.
     this.#held = [];
     this.#head = undefined;
     this.#ask(0, true);
     return this.#taken();
   }
 
-  /** A new connection is there beside one that is still read: ask for what neither may bring. */
+  /** The request for messages that neither connection may bring, when a new one succeeds one that is still read. */
   rolledOver(): Step[] {
     this.#ask(0, this.#replay?.isFirst);
     return this.#taken();
   }
 
-  /** The app confirmed the message at this place; should it come again, it is confirmed again without being shown. */
+  /**
+   * Records that the app confirmed the message at this position. If the message comes again, it is confirmed again and
+   * not shown.
+   */
   acknowledged(place: Position): void {
     const message = this.#delivered.get(keyOf(place));
     if (message) {
@@ -161,8 +164,8 @@ export class Inbox {
   }
 
   /**
-   * No answer to the replay, or not all of it, within the time for it. What did not come by several replays may come by
-   * another connection; passing over it would lose it for good.
+   * Handles a replay whose answer, or a part of it, did not come in time. Messages that several replays did not bring
+   * may come on another connection; skipping them would lose them for good.
    */
   replayOverdue(): Step[] {
     if (this.#replay) {
@@ -171,19 +174,19 @@ export class Inbox {
     return this.#taken();
   }
 
-  /** A frame came. `sealed` is its text on the wire. */
+  /** Handles a frame. `sealed` is its text on the wire. */
   frame(frame: Frame, sealed: string): Step[] {
     if (frame.type === "message") {
-      this.#hearMessage({ message: frame, sealed });
+      this.#onMessage({ message: frame, sealed });
     } else if (frame.type === "announcement") {
-      this.#hearAnnouncement(frame);
+      this.#onAnnouncement(frame);
     } else if (frame.type === "synced") {
-      this.#hearSynced(frame);
+      this.#onSynced(frame);
     } else if (frame.type === "pong") {
-      this.#heardOf(frame);
+      this.#raiseHead(frame);
       this.#askIfBehind(this.#askAtPong || this.#missed > this.#announced);
     }
-    // Others are about the connection, or about something that was said, not about the mailbox.
+    // Others concern the connection or an action, not the mailbox.
     return this.#taken();
   }
 
@@ -191,24 +194,24 @@ export class Inbox {
     return this.#steps.splice(0);
   }
 
-  #ask(attempt: number, isFirst = false, anew = false): void {
-    this.#replay = { attempt, after: this.#cursor, isFirst, anew, short: undefined };
+  #ask(attempt: number, isFirst = false, isOtherLog = false): void {
+    this.#replay = { attempt, after: this.#cursor, isFirst, isOtherLog, short: undefined };
     this.#asked = this.#announced;
     this.#missed = 0;
     this.#askAtPong = false;
     this.#steps.push({ do: "sync", after: this.#cursor, announced: this.#announced });
   }
 
-  #askAgain({ attempt, isFirst, anew }: Replay): void {
+  #askAgain({ attempt, isFirst, isOtherLog }: Replay): void {
     if (attempt + 1 < REPLAY_ATTEMPTS) {
-      this.#ask(attempt + 1, isFirst, anew);
+      this.#ask(attempt + 1, isFirst, isOtherLog);
     } else {
       this.#replay = undefined;
       this.#steps.push({ do: "giveUp" });
     }
   }
 
-  #hearMessage(received: Received): void {
+  #onMessage(received: Received): void {
     const slot = placeOf(received.message);
     if (!slot) {
       if (!this.#replay) {
@@ -218,18 +221,18 @@ export class Inbox {
       }
       return;
     }
-    this.#heardOf(slot);
+    this.#raiseHead(slot);
     if (this.#has(slot)) {
       if (!this.#replay?.isFirst) {
         this.#again(received.message);
       } else if (this.#held.length < REPEATS) {
-        // If the cursor is of another mailbox, this may be new.
+        // If the cursor belongs to another mailbox, this message may be new.
         this.#hold({ slot, ...received });
       }
       return;
     }
     if (this.#isNext(slot)) {
-      // Whatever else is missing comes after it. This is what makes progress where messages are lost often.
+      // Everything else that is missing comes after it. So there is progress even if many messages are lost.
       this.#pass({ slot, ...received });
       this.#cursorIsOfThisLog();
       this.#advance();
@@ -237,27 +240,27 @@ export class Inbox {
       this.#hold({ slot, ...received });
     }
     if (this.#replay?.short) {
-      this.#hearSynced(this.#replay.short);
+      this.#onSynced(this.#replay.short);
     } else {
       this.#askIfBehind();
     }
   }
 
-  #hearAnnouncement(announcement: Announcement): void {
+  #onAnnouncement(announcement: Announcement): void {
     const { after, number } = announcement;
     if (number <= this.#announced) {
-      // Shown before.
+      // It was shown before.
     } else if (after <= this.#announced) {
       this.#announced = number;
       this.#steps.push({ do: "announce", announcement });
     } else {
-      // The replay brings it again, behind what is missing.
+      // The replay brings it again, after the missing ones.
       this.#missed = Math.max(this.#missed, number);
       this.#askIfBehind(true);
     }
   }
 
-  /** An answer says how far it came in the announcements. Whether to ask for more of them at once. */
+  /** Records the announcements of an answer. Returns whether to ask for more of them at once. */
   #passAnnouncements({ after, number, more = false }: Announced): boolean {
     const lost = after > this.#announced;
     if (!lost) {
@@ -267,23 +270,23 @@ export class Inbox {
     return !lost && (this.#missed > this.#announced || (more && this.#announced > this.#asked));
   }
 
-  #hearSynced(synced: Synced): void {
-    this.#heardOf(synced);
+  #onSynced(synced: Synced): void {
+    this.#raiseHead(synced);
     const askOn = !!synced.announced && this.#passAnnouncements(synced.announced);
     if (!this.#replay) {
-      // An answer that we no longer wait for.
+      // An answer to a request that is over.
       this.#askIfBehind(askOn);
       return;
     }
     if (this.#replay.isFirst && !synced.recovered && compare(synced, this.#cursor) < 0) {
-      this.#beginAnew();
+      this.#restart();
       return;
     }
     this.#cursorIsOfThisLog();
     const past = compare(synced, this.#replay.after);
     if (past < 0 || (synced.more && past === 0)) {
-      // The answer to an earlier question, or the service could not even send the first one. Asked again when the time
-      // for an answer is over, not at once.
+      // The answer to an earlier request, or the service could not even send the first message. The request is repeated
+      // when the time for an answer is over, not at once.
     } else if (this.#isComplete(synced)) {
       this.#finish(this.#replay, synced, askOn);
     } else {
@@ -292,10 +295,10 @@ export class Inbox {
   }
 
   /**
-   * The service's log does not reach to the cursor: it is that of another user, or was set back. Everything in it is
-   * new. Only believed of the first answer on a connection, which cannot be late.
+   * The service's log ends before the cursor: it belongs to another user, or was reset. Everything in it is new. Only
+   * the first answer on a connection is trusted with this, because it cannot be late.
    */
-  #beginAnew(): void {
+  #restart(): void {
     this.#cursor = { epoch: 0, seq: 0 };
     this.#earlier = this.#head = undefined;
     this.#held = [];
@@ -303,7 +306,7 @@ export class Inbox {
     this.#ask(0, false, true);
   }
 
-  /** The cursor belongs to this mailbox: what waited for knowing that has been shown before. */
+  /** The cursor belongs to this mailbox: redeliveries that waited for this have been shown before. */
   #cursorIsOfThisLog(): void {
     if (this.#replay?.isFirst) {
       this.#replay.isFirst = false;
@@ -313,13 +316,13 @@ export class Inbox {
     }
   }
 
-  /** Whether all is here that an answer names. */
+  /** Whether everything that an answer lists has arrived. */
   #isComplete({ epoch, posted }: Synced): boolean {
     const here = new Set(this.#held.map(({ slot }) => keyOf(slot)));
     return posted.every((seq) => this.#has({ epoch, seq }) || here.has(keyOf({ epoch, seq })));
   }
 
-  /** The replay is complete: first what it brought, then what came live meanwhile. */
+  /** Completes the replay: first its messages, then those that came live meanwhile. */
   #finish(ended: Replay, synced: Synced, askOn: boolean): void {
     const { after } = ended;
     this.#replay = undefined;
@@ -327,13 +330,13 @@ export class Inbox {
       this.#pass(message);
     }
     if (!after) {
-      // The service remembers for a client that keeps no cursor: what it passes over was shown.
+      // The service keeps the cursor of a client that keeps none: the entries that it skips were shown.
       this.#earlier = synced;
     }
     // What came live meanwhile may be beyond the end by now; whoever keeps this must not go back.
     const to = placeOf(later(this.#cursor, synced) as Position);
     this.#cursor = to;
-    const recovered = synced.recovered && !ended.anew;
+    const recovered = synced.recovered && !ended.isOtherLog;
     this.#steps.push({ do: "synced", synced: { ...synced, ...to, recovered }, after });
     this.#advance();
     if (compare(this.#cursor, after) > 0 && (synced.more || this.#isBehind())) {
@@ -348,7 +351,7 @@ export class Inbox {
     }
   }
 
-  /** Hands on what was held and has its turn now. */
+  /** Delivers held messages whose turn has come. */
   #advance(): void {
     while (this.#held[0] && this.#isNext(this.#held[0].slot)) {
       this.#pass(this.#held[0]);
@@ -356,7 +359,7 @@ export class Inbox {
     }
   }
 
-  /** Shows the message that has its turn. */
+  /** Shows the message whose turn it is. */
   #pass(message: Held): void {
     const { slot } = message;
     this.#cursor = slot;
@@ -377,9 +380,9 @@ export class Inbox {
   }
 
   /**
-   * What comes again: its acknowledgement may have been lost. A message that the app holds unconfirmed is confirmed by
-   * the app only: a crash would lose it otherwise, because what is confirmed is not replayed. And one that was passed
-   * over was not shown to anybody.
+   * Handles a message that comes again: its acknowledgement may have been lost. If the app holds it unconfirmed, only
+   * the app confirms it: a confirmed message is not replayed, so a crash would lose it. And a message that was skipped
+   * was never shown.
    */
   #again(message: Message): void {
     const receipt = receiptOf(message) as Receipt;
@@ -391,7 +394,7 @@ export class Inbox {
   }
 
   #hold(message: Held): void {
-    // Mostly what comes is the newest, so it is looked for from the end.
+    // Most messages are the newest, so the search begins at the end.
     const before = this.#held.findLastIndex(({ slot }) => compare(slot, message.slot) <= 0);
     if (compare(this.#held[before]?.slot, message.slot) !== 0) {
       this.#held.splice(before + 1, 0, message);
@@ -399,12 +402,12 @@ export class Inbox {
     }
   }
 
-  /** Takes what is held up to a place. */
+  /** Takes the held messages up to a position. */
   #takeUpTo(end: Position | undefined): Held[] {
     return this.#held.splice(0, this.#held.findLastIndex(({ slot }) => compare(slot, end) <= 0) + 1);
   }
 
-  #heardOf(place: Position): void {
+  #raiseHead(place: Position): void {
     this.#head = later(this.#head, place);
   }
 
@@ -414,24 +417,24 @@ export class Inbox {
     }
   }
 
-  /** Whether something is known to be beyond everything that is here. */
+  /** Whether messages beyond the cursor are known to exist. */
   #isBehind(): boolean {
     return compare(this.#head, this.#cursor) > 0;
   }
 
-  /** Whether this place has been delivered or passed over. Of an older epoch, which began earlier, everything has. */
+  /** Whether this position has been delivered or skipped, as every position of an older epoch has. */
   #has(place: Position): boolean {
     return compare(place, this.#cursor) <= 0;
   }
 
   #isNext({ epoch, seq }: Position): boolean {
-    // Nothing comes before the first entry of any epoch, so an empty mailbox knows its first message.
+    // Nothing comes before the first entry of an epoch, so an empty mailbox recognises its first message.
     const at = this.#cursor;
     return !!at && (at.seq === 0 ? seq === 1 : at.epoch === epoch && seq === at.seq + 1);
   }
 }
 
-/** How a message is confirmed; `undefined` for one without a place in the mailbox, which nobody waits for. */
+/** The receipt of a message; `undefined` for one without a position in the mailbox, which needs none. */
 export function receiptOf(message: Message): Receipt | undefined {
   const place = placeOf(message);
   return place && { id: message.id, ...place };

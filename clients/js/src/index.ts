@@ -1,6 +1,6 @@
 /**
- * A device of Tidings in a browser or in Node: keeps a socket open, asks for what it missed, opens sealed frames, puts
- * messages in order, shows each once, acknowledges, and comes back after every loss.
+ * A device of Tidings in a browser or in Node: keeps a socket open, asks for missed messages, opens sealed frames, puts
+ * messages in order, shows each once, acknowledges, and reconnects after every loss.
  *
  * ```js
  * import { Device } from "@tidings/client";

@@ -3,32 +3,32 @@ import type { Identity } from "./identity.js";
 import type { Position } from "./position.js";
 import type { AppState } from "./wire.js";
 
-/** What a device is doing. */
+/** The state of a device. */
 export type State = "connecting" | "online" | "waiting" | "standby" | "closed";
 
-/** A change of what a device is doing. */
+/** A change of a device's state. */
 export interface StateChange {
   readonly state: State;
-  /** Of `waiting` and `closed`: a word for programs. */
+  /** Of `waiting` and `closed`: a code for programs. */
   readonly reason?: string;
   /** Of `waiting`: when the next attempt begins, in milliseconds. */
   readonly retryIn?: number;
 }
 
-/** What a connection needs of its device, and whom it tells of what happens. */
+/** The part of the device that a connection uses, and the receiver of its events. */
 export interface Listener {
-  /** Who the device is: its keys may be renewed. */
+  /** The device's identity, whose keys may be renewed. */
   identity(this: void): Identity;
-  /** A message, in order and once; or everything up to a place was delivered or passed over. */
+  /** A message, in order and once; or a position up to which everything was delivered or skipped. */
   enqueue(this: void, item: Item): void;
   /** An announcement, in order and once. */
   announce(this: void, item: Item): void;
-  tell(this: void, change: StateChange): void;
+  changed(this: void, change: StateChange): void;
   report(this: void, error: unknown): void;
-  /** What the app has said of itself last. */
+  /** The last state that the app has set. */
   appState(this: void): AppState | undefined;
   /** Many openings failed in a row: registers the device again. Rejects if that fails. */
   refused(this: void): Promise<void>;
-  /** Sealed frames that another page of this device has confirmed, after one place and up to another. */
+  /** Sealed frames that another page of this device has confirmed, after one position and up to another. */
   shownElsewhere(this: void, after: Position, end: Position): Promise<readonly string[]>;
 }

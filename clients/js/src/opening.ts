@@ -7,10 +7,12 @@ import { connectToken } from "./tokens.js";
 
 /** The subprotocol of Tidings. */
 const PROTOCOL = "tidings.v1";
-/** After so many openings in a row that failed, and twice as many each further time, the device may have been refused. */
+/**
+ * After this many failed openings in a row, and then after twice as many each time, the device may have been refused.
+ */
 const REFUSED_AFTER = 3;
 
-/** How to connect. */
+/** The options of a connection. */
 export interface ConnectionOptions {
   readonly url: string;
   readonly WebSocket: SocketClass;
@@ -18,27 +20,27 @@ export interface ConnectionOptions {
   readonly tokenIn?: "subprotocol" | "query";
 }
 
-/** Opens sockets, one at a time. `done` gets the socket, or nothing if the attempt failed. */
+/** Opens sockets, one at a time. `done` receives the socket, or nothing if the attempt failed. */
 export interface Opener {
   /** Opens the first socket after a loss. */
   openFirst(done: (socket?: Socket) => void): void;
-  /** Opens a socket beside the one that serves, in the way in which that was opened, unless an attempt is under way. */
+  /** Opens a successor in the same way as the current socket was opened, unless an attempt is under way. */
   openSuccessor(done: (socket?: Socket) => void): void;
   /** Gives the attempt up. */
   giveUp(): void;
 }
 
-/** An opener that has opened nothing yet. */
+/** A new opener. */
 export function opener(
   environment: Environment,
   clock: ServiceClock,
   { url, WebSocket, tokenIn }: ConnectionOptions,
   { identity, refused }: Listener,
 ): Opener {
-  /** How many openings failed in a row, and after how many the device is taken for refused next. */
+  /** The number of failed openings in a row, and the number at which the device is next considered refused. */
   let unopened = 0;
   let refusedAt = REFUSED_AFTER;
-  /** The device was taken for refused, and could not be registered: that is tried again with every further failure. */
+  /** The device was considered refused, and its registration failed: it is tried again with every further failure. */
   let owed = false;
   let inQuery = tokenIn === "query";
   let dialing: (() => void) | undefined;
@@ -58,8 +60,8 @@ export function opener(
 
   return {
     openFirst(done) {
-      // A browser does not tell why an opening failed: a gateway that drops the subprotocol looks like one that is away.
-      // Every second attempt has the token in the URL, until one of them opens.
+      // A browser does not report why an opening failed: a gateway that drops the subprotocol looks like one that is
+      // down. Every second attempt has the token in the URL, until one of them opens.
       const way = inQuery || (tokenIn !== "query" && unopened % 2 === 1);
       open(way, (socket) => {
         if (socket) {
@@ -73,7 +75,7 @@ export function opener(
         done();
         if (unopened === refusedAt) {
           refusedAt *= 2;
-          // What opened once may not do so for ever.
+          // A way that worked once may stop working.
           inQuery = tokenIn === "query";
           owed = true;
         }

@@ -6,7 +6,7 @@ import type { StateChange } from "./listener.js";
 import type { CursorStore } from "./store.js";
 import type { Announcement, Message } from "./wire.js";
 
-/** How a device connects and behaves. */
+/** The options of a device. */
 export interface DeviceOptions {
   /** The WebSocket API: `wss://…/{stage}`. */
   readonly url: string;
@@ -16,45 +16,48 @@ export interface DeviceOptions {
    */
   readonly registration: Registration | (() => Promise<Registration>);
   /**
-   * Under this name, id and keys stay in IndexedDB, and the function `registration` is not asked at the next start. It
-   * must name the person who is logged in: whoever starts a device under the same name gets this device. Default: the
-   * function is asked at every start.
+   * The name under which id and keys stay in IndexedDB, so that the function `registration` is not asked at the next
+   * start. It must identify the person who is logged in: a device that starts under the same name gets this identity.
+   * Default: the function is asked at every start.
    */
   readonly remember?: string;
-  /** Where the cursor is kept. Default: IndexedDB where there is one, else memory. */
+  /** The store of the cursor. Default: IndexedDB if there is one, else memory. */
   readonly store?: "indexeddb" | "memory" | CursorStore;
-  /** Who acknowledges: the client, when the app's handlers are done, or the app with `Device.ack`. Default: `automatic`. */
+  /**
+   * Acknowledgement by the client, when the app's handlers are done, or by the app with `Device.ack`. Default:
+   * `automatic`.
+   */
   readonly ack?: "automatic" | "manual";
   /**
-   * With several tabs: `every` one connects and shows each message, or one is the `leader`, and others take over when it
-   * goes. The latter needs Web Locks; without them every tab connects. Default: `every`.
+   * With several tabs: `every` one connects and shows each message, or one is the `leader`, and others take over when
+   * it ends. The latter needs Web Locks; without them every tab connects. Default: `every`.
    */
   readonly tabs?: "every" | "leader";
   /**
-   * Where the connect token travels: beside the subprotocol, which proxies do not log, or in the URL. Where openings fail
-   * with the subprotocol, every second one has it in the URL. Default: `subprotocol`.
+   * How the connect token is sent: as a subprotocol, which proxies do not log, or in the URL. While openings fail with
+   * the subprotocol, every second one has it in the URL. Default: `subprotocol`.
    */
   readonly tokenIn?: "subprotocol" | "query";
   /** The HTTP API, for the inbox and preferences: `https://…`, without `/v1`. */
   readonly apiUrl?: string;
-  /** The class of sockets. Default: the global one. Node 20 has none: give it that of the package `ws`. */
+  /** The class of sockets. Default: the global one. Node 20 has none: pass that of the package `ws`. */
   readonly WebSocket?: SocketClass;
 }
 
-/** What is called for an event. */
+/** The handler of an event. */
 export type Handler<Event> = (event: Event) => unknown;
 
-/** What happens to a device. */
+/** The events of a device. */
 export interface DeviceEvents {
   /** A message: in order, and once. The next one waits until every handler's promise has settled. */
   message: Message;
   /** An announcement to everyone: in order, and once. The next one waits until every handler's promise has settled. */
   announcement: Announcement;
-  /** The device does something else now. */
+  /** The device's state changed. */
   state: StateChange;
-  /** Something may be missing. */
+  /** Messages may be missing. */
   gap: Gap;
-  /** Something went wrong; the device goes on. */
+  /** An error; the device goes on. */
   error: TidingsError;
 }
 
@@ -65,6 +68,6 @@ export type InboxMessage = Message & { readonly read: boolean };
 export interface InboxPage {
   /** Newest first. */
   readonly messages: InboxMessage[];
-  /** Give it as `before` for the next page; absent on the last one. */
+  /** The value of `before` for the next page; absent on the last one. */
   readonly next?: string;
 }

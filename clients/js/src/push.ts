@@ -1,5 +1,6 @@
 /**
- * Messages in a service worker: opens what a push (RFC 8030) brought, and shares what was shown with the pages.
+ * Messages in a service worker: opens the frame of a push (RFC 8030), and shares with the pages which messages were
+ * shown.
  *
  * ```js
  * import { receivePush } from "@tidings/client/push";
@@ -16,7 +17,8 @@
  *   // Always one notification: after three pushes that show nothing, Safari ends the subscription.
  *   const body = message?.alert ?? push.body ?? "Open the app to read it.";
  *   const wasShown = message === null;
- *   await self.registration.showNotification(push.title || "New message", { body, tag: push.data?.id, silent: wasShown });
+ *   const options = { body, tag: push.data?.id, silent: wasShown };
+ *   await self.registration.showNotification(push.title || "New message", options);
  * }
  * ```
  *
@@ -37,12 +39,12 @@ export type { CursorStore, SharedStore, ShownBy } from "./store.js";
 export type { Json, Message } from "./wire.js";
 
 /**
- * Opens the sealed frame that a push brought, with the keys that a page of this origin has kept in IndexedDB when its
- * device started. `null` where a page has shown the message already. Otherwise it is the service worker's to show, and no
- * page shows it when it comes over a socket.
+ * Opens the sealed frame of a push, with the keys that a page of this origin has kept in IndexedDB when its device
+ * started. `null` if a page has shown the message already. Otherwise the service worker must show it, and no page shows
+ * it when it comes over a socket.
  *
- * Throws a {@link TidingsError}: `unreadable_frame` for what is not sealed for a device of this origin, `unexpected` for a
- * frame that is no message.
+ * Throws a {@link TidingsError}: `unreadable_frame` if it is not sealed for a device of this origin, `unexpected` if it
+ * is not a message.
  */
 export async function receivePush(
   sealed: string,
@@ -57,7 +59,8 @@ export async function receivePush(
   const message = await unsealMessage(identity, sealed);
   const { owner } = identity;
   const place = placeOf(message);
-  // What a page shows it claims before its cursor moves, so that a page which runs at the same time is seen by one or other.
+  // A page claims a message before its cursor moves, so a page that runs at the same time is noticed by one or the
+  // other.
   const wasShown =
     place &&
     (compare(place, placeOf((await store.load(owner)) ?? {})) <= 0 ||

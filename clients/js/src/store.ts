@@ -2,38 +2,38 @@ import type { Identity } from "./identity.js";
 import type { Cursor, Position } from "./position.js";
 
 /**
- * Keeps where a device is. Write one of your own to keep the cursor in the same transaction as your messages: then a
- * message is shown exactly once, whatever happens to the page.
+ * Stores a device's cursor. Write your own store to keep the cursor in the same transaction as your messages: then a
+ * message is shown exactly once, whenever the page ends.
  *
- * `owner` names the device in the hands of one user.
+ * `owner` identifies the device in the hands of one user.
  */
 export interface CursorStore {
-  /** Where the device begins. */
+  /** The cursor with which the device begins. */
   load(owner: string): Promise<Cursor | undefined> | Cursor | undefined;
   /**
-   * Everything up to here was shown. Keep all of its fields. Called right behind the app's handlers, in the same task where
-   * those are synchronous; but never before the last call has ended.
+   * Stores the cursor: everything up to it was shown. Keep all of its fields. Called right after the app's handlers, in
+   * the same task if they are synchronous, but never before the last call has ended.
    */
   save(owner: string, cursor: Cursor): Promise<void> | void;
 }
 
-/** Who showed a message: a page, or the service worker that a push woke. */
+/** The side that showed a message: a page, or the service worker that a push woke. */
 export type ShownBy = "page" | "push";
 
 /** A store that pages and a service worker share. */
 export interface SharedStore extends CursorStore {
   /**
-   * Says that the message at this place is about to be shown, and keeps its frame for other pages. `false` where it must
-   * not be: the service worker has shown it, or, for the service worker, a page has.
+   * Claims the message at this position, which is about to be shown, and keeps its frame for other pages. `false` if it
+   * must not be shown: the service worker has shown it, or, for the service worker, a page has.
    */
   claim(owner: string, place: Position, sealed: string, by: ShownBy): Promise<boolean>;
-  /** The sealed frames of what was claimed after one place and up to another, in order. */
+  /** The sealed frames of the messages that were claimed after one position and up to another, in order. */
   kept(owner: string, after: Position, end: Position): Promise<readonly string[]>;
   /** The identity under this name. */
   identity(name: string): Promise<Identity | undefined>;
   /** Keeps an identity under these names. */
   keepIdentity(identity: Identity, names: readonly string[]): Promise<void>;
-  /** Forgets everything about a device in the hands of one user, and these identities. */
+  /** Deletes everything about a device in the hands of one user, and these identities. */
   forget(owner: string, names: readonly string[]): Promise<void>;
 }
 
@@ -48,14 +48,14 @@ export function memoryStore(): CursorStore {
   };
 }
 
-/** So many places of a mailbox are remembered as shown, with their frames. */
+/** How many positions of a mailbox are kept as shown, with their frames. */
 const KEPT = 1_000;
 
-/** Where a page keeps its own cursor. */
+/** The prefix of a page's cursors in its session storage. */
 const OWN = "tidings:";
 const CURSORS = "cursors";
 const IDENTITIES = "identities";
-/** By owner, epoch and seq. */
+/** Keys are owner, epoch and seq. */
 const SHOWN = "shown";
 const STORES = [CURSORS, IDENTITIES, SHOWN];
 
@@ -78,10 +78,10 @@ function open(): Promise<IDBDatabase> {
       }
     };
     request.onsuccess = () => {
-      // Another question may have opened it at the same time.
+      // A concurrent request may have opened it.
       reopen();
       opened = request.result;
-      // A newer version in another page, or a person who clears the site's data.
+      // Another page has a newer version, or a person clears the site's data.
       opened.onversionchange = reopen;
       resolve(opened);
     };
@@ -89,16 +89,16 @@ function open(): Promise<IDBDatabase> {
   });
 }
 
-/** Closes the database; the next question opens it again. */
+/** Closes the database; the next request reopens it. */
 export function reopen(): void {
   opened?.close();
   opened = undefined;
 }
 
 /**
- * Uses the database, at once if it is open: nothing comes between what a handler did and what is written here. Browsers
- * take an open database away without an event (iOS from a page in the background), so what fails is tried once more with
- * the database opened again.
+ * Uses the database, at once if it is open: nothing comes between a handler's work and this write. Browsers take an
+ * open database away without an event (iOS from a page in the background), so a failed request is tried once more with
+ * the database reopened.
  */
 async function use<T>(work: (it: IDBDatabase) => Promise<T>, isLast?: boolean): Promise<T> {
   try {
@@ -112,7 +112,7 @@ async function use<T>(work: (it: IDBDatabase) => Promise<T>, isLast?: boolean): 
   }
 }
 
-/** A transaction, and what its last request came to. */
+/** A transaction, and the result of its last request. */
 function run<T>(work: (stores: Stores) => IDBRequest<T>): Promise<T> {
   return use(
     (it) =>
@@ -125,7 +125,7 @@ function run<T>(work: (stores: Stores) => IDBRequest<T>): Promise<T> {
   );
 }
 
-/** What the session's storage of a page says, if the page may use it: a sandboxed frame may not, and it may be full. */
+/** A request to a page's session storage; a sandboxed frame may not use it, and it may be full. */
 function session<T>(question: (storage: Storage) => T): T | undefined {
   try {
     return question(sessionStorage);
@@ -135,8 +135,8 @@ function session<T>(question: (storage: Storage) => T): T | undefined {
 }
 
 /**
- * IndexedDB, shared by all pages and the service worker of an origin. With `perPage`, a page keeps a cursor of its own in
- * `sessionStorage` too, which outlives a reload; the shared one is where a new page begins.
+ * IndexedDB, shared by all pages and the service worker of an origin. With `perPage`, a page also keeps a cursor in
+ * `sessionStorage`, which outlives a reload; a new page begins at the shared one.
  */
 export function indexedDbStore(perPage: boolean): SharedStore {
   return {
@@ -151,7 +151,7 @@ export function indexedDbStore(perPage: boolean): SharedStore {
       }
       await run((stores) => {
         const put = stores(CURSORS).put(cursor, owner);
-        // The page may be gone before the transaction would end by itself.
+        // The page may end before the transaction would commit by itself.
         put.transaction?.commit();
         return put;
       });

@@ -3,10 +3,13 @@ import type { Identity } from "./identity.js";
 
 /** Life of a token, in seconds: the longest that the service allows. */
 const LIFE = 60;
-/** How far a token is dated back, in seconds: in the middle of its life, it bears a clock that is wrong either way. */
+/**
+ * How far a token is dated back, in seconds: it is then in the middle of its life, which tolerates a clock that is
+ * wrong either way.
+ */
 const BACKDATED = 30;
 
-/** What a token says (RFC 7519 §4.1). */
+/** The claims of a token (RFC 7519 §4.1). */
 export interface Claims {
   readonly sub: string;
   readonly aud: string;

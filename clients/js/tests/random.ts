@@ -1,4 +1,4 @@
-/** A linear congruential generator: what it draws is the same everywhere and for ever. */
+/** A linear congruential generator: its numbers are the same on every machine and in every version. */
 export class Random {
   #state: bigint;
 

@@ -17,7 +17,7 @@ export function keysOf(device: string, seed: number, generation = 0): Keys {
   };
 }
 
-/** Seals text as RFC 7516 and RFC 7518 §5.2.5 say; the header may be any. */
+/** Seals text by RFC 7516 and RFC 7518 §5.2.5; the header may be any. */
 export function seal(key: string, header: string, plaintext: string | Buffer, iv: Buffer): string {
   const bytes = Buffer.from(key, "base64url");
   const aad = Buffer.from(header).toString("base64url");
@@ -40,7 +40,7 @@ export function sealFrame(keys: Keys, frame: unknown, iv: Buffer): string {
   return seal(keys.content.k, headerFor(keys.content.kid), JSON.stringify(frame), iv);
 }
 
-/** Signs a token as RFC 7515 and RFC 7519 say. */
+/** Signs a token by RFC 7515 and RFC 7519. */
 export function signToken(keys: Keys, claims: unknown): string {
   const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
   const input = `${part({ alg: "HS256", kid: keys.token.kid, typ: "JWT" })}.${part(claims)}`;

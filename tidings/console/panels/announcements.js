@@ -1,4 +1,4 @@
-// What an app says to everyone at once: a form to say it, and what is kept of what was said.
+// Announcements to everyone: a form to send one, and the list of those that are kept.
 
 import { action, badge, choice, confirm, field, form, h, heading, pager, press, say, show, table } from "../dom.js";
 import { area, clear, json, number, numeric, refuse, text } from "../forms.js";
@@ -13,12 +13,12 @@ const PAGE = 20;
 
 // Every field by its name in the request: label, control, hint.
 const FIELDS = {
-  alert: ["Text", () => area(2), "what is shown; required where there is no extra"],
+  alert: ["Text", () => area(2), "what is shown; required if there is no extra"],
   sender: ["Sender", text],
   category: ["Category", text],
   extra: ["Extra", () => area(2, { spellcheck: "false" }), "any JSON, for the app"],
   platform: ["Only devices of", () => choice([["", "default: ALL"], ...PLATFORMS])],
-  ttl: ["Time to live, seconds", number, "72 h where empty"],
+  ttl: ["Time to live, seconds", number, "72 h if empty"],
   tenantCode: ["Tenant", text],
 };
 
@@ -42,7 +42,7 @@ function build() {
       return refuse(error, Object.values(controls), summary);
     }
     say("Announced.");
-    // The same once more would be told to everyone once more.
+    // Another press would announce the same a second time.
     controls.alert.value = controls.extra.value = "";
     pages.length = 0;
     await refresh();
@@ -51,9 +51,9 @@ function build() {
   async function refresh() {
     const asked = page();
     const { announcements, next } = await api("GET", asked);
-    // Another one is wanted by now.
+    // The user has chosen another page meanwhile.
     if (asked !== page()) return;
-    // Ages are told in seconds, so that what is shown changes as time goes by.
+    // Ages are shown in seconds, so the list changes as time goes by.
     show(list, { announcements, next, tenant, asked, now: Math.floor(Date.now() / 5_000) }, () => [
       h("h2", {}, tenant ? `Kept for tenant ${tenant}` : "Kept"),
       table(
@@ -70,7 +70,7 @@ function build() {
   const button = h("button.primary", { type: "submit" }, "Announce to everyone");
   const filled = form(
     "form.card",
-    { "aria-label": "What everyone is told" },
+    { "aria-label": "The announcement" },
     () => press(button, announce),
     h(
       "div.fields",
@@ -89,14 +89,14 @@ function build() {
     refresh().catch((error) => refuse(error, Object.values(controls), summary));
   };
   const hint =
-    "An announcement is stored once for everyone: pushed to who is connected, and found by the others when they are " +
-    "back, until it expires. Nobody confirms it, and no SMS or email follows.";
+    "An announcement is stored once for everyone: connected devices receive it at once, the others when they are " +
+    "back, until it expires. Devices do not confirm it, and no SMS or email follows.";
   const node = h("div", {}, heading("Announcements"), h("p.hint", {}, hint), filled, summary, list);
-  // The service has the list and not the twin: to ask it costs requests.
+  // The list comes from the service and not from the twin, so it costs requests.
   return { node, refresh, every: 5_000 };
 }
 
-/** The request: only what is given. Throws where `extra` is not JSON. */
+/** The request: only what is given. Throws if `extra` is not JSON. */
 function request(controls) {
   const body = {};
   for (const [name, control] of Object.entries(controls)) {
@@ -111,7 +111,7 @@ function row({ requestId, acceptedAt, expiresAt, withdrawnAt, posts, ...announce
   const about = [sender, category, platform !== "ALL" && `only ${platform}`].filter(Boolean).join(" · ");
   const withdraw = async () => {
     const question =
-      "Withdraw this announcement? Who was not told yet is not told any more; what a device has shown stays.";
+      "Withdraw this announcement? It stays where it has been shown; devices without it will not receive it.";
     if (!(await confirm(question, "Withdraw it"))) return;
     await api("DELETE", `/v1/announcements/${requestId}`);
     say("Withdrawn.");
@@ -134,7 +134,7 @@ function row({ requestId, acceptedAt, expiresAt, withdrawnAt, posts, ...announce
     String(posts),
     h("time", { datetime: expiresAt, title: moment(expiresAt) }, ago(expiresAt)),
     withdrawnAt
-      ? // Takes the focus of the button that it follows.
+      ? // Takes over the focus of the button that it replaces.
         h("span", { "data-key": requestId, tabindex: "-1", title: moment(withdrawnAt) }, badge("withdrawn"))
       : action("Withdraw", withdraw, { "data-key": requestId, "aria-label": `Withdraw ${alert ?? requestId}` }),
   ];

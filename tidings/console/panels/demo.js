@@ -10,7 +10,7 @@ import { api } from "../service.js";
 
 export default { id: "demo", title: "Try it", needs: ["appKey"], build };
 
-/** Messages that a device keeps on show, and as many announcements. */
+/** The most messages that a device shows, and as many announcements. */
 const SHOWN = 50;
 
 function build() {
@@ -23,7 +23,7 @@ function build() {
         "p.hint",
         {},
         "Each is a real device: it registers, connects, opens sealed frames and acknowledges. Close one, send, and " +
-          "open it again. Or tell both the same: ",
+          "open it again. Or send to both: ",
         h("a", { href: "#/announcements" }, "announce something"),
         ".",
       ),
@@ -71,7 +71,7 @@ function phone(slot, someone) {
     device.on("state", (change) => showState(online, change));
     device.on("message", (message) => screen.add(bubble(message, () => device, ack === "manual")));
     device.on("announcement", (announcement) => screen.announce(banner(announcement)));
-    device.on("gap", () => screen.notice("Something may be missing: the mailbox does not reach back that far."));
+    device.on("gap", () => screen.notice("Messages may be missing: the mailbox does not reach back that far."));
     device.on("error", (error) => screen.notice(`${error.code ?? error.name}: ${error.message}`));
     device.start();
     text.focus();
@@ -155,7 +155,7 @@ function registrationForm(slot, someone, begin) {
       ...(email.value.trim() && { email: email.value.trim() }),
     });
 
-  /** Registers once to show at once what is wrong; the client registers again when it starts and if its keys are refused. */
+  /** Registers once to show an error at once; the client registers again when it starts and if its keys are refused. */
   async function isAccepted() {
     open.disabled = true;
     try {
@@ -187,7 +187,7 @@ function nativeToken(slot) {
   return token;
 }
 
-/** What has come to a device: messages, oldest first, and announcements above them, newest first. */
+/** The frames of a device: messages, oldest first, and announcements above them, newest first. */
 function screenOf(slot) {
   const messages = h("ol.screen", { "aria-live": "polite", "aria-label": `What has come to device ${slot}` });
   const everyone = h("ol.screen.everyone", {
@@ -216,8 +216,8 @@ function showState(node, { state, reason, retryIn }) {
 }
 
 /**
- * A message, with buttons to acknowledge and to read it if it has a place in the mailbox. `device` returns the device that is
- * open at that moment, if there is one.
+ * A message, with buttons to acknowledge and to read it if it has a position in the mailbox. `device` returns the
+ * device that is open at that moment, if there is one.
  */
 function bubble(message, device, byHand) {
   const done = (name, work) => (event) => {
@@ -241,7 +241,7 @@ function bubble(message, device, byHand) {
   );
 }
 
-/** An announcement has neither a place in the mailbox nor a trail. */
+/** An announcement has neither a position in the mailbox nor a trail. */
 function banner(announcement) {
   const about = ["to everyone", announcement.category].filter(Boolean).join(" · ");
   return h(
@@ -252,7 +252,7 @@ function banner(announcement) {
   );
 }
 
-/** What is shown of both. */
+/** The visible content of both. */
 const content = ({ sender, alert, extra }) => [
   sender && h("strong", {}, sender),
   h("p", {}, alert ?? JSON.stringify(extra)),

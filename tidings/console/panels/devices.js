@@ -1,4 +1,4 @@
-// Users with their devices and connections, as the service has them in its tables.
+// Users with their devices and connections, from the service's tables.
 
 import { place, twin } from "../api.js";
 import { action, badge, confirm, form, h, heading, pager, say, show, table } from "../dom.js";
@@ -19,20 +19,20 @@ function everyone() {
   const pages = [];
   async function refresh() {
     const after = pages.at(-1);
-    const told = await twin("GET", `devices?limit=${PAGE}${after ? `&after=${encodeURIComponent(after)}` : ""}`);
-    // Leases and ages are told in seconds, so that what is shown changes as time goes by.
-    show(users, { told, now: Math.floor(Date.now() / 5_000) }, () => [
-      told.users.length
-        ? told.users.map((user) => card(user, refresh))
+    const page = await twin("GET", `devices?limit=${PAGE}${after ? `&after=${encodeURIComponent(after)}` : ""}`);
+    // Leases and ages are shown in seconds, so the list changes as time goes by.
+    show(users, { page, now: Math.floor(Date.now() / 5_000) }, () => [
+      page.users.length
+        ? page.users.map((user) => card(user, refresh))
         : h("p.empty", {}, "No device is registered. ", h("a", { href: "#/demo" }, "Open a demo device")),
-      pager(pages, told.next, refresh),
+      pager(pages, page.next, refresh),
     ]);
   }
   return { node: h("div", {}, heading("Devices"), users), refresh, every: 2_000 };
 }
 
 function card({ appId, tenantCode, alias, profile = {}, head, devices }, again) {
-  // An alias alone would be another person's.
+  // Another tenant may have the same alias, so the tenant is part of the name.
   const user = [alias, ...(tenantCode ? [tenantCode] : [])].map(encodeURIComponent).join("/");
   const who = tenantCode ? `${alias} of tenant ${tenantCode}` : alias;
   const about = [
@@ -103,15 +103,15 @@ async function remove(id, again) {
   await again();
 }
 
-/** Without a twin nobody lists devices; one is shown by its id. */
+/** Without a twin there is no list of devices; one is found by its id. */
 function byId() {
   const found = h("div", { "aria-live": "polite" });
   const id = h("input", { type: "search", "aria-label": "Device id", placeholder: "Device id", autocomplete: "off" });
   const look = async () => {
-    const told = await api("GET", `/v1/devices/${encodeURIComponent(id.value.trim())}`).catch((error) => ({
+    const answer = await api("GET", `/v1/devices/${encodeURIComponent(id.value.trim())}`).catch((error) => ({
       error: error.message,
     }));
-    show(found, told, ({ error, alias, connections, ...device }) =>
+    show(found, answer, ({ error, alias, connections, ...device }) =>
       error
         ? h("p.empty", {}, error)
         : h(

@@ -1,4 +1,4 @@
-// Whether something that messages are about is still open. `#/items/order:4711` shows that one.
+// An item that messages are about: whether it is open. `#/items/order:4711` shows that one.
 
 import { field, form, h, heading, show } from "../dom.js";
 import { clear, refuse, segment, text } from "../forms.js";
@@ -13,23 +13,23 @@ function build() {
   const summary = h("p.wrong", { role: "alert" });
   const shown = h("div", { "aria-live": "polite" });
 
-  /** Says whether the item is open; without saying, asks. */
+  /** Sets whether the item is open; without an argument, reads it. */
   async function ask(open) {
     const query = tenant.value ? `?tenantCode=${encodeURIComponent(tenant.value)}` : "";
     clear([item, tenant], summary);
     try {
       const path = `/v1/items/${segment("item", item.value)}${query}`;
-      show(shown, open === undefined ? await api("GET", path) : await api("PUT", path, { open }), told);
+      show(shown, open === undefined ? await api("GET", path) : await api("PUT", path, { open }), described);
     } catch (error) {
       shown.replaceChildren();
       refuse(error, [item, tenant], summary);
     }
   }
 
-  function told({ item: name, open, closedAt }) {
+  function described({ item: name, open, closedAt }) {
     const state = open
       ? "Open: messages about it go on."
-      : `Closed since ${moment(closedAt)}: nobody is told any more.`;
+      : `Closed since ${moment(closedAt)}: no further fallback goes out.`;
     const other = h("button", { type: "button", onclick: () => ask(!open) }, open ? "Close it" : "Open it again");
     return h("section.card", { "aria-label": name }, h("h2", {}, name), h("p", {}, state), h("div.buttons", {}, other));
   }
@@ -38,7 +38,7 @@ function build() {
     "form.card",
     {},
     () => ask(),
-    h("div.fields", {}, field("item", "Item", item), field("tenantCode", "Tenant", tenant, "where there is one")),
+    h("div.fields", {}, field("item", "Item", item), field("tenantCode", "Tenant", tenant, "if there is one")),
     h("div.buttons", {}, h("button", { type: "submit" }, "Show")),
   );
   const refresh = async (to) => {
@@ -48,7 +48,7 @@ function build() {
     await ask();
   };
   const hint =
-    "A message on the condition that an item is open goes out by no further fallback step once it is closed.";
+    "If a message has the condition that an item is open, it sends no further fallback step once the item is closed.";
   const node = h("div", {}, heading("Items"), h("p.hint", {}, hint), asked, summary, shown);
   return { node, refresh, every: 3_600_000 };
 }

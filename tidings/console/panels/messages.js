@@ -4,7 +4,7 @@ import { action, badge, confirm, form, h, heading, pager, say, show, table } fro
 import { place, twin } from "../api.js";
 import { latest, trail } from "../records.js";
 import { STATES } from "../wire.js";
-import { isSettled, told } from "../trails.js";
+import { isSettled, sentence } from "../trails.js";
 import { clock, count, moment, short, took } from "../words.js";
 import { api } from "../service.js";
 
@@ -58,7 +58,7 @@ function build() {
     if (id) return showOne(detail, id);
     const wanted = { alias: user.value.trim(), text: text.value.trim(), state: filter.value };
     const { messages, next } = await latest(PAGE, pages.at(-1), wanted);
-    // What was asked for meanwhile is answered by itself.
+    // A later request has its own answer.
     if (wanted.alias !== user.value.trim() || wanted.text !== text.value.trim() || wanted.state !== filter.value)
       return;
     show(rows, { wanted, messages, next, pages: pages.length }, () => [
@@ -67,7 +67,7 @@ function build() {
         ["Accepted", "To", "Message", "State"],
         messages.map(row),
         Object.values(wanted).some(Boolean)
-          ? `None of ${next ? "these" : "them"} is like that.`
+          ? `None of ${next ? "these" : "them"} matches.`
           : place.twin
             ? "Nothing has been sent yet."
             : "Nothing has been sent from this tab yet.",
@@ -124,7 +124,7 @@ function one(it, cost, again) {
   const cancel = async () => {
     if (
       !(await confirm(
-        "Cancel this message? Nothing of it begins any more; what a device has shown stays shown.",
+        "Cancel this message? Steps that have not started do not start; what a device has shown stays.",
         "Cancel it",
       ))
     )
@@ -175,7 +175,7 @@ function one(it, cost, again) {
   ];
 }
 
-/** What happened, oldest first, each with the time since the message was accepted. */
+/** The events, oldest first, each with the time since the message was accepted. */
 function timeline(transitions, since) {
   return h(
     "ol.timeline",
@@ -186,7 +186,7 @@ function timeline(transitions, since) {
         `li.at-${it.event}`,
         {},
         h("time", { datetime: it.at, title: moment(it.at) }, `${after < 0 ? "−" : "+"}${took(Math.abs(after))}`),
-        h("span", { title: it.deviceId }, told(it)),
+        h("span", { title: it.deviceId }, sentence(it)),
       );
     }),
   );

@@ -1,4 +1,4 @@
-// What a user wants to be told of. `#/preferences/alice/acme` shows those of alice, of the tenant acme.
+// How a user wants to be notified. `#/preferences/alice/acme` shows the preferences of alice, of the tenant acme.
 
 import { choice, field, form, h, heading, say } from "../dom.js";
 import { clear, refuse, segment, text } from "../forms.js";
@@ -43,7 +43,7 @@ function build() {
     "form.card",
     {},
     look,
-    h("div.fields", {}, field("alias", "User", alias), field("tenantCode", "Tenant", tenant, "where there is one")),
+    h("div.fields", {}, field("alias", "User", alias), field("tenantCode", "Tenant", tenant, "if there is one")),
     h("div.buttons", {}, h("button", { type: "submit" }, "Show")),
   );
   const refresh = async (to) => {
@@ -59,7 +59,7 @@ function build() {
   return { node, refresh, every: 3_600_000 };
 }
 
-/** The preferences of one user, to be changed. */
+/** The form of one user's preferences. */
 function editor(preferences, user, summary) {
   const controls = {};
   const named = (name, control) => {
@@ -149,7 +149,7 @@ function set(control, value) {
   return control;
 }
 
-/** The preferences that the controls say; what is empty is left out. */
+/** The preferences in the controls; empty ones are left out. */
 function wanted(controls, ofCategory) {
   const value = (name) => controls[name].value.trim();
   const switches = (path) => {

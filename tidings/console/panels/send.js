@@ -1,4 +1,4 @@
-// POST /v1/messages with every field that it has. What the service refuses is said at the field that it names.
+// POST /v1/messages with every field that it has. A problem from the service is shown at the field that it names.
 
 import { choice, complain, field, form, h, heading, say, show } from "../dom.js";
 import { area, json, number, numeric, text } from "../forms.js";
@@ -28,14 +28,14 @@ const GROUPS = [
       audienceType: ["What they are", () => choice([["", "default: ALIAS"], ...AUDIENCE_TYPES])],
       platform: ["Only devices of", () => choice([["", "default: ALL"], "ALL", ...PLATFORMS])],
       tenantCode: ["Tenant", text],
-      appId: ["App", text, "the key's own where empty"],
+      appId: ["App", text, "the key's app if empty"],
     },
   ],
   [
     "Content",
     true,
     {
-      alert: ["Alert", () => area(2), "what is shown; required where there is no extra"],
+      alert: ["Alert", () => area(2), "what is shown; required if there is no extra"],
       extra: ["Extra", () => area(2, { spellcheck: "false" }), "any JSON, for the app"],
       pushMsgType: [
         "Kind",
@@ -54,7 +54,7 @@ const GROUPS = [
     false,
     {
       priority: ["Priority", () => choice([["", "default: by size"], ...PRIORITIES])],
-      ttl: ["Time to live, seconds", number, "72 h where empty"],
+      ttl: ["Time to live, seconds", number, "72 h if empty"],
       persist: ["Kept for who is away (persist)", yesNo],
       sendAt: ["Send at", () => h("input", { type: "datetime-local", step: "1" }), "your local time"],
       needConfirm: ["Redelivered until confirmed (needConfirm)", yesNo],
@@ -89,7 +89,7 @@ const GROUPS = [
   ],
 ];
 
-/** Fields that are numbers. What does not look like one is sent as it is: the service says what is wrong with it. */
+/** Fields that are numbers. A text that does not look like one is sent as it is: the service reports the problem. */
 const NUMBERS = ["ttl", "duration", "badge"];
 
 function build() {
@@ -137,7 +137,7 @@ function build() {
     draw();
   }
 
-  /** The request: only what is given. Throws where `extra` is not JSON. */
+  /** The request: only what is given. Throws if `extra` is not JSON. */
   function request() {
     const body = {};
     const headers = {};
@@ -160,13 +160,13 @@ function build() {
   }
 
   function draw() {
-    let told;
+    let given;
     try {
-      told = request();
+      given = request();
     } catch (error) {
-      told = { error: error.message };
+      given = { error: error.message };
     }
-    show(preview, told, ({ error, body, headers }) =>
+    show(preview, given, ({ error, body, headers }) =>
       error
         ? h("p.hint", {}, error)
         : h(
@@ -220,7 +220,7 @@ function build() {
       const { body, headers } = request();
       const accepted = await api("POST", "/v1/messages", body, headers);
       remember(accepted.requestId, body.alert);
-      show(answer, { ...accepted, at: Date.now() }, told);
+      show(answer, { ...accepted, at: Date.now() }, described);
     } catch (error) {
       refuse(error);
     } finally {
@@ -276,7 +276,7 @@ function converted(name, value) {
   return name === "extra" ? json(name, value) : value;
 }
 
-function told({ requestId, recipients, ttl, priority, duration, sendAt, downgrades = [] }) {
+function described({ requestId, recipients, ttl, priority, duration, sendAt, downgrades = [] }) {
   return h(
     "section.card.good",
     {},

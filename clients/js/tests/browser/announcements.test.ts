@@ -1,4 +1,4 @@
-// What pages keep of announcements: over reloads, for new tabs and for the tab that leads next. The service does as the test says.
+// Announcements that pages keep: over reloads, for new tabs and for the next leader. The test plays the service.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -29,7 +29,7 @@ function app(service: Service, tabs: "every" | "leader"): string {
 
 function announce(peer: Peer, number: number): void {
   const content = { toUserName: "alice", createTime: 1, alert: `no. ${number}` };
-  peer.say({ type: "announcement", id: `a${number}`, number, after: number - 10, ...content });
+  peer.send({ type: "announcement", id: `a${number}`, number, after: number - 10, ...content });
 }
 
 async function showed(page: Page, ...numbers: number[]): Promise<void> {
@@ -37,20 +37,20 @@ async function showed(page: Page, ...numbers: number[]): Promise<void> {
   assert.deepEqual(await numbersOf(page), numbers);
 }
 
-test("every tab shows each once over its pages, and a new one begins where others are", async (t) => {
+test("every tab shows each once over its pages, and a new tab begins at the cursor of the others", async (t) => {
   const service = await Service.start(t);
   const origin = await serve(t, { "/": app(service, "every") });
   const context = await (await browse(t)).newContext();
   const first = await context.newPage();
   await first.goto(origin);
   let peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync());
+  assert.deepEqual(await peer.nextAction(), sync());
   announce(peer, 10);
   await showed(first, 10);
   // Nothing is known of the mailbox yet, and the page ends.
   await first.reload();
   peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync(undefined, 10));
+  assert.deepEqual(await peer.nextAction(), sync(undefined, 10));
   announce(peer, 10);
   announce(peer, 20);
   await showed(first, 20);
@@ -59,19 +59,19 @@ test("every tab shows each once over its pages, and a new one begins where other
   const second = await context.newPage();
   await second.goto(origin);
   let other = await service.accept();
-  const { announced } = await other.hear();
+  const { announced } = await other.nextAction();
   assert.equal(announced, 20);
   announce(other, 30);
   await showed(second, 30);
-  // Each tab has a place of its own.
+  // Each tab has its own cursor.
   await first.reload();
   peer = await service.accept();
-  assert.equal((await peer.hear()).announced, 20);
+  assert.equal((await peer.nextAction()).announced, 20);
   announce(peer, 30);
   await showed(first, 30);
   await second.reload();
   other = await service.accept();
-  assert.equal((await other.hear()).announced, 30);
+  assert.equal((await other.nextAction()).announced, 30);
 });
 
 test("the tab that leads next goes on behind the one before", async (t) => {
@@ -81,7 +81,7 @@ test("the tab that leads next goes on behind the one before", async (t) => {
   const first = await context.newPage();
   await first.goto(origin);
   let peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync());
+  assert.deepEqual(await peer.nextAction(), sync());
   const second = await context.newPage();
   await second.goto(origin);
   announce(peer, 10);
@@ -89,7 +89,7 @@ test("the tab that leads next goes on behind the one before", async (t) => {
   await showed(first, 10, 20);
   await first.close();
   peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync(undefined, 20));
+  assert.deepEqual(await peer.nextAction(), sync(undefined, 20));
   announce(peer, 20);
   announce(peer, 30);
   await showed(second, 30);
@@ -101,7 +101,7 @@ test("a service worker is shown a push, though an announcement is all that a pag
   const page = await (await (await browse(t)).newContext()).newPage();
   await page.goto(origin);
   const peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync());
+  assert.deepEqual(await peer.nextAction(), sync());
   announce(peer, 10);
   await showed(page, 10);
   const sealed = sealFrame(service.keys, { ...messageFrame(1), deviceId: DEVICE }, randomBytes(16));

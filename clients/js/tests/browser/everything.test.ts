@@ -1,5 +1,5 @@
-// A person's day: a thousand messages, while sockets are cut by chance, the network goes and comes, the page is reloaded,
-// and a second tab comes and goes. Every tab shows every message once and in order, over all its pages.
+// A person's day: a thousand messages, while sockets are cut at random, the network goes and comes, the page is
+// reloaded, and a second tab comes and goes. Every tab shows every message once and in order, over all its pages.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -9,12 +9,12 @@ import { app, browse, range, serve, shown, Twin, until } from "./harness.js";
 
 const MESSAGES = 1_000;
 const SEED = Number(process.env.SEED ?? 4);
-/** So many are sent at the same time, at most: an app's backend has more than one hand. */
+/** Most messages that are sent concurrently, as by an app's backend. */
 const HANDS = 2;
-/** So far the page may be behind, where the network is on: a page that is busy is the one that is disturbed. */
+/** How far the page may be behind while the network is on, so that the faults hit a busy page. */
 const BEHIND = 40;
 
-/** What went wrong on a page: only `refused` may, while the network is off. */
+/** The errors of a page: only `refused` may occur, while the network is off. */
 async function checkErrors(page: Page): Promise<void> {
   const errors = await page.evaluate(() => (globalThis as unknown as { errors: string[] }).errors);
   assert.deepEqual(
@@ -50,7 +50,7 @@ test("every message is shown once and in order, whatever happens", async (t) => 
   const sending = Promise.all(range(1, HANDS).map(hand));
   const watching = until(
     async () => {
-      // A page that is being reloaded has nothing to say.
+      // A page that is being reloaded answers nothing.
       seen = (await shown(page).catch(() => [])).at(-1) ?? seen;
       return seen >= MESSAGES;
     },

@@ -1,4 +1,4 @@
-// A twin, a browser and a server of pages. Whatever is started is stopped by its process id.
+// A twin, a browser and a server of pages. Everything that is started is stopped by its process id.
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
@@ -13,7 +13,7 @@ import type { Registration } from "../../src/identity.js";
 
 const REPOSITORY = fileURLToPath(new URL("../../../../", import.meta.url));
 
-/** Waits until something is so. */
+/** Waits for a condition. */
 export async function until<T>(find: () => Promise<T | undefined | false>, what: string, seconds = 30): Promise<T> {
   const deadline = Date.now() + seconds * 1_000;
   for (;;) {
@@ -43,10 +43,10 @@ export class Twin {
   readonly aws: string;
   readonly #key: string;
 
-  private constructor(told: string) {
+  private constructor(output: string) {
     const find = (pattern: RegExp): string => {
-      const found = pattern.exec(told)?.[1];
-      assert.ok(found, `${pattern} in ${told}`);
+      const found = pattern.exec(output)?.[1];
+      assert.ok(found, `${pattern} in ${output}`);
       return found;
     };
     this.http = find(/HTTP API\s+(\S+)/);
@@ -55,7 +55,7 @@ export class Twin {
     this.#key = find(/its key\s+(\S+)/);
   }
 
-  /** `TIDINGS` says which program; otherwise it is built from this repository. */
+  /** `TIDINGS` names the program; otherwise it is built from this repository. */
   static async start(t: TestContext, ...options: string[]): Promise<Twin> {
     const [program = "", ...rest] = (process.env.TIDINGS ?? "cargo run --quiet --locked --").split(" ");
     const ports = ["--http-port", "0", "--socket-port", "0", "--aws-port", "0"];
@@ -64,18 +64,18 @@ export class Twin {
       stdio: ["ignore", "pipe", "inherit"],
     });
     t.after(() => stop(child));
-    let told = "";
+    let output = "";
     await new Promise<void>((resolve, reject) => {
       child.once("error", reject);
-      child.once("exit", () => reject(new Error(`the twin ended: ${told}`)));
+      child.once("exit", () => reject(new Error(`the twin ended: ${output}`)));
       child.stdout.on("data", (data) => {
-        told += data;
-        if (told.includes("Ctrl-C")) {
+        output += data;
+        if (output.includes("Ctrl-C")) {
           resolve();
         }
       });
     });
-    return new Twin(told);
+    return new Twin(output);
   }
 
   async #ask(method: string, url: string, body?: unknown): Promise<Record<string, unknown>> {
@@ -97,12 +97,12 @@ export class Twin {
     return sent.requestId as string;
   }
 
-  /** What a user wants to be told of, as a backend is told. */
+  /** A user's preferences, as a backend reads them. */
   preferences(alias: string): Promise<Record<string, unknown>> {
     return this.#ask("GET", `${this.http}/v1/users/${alias}/preferences`);
   }
 
-  /** What became of a message of one recipient. */
+  /** The state of a message with one recipient. */
   async trail(id: string): Promise<{ state: string; epoch: number; seq: number }> {
     const trail = await this.#ask("GET", `${this.http}/v1/messages/${id}`);
     return (trail.recipients as { state: string; epoch: number; seq: number }[])[0] as never;
@@ -115,8 +115,8 @@ export class Twin {
 
   /** How many sockets were cut. */
   async cuts(): Promise<number> {
-    const told = await this.#ask("GET", `${this.aws}/_twin/faults`);
-    return (told.injected as Record<string, number>)["drop-socket"] ?? 0;
+    const output = await this.#ask("GET", `${this.aws}/_twin/faults`);
+    return (output.injected as Record<string, number>)["drop-socket"] ?? 0;
   }
 }
 
@@ -164,8 +164,8 @@ export async function serve(t: TestContext, files: Record<string, string>): Prom
 }
 
 /**
- * An app: a page that notes the place of each message in the task that shows it, where the next page of this tab finds it,
- * as a page does that keeps what it has shown. `options` are those of the device.
+ * An app: a page that records the position of each message in the task that shows it, in storage that the next page of
+ * this tab reads. `options` are those of the device.
  */
 export function app(options: Record<string, unknown>): string {
   return `<!doctype html><title>App</title><script type="module">
@@ -184,7 +184,7 @@ export function app(options: Record<string, unknown>): string {
   </script>`;
 }
 
-/** The places that this tab has shown, in order, over all its pages. */
+/** The positions that this tab has shown, in order, over all its pages. */
 export async function shown(page: Page): Promise<number[]> {
   const text = await page.evaluate(() => sessionStorage.getItem("shown") ?? "");
   return text.split(" ").filter(Boolean).map(Number);

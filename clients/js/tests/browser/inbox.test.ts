@@ -9,7 +9,7 @@ const MESSAGES = 25;
 
 declare const device: Device;
 
-test("a page lists its inbox, and counts what nobody has read", async (t) => {
+test("a page lists its inbox, and counts unread messages", async (t) => {
   const twin = await Twin.start(t);
   const registration = await twin.register("alice");
   const origin = await serve(t, { "/": app({ url: twin.socket, apiUrl: twin.http, registration }) });
@@ -60,7 +60,7 @@ test("a page lists its inbox, and counts what nobody has read", async (t) => {
   assert.match(refused.detail, /limit/);
   assert.ok(refused.requestId);
 
-  // What its user wants to be told of is set by one page, and known to the backend.
+  // One page sets the user's preferences, and the backend reads them.
   const wanted = { channels: { sms: false }, quietHours: { from: "22:00", to: "07:00" }, timeZone: "Asia/Shanghai" };
   assert.deepEqual(await page.evaluate(() => device.preferences()), {});
   assert.deepEqual(await page.evaluate((wanted) => device.setPreferences(wanted), wanted), wanted);

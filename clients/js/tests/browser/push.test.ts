@@ -7,23 +7,23 @@ import type { CDPSession, Page } from "playwright-core";
 import { type Keys, keysOf, sealFrame } from "../sealing.js";
 import { app, browse, serve, shown, Twin, until } from "./harness.js";
 
-/** A service worker that answers what it was given to show, and what it was not. */
+/** A service worker that returns the messages that it was given to show, and the failures. */
 const WORKER = `
   import { receivePush } from "/push.js";
-  const told = [];
+  const results = [];
   self.addEventListener("install", () => self.skipWaiting());
   self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
   self.addEventListener("push", (event) => event.waitUntil(
     receivePush(event.data.text()).then(
-      (message) => told.push(message ? "shown " + message.alert : "nothing"),
-      (error) => told.push(error.name + " " + error.code),
+      (message) => results.push(message ? "shown " + message.alert : "nothing"),
+      (error) => results.push(error.name + " " + error.code),
     ),
   ));
-  self.addEventListener("message", ({ ports }) => ports[0].postMessage(told));
+  self.addEventListener("message", ({ ports }) => ports[0].postMessage(results));
 `;
 
-/** What the worker has told. */
-function told(page: Page): Promise<string[]> {
+/** The worker's results. */
+function results(page: Page): Promise<string[]> {
   return page.evaluate(async () => {
     const { active } = await navigator.serviceWorker.ready;
     const { port1, port2 } = new MessageChannel();
@@ -67,7 +67,7 @@ test("socket and push never show the same message", async (t) => {
   const push = async (data: string): Promise<string> => {
     await session.send("ServiceWorker.deliverPushMessage", { origin, registrationId: id, data });
     pushes += 1;
-    return (await until(async () => (await told(page))[pushes - 1], "the end of a push")) as string;
+    return (await until(async () => (await results(page))[pushes - 1], "the end of a push")) as string;
   };
   const keys = registration.keys as Keys;
   /** The frame that the service would push. */
@@ -101,7 +101,7 @@ test("socket and push never show the same message", async (t) => {
   assert.equal(await push(await sealed(three, "three")), "nothing");
   assert.equal(await push(await sealed(two, "two")), "nothing");
 
-  // Frames of others, of nobody, and changed ones.
+  // Frames of other devices, of no device, and changed ones.
   const other = keysOf("another", 1);
   assert.equal(await push(sealFrame(other, { type: "message" }, randomBytes(16))), "TidingsError unreadable_frame");
   assert.equal(await push("nonsense"), "TidingsError unreadable_frame");

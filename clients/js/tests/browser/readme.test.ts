@@ -1,4 +1,4 @@
-// What README.md and the guide say works as it stands there.
+// The programs of README.md and of the guide work as they are printed.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -31,11 +31,11 @@ test("the first five lines, in a browser", async (t) => {
     "/tidings/register": JSON.stringify(await twin.register("alice")),
   });
   const page = await (await (await browse(t)).newContext()).newPage();
-  const said: string[] = [];
-  page.on("console", (message) => said.push(message.text()));
+  const logged: string[] = [];
+  page.on("console", (message) => logged.push(message.text()));
   await page.goto(origin);
   await twin.send("alice", "Hello, Alice");
-  await until(async () => said.includes("Hello, Alice"), `a message; ${said}`);
+  await until(async () => logged.includes("Hello, Alice"), `a message; ${logged}`);
 });
 
 test("the guide's program for a page, with its import map and without a bundler", async (t) => {
@@ -50,35 +50,35 @@ test("the guide's program for a page, with its import map and without a bundler"
     const context = await browser.newContext();
     t.after(() => context.close());
     const page = await context.newPage();
-    const said: string[] = [];
-    page.on("console", (message) => said.push(message.text().trim()));
-    page.on("pageerror", (error) => said.push(`uncaught: ${error}`));
+    const logged: string[] = [];
+    page.on("console", (message) => logged.push(message.text().trim()));
+    page.on("pageerror", (error) => logged.push(`uncaught: ${error}`));
     await page.goto(await serve(t, { "/": html, "/favicon.ico": "", ...routes }));
-    return said;
+    return logged;
   };
-  const says = (said: string[], what: RegExp): Promise<boolean> =>
-    until(async () => said.some((line) => what.test(line)), `${what}; ${said}`);
+  const logs = (logged: string[], what: RegExp): Promise<boolean> =>
+    until(async () => logged.some((line) => what.test(line)), `${what}; ${logged}`);
 
   await t.test("a message", async (t) => {
     const routes = { "/register-this-browser": JSON.stringify(await twin.register("bob")) };
-    const said = await open(t, twin.socket, routes);
+    const logged = await open(t, twin.socket, routes);
     await twin.send("bob", "Hello, Bob");
-    await says(said, /^Hello, Bob$/);
-    assert.deepEqual(said, ["connecting", "online", "Hello, Bob"]);
+    await logs(logged, /^Hello, Bob$/);
+    assert.deepEqual(logged, ["connecting", "online", "Hello, Bob"]);
   });
   await t.test("a wrong route", async (t) => {
-    const said = await open(t, twin.socket, {});
-    await says(said, /^waiting registration_failed$/);
-    await says(said, /^TidingsError: registration_failed: /);
+    const logged = await open(t, twin.socket, {});
+    await logs(logged, /^waiting registration_failed$/);
+    await logs(logged, /^TidingsError: registration_failed: /);
   });
   await t.test("a wrong key", async (t) => {
     const answer = { status: 401, code: "wrong_app_key", detail: "the app key is not valid" };
-    const said = await open(t, twin.socket, { "/register-this-browser": JSON.stringify(answer) });
-    await says(said, /^TidingsError: bad_registration: POST \/v1\/devices: wrong_app_key/);
+    const logged = await open(t, twin.socket, { "/register-this-browser": JSON.stringify(answer) });
+    await logs(logged, /^TidingsError: bad_registration: POST \/v1\/devices: wrong_app_key/);
   });
   await t.test("a wrong port", async (t) => {
     const routes = { "/register-this-browser": JSON.stringify(await twin.register("carol")) };
-    await says(await open(t, "ws://127.0.0.1:1/prod", routes), /^waiting unreachable$/);
+    await logs(await open(t, "ws://127.0.0.1:1/prod", routes), /^waiting unreachable$/);
   });
 });
 
@@ -97,13 +97,13 @@ test("the lines for Node", async (t) => {
     const env = { ...process.env, TIDINGS_SOCKET: twin.socket };
     const child = spawn(process.execPath, ["app.mjs"], { cwd: folder, env, stdio: ["ignore", "pipe", "inherit"] });
     t.after(() => child.kill());
-    let said = "";
+    let logged = "";
     child.stdout.on("data", (data) => {
-      said += data;
+      logged += data;
     });
     const kept = (): boolean => existsSync(cursor) && readFileSync(cursor, "utf8").includes(`"seq":${index + 1}}`);
-    await until(async () => said !== "" && kept(), `${alert}; ${said}`);
-    assert.equal(said, `${alert}\n`, "and nothing of an earlier life");
+    await until(async () => logged !== "" && kept(), `${alert}; ${logged}`);
+    assert.equal(logged, `${alert}\n`, "and nothing of an earlier life");
     child.kill("SIGKILL");
   }
 });

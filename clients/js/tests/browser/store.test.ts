@@ -27,7 +27,7 @@ interface Watched {
   full: boolean;
 }
 
-/** What the browser keeps, seen from another page. */
+/** The stored cursor, read by another page. */
 function kept(page: Page): Promise<number | undefined> {
   return page.evaluate(async () => {
     const database = await new Promise<IDBDatabase>((resolve, reject) => {
@@ -47,7 +47,7 @@ function kept(page: Page): Promise<number | undefined> {
   });
 }
 
-/** What is done to the page `app`, with the help of another page, and what is undone; and what may be said of it. */
+/** A fault of the page `app`, with the help of another page, its repair, and the errors that it may cause. */
 interface Fault {
   readonly name: string;
   strike(app: Page, other: Page): Promise<unknown>;

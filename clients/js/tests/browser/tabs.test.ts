@@ -36,7 +36,7 @@ test("with a leader, every message is shown in one tab, whichever lives", async 
     const sending = send(10);
     await until(async () => (await shown(leader)).length >= 8, "some messages more");
     assert.deepEqual(await shown(next), [], "one tab shows them");
-    // It may show more until it is gone: what it has shown then is told by what comes next.
+    // It may show more until it is gone; the next leader's messages reveal how many.
     await leader.evaluate(() => (globalThis as unknown as { device: { close(): Promise<void> } }).device.close());
     all.push(...(await shown(leader)));
     assert.deepEqual(await errorsOf(leader), []);

@@ -1,4 +1,4 @@
-// A device that is told what everyone is told. Time is the test's: nothing sleeps.
+// A device that receives announcements. Time is the test's: nothing sleeps.
 
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
@@ -20,7 +20,7 @@ const frame = (number: number, after: number): Record<string, unknown> => ({
   alert: `no. ${number}`,
 });
 
-/** How far a replay came. */
+/** The announcements of a replay. */
 const announced = (after: number, number = after): Record<string, unknown> => ({ announced: { after, number } });
 
 /** A device, and the numbers that it shows. */
@@ -38,12 +38,12 @@ test("announcements are shown in order and once, and not again by the next page"
   const shown: Announcement[] = [];
   device.on("announcement", (announcement) => void shown.push(announcement));
   let peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync(0));
-  peer.say(frame(10, 0));
-  peer.say(frame(20, 10));
-  peer.say(frame(10, 0));
+  assert.deepEqual(await peer.nextAction(), sync(0));
+  peer.send(frame(10, 0));
+  peer.send(frame(20, 10));
+  peer.send(frame(10, 0));
   peer.synced(0, [], announced(20, 25));
-  peer.say(frame(30, 25));
+  peer.send(frame(30, 25));
   await until(() => shown.length === 3, "three announcements");
   assert.deepEqual(shown[0], { ...frame(10, 0), deviceId: DEVICE });
   assert.deepEqual(
@@ -53,18 +53,18 @@ test("announcements are shown in order and once, and not again by the next page"
   await until(() => store.cursor?.announced === 30, "the cursor");
   assert.deepEqual(store.cursor, { ...at(0), announced: 30 });
   await service.read(peer);
-  assert.equal(peer.heard, 0, "nobody acknowledges them, and nothing was asked");
+  assert.equal(peer.pending, 0, "they are not acknowledged, and nothing was asked");
   peer.message(1);
-  assert.deepEqual(await peer.hear(), ack(1));
+  assert.deepEqual(await peer.nextAction(), ack(1));
   await until(() => store.cursor?.seq === 1, "the cursor");
   assert.deepEqual(store.cursor, { ...at(1), announced: 30 }, "a message keeps what is beside it");
-  await Promise.all([device.close(), peer.hearsGoodbye()]);
+  await Promise.all([device.close(), peer.waitsForClose()]);
 
   const [, numbers] = listening(t, service, store);
   peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync(1, 30));
-  peer.say(frame(30, 25));
-  peer.say(frame(40, 30));
+  assert.deepEqual(await peer.nextAction(), sync(1, 30));
+  peer.send(frame(30, 25));
+  peer.send(frame(40, 30));
   peer.synced(1, [], announced(40));
   await until(() => numbers.length > 0, "an announcement");
   assert.deepEqual(numbers, [40]);
@@ -76,14 +76,14 @@ test("what was shown before anything was known of the mailbox is kept, too", asy
   const store = new Kept();
   const [device] = listening(t, service, store);
   let peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync());
-  peer.say(frame(10, 0));
+  assert.deepEqual(await peer.nextAction(), sync());
+  peer.send(frame(10, 0));
   await until(() => store.cursor, "the cursor");
   assert.deepEqual(store.cursor, { announced: 10 });
-  await Promise.all([device.close(), peer.hearsGoodbye()]);
+  await Promise.all([device.close(), peer.waitsForClose()]);
   listening(t, service, store);
   peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync(undefined, 10));
+  assert.deepEqual(await peer.nextAction(), sync(undefined, 10));
 });
 
 test("a handler that does something at once is followed by the cursor in the same task", async (t) => {
@@ -105,7 +105,7 @@ test("a handler that does something at once is followed by the cursor in the sam
   await until(() => store.saves.length === 1);
   store.save = () => void tasks.push(task);
   count();
-  peer.say(frame(10, 0));
+  peer.send(frame(10, 0));
   await until(() => tasks.length === 2, "handler and cursor");
   assert.equal(tasks[0], tasks[1]);
 });
@@ -126,7 +126,7 @@ test("the next one waits for every handler, and is not shown once the device is 
   const peer = await service.accept();
   await peer.upToDate(0);
   for (const number of [10, 20, 30]) {
-    peer.say(frame(number, number - 10));
+    peer.send(frame(number, number - 10));
   }
   await service.read(peer);
   await setImmediate();
@@ -135,14 +135,14 @@ test("the next one waits for every handler, and is not shown once the device is 
   done();
   await until(() => numbers.length === 2, "the next one");
   assert.equal(store.cursor?.announced, 10);
-  await Promise.all([device.close(), peer.hearsGoodbye()]);
+  await Promise.all([device.close(), peer.waitsForClose()]);
   done();
   await until(() => store.cursor?.announced === 20, "the cursor");
   await setImmediate();
   assert.deepEqual(numbers, [10, 20]);
 });
 
-test("they wait until somebody listens, and neither they nor messages wait for the other", async (t) => {
+test("they wait for a listener, and neither they nor messages wait for the other", async (t) => {
   const service = await Service.start(t);
   const store = new Kept(0);
   const device = service.device(t, { store });
@@ -150,19 +150,19 @@ test("they wait until somebody listens, and neither they nor messages wait for t
   const peer = await service.accept();
   await peer.upToDate(0);
   peer.message(1);
-  peer.say(frame(10, 0));
-  peer.say(frame(20, 10));
+  peer.send(frame(10, 0));
+  peer.send(frame(20, 10));
   await service.read(peer);
   const numbers: number[] = [];
   device.on("announcement", ({ number }) => void numbers.push(number));
   await until(() => numbers.length === 2, "what came before");
   assert.deepEqual(numbers, [10, 20]);
   await until(() => store.cursor?.announced === 20, "the cursor");
-  assert.deepEqual(store.cursor, { ...at(0), announced: 20 }, "nobody was shown the message");
+  assert.deepEqual(store.cursor, { ...at(0), announced: 20 }, "the message was not shown");
   device.on("message", () => new Promise<void>(() => {}));
-  peer.say(frame(30, 20));
+  peer.send(frame(30, 20));
   await until(() => numbers.length === 3, "one more");
-  assert.equal(peer.heard, 0, "nor is it acknowledged");
+  assert.equal(peer.pending, 0, "nor is it acknowledged");
 });
 
 test("the store is not asked to save while it saves", async (t) => {
@@ -183,7 +183,7 @@ test("the store is not asked to save while it saves", async (t) => {
     });
   };
   peer.message(1);
-  peer.say(frame(10, 0));
+  peer.send(frame(10, 0));
   await until(() => store.saves.length === 2, "one of the two");
   await service.read(peer);
   await setImmediate();
@@ -193,7 +193,7 @@ test("the store is not asked to save while it saves", async (t) => {
   assert.deepEqual(store.saves.at(-1), { ...at(1), announced: 10 });
 });
 
-test("a handler that fails is told of, and the next one is shown", async (t) => {
+test("a handler that fails is reported, and the next one is shown", async (t) => {
   const service = await Service.start(t);
   const [device, numbers] = listening(t, service, new Kept(0));
   device.on("announcement", ({ number }) => {
@@ -203,8 +203,8 @@ test("a handler that fails is told of, and the next one is shown", async (t) => 
   });
   const peer = await service.accept();
   await peer.upToDate(0);
-  peer.say(frame(10, 0));
-  peer.say(frame(20, 10));
+  peer.send(frame(10, 0));
+  peer.send(frame(20, 10));
   await until(() => numbers.length === 2, "both");
   assert.deepEqual(
     service.errors.map(({ code }) => code),
@@ -217,14 +217,14 @@ test("what is for another device, or is not what it should be, is refused", asyn
   const [, numbers] = listening(t, service, new Kept(0));
   const peer = await service.accept();
   await peer.upToDate(0);
-  peer.say({ ...frame(10, 0), deviceId: "device-2" });
-  peer.sayInClear(JSON.stringify({ ...frame(10, 0), deviceId: DEVICE }));
-  peer.sayInClear(sealFrame(keysOf(DEVICE, 77), { ...frame(10, 0), deviceId: DEVICE }, Buffer.alloc(16)));
-  peer.say({ ...frame(10, 0), id: undefined });
-  peer.say({ ...frame(10, 0), number: "10" });
-  peer.say({ ...frame(10, 0), after: null });
+  peer.send({ ...frame(10, 0), deviceId: "device-2" });
+  peer.sendInClear(JSON.stringify({ ...frame(10, 0), deviceId: DEVICE }));
+  peer.sendInClear(sealFrame(keysOf(DEVICE, 77), { ...frame(10, 0), deviceId: DEVICE }, Buffer.alloc(16)));
+  peer.send({ ...frame(10, 0), id: undefined });
+  peer.send({ ...frame(10, 0), number: "10" });
+  peer.send({ ...frame(10, 0), after: null });
   peer.synced(0, [], { announced: { after: 10 } });
-  peer.say(frame(20, 0));
+  peer.send(frame(20, 0));
   await until(() => numbers.length > 0, "an announcement");
   assert.deepEqual(numbers, [20]);
   assert.deepEqual(
@@ -242,22 +242,22 @@ test("one that never opens is asked for with each heartbeat, and keeps nothing e
   const service = await Service.start(t);
   const [device, numbers] = listening(t, service, new Kept(0));
   const peer = await service.accept();
-  /** Frame 20 is sealed for nobody. */
+  /** Frame 20 cannot be opened. */
   const replay = (): void => {
-    peer.sayInClear(sealFrame(keysOf(DEVICE, 77), { ...frame(20, 10), deviceId: DEVICE }, Buffer.alloc(16)));
-    peer.say(frame(30, 20));
+    peer.sendInClear(sealFrame(keysOf(DEVICE, 77), { ...frame(20, 10), deviceId: DEVICE }, Buffer.alloc(16)));
+    peer.send(frame(30, 20));
     peer.synced(0, [], announced(30));
   };
-  assert.deepEqual(await peer.hear(), sync(0));
-  peer.say(frame(10, 0));
+  assert.deepEqual(await peer.nextAction(), sync(0));
+  peer.send(frame(10, 0));
   replay();
   await until(() => device.state === "online");
   let syncs = 0;
   let pings = 0;
   while (pings < 20) {
     await service.clock.advance(1_000);
-    while (peer.heard > 0) {
-      const word = await peer.hear();
+    while (peer.pending > 0) {
+      const word = await peer.nextAction();
       if (word.action === "ping") {
         pings += 1;
         peer.pong(0, { nextPing: 100 });
@@ -269,26 +269,26 @@ test("one that never opens is asked for with each heartbeat, and keeps nothing e
       await service.read(peer);
     }
   }
-  assert.ok(syncs === pings || syncs === pings - 1, `${syncs} questions for ${pings} heartbeats`);
+  assert.ok(syncs === pings || syncs === pings - 1, `${syncs} requests for ${pings} heartbeats`);
   assert.deepEqual(numbers, [10]);
   assert.deepEqual(service.states, ["connecting", "online"]);
 });
 
-test("a hole is asked for at once, and filled by the replay", async (t) => {
+test("a gap is requested at once, and closed by the replay", async (t) => {
   const service = await Service.start(t);
   const [, numbers] = listening(t, service, new Kept(0));
   const peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync(0));
+  assert.deepEqual(await peer.nextAction(), sync(0));
   peer.synced(0, [], announced(0));
-  peer.say(frame(20, 10));
-  assert.deepEqual(await peer.hear(), sync(0));
-  peer.say(frame(10, 0));
-  peer.say(frame(20, 10));
+  peer.send(frame(20, 10));
+  assert.deepEqual(await peer.nextAction(), sync(0));
+  peer.send(frame(10, 0));
+  peer.send(frame(20, 10));
   peer.synced(0, [], announced(20));
   await until(() => numbers.length === 2, "both");
   assert.deepEqual(numbers, [10, 20]);
   await service.read(peer);
-  assert.equal(peer.heard, 0);
+  assert.equal(peer.pending, 0);
 });
 
 test("a connection that is lost begins again behind the last one", async (t) => {
@@ -298,8 +298,8 @@ test("a connection that is lost begins again behind the last one", async (t) => 
   let peer: Peer;
   for (const number of [10, 20, 30]) {
     peer = await service.accept();
-    assert.deepEqual(await peer.hear(), sync(0, number - 10));
-    peer.say(frame(number, number - 10));
+    assert.deepEqual(await peer.nextAction(), sync(0, number - 10));
+    peer.send(frame(number, number - 10));
     await until(() => numbers.at(-1) === number, `no. ${number}`);
     peer.drop();
     await until(() => device.state === "waiting");
@@ -313,25 +313,25 @@ test("two sockets that bring the same one show it once", async (t) => {
   const [, numbers] = listening(t, service, new Kept(0));
   const old = await service.accept();
   await old.upToDate(0);
-  old.say({ type: "reconnect", code: "rollover", after: 0 });
+  old.send({ type: "reconnect", code: "rollover", after: 0 });
   await until(async () => {
     await service.clock.advance(0);
     return service.isCalled;
   }, "another connection");
   const fresh = await service.accept();
-  assert.deepEqual(await fresh.hear(), sync(0));
-  old.say(frame(10, 0));
+  assert.deepEqual(await fresh.nextAction(), sync(0));
+  old.send(frame(10, 0));
   await until(() => numbers.length === 1, "the first one");
-  fresh.say(frame(10, 0));
-  fresh.say(frame(20, 10));
-  old.say(frame(20, 10));
+  fresh.send(frame(10, 0));
+  fresh.send(frame(20, 10));
+  old.send(frame(20, 10));
   fresh.synced(0, [], announced(20));
-  await old.hearsGoodbye();
+  await old.waitsForClose();
   await service.read(fresh);
   assert.deepEqual(numbers, [10, 20]);
 });
 
-test("a device that changed hands begins anew", async (t) => {
+test("a device that changed hands begins without a cursor", async (t) => {
   const service = await Service.start(t);
   const former = keysOf(DEVICE, 99, 0);
   const keys = keysOf(DEVICE, 5, 1);
@@ -351,5 +351,5 @@ test("a device that changed hands begins anew", async (t) => {
   }, "a refusal");
   service.always = undefined;
   await service.timeUntilCalled(device);
-  assert.deepEqual(await (await service.accept()).hear(), sync());
+  assert.deepEqual(await (await service.accept()).nextAction(), sync());
 });

@@ -1,4 +1,4 @@
-// What is handed out: its size, its types, and that it works as it is built.
+// The built package: its size, its types, and that it works.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -97,8 +97,8 @@ function exportsOf(entry: string): string[] {
   });
 }
 
-test("the exported types are those that are written down", () => {
-  // `UPDATE_API=1` writes them down anew: then say in the change log what changed.
+test("the exported types are those of tests/api.txt", () => {
+  // `UPDATE_API=1` regenerates the list: then describe the change in the change log.
   const now = declarations();
   if (process.env.UPDATE_API) {
     writeFileSync(API, now);
@@ -147,8 +147,8 @@ for (const name of ["tidings.js", "tidings.min.js"]) {
     const peer = await service.accept();
     await peer.upToDate(0);
     peer.message(1);
-    assert.equal((await peer.hear()).action, "ack");
+    assert.equal((await peer.nextAction()).action, "ack");
     await until(() => shown.length === 1);
-    await Promise.all([device.close(), peer.hearsGoodbye()]);
+    await Promise.all([device.close(), peer.waitsForClose()]);
   });
 }

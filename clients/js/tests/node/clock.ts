@@ -2,12 +2,12 @@ import { setImmediate } from "node:timers/promises";
 import type { Environment } from "../../src/environment.js";
 import { Random } from "../random.js";
 
-/** A clock that goes when it is told to, and chance that repeats itself. */
+/** A clock that a test advances, and reproducible randomness. */
 export class FakeClock implements Environment {
   #now = 0;
   #timers: { readonly at: number; readonly callback: () => void }[] = [];
   readonly #random: Random;
-  /** What `random` answers, where it is not left to chance. */
+  /** The value of `random`, if it is fixed. */
   draws: number | undefined;
   /** How far the wall clock is off, in milliseconds. */
   off = 0;
@@ -36,7 +36,7 @@ export class FakeClock implements Environment {
     return this.#timers.length;
   }
 
-  /** Lets time pass, and what is due happen at its time; `between` waits for what happens outside of time. */
+  /** Lets time pass and runs due timers at their time; `between` waits for work outside of this clock. */
   async advance(time: number, between: () => Promise<unknown> = () => setImmediate()): Promise<void> {
     const end = this.#now + time;
     await between();
@@ -56,7 +56,7 @@ export class FakeClock implements Environment {
 
 type Awaitable<T> = T | Promise<T>;
 
-/** Waits until something is so. */
+/** Waits for a condition. */
 export async function until<T>(find: () => Awaitable<T | undefined | false>, what = "it"): Promise<T> {
   const deadline = Date.now() + 10_000;
   for (;;) {

@@ -20,30 +20,30 @@ test("asks for what it missed and acknowledges what the app was shown", async (t
   const peer = await service.accept();
   assert.equal(peer.claims.sub, DEVICE);
   assert.equal(peer.inQuery, false);
-  assert.deepEqual(await peer.hear(), sync(2));
+  assert.deepEqual(await peer.nextAction(), sync(2));
   peer.message(3);
   peer.message(4);
   peer.synced(4, [3, 4]);
   await service.showed(3, 4);
   await service.clock.advance(200);
-  await peer.hearUpTo(4);
+  await peer.nextAcksUpTo(4);
   // A redelivery is confirmed again and not shown.
   peer.message(4);
   await service.read(peer);
   await service.clock.advance(200);
-  assert.deepEqual(await peer.hear(), upTo(4));
+  assert.deepEqual(await peer.nextAction(), upTo(4));
   await service.clock.advance(200);
   peer.message(5);
-  assert.deepEqual(await peer.hear(), ack(5));
+  assert.deepEqual(await peer.nextAction(), ack(5));
   await service.showed(3, 4, 5);
   assert.deepEqual(store.cursor, at(5));
-  await Promise.all([device.close(), peer.hearsGoodbye()]);
+  await Promise.all([device.close(), peer.waitsForClose()]);
   assert.deepEqual(service.states, ["connecting", "online", "closed: asked"]);
   assert.deepEqual(service.errors, []);
   assert.equal(service.clock.waiting, 0, "nothing is left behind");
 });
 
-test("the cursor is kept before the acknowledgement is said", async (t) => {
+test("the cursor is kept before the acknowledgement is sent", async (t) => {
   const service = await Service.start(t);
   const order: string[] = [];
   let keep = (): void => {};
@@ -77,9 +77,9 @@ test("the cursor is kept before the acknowledgement is said", async (t) => {
   done();
   await until(() => order.includes("keep 1"));
   await setImmediate();
-  assert.equal(peer.heard, 0, "nothing is acknowledged that might be forgotten");
+  assert.equal(peer.pending, 0, "nothing is acknowledged that might be forgotten");
   keep();
-  assert.deepEqual(await peer.hear(), ack(1));
+  assert.deepEqual(await peer.nextAction(), ack(1));
   await until(() => order.includes("show 2"));
   assert.deepEqual(order, ["keep 0", "show 1", "keep 1", "show 2"]);
 });
@@ -102,32 +102,32 @@ test("a handler that does something at once is followed by the cursor in the sam
   await peer.upToDate(0);
   count();
   peer.message(1);
-  assert.deepEqual(await peer.hear(), ack(1));
+  assert.deepEqual(await peer.nextAction(), ack(1));
   assert.equal(tasks.length, 2);
   assert.equal(tasks[0], tasks[1]);
 });
 
-test("acknowledges by hand and says read", async (t) => {
+test("acknowledges by hand and reports a read message", async (t) => {
   const service = await Service.start(t);
   const device = service.start(t, { ack: "manual" });
   const messages: Message[] = [];
   device.on("message", (message) => void messages.push(message));
   const peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync());
+  assert.deepEqual(await peer.nextAction(), sync());
   peer.message(1);
   peer.synced(1, [1]);
   const message = await until(() => messages[0]);
   device.read(message);
-  assert.deepEqual(await peer.hear(), { action: "read", id: "1", ...at(1) }, "nothing was acknowledged before");
+  assert.deepEqual(await peer.nextAction(), { action: "read", id: "1", ...at(1) }, "nothing was acknowledged before");
   device.ack(message);
-  assert.deepEqual(await peer.hear(), ack(1));
-  // Nobody waits for the acknowledgement of a message that is not kept.
+  assert.deepEqual(await peer.nextAction(), ack(1));
+  // A message that is not kept needs no acknowledgement.
   device.ack({ ...message, epoch: undefined, seq: undefined } as unknown as Message);
   device.setState("background");
-  assert.deepEqual(await peer.hear(), { action: "state", state: "background" });
+  assert.deepEqual(await peer.nextAction(), { action: "state", state: "background" });
 });
 
-test("messages wait until somebody listens, and for each other", async (t) => {
+test("messages wait for a listener, and for each other", async (t) => {
   const service = await Service.start(t);
   const device = service.device(t);
   device.start();
@@ -141,12 +141,15 @@ test("messages wait until somebody listens, and for each other", async (t) => {
   const taken: string[] = [];
   for await (const { id } of device.messages()) {
     taken.push(id);
-    assert.equal(peer.heard, 0, "a message is taken when the next one is asked for");
+    assert.equal(peer.pending, 0, "a message is taken when the next one is asked for");
     if (id === "2") {
       break;
     }
     await setImmediate();
-    assert.deepEqual(await Promise.race([peer.hear().then(() => "acknowledged"), setImmediate("not yet")]), "not yet");
+    assert.deepEqual(
+      await Promise.race([peer.nextAction().then(() => "acknowledged"), setImmediate("not yet")]),
+      "not yet",
+    );
   }
   assert.deepEqual(taken, ["1", "2"]);
   const off = device.on("message", ({ id }) => void taken.push(id));
@@ -186,7 +189,7 @@ test("a message that is handed to a loop is shown by it, even if the device is c
   await until(() => store.cursor?.seq === 1, "the cursor");
 });
 
-test("a handler that fails is told of, and breaks nothing", async (t) => {
+test("a handler that fails is reported, and breaks nothing", async (t) => {
   const service = await Service.start(t);
   const device = service.start(t);
   const oops = new Error("oops");
@@ -199,10 +202,10 @@ test("a handler that fails is told of, and breaks nothing", async (t) => {
   const peer = await service.accept();
   await peer.upToDate(0);
   peer.message(1);
-  assert.deepEqual(await peer.hear(), ack(1));
+  assert.deepEqual(await peer.nextAction(), ack(1));
   await service.clock.advance(200);
   peer.message(2);
-  assert.deepEqual(await peer.hear(), ack(2));
+  assert.deepEqual(await peer.nextAction(), ack(2));
   await service.showed(1, 2);
   assert.deepEqual(
     service.errors.map(({ code, cause }) => [code, cause]),
@@ -213,7 +216,7 @@ test("a handler that fails is told of, and breaks nothing", async (t) => {
   );
 });
 
-test("a failed handler of errors is not told of itself for ever", async (t) => {
+test("a failed handler of errors is not called for its own failure", async (t) => {
   const service = await Service.start(t);
   const device = service.start(t);
   const complaints: unknown[] = [];
@@ -225,14 +228,14 @@ test("a failed handler of errors is not told of itself for ever", async (t) => {
   });
   const peer = await service.accept();
   await peer.upToDate(0);
-  peer.sayInClear("nonsense");
+  peer.sendInClear("nonsense");
   peer.message(1);
   await service.showed(1);
   assert.equal(calls, 1);
   assert.deepEqual(complaints.map(String), ["Error: again"]);
 });
 
-test("without anybody who listens to errors, a handler's is said aloud", async (t) => {
+test("without a listener to errors, a handler's error is reported", async (t) => {
   const service = await Service.start(t);
   const device = new Device({
     url: service.url,
@@ -257,21 +260,21 @@ test("what is not sealed for it is never a message", async (t) => {
   const service = await Service.start(t);
   service.start(t);
   const peer = await service.accept();
-  await peer.hear();
-  peer.sayInClear('{"message": "Internal server error", "connectionId": "x=", "requestId": "y"}');
+  await peer.nextAction();
+  peer.sendInClear('{"message": "Internal server error", "connectionId": "x=", "requestId": "y"}');
   const codes = (): string[] => service.errors.map(({ code, detail }) => `${code}: ${detail}`);
   await until(() => service.errors.length === 1);
-  assert.equal(peer.heard, 0);
-  // It stood in place of the replay: the device asks again, long before the deadline.
+  assert.equal(peer.pending, 0);
+  // It replaced the answer to the replay: the device asks again, long before the deadline.
   await service.clock.advance(1_000);
-  assert.deepEqual(await peer.hear(), sync());
+  assert.deepEqual(await peer.nextAction(), sync());
   peer.synced(0);
 
-  peer.sayInClear(JSON.stringify({ ...messageFrame(1), deviceId: DEVICE }));
-  peer.sayInClear(Buffer.from("binary"));
-  peer.say({ type: "dance" });
-  peer.say({ ...messageFrame(1), deviceId: "device-2" });
-  peer.say({ type: "error", code: "unknown_message", detail: "d" });
+  peer.sendInClear(JSON.stringify({ ...messageFrame(1), deviceId: DEVICE }));
+  peer.sendInClear(Buffer.from("binary"));
+  peer.send({ type: "dance" });
+  peer.send({ ...messageFrame(1), deviceId: "device-2" });
+  peer.send({ type: "error", code: "unknown_message", detail: "d" });
   peer.message(1);
   await service.showed(1);
   const notForUs = "unreadable_frame: not sealed for this device";
@@ -281,20 +284,20 @@ test("what is not sealed for it is never a message", async (t) => {
   ]);
 });
 
-test("a gap is told of, behind what the replay brought", async (t) => {
+test("a gap is reported after the messages of the replay", async (t) => {
   const service = await Service.start(t);
-  const told: unknown[] = [];
+  const events: unknown[] = [];
   const device = service.device(t, { store: new Kept(2) });
-  device.on("message", ({ id }) => void told.push(id));
-  device.on("gap", (gap) => void told.push(gap));
+  device.on("message", ({ id }) => void events.push(id));
+  device.on("gap", (gap) => void events.push(gap));
   device.start();
   const peer = await service.accept();
-  await peer.hear();
+  await peer.nextAction();
   peer.message(9);
   peer.synced(9, [9], { recovered: false });
   peer.message(10);
-  await until(() => told.length === 3);
-  assert.deepEqual(told, ["9", { from: at(2), to: at(9) }, "10"]);
+  await until(() => events.length === 3);
+  assert.deepEqual(events, ["9", { from: at(2), to: at(9) }, "10"]);
 });
 
 test("comes back after a loss with its cursor and its confirmations", async (t) => {
@@ -304,15 +307,15 @@ test("comes back after a loss with its cursor and its confirmations", async (t) 
   await peer.upToDate(0);
   peer.message(1);
   await service.showed(1);
-  assert.deepEqual(await peer.hear(), ack(1));
-  // Vanishes without a goodbye: nobody knows whether the acknowledgement was heard.
+  assert.deepEqual(await peer.nextAction(), ack(1));
+  // The connection is cut without a close: the acknowledgement may not have arrived.
   peer.drop();
   await until(() => device.state === "waiting");
   await service.timeUntilCalled(device);
   peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync(1));
+  assert.deepEqual(await peer.nextAction(), sync(1));
   peer.synced(1);
-  assert.deepEqual(await peer.hear(), upTo(1));
+  assert.deepEqual(await peer.nextAction(), upTo(1));
   peer.message(2);
   await service.showed(1, 2);
 });
@@ -332,7 +335,7 @@ test("pauses grow until a connection has lasted, and not only opened and answere
   await service.refuse();
   await lost(2);
   const silent = await service.accept();
-  assert.equal((await silent.hear()).action, "sync");
+  assert.equal((await silent.nextAction()).action, "sync");
   silent.drop();
   await lost(3);
   for (const [count, lasts] of [
@@ -372,13 +375,13 @@ test("an evicted device stays away for as long as it is asked to, and longer eac
   assert.deepEqual(service.waits, [...Array(6).fill(54_000), 57_600, 115_200]);
 });
 
-test("a message is progress, even where no connection lasts as long as a replay", async (t) => {
+test("a message is progress, even if no connection lasts as long as a replay", async (t) => {
   const service = await Service.start(t);
   service.clock.draws = 0.9;
   const device = service.start(t, { store: new Kept(0) });
   for (let seq = 1; seq <= 5; seq += 1) {
     const peer = await service.accept();
-    assert.deepEqual(await peer.hear(), sync(seq - 1));
+    assert.deepEqual(await peer.nextAction(), sync(seq - 1));
     peer.message(seq);
     await until(() => service.shown.length === seq);
     peer.drop();
@@ -388,13 +391,13 @@ test("a message is progress, even where no connection lasts as long as a replay"
   assert.deepEqual(service.waits, Array(5).fill(900));
 });
 
-test("what was said while nobody was there is said on the next connection", async (t) => {
+test("actions without a connection are sent on the next one", async (t) => {
   const service = await Service.start(t);
   const device = service.start(t, { ack: "manual" });
   device.setState("foreground");
   let peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync());
-  assert.deepEqual(await peer.hear(), { action: "state", state: "foreground" });
+  assert.deepEqual(await peer.nextAction(), sync());
+  assert.deepEqual(await peer.nextAction(), { action: "state", state: "foreground" });
   peer.synced(0);
   peer.message(1);
   await service.showed(1);
@@ -405,13 +408,13 @@ test("what was said while nobody was there is said on the next connection", asyn
   device.ackUpTo(at(1));
   await service.timeUntilCalled(device);
   peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync(1));
-  assert.deepEqual(await peer.hear(), { action: "state", state: "foreground" });
-  assert.deepEqual(await peer.hear(), { action: "read", id: "1", ...at(1) });
-  assert.deepEqual(await peer.hear(), upTo(1));
+  assert.deepEqual(await peer.nextAction(), sync(1));
+  assert.deepEqual(await peer.nextAction(), { action: "state", state: "foreground" });
+  assert.deepEqual(await peer.nextAction(), { action: "read", id: "1", ...at(1) });
+  assert.deepEqual(await peer.nextAction(), upTo(1));
 });
 
-test("what was said just before a loss is said again", async (t) => {
+test("an action just before a loss is sent again", async (t) => {
   const service = await Service.start(t);
   const device = service.start(t, { ack: "manual" });
   let peer = await service.accept();
@@ -419,36 +422,36 @@ test("what was said just before a loss is said again", async (t) => {
   peer.message(1);
   await service.showed(1);
   device.ack(messageFrame(1) as unknown as Message);
-  assert.deepEqual(await peer.hear(), ack(1));
+  assert.deepEqual(await peer.nextAction(), ack(1));
   peer.drop();
   await until(() => device.state === "waiting");
   await service.timeUntilCalled(device);
   peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync(1));
-  assert.deepEqual(await peer.hear(), ack(1));
+  assert.deepEqual(await peer.nextAction(), sync(1));
+  assert.deepEqual(await peer.nextAction(), ack(1));
 });
 
-test("what is acknowledged up to a place is said again on every connection", async (t) => {
+test("an acknowledgement up to a position is sent again on every connection", async (t) => {
   const service = await Service.start(t);
   const device = service.start(t, { ack: "manual" });
   let peer = await service.accept();
-  await peer.hear();
+  await peer.nextAction();
   peer.message(1);
   peer.message(2);
   peer.synced(2, [1, 2]);
   await service.showed(1, 2);
   device.ackUpTo(at(2));
-  assert.deepEqual(await peer.hear(), upTo(2));
+  assert.deepEqual(await peer.nextAction(), upTo(2));
   peer.drop();
   await until(() => device.state === "waiting");
   await service.timeUntilCalled(device);
   peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync(2));
+  assert.deepEqual(await peer.nextAction(), sync(2));
   peer.synced(2);
-  assert.deepEqual(await peer.hear(), upTo(2));
+  assert.deepEqual(await peer.nextAction(), upTo(2));
 });
 
-test("what an earlier life was shown is acknowledged again by the client only", async (t) => {
+test("a message of a former run is acknowledged again by the client only", async (t) => {
   for (const how of ["automatic", "manual"] as const) {
     await t.test(how, async (t) => {
       const service = await Service.start(t);
@@ -460,10 +463,13 @@ test("what an earlier life was shown is acknowledged again by the client only", 
       await service.showed(3);
       await service.clock.advance(200);
       if (how === "automatic") {
-        assert.deepEqual([await peer.hear(), await peer.hear(), await peer.hear()], [upTo(2), ack(1), upTo(3)]);
+        assert.deepEqual(
+          [await peer.nextAction(), await peer.nextAction(), await peer.nextAction()],
+          [upTo(2), ack(1), upTo(3)],
+        );
       }
       await service.clock.advance(4_800);
-      assert.deepEqual(await peer.hear(), { action: "ping" });
+      assert.deepEqual(await peer.nextAction(), { action: "ping" });
     });
   }
 });
@@ -473,12 +479,12 @@ test("reconnects when it is asked to, sealed or in clear", async (t) => {
   const device = service.start(t);
   let peer = await service.accept();
   await peer.upToDate(0);
-  peer.say({ type: "reconnect", code: "going_away", after: 20 });
+  peer.send({ type: "reconnect", code: "going_away", after: 20 });
   await until(() => device.state === "waiting");
   await service.timeUntilCalled(device);
   peer = await service.accept();
-  await peer.hear();
-  peer.sayInClear('{"type": "reconnect", "deviceId": "", "code": "unknown_connection", "after": 0}');
+  await peer.nextAction();
+  peer.sendInClear('{"type": "reconnect", "deviceId": "", "code": "unknown_connection", "after": 0}');
   await until(() => device.state === "waiting");
   await service.timeUntilCalled(device);
   await (await service.accept()).upToDate(0);
@@ -495,15 +501,15 @@ test("a heartbeat comes when the service wants it; without an answer it is a los
   await peer.upToDate(0);
   await until(() => device.state === "online");
   await service.clock.advance(5_000);
-  assert.deepEqual(await peer.hear(), { action: "ping" });
+  assert.deepEqual(await peer.nextAction(), { action: "ping" });
   peer.pong(0, { nextPing: 100 });
   // The answer counts when it is read, which takes no time of this clock.
   peer.message(1);
-  assert.deepEqual(await peer.hear(), ack(1));
+  assert.deepEqual(await peer.nextAction(), ack(1));
   await service.clock.advance(99_999);
-  assert.equal(peer.heard, 0);
+  assert.equal(peer.pending, 0);
   await service.clock.advance(1);
-  assert.deepEqual(await peer.hear(), { action: "ping" });
+  assert.deepEqual(await peer.nextAction(), { action: "ping" });
   await service.clock.advance(14_999);
   assert.equal(device.state, "online");
   await service.clock.advance(1);
@@ -520,20 +526,20 @@ test("a pong that asks for no heartbeat ever, or for one all the time, is not ob
   await until(() => device.state === "online");
   peer.pong(0, { nextPing: 10 ** 12 });
   peer.message(1);
-  assert.deepEqual(await peer.hear(), ack(1));
+  assert.deepEqual(await peer.nextAction(), ack(1));
   await service.clock.advance(540_000);
-  assert.deepEqual(await peer.hear(), { action: "ping" });
+  assert.deepEqual(await peer.nextAction(), { action: "ping" });
   peer.pong(1, { nextPing: 0 });
   peer.message(2);
-  const said = [await peer.hear(), await peer.hear()];
-  assert.deepEqual(said, [upTo(1), ack(2)]);
+  const actions = [await peer.nextAction(), await peer.nextAction()];
+  assert.deepEqual(actions, [upTo(1), ack(2)]);
   await service.clock.advance(999);
-  assert.equal(peer.heard, 0);
+  assert.equal(peer.pending, 0);
   await service.clock.advance(1);
-  assert.deepEqual(await peer.hear(), { action: "ping" });
+  assert.deepEqual(await peer.nextAction(), { action: "ping" });
 });
 
-test("acknowledgements that come together are one at once, and one word for the rest", async (t) => {
+test("acknowledgements that come together are one at once, and one sum for the rest", async (t) => {
   const service = await Service.start(t);
   const device = service.start(t);
   const peer = await service.accept();
@@ -542,29 +548,29 @@ test("acknowledgements that come together are one at once, and one word for the 
   for (let seq = 1; seq <= 50; seq += 1) {
     peer.message(seq);
   }
-  assert.deepEqual(await peer.hear(), ack(1));
+  assert.deepEqual(await peer.nextAction(), ack(1));
   await until(() => service.shown.length === 50);
   await service.clock.advance(199);
-  assert.equal(peer.heard, 0);
+  assert.equal(peer.pending, 0);
   await service.clock.advance(1);
-  assert.deepEqual(await peer.hear(), upTo(50));
-  // The pause begins anew with each word.
+  assert.deepEqual(await peer.nextAction(), upTo(50));
+  // The pause begins again with each acknowledgement.
   peer.message(51);
   await service.showed(...Array.from({ length: 51 }, (_, index) => index + 1));
   await service.clock.advance(199);
-  assert.equal(peer.heard, 0);
+  assert.equal(peer.pending, 0);
   await service.clock.advance(1);
-  assert.deepEqual(await peer.hear(), upTo(51));
+  assert.deepEqual(await peer.nextAction(), upTo(51));
   await service.clock.advance(200);
   peer.message(52);
-  assert.deepEqual(await peer.hear(), ack(52));
+  assert.deepEqual(await peer.nextAction(), ack(52));
 });
 
-test("what came again is acknowledged again with one word, though the sum was said before", async (t) => {
+test("redeliveries are acknowledged with one action, though the sum was sent before", async (t) => {
   const service = await Service.start(t);
   service.start(t);
   const peer = await service.accept();
-  await peer.hear();
+  await peer.nextAction();
   const seqs = Array.from({ length: 40 }, (_, index) => index + 1);
   for (const round of [1, 2]) {
     for (const seq of seqs) {
@@ -574,9 +580,9 @@ test("what came again is acknowledged again with one word, though the sum was sa
     await service.read(peer);
     await service.showed(...seqs);
     await service.clock.advance(200);
-    assert.ok((await peer.hearUpTo(40)) <= 2);
+    assert.ok((await peer.nextAcksUpTo(40)) <= 2);
     await service.clock.advance(200);
-    assert.equal(peer.heard, 0);
+    assert.equal(peer.pending, 0);
   }
 });
 
@@ -590,15 +596,15 @@ test("what was not summed up when the connection ended is summed up on the next 
     peer.message(seq);
   }
   await service.showed(1, 2, 3);
-  assert.deepEqual(await peer.hear(), ack(1));
+  assert.deepEqual(await peer.nextAction(), ack(1));
   peer.drop();
   await until(() => device.state === "waiting");
-  assert.equal(peer.heard, 0);
+  assert.equal(peer.pending, 0);
   await service.timeUntilCalled(device);
   peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync(3));
+  assert.deepEqual(await peer.nextAction(), sync(3));
   peer.synced(3);
-  assert.deepEqual(await peer.hear(), upTo(3));
+  assert.deepEqual(await peer.nextAction(), upTo(3));
 });
 
 test("an app that acknowledges by hand is not summed up", async (t) => {
@@ -613,44 +619,44 @@ test("an app that acknowledges by hand is not summed up", async (t) => {
   await service.showed(1, 2, 3);
   for (const seq of [1, 3]) {
     device.ack(messageFrame(seq) as unknown as Message);
-    assert.deepEqual(await peer.hear(), ack(seq));
+    assert.deepEqual(await peer.nextAction(), ack(seq));
   }
   await service.clock.advance(4_999);
-  assert.deepEqual(await peer.hear(), { action: "ping" });
-  assert.equal(peer.heard, 0);
+  assert.deepEqual(await peer.nextAction(), { action: "ping" });
+  assert.equal(peer.pending, 0);
 });
 
-test("acknowledgements are summed up with each heartbeat, where there are new ones", async (t) => {
+test("acknowledgements are summed up with each heartbeat, if there are new ones", async (t) => {
   const service = await Service.start(t);
   service.start(t);
   const peer = await service.accept();
   await peer.upToDate(0);
   for (const seq of [1, 2]) {
     peer.message(seq);
-    assert.deepEqual(await peer.hear(), ack(seq));
+    assert.deepEqual(await peer.nextAction(), ack(seq));
     await service.clock.advance(200);
   }
   peer.pong(2);
-  assert.deepEqual(await peer.hear(), upTo(2));
+  assert.deepEqual(await peer.nextAction(), upTo(2));
   peer.pong(2);
   peer.message(3);
-  assert.deepEqual(await peer.hear(), ack(3));
+  assert.deepEqual(await peer.nextAction(), ack(3));
 });
 
-test("an error of the gateway in place of an answer: what is in doubt is said again, each time later", async (t) => {
+test("an error of the gateway in place of an answer: actions in doubt are sent again, each time later", async (t) => {
   const service = await Service.start(t);
   service.start(t);
   const peer = await service.accept();
   await peer.upToDate(0);
   peer.message(1);
-  assert.deepEqual(await peer.hear(), ack(1));
+  assert.deepEqual(await peer.nextAction(), ack(1));
   for (const pause of [1_000, 2_000]) {
-    peer.sayInClear('{"message": "Internal server error"}');
+    peer.sendInClear('{"message": "Internal server error"}');
     await service.read(peer);
     await service.clock.advance(pause - 1);
-    assert.equal(peer.heard, 0);
+    assert.equal(peer.pending, 0);
     await service.clock.advance(1);
-    assert.deepEqual(await peer.hear(), upTo(1));
+    assert.deepEqual(await peer.nextAction(), upTo(1));
   }
   assert.deepEqual(
     service.errors.map(({ code }) => code),
@@ -664,7 +670,7 @@ test("what was sent and does not come is asked for again, and then on another co
   let peer = await service.accept();
   peer.pong(0);
   for (let attempt = 0; attempt < 3; attempt += 1) {
-    assert.deepEqual(await peer.hear(), sync());
+    assert.deepEqual(await peer.nextAction(), sync());
     peer.message(2);
     peer.synced(2, [1, 2]);
     await service.read(peer);
@@ -673,7 +679,7 @@ test("what was sent and does not come is asked for again, and then on another co
   await until(() => device.state === "waiting");
   await service.timeUntilCalled(device);
   peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync());
+  assert.deepEqual(await peer.nextAction(), sync());
   peer.message(1);
   peer.message(2);
   peer.synced(2, [1, 2]);
@@ -711,7 +717,7 @@ test("with tokenIn: query, the token is never anywhere else", async (t) => {
   assert.equal((await service.accept()).inQuery, true);
 });
 
-test("keys that the service refuses are asked for anew, ever more rarely", async (t) => {
+test("keys that the service refuses are fetched again, ever more rarely", async (t) => {
   const service = await Service.start(t);
   let asked = 0;
   const asks: number[] = [];
@@ -737,7 +743,7 @@ test("keys that the service refuses are asked for anew, ever more rarely", async
   await until(() => device.state === "online");
 });
 
-test("a device that changed hands begins anew, with the cursor of its new mailbox", async (t) => {
+test("a device that changed hands begins with the cursor of its new mailbox", async (t) => {
   const service = await Service.start(t);
   const loaded: string[] = [];
   const store = { load: (owner: string) => void loaded.push(owner), save: () => {} };
@@ -756,7 +762,7 @@ test("a device that changed hands begins anew, with the cursor of its new mailbo
   service.always = undefined;
   await service.timeUntilCalled(device);
   const peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync());
+  assert.deepEqual(await peer.nextAction(), sync());
   peer.message(1);
   peer.synced(1, [1]);
   await service.showed(1);
@@ -839,7 +845,7 @@ test("a wrong clock is corrected by the backend and by pongs", async (t) => {
   assert.ok(Math.abs((peer.claims.iat as number) + 30 - serverTime - 1_000 - later / 1_000) < 5);
 });
 
-test("a store that fails, or never answers, is told of once and done without", async (t) => {
+test("a store that fails, or never answers, is reported once and done without", async (t) => {
   const broken: CursorStore[] = [
     { load: () => Promise.reject(new Error("blocked")), save: () => {} },
     {
@@ -855,7 +861,7 @@ test("a store that fails, or never answers, is told of once and done without", a
       const service = await Service.start(t);
       const device = service.start(t, { store });
       const peer = await service.accept();
-      await peer.hear();
+      await peer.nextAction();
       peer.synced(0);
       for (let seq = 1; seq <= 3; seq += 1) {
         peer.message(seq);
@@ -894,7 +900,7 @@ test("a store that comes back is asked again, and keeps what it missed", async (
       };
       const device = service.start(t, { store });
       const peer = await service.accept();
-      await peer.hear();
+      await peer.nextAction();
       peer.synced(0);
       peer.message(1);
       peer.message(2);
@@ -1006,7 +1012,7 @@ test("a handler may close its device; nothing is shown after it", async (t) => {
   await peer.upToDate(0);
   peer.message(1);
   peer.message(2);
-  await peer.hearsGoodbye();
+  await peer.waitsForClose();
   await until(() => closed);
   await until(() => store.cursor?.seq === 1, "the cursor");
   await setImmediate();
@@ -1032,13 +1038,13 @@ test("nothing is shown that was claimed while the device was closed", async (t) 
   await peer.upToDate(0);
   peer.message(1);
   await until(() => claims === 1);
-  await Promise.all([device.close(), peer.hearsGoodbye()]);
+  await Promise.all([device.close(), peer.waitsForClose()]);
   claim(true);
   await setImmediate();
   assert.deepEqual(service.shown, []);
 });
 
-test("what another page has confirmed and kept is shown where the service passes over it", async (t) => {
+test("a message that another page has confirmed and kept is shown if the service skips it", async (t) => {
   const service = await Service.start(t);
   const sealed = (seq: number, keys = service.keys): string =>
     sealFrame(keys, { ...messageFrame(seq), deviceId: DEVICE }, Buffer.alloc(16, seq));
@@ -1053,7 +1059,7 @@ test("what another page has confirmed and kept is shown where the service passes
   };
   service.start(t, { store });
   const peer = await service.accept();
-  assert.deepEqual(await peer.hear(), sync(2));
+  assert.deepEqual(await peer.nextAction(), sync(2));
   peer.message(7);
   peer.message(6);
   peer.synced(7, [6, 7]);
@@ -1072,6 +1078,6 @@ test("what the app was shown is acknowledged before the end", async (t) => {
   }
   await until(() => service.shown.length === 20);
   await setImmediate();
-  await Promise.all([device.close(), peer.hearsGoodbye()]);
-  assert.deepEqual([await peer.hear(), await peer.hear()], [ack(1), upTo(20)]);
+  await Promise.all([device.close(), peer.waitsForClose()]);
+  assert.deepEqual([await peer.nextAction(), await peer.nextAction()], [ack(1), upTo(20)]);
 });

@@ -1,4 +1,4 @@
-// The inbox over HTTP, against a server that says what docs/protocol.md says.
+// The inbox over HTTP, against a server that answers by docs/protocol.md.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";

@@ -1,4 +1,4 @@
-// Announcements, frame by frame. The mailbox is empty, but where a test says otherwise.
+// Announcements, frame by frame. The mailbox is empty unless a test fills it.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -26,7 +26,7 @@ function answer(announced?: Announced, { seq = 0, more = false, posted = [] }: M
 }
 
 /** The steps in short: `3` shown, `?2` asks from 2, `m1` a message, `=` the mailbox is complete. */
-function tell(step: Step): string {
+function short(step: Step): string {
   switch (step.do) {
     case "announce":
       return String(step.announcement.number);
@@ -42,20 +42,28 @@ function tell(step: Step): string {
   }
 }
 
-const told = (steps: readonly Step[]): string[] => steps.map(tell);
-const hear = (inbox: Inbox, frame: Frame): string[] => told(inbox.frame(frame, ""));
-const live = (inbox: Inbox, number: number, after: number): string[] => hear(inbox, announcement(number, after));
+const brief = (steps: readonly Step[]): string[] => steps.map(short);
+const receive = (inbox: Inbox, frame: Frame): string[] => brief(inbox.frame(frame, ""));
+const live = (inbox: Inbox, number: number, after: number): string[] => receive(inbox, announcement(number, after));
 const synced = (inbox: Inbox, after: number, number: number, more = false): string[] =>
-  hear(inbox, answer({ after, number, more }));
+  receive(inbox, answer({ after, number, more }));
 const pong = (inbox: Inbox, seq = 0): string[] =>
-  hear(inbox, { type: "pong", deviceId: "d", epoch: EPOCH, seq, serverTime: 0, nextPing: 60 });
+  receive(inbox, { type: "pong", deviceId: "d", epoch: EPOCH, seq, serverTime: 0, nextPing: 60 });
 const message = (inbox: Inbox, seq: number): string[] =>
-  hear(inbox, { type: "message", id: `m${seq}`, epoch: EPOCH, seq, deviceId: "d", toUserName: "alice", createTime: 0 });
+  receive(inbox, {
+    type: "message",
+    id: `m${seq}`,
+    epoch: EPOCH,
+    seq,
+    deviceId: "d",
+    toUserName: "alice",
+    createTime: 0,
+  });
 
 /** An inbox on a connection, which has shown the announcements up to a number. */
 function asked(announced?: number): Inbox {
   const inbox = new Inbox({ epoch: EPOCH, seq: 0 }, announced);
-  assert.deepEqual(told(inbox.connected()), [`?${announced ?? 0}`]);
+  assert.deepEqual(brief(inbox.connected()), [`?${announced ?? 0}`]);
   return inbox;
 }
 
@@ -67,13 +75,13 @@ function ready(announced: number): Inbox {
 
 test("each is shown once and in order", () => {
   const inbox = ready(10);
-  assert.deepEqual(live(inbox, 10, 0), [], "an earlier life has shown it");
+  assert.deepEqual(live(inbox, 10, 0), [], "a former run has shown it");
   assert.deepEqual(live(inbox, 20, 10), ["20"]);
   assert.deepEqual(live(inbox, 20, 10), []);
   assert.deepEqual(live(inbox, 15, 10), [], "nothing goes back");
   assert.deepEqual(live(inbox, 30, 20), ["30"]);
-  assert.deepEqual(told(inbox.connected()), ["?30"]);
-  assert.deepEqual(told(inbox.rolledOver()), ["?30"]);
+  assert.deepEqual(brief(inbox.connected()), ["?30"]);
+  assert.deepEqual(brief(inbox.rolledOver()), ["?30"]);
 });
 
 test("a new device is shown what is still kept, before the replay has ended", () => {
@@ -86,7 +94,7 @@ test("a new device is shown what is still kept, before the replay has ended", ()
 test("a gap is asked for, once, and what showed it comes again behind it", () => {
   const inbox = ready(10);
   assert.deepEqual(live(inbox, 30, 20), ["?10"]);
-  assert.deepEqual(live(inbox, 40, 30), [], "one question is enough");
+  assert.deepEqual(live(inbox, 40, 30), [], "one request is enough");
   assert.deepEqual(live(inbox, 20, 10), ["20"]);
   assert.deepEqual(live(inbox, 30, 20), ["30"]);
   assert.deepEqual(live(inbox, 40, 30), ["40"]);
@@ -94,7 +102,7 @@ test("a gap is asked for, once, and what showed it comes again behind it", () =>
   assert.deepEqual(pong(inbox), []);
 });
 
-test("what is not for this device is passed over", () => {
+test("announcements for other devices are skipped", () => {
   const inbox = asked(10);
   assert.deepEqual(synced(inbox, 10, 30), ["="]);
   assert.deepEqual(live(inbox, 40, 30), ["40"]);
@@ -122,7 +130,7 @@ test("one of a replay that is lost is asked for with the next pong, not at once"
   assert.deepEqual(pong(inbox, 1), []);
   assert.deepEqual(live(inbox, 20, 10), ["20"]);
   assert.deepEqual(live(inbox, 30, 20), ["30"]);
-  assert.deepEqual(hear(inbox, answer({ after: 30, number: 30 }, { seq: 1 })), ["="]);
+  assert.deepEqual(receive(inbox, answer({ after: 30, number: 30 }, { seq: 1 })), ["="]);
   assert.deepEqual(pong(inbox, 1), []);
 });
 
@@ -173,7 +181,7 @@ test("pages follow each other at once while they come", () => {
   assert.deepEqual(pong(inbox), []);
 });
 
-test("where the service cannot send the next one, it is asked again with the next pong", () => {
+test("if the service cannot send the next one, it is asked again with the next pong", () => {
   const inbox = asked(10);
   assert.deepEqual(synced(inbox, 10, 10, true), ["="]);
   assert.deepEqual(pong(inbox), ["?10"]);
@@ -183,26 +191,26 @@ test("where the service cannot send the next one, it is asked again with the nex
 
 test("a late answer takes nothing back, and is no reason to ask", () => {
   const inbox = asked(10);
-  told(inbox.rolledOver());
+  brief(inbox.rolledOver());
   assert.deepEqual(live(inbox, 20, 10), ["20"]);
   assert.deepEqual(synced(inbox, 20, 20), ["="]);
   assert.deepEqual(synced(inbox, 10, 10), []);
   assert.deepEqual(live(inbox, 30, 20), ["30"]);
-  assert.deepEqual(told(inbox.connected()), ["?30"]);
+  assert.deepEqual(brief(inbox.connected()), ["?30"]);
 });
 
 test("a late answer does not make good what a newer one did not bring", () => {
   const inbox = asked(10);
-  told(inbox.rolledOver());
+  brief(inbox.rolledOver());
   assert.deepEqual(synced(inbox, 20, 20), ["="]);
   assert.deepEqual(synced(inbox, 10, 10), []);
   assert.deepEqual(pong(inbox), ["?10"]);
 });
 
-test("what was dropped before a question is no reason to ask again", () => {
+test("an announcement that was dropped before a request is no reason for another", () => {
   const inbox = asked(10);
   assert.deepEqual(live(inbox, 30, 20), []);
-  told(inbox.rolledOver());
+  brief(inbox.rolledOver());
   assert.deepEqual(live(inbox, 20, 10), ["20"]);
   assert.deepEqual(live(inbox, 30, 20), ["30"]);
   assert.deepEqual(synced(inbox, 30, 30), ["="]);
@@ -211,21 +219,21 @@ test("what was dropped before a question is no reason to ask again", () => {
 test("while there is more of the mailbox, announcements have time", () => {
   const inbox = asked(10);
   assert.deepEqual(message(inbox, 1), ["m1"]);
-  assert.deepEqual(hear(inbox, answer(undefined, { seq: 1, posted: [1], more: true })), ["=", "?10"]);
+  assert.deepEqual(receive(inbox, answer(undefined, { seq: 1, posted: [1], more: true })), ["=", "?10"]);
   assert.deepEqual(live(inbox, 20, 10), ["20"]);
-  assert.deepEqual(hear(inbox, answer({ after: 20, number: 20, more: true }, { seq: 2, posted: [2] })), []);
+  assert.deepEqual(receive(inbox, answer({ after: 20, number: 20, more: true }, { seq: 2, posted: [2] })), []);
   assert.deepEqual(message(inbox, 2), ["m2", "=", "?20"], "when the mailbox is complete");
 });
 
-test("a service that never says how far it came is asked once for each gap", () => {
+test("a service that never reports its announcements is asked once for each gap", () => {
   const inbox = asked();
-  assert.deepEqual(hear(inbox, answer()), ["="]);
+  assert.deepEqual(receive(inbox, answer()), ["="]);
   for (let number = 20; number <= 100; number += 10) {
     assert.deepEqual(live(inbox, number, number - 10), ["?0"]);
     assert.deepEqual(live(inbox, number, number - 10), []);
-    assert.deepEqual(hear(inbox, answer()), ["="], "an answer without it asks for nothing");
+    assert.deepEqual(receive(inbox, answer()), ["="], "an answer without it asks for nothing");
     assert.deepEqual(pong(inbox), ["?0"]);
-    assert.deepEqual(hear(inbox, answer()), ["="]);
+    assert.deepEqual(receive(inbox, answer()), ["="]);
     assert.deepEqual(pong(inbox), []);
   }
   assert.deepEqual(live(inbox, 110, 0), ["110"]);
@@ -233,8 +241,8 @@ test("a service that never says how far it came is asked once for each gap", () 
 
 test("a mailbox that was set back does not bring announcements back", () => {
   const inbox = new Inbox({ epoch: 9, seq: 9 }, 10);
-  told(inbox.connected());
-  const steps = hear(inbox, { ...answer({ after: 20, number: 20 }), recovered: false } as Frame);
+  brief(inbox.connected());
+  const steps = receive(inbox, { ...answer({ after: 20, number: 20 }), recovered: false } as Frame);
   assert.deepEqual(steps, ["?10"]);
   assert.deepEqual(live(inbox, 20, 10), ["20"]);
   assert.deepEqual(synced(inbox, 20, 20), ["="]);
@@ -255,7 +263,7 @@ class World {
   inFlight: Frame[] = [];
   readonly shown: number[] = [];
   syncs = 0;
-  /** What a question may follow from: a connection, no answer, a pong, an announcement, or a page that is not the last. */
+  /** Reasons for a request: a connection, no answer, a pong, an announcement, or a page that is not the last. */
   reasons = 0;
 
   constructor(seed: number) {
@@ -278,7 +286,7 @@ class World {
     }
   }
 
-  /** As `functions/sync` answers, in pages of three. */
+  /** The answer of `functions/sync`, in pages of three. */
   sync(from: number): void {
     const newer = this.log.filter(({ number }) => number > from);
     const page = newer.slice(0, 3);
@@ -365,7 +373,7 @@ class World {
     }
   }
 
-  /** The network is well again. It takes so many heartbeats until nothing is asked for any more. */
+  /** The network loses nothing any more. Returns the number of heartbeats until nothing is asked for. */
   settle(): number {
     this.losing = false;
     for (let beat = 0; beat < 100; beat += 1) {
@@ -392,7 +400,7 @@ test("whatever the network does, each announcement is shown once and in order", 
       world.step();
     }
     world.settle();
-    // The next live one tells of whatever is missing before it.
+    // The next live one reveals whatever is missing before it.
     world.announce();
     world.settle();
     const { shown, syncs, reasons } = world;
@@ -400,6 +408,6 @@ test("whatever the network does, each announcement is shown once and in order", 
     const missed = world.log.find(({ number, wanted }) => wanted && number > newest);
     assert.equal(missed, undefined, `seed ${seed}: ${missed?.number} was not shown`);
     assert.ok(shown.length > 1_000, `seed ${seed}: ${shown.length} shown`);
-    assert.ok(syncs <= reasons, `seed ${seed}: ${syncs} questions for ${reasons} reasons`);
+    assert.ok(syncs <= reasons, `seed ${seed}: ${syncs} requests for ${reasons} reasons`);
   }
 });

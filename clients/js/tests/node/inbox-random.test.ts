@@ -1,4 +1,4 @@
-// The inbox against a service, a network and an app that do everything they may, in an order drawn from a seed.
+// The inbox against a service, a network and an app that do all that they may, in an order drawn from a seed.
 // The same as clients/rust/src/inbox/random.rs.
 
 import assert from "node:assert/strict";
@@ -15,7 +15,7 @@ const NOTHING: Position = { epoch: 0, seq: 0 };
 
 interface Entry {
   readonly place: Position;
-  /** For this device; an entry for another platform has a place all the same. */
+  /** For this device; an entry for another platform also has a position. */
   wanted: boolean;
   confirmed: boolean;
 }
@@ -24,14 +24,14 @@ const keyOf = ({ epoch, seq }: Position): string => `${epoch}.${seq}`;
 
 class World {
   readonly random: Random;
-  /** How often the network loses a frame or a word: once in so many times. 0: never. */
+  /** How often the network loses a frame or an action: once in this many times. 0: never. */
   losing = 8;
   log: Entry[] = [];
-  /** The last place of the logs that have expired away. */
+  /** The last position of the logs that have expired. */
   gone: Position | undefined;
   inbox = new Inbox();
   inFlight: Frame[] = [];
-  /** What the app was shown, in order. It keeps its cursor in the same moment. */
+  /** The messages that the app was shown, in order. It keeps its cursor in the same moment. */
   readonly shown: Position[] = [];
   readonly shownKeys = new Set<string>();
   kept: Position = NOTHING;
@@ -73,7 +73,7 @@ class World {
     }
   }
 
-  /** As `functions/sync` answers. */
+  /** The answer of `functions/sync`. */
   sync(cursor: Position | undefined): void {
     const head = this.head;
     const from = cursor && compare(cursor, head) <= 0 ? cursor : undefined;
@@ -157,7 +157,7 @@ class World {
 
   show(place: Position): void {
     assert.ok(compare(place, this.shown.at(-1)) > 0, `${keyOf(place)} after ${JSON.stringify(this.shown.at(-1))}`);
-    // The inbox must not pass anything that this device is to be shown.
+    // The inbox must not skip anything that this device must show.
     const missed = this.log.find(
       (it) => it.wanted && !it.confirmed && compare(it.place, place) < 0 && !this.shownKeys.has(keyOf(it.place)),
     );
@@ -169,7 +169,7 @@ class World {
     this.acknowledge(place);
   }
 
-  /** A new connection: what was under way on the old one is lost. */
+  /** A new connection: frames on their way on the old one are lost. */
   connect(): void {
     this.inFlight = [];
     this.carryOut(this.inbox.connected());
@@ -185,7 +185,7 @@ class World {
     if (this.inFlight.length === 0) {
       return;
     }
-    // Mostly in order, else any; and now and then it comes once more.
+    // Mostly in order, otherwise in any; and sometimes twice.
     const any = this.random.onceIn(4);
     const [frame] = this.inFlight.splice(any ? this.random.below(this.inFlight.length) : 0, 1) as [Frame];
     if (this.losing > 0 && this.random.onceIn(10)) {
@@ -198,7 +198,7 @@ class World {
     this.send({ type: "pong", deviceId: "d", ...this.head, serverTime: 0, nextPing: 60 });
   }
 
-  /** The service posts again what nobody confirmed. */
+  /** The service redelivers a message without a confirmation. */
   redeliver(): void {
     const open = this.log.filter((entry) => entry.wanted && !entry.confirmed);
     if (open.length > 0) {
@@ -206,7 +206,7 @@ class World {
     }
   }
 
-  /** One of the newest is cancelled, or its time is over. */
+  /** One of the newest is cancelled, or expires. */
   withdraw(): void {
     const entry = this.log.at(-1 - this.random.below(8));
     if (entry) {
@@ -214,7 +214,7 @@ class World {
     }
   }
 
-  /** Every entry expires; a new log begins with the next one. Nothing of it is under way any more by then. */
+  /** Every entry expires; a new log begins with the next one. By then nothing of the old log is on its way. */
   expire(): void {
     this.gone = later(this.gone, this.log.at(-1)?.place);
     this.log = [];
@@ -247,7 +247,7 @@ class World {
     }
   }
 
-  /** The network is well again: everything comes, and everything is confirmed. */
+  /** The network loses nothing any more: everything arrives, and everything is confirmed. */
   settle(): void {
     this.losing = 0;
     for (let turn = 0; turn < 10_000; turn += 1) {

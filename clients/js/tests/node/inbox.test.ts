@@ -18,14 +18,14 @@ function answer(end: Position, posted: number[], { recovered = true, more = fals
 }
 
 /**
- * The steps in short: `3` delivered, `?2` sync after 2, `!3` acknowledged, `~3` acknowledged again for an earlier life,
+ * The steps in short: `3` delivered, `?2` sync after 2, `!3` acknowledged, `~3` acknowledged again for a former run,
  * `=3` synced.
  */
-function told(steps: readonly Step[]): string[] {
-  return steps.map(tell);
+function brief(steps: readonly Step[]): string[] {
+  return steps.map(short);
 }
 
-function tell(step: Step): string {
+function short(step: Step): string {
   switch (step.do) {
     case "deliver":
       return step.received.message.id;
@@ -42,19 +42,19 @@ function tell(step: Step): string {
   }
 }
 
-const hear = (inbox: Inbox, frame: Frame): string[] => told(inbox.frame(frame, ""));
-const live = (inbox: Inbox, seq: number): string[] => hear(inbox, message(at(seq), String(seq)));
+const receive = (inbox: Inbox, frame: Frame): string[] => brief(inbox.frame(frame, ""));
+const live = (inbox: Inbox, seq: number): string[] => receive(inbox, message(at(seq), String(seq)));
 const pong = (inbox: Inbox, place: Position): string[] =>
-  hear(inbox, { type: "pong", deviceId: "d", ...place, serverTime: 0, nextPing: 60 });
+  receive(inbox, { type: "pong", deviceId: "d", ...place, serverTime: 0, nextPing: 60 });
 
 /** The answer to a replay that sent these. */
 function synced(inbox: Inbox, seq: number, posted: number[], more = false): string[] {
-  return hear(inbox, answer(at(seq), posted, { more }));
+  return receive(inbox, answer(at(seq), posted, { more }));
 }
 
 function ready(seq: number): Inbox {
   const inbox = new Inbox(at(seq));
-  assert.deepEqual(told(inbox.connected()), [`?${seq}`]);
+  assert.deepEqual(brief(inbox.connected()), [`?${seq}`]);
   assert.deepEqual(synced(inbox, seq, []), [`=${seq}`]);
   return inbox;
 }
@@ -69,19 +69,19 @@ test("live messages pass in order", () => {
 test("a gap is asked for and comes before what showed it", () => {
   const inbox = ready(2);
   assert.deepEqual(live(inbox, 5), ["?2"]);
-  assert.deepEqual(live(inbox, 6), [], "one question is enough");
+  assert.deepEqual(live(inbox, 6), [], "one request is enough");
   assert.deepEqual(live(inbox, 4), []);
   assert.deepEqual(live(inbox, 3), ["3", "4", "5", "6"]);
-  assert.deepEqual(synced(inbox, 5, [3, 4, 5]), ["=6"], "whoever keeps this must not go back");
+  assert.deepEqual(synced(inbox, 5, [3, 4, 5]), ["=6"], "an app that keeps this must not go back");
   assert.equal(inbox.awaitsReplay, false);
 });
 
 test("what comes live waits for the replay", () => {
   const inbox = new Inbox();
-  assert.deepEqual(told(inbox.connected()), ["?0"]);
+  assert.deepEqual(brief(inbox.connected()), ["?0"]);
   assert.deepEqual(live(inbox, 3), []);
   assert.deepEqual(live(inbox, 1), []);
-  assert.deepEqual(hear(inbox, message(undefined, "typing")), []);
+  assert.deepEqual(receive(inbox, message(undefined, "typing")), []);
   assert.deepEqual(live(inbox, 2), []);
   assert.deepEqual(synced(inbox, 2, [1, 2]), ["1", "2", "=2", "3", "typing"]);
 });
@@ -101,7 +101,7 @@ test("an answer that overtook its messages waits for them", () => {
   assert.deepEqual(live(inbox, 1), ["1"]);
   assert.deepEqual(synced(inbox, 4, [1, 3, 4]), []);
   assert.deepEqual(live(inbox, 4), []);
-  assert.deepEqual(live(inbox, 3), ["3", "4", "=4"], "2 was passed over");
+  assert.deepEqual(live(inbox, 3), ["3", "4", "=4"], "2 was skipped");
 });
 
 test("what was sent and did not come is never passed", () => {
@@ -111,10 +111,10 @@ test("what was sent and did not come is never passed", () => {
     assert.deepEqual(live(inbox, 2), []);
     for (let attempt = 1; attempt < REPLAY_ATTEMPTS; attempt += 1) {
       assert.deepEqual(synced(inbox, 2, [1, 2]), []);
-      assert.deepEqual(told(inbox.replayOverdue()), ["?0"]);
+      assert.deepEqual(brief(inbox.replayOverdue()), ["?0"]);
     }
     assert.deepEqual(synced(inbox, 2, [1, 2]), []);
-    assert.deepEqual(told(inbox.replayOverdue()), ["give up"]);
+    assert.deepEqual(brief(inbox.replayOverdue()), ["give up"]);
     assert.deepEqual(inbox.cursor, at(0));
   }
   inbox.connected();
@@ -126,17 +126,17 @@ test("a replay without an answer gives the connection up", () => {
   const inbox = new Inbox();
   inbox.connected();
   for (let attempt = 1; attempt < REPLAY_ATTEMPTS; attempt += 1) {
-    assert.deepEqual(told(inbox.replayOverdue()), ["?0"]);
+    assert.deepEqual(brief(inbox.replayOverdue()), ["?0"]);
   }
-  assert.deepEqual(told(inbox.replayOverdue()), ["give up"]);
-  assert.deepEqual(told(inbox.replayOverdue()), []);
+  assert.deepEqual(brief(inbox.replayOverdue()), ["give up"]);
+  assert.deepEqual(brief(inbox.replayOverdue()), []);
 });
 
 test("a service that could not send the first one is asked again later", () => {
   const inbox = ready(2);
   assert.deepEqual(live(inbox, 4), ["?2"]);
   assert.deepEqual(synced(inbox, 2, [], true), [], "not at once: it may be throttled");
-  assert.deepEqual(told(inbox.replayOverdue()), ["?2"]);
+  assert.deepEqual(brief(inbox.replayOverdue()), ["?2"]);
 });
 
 test("expired entries leave no hole", () => {
@@ -164,15 +164,15 @@ test("a redelivery is confirmed again and not shown", () => {
   assert.deepEqual(live(inbox, 3), ["!3"]);
 });
 
-test("what an earlier life was shown is confirmed again and not shown", () => {
+test("a message of a former run is confirmed again and not shown", () => {
   const inbox = ready(5);
   assert.deepEqual(live(inbox, 4), ["~4"]);
   assert.deepEqual(live(inbox, 5), ["~5"]);
-  assert.deepEqual(hear(inbox, message({ epoch: EPOCH - 1, seq: 9 }, "old")), ["~9"]);
+  assert.deepEqual(receive(inbox, message({ epoch: EPOCH - 1, seq: 9 }, "old")), ["~9"]);
   assert.deepEqual(inbox.cursor, at(5));
 });
 
-test("what was passed over is neither shown nor confirmed", () => {
+test("a skipped message is neither shown nor confirmed", () => {
   const inbox = ready(2);
   assert.deepEqual(live(inbox, 5), ["?2"]);
   assert.deepEqual(synced(inbox, 5, [5]), ["5", "=5"]);
@@ -191,11 +191,11 @@ test("a client without a cursor confirms again what the service knows as shown",
 test("a redelivery before the first answer waits for it", () => {
   const inbox = new Inbox(at(5));
   inbox.connected();
-  assert.deepEqual(live(inbox, 4), [], "the cursor may be of another mailbox");
+  assert.deepEqual(live(inbox, 4), [], "the cursor may belong to another mailbox");
   assert.deepEqual(live(inbox, 6), ["6", "~4"]);
   // From here on it is this mailbox's, whatever comes late.
   assert.deepEqual(live(inbox, 5), ["~5"]);
-  assert.deepEqual(hear(inbox, answer(at(3), [1, 2, 3], { recovered: false })), []);
+  assert.deepEqual(receive(inbox, answer(at(3), [1, 2, 3], { recovered: false })), []);
   assert.deepEqual(synced(inbox, 6, [6]), ["=6"]);
 });
 
@@ -203,38 +203,38 @@ test("a cursor of another mailbox is forgotten", () => {
   const inbox = new Inbox(at(5));
   inbox.connected();
   const other = (seq: number): Position => ({ epoch: EPOCH - 1, seq });
-  assert.deepEqual(hear(inbox, message(other(1), "a")), []);
+  assert.deepEqual(receive(inbox, message(other(1), "a")), []);
   assert.deepEqual(inbox.frame(answer(other(2), [1, 2], { recovered: false }), ""), [
     { do: "sync", after: { epoch: 0, seq: 0 }, announced: 0 },
   ]);
-  assert.deepEqual(hear(inbox, message(other(1), "a")), ["a"]);
-  assert.deepEqual(hear(inbox, message(other(2), "b")), ["b"]);
-  assert.deepEqual(hear(inbox, answer(other(2), [1, 2])), ["=2 with a gap"]);
+  assert.deepEqual(receive(inbox, message(other(1), "a")), ["a"]);
+  assert.deepEqual(receive(inbox, message(other(2), "b")), ["b"]);
+  assert.deepEqual(receive(inbox, answer(other(2), [1, 2])), ["=2 with a gap"]);
   assert.deepEqual(inbox.cursor, other(2));
 });
 
 test("a late answer does not set the cursor back", () => {
   const inbox = ready(5);
   assert.deepEqual(live(inbox, 7), ["?5"]);
-  assert.deepEqual(hear(inbox, answer(at(3), [1, 2, 3], { recovered: false })), []);
+  assert.deepEqual(receive(inbox, answer(at(3), [1, 2, 3], { recovered: false })), []);
   assert.deepEqual(inbox.cursor, at(5));
   assert.deepEqual(synced(inbox, 7, [7]), ["7", "=7"]);
   assert.deepEqual(synced(inbox, 6, [6]), []);
-  assert.deepEqual(synced(inbox, 9, [8, 9]), ["?7"], "it tells of more, whatever it answers");
+  assert.deepEqual(synced(inbox, 9, [8, 9]), ["?7"], "the answer shows that there is more");
 });
 
 test("the first message of an empty mailbox needs no question", () => {
   const inbox = ready(0);
-  assert.deepEqual(hear(inbox, message({ epoch: 99, seq: 1 }, "a")), ["a"]);
+  assert.deepEqual(receive(inbox, message({ epoch: 99, seq: 1 }, "a")), ["a"]);
   assert.deepEqual(inbox.cursor, { epoch: 99, seq: 1 });
 });
 
-test("another epoch is a gap, and says from where to where", () => {
+test("another epoch is a gap with its two ends", () => {
   const inbox = ready(3);
   const other = { epoch: EPOCH + 1, seq: 1 };
-  assert.deepEqual(hear(inbox, message(other, "a")), ["?3"]);
+  assert.deepEqual(receive(inbox, message(other, "a")), ["?3"]);
   const steps = inbox.frame(answer(other, [1], { recovered: false }), "");
-  assert.deepEqual(told(steps), ["a", "=1 with a gap"]);
+  assert.deepEqual(brief(steps), ["a", "=1 with a gap"]);
   assert.deepEqual(steps.at(-1)?.do === "synced" && steps.at(-1), {
     do: "synced",
     synced: answer(other, [1], { recovered: false }),
@@ -248,7 +248,7 @@ test("a pong that is ahead shows a gap", () => {
   assert.deepEqual(pong(inbox, at(3)), []);
   assert.deepEqual(pong(inbox, at(2)), [], "it was late");
   assert.deepEqual(pong(inbox, at(4)), ["?3"]);
-  assert.deepEqual(pong(inbox, at(5)), [], "one question is enough");
+  assert.deepEqual(pong(inbox, at(5)), [], "one request is enough");
   assert.deepEqual(live(inbox, 4), ["4"]);
   assert.deepEqual(synced(inbox, 4, [4]), ["=4", "?4"], "and 5 is not forgotten");
   assert.deepEqual(synced(inbox, 5, []), ["=5"]);
@@ -257,7 +257,7 @@ test("a pong that is ahead shows a gap", () => {
 test("a rollover asks again and keeps what is held", () => {
   const inbox = ready(3);
   assert.deepEqual(live(inbox, 5), ["?3"]);
-  assert.deepEqual(told(inbox.rolledOver()), ["?3"]);
+  assert.deepEqual(brief(inbox.rolledOver()), ["?3"]);
   assert.deepEqual(live(inbox, 4), ["4", "5"]);
   assert.deepEqual(synced(inbox, 5, [4, 5]), ["=5"]);
 });
@@ -283,7 +283,7 @@ test("places are forgotten from the oldest", () => {
 
 test("ids are forgotten from the oldest", () => {
   const inbox = ready(0);
-  const transient = (id: number): string[] => hear(inbox, message(undefined, `t${id}`));
+  const transient = (id: number): string[] => receive(inbox, message(undefined, `t${id}`));
   for (let id = 0; id <= REMEMBERED; id += 1) {
     assert.deepEqual(transient(id), [`t${id}`]);
   }

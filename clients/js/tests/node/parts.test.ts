@@ -36,11 +36,11 @@ test("places come in order, and none at all comes first", () => {
 
 test("a clock is corrected when it is wrong, and not for a moment on the way", () => {
   const clock = serviceClock({ ...REAL, wallClock: () => 1_000_000 });
-  clock.heard(1_001);
+  clock.correct(1_001);
   assert.equal(clock.now(), 1_000_000);
-  clock.heard(2_000);
+  clock.correct(2_000);
   assert.equal(clock.now(), 2_000_000);
-  clock.heard(1_000);
+  clock.correct(1_000);
   assert.equal(clock.now(), 1_000_000);
 });
 
@@ -53,55 +53,55 @@ test("only confirmations are kept", () => {
   on.keep({ action: "sync", epoch: 7, seq: 1, announced: 0 });
   on.keep({ action: "state", state: "foreground" });
   on.keep(of(1));
-  assert.deepEqual(on.takeUnsaid(), [of(1)]);
-  assert.deepEqual(on.takeUnsaid(), []);
+  assert.deepEqual(on.takeUnsent(), [of(1)]);
+  assert.deepEqual(on.takeUnsent(), []);
 });
 
-test("what was said is in doubt until a later ping is answered and some seconds more", () => {
+test("an action is in doubt until a later ping is answered and some seconds more", () => {
   const on = confirmations();
-  on.said(of(1), 0);
-  on.said(of(2), 20_000);
-  on.said(of(3), 30_000);
-  on.said(of(4), 31_000);
+  on.sent(of(1), 0);
+  on.sent(of(2), 20_000);
+  on.sent(of(3), 30_000);
+  on.sent(of(4), 31_000);
   on.arrivedBefore(31_000);
   on.doubt(35_000, undefined);
-  // 3 has arrived, but a moment ago; of 4 nothing is known.
-  assert.deepEqual(on.takeUnsaid(), [of(3), of(4)]);
+  // 3 has arrived, but only a moment ago; the fate of 4 is unknown.
+  assert.deepEqual(on.takeUnsent(), [of(3), of(4)]);
 });
 
 test("a silent connection leaves everything in doubt, oldest first", () => {
   const on = confirmations();
-  on.said(of(1), 0);
+  on.sent(of(1), 0);
   on.keep(of(2));
   on.doubt(300_000, undefined);
-  assert.deepEqual(on.takeUnsaid(), [of(1), of(2)]);
+  assert.deepEqual(on.takeUnsent(), [of(1), of(2)]);
 });
 
-test("what one word sums up is not said again, but for what was read", () => {
+test("acknowledgements that a sum covers are not sent again, but read receipts are", () => {
   const on = confirmations();
   const read: Action = { action: "read", id: "1", epoch: 7, seq: 1 };
   for (const action of [of(1), read, of(2), upTo(2), of(3)]) {
-    on.said(action, 0);
+    on.sent(action, 0);
   }
   on.doubt(0, { epoch: 7, seq: 2 });
-  assert.deepEqual(on.takeUnsaid(), [read, of(3)]);
+  assert.deepEqual(on.takeUnsent(), [read, of(3)]);
 });
 
 test("neither kind grows without bound", () => {
   const on = confirmations();
   for (let seq = 0; seq <= KEPT; seq += 1) {
-    on.said(of(seq), 0);
+    on.sent(of(seq), 0);
     on.keep(of(seq));
   }
   on.doubt(0, undefined);
-  const unsaid = on.takeUnsaid();
+  const unsaid = on.takeUnsent();
   assert.equal(unsaid.length, KEPT);
   assert.deepEqual(unsaid.at(-1), of(KEPT));
 });
 
-test("an attempt that is given up opens no socket, and tells nobody", async () => {
+test("an attempt that is given up opens no socket, and calls nothing", async () => {
   let opened = 0;
-  const told: unknown[] = [];
+  const results: unknown[] = [];
   class Unwanted {
     constructor() {
       opened += 1;
@@ -111,10 +111,10 @@ test("an attempt that is given up opens no socket, and tells nobody", async () =
   const target = new Promise<Target>((resolve) => {
     make = resolve;
   });
-  const giveUp = dial(REAL, Unwanted as unknown as SocketClass, target, 60_000, (socket) => told.push(socket));
+  const giveUp = dial(REAL, Unwanted as unknown as SocketClass, target, 60_000, (socket) => results.push(socket));
   giveUp();
   make(["ws://127.0.0.1:1", []]);
   await target;
   await new Promise((resolve) => setImmediate(resolve));
-  assert.deepEqual([opened, told], [0, []]);
+  assert.deepEqual([opened, results], [0, []]);
 });

@@ -1,4 +1,4 @@
-// A service that does nothing right for five minutes. What counts is how often it is asked.
+// A service that fails for five minutes. The tests count how often it is asked.
 
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
@@ -11,18 +11,18 @@ import { Service } from "./service.js";
 type Upgrade = Parameters<NonNullable<Service["always"]>>[0];
 
 interface Misdeed {
-  /** How it answers a connection. */
+  /** The service's answer to a connection. */
   readonly act: (service: Service, upgrade: Upgrade, spoken: () => void) => void;
-  /** What the device does of it: it waits, or speaks, or knows nothing yet. Time goes on when it has. */
+  /** The device's reaction, after which time goes on: it waits, or sends, or notices nothing yet. */
   readonly leadsTo: "waiting" | "speaking" | "nothing";
 }
 
 const answering = (text: string): Misdeed => ({ act: (_, { socket }) => socket.end(text), leadsTo: "waiting" });
-const opening = (leadsTo: Misdeed["leadsTo"], say: (socket: WebSocket) => void): Misdeed => ({
+const opening = (leadsTo: Misdeed["leadsTo"], act: (socket: WebSocket) => void): Misdeed => ({
   act: (service, upgrade, spoken) =>
     service.open(upgrade, (socket) => {
       socket.once("message", spoken);
-      say(socket);
+      act(socket);
     }),
   leadsTo,
 });
@@ -34,10 +34,10 @@ const MISDEEDS: Record<string, Misdeed> = {
   "never answers": { act: () => {}, leadsTo: "nothing" },
   "answers nonsense": answering("These are not the headers that you are looking for.\r\n\r\n"),
   "opens and closes at once": opening("waiting", (socket) => socket.close()),
-  "says that it does not know the connection": opening("waiting", (socket) =>
+  "answers that it does not know the connection": opening("waiting", (socket) =>
     socket.send('{"type":"reconnect","deviceId":"","code":"unknown_connection","after":0}'),
   ),
-  "answers every word with an error": opening("speaking", (socket) =>
+  "answers every action with an error": opening("speaking", (socket) =>
     socket.on("message", () => socket.send('{"message": "Internal server error"}')),
   ),
   "sends nonsense": opening("speaking", (socket) => {
@@ -45,7 +45,7 @@ const MISDEEDS: Record<string, Misdeed> = {
     socket.send(Buffer.from("nonsense"));
     socket.send('{"type":"message","id":"1","epoch":1,"seq":1,"deviceId":"device-1"}');
   }),
-  "opens and never says a word": opening("speaking", () => {}),
+  "opens and never sends anything": opening("speaking", () => {}),
 };
 
 /** How many connections are begun in five minutes. */
@@ -87,7 +87,7 @@ for (const [name, misdeed] of Object.entries(MISDEEDS)) {
     for (const { code } of service.errors) {
       assert.ok(["refused", "unreadable_frame"].includes(code), code);
     }
-    // As soon as it is well, the device is.
+    // As soon as the service recovers, the device does.
     service.always = undefined;
     const attempts = service.attempts;
     await until(async () => {

@@ -28,19 +28,19 @@ async function untilCalled(service: Service, step = 0): Promise<void> {
   }, "another connection");
 }
 
-/** In place of a pong, as the service says it when most of the connection's life is over. */
+/** Replaces a pong, as the service does when most of the connection's life is over. */
 function askToRollOver(peer: Peer): void {
-  peer.say({ type: "reconnect", code: "rollover", after: 0 });
+  peer.send({ type: "reconnect", code: "rollover", after: 0 });
 }
 
 test("the old socket serves until the new one has synced", async (t) => {
   const [service, , old] = await connected(t);
   old.message(1);
-  assert.deepEqual(await old.hear(), ack(1));
+  assert.deepEqual(await old.nextAction(), ack(1));
   askToRollOver(old);
   await untilCalled(service);
   const fresh = await service.accept();
-  assert.deepEqual(await fresh.hear(), sync(1));
+  assert.deepEqual(await fresh.nextAction(), sync(1));
   old.message(2);
   // The replay has 2 as well, and 3, which the old connection brings too.
   fresh.message(2);
@@ -48,14 +48,14 @@ test("the old socket serves until the new one has synced", async (t) => {
   old.message(3);
   await service.showed(1, 2, 3);
   fresh.synced(3, [2, 3]);
-  await fresh.hearUpTo(3);
-  await old.hearsGoodbye();
+  await fresh.nextAcksUpTo(3);
+  await old.waitsForClose();
   fresh.message(4);
   await service.showed(1, 2, 3, 4);
   assert.deepEqual(service.states, ["connecting", "online"], "nothing was interrupted");
 });
 
-test("what was said on the old socket is said again on the new one", async (t) => {
+test("actions on the old socket are sent again on the new one", async (t) => {
   const service = await Service.start(t);
   const device = service.start(t, { ack: "manual", store: new Kept(0) });
   const old = await service.accept();
@@ -63,12 +63,12 @@ test("what was said on the old socket is said again on the new one", async (t) =
   old.message(1);
   await service.showed(1);
   device.ack(messageFrame(1) as unknown as Message);
-  assert.deepEqual(await old.hear(), ack(1));
+  assert.deepEqual(await old.nextAction(), ack(1));
   askToRollOver(old);
   await untilCalled(service);
   const fresh = await service.accept();
-  assert.deepEqual(await fresh.hear(), sync(1));
-  assert.deepEqual(await fresh.hear(), ack(1));
+  assert.deepEqual(await fresh.nextAction(), sync(1));
+  assert.deepEqual(await fresh.nextAction(), ack(1));
 });
 
 test("an answer on the old socket does not prove the new one", async (t) => {
@@ -76,17 +76,17 @@ test("an answer on the old socket does not prove the new one", async (t) => {
   askToRollOver(old);
   await untilCalled(service);
   const fresh = await service.accept();
-  assert.deepEqual(await fresh.hear(), sync(0));
+  assert.deepEqual(await fresh.nextAction(), sync(0));
   old.synced(0);
-  // What it says of itself no longer matters.
-  old.say({ type: "reconnect", code: "going_away", after: 0 });
-  old.sayInClear('{"type": "reconnect", "deviceId": "", "code": "unknown_connection", "after": 0}');
+  // Frames about the old connection no longer matter.
+  old.send({ type: "reconnect", code: "going_away", after: 0 });
+  old.sendInClear('{"type": "reconnect", "deviceId": "", "code": "unknown_connection", "after": 0}');
   old.message(1);
-  assert.deepEqual(await fresh.hear(), ack(1));
-  // A word on the way back would have been read by now.
+  assert.deepEqual(await fresh.nextAction(), ack(1));
+  // An action on the way would have been read by now.
   assert.equal(old.closed, false);
   fresh.message(2);
-  await old.hearsGoodbye();
+  await old.waitsForClose();
   await service.showed(1, 2);
 });
 
@@ -96,8 +96,8 @@ test("moves to a new socket by itself before two hours", async (t) => {
   let pings = 0;
   while (service.clock.waiting < 2) {
     await service.clock.advance(5_000);
-    if (old.heard > 0) {
-      assert.deepEqual(await old.hear(), { action: "ping" });
+    if (old.pending > 0) {
+      assert.deepEqual(await old.nextAction(), { action: "ping" });
       pings += 1;
       old.pong(0, { nextPing: 240 });
       await service.read(old);
@@ -108,7 +108,7 @@ test("moves to a new socket by itself before two hours", async (t) => {
   assert.ok(pings >= 20, String(pings));
   const fresh = await service.accept();
   await fresh.upToDate(0);
-  await old.hearsGoodbye();
+  await old.waitsForClose();
   fresh.message(1);
   await service.showed(1);
 });
@@ -122,13 +122,13 @@ test("a successor that cannot be opened is tried again while the old one serves"
     await untilCalled(service, 10);
     await service.refuse("503 Service Unavailable");
     old.message(seq);
-    assert.equal((await old.hear()).seq, seq);
+    assert.equal((await old.nextAction()).seq, seq);
   }
   await untilCalled(service, 10);
   const fresh = await service.accept();
-  assert.deepEqual(await fresh.hear(), sync(3));
+  assert.deepEqual(await fresh.nextAction(), sync(3));
   fresh.synced(3);
-  await old.hearsGoodbye();
+  await old.waitsForClose();
   await service.showed(1, 2, 3);
   assert.deepEqual(service.states, ["connecting", "online"]);
 });
@@ -138,24 +138,24 @@ test("a successor that breaks before it has synced leaves the old one in service
   askToRollOver(old);
   await untilCalled(service);
   const broken = await service.accept();
-  assert.deepEqual(await broken.hear(), sync(0));
+  assert.deepEqual(await broken.nextAction(), sync(0));
   old.message(1);
   await service.showed(1);
   broken.drop();
-  assert.deepEqual(await old.hear(), sync(1));
+  assert.deepEqual(await old.nextAction(), sync(1));
   old.synced(1);
   // It asks at once whether the old one is still there.
   await service.clock.advance(0);
-  const said = [await old.hear(), await old.hear()].map(({ action }) => action).sort();
-  assert.deepEqual(said, ["ack", "ping"]);
+  const actions = [await old.nextAction(), await old.nextAction()].map(({ action }) => action).sort();
+  assert.deepEqual(actions, ["ack", "ping"]);
   old.pong(1);
   await untilCalled(service, 10);
   const fresh = await service.accept();
-  assert.equal((await fresh.hear()).action, "sync");
+  assert.equal((await fresh.nextAction()).action, "sync");
   fresh.message(2);
   fresh.synced(2, [2]);
   await service.showed(1, 2);
-  await old.hearsGoodbye();
+  await old.waitsForClose();
   assert.deepEqual(service.states, ["connecting", "online"]);
 });
 
@@ -171,18 +171,18 @@ test("fifty rollovers with traffic lose nothing and show nothing twice", async (
     const fresh = await service.accept();
     // Lost on the old connection, so that the replay brings it: seq - 2.
     old.message(seq - 1);
-    let heard = await fresh.hear();
-    while (heard.action !== "sync") {
-      heard = await fresh.hear();
+    let action = await fresh.nextAction();
+    while (action.action !== "sync") {
+      action = await fresh.nextAction();
     }
-    const after = heard.seq as number;
+    const after = action.seq as number;
     const missed = Array.from({ length: seq - 1 - after }, (_, index) => after + 1 + index);
     for (const place of missed) {
       fresh.message(place);
     }
     fresh.synced(seq - 1, missed);
     fresh.message(seq);
-    await old.hearsGoodbye();
+    await old.waitsForClose();
     old = fresh;
   }
   await service.showed(...Array.from({ length: 4 * ROLLOVERS }, (_, index) => index + 1));

@@ -1,4 +1,4 @@
-// The samples of docs/clients.md and README.md do what they say, as they are printed.
+// The samples of docs/clients.md and README.md work as they are printed.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -24,7 +24,7 @@ function sample(page: string, text: string): string {
   return block;
 }
 
-/** What the service worker shows for a push. */
+/** The notification that the service worker shows for a push. */
 async function shownFor(
   json: () => unknown,
   receivePush: () => Promise<unknown>,
@@ -142,7 +142,7 @@ test("the guide's program for Node shows a message, and what is wrong", async (t
   });
 });
 
-test("without a listener, an error is said aloud", async (t) => {
+test("without a listener, an error is reported", async (t) => {
   const service = await Service.start(t);
   const { Device } = await import("../../src/device.js");
   const { WebSocket } = await import("ws");

@@ -1,4 +1,4 @@
-// A WebSocket server that does what a test tells it to.
+// A WebSocket server that a test controls.
 
 import assert from "node:assert/strict";
 import { createHmac, randomBytes } from "node:crypto";
@@ -24,7 +24,7 @@ interface Upgrade {
 
 type Action = Record<string, unknown>;
 
-/** What a token claims, once its signature holds. */
+/** The claims of a token, whose signature is checked. */
 export function verified(token: string, keys: Keys): Record<string, unknown> {
   const [header = "", claims = "", signature] = token.split(".");
   const mac = createHmac("sha256", Buffer.from(keys.token.k, "base64url")).update(`${header}.${claims}`);
@@ -36,7 +36,7 @@ export function verified(token: string, keys: Keys): Record<string, unknown> {
 export class Peer {
   readonly #socket: WebSocket;
   readonly #keys: Keys;
-  readonly #heard: Action[] = [];
+  readonly #actions: Action[] = [];
   readonly claims: Record<string, unknown>;
   readonly inQuery: boolean;
   closed = false;
@@ -46,21 +46,21 @@ export class Peer {
     this.#keys = keys;
     this.claims = claims;
     this.inQuery = inQuery;
-    socket.on("message", (data) => this.#heard.push(JSON.parse(String(data))));
+    socket.on("message", (data) => this.#actions.push(JSON.parse(String(data))));
     socket.on("close", () => {
       this.closed = true;
     });
   }
 
-  /** What the device says next. */
-  hear(): Promise<Action> {
-    return until(() => this.#heard.shift(), "a word of the device");
+  /** The next action of the device. */
+  nextAction(): Promise<Action> {
+    return until(() => this.#actions.shift(), "an action of the device");
   }
 
-  /** Listens until the device has acknowledged everything up to a place, and says how many words of it there were. */
-  async hearUpTo(seq: number): Promise<number> {
+  /** Waits until the device has acknowledged everything up to a position; returns the number of its actions. */
+  async nextAcksUpTo(seq: number): Promise<number> {
     for (let words = 1; ; words += 1) {
-      const { action, id, seq: upTo } = await this.hear();
+      const { action, id, seq: upTo } = await this.nextAction();
       assert.equal(action, "ack");
       if (id === undefined && upTo === seq) {
         return words;
@@ -68,45 +68,45 @@ export class Peer {
     }
   }
 
-  /** What the device has said that nobody has asked for. */
-  get heard(): number {
-    return this.#heard.length;
+  /** The number of actions that the test has not taken yet. */
+  get pending(): number {
+    return this.#actions.length;
   }
 
   /** Seals a frame and sends it. */
-  say(frame: Action): void {
-    this.sayInClear(sealFrame(this.#keys, { deviceId: DEVICE, ...frame }, randomBytes(16)));
+  send(frame: Action): void {
+    this.sendInClear(sealFrame(this.#keys, { deviceId: DEVICE, ...frame }, randomBytes(16)));
   }
 
-  sayInClear(text: string | Buffer): void {
+  sendInClear(text: string | Buffer): void {
     this.#socket.send(text);
   }
 
   message(seq: number, more: Action = {}): void {
-    this.say({ ...messageFrame(seq), ...more });
+    this.send({ ...messageFrame(seq), ...more });
   }
 
   synced(seq: number, posted: number[] = [], more: Action = {}): void {
-    this.say({ type: "synced", epoch: EPOCH, seq, recovered: true, more: false, posted, ...more });
+    this.send({ type: "synced", epoch: EPOCH, seq, recovered: true, more: false, posted, ...more });
   }
 
   pong(seq: number, more: Action = {}): void {
     const serverTime = Math.floor(Date.now() / 1_000);
-    this.say({ type: "pong", epoch: EPOCH, seq, serverTime, nextPing: 240, ...more });
+    this.send({ type: "pong", epoch: EPOCH, seq, serverTime, nextPing: 240, ...more });
   }
 
   /** Answers the first `sync`: there is nothing more than that. */
   async upToDate(seq: number): Promise<void> {
-    assert.equal((await this.hear()).action, "sync");
+    assert.equal((await this.nextAction()).action, "sync");
     this.synced(seq);
   }
 
-  /** Vanishes without a goodbye. */
+  /** Cuts the connection without a close. */
   drop(): void {
     this.#socket.terminate();
   }
 
-  async hearsGoodbye(): Promise<void> {
+  async waitsForClose(): Promise<void> {
     await until(() => this.closed, "a goodbye");
   }
 }
@@ -124,7 +124,7 @@ export function messageFrame(seq: number): Action {
   };
 }
 
-/** A service, a device of it, and what the device has told. */
+/** A service, its device, and the device's events. */
 export class Service {
   readonly clock = new FakeClock();
   readonly keys = keysOf(DEVICE, 5);
@@ -139,7 +139,7 @@ export class Service {
   readonly errors: TidingsError[] = [];
   readonly states: string[] = [];
   readonly waits: number[] = [];
-  /** Connections that were begun, whatever became of them. */
+  /** Connections that were begun, whether they opened or not. */
   begun = 0;
   #marks = 0;
   /** Answers for every connection from now on, by itself. */
@@ -179,7 +179,7 @@ export class Service {
     return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}/test`;
   }
 
-  /** A device that has not started. What it tells is kept. */
+  /** A device that has not started. Its events are kept. */
   device(t: TestContext, options: Partial<DeviceOptions> = {}): Device {
     const registration = { id: DEVICE, keys: this.keys };
     const device = new Device({ url: this.url, registration, WebSocket, ...options }, this.clock);
@@ -194,7 +194,7 @@ export class Service {
     return device;
   }
 
-  /** A device that is started, and shows what it is given. */
+  /** A device that has started, and shows its messages. */
   start(t: TestContext, options: Partial<DeviceOptions> = {}): Device {
     const device = this.device(t, options);
     device.on("message", (message: Message) => this.shown.push(message.id));
@@ -237,7 +237,7 @@ export class Service {
     return verified(token, this.keys);
   }
 
-  /** How often the device has tried, as it says itself. */
+  /** How often the device has tried, by its own events. */
   get attempts(): number {
     return this.states.filter((state) => state === "connecting").length;
   }
@@ -247,7 +247,7 @@ export class Service {
     return this.#upgrades.length > 0;
   }
 
-  /** Lets time pass until a connection comes, and says how much. */
+  /** Lets time pass until a connection comes, and returns how much. */
   async timeUntilCalled(device: Device): Promise<number> {
     const begin = this.clock.now();
     while (!this.isCalled) {
@@ -264,7 +264,7 @@ export class Service {
   async read(peer: Peer): Promise<void> {
     this.#marks += 1;
     const code = `mark ${this.#marks}`;
-    peer.say({ type: "error", code, detail: "" });
+    peer.send({ type: "error", code, detail: "" });
     await until(() => this.errors.at(-1)?.code === code, "the end of what was sent");
     this.errors.pop();
   }

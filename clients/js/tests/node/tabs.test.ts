@@ -1,4 +1,4 @@
-// Which tab connects where Web Locks are refused, absent or lost.
+// The tab that connects if Web Locks are refused, absent or lost.
 
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
@@ -64,7 +64,7 @@ const CASES: [string, () => object | undefined][] = [
     () => ({ locks: { request: () => Promise.reject(refused()) } }),
   ],
   [
-    "a request that throws, as where storage is blocked",
+    "a request that throws, as with blocked storage",
     () => ({
       locks: {
         request: () => {

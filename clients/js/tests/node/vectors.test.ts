@@ -1,5 +1,5 @@
-// docs/vectors.json is what a client in any language can be held to. It is made here, by Node's own cryptography, and the
-// client is held to it. `UPDATE_VECTORS=1` writes it anew.
+// docs/vectors.json holds test vectors for clients in any language. This test makes it with Node's own cryptography,
+// and checks the client against it. `UPDATE_VECTORS=1` regenerates it.
 
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -87,8 +87,9 @@ function vectors(): Vectors {
   return {
     about:
       "For clients in any language. `registration` is the answer of POST /v1/devices. `token.compact` is the connect " +
-      "token for `token.claims`, with the header's and the claims' members in the order that is shown there. Each frame " +
-      "opens to `opened` with the content key, or, where that is null, must be refused, and always in the same way.",
+      "token for `token.claims`, with the header's and the claims' members in the order that is shown there. Each " +
+      "frame opens to `opened` with the content key. If that is null, the frame must be refused, always with the " +
+      "same error.",
     registration: { id: DEVICE, keys },
     token: { claims, compact: signToken(keys, claims) },
     frames: [

@@ -1,4 +1,4 @@
-// What a device says, and where its cursor is kept.
+// The actions of a device, and a store for its cursor.
 
 import type { Cursor, Position } from "../../src/position.js";
 import type { CursorStore } from "../../src/store.js";
