@@ -69,7 +69,7 @@ async fn a_problem_keeps_its_code_and_detail() {
 
 #[tokio::test]
 async fn a_name_that_no_path_carries_is_refused_and_nothing_is_asked() {
-    // Nobody listens there: what is asked ends as unreachable.
+    // The port is closed: every request ends as unreachable.
     let backend = Backend::new("http://127.0.0.1:1", "td_demo.key").unwrap();
     let wanted = Preferences::default();
     for name in ["a/b", "a?b", "50%", ".", "..", ""] {

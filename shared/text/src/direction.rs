@@ -1,10 +1,10 @@
 //! The characters by which a text changes its direction (Unicode's `Bidi_Control`, UAX #9).
 //!
-//! Text from right to left needs some of them: a name in Latin letters within a Hebrew sentence is isolated from it. In
-//! text that somebody else shows, such as the subject of an email, one that is not closed also turns what stands behind
-//! the text, and an override makes `gpj.exe` of `exe.jpg`.
+//! Text from right to left needs some of them: a name in Latin letters within a Hebrew sentence is isolated from it. If
+//! another program shows the text, such as the subject of an email, an unclosed one also turns the text after it, and an
+//! override makes `gpj.exe` of `exe.jpg`.
 
-/// A direction that was begun, and where.
+/// An open direction, and the offset of its character.
 struct Begun {
     at: usize,
     kind: Kind,
@@ -20,8 +20,8 @@ enum Kind {
     Isolate,
 }
 
-/// The text without overrides, and without embeddings and isolates that do not begin and end on one line, where each of
-/// them would end anyway. Marks, which turn nothing but themselves (U+200E, U+200F, U+061C), stay.
+/// The text without overrides, and without embeddings and isolates that do not begin and end on one line, because each
+/// ends with its line anyway. Marks, which turn nothing but themselves (U+200E, U+200F, U+061C), stay.
 #[must_use]
 pub fn contained(text: &str) -> String {
     let mut is_kept = vec![true; text.len()];
@@ -37,7 +37,7 @@ pub fn contained(text: &str) -> String {
                 None => is_kept[at] = false,
             },
             '\u{2069}' => match begun.iter().rposition(|it| it.kind == Kind::Isolate) {
-                // It ends what was begun within it, too.
+                // It also ends the directions within it.
                 Some(isolate) => begun.drain(isolate..).skip(1).for_each(|inner| is_kept[inner.at] = false),
                 None => is_kept[at] = false,
             },

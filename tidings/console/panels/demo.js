@@ -41,7 +41,7 @@ function phone(slot, someone) {
     type: "text",
     autocomplete: "off",
     "aria-label": "A message to this user",
-    placeholder: "Say something",
+    placeholder: "Write a message",
     required: true,
     value: `Hello, ${someone[0].toUpperCase()}${someone.slice(1)}`,
   });
