@@ -1,7 +1,7 @@
 //! The characters by which a text changes its direction (Unicode's `Bidi_Control`, UAX #9).
 //!
 //! Text from right to left needs some of them: a name in Latin letters within a Hebrew sentence is isolated from it. If
-//! another program shows the text, such as the subject of an email, an unclosed one also turns the text after it, and an
+//! another program shows the text, such as the subject of an email, an unclosed one also turns the text after it. An
 //! override makes `gpj.exe` of `exe.jpg`.
 
 /// An open direction, and the offset of its character.
