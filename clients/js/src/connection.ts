@@ -33,7 +33,7 @@ export class Connection {
   #old: Socket | undefined;
   #disarm: (() => void) | undefined;
   #closed = false;
-  /** How many attempts to connect there were since there was progress, or a connection that lasted. */
+  /** Attempts to connect since the last progress, or since a connection that lasted. */
   #attempt = 0;
 
   // The times at which these are due:
@@ -51,7 +51,7 @@ export class Connection {
   #sum = NEVER;
   /** The opening of a successor. */
   #rollover = NEVER;
-  /** The connection has lasted, whatever sockets it had. */
+  /** The end of the time after which the connection has lasted, over all its sockets. */
   #steady = NEVER;
 
   // Of the current connection:
@@ -259,7 +259,7 @@ export class Connection {
     this.#listener.changed({ state: "waiting", reason, retryIn });
   }
 
-  /** How long to wait before the next attempt. The service may have asked for a longer window, in seconds. */
+  /** The pause before the next attempt. The service may have asked for a longer window, in seconds. */
   #pause(asked?: number): number {
     return spread(windowOf(this.#attempt++, asked), this.#environment.random());
   }
@@ -282,8 +282,8 @@ export class Connection {
       return;
     }
     if (this.#old && this.#received < NEVER && !this.#inbox.awaitsReplay) {
-      // The new connection has been heard and the gap is closed. What is posted to the old one from now on is posted to
-      // the new one, too.
+      // A frame has arrived on the new connection, and the gap is closed. Messages that are posted to the old one from
+      // now on are posted to the new one, too.
       leave(this.#old);
       this.#old = undefined;
       this.#attempt = 0;

@@ -6,7 +6,7 @@ import type * as wire from "./wire.js";
 /** The end of a replay. This client uses the positions that it sent, and not their count. */
 export type Synced = Omit<wire.Synced, "count"> & Required<Pick<wire.Synced, "posted">>;
 
-/** Come back on a new connection. */
+/** The request to reconnect. */
 export type Reconnect = wire.Rollover | wire.ReconnectInClear;
 
 /** A frame, opened. */

@@ -333,7 +333,7 @@ export class Inbox {
       // The service keeps the cursor of a client that keeps none: the entries that it skips were shown.
       this.#earlier = synced;
     }
-    // What came live meanwhile may be beyond the end by now; whoever keeps this must not go back.
+    // Live messages may have moved the cursor beyond the end; an app that keeps this position must not go back.
     const to = placeOf(later(this.#cursor, synced) as Position);
     this.#cursor = to;
     const recovered = synced.recovered && !ended.isOtherLog;

@@ -52,7 +52,7 @@ pub(crate) struct Worker {
     /// The app has taken everything up to here, in this run or a former one.
     taken: Option<Position>,
     refusals: u32,
-    /// How many attempts to connect there were since there was progress, or a connection that lasted.
+    /// Attempts to connect since the last progress, or since a connection that lasted.
     attempt: u32,
 }
 

@@ -58,8 +58,8 @@ async fn asks_for_what_it_missed_and_acknowledges_what_the_app_took() {
     assert_eq!(next_message(&mut events).await, "5");
     assert_eq!(peer.next_action().await, json!({"action": "ack", "epoch": 7, "seq": 5}));
 
-    let (send_close, ()) = tokio::join!(peer.hears_goodbye(), device.close());
-    assert!(send_close);
+    let (closed, ()) = tokio::join!(peer.is_closed(), device.close());
+    assert!(closed);
     assert!(matches!(next(&mut events).await, Event::Closed(CloseReason::Asked)));
     assert!(events.next().await.is_none());
     assert!(device.ping().is_err());
@@ -247,7 +247,7 @@ async fn a_refusal_ends_the_long_pauses_of_an_outage() {
     assert!(matches!(next(&mut events).await, Event::Closed(CloseReason::CannotConnect(_))));
 }
 
-/// The next pause after a connection that was opened, if the device has told of nothing else.
+/// The next pause after a connection that was opened, if no other event came before it.
 async fn pause_after_opening(events: &mut Events) -> Duration {
     loop {
         match tokio::time::timeout(Duration::from_secs(10), events.next()).await.unwrap().unwrap() {
@@ -335,7 +335,7 @@ async fn moves_to_a_new_socket_before_it_leaves_the_old_one() {
     new.message(1).await;
     new.synced(1, 1).await;
     assert_eq!(next_message(&mut events).await, "1");
-    assert!(old.hears_goodbye().await);
+    assert!(old.is_closed().await);
     new.message(2).await;
     assert_eq!(next_message(&mut events).await, "2");
 }
@@ -411,7 +411,7 @@ async fn ends_when_the_app_no_longer_listens() {
     let mut peer = service.accept().await;
     peer.up_to_date(0).await;
     drop(events);
-    assert!(peer.hears_goodbye().await);
+    assert!(peer.is_closed().await);
 }
 
 #[tokio::test]
@@ -429,7 +429,7 @@ async fn what_the_app_took_is_acknowledged_before_the_end() {
     drop(events);
     assert_eq!(peer.next_action().await["id"], "1");
     while peer.next_action().await != json!({"action": "ack", "epoch": 7, "seq": 20}) {}
-    assert!(peer.hears_goodbye().await);
+    assert!(peer.is_closed().await);
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn the_old_socket_serves_until_the_new_one_has_synced() {
     // On its way when the device sent its close frame.
     old.message(4).await;
     assert_eq!(next_message(&mut events).await, "4");
-    assert!(old.hears_goodbye().await);
+    assert!(old.is_closed().await);
     new.message(5).await;
     assert_eq!(next_message(&mut events).await, "5");
 }
@@ -94,7 +94,7 @@ async fn a_successor_that_cannot_be_opened_is_tried_again_while_the_old_one_serv
     new.synced(3, 0).await;
     assert!(matches!(next(&mut events).await, Event::Synced(_)));
     assert!(matches!(next(&mut events).await, Event::RolledOver));
-    assert!(old.hears_goodbye().await);
+    assert!(old.is_closed().await);
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn a_successor_that_breaks_before_it_has_synced_leaves_the_old_one_in_serv
     assert_eq!(next_message(&mut events).await, "2");
     assert!(matches!(next(&mut events).await, Event::Synced(_)));
     assert!(matches!(next(&mut events).await, Event::RolledOver));
-    assert!(old.hears_goodbye().await);
+    assert!(old.is_closed().await);
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn a_hundred_rollovers_with_traffic_lose_nothing_and_show_nothing_twice() 
                 break;
             }
             new.message(seq).await;
-            assert!(old.hears_goodbye().await);
+            assert!(old.is_closed().await);
             old = new;
         }
         old
@@ -169,6 +169,6 @@ async fn a_hundred_rollovers_with_traffic_lose_nothing_and_show_nothing_twice() 
     let (mut last, (shown, rollovers)) = tokio::join!(traffic, shown);
     assert_eq!(shown, (1..=4 * ROLLOVERS).collect::<Vec<_>>());
     assert_eq!(rollovers, ROLLOVERS);
-    let (send_close, ()) = tokio::join!(last.hears_goodbye(), device.close());
-    assert!(send_close);
+    let (closed, ()) = tokio::join!(last.is_closed(), device.close());
+    assert!(closed);
 }

@@ -23,8 +23,8 @@ use crate::providers::ProvidersOptions;
 pub(crate) struct Args {
     #[command(flatten)]
     listen: ListenArgs,
-    /// Port of what plays APNs, FCM, Web Push, Mi Push and a webhook; 0 takes a free one [default: the first port + 4, or a
-    /// free one if the HTTP API takes one]
+    /// Port of the push providers' emulation (APNs, FCM, Web Push, Mi Push and a webhook); 0 takes a free one [default:
+    /// the first port + 4, or a free one if the HTTP API takes one]
     #[arg(long, value_name = "PORT", value_parser = options::port)]
     providers_port: Option<u16>,
     /// Credentials of the emulated push providers, as `tidings app providers` takes them; apps without credentials use

@@ -79,13 +79,13 @@ async fn devices(State(records): State<Option<Records>>, Parameters(query): Para
     }
 }
 
-/// The messages that the query means, newest first, with what became of them.
+/// The messages that match the query, newest first, with their trails.
 async fn messages(State(records): State<Option<Records>>, Parameters(query): Parameters<MessagesQuery>) -> Response {
     let Some(records) = &records else { return no_records() };
     answer(records.messages(query.limit, query.before, &query.filter).await)
 }
 
-/// One message of any app, and what became of it.
+/// One message of any app, with its trail.
 async fn message(State(records): State<Option<Records>>, Path(id): Path<String>, _: NoParameters) -> Response {
     let Some(records) = &records else { return no_records() };
     let Ok(id) = id.parse() else { return refuse(StatusCode::NOT_FOUND, "no message has such an id") };

@@ -1,15 +1,15 @@
-//! What requests for records ask for.
+//! The queries of requests for records.
 
 use sam_twin::control::{Asked, FromQuery};
 use tidings_domain::UserKey;
 
 use super::records::filter::Filter;
-use super::records::{PAGE, Place};
+use super::records::{ListKey, PAGE};
 
-/// Which users `GET /_twin/devices` is about.
+/// The users of `GET /_twin/devices`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum DevicesQuery {
-    /// Up to so many users behind this one.
+    /// At most `limit` users after this one.
     Page { limit: usize, after: Option<String> },
     /// One user.
     One(UserKey),
@@ -18,8 +18,8 @@ pub(super) enum DevicesQuery {
 impl FromQuery for DevicesQuery {
     fn from_query(asked: &mut Asked) -> Self {
         let (limit, after) = (asked.limit(PAGE), asked.text("after"));
-        let is_place = |place: &String| UserKey::decode(place).is_ok();
-        if after.as_ref().is_some_and(|place| !is_place(place)) {
+        let is_user = |user: &String| UserKey::decode(user).is_ok();
+        if after.as_ref().is_some_and(|user| !is_user(user)) {
             asked.refuse("`after` takes the `next` of the page before");
         }
         let page = Self::Page { limit, after };
@@ -43,11 +43,11 @@ impl FromQuery for DevicesQuery {
     }
 }
 
-/// Which messages `GET /_twin/messages` is about: those that the filter means, before a place.
+/// The messages of `GET /_twin/messages`: those that match the filter, before a key.
 #[derive(Debug)]
 pub(super) struct MessagesQuery {
     pub(super) limit: usize,
-    pub(super) before: Option<Place>,
+    pub(super) before: Option<ListKey>,
     pub(super) filter: Filter,
 }
 
@@ -55,18 +55,18 @@ impl FromQuery for MessagesQuery {
     fn from_query(asked: &mut Asked) -> Self {
         let limit = asked.limit(PAGE);
         let before = asked.text("before").and_then(|text| {
-            let place = place(&text);
-            if place.is_none() {
+            let key = key(&text);
+            if key.is_none() {
                 asked.refuse("`before` takes the `next` of the page before");
             }
-            place
+            key
         });
         Self { limit, before, filter: Filter::read(asked) }
     }
 }
 
-/// The place in the list that an answer names as `next`.
-fn place(text: &str) -> Option<Place> {
+/// The key in the list that an answer has as `next`.
+fn key(text: &str) -> Option<ListKey> {
     let (accepted, id) = text.split_once('.')?;
     let is_id = id.parse::<tidings_domain::MessageId>().is_ok();
     is_id.then(|| Some((accepted.parse().ok()?, id.to_owned())))?

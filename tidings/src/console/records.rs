@@ -23,7 +23,7 @@ use tidings_wire::{Platform, Trail};
 
 use self::filter::{Filter, searched};
 
-/// The most messages and users that one answer has.
+/// The most messages or users in one answer.
 pub(super) const PAGE: usize = 100;
 
 /// The most recipients of a message in a list.
@@ -80,7 +80,7 @@ pub(super) struct Records {
     texts: Arc<Mutex<HashMap<ListKey, String>>>,
 }
 
-/// Where a message stands in the list: when it was accepted, in milliseconds since 1970, and its id.
+/// A message's key in the list: when it was accepted, in milliseconds since 1970, and its id.
 pub(super) type ListKey = (i64, String);
 
 /// A stored message, and whether it may match a filter.
@@ -276,7 +276,7 @@ impl Records {
     /// Up to `limit` users after `after`, with their devices and connections.
     ///
     /// # Errors
-    /// [`RecordsError`].
+    /// If a table or a record cannot be read.
     pub(super) async fn users(&self, limit: usize, after: Option<String>) -> Result<UserPage, RecordsError> {
         let now = Timestamp::now();
         let mut users = Vec::new();

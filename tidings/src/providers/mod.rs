@@ -160,19 +160,19 @@ fn router(played: Played, guard: Guard) -> Router {
         .route("/v3/message/topic", post(mipush::topic))
         .route("/webhook", post(webhook::call))
         .with_state(played)
-        // The others know their callers by keys; this one trusts whoever asks.
+        // The other routes authenticate their callers; this one trusts every caller.
         .merge(guard.protect(control::uniform(control)))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
 }
 
-async fn told(State(rules): State<Rules>, _: NoParameters) -> Response {
+async fn listed(State(rules): State<Rules>, _: NoParameters) -> Response {
     control::answer(&rules.all())
 }
 
 async fn set(State(rules): State<Rules>, _: NoParameters, Body(new): Body<Vec<Rule>>) -> Response {
-    let wrong = new.iter().enumerate().find_map(|(place, rule)| Some((place, rule.check().err()?)));
+    let wrong = new.iter().enumerate().find_map(|(index, rule)| Some((index, rule.check().err()?)));
     match wrong {
-        Some((place, reason)) => control::refuse(StatusCode::BAD_REQUEST, &format!("[{place}]: {reason}")),
+        Some((index, reason)) => control::refuse(StatusCode::BAD_REQUEST, &format!("[{index}]: {reason}")),
         None => {
             rules.set(new);
             StatusCode::NO_CONTENT.into_response()

@@ -66,10 +66,10 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Refuses a rule that could not do what it says.
+    /// Checks that the rule can take effect.
     ///
     /// # Errors
-    /// A sentence about the field.
+    /// If a field is wrong. The sentence names the field.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.times == Some(0) {
             return Err("`times` is 0: the rule would never strike".to_owned());
@@ -88,7 +88,7 @@ impl Rule {
     }
 }
 
-/// What goes wrong.
+/// A fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Fault {

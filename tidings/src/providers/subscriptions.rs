@@ -61,15 +61,15 @@ impl Subscriptions {
     }
 }
 
-/// What a page may ask for.
+/// The options of a page.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Wanted {
     application_server_key: Option<String>,
 }
 
-/// `POST /_twin/subscriptions`, optionally with `{"applicationServerKey": …}`: a subscription as `PushSubscription.toJSON()`
-/// has it, and its `privateKey`.
+/// `POST /_twin/subscriptions`, optionally with `{"applicationServerKey": …}`: returns a subscription in the form of
+/// `PushSubscription.toJSON()`, and its `privateKey`.
 pub(super) async fn make(
     State(subscriptions): State<Subscriptions>,
     _: NoParameters,

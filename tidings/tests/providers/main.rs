@@ -570,8 +570,8 @@ async fn rules_can_be_set_from_outside() {
         (answer.status.as_u16(), String::from_utf8(answer.body.to_vec()).unwrap())
     };
     for kind in [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("application/json")] {
-        let (status, told) = ask("PUT", "/_twin/rules", kind, &rules.to_string()).await;
-        assert_eq!(status, 204, "{kind:?}: {told}");
+        let (status, answer) = ask("PUT", "/_twin/rules", kind, &rules.to_string()).await;
+        assert_eq!(status, 204, "{kind:?}: {answer}");
     }
     let cut = |times: u32| json!([{"service": "apns", "fault": {"kind": "cut"}, "times": times}]).to_string();
     let refuse = |status: u16, more: &str| {
@@ -589,9 +589,12 @@ async fn rules_can_be_set_from_outside() {
         ("PUT", "/_twin/rules", refuse(600, ""), "[0]: `status` is 600; it takes 200 to 599"),
         ("PUT", "/_twin/rules", refuse(429, ", \"retryAfter\": \"1\\n2\""), "[0]: `retryAfter` is "),
     ] {
-        let (status, told) = ask(method, path, None, &body).await;
-        let message = serde_json::from_str::<Value>(&told).unwrap()["message"].clone();
-        assert!(status == 400 && message.as_str().unwrap().contains(reason), "{method} {path} {body}: {status} {told}");
+        let (status, answer) = ask(method, path, None, &body).await;
+        let message = serde_json::from_str::<Value>(&answer).unwrap()["message"].clone();
+        assert!(
+            status == 400 && message.as_str().unwrap().contains(reason),
+            "{method} {path} {body}: {status} {answer}"
+        );
     }
     assert_eq!(line(&world.send(Provider::Apns).await.outcome), "refused 410 Unregistered, remove");
     let left = world.control("GET", "/_twin/rules", &Value::Null).await;

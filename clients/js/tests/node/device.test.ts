@@ -349,7 +349,7 @@ test("pauses grow until a connection has lasted, and not only opened and answere
     await until(() => device.state === "online");
     if (lasts > 0) {
       await service.clock.advance(5_000);
-      assert.equal((await peer.hear()).action, "ping");
+      assert.equal((await peer.nextAction()).action, "ping");
       peer.pong(0);
       await service.read(peer);
       await service.clock.advance(lasts - 5_000);
@@ -367,7 +367,7 @@ test("an evicted device stays away for as long as it is asked to, and longer eac
   for (let count = 1; count <= 8; count += 1) {
     const peer = await service.accept();
     await peer.upToDate(0);
-    peer.sayInClear(JSON.stringify({ type: "reconnect", deviceId: "", code: "evicted", after: 60 }));
+    peer.sendInClear(JSON.stringify({ type: "reconnect", deviceId: "", code: "evicted", after: 60 }));
     await until(() => service.waits.length === count, `pause no. ${count}`);
     assert.equal(service.states.at(-1), "waiting: evicted");
     await service.timeUntilCalled(device);

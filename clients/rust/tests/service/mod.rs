@@ -131,13 +131,13 @@ impl Peer {
     }
 
     /// Whether the device closes the connection properly.
-    pub(crate) async fn hears_goodbye(&mut self) -> bool {
-        let mut send_close = false;
+    pub(crate) async fn is_closed(&mut self) -> bool {
+        let mut closed = false;
         // To the end of the stream, because reading is what sends the answer to a close.
         while let Some(message) = self.socket.next().await {
-            send_close |= matches!(message, Ok(Message::Close(_)));
+            closed |= matches!(message, Ok(Message::Close(_)));
         }
-        send_close
+        closed
     }
 
     pub(crate) async fn send(&mut self, frame: Value) {

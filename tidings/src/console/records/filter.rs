@@ -7,7 +7,7 @@ use tidings_wire::send::Content;
 use tidings_wire::trail::State;
 use tidings_wire::{Choice, Trail};
 
-/// The filters of a query. Every one that is given has to match.
+/// The filters of a query. All that are given must match.
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
     alias: Option<String>,
@@ -19,7 +19,8 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// The filters that these parameters mean. An empty one filters nothing, except that an empty tenant is no tenant.
+    /// Reads the filters of a query. An empty one filters nothing, except for the tenant: an empty one means messages
+    /// without a tenant.
     pub(crate) fn read(asked: &mut Asked) -> Self {
         let mut given = |name| {
             let text = asked.text(name)?.trim().to_owned();
@@ -37,7 +38,7 @@ impl Filter {
         Self { alias, tenant, text: text.map(|text| text.to_lowercase()), state }
     }
 
-    /// Whether it depends on whom a message goes to.
+    /// Whether it depends on a message's recipients.
     pub(super) fn is_by_user(&self) -> bool {
         self.alias.is_some() || self.tenant.is_some()
     }
