@@ -295,7 +295,7 @@ async fn an_evicted_device_stays_away_within_the_window_that_it_is_asked_for() {
         let (_device, mut events) = Device::open(service.identity.clone(), options);
         let mut peer = service.accept().await;
         peer.up_to_date(0).await;
-        peer.say_in_clear(r#"{"type": "reconnect", "deviceId": "", "code": "evicted", "after": 60}"#).await;
+        peer.send_in_clear(r#"{"type": "reconnect", "deviceId": "", "code": "evicted", "after": 60}"#).await;
         let pause = loop {
             match events.next().await.unwrap() {
                 Event::Disconnected { loss: Loss::Asked { code, .. }, retry_in } if code == "evicted" => {
