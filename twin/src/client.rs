@@ -145,6 +145,7 @@ mod tests {
     use crate::cli::failure::Failure;
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "a test's own server")]
     async fn every_way_to_fail_says_what_was_asked() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

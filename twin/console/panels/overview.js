@@ -2,7 +2,7 @@
 
 import { place, twin } from "../api.js";
 import { bars } from "../chart.js";
-import { h, heading, show } from "../dom.js";
+import { h, heading, show, table } from "../dom.js";
 import { count } from "../words.js";
 
 /** The span of the twin's own chart, in seconds. */
@@ -26,14 +26,17 @@ export const overview = ({
 });
 
 function build({ ask, intro, figures, charts }) {
-  const [first, tiles] = [h("div"), h("div.tiles")];
+  const [first, tiles, refused] = [h("div"), h("div.tiles"), h("div")];
   const drawn = charts.map((chart) => [h("div"), chart]);
   const part = (node, told, [of, draw]) => show(node, of(told), (data) => data && draw(data));
   async function refresh() {
-    const inside = place.twin ? ["queues", "faults"].map((path) => twin("GET", path)) : [];
-    const [told, ...counts] = await Promise.all([ask(), ...inside]);
+    const inside = place.twin ? ["queues", "faults", "rights"].map((path) => twin("GET", path)) : [];
+    const [told, queues, faults, rights] = await Promise.all([ask(), ...inside]);
     part(first, told, intro);
-    if (place.twin) show(tiles, [...figures(told), ...own(...counts)], (all) => all.map(tile));
+    if (place.twin) {
+      show(tiles, [...figures(told), ...own(queues, faults, rights)], (all) => all.map(tile));
+      show(refused, rights.refused, (requests) => requests.length > 0 && refusals(requests));
+    }
     for (const [node, chart] of drawn) part(node, told, chart);
   }
   const node = h(
@@ -42,6 +45,7 @@ function build({ ask, intro, figures, charts }) {
     heading("Overview"),
     first,
     tiles,
+    refused,
     h(
       "div.charts",
       {},
@@ -52,7 +56,7 @@ function build({ ask, intro, figures, charts }) {
 }
 
 /** The twin's numbers, each with the panel that says more. */
-function own(queues, faults) {
+function own(queues, faults, { rights, used, refused }) {
   const isDead = new Set(queues.map((queue) => queue.deadLetterQueue));
   const sum = (of) => of.reduce((all, queue) => all + queue.visible + queue.inFlight + queue.delayed, 0);
   const injected = Object.values(faults.injected).reduce((sum, number) => sum + number, 0);
@@ -62,8 +66,18 @@ function own(queues, faults) {
     ["Waiting", sum(queues.filter(({ name }) => !isDead.has(name))).toLocaleString(), "in queues", "queues"],
     ["Dead letters", dead.toLocaleString(), "given up, and kept", "queues", dead > 0],
     ["Faults", faults.plan || rules ? "on" : "off", `${count(injected, "strike")} so far`, "faults"],
+    ["Rights", `${used} of ${rights}`, `used; ${count(refused.length, "refusal")}`, "overview", refused.length > 0],
   ];
 }
+
+/** What the roles of the template did not allow the functions. */
+const refusals = (requests) =>
+  table(
+    "Requests that a role did not allow",
+    ["Function", "Not allowed", "On", "Times"],
+    requests.map((it) => [it.function, it.action, it.resource, it.times.toLocaleString()]),
+    "",
+  );
 
 const tile = ([name, figure, more, panel, isBad]) =>
   h(

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::failure::Failure;
 use super::nearest::nearest;
 use crate::functions::Source;
+use crate::records;
 use crate::services;
 use crate::stack::TwinOptions;
 
@@ -83,7 +84,11 @@ impl TwinArgs {
             Some(folder) => Source::Artefacts(folder),
             None => otherwise,
         };
-        Ok(TwinOptions { parameters: self.parameters.into_iter().collect(), ..TwinOptions::new(template, source) })
+        Ok(TwinOptions {
+            parameters: self.parameters.into_iter().collect(),
+            records: records::folder(),
+            ..TwinOptions::new(template, source)
+        })
     }
 
     /// The folder of the template.

@@ -184,6 +184,8 @@ impl Process {
         let shared = shared.clone();
         let kill_switch = KillSwitch::default();
         shared.switches().insert(number, kill_switch.clone());
+        // Before its first request, which it may send before its first invocation.
+        shared.assign(number, &function.logical_id, &[]);
         let stdin = child.stdin.take();
         Ok(Self {
             number,

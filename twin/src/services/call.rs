@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use crate::data::DataFolder;
 use crate::faults::{Fault, Faults};
 use crate::gateway::websocket::SocketApi;
+use crate::iam::{Arns, Denial, Need};
 use crate::ledger::{Ledger, TraceId};
 use crate::outbox::Outbox;
 use crate::service::Service;
@@ -36,6 +37,19 @@ pub(crate) trait AwsService: Send + Sync {
     /// counts those of the others for their callers.
     fn counts_itself(&self) -> bool {
         false
+    }
+
+    /// What the caller has to be allowed, by the Service Authorization Reference; nothing for a call that nobody has to
+    /// be allowed, or that the service refuses anyway.
+    fn needs(&self, call: &Call, arns: &Arns) -> Vec<Need>;
+
+    /// The answer to a call that the caller's role does not allow, as the real service words it.
+    fn denied(&self, denial: &Denial) -> Response;
+
+    /// The kind of a call: what is the same in all calls of one place in a function's code, and no value of one
+    /// request.
+    fn kind(&self, call: &Call) -> String {
+        call.operation.clone()
     }
 
     /// The answer to a call that a fault refuses, as the real service words it.
@@ -124,6 +138,11 @@ impl Request {
     }
 }
 
+/// A text in a JSON body.
+pub(super) fn member<'b>(body: &'b serde_json::Value, name: &str) -> Option<&'b str> {
+    body.get(name).and_then(serde_json::Value::as_str)
+}
+
 /// A request that a service has claimed.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -131,6 +150,13 @@ pub(crate) struct Call {
     /// The traces of the invocation that asks; none if it comes from outside.
     pub(crate) traces: Vec<TraceId>,
     pub(crate) request: Request,
+}
+
+impl Call {
+    /// The body as JSON; null if it is none.
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.request.body).unwrap_or_default()
+    }
 }
 
 /// What follows when a call is not refused: it is counted and served.

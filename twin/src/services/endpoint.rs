@@ -11,7 +11,9 @@ use super::call::{Call, Next, Request};
 use super::{Services, injected};
 use crate::faults::Faults;
 use crate::functions::{Caller, Functions};
+use crate::iam::Roles;
 use crate::ledger::Ledger;
+use crate::records::Kinds;
 
 /// What the endpoint needs to serve the services.
 #[derive(Debug, Clone)]
@@ -19,6 +21,10 @@ pub(crate) struct Endpoint {
     pub(crate) services: Services,
     /// The functions, by whose access keys it is known who asks.
     pub(crate) functions: Functions,
+    /// What the functions may do.
+    pub(crate) roles: Roles,
+    /// Takes note of what the functions ask, if that is wanted.
+    pub(crate) kinds: Option<Kinds>,
     pub(crate) ledger: Ledger,
     pub(crate) faults: Faults,
 }
@@ -55,8 +61,20 @@ async fn serve(State(endpoint): State<Endpoint>, request: HttpRequest) -> Respon
     let traces = caller.as_ref().map(|caller| caller.traces.clone()).unwrap_or_default();
     let call = Call { operation, traces, request };
     let next = Next { service, ledger: &endpoint.ledger };
-    match caller.filter(|_| endpoint.faults.armed()) {
-        Some(caller) => injected::run(&endpoint.faults, &endpoint.functions, &caller, call, next).await,
+    let Some(caller) = caller else { return next.run(call).await };
+    let needs = service.needs(&call, endpoint.roles.arns());
+    if let Err(denial) = endpoint.roles.check(&caller.function, needs) {
+        return service.denied(&denial);
+    }
+    let kind =
+        endpoint.kinds.as_ref().map(|kinds| kinds.note(&caller.function, service.service(), &service.kind(&call)));
+    match injected::strike(&endpoint.faults, &caller, &call, service.service()) {
+        Some(strike) => {
+            if let Some(kind) = kind {
+                kind.struck();
+            }
+            injected::carry_out(strike, &endpoint.functions, call, next).await
+        }
         None => next.run(call).await,
     }
 }

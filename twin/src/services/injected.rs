@@ -15,25 +15,29 @@ use super::call::{Call, Next, Refused, Request};
 use crate::faults::{Fault, Faults, Site, Strike};
 use crate::functions::{Caller, Functions};
 use crate::gateway::percent_decode;
+use crate::service::Service;
 
-/// Runs a call of a function, unless a fault strikes it.
-pub(super) async fn run(
-    faults: &Faults,
-    functions: &Functions,
-    caller: &Caller,
-    call: Call,
-    next: Next<'_>,
-) -> Response {
-    let service = next.service.service();
+/// The fault that strikes a call of a function, if one does.
+pub(super) fn strike(faults: &Faults, caller: &Caller, call: &Call, service: Service) -> Option<Strike> {
+    if !faults.armed() {
+        return None;
+    }
     let site = Site {
         function: Some(&caller.function),
         service: Some(service.name()),
         operation: &call.operation,
         text: text_of(&call.request),
     };
-    let Some(Strike { fault, chance }) = faults.strike(&site, &service.faults(&call.operation)) else {
-        return next.run(call).await;
-    };
+    faults.strike(&site, &service.faults(&call.operation))
+}
+
+/// Lets a fault strike a call.
+pub(super) async fn carry_out(
+    Strike { fault, chance }: Strike,
+    functions: &Functions,
+    call: Call,
+    next: Next<'_>,
+) -> Response {
     let key = call.request.access_key_id().unwrap_or_default().to_owned();
     match fault {
         Fault::FailBefore => unanswered(),

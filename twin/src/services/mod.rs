@@ -7,6 +7,8 @@
 
 mod call;
 pub mod connections;
+#[cfg(test)]
+mod denied_tests;
 pub mod dynamodb;
 mod endpoint;
 mod injected;

@@ -1,5 +1,7 @@
 //! The endpoint under the SDKs that functions use.
 
+#![expect(clippy::disallowed_methods, reason = "a test's own server")]
+
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -26,14 +28,18 @@ use crate::event_source::{self, EventSourceOptions, EventSources, Invocation};
 use crate::faults::{self, Faults, Names};
 use crate::functions::{Functions, FunctionsOptions, Source};
 use crate::gateway::websocket::{self, SocketApi, SocketLimits};
+use crate::iam::Roles;
 use crate::ledger::{self, Ledger, TraceId};
 use crate::outbox::{self, Outbox};
 use crate::schedule::{self, Rules};
 use crate::template::{Secrets, Settings, Template};
 
-const TEMPLATE: &str = "
+pub(super) const TEMPLATE: &str = "
 Resources:
-  F: {Type: 'AWS::Lambda::Function', Properties: {Runtime: provided.al2023}}
+  F: {Type: 'AWS::Lambda::Function', Properties: {Runtime: provided.al2023, Role: !GetAtt Role.Arn}}
+  Role:
+    Type: AWS::IAM::Role
+    Properties: {ManagedPolicyArns: ['arn:aws:iam::aws:policy/AdministratorAccess']}
   Fed: {Type: 'AWS::SQS::Queue', Properties: {QueueName: fed}}
   Mapping:
     Type: AWS::Lambda::EventSourceMapping
@@ -64,6 +70,7 @@ pub(super) struct Bench {
     pub(super) services: Services,
     pub(super) event_sources: EventSources,
     pub(super) outbox: Outbox,
+    pub(super) roles: Roles,
     pub(super) ledger: Ledger,
     pub(super) faults: Faults,
     pub(super) trace: TraceId,
@@ -71,15 +78,22 @@ pub(super) struct Bench {
     pub(super) sdk: aws_config::SdkConfig,
     /// The one connection to the WebSocket API, whose stage is `dev`.
     pub(super) connection: String,
+    /// The id of that API.
+    pub(super) api: String,
     _socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
 impl Bench {
     pub(super) async fn start() -> Self {
+        Self::of(TEMPLATE).await
+    }
+
+    /// With another template, which has the same resources.
+    pub(super) async fn of(template: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let settings = Settings::new("", "", &url);
-        let template = Template::parse(TEMPLATE, &settings, &mut Secrets::in_memory()).unwrap();
+        let template = Template::parse(template, &settings, &mut Secrets::in_memory()).unwrap();
         let (ledger, faults, outbox) = (Ledger::new(), Faults::default(), Outbox::default());
         let source = Source::Artefacts("none".into());
         let functions = Functions::new([], FunctionsOptions::new(source, "us-east-1", &url), ledger.clone());
@@ -106,8 +120,16 @@ impl Bench {
         let event_sources = EventSources::start(&template, &services.sqs, &ledger, options, &faults, invoke);
         let names = Names { functions: vec!["F".to_owned()], services: called(), queues: Vec::new() };
         let outputs = template.outputs.clone();
-        let endpoint =
-            Endpoint { services: services.clone(), functions, ledger: ledger.clone(), faults: faults.clone() };
+        let of = template.functions.values().map(|it| (it.logical_id.as_str(), it.name.as_str(), it.role.as_str()));
+        let roles = Roles::new(of, &template.roles, "us-east-1", "000000000000");
+        let endpoint = Endpoint {
+            services: services.clone(),
+            functions,
+            roles: roles.clone(),
+            kinds: None,
+            ledger: ledger.clone(),
+            faults: faults.clone(),
+        };
         let control = services
             .control()
             .merge(outbox::control(outbox.clone()))
@@ -129,11 +151,13 @@ impl Bench {
             services,
             event_sources,
             outbox,
+            roles,
             ledger,
             faults,
             trace,
             sdk: sdk.load().await,
             connection,
+            api: sockets.id().to_owned(),
             _socket: socket,
         }
     }

@@ -31,8 +31,10 @@ use crate::functions::{Functions, FunctionsOptions};
 use crate::gateway::http::HttpApi;
 use crate::gateway::websocket::{self, SocketApi};
 use crate::guard::{Guard, Pages};
+use crate::iam::{self, Roles};
 use crate::ledger::{self, Ledger};
 use crate::outbox::{self, Outbox};
+use crate::records::Records;
 use crate::schedule::{self, Schedules};
 use crate::services::{self, Endpoint, Opening, Services};
 use crate::template::{Settings, Template};
@@ -53,6 +55,8 @@ pub struct Twin {
     console_url: Option<String>,
     extensions: Vec<Arc<dyn Extension>>,
     functions: Functions,
+    roles: Roles,
+    records: Option<Records>,
     sockets: Option<SocketApi>,
     schedules: Schedules,
     event_sources: EventSources,
@@ -88,6 +92,8 @@ impl Twin {
             },
             ledger.clone(),
         );
+        let roles = roles(&template, &settings);
+        let records = options.records.as_deref().map(|folder| Records::new(folder, &options.template));
         let http = template.http_api.clone();
         let http = http.map(|api| HttpApi::new(api, functions.clone(), ledger.clone(), options.http_limits));
         let sockets = template.websocket_api.clone();
@@ -136,6 +142,8 @@ impl Twin {
             console_url: listeners.console.as_ref().map(|console| console.url.clone()),
             extensions: options.extensions,
             functions,
+            roles,
+            records,
             sockets,
             schedules,
             event_sources,
@@ -165,6 +173,7 @@ impl Twin {
             .merge(event_source::control(self.event_sources.clone()))
             .merge(schedule::control(self.schedules.rules().clone()))
             .merge(faults::control(self.faults.clone(), names))
+            .merge(iam::control(self.roles.clone()))
             .route("/_twin/outputs", get(move |_: NoParameters| async move { answer(&outputs) }))
     }
 
@@ -173,6 +182,8 @@ impl Twin {
         let endpoint = Endpoint {
             services: self.services.clone(),
             functions: self.functions.clone(),
+            roles: self.roles.clone(),
+            kinds: self.records.as_ref().map(|records| records.kinds.clone()),
             ledger: self.ledger.clone(),
             faults: self.faults.clone(),
         };
@@ -241,6 +252,12 @@ impl Twin {
         &self.functions
     }
 
+    /// What the functions may do, and what of it they have used.
+    #[must_use]
+    pub fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
     /// The WebSocket API, if the template has one.
     #[must_use]
     pub fn sockets(&self) -> Option<&SocketApi> {
@@ -281,7 +298,18 @@ impl Twin {
     /// and last the services that those still needed.
     pub async fn shutdown(self) {
         let Self {
-            extensions, functions, sockets, schedules, event_sources, services, gateways, endpoint, data, ..
+            extensions,
+            functions,
+            roles,
+            records,
+            sockets,
+            schedules,
+            event_sources,
+            services,
+            gateways,
+            endpoint,
+            data,
+            ..
         } = self;
         drop(schedules);
         // A mapping stops reading its queue at once; the batch that it has in hand needs the functions a little longer.
@@ -307,6 +335,9 @@ impl Twin {
         endpoint.shutdown(GRACE).await;
         tracing::debug!("the AWS endpoint takes no more requests");
         services.stop().await;
+        if let Some(Err(error)) = records.map(|records| records.write(&roles)) {
+            tracing::error!(%error, "what the functions used cannot be written");
+        }
         drop(data);
     }
 }
@@ -324,6 +355,13 @@ fn settings(options: &TwinOptions, listeners: &Listeners) -> Result<Settings, St
         }
     }
     Ok(settings)
+}
+
+/// The roles of the template's functions.
+fn roles(template: &Template, settings: &Settings) -> Roles {
+    let functions = template.functions.values();
+    let functions = functions.map(|it| (it.logical_id.as_str(), it.name.as_str(), it.role.as_str()));
+    Roles::new(functions, &template.roles, &settings.region, &settings.account_id)
 }
 
 /// Logs what the twin serves otherwise than the template asks.

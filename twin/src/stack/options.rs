@@ -47,6 +47,9 @@ pub struct TwinOptions {
     pub event_sources: EventSourceOptions,
     /// What is to go wrong by chance, from the start on.
     pub faults: Option<Plan>,
+    /// A folder for what the functions have used, which is written there at the twin's end: see
+    /// [`records`](crate::records).
+    pub records: Option<PathBuf>,
     /// What the program adds, in the order in which it starts.
     pub extensions: Vec<Arc<dyn Extension>>,
 }
@@ -70,6 +73,7 @@ impl TwinOptions {
             socket_limits: SocketLimits::default(),
             event_sources: EventSourceOptions::default(),
             faults: None,
+            records: None,
             extensions: Vec::new(),
         }
     }

@@ -13,6 +13,7 @@ use super::model::{EventSource, Function, Queue, Redrive, Schedule, Secret, Tabl
 use super::properties::{Properties, function_named};
 use super::references;
 use super::resolve::{At, Resolver, text_of};
+use super::roles;
 use super::unserved::{self, refuse};
 
 /// Resources that matter in the cloud and change nothing here.
@@ -69,6 +70,7 @@ pub(super) fn build(document: &Value, resolver: Resolver<'_>) -> Result<Template
     check_queues(&template)?;
     checks::batches(&template)?;
     checks::routes(&template)?;
+    roles::read(&resolver, &mut template)?;
     for secret in resolver.secrets_besides(&template.secrets) {
         resolver.warn(format!("the template has no secret {secret} now; the data folder keeps its value"));
     }
@@ -166,6 +168,7 @@ impl Builder<'_, '_> {
         let function = Function {
             logical_id: logical_id.to_owned(),
             arn: self.resolver.function_arn(&name),
+            role: String::new(),
             name,
             binary: resource["Metadata"]["BuildProperties"]["Binary"].as_str().map(str::to_owned),
             code_uri: code_uri.as_ref().and_then(Value::as_str).map(PathBuf::from),

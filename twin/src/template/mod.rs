@@ -11,6 +11,7 @@ mod model;
 mod properties;
 mod references;
 mod resolve;
+mod roles;
 mod secrets;
 mod unserved;
 mod yaml;
@@ -149,5 +150,7 @@ impl Template {
     }
 }
 
+#[cfg(test)]
+mod roles_tests;
 #[cfg(test)]
 mod tests;

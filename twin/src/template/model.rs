@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::iam::Role;
+
 /// A SAM template, resolved for the twin that serves it.
 ///
 /// Functions are named everywhere by their logical id, queues by their physical name.
@@ -28,6 +30,8 @@ pub struct Template {
     pub tables: Vec<Table>,
     /// The secrets that Secrets Manager has from the start, in the order of their logical ids.
     pub secrets: Vec<Secret>,
+    /// The roles of the functions, by name.
+    pub roles: BTreeMap<String, Role>,
     /// The template's outputs, resolved to what the twin serves.
     pub outputs: BTreeMap<String, String>,
     /// What the template asks for and the twin does not have, one sentence each.
@@ -43,6 +47,8 @@ pub struct Function {
     pub name: String,
     /// Its ARN.
     pub arn: String,
+    /// The name of its role.
+    pub role: String,
     /// The name of the binary that cargo-lambda builds, from `Metadata.BuildProperties.Binary`.
     pub binary: Option<String>,
     /// `CodeUri`, as written.

@@ -27,6 +27,7 @@ const SCOPES: &str = "the twin has no authorizers that would ask for scopes, and
 const MUTUAL_TLS: &str = "the twin asks no client for a certificate, and would let everyone in";
 const CLOSED: &str = "the twin serves the API at the very address that this closes, and would let everyone in";
 const OPEN_API: &str = "the twin reads the paths of a DefinitionBody that is in the template, and no other OpenAPI";
+const BOUNDARIES: &str = "the twin does not evaluate permissions boundaries, and would allow more than AWS";
 
 /// An `AWS::Serverless::WebSocketApi`.
 pub(super) const SOCKET_API: &[Unserved] = &[unserved("DisableExecuteApiEndpoint", &["false"], CLOSED)];
@@ -95,6 +96,12 @@ pub(super) const INTEGRATION: &[Unserved] = &[
     unserved("ContentHandlingStrategy", &[], MAPPINGS),
     unserved("PassthroughBehavior", &["WHEN_NO_MATCH", "WHEN_NO_TEMPLATES"], MAPPINGS),
 ];
+
+/// A function, as far as its role is concerned.
+pub(super) const FUNCTION_ROLE: &[Unserved] = &[unserved("PermissionsBoundary", &[], BOUNDARIES)];
+
+/// An `AWS::IAM::Role`.
+pub(super) const ROLE: &[Unserved] = &[unserved("PermissionsBoundary", &[], BOUNDARIES)];
 
 /// Properties by which API Gateway turns requests away that do not fit.
 const VALIDATION: [&str; 3] = ["ModelSelectionExpression", "RequestModels", "RequestParameters"];

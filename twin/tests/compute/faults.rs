@@ -23,6 +23,7 @@ Resources:
     Type: AWS::Serverless::Function
     Metadata: { BuildMethod: rust-cargolambda, BuildProperties: { Binary: plain } }
     Properties:
+      Policies: [DynamoDBWritePolicy: { TableName: !Ref Things }]
       Events:
         Work: { Type: SQS, Properties: { Queue: !GetAtt Work.Arn, BatchSize: 1 } }
   Web:

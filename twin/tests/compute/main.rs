@@ -4,6 +4,7 @@
 //! `function_process` is not a test but a Lambda function on `lambda_runtime`.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where it panics")]
+#![expect(clippy::disallowed_methods, reason = "a test's own server")]
 
 mod edges;
 mod example;

@@ -25,6 +25,7 @@ pub(crate) fn function(binary: &str) -> Function {
         logical_id: format!("{binary}Function"),
         name: format!("test-{binary}"),
         arn: format!("arn:aws:lambda:us-east-1:000000000000:function:test-{binary}"),
+        role: String::new(),
         binary: Some(binary.to_owned()),
         code_uri: None,
         handler: Some("bootstrap".to_owned()),

@@ -77,6 +77,12 @@ impl SocketApi {
         }))
     }
 
+    /// Its id, which is in the ARNs of what it serves.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.api_id
+    }
+
     /// The stage, the first segment of every path.
     #[must_use]
     pub fn stage(&self) -> &str {

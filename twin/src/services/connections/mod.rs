@@ -12,6 +12,7 @@ use super::call::{AwsService, Call, Next, Refused, Request};
 use crate::faults::Fault;
 use crate::gateway::percent_decode;
 use crate::gateway::websocket::{PostError, SocketApi};
+use crate::iam::{Arns, Denial, Need};
 use crate::ids::gateway_id;
 use crate::service::{Definition, Service, Words};
 
@@ -92,6 +93,25 @@ impl AwsService for Connections {
             _ => Err((Refusal::Unsigned, String::new())),
         };
         ready(served.unwrap_or_else(|(refusal, id)| refusal.response(&id))).boxed()
+    }
+
+    /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html>
+    fn needs(&self, call: &Call, arns: &Arns) -> Vec<Need> {
+        let (Some(api), Some((stage, id))) = (&self.api, address(&call.request)) else { return Vec::new() };
+        let stage = stage.as_deref().unwrap_or(api.stage());
+        let resource = format!("{}/{stage}/{}/@connections/{id}", api.id(), call.request.method);
+        vec![Need::of("execute-api:ManageConnections", arns.of("execute-api", &resource))]
+    }
+
+    /// The real one names no connection.
+    fn denied(&self, denial: &Denial) -> Response {
+        let Denial { principal, action, resource, .. } = denial;
+        let resource = resource.rsplit_once('/').map_or("", |(before, _)| before);
+        let message = format!(
+            "User: {principal} is not authorized to perform: {action} on resource: {resource}/{{connectionId}}"
+        );
+        let headers = [("x-amzn-errortype", "AccessDeniedException".to_owned()), ("x-amzn-requestid", gateway_id())];
+        (StatusCode::FORBIDDEN, headers, axum::Json(json!({"Message": message}))).into_response()
     }
 
     fn refusal(&self, refused: Refused, call: &Call) -> Response {

@@ -2,6 +2,8 @@
 //!
 //! dynoxide checks requests as the real service does only in its HTTP server, so requests are handed on to that.
 
+mod kind;
+mod needs;
 mod service;
 
 use std::collections::HashSet;
@@ -24,6 +26,7 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::kind::{Keys, keys_of};
 pub use self::service::SERVICE;
 use super::call::{OpenError, Opening};
 use crate::listener::BoundListener;
@@ -75,6 +78,8 @@ struct Inner {
     database: Database,
     address: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
+    /// The key attributes of the template's tables.
+    keys: Keys,
     stop: CancellationToken,
     server: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
@@ -149,7 +154,13 @@ impl DynamoDb {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self(Arc::new(Inner { database, address, client, stop, server: std::sync::Mutex::new(Some(server)) })))
+        let keys = keys_of(tables);
+        let server = std::sync::Mutex::new(Some(server));
+        Ok(Self(Arc::new(Inner { database, address, client, keys, stop, server })))
+    }
+
+    fn keys(&self) -> &Keys {
+        &self.0.keys
     }
 
     /// Answers one request of the DynamoDB API.

@@ -8,7 +8,10 @@ use futures_util::future::{BoxFuture, ready};
 use serde_json::{Value, json};
 
 use super::DynamoDb;
+use super::kind::kind;
+use super::needs::needs;
 use crate::faults::Fault;
+use crate::iam::{Arns, Denial, Need};
 use crate::ids::uuid;
 use crate::service::{Definition, Service, Words};
 use crate::services::call::{AwsService, Call, Next, Refused, Request};
@@ -77,6 +80,19 @@ impl AwsService for DynamoDb {
 
     fn serve(&self, call: Call) -> BoxFuture<'_, Response> {
         self.answer(call.request.headers, call.request.body).boxed()
+    }
+
+    fn needs(&self, call: &Call, arns: &Arns) -> Vec<Need> {
+        needs(&call.operation, &call.json(), arns)
+    }
+
+    fn denied(&self, denial: &Denial) -> Response {
+        let body = json!({"__type": "com.amazon.coral.service#AccessDeniedException", "Message": denial.to_string()});
+        response(StatusCode::BAD_REQUEST, &body)
+    }
+
+    fn kind(&self, call: &Call) -> String {
+        kind(&call.operation, &call.json(), self.keys())
     }
 
     fn refusal(&self, refused: Refused, _: &Call) -> Response {

@@ -7,8 +7,10 @@ use futures_util::future::{BoxFuture, ready};
 
 use super::SecretsManager;
 use super::protocol::error;
+use super::secret::{arn, named};
+use crate::iam::{Arns, Denial, Need};
 use crate::service::{Definition, Service, Words};
-use crate::services::call::{AwsService, Call, Refused, Request};
+use crate::services::call::{AwsService, Call, Refused, Request, member};
 
 /// The operations of the real service.
 const OPERATIONS: &[&str] = &[
@@ -56,6 +58,18 @@ impl AwsService for SecretsManager {
 
     fn serve(&self, call: Call) -> BoxFuture<'_, Response> {
         ready(self.answer(&call.operation, &call.request.body)).boxed()
+    }
+
+    /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html>
+    fn needs(&self, call: &Call, _: &Arns) -> Vec<Need> {
+        let body = call.json();
+        let secret = member(&body, "SecretId").or_else(|| member(&body, "Name"));
+        let resource = secret.map_or_else(|| "*".to_owned(), |id| arn(named(id)));
+        vec![Need::of(format!("secretsmanager:{}", call.operation), resource)]
+    }
+
+    fn denied(&self, denial: &Denial) -> Response {
+        error(StatusCode::BAD_REQUEST, "AccessDeniedException", &denial.to_string())
     }
 
     fn refusal(&self, refused: Refused, _: &Call) -> Response {

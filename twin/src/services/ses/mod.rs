@@ -8,7 +8,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::call::{AwsService, Call, Refused, Request};
+use super::call::{AwsService, Call, Refused, Request, member};
+use crate::iam::{Arns, Context, Denial, Need};
 use crate::ledger::TraceId;
 use crate::outbox::{Channel, Draft, Outbox};
 use crate::service::{Definition, Service, Words};
@@ -78,6 +79,37 @@ impl AwsService for Ses {
 
     fn serve(&self, call: Call) -> BoxFuture<'_, Response> {
         async move { self.send_email(&call.request.body, &call.traces).await }.boxed()
+    }
+
+    /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsimpleemailservicev2.html>. An
+    /// address is sent from by its own identity or by that of its domain; which of them is verified, the twin does not
+    /// know.
+    fn needs(&self, call: &Call, arns: &Arns) -> Vec<Need> {
+        let body = call.json();
+        let from = member(&body, "FromEmailAddress").map(address).unwrap_or_default();
+        let domain = from.rsplit_once('@').map_or("", |(_, domain)| domain);
+        let identity = |name: &str| arns.of("ses", &format!("identity/{name}"));
+        let lists = ["ToAddresses", "CcAddresses", "BccAddresses"];
+        let lists = lists.iter().flat_map(|list| body["Destination"][*list].as_array().into_iter().flatten());
+        let recipients = lists.filter_map(Value::as_str).map(|to| address(to).to_owned()).collect();
+        let context = Context::from([("ses:fromaddress", vec![from.to_owned()]), ("ses:recipients", recipients)]);
+        let resources = vec![identity(from), identity(domain)];
+        let mut needs = vec![Need { action: "ses:SendEmail".to_owned(), resources, context: context.clone() }];
+        let template = member(&body["Content"]["Template"], "TemplateName").map(|name| format!("template/{name}"));
+        let set = member(&body, "ConfigurationSetName").map(|name| format!("configuration-set/{name}"));
+        needs.extend(
+            template.into_iter().chain(set).map(|resource| Need {
+                context: context.clone(),
+                ..Need::of("ses:SendEmail", arns.of("ses", &resource))
+            }),
+        );
+        needs
+    }
+
+    fn denied(&self, denial: &Denial) -> Response {
+        let Denial { principal, action, resource, .. } = denial;
+        let message = format!("User `{principal}' is not authorized to perform `{action}' on resource `{resource}'");
+        error(StatusCode::FORBIDDEN, "AccessDeniedException", &message)
     }
 
     fn refusal(&self, refused: Refused, _: &Call) -> Response {
@@ -150,9 +182,12 @@ fn email(body: &[u8]) -> Result<Draft, Refusal> {
     })
 }
 
-fn is_address(address: &str) -> bool {
-    // `Name <user@host>` is an address too.
-    let address = address.rsplit_once('<').map_or(address, |(_, address)| address.trim_end_matches('>'));
-    let parts = address.split_once('@');
+/// The address itself of `Name <user@host>`, which is an address too.
+fn address(text: &str) -> &str {
+    text.rsplit_once('<').map_or(text, |(_, address)| address.trim_end_matches('>'))
+}
+
+fn is_address(text: &str) -> bool {
+    let parts = address(text).split_once('@');
     parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains(['@', ' ']))
 }

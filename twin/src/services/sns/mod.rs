@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::call::{AwsService, Call, Refused, Request};
+use crate::iam::{Arns, Denial, Need};
 use crate::ids::uuid;
 use crate::ledger::TraceId;
 use crate::outbox::{Channel, Draft, Outbox};
@@ -110,6 +111,27 @@ impl AwsService for Sns {
             }
         }
         .boxed()
+    }
+
+    /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html>. The resource of a
+    /// message to a telephone number is that number, which only a pattern such as `*` matches.
+    fn needs(&self, call: &Call, _: &Arns) -> Vec<Need> {
+        let field = |name: &str| {
+            let mut fields = form_urlencoded::parse(&call.request.body);
+            fields.find(|(field, _)| field == name).map(|(_, value)| value.into_owned())
+        };
+        let resource = field("TopicArn").or_else(|| field("TargetArn")).or_else(|| field("PhoneNumber"));
+        let action = match call.operation.as_str() {
+            "PublishBatch" => "Publish",
+            other => other,
+        };
+        vec![Need::of(format!("sns:{action}"), resource.unwrap_or_else(|| "*".to_owned()))]
+    }
+
+    /// The real one names the service of the action in capitals.
+    fn denied(&self, denial: &Denial) -> Response {
+        let action = denial.action.replacen("sns", "SNS", 1);
+        error(StatusCode::FORBIDDEN, "AuthorizationError", &denial.to_string().replace(&denial.action, &action))
     }
 
     fn refusal(&self, refused: Refused, _: &Call) -> Response {

@@ -22,6 +22,8 @@ impl SqsError {
 /// The errors that SQS knows and the twin can meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
+    /// The caller's role does not allow it.
+    AccessDenied,
     /// Two entries of a batch have the same id.
     BatchEntryIdsNotDistinct,
     /// The entries of a batch are too long together.
@@ -61,6 +63,7 @@ impl Code {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::AccessDenied => "AccessDeniedException",
             Self::BatchEntryIdsNotDistinct => "BatchEntryIdsNotDistinct",
             Self::BatchRequestTooLong => "BatchRequestTooLong",
             Self::EmptyBatchRequest => "EmptyBatchRequest",
@@ -84,6 +87,7 @@ impl Code {
     #[must_use]
     pub fn query_name(self) -> &'static str {
         match self {
+            Self::AccessDenied => "AccessDenied",
             Self::BatchEntryIdsNotDistinct => "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
             Self::BatchRequestTooLong => "AWS.SimpleQueueService.BatchRequestTooLong",
             Self::EmptyBatchRequest => "AWS.SimpleQueueService.EmptyBatchRequest",

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use super::{Answer, Code, Sqs, SqsError};
 use crate::faults::Fault;
+use crate::iam::{Arns, Denial, Need};
 use crate::service::{Definition, Service, Words};
-use crate::services::call::{AwsService, Call, Next, Refused, Request};
+use crate::services::call::{AwsService, Call, Next, Refused, Request, member};
 
 /// The operations of the real service.
 const OPERATIONS: &[&str] = &[
@@ -86,6 +87,37 @@ impl AwsService for Sqs {
         true
     }
 
+    /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html>: an operation on a
+    /// batch needs the right to the operation itself.
+    fn needs(&self, call: &Call, arns: &Arns) -> Vec<Need> {
+        let body = call.json();
+        let operation = call.operation.strip_suffix("Batch").unwrap_or(&call.operation);
+        let action = |name: &str| format!("sqs:{name}");
+        match operation {
+            "ListQueues" => vec![Need::of(action(operation), "*")],
+            "StartMessageMoveTask" => {
+                let of_source = ["StartMessageMoveTask", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes"];
+                let source = member(&body, "SourceArn").unwrap_or_default();
+                let mut needs = of_source.map(|name| Need::of(action(name), source)).to_vec();
+                needs.extend(member(&body, "DestinationArn").map(|to| Need::of(action("SendMessage"), to)));
+                needs
+            }
+            "ListMessageMoveTasks" => vec![Need::of(action(operation), member(&body, "SourceArn").unwrap_or_default())],
+            "CancelMessageMoveTask" => vec![Need::of(action(operation), "*")],
+            _ => vec![Need::of(action(operation), arns.of("sqs", &queue_of(&body)))],
+        }
+    }
+
+    /// The real one names the action in lower case.
+    fn denied(&self, denial: &Denial) -> Response {
+        let message = denial.to_string().replace(&denial.action, &denial.action.to_ascii_lowercase());
+        Answer { result: Err(SqsError::new(Code::AccessDenied, message)), traces: Vec::new() }.into_response()
+    }
+
+    fn kind(&self, call: &Call) -> String {
+        format!("{} {}", call.operation, queue_of(&call.json()))
+    }
+
     fn refusal(&self, refused: Refused, _: &Call) -> Response {
         let error = match refused {
             Refused::Throttled { .. } => SqsError::new(Code::RequestThrottled, "Request is throttled."),
@@ -115,6 +147,12 @@ impl AwsService for Sqs {
         }
         .boxed()
     }
+}
+
+/// The name of the queue that a request is for.
+fn queue_of(body: &Value) -> String {
+    let queue = member(body, "QueueUrl").or_else(|| member(body, "QueueName")).unwrap_or_default();
+    queue.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 /// Sends every second entry of a batch, and says of the others that they failed: of the first one always.

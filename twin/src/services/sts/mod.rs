@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
 use super::call::{AwsService, Call, Refused, Request};
+use crate::iam::{Arns, Denial, Need};
 use crate::ids::{ACCOUNT_ID, uuid};
 use crate::service::{Definition, Service, Words};
 
@@ -43,6 +44,16 @@ impl AwsService for Sts {
             }
         };
         ready(response).boxed()
+    }
+
+    /// Every caller may ask who it is
+    /// (<https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html>), and nothing else is served.
+    fn needs(&self, _: &Call, _: &Arns) -> Vec<Need> {
+        Vec::new()
+    }
+
+    fn denied(&self, denial: &Denial) -> Response {
+        error(StatusCode::FORBIDDEN, "AccessDenied", &denial.to_string())
     }
 
     fn refusal(&self, refused: Refused, _: &Call) -> Response {

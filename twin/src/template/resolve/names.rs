@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::at::At;
 use super::{IMPLICIT_HTTP_API, Resolver, URL_SUFFIX};
+use crate::iam::Arns;
 use crate::ids::{hexadecimal, secret_suffix};
 use crate::template::TemplateError;
 
@@ -216,7 +217,7 @@ impl Resolver<'_> {
 
     /// What SAM makes beside a resource: `Api.Stage`, `Function.Alias`, `WebSocketApiPingRoute`, `FunctionRole`.
     fn generated_reference(&self, target: &str, at: &At) -> Result<String, TemplateError> {
-        if target == IMPLICIT_HTTP_API {
+        if IMPLICIT_APIS.contains(&target) {
             return Ok(self.api_id(target));
         }
         if let Some((logical_id, property)) = target.split_once('.') {
@@ -297,8 +298,46 @@ impl Resolver<'_> {
         })
     }
 
+    /// Writes ARNs of the account that the twin plays.
+    pub(in crate::template) fn arns(&self) -> Arns {
+        Arns::new(&self.settings.region, &self.settings.account_id)
+    }
+
     pub(super) fn arn(&self, service: &str, resource: &str) -> String {
-        format!("arn:aws:{service}:{}:{}:{resource}", self.settings.region, self.settings.account_id)
+        self.arns().of(service, resource)
+    }
+
+    /// The type of a resource.
+    pub(in crate::template) fn kind(&self, logical_id: &str) -> Option<&str> {
+        self.resource(logical_id)?.get("Type")?.as_str()
+    }
+
+    /// The resources of these types, but for those whose condition is false.
+    pub(in crate::template) fn of_kinds(&self, kinds: &[&str]) -> Result<Vec<String>, TemplateError> {
+        let resources = self.document.get("Resources").and_then(Value::as_object);
+        let mut found = Vec::new();
+        for (logical_id, resource) in resources.into_iter().flatten() {
+            let is_one = resource["Type"].as_str().is_some_and(|kind| kinds.contains(&kind));
+            if is_one && self.is_wanted(resource, &At::resource(logical_id))? {
+                found.push(logical_id.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    /// The resource of a type whose physical name, by this property, is this one.
+    pub(in crate::template) fn named(
+        &self,
+        kind: &str,
+        property: &str,
+        name: &str,
+    ) -> Result<Option<String>, TemplateError> {
+        for logical_id in self.of_kinds(&[kind])? {
+            if self.physical_name(&logical_id, property)? == name {
+                return Ok(Some(logical_id));
+            }
+        }
+        Ok(None)
     }
 
     /// The ARN of a secret of the template.

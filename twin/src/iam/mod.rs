@@ -1,0 +1,261 @@
+//! Roles: what each function may do, by the policies of the template, and what of it was used.
+//!
+//! The twin evaluates identity-based policies as IAM does within one account
+//! (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>). They are read once,
+//! at the start: a statement that cannot be evaluated fails it. A request is held against the role of the function
+//! whose process has signed it; requests of people are not limited. Which action on which resource a request needs is
+//! written with each service, by the Service Authorization Reference
+//! (<https://docs.aws.amazon.com/service-authorization/latest/reference/>).
+
+mod condition;
+mod control;
+pub(crate) mod named;
+mod pattern;
+mod role;
+mod statement;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+pub(crate) use self::condition::Context;
+pub(crate) use self::control::control;
+pub use self::role::Role;
+pub(crate) use self::role::{Decision, Need};
+use self::statement::Effect;
+pub(crate) use self::statement::{Origin, Rule};
+
+/// The most refusals that are remembered, each kind once.
+const REMEMBERED: usize = 1_000;
+
+/// The roles of a twin's functions. A clone is the same set.
+#[derive(Debug, Clone, Default)]
+pub struct Roles(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    arns: Arns,
+    roles: BTreeMap<String, Used>,
+    /// By logical id.
+    functions: BTreeMap<String, Principal>,
+    refused: Mutex<BTreeMap<(String, String, String), u64>>,
+}
+
+/// A role, and which of its rules have allowed something.
+#[derive(Debug)]
+struct Used {
+    role: Role,
+    used: Vec<AtomicBool>,
+    /// The functions that have it, by logical id.
+    functions: String,
+}
+
+#[derive(Debug)]
+struct Principal {
+    role: String,
+    arn: String,
+}
+
+/// Writes ARNs of the twin's account.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Arns {
+    region: String,
+    account: String,
+}
+
+impl Arns {
+    pub(crate) fn new(region: &str, account: &str) -> Self {
+        Self { region: region.to_owned(), account: account.to_owned() }
+    }
+
+    /// `arn:aws:dynamodb:us-east-1:000000000000:table/things`
+    pub(crate) fn of(&self, service: &str, resource: &str) -> String {
+        format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account)
+    }
+}
+
+/// A request that a role does not allow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Denial {
+    /// Who asks: the role and the function.
+    pub(crate) principal: String,
+    pub(crate) action: String,
+    pub(crate) resource: String,
+    is_explicit: bool,
+}
+
+impl Denial {
+    /// Why, as IAM words it.
+    pub(crate) fn reason(&self, action: &str) -> String {
+        match self.is_explicit {
+            true => "with an explicit deny in an identity-based policy".to_owned(),
+            false => format!("because no identity-based policy allows the {action} action"),
+        }
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { principal, action, resource, .. } = self;
+        let reason = self.reason(action);
+        write!(f, "User: {principal} is not authorized to perform: {action} on resource: {resource} {reason}")
+    }
+}
+
+/// A right that the template gives.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Right {
+    /// The function, by logical id; several, if they share the role.
+    pub function: String,
+    /// The action, or the policy that the template names.
+    pub action: String,
+    /// The resource.
+    pub resource: String,
+}
+
+/// A kind of request that a role did not allow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// The function, by logical id.
+    pub function: String,
+    /// The action.
+    pub action: String,
+    /// The resource.
+    pub resource: String,
+    /// How often.
+    pub times: u64,
+}
+
+impl Roles {
+    /// The roles of functions, each given as logical id, name and the name of its role.
+    pub(crate) fn new<'f>(
+        functions: impl Iterator<Item = (&'f str, &'f str, &'f str)>,
+        roles: &BTreeMap<String, Role>,
+        region: &str,
+        account: &str,
+    ) -> Self {
+        let mut principals = BTreeMap::new();
+        let mut holders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (logical_id, name, role) in functions {
+            let arn = format!("arn:aws:sts::{account}:assumed-role/{role}/{name}");
+            principals.insert(logical_id.to_owned(), Principal { role: role.to_owned(), arn });
+            holders.entry(role).or_default().push(logical_id);
+        }
+        let used = |role: &Role| Used {
+            role: role.clone(),
+            used: role.rules.iter().map(|_| AtomicBool::new(false)).collect(),
+            functions: holders.get(role.name.as_str()).map(|holders| holders.join(", ")).unwrap_or_default(),
+        };
+        let roles: BTreeMap<String, Used> = roles.iter().map(|(name, role)| (name.clone(), used(role))).collect();
+        for held in roles.values() {
+            for need in &held.role.asked_by_lambda {
+                held.decide(need);
+            }
+        }
+        let arns = Arns::new(region, account);
+        Self(Arc::new(Shared { arns, roles, functions: principals, refused: Mutex::default() }))
+    }
+
+    pub(crate) fn arns(&self) -> &Arns {
+        &self.0.arns
+    }
+
+    /// Holds what a request needs against the role of the function that asks.
+    pub(crate) fn check(&self, function: &str, needs: Vec<Need>) -> Result<(), Denial> {
+        let Some(principal) = self.0.functions.get(function) else { return Ok(()) };
+        let Some(held) = self.0.roles.get(&principal.role) else { return Ok(()) };
+        for mut need in needs {
+            self.complete(&mut need);
+            let is_explicit = match held.decide(&need) {
+                Decision::Allowed(_) => continue,
+                Decision::NotAllowed => false,
+                Decision::Denied => true,
+            };
+            let resource = need.resource().to_owned();
+            let denial = Denial { principal: principal.arn.clone(), action: need.action, resource, is_explicit };
+            self.refuse(function, &denial);
+            return Err(denial);
+        }
+        Ok(())
+    }
+
+    /// Adds what every request says of itself.
+    fn complete(&self, need: &mut Need) {
+        let Arns { region, account } = &self.0.arns;
+        let common = [
+            ("aws:principalaccount", account.as_str()),
+            ("aws:requestedregion", region),
+            ("aws:resourceaccount", account),
+            // On AWS, it comes by TLS.
+            ("aws:securetransport", "true"),
+        ];
+        need.context.extend(common.map(|(key, value)| (key, vec![value.to_owned()])));
+    }
+
+    fn refuse(&self, function: &str, denial: &Denial) {
+        let Denial { action, resource, .. } = denial;
+        tracing::error!(target: "twin::rights", function, action, resource, "{denial}");
+        let mut refused = self.refused();
+        if refused.len() < REMEMBERED {
+            *refused.entry((function.to_owned(), action.clone(), resource.clone())).or_default() += 1;
+        }
+    }
+
+    /// Every right that the template gives, and whether it was used. What a policy allows that the template only names
+    /// is one right; what SAM adds by itself is none.
+    #[must_use]
+    pub fn rights(&self) -> BTreeMap<Right, bool> {
+        let mut rights = BTreeMap::new();
+        for held in self.0.roles.values() {
+            let rules = held.role.rules.iter().zip(&held.used);
+            for (rule, used) in rules.filter(|(rule, _)| rule.effect == Effect::Allow) {
+                let (action, resource) = match &rule.origin {
+                    Origin::Written => (rule.action.to_string(), rule.resource.to_string()),
+                    Origin::Named(name) => (name.clone(), String::new()),
+                    Origin::Added => continue,
+                };
+                let right = Right { function: held.functions.clone(), action, resource };
+                *rights.entry(right).or_default() |= used.load(Ordering::Relaxed);
+            }
+        }
+        rights
+    }
+
+    /// What the roles did not allow.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<Refusal> {
+        let refusal = |((function, action, resource), times): (&(String, String, String), &u64)| Refusal {
+            function: function.clone(),
+            action: action.clone(),
+            resource: resource.clone(),
+            times: *times,
+        };
+        self.refused().iter().map(refusal).collect()
+    }
+
+    /// The functions, by logical id.
+    #[must_use]
+    pub fn functions(&self) -> BTreeSet<&str> {
+        self.0.functions.keys().map(String::as_str).collect()
+    }
+
+    fn refused(&self) -> MutexGuard<'_, BTreeMap<(String, String, String), u64>> {
+        self.0.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Used {
+    /// Decides, and notes which rules have allowed it.
+    fn decide(&self, need: &Need) -> Decision {
+        let decision = self.role.decide(need);
+        if let Decision::Allowed(places) = &decision {
+            places.iter().for_each(|place| self.used[*place].store(true, Ordering::Relaxed));
+        }
+        decision
+    }
+}

@@ -1,0 +1,183 @@
+//! Policies that templates name: those that AWS manages, as far as they are about what the twin serves, and the policy
+//! templates of SAM (serverless-policy-template-list.html in the developer guide of SAM).
+
+use serde_json::{Map, Value};
+
+use super::statement::{Origin, Rule};
+
+/// Policies that AWS manages, by name, each with the actions that it allows on everything
+/// (<https://docs.aws.amazon.com/aws-managed-policy/latest/reference/policy-list.html>).
+const MANAGED: &[(&str, &[&str])] = &[
+    ("AdministratorAccess", &["*"]),
+    ("AmazonAPIGatewayInvokeFullAccess", &["execute-api:Invoke", "execute-api:ManageConnections"]),
+    ("AmazonDynamoDBFullAccess", &["dynamodb:*"]),
+    (
+        "AmazonDynamoDBReadOnlyAccess",
+        &[
+            "dynamodb:BatchGetItem",
+            "dynamodb:Describe*",
+            "dynamodb:GetItem",
+            "dynamodb:GetRecords",
+            "dynamodb:GetShardIterator",
+            "dynamodb:List*",
+            "dynamodb:PartiQLSelect",
+            "dynamodb:Query",
+            "dynamodb:Scan",
+        ],
+    ),
+    ("AmazonSESFullAccess", &["ses:*"]),
+    ("AmazonSNSFullAccess", &["sns:*"]),
+    ("AmazonSQSFullAccess", &["sqs:*"]),
+    ("AmazonSQSReadOnlyAccess", &["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:List*"]),
+    (BASIC, &["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]),
+    (
+        "AWSLambdaDynamoDBExecutionRole",
+        &[
+            "dynamodb:DescribeStream",
+            "dynamodb:GetRecords",
+            "dynamodb:GetShardIterator",
+            "dynamodb:ListStreams",
+            "logs:CreateLogGroup",
+            "logs:CreateLogStream",
+            "logs:PutLogEvents",
+        ],
+    ),
+    ("AWSLambdaRole", &["lambda:InvokeFunction"]),
+    (
+        QUEUE,
+        &[
+            "sqs:ReceiveMessage",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "logs:CreateLogGroup",
+            "logs:CreateLogStream",
+            "logs:PutLogEvents",
+        ],
+    ),
+    ("AWSLambdaVPCAccessExecutionRole", &["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "ec2:*"]),
+    (TRACING, &["xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSampling*"]),
+    ("SecretsManagerReadWrite", &["secretsmanager:*"]),
+];
+
+/// What SAM gives every role that it makes.
+pub(crate) const BASIC: &str = "AWSLambdaBasicExecutionRole";
+/// What SAM adds for a queue that feeds the function.
+pub(crate) const QUEUE: &str = "AWSLambdaSQSQueueExecutionRole";
+/// What SAM adds for a function with `Tracing`.
+pub(crate) const TRACING: &str = "AWSXRayDaemonWriteAccess";
+
+/// A policy template of SAM: its parameter, what it allows, and on which resources, with `{}` for the parameter's
+/// value.
+struct Template {
+    name: &'static str,
+    parameter: &'static str,
+    actions: &'static [&'static str],
+    resources: &'static [&'static str],
+}
+
+const fn template(
+    name: &'static str,
+    parameter: &'static str,
+    actions: &'static [&'static str],
+    resources: &'static [&'static str],
+) -> Template {
+    Template { name, parameter, actions, resources }
+}
+
+const TABLE: &[&str] = &["dynamodb table/{}", "dynamodb table/{}/index/*"];
+
+const TEMPLATES: &[Template] = &[
+    template("AWSSecretsManagerGetSecretValuePolicy", "SecretArn", &["secretsmanager:GetSecretValue"], &["{}"]),
+    template(
+        "DynamoDBCrudPolicy",
+        "TableName",
+        &[
+            "dynamodb:GetItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:PutItem",
+            "dynamodb:Scan",
+            "dynamodb:Query",
+            "dynamodb:UpdateItem",
+            "dynamodb:BatchWriteItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:DescribeTable",
+            "dynamodb:ConditionCheckItem",
+        ],
+        TABLE,
+    ),
+    template(
+        "DynamoDBReadPolicy",
+        "TableName",
+        &["dynamodb:GetItem", "dynamodb:Scan", "dynamodb:Query", "dynamodb:BatchGetItem", "dynamodb:DescribeTable"],
+        TABLE,
+    ),
+    template("DynamoDBReconfigurePolicy", "TableName", &["dynamodb:UpdateTable"], &["dynamodb table/{}"]),
+    template(
+        "DynamoDBWritePolicy",
+        "TableName",
+        &["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem"],
+        TABLE,
+    ),
+    template("LambdaInvokePolicy", "FunctionName", &["lambda:InvokeFunction"], &["lambda function:{}*"]),
+    template(
+        "SESCrudPolicy",
+        "IdentityName",
+        &["ses:GetIdentityVerificationAttributes", "ses:SendEmail", "ses:SendRawEmail", "ses:VerifyEmailIdentity"],
+        &["ses identity/{}"],
+    ),
+    template(
+        "SNSCrudPolicy",
+        "TopicName",
+        &["sns:ListSubscriptionsByTopic", "sns:CreateTopic", "sns:SetTopicAttributes", "sns:Subscribe", "sns:Publish"],
+        &["sns {}*"],
+    ),
+    template("SNSPublishMessagePolicy", "TopicName", &["sns:Publish"], &["sns {}"]),
+    template(
+        "SQSPollerPolicy",
+        "QueueName",
+        &["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+        &["sqs {}"],
+    ),
+    template("SQSSendMessagePolicy", "QueueName", &["sqs:SendMessage*"], &["sqs {}"]),
+];
+
+/// The rules of a policy that AWS manages, by its name or its ARN.
+pub(crate) fn managed(reference: &str, origin: &Origin) -> Result<Vec<Rule>, String> {
+    let name = reference.rsplit('/').next().unwrap_or_default();
+    match MANAGED.iter().find(|(known, _)| *known == name) {
+        Some((_, actions)) => {
+            Ok(actions.iter().map(|action| Rule::allow(origin.clone(), action, "*".to_owned())).collect())
+        }
+        None => Err(format!(
+            "the twin does not know what the managed policy {reference} allows; write its statements, or name one of {}",
+            MANAGED.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", ")
+        )),
+    }
+}
+
+/// The rules of a policy template of SAM; `arn` writes an ARN of this service and resource.
+pub(crate) fn sam_template(
+    name: &str,
+    parameters: &Map<String, Value>,
+    arn: impl Fn(&str, &str) -> String,
+) -> Result<Vec<Rule>, String> {
+    let Some(template) = TEMPLATES.iter().find(|known| known.name == name) else {
+        let known: Vec<&str> = TEMPLATES.iter().map(|known| known.name).collect();
+        return Err(format!(
+            "the twin does not know the policy template {name}; write its statements, or use one of {}",
+            known.join(", ")
+        ));
+    };
+    let value = parameters.get(template.parameter).and_then(Value::as_str);
+    let value = value.ok_or_else(|| format!("{name} needs {}", template.parameter))?;
+    let origin = Origin::Named(format!("{name} of {value}"));
+    let mut rules = Vec::new();
+    for resource in template.resources {
+        let resource = match resource.split_once(' ') {
+            Some((service, resource)) => arn(service, &resource.replace("{}", value)),
+            None => value.to_owned(),
+        };
+        rules.extend(template.actions.iter().map(|action| Rule::allow(origin.clone(), action, resource.clone())));
+    }
+    Ok(rules)
+}

@@ -1,0 +1,69 @@
+//! A role: the rules of its policies, and what they decide.
+
+use super::condition::Context;
+use super::statement::{Effect, Rule};
+
+/// A role of the template, or one that SAM makes for a function.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Role {
+    /// Its name in IAM.
+    pub name: String,
+    /// The rules of all its policies.
+    pub(crate) rules: Vec<Rule>,
+    /// Whether the template does not have it: what it allows is unknown, and everything is allowed.
+    pub(crate) is_foreign: bool,
+    /// What Lambda itself asks for with the role: to write logs and traces, and to read the queues that feed the
+    /// function.
+    pub(crate) asked_by_lambda: Vec<Need>,
+}
+
+/// An action on a resource that a request needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// The action, `dynamodb:PutItem`.
+    pub(crate) action: String,
+    /// The resource. If there are several, to be allowed one of them is enough.
+    pub(crate) resources: Vec<String>,
+    /// What conditions can ask for.
+    pub(crate) context: Context,
+}
+
+impl Need {
+    /// An action on one resource.
+    pub(crate) fn of(action: impl Into<String>, resource: impl Into<String>) -> Self {
+        Self { action: action.into(), resources: vec![resource.into()], context: Context::new() }
+    }
+
+    /// The resource by which an error names it.
+    pub(crate) fn resource(&self) -> &str {
+        self.resources.first().map(String::as_str).unwrap_or_default()
+    }
+}
+
+/// What the rules of a role decide.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// The rules at these places allow it.
+    Allowed(Vec<usize>),
+    /// No rule allows it.
+    NotAllowed,
+    /// A rule denies it.
+    Denied,
+}
+
+impl Role {
+    /// Decides as IAM does for one account: what no statement allows is denied, and what one denies, too
+    /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>).
+    pub(crate) fn decide(&self, need: &Need) -> Decision {
+        let is_about =
+            |rule: &Rule| need.resources.iter().any(|resource| rule.is_about(&need.action, resource, &need.context));
+        let mut allowing = Vec::new();
+        for (place, rule) in self.rules.iter().enumerate().filter(|(_, rule)| is_about(rule)) {
+            match rule.effect {
+                Effect::Deny => return Decision::Denied,
+                Effect::Allow => allowing.push(place),
+            }
+        }
+        if allowing.is_empty() && !self.is_foreign { Decision::NotAllowed } else { Decision::Allowed(allowing) }
+    }
+}

@@ -1,0 +1,213 @@
+//! Policies, one element after the other.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const TABLE: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/things";
+
+fn role(statements: &Value) -> Role {
+    let rules = Rule::of_document(&json!({"Statement": statements}), &Origin::Written).unwrap();
+    Role { name: "role".to_owned(), rules, ..Role::default() }
+}
+
+fn is_allowed(statements: &Value, need: &Need) -> bool {
+    matches!(role(statements).decide(need), Decision::Allowed(_))
+}
+
+/// The sentence about a document that cannot be evaluated.
+fn refused(statement: &Value) -> String {
+    Rule::of_document(&json!({"Statement": statement}), &Origin::Written).unwrap_err()
+}
+
+fn roles_of(role: Role) -> Roles {
+    let functions = [("F", "local-F", "role")];
+    Roles::new(functions.into_iter(), &BTreeMap::from([("role".to_owned(), role)]), "us-east-1", "000000000000")
+}
+
+#[test]
+fn an_action_is_allowed_on_a_resource_that_a_statement_names() {
+    let index = format!("{TABLE}/index/by");
+    let rows = [
+        (json!("dynamodb:PutItem"), json!(TABLE), TABLE, true),
+        (json!(["dynamodb:GetItem", "dynamodb:PutItem"]), json!(["arn:aws:sqs:a:b:c", TABLE]), TABLE, true),
+        (json!("dynamodb:GetItem"), json!(TABLE), TABLE, false),
+        (json!("dynamodb:PutItem"), json!(TABLE), &index, false),
+        (json!("DynamoDB:putitem"), json!(format!("{TABLE}*")), &index, true),
+        (json!("dynamodb:Put*"), json!("*"), TABLE, true),
+        (json!("dynamodb:*Item"), json!("arn:aws:dynamodb:*:*:table/th?ngs"), TABLE, true),
+        (json!("*"), json!("arn:aws:dynamodb:us-east-1:000000000000:table/thing"), TABLE, false),
+        (json!("dynamodb:?utItem"), json!("arn:aws:dynamodb:*:*:table/*/index/*"), &index, true),
+        (json!("dynamodb:Put"), json!("*"), TABLE, false),
+    ];
+    for (action, resource, asked, allowed) in rows {
+        let statement = json!({"Effect": "Allow", "Action": action, "Resource": resource});
+        assert_eq!(is_allowed(&statement, &Need::of("dynamodb:PutItem", asked)), allowed, "{statement} of {asked}");
+    }
+}
+
+#[test]
+fn what_is_not_named_is_allowed_by_negated_elements() {
+    let no_topics = json!({"Effect": "Allow", "Action": "sns:Publish", "NotResource": "arn:aws:sns:*:*:*"});
+    assert!(is_allowed(&no_topics, &Need::of("sns:Publish", "+8613800138000")));
+    assert!(!is_allowed(&no_topics, &Need::of("sns:Publish", "arn:aws:sns:us-east-1:000000000000:topic")));
+    let all_but = json!({"Effect": "Allow", "NotAction": ["dynamodb:Delete*", "iam:*"], "Resource": "*"});
+    assert!(is_allowed(&all_but, &Need::of("dynamodb:PutItem", TABLE)));
+    assert!(!is_allowed(&all_but, &Need::of("dynamodb:DeleteItem", TABLE)));
+}
+
+#[test]
+fn a_denial_wins_whatever_allows() {
+    let statements = json!([
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "dynamodb:DeleteItem", "Resource": TABLE},
+    ]);
+    assert_eq!(role(&statements).decide(&Need::of("dynamodb:DeleteItem", TABLE)), Decision::Denied);
+    assert_eq!(role(&statements).decide(&Need::of("dynamodb:PutItem", TABLE)), Decision::Allowed(vec![0]));
+    assert_eq!(role(&json!([])).decide(&Need::of("dynamodb:PutItem", TABLE)), Decision::NotAllowed);
+    let foreign = Role { is_foreign: true, ..Role::default() };
+    assert_eq!(foreign.decide(&Need::of("dynamodb:PutItem", TABLE)), Decision::Allowed(Vec::new()));
+}
+
+#[test]
+fn conditions_ask_what_the_request_says() {
+    let from = |address: &[&str]| {
+        let mut need = Need::of("ses:SendEmail", "arn:aws:ses:a:b:identity/c");
+        if !address.is_empty() {
+            need.context.insert("ses:fromaddress", address.iter().map(|it| (*it).to_owned()).collect());
+        }
+        need
+    };
+    let (own, other, none) = (from(&["a@example.com"]), from(&["A@example.com"]), from(&[]));
+    let several = from(&["a@example.com", "b@example.com"]);
+    // The operator, the value, and whether it holds for each of the four.
+    let rows = [
+        ("StringEquals", json!("a@example.com"), [true, false, false, false]),
+        ("StringEqualsIfExists", json!("a@example.com"), [true, false, true, false]),
+        ("StringEqualsIgnoreCase", json!("a@example.com"), [true, true, false, false]),
+        ("StringNotEquals", json!("a@example.com"), [false, true, true, false]),
+        ("StringNotEqualsIgnoreCase", json!("a@example.com"), [false, false, true, false]),
+        ("StringLike", json!(["*@example.com", "c"]), [true, true, false, true]),
+        ("StringNotLike", json!("a@*"), [false, true, true, false]),
+        ("ForAnyValue:StringEquals", json!("b@example.com"), [false, false, false, true]),
+        ("ForAllValues:StringEquals", json!("a@example.com"), [true, false, true, false]),
+        ("Null", json!("true"), [false, false, true, false]),
+        ("Null", json!(false), [true, true, false, true]),
+    ];
+    for (operator, value, holds) in rows {
+        let condition = json!({operator: {"ses:FromAddress": value}});
+        let statement = json!({"Effect": "Allow", "Action": "ses:*", "Resource": "*", "Condition": condition});
+        let found = [&own, &other, &none, &several].map(|need| is_allowed(&statement, need));
+        assert_eq!(found, holds, "{condition}");
+    }
+}
+
+#[test]
+fn a_request_says_where_it_is_and_that_it_is_safe() {
+    let condition =
+        json!({"Bool": {"aws:SecureTransport": true}, "StringEquals": {"aws:RequestedRegion": "us-east-1"}});
+    let statement = json!({"Effect": "Allow", "Action": "sqs:*", "Resource": "*", "Condition": condition});
+    roles_of(role(&statement)).check("F", vec![Need::of("sqs:SendMessage", "q")]).unwrap();
+    let deny = json!([
+        {"Effect": "Allow", "Action": "sqs:*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+    ]);
+    roles_of(role(&deny)).check("F", vec![Need::of("sqs:SendMessage", "q")]).unwrap();
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_refused_in_a_sentence() {
+    let allow = |more: Value| {
+        let mut statement = json!({"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"});
+        statement.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        refused(&statement)
+    };
+    let rows = [
+        (json!({"Effect": "Perhaps"}), "the Effect of a statement is Allow or Deny"),
+        (json!({"Principal": "*"}), "a statement of a role's policy has no element Principal"),
+        (json!({"NotAction": "a:B"}), "a statement has either Action or NotAction"),
+        (json!({"Action": []}), "the Action of a statement is empty"),
+        (json!({"Action": "SendMessage"}), "SendMessage is neither * nor service:Action"),
+        (json!({"Resource": "queue"}), "queue is neither * nor an ARN"),
+        (json!({"Resource": "arn:aws:s3:::${aws:username}/*"}), "the twin does not evaluate the policy variable"),
+        (json!({"Condition": {"DateLessThan": {"aws:CurrentTime": "x"}}}), "the condition operator DateLessThan"),
+        (
+            json!({"Condition": {"StringEquals": {"dynamodb:LeadingKeys": "x"}}}),
+            "the condition key dynamodb:LeadingKeys",
+        ),
+    ];
+    for (more, sentence) in rows {
+        let found = allow(more.clone());
+        assert!(found.contains(sentence), "{more}: {found}");
+    }
+    assert!(refused(&json!("all")).contains("no Statement"));
+    assert!(named::managed("arn:aws:iam::aws:policy/ReadOnlyAccess", &Origin::Added).unwrap_err().contains("ReadOnly"));
+}
+
+#[test]
+fn policy_templates_are_those_of_sam() {
+    let arns = Arns::new("us-east-1", "000000000000");
+    let of = |name: &str, parameters: Value| {
+        let parameters = parameters.as_object().unwrap().clone();
+        let rules = named::sam_template(name, &parameters, |service, resource| arns.of(service, resource));
+        rules.map(|rules| Role { rules, ..Role::default() })
+    };
+    let allows = |role: &Role, action: &str, resource: &str| {
+        matches!(
+            role.decide(&Need::of(action, arns.of(action.split(':').next().unwrap(), resource))),
+            Decision::Allowed(_)
+        )
+    };
+    let crud = of("DynamoDBCrudPolicy", json!({"TableName": "things"})).unwrap();
+    assert!(allows(&crud, "dynamodb:ConditionCheckItem", "table/things"));
+    assert!(allows(&crud, "dynamodb:Query", "table/things/index/by"));
+    assert!(!allows(&crud, "dynamodb:DeleteTable", "table/things"));
+    assert!(!allows(&crud, "dynamodb:GetItem", "table/others"));
+    let read = of("DynamoDBReadPolicy", json!({"TableName": "things"})).unwrap();
+    assert!(allows(&read, "dynamodb:Scan", "table/things") && !allows(&read, "dynamodb:PutItem", "table/things"));
+    let send = of("SQSSendMessagePolicy", json!({"QueueName": "q"})).unwrap();
+    assert!(allows(&send, "sqs:SendMessage", "q") && !allows(&send, "sqs:ReceiveMessage", "q"));
+    let poll = of("SQSPollerPolicy", json!({"QueueName": "q"})).unwrap();
+    assert!(allows(&poll, "sqs:ChangeMessageVisibility", "q") && !allows(&poll, "sqs:SendMessage", "q"));
+    let publish = of("SNSPublishMessagePolicy", json!({"TopicName": "t"})).unwrap();
+    assert!(allows(&publish, "sns:Publish", "t") && !allows(&publish, "sns:Publish", "u"));
+    let secret = arns.of("secretsmanager", "secret:s-abcdef");
+    let secret = of("AWSSecretsManagerGetSecretValuePolicy", json!({"SecretArn": secret})).unwrap();
+    assert!(allows(&secret, "secretsmanager:GetSecretValue", "secret:s-abcdef"));
+    let unknown = of("StepFunctionsExecutionPolicy", json!({"StateMachineName": "s"})).unwrap_err();
+    assert!(unknown.contains("does not know the policy template StepFunctionsExecutionPolicy"), "{unknown}");
+    let without = of("DynamoDBCrudPolicy", json!({})).unwrap_err();
+    assert!(without.contains("DynamoDBCrudPolicy needs TableName"), "{without}");
+}
+
+#[test]
+fn rights_are_counted_one_action_and_resource_at_a_time() {
+    let statement = json!({
+        "Effect": "Allow",
+        "Action": ["dynamodb:GetItem", "dynamodb:PutItem"],
+        "Resource": [TABLE, "arn:aws:dynamodb:us-east-1:000000000000:table/others"],
+    });
+    let mut role = role(&statement);
+    role.rules.extend(named::managed("AmazonSQSFullAccess", &Origin::Named("AmazonSQSFullAccess".to_owned())).unwrap());
+    role.rules.extend(named::managed(named::BASIC, &Origin::Added).unwrap());
+    let roles = roles_of(role);
+    let unused = |roles: &Roles| roles.rights().values().filter(|used| !**used).count();
+    assert_eq!((roles.rights().len(), unused(&roles)), (5, 5), "what SAM adds is no right of the template");
+    roles.check("F", vec![Need::of("dynamodb:GetItem", TABLE)]).unwrap();
+    roles.check("F", vec![Need::of("sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:q")]).unwrap();
+    assert_eq!(unused(&roles), 3);
+    let right = Right { function: "F".to_owned(), action: "dynamodb:GetItem".to_owned(), resource: TABLE.to_owned() };
+    assert!(roles.rights()[&right]);
+    let denial = roles.check("F", vec![Need::of("dynamodb:Query", TABLE)]).unwrap_err();
+    assert_eq!(
+        denial.to_string(),
+        format!(
+            "User: arn:aws:sts::000000000000:assumed-role/role/local-F is not authorized to perform: dynamodb:Query on \
+             resource: {TABLE} because no identity-based policy allows the dynamodb:Query action"
+        )
+    );
+    roles.check("F", vec![Need::of("dynamodb:Query", TABLE)]).unwrap_err();
+    let refused = roles.refusals();
+    assert_eq!((refused.len(), refused[0].times, refused[0].action.as_str()), (1, 2, "dynamodb:Query"));
+    assert_eq!(unused(&roles), 3, "what was refused has used nothing");
+}
