@@ -1,14 +1,15 @@
-//! The order of the house: who may import whom, and that the template and the code name the same things.
+//! The order of the house: who may import whom, and that the template gives every function what it needs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    process::Command,
+    process::{Command, Stdio},
 };
 
+use sam_twin::functions::RUN_FUNCTION;
 use sam_twin::template::{Secrets, Settings, Template};
 use serde_json::Value;
 
-use crate::world::{World, functions, repository};
+use crate::world::{functions, repository};
 
 /// Whether a crate of ours may import another one; a crate that is not listed may import none.
 ///
@@ -41,8 +42,8 @@ fn may_import(importer: &str, imported: &str, functions: &[String]) -> bool {
     allowed.contains(&imported)
 }
 
-#[test]
-fn nobody_imports_upwards() {
+/// The packages of the workspace.
+fn packages() -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
         .current_dir(repository())
@@ -50,10 +51,15 @@ fn nobody_imports_upwards() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
+    metadata["packages"].as_array().unwrap().clone()
+}
+
+#[test]
+fn nobody_imports_upwards() {
+    let packages = packages();
     let names: Vec<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
     let functions = functions();
-    for package in packages {
+    for package in &packages {
         let importer = package["name"].as_str().unwrap();
         for dependency in package["dependencies"].as_array().unwrap() {
             let imported = dependency["name"].as_str().unwrap();
@@ -66,13 +72,21 @@ fn nobody_imports_upwards() {
     }
 }
 
+/// Without a runtime of its own, a function can only start on that of `tidings_lambda::block_on`, on which it runs in
+/// the twin.
 #[test]
-fn every_function_runs_on_the_same_runtime_deployed_and_in_the_twin() {
-    let mains = functions().into_iter().map(|name| repository().join("functions").join(name).join("src/main.rs"));
-    for main in mains.chain([repository().join("tidings/src/main.rs")]) {
-        let text = std::fs::read_to_string(&main).unwrap();
-        assert!(text.contains("tidings_lambda::block_on(") && !text.contains("tokio::main"), "{}", main.display());
+fn no_function_brings_a_runtime() {
+    let functions = functions();
+    let mut seen = 0;
+    for package in packages() {
+        let name = package["name"].as_str().unwrap();
+        if functions.iter().any(|function| name == format!("tidings-{function}")) {
+            seen += 1;
+            let mut dependencies = package["dependencies"].as_array().unwrap().iter();
+            assert!(!dependencies.any(|dependency| dependency["name"] == "tokio"), "{name} depends on tokio");
+        }
     }
+    assert_eq!(seen, functions.len());
 }
 
 /// What cargo compiles: packages, each with its features.
@@ -113,52 +127,55 @@ fn the_tests_compile_no_dependency_with_other_features_than_a_build() {
     assert!(again.is_empty(), "compiled twice, because dev-dependencies enable more features of these: {again:?}");
 }
 
-/// The variables that a source text reads, by the constants of the configuration module.
-fn variables(source: &str) -> BTreeSet<&'static str> {
-    // What a crate calls, and the variables that the call reads.
-    const READS: &[(&str, &[&str])] = &[
-        (".users()?", &["TIDINGS_USERS_TABLE"]),
-        (".mailboxes()?", &["TIDINGS_USERS_TABLE"]),
-        (".claims()?", &["TIDINGS_USERS_TABLE"]),
-        (".devices()?", &["TIDINGS_USERS_TABLE", "TIDINGS_LOOKUPS_TABLE"]),
-        (".connections()?", &["TIDINGS_USERS_TABLE", "TIDINGS_LOOKUPS_TABLE"]),
-        (".messages()?", &["TIDINGS_MESSAGES_TABLE"]),
-        (".items()?", &["TIDINGS_DIRECTORY_TABLE"]),
-        (".announcements()?", &["TIDINGS_DIRECTORY_TABLE"]),
-        (".lanes()?", &["TIDINGS_DELIVER_QUEUE_URL", "TIDINGS_BULK_QUEUE_URL"]),
-        (".timers()?", &["TIDINGS_LATER_QUEUE_URL", "TIDINGS_DUE_TABLE"]),
-        ("config::CONNECTION_LIFE", &["TIDINGS_CONNECTION_LIFE_SECONDS"]),
-        (".fanout_queue()?", &["TIDINGS_FANOUT_QUEUE_URL"]),
-        (".gateway()?", &["TIDINGS_CONNECTIONS_ENDPOINT"]),
-        ("config::root_keys()?", &["TIDINGS_ROOT_KEYS"]),
-        (".sealer()?", &["TIDINGS_ROOT_KEYS"]),
-        (".device_tokens()?", &["TIDINGS_USERS_TABLE", "TIDINGS_LOOKUPS_TABLE", "TIDINGS_ROOT_KEYS"]),
-        (".apps()?", &["TIDINGS_DIRECTORY_TABLE"]),
-        ("config::PROVIDERS_URL", &["TIDINGS_PROVIDERS_URL"]),
-        ("config::PROVIDER_SECRETS", &["TIDINGS_PROVIDER_SECRETS"]),
-        ("config::API_URL", &["TIDINGS_API_URL"]),
-        ("config::EMAIL_FROM", &["TIDINGS_EMAIL_FROM"]),
-        (".steps()?", &["TIDINGS_FALLBACK_QUEUE_URL", "TIDINGS_LATER_QUEUE_URL", "TIDINGS_DUE_TABLE"]),
-    ];
-    READS.iter().filter(|(call, _)| source.contains(call)).flat_map(|(_, names)| names.iter().copied()).collect()
+/// Variables that a function can do without: the level of its log, and what only the twin sets.
+const OPTIONAL: [&str; 2] = ["TIDINGS_LOG", "TIDINGS_PROVIDERS_URL"];
+
+/// Starts a function with these variables; what it prints until it ends, which it does without a runtime API.
+fn started(binary: &str, variables: &BTreeMap<String, String>) -> String {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tidings"))
+        .env_clear()
+        .envs(variables)
+        .env(RUN_FUNCTION, binary)
+        .envs(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name, "test")))
+        .envs([("AWS_REGION", "us-east-1"), ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")])
+        .envs([("AWS_LAMBDA_FUNCTION_NAME", binary), ("AWS_LAMBDA_FUNCTION_VERSION", "1")])
+        .envs([("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"), ("AWS_LAMBDA_LOG_GROUP_NAME", "g")])
+        .env("AWS_LAMBDA_LOG_STREAM_NAME", "s")
+        // Held open: its end is that of the twin.
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdin = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_template_gives_every_function_exactly_what_it_reads() {
-    let world = World::start().await;
-    for function in world.twin.template().functions.values() {
-        let binary = function.binary.as_deref().unwrap();
-        let folder = repository().join("functions").join(binary).join("src");
-        let source: String = std::fs::read_dir(&folder)
-            .unwrap_or_else(|error| panic!("{folder:?}: {error}"))
-            .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
-            .collect();
-        let mut read = variables(&source);
-        read.insert("TIDINGS_LOG");
-        let given: BTreeSet<&str> = function.environment.keys().map(String::as_str).collect();
-        assert_eq!(given, read, "{}", function.logical_id);
-    }
-    world.end().await;
+#[test]
+fn a_function_starts_with_what_the_template_gives_it_and_with_nothing_less() {
+    let settings = Settings::new("http://127.0.0.1:1", "ws://127.0.0.1:2", "http://127.0.0.1:3");
+    let template = Template::read(&repository().join("template.yaml"), &settings, &mut Secrets::in_memory()).unwrap();
+    std::thread::scope(|scope| {
+        for function in template.functions.values() {
+            scope.spawn(move || {
+                let binary = function.binary.as_deref().unwrap();
+                let whole = started(binary, &function.environment);
+                assert!(
+                    whole.contains("function starts") && !whole.contains("environment variable"),
+                    "{binary}: {whole}"
+                );
+                for name in function.environment.keys().filter(|name| !OPTIONAL.contains(&name.as_str())) {
+                    let mut less = function.environment.clone();
+                    less.remove(name);
+                    let printed = started(binary, &less);
+                    let missing = format!("the environment variable {name} is not set");
+                    assert!(printed.contains(&missing), "{binary} is given {name} and does not need it: {printed}");
+                }
+            });
+        }
+    });
 }
 
 /// What is deployed and what the twin serves are one file; these are the names that the rest of the project goes by.

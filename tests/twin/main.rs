@@ -21,10 +21,13 @@
 //! - [`interop`]: a frame off the wire in other people's libraries
 //! - [`contract`]: the documents for machines against the code's own types
 //! - [`matrix`]: every request to AWS times every fault that it can have
-//! - [`rights`]: what every function may do in DynamoDB
 //! - [`up`]: the command line's twin, under the settings of a shell and beside another twin
 //! - [`world`]: a running twin with one app; [`ending`]: that nothing has gone wrong in it unnoticed
-//! - [`house`]: who may import whom, and that the template gives every function what it reads
+//! - [`house`]: who may import whom, and that the template gives every function what it needs
+
+//!
+//! The twin enforces the roles of the template, so a right that is missing fails the tests that need it. What all tests
+//! together have used and asked is checked after them, by `tests/rights`.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in its helpers")]
 
@@ -53,7 +56,6 @@ mod redelivery;
 mod refusals_http;
 mod refusals_socket;
 mod repeats;
-mod rights;
 mod rollover;
 mod scheduled;
 mod soak;

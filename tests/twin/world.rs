@@ -17,6 +17,7 @@ use sam_twin::{
     client::{self, Client},
     functions::Source,
     gateway::websocket::SocketLimits,
+    records,
     stack::{Twin, TwinOptions},
 };
 use serde_json::{Value, json};
@@ -162,6 +163,7 @@ impl World {
         let program = Source::Program { path: env!("CARGO_BIN_EXE_tidings").into(), args: Vec::new() };
         let path = template.as_ref().map_or_else(|| repository().join("template.yaml"), |file| file.path().to_owned());
         let mut options = TwinOptions::new(path, program);
+        options.records = records::folder();
         change(&mut options);
         let additions = Additions::to(&mut options, ProvidersOptions::default());
         let twin = Twin::start(options).await.unwrap();

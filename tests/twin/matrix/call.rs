@@ -1,4 +1,4 @@
-//! One call of a function to AWS: how it is known, in the source and on the wire.
+//! One call of a function to AWS: how it is known, to readers and on the wire.
 
 use sam_twin::{
     faults::Fault,
@@ -8,7 +8,9 @@ use sam_twin::{
 
 /// One call.
 pub(super) struct Call {
-    /// As [`super::sites::found`] names it.
+    /// From the function of the source that begins it, through the methods that it leads through, to the operation of
+    /// the SDK:
+    /// `function: caller > receiver.method > … > Operation`.
     pub(super) way: &'static str,
     /// Texts of the request that no other request of the function's scenario has. `{app}`, `{alice}`, `{bob}` (user
     /// keys), `{device}`, `{message}`, `{announcement}` and `{connection}` stand for the cell's own.

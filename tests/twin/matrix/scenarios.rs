@@ -56,12 +56,16 @@ scenarios! {
     Disconnect => sockets::disconnect(cell),
     /// A ping whose lease is half spent.
     Ping => sockets::ping(cell),
+    /// So is one of a user who has another connection.
+    PingAmongOthers => sockets::ping_among_others(cell),
     /// A device asks for what it missed.
     Sync => sockets::sync(cell),
     /// A device acknowledges a message.
     Ack => sockets::confirm(cell, "ack"),
     /// It does so just before its end.
-    LastWords => sockets::last_words(cell),
+    LastWords => sockets::last_words(cell, "ack"),
+    /// A person reads one just before the end.
+    LastLook => sockets::last_words(cell, "read"),
     /// A person reads a message.
     Read => sockets::confirm(cell, "read"),
     /// A device acknowledges what is not there.
@@ -86,11 +90,15 @@ scenarios! {
     ShowDevice => devices::show(cell),
     /// A person follows the link in an email.
     Unsubscribe => devices::unsubscribe(cell),
+    /// So does one who has preferences already.
+    UnsubscribeMore => devices::unsubscribe_more(cell),
 
     /// A message is sent to a device that is there, and acknowledged.
     Online => messages::online(cell, 0),
     /// So is one to a user who has messages already.
     OnlineNext => messages::online(cell, 1),
+    /// So is one to a user who has many devices.
+    OnlineAmongMany => messages::online_among_many(cell),
     /// Messages for one user come by two lanes at once.
     TwoLanes => messages::two_lanes(cell, 1),
     /// So do the first ones that the user is ever sent.

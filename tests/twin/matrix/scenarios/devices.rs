@@ -176,6 +176,17 @@ pub(super) async fn unsubscribe(cell: &Cell) {
     assert_eq!(serde_json::to_value(&profile.preferences).unwrap(), wanted);
 }
 
+pub(super) async fn unsubscribe_more(cell: &Cell) {
+    cell.register(&cell.user()).await;
+    prefers_no_sms(cell).await;
+    cell.arm().await;
+    let answer = cell.ask(Method::POST, &format!("/v1/unsubscribe/{}", cell.link()), None, None).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let profile = cell.view().await.profile.unwrap();
+    let wanted = json!({"channels": {"sms": false}, "categories": {"news": {"channels": {"email": false}}}});
+    assert_eq!(serde_json::to_value(&profile.preferences).unwrap(), wanted);
+}
+
 /// Asks as a device does: again, with a new token, until the answer is no error of the service.
 async fn ask(cell: &Cell, identity: &Identity, method: Method, path: &str, body: &Value) -> Value {
     let body = if body.is_null() { String::new() } else { body.to_string() };

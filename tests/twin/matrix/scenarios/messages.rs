@@ -58,6 +58,12 @@ pub(super) async fn online(cell: &Cell, before: usize) {
     phone.say(cell, json!({"action": "ping"}), async |_| cell.view().await.connections.len() == 1).await;
 }
 
+/// More devices than a view reads with its first pages: the presence and the tail are read by themselves.
+pub(super) async fn online_among_many(cell: &Cell) {
+    cell.registered_before(30).await;
+    online(cell, 1).await;
+}
+
 /// Two lanes and a third worker write to one mailbox; the third does so while the fault keeps the first from it.
 pub(super) async fn two_lanes(cell: &Cell, before: usize) {
     for n in 0..before {

@@ -1,5 +1,6 @@
 //! Connections and what devices say on them.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
 use sam_twin::faults::Fault;
 use serde_json::{Value, json};
@@ -137,6 +138,29 @@ pub(super) async fn ping(cell: &Cell) {
     assert!(connections[0].lease > now.plus_seconds(600), "renewed");
 }
 
+/// The other connection stands between that of the ping and the mailbox, whose head is read by itself.
+pub(super) async fn ping_among_others(cell: &Cell) {
+    let mut phone = online(cell).await;
+    let (_, entry) = cell.seed("k", |_| {}).await;
+    let (users, user) = (cell.table("TIDINGS_USERS_TABLE"), cell.user().encode());
+    let own = cell.view().await.connections[0].id.clone();
+    let mut other = cell.lane.world.item(&users, &user, Some(&format!("x#{own}"))).await;
+    other.insert("sk".to_owned(), AttributeValue::S(format!("x#{BELOW_ALL}")));
+    other.insert("connection_id".to_owned(), AttributeValue::S(BELOW_ALL.to_owned()));
+    cell.lane.world.put_all(&users, vec![other]).await;
+    cell.arm().await;
+    phone.say(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
+    let head = phone.seen(|seen| {
+        let pongs =
+            seen.frames.iter().filter_map(|frame| if let Frame::Pong(pong) = frame { Some(pong) } else { None });
+        pongs.last().map(|pong| (pong.position.epoch, pong.position.seq))
+    });
+    assert_eq!(head, Some((entry.position.epoch, entry.position.seq)));
+}
+
+/// An id of a connection that is sorted before those of API Gateway.
+const BELOW_ALL: &str = "--------Other=";
+
 /// Of three messages, the first one is acknowledged: the other two come, in order, whatever it takes to ask for them.
 pub(super) async fn sync(cell: &Cell) {
     let mut phone = online(cell).await;
@@ -204,15 +228,15 @@ pub(super) async fn confirm(cell: &Cell, action: &str) {
     assert_eq!((entry.acks.len() + entry.reads.len(), &by[0].0), (1, &cell.device_id()));
 }
 
-/// An acknowledgement that comes just after the connection's end.
-pub(super) async fn last_words(cell: &Cell) {
+/// A confirmation that comes just after the connection's end.
+pub(super) async fn last_words(cell: &Cell, action: &str) {
     let mut phone = online(cell).await;
     let (_, entry) = cell.seed("k", |_| {}).await;
     let id = cell.view().await.connections[0].id.clone();
     cell.lane.stores.connections.disconnect(&id, Timestamp::now()).await.unwrap();
     cell.arm().await;
     let told =
-        json!({"action": "ack", "id": entry.letter.id, "epoch": entry.position.epoch, "seq": entry.position.seq});
+        json!({"action": action, "id": entry.letter.id, "epoch": entry.position.epoch, "seq": entry.position.seq});
     phone.say(cell, told, async |_| cell.entry("k").await.unwrap().is_confirmed()).await;
     assert!(cell.view().await.connections.is_empty(), "it stays dead");
 }
