@@ -1,4 +1,4 @@
-//! A client of the control API, and of whatever else a twin serves over HTTP.
+//! A client of the control API, and of any other HTTP interface of a twin.
 //!
 //! ```rust,no_run
 //! # async fn example(aws_url: &str) -> Result<(), sam_twin::client::RequestError> {
@@ -41,10 +41,10 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// A request without the answer that was wanted.
+/// A request that got no answer, or not the expected one.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// No answer came, or none in time.
+    /// No answer arrived in time.
     #[error("{method} {url}")]
     Unanswered {
         /// The request's method.
@@ -54,7 +54,7 @@ pub enum RequestError {
         /// The reason.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The answer's status is no success.
+    /// The answer's status is not a success.
     #[error("{url} answered {status}: {body}")]
     Refused {
         /// The request's URL.
@@ -64,7 +64,7 @@ pub enum RequestError {
         /// The body, as text.
         body: String,
     },
-    /// The answer's body is not the JSON that was wanted.
+    /// The answer's body is not the expected JSON.
     #[error("read the answer of {url}")]
     Unreadable {
         /// The request's URL.
@@ -86,7 +86,7 @@ impl Client {
     /// Sends a request and returns the answer.
     ///
     /// # Errors
-    /// If the request is malformed, or no answer comes.
+    /// If the request is malformed, or no answer arrives.
     pub async fn request(
         &self,
         method: Method,
@@ -104,7 +104,7 @@ impl Client {
     /// The JSON of a request that has no body and succeeds.
     ///
     /// # Errors
-    /// If no answer comes, its status is no success, or its body is not a `T`.
+    /// If no answer arrives, its status is not a success, or its body is not a `T`.
     pub async fn json<T: DeserializeOwned>(&self, method: Method, url: &str) -> Result<T, RequestError> {
         let Answer { status, body, .. } = self.request(method, url, &[], Bytes::new()).await?;
         if !status.is_success() {
@@ -146,7 +146,7 @@ mod tests {
 
     #[tokio::test]
     #[expect(clippy::disallowed_methods, reason = "a test's own server")]
-    async fn every_way_to_fail_says_what_was_asked() {
+    async fn every_failure_names_the_request() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new()

@@ -1,27 +1,27 @@
 //! A local twin of a serverless stack on AWS.
 //!
-//! The twin reads a SAM template and serves what it declares on loopback, with no Docker, no account and no other process:
+//! The twin reads a SAM template and serves its resources on loopback, without Docker, an account or another process:
 //!
 //! - [`template`] reads the template into plain data;
 //! - [`functions`] runs Lambda functions as real processes on the Runtime API;
 //! - [`gateway`] is the HTTP API, the WebSocket API and its `@connections`, with the events, limits and errors of AWS;
-//! - [`services`] is what functions call of AWS, behind one endpoint, and has the list of it;
-//! - [`iam`] holds what functions ask against the roles of the template;
-//! - [`outbox`] keeps what was sent to people;
-//! - [`console`] is a page that shows what the twin has;
+//! - [`services`] has the AWS services that functions call, behind one endpoint;
+//! - [`iam`] checks the requests of functions against the roles of the template;
+//! - [`outbox`] keeps the messages that were sent to people;
+//! - [`console`] is a page that shows the state of the twin;
 //! - [`event_source`] feeds queues to functions;
-//! - [`faults`] decides what goes wrong, by chance or on purpose;
+//! - [`faults`] decides which calls fail, by chance or by rule;
 //! - [`schedule`] fires `rate(…)` and `cron(…)` rules;
-//! - [`listener`] is the one way in, for requests of every kind;
-//! - [`data`] is the folder in which everything is kept, and [`descriptors`] how much may be open;
-//! - [`ledger`] counts, for each thing that came from outside, the AWS requests that it cost;
-//! - [`records`] keep, for a test command, what the functions used;
-//! - [`control`] is what the routes of the control API have in common, and [`client`] asks a running twin over it;
-//! - [`extension`] is what a program adds to a twin;
-//! - [`stack`] puts all of it together: start there;
+//! - [`listener`] accepts all connections, for requests of every kind;
+//! - [`data`] is the folder that keeps everything, and [`descriptors`] sets the limit of open files;
+//! - [`ledger`] counts, for each event from outside, the AWS requests that it cost;
+//! - [`records`] keeps, for a test command, which rights and requests the functions used;
+//! - [`control`] has the common parts of the control API, and [`client`] sends requests to a running twin;
+//! - [`extension`] is the interface by which a program adds to a twin;
+//! - [`stack`] puts all parts together: start there;
 //! - [`cli`] is the command line, `sam-twin`, in parts that another command line can use.
 
-// What is printed goes through `cli::output`, which does not panic when nobody reads it.
+// All output goes through `cli::output`, which does not panic when its reader is gone.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod cli;

@@ -1,8 +1,7 @@
-//! The one way in: listeners, and the connections that they accept.
+//! Listeners, and the connections that they accept.
 //!
-//! Every listener of a twin and of its extensions is a [`BoundListener`], so that none lacks what all need: answers that leave
-//! at once, and a bound on how long the head of a request may take. Clippy refuses every other way to listen
-//! (`clippy.toml`).
+//! Every listener of a twin and of its extensions is a [`BoundListener`], so that all have two properties: answers are
+//! sent at once, and the head of a request has a time limit. Clippy refuses every other way to listen (`clippy.toml`).
 
 use std::fmt::Display;
 use std::io;
@@ -25,20 +24,20 @@ use tokio_util::sync::CancellationToken;
 /// How many connections the system keeps until they are accepted: as many as `TcpListener::bind` asks for.
 const BACKLOG: u32 = 1024;
 
-/// How long a listener rests when the system has no more file descriptors.
+/// How long a listener pauses when the system has no more file descriptors.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
-/// A listener that is bound. What it accepts has `TCP_NODELAY`: otherwise the last part of a long answer waits 40 ms, because
+/// A bound listener. Its connections have `TCP_NODELAY`: otherwise the last part of a long answer waits 40 ms, because
 /// the client delays its acknowledgement of the part before.
 #[derive(Debug)]
 pub struct BoundListener(TcpListener);
 
-/// The connection by which a request came; an extension of every request.
+/// The connection of a request, stored as an extension of each request.
 #[derive(Clone, Debug)]
 pub struct Connection(CancellationToken);
 
 impl Connection {
-    /// Ends it without another byte.
+    /// Ends the connection without another byte.
     pub fn cut(&self) {
         self.0.cancel();
     }
@@ -54,7 +53,7 @@ impl BoundListener {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         #[cfg(unix)]
         socket.set_reuseaddr(true)?;
-        // Accepted sockets inherit it, also those that another crate accepts.
+        // Accepted sockets inherit it, even those that another crate accepts.
         socket.set_nodelay(true)?;
         socket.bind(address)?;
         Ok(Self(socket.listen(BACKLOG)?))
@@ -63,12 +62,12 @@ impl BoundListener {
     /// The address, with the port that was chosen.
     ///
     /// # Errors
-    /// If the system does not know it.
+    /// If the system does not report it.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
     }
 
-    /// The listener itself, for a crate that accepts by itself.
+    /// The inner listener, for a crate that accepts connections itself.
     pub(crate) fn into_inner(self) -> TcpListener {
         self.0
     }
@@ -78,7 +77,7 @@ impl BoundListener {
         loop {
             match self.0.accept().await {
                 Ok((stream, peer)) => {
-                    // A second time, for systems on which it is not inherited.
+                    // Set again, for systems on which it is not inherited.
                     let _ = stream.set_nodelay(true);
                     return (stream, peer);
                 }
@@ -91,10 +90,10 @@ impl BoundListener {
         }
     }
 
-    /// Serves a router until `stop`, then lets the requests that run be answered. Dropping it ends every connection.
+    /// Serves a router until `stop`, then finishes the running requests. Dropping the future ends every connection.
     ///
-    /// A connection is closed when the head of a request takes longer than `head`; then it speaks HTTP/1.1 alone. Requests carry [`ConnectInfo`] and
-    /// [`Connection`].
+    /// With `head`, a connection is closed when the head of a request takes longer, and speaks only HTTP/1.1. Requests
+    /// carry [`ConnectInfo`] and [`Connection`].
     pub async fn serve(self, router: Router, stop: CancellationToken, head: Option<Duration>) {
         let mut connections = JoinSet::new();
         loop {
@@ -111,7 +110,7 @@ impl BoundListener {
     }
 }
 
-/// Whether an error of `accept` is about one connection alone.
+/// Whether an error of `accept` concerns a single connection.
 fn is_of_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
@@ -134,7 +133,7 @@ async fn serve_connection(
     });
     let io = TokioIo::new(stream);
     match head {
-        // What tells HTTP/1 and HTTP/2 apart would wait for the first bytes without a bound.
+        // The detection of HTTP/1 or HTTP/2 would wait for the first bytes without a time limit.
         Some(limit) => {
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(limit);
@@ -149,7 +148,7 @@ async fn serve_connection(
     }
 }
 
-/// Serves a connection to its end: until it is cut, or has answered what was asked before `stop`.
+/// Serves a connection to its end: until it is cut, or has answered all requests from before `stop`.
 async fn drive<C, E: Display>(
     serving: C,
     end_gracefully: impl Fn(Pin<&mut C>),
@@ -200,7 +199,7 @@ mod tests {
         let (accepted, client) = tokio::join!(listener.accept(), client);
         assert!(accepted.0.nodelay().unwrap());
         drop(client);
-        // A crate that accepts by itself, as that of the tables does, never sets the option.
+        // A crate that accepts connections itself, as that of the tables does, never sets the option.
         let listener = listener.into_inner();
         let (accepted, client) = tokio::join!(listener.accept(), TcpStream::connect(address));
         assert!(accepted.unwrap().0.nodelay().unwrap());

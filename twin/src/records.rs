@@ -1,5 +1,6 @@
-//! What a twin leaves at its end, if a folder is named for it: which rights its functions used, and which kinds of
-//! requests they made. A test command that starts many twins can then show what no test has used, or let fail.
+//! The record that a twin writes at its end, if a folder is named for it: the rights that its functions used, and the
+//! kinds of requests that they made. A test command that starts many twins can then show which of them no test has used
+//! or has let fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -21,7 +22,7 @@ pub fn folder() -> Option<PathBuf> {
     std::env::var_os(VARIABLE).filter(|folder| !folder.is_empty()).map(PathBuf::from)
 }
 
-/// The kinds of requests that functions make. A clone notes into the same list.
+/// The kinds of requests that functions make. A clone records into the same list.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kinds(Arc<Mutex<BTreeMap<String, Count>>>);
 
@@ -31,14 +32,14 @@ struct Count {
     struck: u64,
 }
 
-/// A request that was noted.
+/// A request that was recorded.
 pub(crate) struct Noted<'k> {
     kinds: &'k Kinds,
     kind: String,
 }
 
 impl Noted<'_> {
-    /// A fault strikes it.
+    /// Records that a fault strikes the request.
     pub(crate) fn struck(self) {
         self.kinds.counts().entry(self.kind).or_default().struck += 1;
     }
@@ -56,7 +57,7 @@ impl Kinds {
     }
 }
 
-/// The folder of a twin's record, and what goes there.
+/// The folder of a twin's record, and its content.
 #[derive(Debug)]
 pub(crate) struct Records {
     folder: PathBuf,
@@ -94,7 +95,7 @@ impl Records {
         Self { folder: folder.to_owned(), template, kinds: Kinds::default() }
     }
 
-    /// Writes what was noted, as a file of its own.
+    /// Writes the record, as a separate file.
     pub(crate) fn write(&self, roles: &Roles) -> io::Result<()> {
         let count = |(kind, Count { times, struck }): (&String, &Count)| KindCount {
             kind: kind.clone(),

@@ -1,4 +1,4 @@
-// How it goes: what is waiting, what was given up, what goes wrong on purpose, and how much comes in.
+// The overview: waiting messages, dead letters, injected faults, and the traffic.
 
 import { place, twin } from "../api.js";
 import { bars } from "../chart.js";
@@ -9,9 +9,9 @@ import { count } from "../words.js";
 const SPAN = 60;
 
 /**
- * The panel. A program that adds to the twin gives its own half: `ask` fetches what its parts show, and `figures` makes
- * tiles of that, `[name, figure, more, panel]`. `intro` and each of `charts` are `[of, draw]`: what is drawn of it, if
- * anything, and how.
+ * The panel. A program that extends the twin supplies its half: `ask` fetches its data, and `figures` makes tiles of
+ * that, `[name, figure, more, panel]`. `intro` and each of `charts` are `[of, draw]`: a function that selects the data
+ * to draw, if there is any, and one that draws it.
  */
 export const overview = ({
   ask = () => twin("GET", "traces?limit=1000"),
@@ -28,16 +28,16 @@ export const overview = ({
 function build({ ask, intro, figures, charts }) {
   const [first, tiles, refused] = [h("div"), h("div.tiles"), h("div")];
   const drawn = charts.map((chart) => [h("div"), chart]);
-  const part = (node, told, [of, draw]) => show(node, of(told), (data) => data && draw(data));
+  const part = (node, asked, [of, draw]) => show(node, of(asked), (data) => data && draw(data));
   async function refresh() {
     const inside = place.twin ? ["queues", "faults", "rights"].map((path) => twin("GET", path)) : [];
-    const [told, queues, faults, rights] = await Promise.all([ask(), ...inside]);
-    part(first, told, intro);
+    const [asked, queues, faults, rights] = await Promise.all([ask(), ...inside]);
+    part(first, asked, intro);
     if (place.twin) {
-      show(tiles, [...figures(told), ...own(queues, faults, rights)], (all) => all.map(tile));
+      show(tiles, [...figures(asked), ...own(queues, faults, rights)], (all) => all.map(tile));
       show(refused, rights.refused, (requests) => requests.length > 0 && refusals(requests));
     }
-    for (const [node, chart] of drawn) part(node, told, chart);
+    for (const [node, chart] of drawn) part(node, asked, chart);
   }
   const node = h(
     "div",
@@ -55,7 +55,7 @@ function build({ ask, intro, figures, charts }) {
   return { node, refresh, every: 3_000 };
 }
 
-/** The twin's numbers, each with the panel that says more. */
+/** The twin's numbers, each with the panel that has the details. */
 function own(queues, faults, { rights, used, refused }) {
   const isDead = new Set(queues.map((queue) => queue.deadLetterQueue));
   const sum = (of) => of.reduce((all, queue) => all + queue.visible + queue.inFlight + queue.delayed, 0);
@@ -70,7 +70,7 @@ function own(queues, faults, { rights, used, refused }) {
   ];
 }
 
-/** What the roles of the template did not allow the functions. */
+/** The requests of functions that the roles of the template did not allow. */
 const refusals = (requests) =>
   table(
     "Requests that a role did not allow",

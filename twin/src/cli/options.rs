@@ -16,13 +16,13 @@ pub const TEMPLATE: &str = "template.yaml";
 /// The port of the HTTP API, unless the arguments give another. The others follow it.
 const FIRST_PORT: u16 = 7400;
 
-/// How many ports may follow the first one: the twin's and some of a program's own.
+/// The highest first port: it leaves room for the twin's ports and some of the program's.
 const HIGHEST_FIRST_PORT: u16 = 65_535 - 8;
 
-/// The place of the console's port after the first one.
+/// The offset of the console's port from the first one.
 const CONSOLE_PLACE: u16 = 3;
 
-/// What to run, and where its code comes from.
+/// The template to serve, and the code of its functions.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Twin")]
 pub struct TwinArgs {
@@ -46,7 +46,7 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 /// Reads a port. 0 stands for a free one.
 ///
 /// # Errors
-/// If it is no number up to 65535, or has a sign or zeros before it.
+/// If it is not a number up to 65535, or has a sign or zeros before it.
 pub fn port(text: &str) -> Result<u16, String> {
     up_to(u16::MAX, text)
 }
@@ -56,7 +56,7 @@ fn first_port(text: &str) -> Result<u16, String> {
 }
 
 fn up_to(highest: u16, text: &str) -> Result<u16, String> {
-    // As it would be written: without a sign, and without zeros before it.
+    // Only in the canonical form: without a sign, and without zeros before it.
     let port = text.parse().ok().filter(|port: &u16| port.to_string() == text && (0..=highest).contains(port));
     port.ok_or_else(|| format!("not a number from 0 to {highest}, without zeros before it"))
 }
@@ -69,7 +69,7 @@ impl TwinArgs {
     pub fn options(self, otherwise: Source) -> Result<TwinOptions, Failure> {
         let template = self.template();
         if template.is_dir() {
-            return Err(Failure::new(format!("{} is a folder, and no template", template.display()))
+            return Err(Failure::new(format!("{} is a folder, not a template", template.display()))
                 .hint(format!("give the file: --template {}", template.join(TEMPLATE).display())));
         }
         if !template.is_file() {
@@ -102,7 +102,7 @@ impl TwinArgs {
     }
 }
 
-/// Where the twin listens, what it keeps, and what it logs.
+/// The ports, the data folder and the log of the twin.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ListenArgs {
     /// First port: that of the HTTP API, which the others follow; 0 takes free ones for all [default: 7400]
@@ -116,27 +116,27 @@ pub struct ListenArgs {
     socket_port: Option<u16>,
     #[arg(long, value_name = "PORT", value_parser = port, help = aws_port_help())]
     aws_port: Option<u16>,
-    /// Port of the console, a page that shows what the twin has; 0 takes a free one [default: the first port + 3, or a free
-    /// one if the HTTP API takes one]
+    /// Port of the console, a page that shows the state of the twin; 0 takes a free one [default: the first port + 3,
+    /// or a free one if the HTTP API takes one]
     #[arg(long, value_name = "PORT", value_parser = port)]
     console_port: Option<u16>,
-    /// Address to listen at; anything but loopback lets others in, and the twin checks no AWS signatures
+    /// Address to listen on; any but loopback admits other machines, and the twin checks no AWS signatures
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     address: IpAddr,
-    /// Folder that keeps what was accepted, whatever happens to the twin [default: memory]
+    /// Folder that keeps accepted data, even if the twin is killed [default: memory]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// What to log: error, warn, info, debug, or a filter such as warn,twin=debug
+    /// Log level: error, warn, info, debug, or a filter such as warn,twin=debug
     #[arg(long, default_value = "info")]
     log: String,
 }
 
 fn aws_port_help() -> String {
-    format!("Port of what plays {}; 0 takes a free one [default: the first port + 2]", services::titles())
+    format!("Port of {}; 0 takes a free one [default: the first port + 2]", services::titles())
 }
 
 impl ListenArgs {
-    /// Options that listen here.
+    /// The options with these ports and this folder.
     #[must_use]
     pub fn apply(self, options: TwinOptions) -> TwinOptions {
         TwinOptions {
@@ -150,7 +150,7 @@ impl ListenArgs {
         }
     }
 
-    /// The port at this place after the first one.
+    /// The port at this offset from the first one.
     fn place(&self, place: u16) -> u16 {
         match self.ports.unwrap_or(FIRST_PORT) {
             0 => 0,
@@ -158,8 +158,8 @@ impl ListenArgs {
         }
     }
 
-    /// A port that was not given: the one at this place after the first one, or a free one if the HTTP API takes a free one, as
-    /// a second twin does. The twin's own have places up to 3.
+    /// The default of a port: the one at this offset from the first one, or a free one if the HTTP API takes a free
+    /// one, as a second twin does. The twin's own ports have offsets up to 3.
     #[must_use]
     pub fn usual(&self, place: u16) -> u16 {
         if self.http_port == Some(0) { 0 } else { self.place(place) }
@@ -171,7 +171,7 @@ impl ListenArgs {
         self.data.as_deref()
     }
 
-    /// What to log.
+    /// The log level, or the filter.
     #[must_use]
     pub fn log(&self) -> &str {
         &self.log
@@ -225,7 +225,7 @@ mod tests {
     fn a_folder_is_no_template() {
         let args = TwinArgs { template: Some(".".into()), artefacts: None, parameters: Vec::new() };
         let failure = args.options(Source::CodeUri("".into())).unwrap_err().report("sam-twin");
-        assert_eq!(failure, "sam-twin: . is a folder, and no template\n  give the file: --template ./template.yaml");
+        assert_eq!(failure, "sam-twin: . is a folder, not a template\n  give the file: --template ./template.yaml");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::pattern::matches;
 
-/// What a request says of itself, by the lower-case names of condition keys.
+/// The values of a request's condition keys, by their lower-case names.
 pub(crate) type Context = BTreeMap<&'static str, Vec<String>>;
 
 /// The keys that requests to the twin have.
@@ -41,7 +41,7 @@ enum Test {
     Null,
 }
 
-/// How the values of a request are taken together.
+/// How several values of a request are combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Set {
     One,
@@ -65,7 +65,7 @@ const TESTS: [(&str, Test); 12] = [
 ];
 
 impl Condition {
-    /// The conditions of a statement; the error is a sentence about what the twin does not evaluate.
+    /// The conditions of a statement. The error is a sentence that names the part which the twin does not evaluate.
     pub(super) fn parse(block: &Value) -> Result<Vec<Self>, String> {
         let operators = block.as_object().ok_or("its Condition is no object")?;
         let mut conditions = Vec::new();

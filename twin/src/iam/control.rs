@@ -1,4 +1,4 @@
-//! What the control API shows of roles.
+//! The roles on the control API.
 
 use axum::Router;
 use axum::routing::get;
@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Refusal, Right, Roles};
 use crate::control::{NoParameters, answer};
 
-/// The rights of the template, and what became of them.
+/// The rights of the template, and their use.
 #[derive(Debug, Serialize)]
 struct Report {
     rights: usize,

@@ -1,10 +1,10 @@
-//! Roles: what each function may do, by the policies of the template, and what of it was used.
+//! Roles: the rights of each function, by the policies of the template, and which of them were used.
 //!
 //! The twin evaluates identity-based policies as IAM does within one account
 //! (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>). They are read once,
-//! at the start: a statement that cannot be evaluated fails it. A request is held against the role of the function
-//! whose process has signed it; requests of people are not limited. Which action on which resource a request needs is
-//! written with each service, by the Service Authorization Reference
+//! at the start, which fails if a statement cannot be evaluated. A request is checked against the role of the function
+//! whose process has signed it; requests of people are not limited. Each service defines the action and the resource
+//! that a request needs, by the Service Authorization Reference
 //! (<https://docs.aws.amazon.com/service-authorization/latest/reference/>).
 
 mod condition;
@@ -46,7 +46,7 @@ struct Shared {
     refused: Mutex<BTreeMap<(String, String, String), u64>>,
 }
 
-/// A role, and which of its rules have allowed something.
+/// A role, and which of its rules have allowed a request.
 #[derive(Debug)]
 struct Used {
     role: Role,
@@ -82,7 +82,7 @@ impl Arns {
 /// A request that a role does not allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Denial {
-    /// Who asks: the role and the function.
+    /// The caller: the role and the function.
     pub(crate) principal: String,
     pub(crate) action: String,
     pub(crate) resource: String,
@@ -90,7 +90,7 @@ pub(crate) struct Denial {
 }
 
 impl Denial {
-    /// Why, as IAM words it.
+    /// The reason, as IAM words it.
     pub(crate) fn reason(&self, action: &str) -> String {
         match self.is_explicit {
             true => "with an explicit deny in an identity-based policy".to_owned(),
@@ -127,7 +127,7 @@ pub struct Refusal {
     pub action: String,
     /// The resource.
     pub resource: String,
-    /// How often.
+    /// How often it was refused.
     pub times: u64,
 }
 
@@ -165,7 +165,7 @@ impl Roles {
         &self.0.arns
     }
 
-    /// Holds what a request needs against the role of the function that asks.
+    /// Checks the needs of a request against the role of the calling function.
     pub(crate) fn check(&self, function: &str, needs: Vec<Need>) -> Result<(), Denial> {
         let Some(principal) = self.0.functions.get(function) else { return Ok(()) };
         let Some(held) = self.0.roles.get(&principal.role) else { return Ok(()) };
@@ -184,14 +184,14 @@ impl Roles {
         Ok(())
     }
 
-    /// Adds what every request says of itself.
+    /// Adds the condition keys that every request has.
     fn complete(&self, need: &mut Need) {
         let Arns { region, account } = &self.0.arns;
         let common = [
             ("aws:principalaccount", account.as_str()),
             ("aws:requestedregion", region),
             ("aws:resourceaccount", account),
-            // On AWS, it comes by TLS.
+            // On AWS, requests arrive over TLS.
             ("aws:securetransport", "true"),
         ];
         need.context.extend(common.map(|(key, value)| (key, vec![value.to_owned()])));
@@ -206,8 +206,8 @@ impl Roles {
         }
     }
 
-    /// Every right that the template gives, and whether it was used. What a policy allows that the template only names
-    /// is one right; what SAM adds by itself is none.
+    /// Every right that the template gives, and whether it was used. A policy that the template only names counts as
+    /// one right; a policy that SAM adds does not count.
     #[must_use]
     pub fn rights(&self) -> BTreeMap<Right, bool> {
         let mut rights = BTreeMap::new();
@@ -226,7 +226,7 @@ impl Roles {
         rights
     }
 
-    /// What the roles did not allow.
+    /// The requests that the roles did not allow.
     #[must_use]
     pub fn refusals(&self) -> Vec<Refusal> {
         let refusal = |((function, action, resource), times): (&(String, String, String), &u64)| Refusal {
@@ -250,7 +250,7 @@ impl Roles {
 }
 
 impl Used {
-    /// Decides, and notes which rules have allowed it.
+    /// Decides, and records which rules have allowed the request.
     fn decide(&self, need: &Need) -> Decision {
         let decision = self.role.decide(need);
         if let Decision::Allowed(places) = &decision {

@@ -1,4 +1,4 @@
-//! Policies that templates name: those that AWS manages, as far as they are about what the twin serves, and the policy
+//! Policies that templates name: those that AWS manages, as far as they concern services of the twin, and the policy
 //! templates of SAM (serverless-policy-template-list.html in the developer guide of SAM).
 
 use serde_json::{Map, Value};
@@ -59,15 +59,15 @@ const MANAGED: &[(&str, &[&str])] = &[
     ("SecretsManagerReadWrite", &["secretsmanager:*"]),
 ];
 
-/// What SAM gives every role that it makes.
+/// The policy that SAM gives every role that it generates.
 pub(crate) const BASIC: &str = "AWSLambdaBasicExecutionRole";
-/// What SAM adds for a queue that feeds the function.
+/// The policy that SAM adds for a queue that feeds the function.
 pub(crate) const QUEUE: &str = "AWSLambdaSQSQueueExecutionRole";
-/// What SAM adds for a function with `Tracing`.
+/// The policy that SAM adds for a function with `Tracing`.
 pub(crate) const TRACING: &str = "AWSXRayDaemonWriteAccess";
 
-/// A policy template of SAM: its parameter, what it allows, and on which resources, with `{}` for the parameter's
-/// value.
+/// A policy template of SAM: its parameter, the actions that it allows, and on which resources, with `{}` for the
+/// parameter's value.
 struct Template {
     name: &'static str,
     parameter: &'static str,
@@ -149,7 +149,8 @@ pub(crate) fn managed(reference: &str, origin: &Origin) -> Result<Vec<Rule>, Str
             Ok(actions.iter().map(|action| Rule::allow(origin.clone(), action, "*".to_owned())).collect())
         }
         None => Err(format!(
-            "the twin does not know what the managed policy {reference} allows; write its statements, or name one of {}",
+            "the twin does not know what the managed policy {reference} allows; write its statements, or name \
+             one of {}",
             MANAGED.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", ")
         )),
     }

@@ -1,12 +1,12 @@
-//! Wildcards of policies: `*` stands for any characters, also for none, and `?` for one.
+//! Wildcards of policies: `*` stands for any number of characters, including none, and `?` for one.
 
-/// Whether a text matches a pattern as a whole. `*` goes beyond `:` and `/`, as it does at the end of an ARN's segment
+/// Whether a text matches a pattern as a whole. `*` matches `:` and `/`, too, as it does at the end of an ARN's segment
 /// on AWS (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html>).
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
     matches_by(pattern, text, |wanted, found| wanted == found)
 }
 
-/// The same for actions, whose case makes no difference.
+/// Whether an action matches a pattern, without regard to case.
 pub(super) fn matches_action(pattern: &str, action: &str) -> bool {
     matches_by(pattern, action, |wanted, found| wanted.eq_ignore_ascii_case(&found))
 }
@@ -14,7 +14,7 @@ pub(super) fn matches_action(pattern: &str, action: &str) -> bool {
 fn matches_by(pattern: &str, text: &str, is_same: impl Fn(u8, u8) -> bool) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut at, mut seen) = (0, 0);
-    // The last asterisk, and where the text goes on behind what it stands for.
+    // The last asterisk, and the position in the text after the part that it matches.
     let mut asterisk: Option<(usize, usize)> = None;
     while seen < text.len() {
         match pattern.get(at) {

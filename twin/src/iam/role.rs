@@ -1,18 +1,18 @@
-//! A role: the rules of its policies, and what they decide.
+//! A role: the rules of its policies, and their decisions.
 
 use super::condition::Context;
 use super::statement::{Effect, Rule};
 
-/// A role of the template, or one that SAM makes for a function.
+/// A role of the template, or one that SAM generates for a function.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Role {
     /// Its name in IAM.
     pub name: String,
     /// The rules of all its policies.
     pub(crate) rules: Vec<Rule>,
-    /// Whether the template does not have it: what it allows is unknown, and everything is allowed.
+    /// Whether the template does not have it: its policies are unknown, so everything is allowed.
     pub(crate) is_foreign: bool,
-    /// What Lambda itself asks for with the role: to write logs and traces, and to read the queues that feed the
+    /// The rights that Lambda uses with the role: to write logs and traces, and to read the queues that feed the
     /// function.
     pub(crate) asked_by_lambda: Vec<Need>,
 }
@@ -22,9 +22,9 @@ pub struct Role {
 pub(crate) struct Need {
     /// The action, `dynamodb:PutItem`.
     pub(crate) action: String,
-    /// The resource. If there are several, to be allowed one of them is enough.
+    /// The resource. If there are several, a right to one of them is enough.
     pub(crate) resources: Vec<String>,
-    /// What conditions can ask for.
+    /// The values for conditions.
     pub(crate) context: Context,
 }
 
@@ -34,13 +34,13 @@ impl Need {
         Self { action: action.into(), resources: vec![resource.into()], context: Context::new() }
     }
 
-    /// The resource by which an error names it.
+    /// The resource that an error names.
     pub(crate) fn resource(&self) -> &str {
         self.resources.first().map(String::as_str).unwrap_or_default()
     }
 }
 
-/// What the rules of a role decide.
+/// The decision of a role's rules.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// The rules at these places allow it.
@@ -52,7 +52,7 @@ pub(crate) enum Decision {
 }
 
 impl Role {
-    /// Decides as IAM does for one account: what no statement allows is denied, and what one denies, too
+    /// Decides as IAM does for one account: a request is denied if no statement allows it, or if one denies it
     /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>).
     pub(crate) fn decide(&self, need: &Need) -> Decision {
         let is_about =

@@ -1,4 +1,4 @@
-//! Statements of identity-based policies, taken apart into rules of one action and one resource each.
+//! Statements of identity-based policies, split into rules of one action and one resource each.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(super) enum Effect {
     Deny,
 }
 
-/// Where a rule comes from.
+/// The origin of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// A statement that is written in the template.
@@ -36,7 +36,7 @@ pub(crate) struct Rule {
     conditions: Arc<[Condition]>,
 }
 
-/// What a name has to match.
+/// A pattern for a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Matcher {
     /// `Action`, `Resource`.
@@ -116,7 +116,7 @@ impl Rule {
         Ok(rules)
     }
 
-    /// Whether the rule is about an action on a resource.
+    /// Whether the rule applies to an action on a resource.
     pub(super) fn is_about(&self, action: &str, resource: &str, context: &Context) -> bool {
         self.action.is_met(|pattern| matches_action(pattern, action))
             && self.resource.is_met(|pattern| matches(pattern, resource))
@@ -124,7 +124,7 @@ impl Rule {
     }
 }
 
-/// What a statement names by one element, or all but what it names by the other.
+/// The names in one element of a statement, or all names except those in the negated element.
 fn matchers(statement: &Value, name: &str, negated: &str) -> Result<Vec<Matcher>, String> {
     let (found, is_negated) = match (&statement[name], &statement[negated]) {
         (found, Value::Null) if !found.is_null() => (texts(found)?, false),

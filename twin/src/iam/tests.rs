@@ -70,7 +70,7 @@ fn a_denial_wins_whatever_allows() {
 }
 
 #[test]
-fn conditions_ask_what_the_request_says() {
+fn conditions_test_the_keys_of_the_request() {
     let from = |address: &[&str]| {
         let mut need = Need::of("ses:SendEmail", "arn:aws:ses:a:b:identity/c");
         if !address.is_empty() {
@@ -103,7 +103,7 @@ fn conditions_ask_what_the_request_says() {
 }
 
 #[test]
-fn a_request_says_where_it_is_and_that_it_is_safe() {
+fn a_request_has_a_region_and_is_secure() {
     let condition =
         json!({"Bool": {"aws:SecureTransport": true}, "StringEquals": {"aws:RequestedRegion": "us-east-1"}});
     let statement = json!({"Effect": "Allow", "Action": "sqs:*", "Resource": "*", "Condition": condition});

@@ -1,4 +1,4 @@
-//! What a service is to the endpoint: which requests it claims, how it serves them, and what it says when it refuses.
+//! The interface between the endpoint and a service: the requests that it claims, their execution, and their refusal.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -24,7 +24,7 @@ const BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// A service that the endpoint serves.
 pub(crate) trait AwsService: Send + Sync {
-    /// What is known of it.
+    /// Its definition.
     fn service(&self) -> Service;
 
     /// The operation that a request asks for, if it is a request to this service.
@@ -33,21 +33,21 @@ pub(crate) trait AwsService: Send + Sync {
     /// Serves a call.
     fn serve(&self, call: Call) -> BoxFuture<'_, Response>;
 
-    /// Whether the service counts its requests itself, because it learns only while it serves whose they are. The endpoint
-    /// counts those of the others for their callers.
+    /// Whether the service counts its requests itself, because it learns their traces only while it serves them. For
+    /// all other services, the endpoint counts the requests for their callers.
     fn counts_itself(&self) -> bool {
         false
     }
 
-    /// What the caller has to be allowed, by the Service Authorization Reference; nothing for a call that nobody has to
-    /// be allowed, or that the service refuses anyway.
+    /// The rights that the caller needs, by the Service Authorization Reference; none for a call that needs no right,
+    /// or that the service refuses anyway.
     fn needs(&self, call: &Call, arns: &Arns) -> Vec<Need>;
 
     /// The answer to a call that the caller's role does not allow, as the real service words it.
     fn denied(&self, denial: &Denial) -> Response;
 
-    /// The kind of a call: what is the same in all calls of one place in a function's code, and no value of one
-    /// request.
+    /// The kind of a call: the part that is the same in all calls from one place in a function's code, without the
+    /// values of a single request.
     fn kind(&self, call: &Call) -> String {
         call.operation.clone()
     }
@@ -55,27 +55,27 @@ pub(crate) trait AwsService: Send + Sync {
     /// The answer to a call that a fault refuses, as the real service words it.
     fn refusal(&self, refused: Refused, call: &Call) -> Response;
 
-    /// Serves a call that is struck by a fault that only this service has. `next` counts and serves a call.
+    /// Serves a call under a fault that only this service has. `next` counts and serves a call.
     fn struck<'a>(&'a self, fault: Fault, call: Call, next: Next<'a>) -> BoxFuture<'a, Response> {
         let _ = fault;
         next.run(call)
     }
 
-    /// Routes of the control API about what the service holds.
+    /// The control API's routes to the state of the service.
     fn control(&self) -> Router {
         Router::new()
     }
 
-    /// Ends what runs and keeps what was accepted; nothing asks any more.
+    /// Stops the service and saves accepted data; no more calls arrive.
     fn stop(&self) -> BoxFuture<'_, ()> {
         std::future::ready(()).boxed()
     }
 }
 
-/// Why a fault refuses a call.
+/// The kind of a refusal by a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// Too much is asked for. `chance` chooses if the real service has several answers.
+    /// Throttling. `chance` chooses if the real service has several answers.
     Throttled {
         /// A random number.
         chance: u64,
@@ -94,20 +94,20 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Reads a request whole; the answer if it is too large.
+    /// Reads a whole request; an error is the answer to one that is too large.
     pub(crate) async fn read(request: axum::extract::Request) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
         let body = to_bytes(body, BODY_BYTES).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE.into_response())?;
         Ok(Self { method: parts.method, uri: parts.uri, headers: parts.headers, body })
     }
 
-    /// The service and the operation in `X-Amz-Target`, which comes with a POST to the root or to a queue's URL.
+    /// The service and the operation in `X-Amz-Target` of a POST to the root or to a queue's URL.
     pub(crate) fn target(&self) -> Option<(&str, &str)> {
         let target = self.headers.get("x-amz-target")?.to_str().ok()?;
         if self.is_at_root() { target.split_once('.') } else { None }
     }
 
-    /// The `Action` of a form, which comes with a POST without `X-Amz-Target`.
+    /// The `Action` of a form, in a POST without `X-Amz-Target`.
     pub(crate) fn action(&self) -> Option<Cow<'_, str>> {
         if !self.is_at_root() || self.headers.contains_key("x-amz-target") {
             return None;
@@ -115,7 +115,7 @@ impl Request {
         form_urlencoded::parse(&self.body).find(|(name, _)| name == "Action").map(|(_, action)| action)
     }
 
-    /// The `Action` of a form of the query protocol in this version, by which services are told apart.
+    /// The `Action` of a form of the query protocol in this version, which identifies the service.
     pub(crate) fn action_of(&self, version: &str) -> Option<String> {
         let action = self.action()?.into_owned();
         let mut fields = form_urlencoded::parse(&self.body);
@@ -130,7 +130,7 @@ impl Request {
             && (path == "/" || path.split('/').skip(1).filter(|part| !part.is_empty()).count() == 2)
     }
 
-    /// The access key that it is signed with.
+    /// The access key with which it is signed.
     pub(crate) fn access_key_id(&self) -> Option<&str> {
         let authorization = self.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let (_, credential) = authorization.split_once("Credential=")?;
@@ -147,19 +147,19 @@ pub(super) fn member<'b>(body: &'b serde_json::Value, name: &str) -> Option<&'b 
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) operation: String,
-    /// The traces of the invocation that asks; none if it comes from outside.
+    /// The traces of the calling invocation; none if the caller is not a function.
     pub(crate) traces: Vec<TraceId>,
     pub(crate) request: Request,
 }
 
 impl Call {
-    /// The body as JSON; null if it is none.
+    /// The body as JSON; null if it is not JSON.
     pub(super) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.request.body).unwrap_or_default()
     }
 }
 
-/// What follows when a call is not refused: it is counted and served.
+/// The rest of the handling of a call that is not refused: it is counted and served.
 #[derive(Clone, Copy)]
 pub(crate) struct Next<'a> {
     pub(super) service: &'a dyn AwsService,
@@ -175,7 +175,7 @@ impl<'a> Next<'a> {
     }
 }
 
-/// What services are opened with.
+/// The settings with which services are opened.
 #[derive(Debug)]
 pub(crate) struct Opening<'a> {
     pub(crate) template: &'a Template,
@@ -186,7 +186,7 @@ pub(crate) struct Opening<'a> {
     pub(crate) sockets: Option<&'a SocketApi>,
 }
 
-/// A service cannot be opened.
+/// The reason for which a service cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub struct OpenError {

@@ -1,4 +1,4 @@
-//! Every service with and without the right that a request needs: as the SDKs meet the refusal, and nothing is done.
+//! Every service with and without the right that a request needs: the SDKs report the refusal, and nothing is executed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -34,7 +34,7 @@ async fn allowed(rights: &[(&str, &str)]) -> Bench {
     Bench::of(&TEMPLATE.replace(ADMINISTRATOR, &role)).await
 }
 
-/// What an SDK makes of a refusal: the code, the status and the message.
+/// A refusal as the SDK reports it: the code, the status and the message.
 fn refusal<T, E: ProvideErrorMetadata + std::fmt::Debug>(
     result: Result<T, SdkError<E, HttpResponse>>,
 ) -> Option<(String, u16, String)> {
@@ -60,7 +60,7 @@ fn key(value: &str) -> std::collections::HashMap<String, AttributeValue> {
     [("pk".to_owned(), text(value))].into()
 }
 
-/// One request of each kind to DynamoDB, and how each was refused.
+/// One request of each kind to DynamoDB, with its refusal, if it was refused.
 async fn ask_dynamodb(bench: &Bench) -> BTreeMap<&'static str, Option<(String, u16, String)>> {
     let client = aws_sdk_dynamodb::Client::new(&bench.sdk);
     let mut asked = BTreeMap::new();
@@ -261,7 +261,7 @@ async fn emails_need_the_right_to_the_identity_that_they_come_from() {
         let message = Message::builder().subject(content("hi")).body(body).build();
         let send = aws_sdk_sesv2::Client::new(&bench.sdk)
             .send_email()
-            .from_email_address("Somebody <a@example.com>")
+            .from_email_address("Sender <a@example.com>")
             .destination(Destination::builder().to_addresses("c@example.com").build())
             .content(EmailContent::builder().simple(message).build());
         let found = refusal(send.send().await);

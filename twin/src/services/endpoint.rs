@@ -1,4 +1,4 @@
-//! The endpoint: finds whose request it is, lets faults strike, counts and serves.
+//! The endpoint: identifies the caller of a request, injects faults, counts and serves.
 
 use axum::Router;
 use axum::extract::{Request as HttpRequest, State};
@@ -15,15 +15,15 @@ use crate::iam::Roles;
 use crate::ledger::Ledger;
 use crate::records::Kinds;
 
-/// What the endpoint needs to serve the services.
+/// The endpoint with the parts that it needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
     pub(crate) services: Services,
-    /// The functions, by whose access keys it is known who asks.
+    /// The functions, whose access keys identify the caller.
     pub(crate) functions: Functions,
-    /// What the functions may do.
+    /// The roles of the functions.
     pub(crate) roles: Roles,
-    /// Takes note of what the functions ask, if that is wanted.
+    /// Records the kinds of the functions' requests, if records are kept.
     pub(crate) kinds: Option<Kinds>,
     pub(crate) ledger: Ledger,
     pub(crate) faults: Faults,
@@ -45,7 +45,7 @@ impl Endpoint {
             .with_state(self)
     }
 
-    /// The function that a request comes from, if it comes from one.
+    /// The function that sent a request, if it was one.
     fn caller(&self, request: &Request) -> Option<Caller> {
         self.functions.caller(request.access_key_id()?)
     }

@@ -1,7 +1,7 @@
-//! Faults where functions call AWS: the request is refused, or its answer lost, or its caller killed.
+//! Faults at the calls of functions to AWS: the request is refused, or its answer lost, or its caller killed.
 //!
-//! What a service says when it refuses is what the real one says, so that SDKs tell it apart as they would there. An
-//! answer that never comes is a connection that ends without one: SDKs count that as transient, and try again.
+//! A refusal is worded as by the real service, so that SDKs classify it in the same way. A lost answer is a connection
+//! that ends without one: SDKs count that as transient, and retry.
 
 use std::borrow::Cow;
 use std::io;
@@ -31,7 +31,7 @@ pub(super) fn strike(faults: &Faults, caller: &Caller, call: &Call, service: Ser
     faults.strike(&site, &service.faults(&call.operation))
 }
 
-/// Lets a fault strike a call.
+/// Carries out a fault at a call.
 pub(super) async fn carry_out(
     Strike { fault, chance }: Strike,
     functions: &Functions,
@@ -68,7 +68,7 @@ pub(super) async fn carry_out(
     }
 }
 
-/// What a rule may look for: path and body, and both as their reader decodes them.
+/// The texts that a rule may search: path and body, and both as their reader decodes them.
 fn text_of(request: &Request) -> Vec<Cow<'_, str>> {
     let path = request.uri.path();
     let mut text = vec![path.into(), percent_decode(path, false).into(), String::from_utf8_lossy(&request.body)];
@@ -81,8 +81,8 @@ fn text_of(request: &Request) -> Vec<Cow<'_, str>> {
 
 /// An answer that ends the connection before its first byte.
 fn unanswered() -> Response {
-    // The server writes the head of a response together with the first of its body; where there is none but an error,
-    // it gives the connection up with nothing written.
+    // The server writes the head of a response together with the first part of its body. If that is an error, it closes
+    // the connection before it has written anything.
     let broken = io::Error::other("no answer, as asked for");
     Response::new(Body::from_stream(stream::once(std::future::ready(Err::<Bytes, _>(broken)))))
 }

@@ -1,9 +1,9 @@
 //! The AWS services that functions call, behind one endpoint.
 //!
-//! A service is a folder here that implements `AwsService`: which requests it claims, by path, by
-//! `X-Amz-Target` or by the `Action` of a form; how it serves them; how it refuses; what it shows on the control API. This file
-//! has the one table of them. Signatures are not checked, but the access key in them tells which function's process has sent a
-//! request, and so which traces bear its cost.
+//! A service is a folder here that implements `AwsService`: the requests that it claims, by path, by `X-Amz-Target` or
+//! by the `Action` of a form; their execution and their refusal; its routes of the control API. This file has the only
+//! table of services. Signatures are not checked, but the access key in them identifies the function's process that has
+//! sent a request, and so the traces that bear its cost.
 
 mod call;
 pub mod connections;
@@ -49,7 +49,7 @@ pub const ALL: [Service; 7] = [
     sts::SERVICE,
 ];
 
-/// The services of a twin. A clone has the same ones.
+/// The services of a twin. A clone shares them.
 #[derive(Debug, Clone)]
 pub struct Services {
     /// DynamoDB.
@@ -69,7 +69,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Opens what the services keep, and makes what the template declares.
+    /// Opens the services with their kept data, and creates the resources that the template declares.
     pub(crate) async fn open(opening: &Opening<'_>) -> Result<Self, OpenError> {
         Ok(Self {
             dynamodb: DynamoDb::open_for(opening).await?,
@@ -86,17 +86,17 @@ impl Services {
         [&self.dynamodb, &self.sqs, &self.connections, &self.ses, &self.sns, &self.secretsmanager, &self.sts]
     }
 
-    /// The service that a request is for, and the operation that it asks for.
+    /// The service and the operation of a request.
     fn claimed(&self, request: &Request) -> Option<(&dyn AwsService, String)> {
         self.all().into_iter().find_map(|service| Some((service, service.claims(request)?)))
     }
 
-    /// The routes of the control API about what the services hold.
+    /// The control API's routes to the state of the services.
     pub(crate) fn control(&self) -> Router {
         self.all().iter().fold(Router::new(), |router, service| router.merge(service.control()))
     }
 
-    /// Ends what runs and keeps what was accepted.
+    /// Stops the services and saves accepted data.
     pub(crate) async fn stop(&self) {
         for service in self.all() {
             service.stop().await;
@@ -104,7 +104,7 @@ impl Services {
     }
 }
 
-/// What rules of faults can name of the services.
+/// The names of the services that a fault rule may contain.
 pub(crate) fn called() -> Vec<Called> {
     let called = |service: Service| Called {
         service: service.name(),

@@ -1,4 +1,4 @@
-//! The endpoint under the SDKs that functions use.
+//! The endpoint, with the SDKs that functions use.
 
 #![expect(clippy::disallowed_methods, reason = "a test's own server")]
 
@@ -74,7 +74,7 @@ pub(super) struct Bench {
     pub(super) ledger: Ledger,
     pub(super) faults: Faults,
     pub(super) trace: TraceId,
-    /// Signs as the function's process does, and tries again as every SDK does, but sooner.
+    /// Signs as the function's process does, and retries as every SDK does, but sooner.
     pub(super) sdk: aws_config::SdkConfig,
     /// The one connection to the WebSocket API, whose stage is `dev`.
     pub(super) connection: String,
@@ -101,7 +101,7 @@ impl Bench {
         let sockets =
             SocketApi::new(sockets, functions.clone(), ledger.clone(), SocketLimits::default(), faults.clone());
         let (connection, socket) = connect(&sockets).await;
-        // After the connection, which is a trace, too: this one is the newest.
+        // After the connection, which is a trace, too: this trace is the newest.
         let trace = ledger.begin("POST /things");
         functions.pretend(7, "F", std::slice::from_ref(&trace));
         let data = DataFolder::open(None, "").unwrap();
@@ -194,7 +194,7 @@ impl Bench {
     }
 }
 
-/// Connects to a WebSocket API; the id of the connection, and the client's side of it.
+/// Connects to a WebSocket API. Returns the id of the connection, and the client's side of it.
 async fn connect(sockets: &SocketApi) -> (String, WebSocketStream<MaybeTlsStream<TcpStream>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/dev", listener.local_addr().unwrap());
@@ -335,7 +335,7 @@ async fn emails_and_text_messages_are_caught() {
             .send()
     };
     let sent = email("me@example.org").await.unwrap();
-    assert!(email("nobody").await.unwrap_err().into_service_error().is_bad_request_exception());
+    assert!(email("no-address").await.unwrap_err().into_service_error().is_bad_request_exception());
 
     let sns = aws_sdk_sns::Client::new(&bench.sdk);
     let text = sns.publish().phone_number("+8613800000000").message("你好 & <hi>").send().await.unwrap();
@@ -429,7 +429,7 @@ async fn connection_requests_are_handed_on_and_counted() {
 }
 
 #[tokio::test]
-async fn the_control_api_tells_and_switches() {
+async fn the_control_api_shows_and_switches() {
     let bench = Bench::start().await;
     let sent = bench.sqs().send_message().queue_url(bench.queue("fed")).message_body("x").send().await.unwrap();
     let path = format!("/_twin/traces/{}", sent.message_id().unwrap());
@@ -498,10 +498,10 @@ async fn every_control_route_takes_json_of_any_type_and_refuses_with_a_sentence(
         (Method::DELETE, "/_twin/faults/rules/x", "", 400, "x"),
         (Method::DELETE, "/_twin/faults/rules/7", "", 404, "there is no rule"),
     ] {
-        let (answered, told) = bench.http(method.clone(), path, body).await;
-        assert_eq!(answered.as_u16(), status, "{method} {path}: {told}");
-        let document: Value = serde_json::from_str(&told).unwrap_or_else(|_| panic!("{method} {path}: {told}"));
-        assert!(document["message"].is_string() && told.contains(reason), "{method} {path}: {told}");
+        let (answered, text) = bench.http(method.clone(), path, body).await;
+        assert_eq!(answered.as_u16(), status, "{method} {path}: {text}");
+        let document: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{method} {path}: {text}"));
+        assert!(document["message"].is_string() && text.contains(reason), "{method} {path}: {text}");
     }
 }
 
@@ -523,10 +523,10 @@ async fn the_control_api_plans_faults() {
     };
     assert!(put("other").await.is_transaction_conflict_exception());
     assert!(!put("once").await.is_transaction_conflict_exception(), "a rule comes before the plan");
-    let told = bench.get(path).await;
-    assert_eq!((&told["plan"], &told["injected"]), (&plan, &json!({"conflict": 1, "throttle": 1})));
-    assert_eq!((&told["rules"][0]["id"], &told["rules"][0]["hits"]), (&json!(1), &json!(1)));
-    assert_eq!(told["rules"][0]["fault"], "throttle");
+    let faults = bench.get(path).await;
+    assert_eq!((&faults["plan"], &faults["injected"]), (&plan, &json!({"conflict": 1, "throttle": 1})));
+    assert_eq!((&faults["rules"][0]["id"], &faults["rules"][0]["hits"]), (&json!(1), &json!(1)));
+    assert_eq!(faults["rules"][0]["fault"], "throttle");
 
     for (method, path, body, reason) in [
         (
@@ -547,9 +547,9 @@ async fn the_control_api_plans_faults() {
         ),
         (Method::POST, "/_twin/faults/rules", r#"{"fault": "throttle", "service": "s3"}"#, "there are dynamodb, sqs, "),
     ] {
-        let (status, told) = bench.http(method, path, body).await;
+        let (status, text) = bench.http(method, path, body).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
-        assert!(told.contains(reason), "{told}");
+        assert!(text.contains(reason), "{text}");
     }
     assert_eq!(bench.http(Method::DELETE, "/_twin/faults/rules/1", "").await.0, StatusCode::OK);
     let (_, cleared) = bench.http(Method::DELETE, path, "").await;
@@ -583,7 +583,7 @@ async fn the_query_protocol_finds_the_service_by_its_version() {
         let (status, answer) = form(body).await;
         assert!(status.is_client_error() && answer.contains(expected), "{body}: {answer}");
     }
-    // What is no message is not counted as one.
+    // A request that is not a message is not counted as one.
     let cost = bench.ledger.find(bench.trace.as_str()).unwrap().cost;
     assert!(!cost.contains("SMS") && cost.contains("SNS others 1"), "{cost}");
 }

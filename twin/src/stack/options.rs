@@ -1,4 +1,4 @@
-//! What a twin is started with.
+//! The options of a twin.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,18 +16,18 @@ use crate::gateway::websocket::SocketLimits;
 use crate::services::OpenError;
 use crate::template::TemplateError;
 
-/// What to run, and where.
+/// The template, the ports and the limits of a twin.
 #[derive(Debug, Clone)]
 pub struct TwinOptions {
     /// The SAM template.
     pub template: PathBuf,
-    /// Its parameters that are not to take their defaults.
+    /// Parameters with other values than their defaults.
     pub parameters: BTreeMap<String, String>,
-    /// Where the functions' code comes from.
+    /// The source of the functions' code.
     pub source: Source,
-    /// Where what was accepted is kept; in memory where there is none.
+    /// The folder that keeps accepted data; without one, it is in memory.
     pub data: Option<PathBuf>,
-    /// The address to listen at. Anything but loopback lets others in, and the twin checks no signatures.
+    /// The address to listen on. Any but loopback admits other machines, and the twin checks no signatures.
     pub address: IpAddr,
     /// The port of the HTTP API; 0 takes a free one.
     pub api_port: u16,
@@ -43,14 +43,14 @@ pub struct TwinOptions {
     pub http_limits: HttpLimits,
     /// The limits of the WebSocket API.
     pub socket_limits: SocketLimits,
-    /// How the event-source mappings differ from AWS's.
+    /// Settings in which the event source mappings differ from those of AWS.
     pub event_sources: EventSourceOptions,
-    /// What is to go wrong by chance, from the start on.
+    /// The initial plan of faults.
     pub faults: Option<Plan>,
-    /// A folder for what the functions have used, which is written there at the twin's end: see
+    /// A folder for a record of the rights and requests that the functions used, written at the twin's end: see
     /// [`records`](crate::records).
     pub records: Option<PathBuf>,
-    /// What the program adds, in the order in which it starts.
+    /// The extensions, in the order in which they start.
     pub extensions: Vec<Arc<dyn Extension>>,
 }
 
@@ -79,17 +79,17 @@ impl TwinOptions {
     }
 }
 
-/// Why a twin does not start.
+/// The reason for which a twin does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A port is taken, or may not be had.
+    /// A port is taken or forbidden.
     #[error("listen on {address} for the {what}")]
     Listen {
-        /// What was to listen.
+        /// The name of the listener.
         what: &'static str,
-        /// Where.
+        /// Its address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },

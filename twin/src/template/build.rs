@@ -1,4 +1,4 @@
-//! From a template's resources to the model.
+//! The construction of the model from a template's resources.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use super::resolve::{At, Resolver, text_of};
 use super::roles;
 use super::unserved::{self, refuse};
 
-/// Resources that matter in the cloud and change nothing here.
+/// Resources that have no effect here.
 const WITHOUT_COUNTERPART: &[&str] = &[
     "AWS::ApiGatewayV2::Deployment",
     "AWS::ApiGatewayV2::Stage",
@@ -32,7 +32,7 @@ const WITHOUT_COUNTERPART: &[&str] = &[
     "AWS::SQS::QueuePolicy",
 ];
 
-/// The runtimes of functions that bring a `bootstrap`.
+/// The runtimes of functions with a `bootstrap`.
 const RUNTIMES: [&str; 3] = ["provided.al2023", "provided.al2", "provided"];
 
 /// Builds the model from a template's JSON.
@@ -148,7 +148,8 @@ impl Builder<'_, '_> {
             let runtime = runtime.unwrap_or_else(|| "(none)".to_owned());
             let known = RUNTIMES.join(", ");
             self.resolver.warn(format!(
-                "{logical_id}, Runtime: the twin does not know {runtime}, only {known}; it runs the function's bootstrap"
+                "{logical_id}, Runtime: the twin does not know {runtime}, only {known}; it runs the function's \
+                 bootstrap"
             ));
         }
         if properties.has("FunctionUrlConfig") {
@@ -221,7 +222,7 @@ impl Builder<'_, '_> {
         let name = self.resolver.physical_name(logical_id, "QueueName")?;
         let fifo = self.resolver.is_fifo(logical_id)?;
         if fifo != name.ends_with(".fifo") {
-            return Err(properties.at("QueueName").error("ends in .fifo exactly where FifoQueue is true"));
+            return Err(properties.at("QueueName").error("ends in .fifo if and only if FifoQueue is true"));
         }
         let redrive = properties.inner("RedrivePolicy")?;
         let redrive = match redrive.text("deadLetterTargetArn")? {
@@ -265,7 +266,7 @@ impl Builder<'_, '_> {
                 definition.insert(property.to_owned(), value);
             }
         }
-        // Throughput is bought, not emulated: every table here answers as one on demand.
+        // Provisioned throughput is not emulated: every table behaves as one on demand.
         definition.insert("BillingMode".to_owned(), json!("PAY_PER_REQUEST"));
         for index in definition.get_mut("GlobalSecondaryIndexes").and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(index) = index.as_object_mut() {

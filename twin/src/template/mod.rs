@@ -1,7 +1,7 @@
 //! Reads a SAM template into the model that the twin serves: functions, routes, queues, tables, schedules, outputs.
 //!
-//! Any template may come: what the twin has no counterpart for is named in [`Template::warnings`] and skipped; an
-//! intrinsic that cannot be resolved, where the twin needs its value, is an error that names resource and property.
+//! Any template is accepted: parts without a counterpart here are named in [`Template::warnings`] and skipped. An
+//! intrinsic that cannot be resolved is an error that names resource and property, if the twin needs its value.
 
 mod api;
 mod build;
@@ -29,7 +29,7 @@ use std::{fs, io};
 
 use thiserror::Error;
 
-/// What a template is resolved against: where the twin listens, and what its user chose.
+/// The settings with which a template is resolved: the twin's addresses, and the choices of its user.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Parameter overrides; a parameter that is missing here takes its default.
@@ -40,11 +40,11 @@ pub struct Settings {
     pub region: String,
     /// `AWS::AccountId`.
     pub account_id: String,
-    /// Where the HTTP API is served, `http://127.0.0.1:7400`.
+    /// The URL of the HTTP API, `http://127.0.0.1:7400`.
     pub api_url: String,
-    /// Where the WebSocket API is served, `ws://127.0.0.1:7401`.
+    /// The URL of the WebSocket API, `ws://127.0.0.1:7401`.
     pub socket_url: String,
-    /// Where the AWS endpoint is served, `http://127.0.0.1:7402`.
+    /// The URL of the AWS endpoint, `http://127.0.0.1:7402`.
     pub aws_url: String,
 }
 
@@ -64,7 +64,7 @@ impl Settings {
     }
 }
 
-/// Why a template cannot be served.
+/// The reason for which a template cannot be served.
 #[derive(Debug, Error)]
 pub enum TemplateError {
     /// The file cannot be read.
@@ -72,13 +72,13 @@ pub enum TemplateError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// It is not YAML.
     #[error("it is not YAML: {0}")]
     Yaml(#[from] serde_yaml_ng::Error),
-    /// It is YAML, but no template that the twin can serve.
+    /// It is YAML, but not a template that the twin can serve.
     #[error("{0}")]
     Shape(String),
     /// A value cannot be resolved or is of the wrong kind.
@@ -86,7 +86,7 @@ pub enum TemplateError {
     Invalid {
         /// The resource and the property.
         place: String,
-        /// What is wrong with it.
+        /// The fault.
         message: String,
     },
     /// A parameter has no default and was not given.
@@ -100,15 +100,15 @@ pub enum TemplateError {
     UnknownParameter {
         /// The name.
         name: String,
-        /// The names it has.
+        /// The declared names.
         known: String,
     },
-    /// A secret cannot be made or kept.
+    /// A secret cannot be generated or kept.
     #[error("the secret {secret} cannot be made or kept")]
     Secret {
         /// Its logical id.
         secret: String,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
 }
@@ -116,10 +116,10 @@ pub enum TemplateError {
 impl Template {
     /// Reads and resolves a template file.
     ///
-    /// Secrets that the template generates come from `secrets`, which makes those that are new.
+    /// Generated secrets come from `secrets`, which creates the new ones.
     ///
     /// # Errors
-    /// The file cannot be read, is no template, or the twin needs a value of it that cannot be resolved.
+    /// If the file cannot be read, is not a template, or the twin needs a value that cannot be resolved.
     pub fn read(path: &Path, settings: &Settings, secrets: &mut Secrets) -> Result<Self, TemplateError> {
         let text = fs::read_to_string(path).map_err(|source| TemplateError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, settings, secrets)
@@ -128,7 +128,7 @@ impl Template {
     /// The names of the parameters that a template declares.
     ///
     /// # Errors
-    /// The file cannot be read, or is no YAML.
+    /// If the file cannot be read, or is not YAML.
     pub fn parameters(path: &Path) -> Result<BTreeSet<String>, TemplateError> {
         let text = fs::read_to_string(path).map_err(|source| TemplateError::Read { path: path.to_owned(), source })?;
         let document = yaml::parse(&text)?;
@@ -139,7 +139,7 @@ impl Template {
     /// Resolves the text of a template.
     ///
     /// # Errors
-    /// It is no template, or the twin needs a value of it that cannot be resolved.
+    /// If it is not a template, or the twin needs a value that cannot be resolved.
     pub fn parse(text: &str, settings: &Settings, secrets: &mut Secrets) -> Result<Self, TemplateError> {
         let document = yaml::parse(text)?;
         if !document.get("Resources").is_some_and(serde_json::Value::is_object) {

@@ -1,4 +1,4 @@
-//! What a template says, once every intrinsic is resolved: plain data, with nothing of CloudFormation left in it.
+//! The model of a template, with every intrinsic resolved: plain data, without CloudFormation.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::iam::Role;
 
 /// A SAM template, resolved for the twin that serves it.
 ///
-/// Functions are named everywhere by their logical id, queues by their physical name.
+/// All references to functions are logical ids, those to queues are physical names.
 #[derive(Debug, Clone, Default)]
 pub struct Template {
     /// The Lambda functions by logical id.
@@ -22,9 +22,9 @@ pub struct Template {
     pub websocket_api: Option<WebSocketApi>,
     /// The queues, in the order of their logical ids.
     pub queues: Vec<Queue>,
-    /// Which function is fed by which queue.
+    /// The queues that feed functions.
     pub event_sources: Vec<EventSource>,
-    /// Which function runs at which times.
+    /// The schedules that invoke functions.
     pub schedules: Vec<Schedule>,
     /// The DynamoDB tables, in the order of their logical ids.
     pub tables: Vec<Table>,
@@ -34,7 +34,7 @@ pub struct Template {
     pub roles: BTreeMap<String, Role>,
     /// The template's outputs, resolved to what the twin serves.
     pub outputs: BTreeMap<String, String>,
-    /// What the template asks for and the twin does not have, one sentence each.
+    /// Features of the template that the twin does not have, one sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ pub struct Function {
 
 impl fmt::Debug for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The environment holds resolved secrets: its names may be seen, its values may not.
+        // The environment contains resolved secrets: its names may be shown, its values may not.
         f.debug_struct("Function")
             .field("logical_id", &self.logical_id)
             .field("name", &self.name)
@@ -89,7 +89,7 @@ pub struct HttpApi {
     pub stage: String,
     /// Its routes.
     pub routes: Vec<HttpRoute>,
-    /// Who may call it from a browser, if the template says so.
+    /// The origins that may call it from a browser, if the template names any.
     pub cors: Option<Cors>,
 }
 
@@ -98,13 +98,13 @@ pub struct HttpApi {
 pub struct HttpRoute {
     /// The method in capitals, or `ANY`.
     pub method: String,
-    /// The path with its parameters, `/v1/devices/{deviceId}`, `/{proxy+}`; or `$default`, where the method is `ANY`.
+    /// The path with its parameters, `/v1/devices/{deviceId}`, `/{proxy+}`; or `$default`, with the method `ANY`.
     pub path: String,
     /// The function, by logical id.
     pub function: String,
-    /// The integration's own limit, at most 30 seconds.
+    /// The timeout of the integration, at most 30 seconds.
     pub timeout: Option<Duration>,
-    /// Whether the function is sent payload format 1.0 (true only where the template says so).
+    /// Whether the template asks for payload format 1.0.
     pub payload_v1: bool,
 }
 
@@ -121,7 +121,7 @@ pub struct Cors {
     pub expose_headers: Vec<String>,
     /// Whether credentials may be sent.
     pub allow_credentials: bool,
-    /// How long a preflight answer holds.
+    /// How long a browser may cache the answer to a preflight.
     pub max_age: Option<Duration>,
 }
 
@@ -136,7 +136,7 @@ pub struct WebSocketApi {
     pub stage: String,
     /// For instance `$request.body.action`.
     pub route_selection_expression: String,
-    /// The routes by key: `$connect`, `$disconnect`, `$default`, or what the selection expression yields.
+    /// The routes by key: `$connect`, `$disconnect`, `$default`, or a value of the selection expression.
     pub routes: BTreeMap<String, WebSocketRoute>,
 }
 
@@ -145,12 +145,12 @@ pub struct WebSocketApi {
 pub struct WebSocketRoute {
     /// The function, by logical id.
     pub function: String,
-    /// Whether what the function answers goes back to the client.
+    /// Whether the function's answer is sent to the client.
     ///
-    /// API Gateway wants two things for it: a `RouteResponseSelectionExpression` on the route and a
+    /// API Gateway requires two things for it: a `RouteResponseSelectionExpression` on the route and an
     /// `AWS::ApiGatewayV2::RouteResponse` resource of the key `$default`.
     pub has_route_response: bool,
-    /// The integration's own limit, at most 29 seconds.
+    /// The timeout of the integration, at most 29 seconds.
     pub timeout: Option<Duration>,
 }
 
@@ -159,17 +159,17 @@ pub struct WebSocketRoute {
 pub struct Queue {
     /// Its name in the template.
     pub logical_id: String,
-    /// Its name in SQS, which ends in `.fifo` where it is FIFO.
+    /// Its name in SQS, which ends in `.fifo` if it is FIFO.
     pub name: String,
-    /// The URL that functions are given.
+    /// The URL that functions receive.
     pub url: String,
     /// Its ARN.
     pub arn: String,
     /// Whether it is FIFO.
     pub fifo: bool,
-    /// Whether a FIFO message without a deduplication id is told apart by its body.
+    /// Whether the deduplication id of a FIFO message defaults to the digest of its body.
     pub content_based_deduplication: bool,
-    /// Whether deduplication ids are told apart per group (`DeduplicationScope: messageGroup`).
+    /// Whether deduplication ids are per group (`DeduplicationScope: messageGroup`).
     pub deduplicate_per_group: bool,
     /// `DelaySeconds`.
     pub delay: Duration,
@@ -181,7 +181,7 @@ pub struct Queue {
     pub receive_wait: Duration,
     /// `MaximumMessageSize` in bytes.
     pub max_message_bytes: usize,
-    /// Where a message goes that was received too often.
+    /// The destination of messages that were received too often.
     pub redrive: Option<Redrive>,
 }
 
@@ -190,7 +190,7 @@ pub struct Queue {
 pub struct Redrive {
     /// The name of the dead-letter queue.
     pub dead_letter_queue: String,
-    /// A message that was received this often is moved instead of received again.
+    /// A message that was received this often is moved instead of being received once more.
     pub max_receives: u32,
 }
 
@@ -248,7 +248,7 @@ pub struct Secret {
     pub logical_id: String,
     /// Its name in Secrets Manager.
     pub name: String,
-    /// `SecretString`, or what `GenerateSecretString` made; none if the template has neither.
+    /// `SecretString`, or the result of `GenerateSecretString`; none if the template has neither.
     pub value: Option<String>,
 }
 

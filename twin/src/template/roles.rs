@@ -1,4 +1,4 @@
-//! The roles of functions, as SAM makes them and as templates declare them
+//! The roles of functions, as SAM generates them and as templates declare them
 //! (<https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-function.html#sam-function-policies>).
 
 use serde_json::{Map, Value};
@@ -16,7 +16,7 @@ const ATTACHED: [&str; 3] = ["AWS::IAM::Policy", "AWS::IAM::RolePolicy", "AWS::I
 
 const SERVERLESS: &str = "AWS::Serverless::Function";
 
-/// What Lambda asks for at every queue that feeds a function.
+/// The rights that Lambda needs on every queue that feeds a function.
 const OF_QUEUES: [&str; 3] = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"];
 
 /// Reads the role of every function, and refuses what AWS refuses because of it.
@@ -60,19 +60,20 @@ impl Reader<'_, '_> {
         if let Some(role) = self.resolver.named("AWS::IAM::Role", "RoleName", &name)? {
             return self.declared(&role, name);
         }
-        // The role that SAM makes for another function.
+        // The role that SAM generates for another function.
         let maker = name.strip_suffix("Role").filter(|maker| self.resolver.kind(maker).is_some());
         if let Some(maker) = maker {
             let of_maker = Properties::of(self.resolver, maker);
             return self.made_by_sam(maker, &of_maker);
         }
         self.resolver.warn(format!(
-            "{logical_id}, Role: the template does not have {arn}; the twin does not know what it allows, and allows all"
+            "{logical_id}, Role: the template does not have {arn}; the twin does not know what it allows, and \
+             allows all"
         ));
         Ok(Role { name, is_foreign: true, ..Role::default() })
     }
 
-    /// The role that SAM makes: with the function's `Policies`, and what every function needs.
+    /// The role that SAM generates, with the function's `Policies` and the rights that every function needs.
     fn made_by_sam(&self, logical_id: &str, properties: &Properties<'_, '_>) -> Result<Role, TemplateError> {
         let at = properties.at("Policies");
         let mut rules = Vec::new();
@@ -164,14 +165,14 @@ impl Reader<'_, '_> {
         Rule::of_document(document, &Origin::Written).map_err(|message| at.error(message))
     }
 
-    /// Whether an event of the function itself is a queue: for a mapping beside it, SAM adds nothing.
+    /// Whether an event of the function is a queue. For a mapping beside the function, SAM adds no right.
     fn is_fed(&self, logical_id: &str) -> bool {
         let events =
             self.resolver.resource(logical_id).and_then(|resource| resource["Properties"]["Events"].as_object());
         events.into_iter().flatten().any(|(_, event)| event["Type"] == "SQS")
     }
 
-    /// What Lambda itself does with the role of a function.
+    /// The rights that Lambda uses with the role of a function.
     fn asked_by_lambda<'s>(
         &self,
         logical_id: &str,
@@ -195,7 +196,8 @@ impl Reader<'_, '_> {
         Ok(asked)
     }
 
-    /// Without its rights on a queue, CloudFormation refuses the mapping; without those on its logs, they are lost.
+    /// Checks the rights that Lambda uses. Without those on a queue, CloudFormation refuses the mapping; without those
+    /// on logs, the logs are lost.
     fn check(&self, logical_id: &str, role: &Role, asked: &[Need]) -> Result<(), TemplateError> {
         for need in asked.iter().filter(|need| !matches!(role.decide(need), Decision::Allowed(_))) {
             let (action, resource) = (&need.action, need.resource());

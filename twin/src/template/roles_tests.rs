@@ -37,11 +37,13 @@ fn may(template: &Template, action: &str, resource: &str) -> bool {
 fn policies_of_a_function_come_in_every_form_that_sam_takes() {
     let rows = [
         "      Policies: {Statement: [{Effect: Allow, Action: 'dynamodb:GetItem', Resource: !GetAtt T.Arn}]}",
-        "      Policies: [{Version: '2012-10-17', Statement: {Effect: Allow, Action: ['dynamodb:Get*'], Resource: '*'}}]",
+        "      Policies: [{Version: '2012-10-17', \
+         Statement: {Effect: Allow, Action: ['dynamodb:Get*'], Resource: '*'}}]",
         "      Policies: [{DynamoDBReadPolicy: {TableName: !Ref T}}]",
         "      Policies: {DynamoDBReadPolicy: {TableName: !Ref T}}",
         "      Policies: AmazonDynamoDBReadOnlyAccess",
-        "      Policies: [!Sub 'arn:${AWS::Partition}:iam::aws:policy/AmazonDynamoDBReadOnlyAccess', AmazonSESFullAccess]",
+        "      Policies: [!Sub 'arn:${AWS::Partition}:iam::aws:policy/AmazonDynamoDBReadOnlyAccess', \
+         AmazonSESFullAccess]",
         "      Policies: [!Ref Own]",
         "      Role: !GetAtt R.Arn",
     ];
@@ -118,8 +120,8 @@ fn a_queue_feeds_a_function_whose_role_may_read_it() {
     assert_eq!(
         refused,
         format!(
-            "resource F, property Role: its role local-R does not allow sqs:GetQueueAttributes on {QUEUE}, so that AWS refuses \
-             the event source mapping"
+            "resource F, property Role: its role local-R does not allow sqs:GetQueueAttributes on {QUEUE}, so that \
+             AWS refuses the event source mapping"
         )
     );
 }

@@ -127,7 +127,7 @@ fn outputs_name_what_the_twin_serves() {
 }
 
 #[test]
-fn what_the_twin_does_not_have_is_said_and_skipped() {
+fn what_the_twin_does_not_have_is_reported_and_skipped() {
     let warnings = everything().warnings;
     assert_eq!(
         warnings,
@@ -250,15 +250,19 @@ fn who_may_come_in_is_served_or_refused() {
     let http = |properties: &str| format!("  H: {{Type: 'AWS::Serverless::HttpApi', Properties: {{{properties}}}}}\n");
     let event = |auth: &str| {
         format!(
-            "  G:\n    Type: AWS::Serverless::Function\n    Properties:\n      Runtime: provided\n      Events: {{E: {{Type: \
-             HttpApi, Properties: {{Auth: {auth}}}}}}}\n"
+            "  G:\n    Type: AWS::Serverless::Function\n    Properties:\n      Runtime: provided\n      \
+             Events: {{E: {{Type: HttpApi, Properties: {{Auth: {auth}}}}}}}\n"
         )
     };
     let route = |properties: &str| {
         format!(
-            "  A: {{Type: 'AWS::ApiGatewayV2::Api', Properties: {{ProtocolType: WEBSOCKET, RouteSelectionExpression: x}}}}
+            "  A:
+    Type: AWS::ApiGatewayV2::Api
+    Properties: {{ProtocolType: WEBSOCKET, RouteSelectionExpression: x}}
   I: {{Type: 'AWS::ApiGatewayV2::Integration', Properties: {{ApiId: !Ref A, IntegrationUri: !GetAtt F.Arn}}}}
-  R: {{Type: 'AWS::ApiGatewayV2::Route', Properties: {{ApiId: !Ref A, RouteKey: $connect, Target: !Ref I, {properties}}}}}
+  R:
+    Type: AWS::ApiGatewayV2::Route
+    Properties: {{ApiId: !Ref A, RouteKey: $connect, Target: !Ref I, {properties}}}
 "
         )
     };
@@ -282,7 +286,7 @@ fn who_may_come_in_is_served_or_refused() {
     ] {
         assert_eq!(error(&text), format!("{place}: {authorizer}"));
     }
-    let keys = "the twin knows no API keys, and would let everyone in";
+    let keys = "the twin has no API keys, and would let everyone in";
     assert_eq!(error(&route("ApiKeyRequired: true")), format!("resource R, property ApiKeyRequired: {keys}"));
     for open in [sockets("Auth: {AuthType: NONE}"), event("{Authorizer: NONE}"), route("AuthorizationType: NONE")] {
         assert!(served(&open).is_ok(), "{open}");
@@ -293,7 +297,8 @@ fn who_may_come_in_is_served_or_refused() {
 fn what_functions_receive_is_the_event_or_refused() {
     let integration = |properties: &str| {
         format!(
-            "  I: {{Type: 'AWS::ApiGatewayV2::Integration', Properties: {{IntegrationUri: !GetAtt F.Arn, {properties}}}}}"
+            "  I: {{Type: 'AWS::ApiGatewayV2::Integration', Properties: {{IntegrationUri: !GetAtt F.Arn, \
+             {properties}}}}}"
         )
     };
     for (properties, property) in [
@@ -325,7 +330,7 @@ fn a_reference_to_a_route_that_sam_does_not_make_is_refused() {
     };
     assert_eq!(
         error(&answer("WsdefaultRoute")),
-        "resource Answer, property RouteId.Ref: SAM makes no WsdefaultRoute: of Ws it makes WsDefaultRoute"
+        "resource Answer, property RouteId.Ref: SAM generates no WsdefaultRoute: of Ws it generates WsDefaultRoute"
     );
     assert!(error(&answer("WsPingRoute")).contains("of Ws it makes WsDefaultRoute"));
     assert!(
@@ -335,7 +340,7 @@ fn a_reference_to_a_route_that_sam_does_not_make_is_refused() {
 }
 
 #[test]
-fn the_api_that_sam_makes_has_what_globals_say_of_it() {
+fn the_api_that_sam_generates_has_the_properties_of_globals() {
     let text = |globals: &str| {
         format!(
             "Globals: {{HttpApi: {{{globals}}}}}\nResources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:
@@ -411,8 +416,8 @@ fn what_aws_refuses_is_refused_by_resource_and_property() {
     let queue = |properties: &str| format!("  Q: {{Type: 'AWS::SQS::Queue', Properties: {{{properties}}}}}\n");
     let event = |id: &str, properties: &str| {
         format!(
-            "  {id}: {{Type: 'AWS::Serverless::Function', Properties: {{Runtime: provided, Events: {{E: {{Type: HttpApi, \
-             Properties: {{{properties}}}}}}}}}}}\n"
+            "  {id}: {{Type: 'AWS::Serverless::Function', Properties: {{Runtime: provided, \
+             Events: {{E: {{Type: HttpApi, Properties: {{{properties}}}}}}}}}}}\n"
         )
     };
     let fed = |properties: &str| {
@@ -463,8 +468,8 @@ fn what_the_twin_ignores_is_named_by_resource_and_property() {
     for (property, value) in
         [("Layers", "[a]"), ("VpcConfig", "{}"), ("DeadLetterQueue", "{}"), ("InlineCode", "x"), ("Enviroment", "{}")]
     {
-        let told = warnings(&function(&format!("{property}: {value}")));
-        assert!(told.starts_with(&format!("G, {property}: ")), "{told}");
+        let warning = warnings(&function(&format!("{property}: {value}")));
+        assert!(warning.starts_with(&format!("G, {property}: ")), "{warning}");
     }
     assert!(
         warnings("  Q: {Type: 'AWS::SQS::Queue', Properties: {VisibiltyTimeout: 3}}")
@@ -476,7 +481,7 @@ fn what_the_twin_ignores_is_named_by_resource_and_property() {
     assert!(template.warnings[0].starts_with("parameter P: the twin has no Parameter Store"));
 }
 
-/// Templates that have one part more than `F`, in the places in which somebody may be kept out.
+/// Templates that have one part more than `F`, at places that control access.
 mod guards {
     use super::*;
 
@@ -486,7 +491,8 @@ mod guards {
 
     fn event(event: &str) -> String {
         format!(
-            "  G:\n    Type: AWS::Serverless::Function\n    Properties: {{Runtime: provided, Events: {{E: {{{event}}}}}}}\n"
+            "  G:\n    Type: AWS::Serverless::Function\n    \
+             Properties: {{Runtime: provided, Events: {{E: {{{event}}}}}}}\n"
         )
     }
 
@@ -508,14 +514,15 @@ mod guards {
             (http(domain), "resource H, property Domain.MutualTlsAuthentication"),
             (sockets(domain), "resource Ws, property Domain.MutualTlsAuthentication"),
             (
-                "  D: {Type: 'AWS::ApiGatewayV2::DomainName', Properties: {MutualTlsAuthentication: {TruststoreUri: x}}}\n"
+                "  D: {Type: 'AWS::ApiGatewayV2::DomainName', \
+                 Properties: {MutualTlsAuthentication: {TruststoreUri: x}}}\n"
                     .to_owned(),
                 "resource D, property MutualTlsAuthentication",
             ),
         ] {
             assert_eq!(error(&text), format!("{place}: {tls}"));
         }
-        let closed = "the twin serves the API at the very address that this closes, and would let everyone in";
+        let closed = "the twin serves the API at the address that this closes, and would let everyone in";
         let defined = "DefinitionBody: {x-amazon-apigateway-endpoint-configuration: {disableExecuteApiEndpoint: true}}";
         for (text, place) in [
             (http("DisableExecuteApiEndpoint: true"), "resource H, property DisableExecuteApiEndpoint"),
@@ -536,8 +543,8 @@ mod guards {
         for (text, id) in
             [(http("Domain: {DomainName: a.example, CertificateArn: c}"), "H"), (sockets("Domain: {}"), "Ws")]
         {
-            let told = format!("{id}, Domain: the twin serves the API at its port, and not at this domain");
-            assert_eq!(served(&text).unwrap().warnings, [told]);
+            let warning = format!("{id}, Domain: the twin serves the API at its port, and not at this domain");
+            assert_eq!(served(&text).unwrap().warnings, [warning]);
         }
     }
 
@@ -603,8 +610,8 @@ mod guards {
     fn a_reference_to_nothing_is_refused_wherever_it_stands() {
         let policy = |resource: &str| {
             format!(
-                "  G:\n    Type: AWS::Serverless::Function\n    Properties: {{Runtime: provided, Policies: [{{Statement: [{{Effect: \
-                 Allow, Action: 'sqs:*', Resource: {resource}}}]}}]}}\n"
+                "  G:\n    Type: AWS::Serverless::Function\n    Properties: {{Runtime: provided, Policies: [{{\
+                 Statement: [{{Effect: Allow, Action: 'sqs:*', Resource: {resource}}}]}}]}}\n"
             )
         };
         let place = "resource G, property Policies.0.Statement.0.Resource";
@@ -631,12 +638,12 @@ mod guards {
         ] {
             assert!(served(&policy(resource)).is_ok(), "{resource}");
         }
-        // What the twin need not resolve.
+        // A value that the twin need not resolve.
         for value in ["!Sub ['${A}${!Literal}${F}', {A: x}]", "!ImportValue Elsewhere"] {
             let text = format!("  B: {{Type: 'AWS::SQS::Queue', Properties: {{Tags: [{value}]}}}}\n");
             assert!(served(&text).is_ok(), "{value}");
         }
-        // So does CloudFormation of what a condition leaves out.
+        // CloudFormation, too, ignores a resource whose condition is false.
         let absent = "  B: {Type: 'AWS::SQS::Queue', Condition: No, Properties: {QueueName: !Ref Nope}}\n";
         let refused = error(&format!("{absent}Conditions: {{No: !Equals [a, b]}}\n"));
         assert_eq!(refused, "resource B, property QueueName.Ref: there is no parameter and no resource Nope");

@@ -1,5 +1,5 @@
-//! What decides who gets in, or what a function receives, and what the twin does not do: refused by name. Served as if it were
-//! not there, it would let everyone in, or hand every function another event than on AWS.
+//! Properties that control access, or the event of a function, and that the twin does not implement. They are refused
+//! by name: if the twin ignored them, it would let everyone in, or pass other events to functions than AWS.
 
 use serde_json::Value;
 
@@ -7,10 +7,10 @@ use super::TemplateError;
 use super::properties::Properties;
 use super::resolve::At;
 
-/// A property that the twin does not serve, unless its value changes nothing.
+/// A property that the twin does not serve, unless its value has no effect.
 pub(super) struct Unserved {
     property: &'static str,
-    /// Values that change nothing, besides those that are empty.
+    /// Values without an effect, besides empty ones.
     harmless: &'static [&'static str],
     why: &'static str,
 }
@@ -20,12 +20,12 @@ const fn unserved(property: &'static str, harmless: &'static [&'static str], why
 }
 
 const AUTHORIZERS: &str = "the twin has no authorizers, and would let everyone in";
-const API_KEYS: &str = "the twin knows no API keys, and would let everyone in";
+const API_KEYS: &str = "the twin has no API keys, and would let everyone in";
 const MAPPINGS: &str = "the twin maps no requests and answers: functions get the whole event (AWS_PROXY)";
 const PROXY_ONLY: &str = "the twin serves proxy integrations of functions (AWS_PROXY) and no others";
 const SCOPES: &str = "the twin has no authorizers that would ask for scopes, and would let everyone in";
 const MUTUAL_TLS: &str = "the twin asks no client for a certificate, and would let everyone in";
-const CLOSED: &str = "the twin serves the API at the very address that this closes, and would let everyone in";
+const CLOSED: &str = "the twin serves the API at the address that this closes, and would let everyone in";
 const OPEN_API: &str = "the twin reads the paths of a DefinitionBody that is in the template, and no other OpenAPI";
 const BOUNDARIES: &str = "the twin does not evaluate permissions boundaries, and would allow more than AWS";
 
@@ -103,10 +103,10 @@ pub(super) const FUNCTION_ROLE: &[Unserved] = &[unserved("PermissionsBoundary", 
 /// An `AWS::IAM::Role`.
 pub(super) const ROLE: &[Unserved] = &[unserved("PermissionsBoundary", &[], BOUNDARIES)];
 
-/// Properties by which API Gateway turns requests away that do not fit.
+/// Properties by which API Gateway refuses invalid requests.
 const VALIDATION: [&str; 3] = ["ModelSelectionExpression", "RequestModels", "RequestParameters"];
 
-/// Refuses the first of these properties that is there and changes something.
+/// Refuses the first of these properties that has an effective value.
 pub(super) fn refuse(properties: &Properties<'_, '_>, unserved: &[Unserved]) -> Result<(), TemplateError> {
     for rule in unserved {
         if let Some(value) = properties.get(rule.property)? {
@@ -116,7 +116,7 @@ pub(super) fn refuse(properties: &Properties<'_, '_>, unserved: &[Unserved]) -> 
     Ok(())
 }
 
-/// The same for a part of a `DefinitionBody`.
+/// Does the same for a part of a `DefinitionBody`.
 pub(super) fn refuse_within(part: &Value, at: &At, unserved: &[Unserved]) -> Result<(), TemplateError> {
     unserved.iter().try_for_each(|rule| match part.get(rule.property) {
         Some(value) => rule.check(value, &at.child(rule.property)),
@@ -124,7 +124,7 @@ pub(super) fn refuse_within(part: &Value, at: &At, unserved: &[Unserved]) -> Res
     })
 }
 
-/// The validation that a route asks for and does not get.
+/// The validation that a route requests and the twin does not do.
 pub(super) fn validation(route: &Properties<'_, '_>) -> Option<&'static str> {
     VALIDATION.into_iter().find(|property| route.has(property))
 }

@@ -107,11 +107,11 @@ async fn a_function_is_killed_before_or_after_its_request() {
         assert!(message.ends_with("Runtime exited with error: signal 9 (SIGKILL)"), "{message}");
         assert_eq!((world.twin.faults().hits(rule), world.has(pk).await), (1, written), "{fault}");
         twin::gone(process).await;
-        // The next invocation has a process of its own, which nothing strikes.
+        // The next invocation has a new process, which no fault strikes.
         let next = world.put(&format!("{pk} again")).await.unwrap();
         process = u32::try_from(next["pid"].as_u64().unwrap()).unwrap();
     }
-    // Of the killed ones, one wrote; neither lived to say so.
+    // One of the killed processes wrote; neither lived to report it.
     assert_eq!(twin::line(&mut logs, "written ").await, "b again");
     assert_eq!(twin::line(&mut logs, "written ").await, "c again");
     assert_eq!(world.twin.faults().injected()[&Fault::KillAfter], 1);
@@ -151,7 +151,7 @@ async fn an_invocation_can_be_refused_before_it_begins() {
     assert_eq!(request(&hello, "GET", &[], Bytes::new()).await.0, 500);
     assert_eq!(request(&hello, "GET", &[], Bytes::new()).await.0, 200);
 
-    // A message whose invocation is refused comes again; refused twice, it is a dead letter.
+    // A message whose invocation is refused is redelivered; refused twice, it is a dead letter.
     let mut logs = world.twin.functions().logs();
     world.twin.faults().add(Rule::new(Fault::FailInvoke).function("Worker").contains("refused once"));
     let poison = world.twin.faults().add(Rule::new(Fault::FailInvoke).contains("refused always").always());

@@ -1,4 +1,4 @@
-//! What the tests need of a twin: functions that re-execute this binary, and the two gateways on loopback.
+//! Helpers of the tests: functions that re-execute this binary, and the two gateways on loopback.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tokio::sync::broadcast;
 /// Set in the process that is to be killed.
 pub(crate) const DOOMED: &str = "TWIN_TEST_DOOMED";
 
-/// How long a test waits for anything before it fails.
+/// How long a test waits for an event before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn function(binary: &str) -> Function {
@@ -69,7 +69,7 @@ pub(crate) async fn request(
     (status.as_u16(), headers, body)
 }
 
-/// The first line of a function that begins like this, without the beginning.
+/// The rest of a function's first line with this prefix.
 pub(crate) async fn line(logs: &mut broadcast::Receiver<LogLine>, prefix: &str) -> String {
     let found = async {
         loop {
@@ -86,7 +86,7 @@ pub(crate) async fn json_line(logs: &mut broadcast::Receiver<LogLine>, prefix: &
     serde_json::from_str(&line(logs, prefix).await).unwrap()
 }
 
-/// Whether the system still runs a process: one that has ended, with all its threads, and waits to be taken back does
+/// Whether the system still runs a process. A process that has ended, with all its threads, and waits to be reaped does
 /// not count.
 pub(crate) fn runs(pid: u32) -> bool {
     let Ok(state) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
@@ -105,7 +105,7 @@ pub(crate) async fn gone(pid: u32) {
     tokio::time::timeout(PATIENCE, ended).await.unwrap_or_else(|_| panic!("process {pid} still runs"));
 }
 
-/// Starts a function, says which process it is, and waits for the end: of itself while the function idles, or hangs.
+/// Starts a function, prints its process id, and waits to be killed while the function idles or hangs.
 pub(crate) async fn run_doomed() {
     let functions = functions([function("plain"), function("watched")]);
     let mut logs = functions.logs();

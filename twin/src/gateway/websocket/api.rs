@@ -41,7 +41,7 @@ pub(super) struct Inner {
     faults: Faults,
 }
 
-/// Why a post was not accepted.
+/// The reason for which a post is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PostError {
     /// There is no such connection.
@@ -77,7 +77,7 @@ impl SocketApi {
         }))
     }
 
-    /// Its id, which is in the ARNs of what it serves.
+    /// Its id, which is part of the ARNs of its routes and connections.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.0.api_id
@@ -95,10 +95,10 @@ impl SocketApi {
         &self.0.limits
     }
 
-    /// Sends data to a client as one text message; it is accepted when it is in the client's buffer.
+    /// Sends data to a client as one text message. It is accepted once it is in the client's buffer.
     ///
     /// # Errors
-    /// Where the connection is gone or its buffer is full. Acceptance does not prove delivery.
+    /// If the connection is gone or its buffer is full. Acceptance does not prove delivery.
     pub fn post(&self, connection_id: &str, data: &[u8]) -> Result<(), PostError> {
         let connection = self.connection(connection_id).ok_or(PostError::Gone)?;
         let text = String::from_utf8_lossy(data).into_owned();
@@ -108,14 +108,14 @@ impl SocketApi {
         })
     }
 
-    /// Closes a connection, after what was posted before; tells whether there was one.
+    /// Closes a connection after its earlier posts, and returns whether there was one.
     pub fn close(&self, connection_id: &str) -> bool {
         let Some(connection) = self.connections().remove(connection_id) else { return false };
         connection.close(Close::new(1000, "Connection Closed Normally"));
         true
     }
 
-    /// What is known of a connection.
+    /// The description of a connection.
     #[must_use]
     pub fn about(&self, connection_id: &str) -> Option<AboutConnection> {
         self.connection(connection_id).map(|connection| connection.about())
@@ -127,7 +127,7 @@ impl SocketApi {
         self.connections().keys().cloned().collect()
     }
 
-    /// Whether a socket is cut at this frame, to or from it.
+    /// Whether a fault cuts the socket at this frame, to or from it.
     pub(super) fn cuts(&self, connection: &Connection, frame: &str) -> bool {
         if !self.0.faults.armed() {
             return false;
@@ -157,7 +157,7 @@ impl SocketApi {
         self.0.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs the function of a route; the answer is that of the function.
+    /// Runs the function of a route, and returns its answer.
     async fn integrate(&self, route: &WebSocketRoute, event: Event, trace: &TraceId) -> Result<Value, RouteFailure> {
         let limit = route.timeout.map_or(self.0.limits.integration, |limit| limit.min(self.0.limits.integration));
         let traces = std::slice::from_ref(trace);
@@ -170,7 +170,7 @@ impl SocketApi {
         }
     }
 
-    /// Asks `$connect` whether the client may come in; with the subprotocol that it chose.
+    /// Invokes `$connect`, and returns the subprotocol that it chose if it accepts the client.
     pub(super) async fn admit(
         &self,
         origin: &Origin,
@@ -194,14 +194,14 @@ impl SocketApi {
         }
     }
 
-    /// Tells the `$disconnect` route, whose answer nobody waits for.
+    /// Invokes the `$disconnect` route, whose answer is ignored.
     pub(super) async fn disconnected(&self, origin: &Origin, code: u16, reason: &str) {
         let Some(route) = self.0.routes.get("$disconnect") else { return };
         let text = vec![origin.connection_id.as_str().into()];
         let site = Site { function: Some(&route.function), service: None, operation: "$disconnect", text };
         match self.0.faults.strike(&site, &[Fault::LoseDisconnect, Fault::LateDisconnect]) {
             Some(Strike { fault: Fault::LoseDisconnect, .. }) => {
-                tracing::info!(connection = %origin.connection_id, code, "$disconnect is lost, as asked for");
+                tracing::info!(connection = %origin.connection_id, code, "a fault loses $disconnect");
                 return;
             }
             Some(Strike { chance, .. }) => tokio::time::sleep(lateness(chance)).await,
@@ -220,7 +220,7 @@ impl SocketApi {
         }
     }
 
-    /// Hands a message to its route, and its answer back; it returns at once, and the work goes on by itself.
+    /// Passes a message to its route, and the answer back. Returns at once; the work continues in a task.
     pub(super) fn received(
         &self,
         connection: Arc<Connection>,
@@ -231,14 +231,14 @@ impl SocketApi {
         self.0.tasks.spawn(async move {
             let answer = api.route(&connection.origin, message).await;
             if let Some(answer) = answer {
-                // Waits where the client is slow: its own messages are then read no further.
+                // Waits if the client is slow; meanwhile, no more of its messages are read.
                 let _ = connection.outbound.send(answer).await;
             }
             drop(permit);
         });
     }
 
-    /// The frame that answers a message, if one does.
+    /// The frame that answers a message, if the route has a response.
     async fn route(&self, origin: &Origin, message: Message) -> Option<String> {
         let selected = message.select(&self.0.selection);
         let selected = selected.as_deref().filter(|key| !key.starts_with('$') && self.0.routes.contains_key(*key));
@@ -276,12 +276,12 @@ impl SocketApi {
     }
 }
 
-/// How late a `$disconnect` is that is late: one to five seconds.
+/// The delay of a late `$disconnect`: one to five seconds.
 fn lateness(chance: u64) -> Duration {
     Duration::from_millis(1000 + chance % 4001)
 }
 
-/// How a route failed; the gateway tells the client no more than this.
+/// The failure of a route, as far as the gateway reports it to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RouteFailure {
     Internal,

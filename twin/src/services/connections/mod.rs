@@ -1,4 +1,4 @@
-//! `@connections`: what a backend does with an open socket. POST sends, GET describes, DELETE closes.
+//! `@connections`: the operations of a backend on an open socket. POST sends, GET describes, DELETE closes.
 
 use axum::Router;
 use axum::extract::State;
@@ -40,7 +40,7 @@ fn faults(operation: &str) -> &'static [Fault] {
     }
 }
 
-/// `@connections` of one WebSocket API, if the template has one. A clone serves the same.
+/// `@connections` of the WebSocket API, if the template has one. A clone serves the same one.
 #[derive(Debug, Clone)]
 pub struct Connections {
     api: Option<SocketApi>,
@@ -53,7 +53,7 @@ impl Connections {
         Self { api }
     }
 
-    /// Serves `@connections` alone, without the endpoint: nothing is counted and no fault strikes.
+    /// Serves `@connections` alone, without the endpoint: no request is counted and no fault strikes.
     pub fn router(self) -> Router {
         Router::new().fallback(alone).with_state(self)
     }
@@ -103,7 +103,7 @@ impl AwsService for Connections {
         vec![Need::of("execute-api:ManageConnections", arns.of("execute-api", &resource))]
     }
 
-    /// The real one names no connection.
+    /// The real service does not name the connection.
     fn denied(&self, denial: &Denial) -> Response {
         let Denial { principal, action, resource, .. } = denial;
         let resource = resource.rsplit_once('/').map_or("", |(before, _)| before);
@@ -136,8 +136,8 @@ impl AwsService for Connections {
     }
 }
 
-/// The stage and the connection that a request names: `/{stage}/@connections/{connectionId}`, or without the stage, as an SDK
-/// asks whose endpoint is that of all services.
+/// The stage and the connection in a path: `/{stage}/@connections/{connectionId}`, or without the stage, as from an SDK
+/// whose endpoint is that of all services.
 fn address(request: &Request) -> Option<(Option<String>, String)> {
     let path = request.uri.path().strip_prefix('/')?;
     let (stage, id) = match path.split('/').collect::<Vec<_>>()[..] {
@@ -192,13 +192,13 @@ fn describe(api: &SocketApi, id: &str) -> Result<Response, Refusal> {
     Ok(axum::Json(body).into_response())
 }
 
-/// Real signatures cannot be checked without a real secret; that there is one can.
+/// Whether a request is signed. The signature itself cannot be checked without a real secret.
 fn is_signed(headers: &HeaderMap) -> bool {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     authorization.is_some_and(|value| value.starts_with("AWS4-HMAC-SHA256 "))
 }
 
-/// Why a request to `@connections` is refused.
+/// The reason for which a request to `@connections` is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
     Unsigned,
@@ -220,7 +220,7 @@ impl Refusal {
         }
     }
 
-    /// The error's name, by which an SDK knows it.
+    /// The error's name, by which an SDK identifies it.
     fn name(self) -> &'static str {
         match self {
             Self::Unsigned => "MissingAuthenticationTokenException",
@@ -238,7 +238,7 @@ impl Refusal {
             Self::Forbidden => "Forbidden",
             Self::Gone => "Gone",
             Self::TooLarge => "Payload is too large",
-            Self::Throttled => "Too many requests: the client does not read what was sent to it",
+            Self::Throttled => "Too many requests: the client does not read its messages",
             Self::Internal => "Internal server error",
         }
     }

@@ -1,5 +1,5 @@
-//! The kind of a request: operation, table, index, the form of its key and its expressions, without what differs from
-//! one request of a place in the code to the next.
+//! The kind of a request: operation, table, index, the form of its key and its expressions, without the values that
+//! differ between requests from the same place in the code.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -35,8 +35,8 @@ pub(super) fn kind(operation: &str, body: &Value, keys: &Keys) -> String {
     }
 }
 
-/// The members of a transaction: those with a condition, if it has any, because the others follow from them and may be
-/// more or less; each kind of them once.
+/// The kinds of a transaction's members, each once. If some have a condition, only those: the number of the others may
+/// vary with them.
 fn of_transaction(body: &Value, keys: &Keys) -> String {
     let has_condition = |request: &Value| member(request, "ConditionExpression").is_some();
     let is_conditional = members(body).any(|(_, request)| has_condition(request));
@@ -76,14 +76,14 @@ fn of_one(operation: &str, request: &Value, keys: &Keys) -> String {
     kind
 }
 
-/// What a key begins with, if that is a word before a `#`: `device#`.
+/// The first word of a key, if a `#` ends it: `device#`.
 fn word(value: &Value) -> Option<String> {
     let (before, _) = value.get("S")?.as_str()?.split_once('#')?;
     let is_word = !before.is_empty() && before.bytes().all(|byte| byte.is_ascii_lowercase());
     is_word.then(|| format!("{before}#"))
 }
 
-/// A condition on keys, with what its values begin with in the place of their names.
+/// A condition on keys, with the first words of its values in place of their names.
 fn with_words(condition: &str, values: &Value) -> String {
     let mut text = condition.to_owned();
     let mut named: Vec<(&String, &Value)> = values.as_object().into_iter().flatten().collect();
@@ -95,8 +95,8 @@ fn with_words(condition: &str, values: &Value) -> String {
     text
 }
 
-/// The first clause of an update, up to its first attribute: what follows may be more or less. A name that stands in
-/// for another is none of the code's: `SET a.#b = :c, d = :e` is `SET a.#`.
+/// The first clause of an update, up to its first attribute: the rest may vary. A placeholder of a name is cut, too:
+/// `SET a.#b = :c, d = :e` is `SET a.#`.
 fn beginning(update: &str) -> String {
     let end = update.find([',', '=']).unwrap_or(update.len());
     let mut words = update[..end].split_whitespace();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_says_what_is_the_same_in_every_request_of_a_place() {
+    fn a_kind_is_the_same_in_every_request_of_a_place() {
         let get = |pk: &str, sk: &str| json!({"TableName": "things", "Key": {"pk": {"S": pk}, "sk": {"S": sk}}});
         let rows = [
             ("GetItem", get("a|b|c", "m#0001"), "GetItem things m#"),
@@ -149,7 +149,8 @@ mod tests {
             (
                 "Query",
                 json!({
-                    "TableName": "things", "IndexName": "by", "KeyConditionExpression": "pk = :p AND sk BETWEEN :pa AND :b",
+                    "TableName": "things", "IndexName": "by",
+                    "KeyConditionExpression": "pk = :p AND sk BETWEEN :pa AND :b",
                     "ExpressionAttributeValues": {":p": {"S": "x"}, ":pa": {"S": "m#1"}, ":b": {"S": "m#2"}},
                 }),
                 "Query things/by where pk = … AND sk BETWEEN m# AND m#",

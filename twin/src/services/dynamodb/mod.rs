@@ -1,6 +1,6 @@
-//! DynamoDB: dynoxide behind a listener of its own, with the template's tables.
+//! DynamoDB: dynoxide behind a separate listener, with the template's tables.
 //!
-//! dynoxide checks requests as the real service does only in its HTTP server, so requests are handed on to that.
+//! Only the HTTP server of dynoxide checks requests as the real service does, so requests are forwarded to that.
 
 mod kind;
 mod needs;
@@ -32,39 +32,39 @@ use super::call::{OpenError, Opening};
 use crate::listener::BoundListener;
 use crate::template::Table;
 
-/// How often expired items are deleted. AWS takes days at times; readers filter on the attribute either way.
+/// How often expired items are deleted. AWS may take days; readers filter on the attribute in either case.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
-/// Why DynamoDB cannot be served.
+/// The reason for which DynamoDB cannot be served.
 #[derive(Debug, Error)]
 pub enum DynamoDbError {
     /// The database cannot be opened.
     #[error("open the database")]
     Open(#[source] DynoxideError),
-    /// Its folder or its listener cannot be had.
+    /// Its folder or its listener cannot be opened.
     #[error("prepare the database")]
     Prepare(#[from] io::Error),
-    /// A table of the template cannot be made.
-    #[error("make the table {table}")]
+    /// A table of the template cannot be created.
+    #[error("create the table {table}")]
     Table {
         /// The table's name.
         table: String,
-        /// Why.
+        /// The reason.
         #[source]
         source: DynoxideError,
     },
-    /// The database has tables, and none of the template's.
+    /// The database has tables, but none of the template's.
     #[error("which has the tables {tables}")]
     OtherTables {
         /// Their names.
         tables: String,
     },
-    /// A table of the template is described in a way that DynamoDB has no room for.
+    /// The template defines a table in a way that DynamoDB does not have.
     #[error("the definition of the table {table} cannot be read")]
     Definition {
         /// The table's name.
         table: String,
-        /// Why.
+        /// The reason.
         #[source]
         source: serde_json::Error,
     },
@@ -91,7 +91,7 @@ impl std::fmt::Debug for DynamoDb {
 }
 
 impl DynamoDb {
-    /// The tables of a template, swept of what expires.
+    /// The tables of a template, with a task that deletes expired items.
     pub(super) async fn open_for(opening: &Opening<'_>) -> Result<Self, OpenError> {
         let data = opening.data;
         let failed = |error| OpenError::new("serve the tables", error);
@@ -108,10 +108,10 @@ impl DynamoDb {
         Ok(dynamodb)
     }
 
-    /// Opens the database, in `file` or in memory, and makes the tables that are not there yet.
+    /// Opens the database, in `file` or in memory, and creates missing tables.
     ///
     /// # Errors
-    /// The file cannot be opened, or a table cannot be made.
+    /// If the file cannot be opened, or a table cannot be created.
     pub async fn open(tables: &[Table], file: Option<&Path>) -> Result<Self, DynamoDbError> {
         let database = match file {
             None => Database::memory(),
@@ -148,7 +148,7 @@ impl DynamoDb {
         let served = database.clone();
         let server = tokio::spawn(async move {
             if let Err(error) = dynoxide::server::serve_with_shutdown(listener.into_inner(), served, stopped).await {
-                tracing::error!("DynamoDB is gone: {error}");
+                tracing::error!("DynamoDB has stopped: {error}");
             }
         });
         let mut connector = HttpConnector::new();
@@ -168,7 +168,7 @@ impl DynamoDb {
         let mut request = Request::post(format!("http://{}/", self.0.address));
         if let Some(forwarded) = request.headers_mut() {
             *forwarded = headers;
-            // These belong to the connection, which is another one here.
+            // These belong to the connection, and the forwarded request has another one.
             for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::HOST] {
                 forwarded.remove(name);
             }
@@ -187,10 +187,10 @@ impl DynamoDb {
         }
     }
 
-    /// Scans a table: request and answer as DynamoDB has them. For the twin itself, past its listener.
+    /// Scans a table, with DynamoDB's request and answer. It is for the twin, and bypasses the listener.
     ///
     /// # Errors
-    /// There is no such request, or the database failed.
+    /// If the request is invalid, or the database failed.
     pub async fn scan(&self, request: Value) -> Result<Value, DynoxideError> {
         let database = self.0.database.clone();
         let failed = |error: String| DynoxideError::InternalServerError(error);
@@ -201,17 +201,17 @@ impl DynamoDb {
         scanned.await.unwrap_or_else(|error| Err(DynoxideError::InternalServerError(error.to_string())))
     }
 
-    /// Deletes the items that have expired; says how many there were.
+    /// Deletes the items that have expired, and returns their number.
     ///
     /// # Errors
-    /// The database failed.
+    /// If the database failed.
     pub async fn sweep(&self) -> Result<usize, DynoxideError> {
         let database = self.0.database.clone();
         let swept = tokio::task::spawn_blocking(move || database.sweep_ttl()).await;
         swept.unwrap_or_else(|error| Err(DynoxideError::InternalServerError(error.to_string())))
     }
 
-    /// Answers what was asked already, and stops.
+    /// Finishes the running requests, and stops.
     pub async fn shutdown(&self) {
         self.0.stop.cancel();
         let server = self.0.server.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
@@ -221,18 +221,18 @@ impl DynamoDb {
     }
 }
 
-/// Deletes expired items from time to time, until the database stops.
+/// Deletes expired items periodically, until the database stops.
 async fn sweep(dynamodb: DynamoDb, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(SWEEP_EVERY)).await.is_some() {
         match dynamodb.sweep().await {
             Ok(0) => {}
-            Ok(items) => tracing::debug!(items, "deleted what had expired"),
+            Ok(items) => tracing::debug!(items, "deleted expired items"),
             Err(error) => tracing::warn!(%error, "expired items could not be deleted"),
         }
     }
 }
 
-/// Says so where a table that is kept from before is not the one that the template has now.
+/// Warns if a kept table differs from its definition in the template.
 fn compare(database: &Database, table: &Table) -> Result<(), DynamoDbError> {
     let unreadable = |source| DynamoDbError::Definition { table: table.name.clone(), source };
     let request = serde_json::from_value(json!({"TableName": table.name})).map_err(unreadable)?;
@@ -247,7 +247,7 @@ fn compare(database: &Database, table: &Table) -> Result<(), DynamoDbError> {
         (table["KeySchema"].clone(), indexes)
     };
     if shape(&kept["Table"]) != shape(&table.definition) {
-        tracing::warn!("the table {} was made by another template; begin with an empty data folder", table.name);
+        tracing::warn!("another template created the table {}; start with an empty data folder", table.name);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a caller has to be allowed for each operation
+//! The rights that a caller needs for each operation
 //! (<https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html>).
 
 use serde_json::Value;
@@ -16,7 +16,7 @@ const MEMBERS: [(&str, &str); 5] = [
     ("Update", "UpdateItem"),
 ];
 
-/// What an operation needs. A request that names no table needs nothing: DynamoDB refuses it.
+/// The rights for an operation. A request that names no table needs none: DynamoDB refuses it.
 pub(super) fn needs(operation: &str, body: &Value, arns: &Arns) -> Vec<Need> {
     let action = |name: &str| format!("dynamodb:{name}");
     match operation {
@@ -62,7 +62,8 @@ fn of_each(statements: &Value, arns: &Arns) -> Vec<Need> {
     statements.as_array().into_iter().flatten().filter_map(|it| statement(it, arns)).collect()
 }
 
-/// A statement of PartiQL: its first word is the action, and the table stands behind the last word that introduces one
+/// The right for a statement of PartiQL: its first word is the action, and the table follows the last word that
+/// introduces one
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html>).
 fn statement(request: &Value, arns: &Arns) -> Option<Need> {
     let text = member(request, "Statement")?;

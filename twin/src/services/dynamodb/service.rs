@@ -97,7 +97,8 @@ impl AwsService for DynamoDb {
 
     fn refusal(&self, refused: Refused, _: &Call) -> Response {
         match refused {
-            // A table on demand says either, depending on what ran out: a partition, or what the table has grown to.
+            // A table on demand answers either, depending on the exhausted limit: that of a partition, or that of the
+            // table.
             Refused::Throttled { chance } if chance.is_multiple_of(2) => error(
                 StatusCode::BAD_REQUEST,
                 "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
@@ -149,7 +150,7 @@ fn response(status: StatusCode, body: &Value) -> Response {
     (status, headers, body.to_string()).into_response()
 }
 
-/// A transaction whose first item is in another's hands.
+/// The cancellation of a transaction whose first item is part of another transaction.
 fn transaction_cancelled(body: &Bytes) -> Response {
     let request: Value = serde_json::from_slice(body).unwrap_or_default();
     let others = request["TransactItems"].as_array().map_or(0, |items| items.len().saturating_sub(1));

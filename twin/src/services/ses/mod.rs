@@ -27,16 +27,16 @@ pub const SERVICE: Service = Service::new(&Definition {
 /// The channel of emails.
 pub const EMAIL: Channel = Channel::new("email");
 
-/// Where SES v2 takes emails.
+/// The path at which SES v2 accepts emails.
 const PATH: &str = "/v2/email/outbound-emails";
 
-/// Most recipients of an email, all lists together.
+/// The most recipients of an email, all lists together.
 const RECIPIENTS: usize = 50;
 
-/// Most headers of an email.
+/// The most headers of an email.
 const HEADERS: usize = 15;
 
-/// Longest value of an email's header that SES v2 takes.
+/// The longest value of an email's header that SES v2 accepts.
 const HEADER_CHARS: usize = 870;
 
 /// SES. A clone puts emails into the same outbox.
@@ -82,8 +82,8 @@ impl AwsService for Ses {
     }
 
     /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsimpleemailservicev2.html>. An
-    /// address is sent from by its own identity or by that of its domain; which of them is verified, the twin does not
-    /// know.
+    /// email is sent under the identity of its address or of the address's domain; the twin does not know which of them
+    /// is verified.
     fn needs(&self, call: &Call, arns: &Arns) -> Vec<Need> {
         let body = call.json();
         let from = member(&body, "FromEmailAddress").map(address).unwrap_or_default();
@@ -157,7 +157,7 @@ fn email(body: &[u8]) -> Result<Draft, Refusal> {
         return Err(Refusal("FromEmailAddress is missing.".to_owned()));
     }
     if let Some(wrong) = to.iter().chain(&from).find(|address| !is_address(address)) {
-        // The address itself is nobody's business but the sender's, who is the one that reads this.
+        // The message may contain the address, because only the sender reads it.
         return Err(Refusal(format!("Invalid email address: {wrong}")));
     }
     let headers = simple["Headers"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -182,7 +182,7 @@ fn email(body: &[u8]) -> Result<Draft, Refusal> {
     })
 }
 
-/// The address itself of `Name <user@host>`, which is an address too.
+/// The plain address in `Name <user@host>`.
 fn address(text: &str) -> &str {
     text.rsplit_once('<').map_or(text, |(_, address)| address.trim_end_matches('>'))
 }

@@ -34,13 +34,13 @@ pub const SERVICE: Service = Service::new(&Definition {
 /// The version of SNS's query protocol.
 const VERSION: &str = "2010-03-31";
 
-/// Longest text message, in characters.
+/// The longest text message, in characters.
 const SMS_CHARS: usize = 1_600;
 
-/// Longest message, in bytes.
+/// The longest message, in bytes.
 const MESSAGE_BYTES: usize = 262_144;
 
-/// Longest subject, in characters.
+/// The longest subject, in characters.
 const SUBJECT_CHARS: usize = 100;
 
 /// The channel of messages to a telephone number.
@@ -128,7 +128,7 @@ impl AwsService for Sns {
         vec![Need::of(format!("sns:{action}"), resource.unwrap_or_else(|| "*".to_owned()))]
     }
 
-    /// The real one names the service of the action in capitals.
+    /// The real service writes the prefix of the action in capitals.
     fn denied(&self, denial: &Denial) -> Response {
         let action = denial.action.replacen("sns", "SNS", 1);
         error(StatusCode::FORBIDDEN, "AuthorizationError", &denial.to_string().replace(&denial.action, &action))

@@ -1,14 +1,14 @@
-//! The errors of SQS, with the names that SDKs know them by.
+//! The errors of SQS, with the names by which SDKs identify them.
 
 use thiserror::Error;
 
-/// An error as SQS answers it.
+/// An error of SQS.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}")]
 pub struct SqsError {
-    /// Which error.
+    /// Its code.
     pub code: Code,
-    /// What SQS says about it.
+    /// Its message, in the words of SQS.
     pub message: String,
 }
 
@@ -19,7 +19,7 @@ impl SqsError {
     }
 }
 
-/// The errors that SQS knows and the twin can meet.
+/// The errors of SQS that the twin can answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
     /// The caller's role does not allow it.
@@ -30,29 +30,29 @@ pub enum Code {
     BatchRequestTooLong,
     /// A batch is empty.
     EmptyBatchRequest,
-    /// The twin itself failed, for instance to write its journal.
+    /// The twin failed, for instance to write its journal.
     InternalError,
-    /// The id of an entry has characters that it may not have.
+    /// The id of an entry has forbidden characters.
     InvalidBatchEntryId,
-    /// There is no such attribute of a queue.
+    /// A queue has no such attribute.
     InvalidAttributeName,
-    /// A body has characters that it may not have.
+    /// A body has forbidden characters.
     InvalidMessageContents,
-    /// A parameter has a value that it may not have.
+    /// A parameter has an invalid value.
     InvalidParameterValue,
-    /// The message is not in the hands of this consumer.
+    /// This consumer does not have the message in flight.
     MessageNotInflight,
     /// A parameter is missing.
     MissingParameter,
     /// There is no such queue.
     QueueDoesNotExist,
-    /// The receipt handle is none.
+    /// The receipt handle is malformed or has expired.
     ReceiptHandleIsInvalid,
-    /// There is no such queue or task to move messages by.
+    /// There is no such queue or message move task.
     ResourceNotFound,
     /// A batch has more than ten entries.
     TooManyEntriesInBatchRequest,
-    /// The queue is asked for too much.
+    /// The queue is throttled.
     RequestThrottled,
     /// The twin does not have this operation.
     UnsupportedOperation,
@@ -107,7 +107,7 @@ impl Code {
         }
     }
 
-    /// Whether the sender is to blame.
+    /// Whether the error is the sender's fault.
     #[must_use]
     pub fn is_senders_fault(self) -> bool {
         self != Self::InternalError

@@ -44,7 +44,7 @@ const OPERATIONS: &[&str] = &[
 pub const SERVICE: Service =
     Service::new(&Definition { name: "sqs", title: "SQS", place: 1, operations: OPERATIONS, words, faults });
 
-/// The most that is read of an answer of our own.
+/// The most that is read of an answer by the twin.
 const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 fn words(operation: &str) -> Words {
@@ -108,7 +108,7 @@ impl AwsService for Sqs {
         }
     }
 
-    /// The real one names the action in lower case.
+    /// The real service writes the action in lower case.
     fn denied(&self, denial: &Denial) -> Response {
         let message = denial.to_string().replace(&denial.action, &denial.action.to_ascii_lowercase());
         Answer { result: Err(SqsError::new(Code::AccessDenied, message)), traces: Vec::new() }.into_response()
@@ -155,7 +155,7 @@ fn queue_of(body: &Value) -> String {
     queue.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
-/// Sends every second entry of a batch, and says of the others that they failed: of the first one always.
+/// Sends every second entry of a batch, and answers that the others failed, among them the first.
 async fn partial(mut call: Call, next: Next<'_>) -> Response {
     let mut batch: Value = serde_json::from_slice(&call.request.body).unwrap_or_default();
     let Some(entries) = batch["Entries"].as_array().cloned() else { return next.run(call).await };
@@ -186,7 +186,7 @@ async fn partial(mut call: Call, next: Next<'_>) -> Response {
             }
             Answer { result: Ok(answer), traces: Vec::new() }.into_response()
         }
-        // The whole batch is refused: that is what there is to say.
+        // The whole batch is refused: this is the answer.
         _ => Response::from_parts(parts, Body::from(body)),
     }
 }

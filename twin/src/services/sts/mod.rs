@@ -1,4 +1,4 @@
-//! STS: `GetCallerIdentity`, by which programs learn that they have credentials, and whose.
+//! STS: `GetCallerIdentity`, with which programs check their credentials.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -23,7 +23,7 @@ pub const SERVICE: Service = Service::new(&Definition {
 /// The version of STS's query protocol.
 const VERSION: &str = "2011-06-15";
 
-/// STS. Every caller is the account's one user.
+/// STS. Every caller is the same user of the account.
 #[derive(Debug, Clone, Copy)]
 pub struct Sts;
 
@@ -67,7 +67,7 @@ impl AwsService for Sts {
 }
 
 fn identity(access_key_id: &str) -> Response {
-    // It stands in XML.
+    // The key becomes part of XML.
     let key: String = access_key_id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
     xml(
         StatusCode::OK,
