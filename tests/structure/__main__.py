@@ -4,11 +4,12 @@ It fails, and names the place, the figure and the limit, if
 
 - modules of one Rust crate import each other in a circle (what a module is, and what counts: rust.py), or files of
   TypeScript or JavaScript do, or crates do, dependencies of tests among them;
-- a function has more lines than LINES_OF_FUNCTION, from its head to its end, or is more complex than COMPLEXITY by lizard's
-  count, tests among them;
+- a function has more lines than LINES_OF_FUNCTION, from its head to its end, or is more complex than COMPLEXITY by
+  lizard's count, tests among them;
 - a file has more lines than LINES_OF_FILE; files of tests may;
 - a public struct of the store has more public methods than METHODS;
-- a Markdown file links to or names something that is not there, or has a wide line: documents.py.
+- a Markdown file links to or names something that is not there: documents.py;
+- a line of a text file is too wide, or a comment or a document has an unwanted word: prose.py.
 """
 
 import json
@@ -19,6 +20,7 @@ import sys
 import documents
 import graph
 import measure
+import prose
 import rust
 import typescript
 
@@ -29,12 +31,16 @@ LINES_OF_FILE = 500
 METHODS = 14
 
 
-def sources(*suffixes: str) -> list[pathlib.Path]:
-    """The files that are ours and written by hand."""
+def files() -> list[pathlib.Path]:
+    """The files of the project that are not vendored."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
-    files = [REPOSITORY / name for name in sorted(set(listed.split("\0"))) if name.endswith(suffixes)]
-    return [file for file in files if file.is_file() and "vendor" not in file.parts]
+    found = [REPOSITORY / name for name in sorted(set(listed.split("\0")))]
+    return [file for file in found if file.is_file() and "vendor" not in file.parts]
+
+
+def sources(*suffixes: str) -> list[pathlib.Path]:
+    return [file for file in files() if file.name.endswith(suffixes)]
 
 
 def metadata() -> list[dict]:
@@ -110,7 +116,11 @@ def main() -> int:
     for page in pages:
         faults += documents.faults(page, REPOSITORY)
 
-    report(packages, modules, scripts, functions, lines, methods, pages)
+    texts = [file for file in files() if prose.is_text(file)]
+    for text in texts:
+        faults += prose.faults(text, REPOSITORY)
+
+    report(packages, modules, scripts, functions, lines, methods, pages, texts)
     for fault in faults:
         print(fault, file=sys.stderr)
     if faults:
@@ -118,17 +128,20 @@ def main() -> int:
     return 1 if faults else 0
 
 
-def report(packages, modules, scripts, functions, lines, methods, pages) -> None:
+def report(packages, modules, scripts, functions, lines, methods, pages, texts) -> None:
     """Prints what is nearest to each limit."""
     longest = max(functions, key=lambda function: function.lines)
     complex_ = max(functions, key=lambda function: function.complexity)
     largest, broadest = max(lines, key=lines.get), max(methods, key=methods.get)
-    print(f"modules             {modules:5}  in {len(packages)} crates; {len(scripts)} files of TypeScript and JavaScript")
+    crates = f"in {len(packages)} crates; {len(scripts)} files of TypeScript and JavaScript"
+    print(f"modules             {modules:5}  {crates}")
     print(f"longest function    {longest.lines:5}  of {LINES_OF_FUNCTION}: {longest.name}, {longest.place}")
     print(f"highest complexity  {complex_.complexity:5}  of {COMPLEXITY}: {complex_.name}, {complex_.place}")
     print(f"largest file        {lines[largest]:5}  of {LINES_OF_FILE}: {largest}")
     print(f"broadest store      {methods[broadest]:5}  of {METHODS} methods: {broadest}")
     print(f"pages               {len(pages):5}  with what they link to and name")
+    exempted = f", without {len(prose.EXEMPTED)} folders that are not mended yet" if prose.EXEMPTED else ""
+    print(f"text files          {len(texts):5}  of at most {prose.COLUMNS} columns{exempted}")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@
 
 - A relative link leads to a file or folder, and its fragment to a heading.
 - The text of a link to source code, if it is one name as code, is a word of that file: [`append`](../src/mailbox.rs).
-- A path as code, `shared/wire/src/trail.rs`, is there. A placeholder in angle brackets stands for any name, an asterisk too:
-  `functions/<name>/src/lib.rs`.
-- Lines have at most COLUMNS characters, except tables, blocks of code, and prose without spaces to break at.
+- A path as code, `shared/wire/src/trail.rs`, is there. A placeholder in angle brackets stands for any name, and so does
+  an asterisk: `functions/<name>/src/lib.rs`.
 
 Blocks of code are not read.
 """
@@ -14,13 +13,10 @@ import pathlib
 import re
 import urllib.parse
 
-COLUMNS = 120
 LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 SPAN = re.compile(r"`([^`]+)`")
 NAME = re.compile(r"`[\w.:]*?(\w+)(?:\(\))?`")
 PATH = re.compile(r"[\w.<>*-]+(?:/[\w.<>*-]+)+/?")
-# Chinese and Japanese text has no spaces to break at.
-UNSPACED = re.compile(r"[\u3000-\u9fff\uff00-\uffef]")
 
 
 @dataclasses.dataclass
@@ -64,7 +60,7 @@ def faults(file: pathlib.Path, repository: pathlib.Path) -> list[str]:
     name = file.relative_to(repository)
     found = []
     for line in prose(text):
-        wrong = [*wrong_links(line.text, file, text), *wrong_paths(line.text, file, repository), *too_wide(line.text)]
+        wrong = [*wrong_links(line.text, file, text), *wrong_paths(line.text, file, repository)]
         found += [f"{name}:{line.number}: {fault}" for fault in wrong]
     return found
 
@@ -96,8 +92,3 @@ def wrong_paths(line: str, file: pathlib.Path, repository: pathlib.Path):
 def is_there(path: str, folder: pathlib.Path) -> bool:
     pattern = re.sub(r"<[^>]*>", "*", path).rstrip("/")
     return next(folder.glob(pattern), None) is not None
-
-
-def too_wide(line: str):
-    if len(line) > COLUMNS and not line.lstrip().startswith("|") and not UNSPACED.search(line):
-        yield f"{len(line)} columns, the limit is {COLUMNS}"

@@ -2,16 +2,16 @@
 
 What counts:
 
-- A module is every `mod` of a crate, at any level, in a file or inline. What only tests compile (`#[cfg(test)]`) is left
-  out: a test may use everything.
-- A module imports another if a path in it names that module or something in it: in a `use`, however nested, in code, in a
-  macro, or in an attribute (`#[serde(with = "crate::a")]`). The edge goes from the module in which the path stands to the
-  deepest module that the path names.
-- A re-export is followed: if `lib.rs` has `pub use mailbox::Entry`, `crate::Entry` names the module `mailbox`. So a child
-  cannot hide behind its parent that it imports from a sibling.
-- Siblings are compared: an edge from a::b::c to a::d::e is one from a::b to a::d. A circle is one of siblings. A folder's
-  own file and its children are one thing: what a child takes from its parent, and the parent from the child, is no circle
-  if the parent itself declares it.
+- A module is every `mod` of a crate, at any level, in a file or inline. What only tests compile (`#[cfg(test)]`) is
+  left out: a test may use everything.
+- A module imports another if a path in it names that module or something in it: in a `use`, however nested, in code, in
+  a macro, or in an attribute (`#[serde(with = "crate::a")]`). The edge goes from the module in which the path stands to
+  the deepest module that the path names.
+- A re-export is followed: if `lib.rs` has `pub use mailbox::Entry`, `crate::Entry` names the module `mailbox`. So a
+  child cannot hide behind its parent that it imports from a sibling.
+- Siblings are compared: an edge from a::b::c to a::d::e is one from a::b to a::d. A circle is one of siblings. A
+  folder's own file and its children are one thing: what a child takes from its parent, and the parent from the child,
+  is no circle if the parent itself declares it.
 """
 
 import dataclasses
@@ -204,7 +204,7 @@ class _Reader:
         _Reader(file, self.shown, Module(name, module, folder)).read()
 
     def use(self, module: Module, before: tuple[str, ...]) -> None:
-        """One tree of a `use`, up to the comma, bracket or semicolon that ends it, which is taken too if a semicolon."""
+        """One tree of a `use`, up to the comma, bracket or semicolon that ends it; a semicolon is taken too."""
         segments, place = before, self.place()
         while self.peek() not in (";", ",", "}", ""):
             text = self.peek()
@@ -271,7 +271,7 @@ def _is_for_tests(attribute: str) -> bool:
 
 
 def _resolve(module: Module, segments: tuple[str, ...], seen: frozenset = frozenset()) -> tuple[Module, bool] | None:
-    """The deepest module that a path in `module` names, and whether the path ends there; nothing if outside of the crate."""
+    """The deepest module that a path in `module` names, and whether the path ends there; none outside the crate."""
     if (id(module), segments) in seen:
         return None
     seen |= {(id(module), segments)}

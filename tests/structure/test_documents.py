@@ -46,18 +46,11 @@ class Documents(unittest.TestCase):
                 self.assertEqual(self.faults(text), [fault])
 
     def test_paths_are_there(self):
-        right = "`src/a.rs`, `src/<name>.rs`, `src/*.rs`, `docs/`, `docs/page.md`, `a/b`, `GET /src/no`, `src`, `no/src/a.rs`"
-        self.assertEqual(self.faults(right), [])
+        right = "`src/a.rs`, `src/<name>.rs`, `src/*.rs`, `docs/`, `docs/page.md`"
+        self.assertEqual(self.faults(f"{right}, `a/b`, `GET /src/no`, `src`, `no/src/a.rs`"), [])
         for path in ("src/b.rs", "src/<name>.ts", "src/a/", "docs/b.md"):
             with self.subTest(path):
                 self.assertEqual(self.faults(f"`{path}`"), [f"docs/page.md:3: no such path: {path}"])
-
-    def test_lines_are_not_too_wide(self):
-        wide = "word " * 30
-        self.assertEqual(self.faults(wide.strip()), ["docs/page.md:3: 149 columns, the limit is 120"])
-        for text in (f"| {wide} |", f"```\n{wide}\n```", "消息" * 100):
-            with self.subTest(text):
-                self.assertEqual(self.faults(text), [])
 
 
 if __name__ == "__main__":

@@ -158,10 +158,12 @@ class Scripts(Planted):
         }
         for text, circles in ways.items():
             with self.subTest(text):
-                self.assertEqual(self.circles({"a.ts": 'import { b } from "./b";', "b.ts": text}), [["a.ts", "b.ts"]] * circles)
+                files = {"a.ts": 'import { b } from "./b";', "b.ts": text}
+                self.assertEqual(self.circles(files), [["a.ts", "b.ts"]] * circles)
 
     def test_folders_and_places(self):
-        files = self.plant({"a.js": '// A "quote\n\nimport { b } from "./x/b.js";', "x/b.js": 'export * from "../a.js";'})
+        importer = '// A "quote\n\nimport { b } from "./x/b.js";'
+        files = self.plant({"a.js": importer, "x/b.js": 'export * from "../a.js";'})
         edges = typescript.imports(files, self.folder)
         self.assertEqual(edges, {"a.js": {"x/b.js": ["a.js:3"]}, "x/b.js": {"a.js": ["x/b.js:1"]}})
 
@@ -169,10 +171,11 @@ class Scripts(Planted):
 class Sizes(Planted):
     def test_a_long_function_and_a_complex_one_are_measured(self):
         branches = "".join(f"    if x == {n} {{ return {n}; }}\n" for n in range(30))
+        in_script = branches.replace("if x ==", "if (x ===").replace(" {", ") {")
         files = self.plant(
             {
                 "a.rs": f"async fn short() {{}}\n\npub fn long(x: u8) -> u8 {{\n{branches}    0\n}}\n",
-                "a.ts": f"export function long(x: number) {{\n{branches.replace('if x ==', 'if (x ===').replace(' {', ') {')}}}\n",
+                "a.ts": f"export function long(x: number) {{\n{in_script}}}\n",
             }
         )
         found = {function.place: function for function in measure.functions(files, self.folder)}

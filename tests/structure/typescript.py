@@ -37,5 +37,6 @@ def _blank(match: re.Match) -> str:
 def _target(file: pathlib.Path, path: str, known: set[pathlib.Path]) -> pathlib.Path | None:
     target = (file.parent / path).resolve()
     # TypeScript names the file that it will be.
-    candidates = [target, target.with_suffix(".ts") if target.suffix == ".js" else target.with_name(f"{target.name}.ts")]
+    source = target.with_suffix(".ts") if target.suffix == ".js" else target.with_name(f"{target.name}.ts")
+    candidates = [target, source]
     return next((candidate for candidate in candidates if candidate in known), None)
