@@ -17,10 +17,10 @@ export const EVENTS = {
   "step-accepted": "{step} accepted by the provider as {code}",
   "step-refused": "{step} refused by the provider: {code}",
   "step-skipped": "{step} skipped: {code}",
-  "step-unknown": "{step} began and nobody knows how it ended; it is not repeated",
+  "step-unknown": "{step} began, and its outcome is not known; it is not repeated",
   cancelled: "cancelled by its sender",
   replaced: "replaced by a newer message under the same collapse key",
-  expired: "expired: nobody had confirmed it",
+  expired: "expired: no device had confirmed it",
 };
 
 /** The ways around the socket, as people call them. */

@@ -21,11 +21,11 @@ export type Channel = "apns" | "fcm" | "webpush" | "mipush" | "sms" | "email" | 
 export type Channels = Partial<Record<Channel, boolean>>;
 
 /**
- * What a person wants to be told of. It holds for every step of a fallback chain, at the moment when the step is due,
- * and not for the socket. Absent fields are as for a person who has set nothing: everything is welcome.
+ * What a person wants to be notified of. It holds for every step of a fallback chain, at the moment when the step is
+ * due, and not for the socket. Absent fields are as for a person who has set nothing: everything is welcome.
  */
 export interface Preferences {
-  /** No channel is used at all, whatever else stands here. */
+  /** No channel is used at all, whatever the other fields are. */
   readonly muted?: boolean;
   /** Which channels are welcome. */
   readonly channels?: Channels;
@@ -35,8 +35,8 @@ export interface Preferences {
    */
   readonly categories?: Readonly<Record<string, { readonly muted?: boolean; readonly channels?: Channels }>>;
   /**
-   * When no step is to go out: from a minute until before another, `HH:MM` by the clock on the wall of the person's
-   * zone, but for the categories in `except`.
+   * When no step is to go out: from a minute until before another, `HH:MM` in the person's local time, except for the
+   * categories in `except`.
    */
   readonly quietHours?: { readonly from: string; readonly to: string; readonly except?: readonly string[] };
   /**
@@ -66,8 +66,8 @@ export interface FcmAddress {
 export interface WebpushAddress {
   readonly channel: "webpush";
   /**
-   * Where the push service takes messages. It is `https`, with a public name as its host, neither an address nor a name
-   * of a local network, and without a user name. The local twin allows `http` and any host.
+   * The URL at which the push service accepts messages: `https`, with a public name as its host, neither an address nor
+   * a name of a local network, and without a user name. The local twin allows `http` and any host.
    */
   readonly endpoint: string;
   /** What a push is encrypted for. */
@@ -88,7 +88,7 @@ export interface SealedMessage {
   readonly id: string;
   /** Life of the mailbox. */
   readonly epoch: number;
-  /** Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
+  /** Position in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
   readonly seq: number;
   /** Whether the user has read it, on any device. */
   readonly read: boolean;
@@ -129,44 +129,45 @@ export interface Ping {
 }
 
 /**
- * Asks for what came after the last place that was received without a gap before it; `0`, `0` for everything that is
- * kept. Without a place: after the one that the service keeps for this device. Announcements come only if `announced`
- * asks for them.
+ * Asks for what came after the last position that was received without a gap before it; `0`, `0` for everything that is
+ * kept. Without a position: after the one that the service keeps for this device. Announcements come only if
+ * `announced` asks for them.
  */
 export interface Sync {
   readonly action: "sync";
   /** Life of the mailbox. */
   readonly epoch?: number;
-  /** Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
+  /** Position in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
   readonly seq?: number;
   /** Announcements too, those after this number; 0 for every one that is kept. The service keeps no number. */
   readonly announced?: number;
 }
 
 /**
- * With `id`, the message at this place is confirmed. Without it, everything up to the place that is neither expired nor
- * closed, and the place that the service keeps for the device moves there.
+ * With `id`, confirms the message at this position. Without it, confirms everything up to the position that is neither
+ * expired nor closed, and moves the cursor that the service keeps for the device there.
  */
 export interface Ack {
   readonly action: "ack";
-  /** The message at this place. Without it, every message up to the place. */
+  /** The message at this position. Without it, every message up to the position. */
   readonly id?: string;
   /** Life of the mailbox. */
   readonly epoch: number;
-  /** Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
+  /** Position in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
   readonly seq: number;
 }
 
 /**
- * With `id`, a person has read the message at this place, which confirms it. Without it, everything up to the place.
+ * With `id`, a person has read the message at this position, which confirms it. Without it, everything up to the
+ * position.
  */
 export interface Read {
   readonly action: "read";
-  /** The message at this place. Without it, every message up to the place. */
+  /** The message at this position. Without it, every message up to the position. */
   readonly id?: string;
   /** Life of the mailbox. */
   readonly epoch: number;
-  /** Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
+  /** Position in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
   readonly seq: number;
 }
 
@@ -177,11 +178,11 @@ export interface AppStateChange {
   readonly state: AppState;
 }
 
-/** What a device says on its socket. */
+/** What a device sends on its socket. */
 export type Action = Ping | Sync | Ack | Read | AppStateChange;
 
 /**
- * A message, as one device receives it. `epoch` and `seq`, its place in the user's mailbox, are absent for a message
+ * A message, as one device receives it. `epoch` and `seq`, its position in the user's mailbox, are absent for a message
  * that is not kept.
  */
 export interface Message {
@@ -190,7 +191,7 @@ export interface Message {
   readonly id: string;
   /** Life of the mailbox. */
   readonly epoch?: number;
-  /** Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
+  /** Position in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
   readonly seq?: number;
   /** The device that the frame is for. */
   readonly deviceId: string;
@@ -234,19 +235,19 @@ export interface Message {
 }
 
 /**
- * An announcement, as one device receives it. Devices do not acknowledge it. One with a `number` up to the device's own
- * was shown before. One whose `after` is beyond the device's own is not shown: something between is missing, and a
- * `sync` brings it.
+ * An announcement, as one device receives it. Devices do not acknowledge it. One with a `number` up to the device's
+ * cursor was shown before. One whose `after` is beyond the cursor is not shown: an announcement between is missing, and
+ * a `sync` brings it.
  */
 export interface Announcement {
   readonly type: "announcement";
   /** The announcement's id: the same on every device and every time it comes. */
   readonly id: string;
-  /** Its place among the announcements of the app and tenant. Numbers grow; they are not dense. */
+  /** Its position among the announcements of the app and tenant. Numbers grow; they are not dense. */
   readonly number: number;
   /**
-   * The number that it comes behind, 0 for the first: of the announcement before it, or in a replay the one that the
-   * device has come to. Nothing between the two is for this device.
+   * The number that it follows, 0 for the first: that of the announcement before it, or in a replay the one that the
+   * device has reached. No announcement between the two is for this device.
    */
   readonly after: number;
   /** The device that the frame is for. */
@@ -294,7 +295,7 @@ export interface Announcement {
 export interface Announced {
   /** The last one that this replay sent; if it sent none, the number that the device asked from. */
   readonly after: number;
-  /** The number to keep once everything up to `after` has come: nothing between the two is for this device. */
+  /** The number to keep once everything up to `after` has come: no announcement between the two is for this device. */
   readonly number: number;
   /** Whether there are more: ask again from `number`. Absent if not. */
   readonly more?: boolean;
@@ -307,30 +308,28 @@ export interface Synced {
   readonly deviceId: string;
   /** Life of the mailbox. */
   readonly epoch: number;
-  /** Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
+  /** Position in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
   readonly seq: number;
-  /** Whether the mailbox reaches back to the device's cursor. If not, something may be missing. */
+  /** Whether the mailbox reaches back to the device's cursor. If not, messages may be missing. */
   readonly recovered: boolean;
   /** Whether there is more: ask again with this cursor. */
   readonly more: boolean;
   /** Messages that this replay posted. They may still be on their way. */
   readonly count: number;
-  /** Their `seq`, in the epoch of the cursor. A message that is named here and has not come is on its way, or lost. */
+  /** Their `seq`, in the epoch of the cursor. A message that is listed and has not arrived is on its way, or lost. */
   readonly posted?: readonly number[];
   /** How far it came in the announcements, if the device asked for them and nothing of the mailbox is left. */
   readonly announced?: Announced;
 }
 
-/**
- * The answer to a ping. `epoch` and `seq` are the newest place of the mailbox: a device that is behind it says `sync`.
- */
+/** The answer to a ping. `epoch` and `seq` are the mailbox's head: a device that is behind it sends `sync`. */
 export interface Pong {
   readonly type: "pong";
   /** The device that the frame is for. */
   readonly deviceId: string;
   /** Life of the mailbox. */
   readonly epoch: number;
-  /** Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
+  /** Position in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message. */
   readonly seq: number;
   /** The service's clock, in seconds since the Unix epoch. */
   readonly serverTime: number;
@@ -339,13 +338,13 @@ export interface Pong {
 }
 
 /**
- * Why what a device said changed nothing.
+ * Why an action of a device had no effect.
  *
  * - `unknown_action`: There is no `action`, or none of the five.
  * - `invalid_fields`: Fields are missing, wrong, not known or given twice; `detail` names each, up to twenty.
- * - `unknown_message`: A receipt of a message that the mailbox does not have at that place.
- * - `unknown_epoch`: A receipt of a place in another epoch than the mailbox's.
- * - `future_seq`: A receipt of a place beyond the mailbox's newest message.
+ * - `unknown_message`: A receipt of a message that the mailbox does not have at that position.
+ * - `unknown_epoch`: A receipt of a position in another epoch than the mailbox's.
+ * - `future_seq`: A receipt of a position beyond the mailbox's newest message.
  * - `not_json`: Not JSON, or not an object.
  * - `body_too_deep`: Nested more than 64 levels.
  * - `body_too_large`: Over 262,144 bytes; API Gateway closes the connection long before.
@@ -362,7 +361,7 @@ export type ErrorFrameCode =
   | "body_too_large"
   | "binary_frame";
 
-/** Something that the device said could not be done. It changed nothing, and the connection stays open. */
+/** An action of the device could not be carried out. It had no effect, and the connection stays open. */
 export interface ErrorFrame {
   readonly type: "error";
   /** The device that the frame is for. */
@@ -374,8 +373,8 @@ export interface ErrorFrame {
 }
 
 /**
- * Instead of a pong, in the last eighth of the connection's life: open a new connection within `after` seconds, say
- * `sync` there, and close this one when `synced` has come. It serves until then.
+ * Instead of a pong, in the last eighth of the connection's life: open a new connection within `after` seconds, send
+ * `sync` there, and close this one when `synced` has come. This one works until then.
  */
 export interface Rollover {
   readonly type: "reconnect";

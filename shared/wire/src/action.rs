@@ -1,4 +1,4 @@
-//! What a device says on its socket. API Gateway routes by the field `action`.
+//! The actions that a device sends on its socket. API Gateway routes by the field `action`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -16,7 +16,7 @@ choice! {
 }
 
 choice! {
-    /// The `action` of what a device says.
+    /// The `action` of a frame that a device sends.
     ActionName {
         /// Is the connection alive?
         Ping = "ping",
@@ -31,30 +31,30 @@ choice! {
     }
 }
 
-/// A place in a user's mailbox. `seq` is dense within an `epoch` and begins at 1; 0 is before the first entry.
+/// A position in a user's mailbox. `seq` is dense within an `epoch` and begins at 1; 0 is before the first entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Position {
     /// Life of the mailbox.
     pub epoch: u64,
-    /// Place in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message.
+    /// Position in the mailbox, from 1 and without gaps within an epoch; 0 is before the first message.
     pub seq: u64,
 }
 
-/// One message of the mailbox, or everything up to a place.
+/// One message of the mailbox, or everything up to a position.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::texts))]
 pub struct Receipt {
-    /// The message at this place. Without it, every message up to the place.
+    /// The message at this position. Without it, every message up to the position.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub id: Option<String>,
-    /// The place.
+    /// The position.
     #[serde(flatten)]
     pub position: Position,
 }
 
-/// What a device says on its socket.
+/// What a device sends on its socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "action", rename_all = "lowercase")]
@@ -62,24 +62,24 @@ pub enum Action {
     /// Asks whether the connection lives, and for the head of the mailbox.
     #[cfg_attr(feature = "schema", schemars(title = "Ping"))]
     Ping,
-    /// Asks for what came after the last place that was received without a gap before it; `0`, `0` for everything that
-    /// is kept. Without a place: after the one that the service keeps for this device. Announcements come only if
-    /// `announced` asks for them.
+    /// Asks for what came after the last position that was received without a gap before it; `0`, `0` for everything
+    /// that is kept. Without a position: after the one that the service keeps for this device. Announcements come only
+    /// if `announced` asks for them.
     #[cfg_attr(feature = "schema", schemars(title = "Sync"))]
     Sync {
-        /// Last place that was received without a gap before it.
+        /// Last position that was received without a gap before it.
         #[serde(flatten, skip_serializing_if = "Option::is_none")]
         after: Option<Position>,
         /// Announcements too, those after this number; 0 for every one that is kept. The service keeps no number.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         announced: Option<u64>,
     },
-    /// With `id`, the message at this place is confirmed. Without it, everything up to the place that is neither
-    /// expired nor closed, and the place that the service keeps for the device moves there.
+    /// With `id`, confirms the message at this position. Without it, confirms everything up to the position that is
+    /// neither expired nor closed, and moves the cursor that the service keeps for the device there.
     #[cfg_attr(feature = "schema", schemars(title = "Ack"))]
     Ack(Receipt),
-    /// With `id`, a person has read the message at this place, which confirms it. Without it, everything up to the
-    /// place.
+    /// With `id`, a person has read the message at this position, which confirms it. Without it, everything up to the
+    /// position.
     #[cfg_attr(feature = "schema", schemars(title = "Read"))]
     Read(Receipt),
     /// The app went to the foreground or the background. It is recorded; the service does not use it.
@@ -91,7 +91,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Reads what a device said and names every field that is wrong.
+    /// Reads an action and names every field that is wrong.
     ///
     /// # Errors
     /// One [`FieldProblem`] for each; an unknown `action` among them.

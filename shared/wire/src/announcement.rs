@@ -1,4 +1,4 @@
-//! `/v1/announcements`: what an app says to everyone at once.
+//! `/v1/announcements`: messages of an app to everyone at once.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -62,7 +62,7 @@ impl AnnounceRequest {
             ttl: fields.integer("ttl", &limits::ANNOUNCEMENT_TTL_SECONDS),
         };
         if request.content.need_confirm.is_some() {
-            fields.refuse("needConfirm", "has no meaning here: nobody confirms an announcement");
+            fields.refuse("needConfirm", "has no meaning here: devices do not confirm an announcement");
         }
         let mut problems = fields.into_problems();
         problems.extend(about_nothing(&request.content, &problems));
@@ -78,7 +78,7 @@ pub struct AnnounceAnswer {
     /// The announcement's id, for `/v1/announcements/{announcementId}`.
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::AnnouncementId"))]
     pub request_id: String,
-    /// Its place among the announcements of the app and tenant. Numbers grow; they are not dense.
+    /// Its position among the announcements of the app and tenant. Numbers grow; they are not dense.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub number: u64,
     /// Seconds until it expires.
@@ -96,7 +96,7 @@ pub struct AnnouncementsRequest {
     pub tenant_code: Option<String>,
     /// Announcements at most.
     pub limit: u64,
-    /// Only those before this number: where the page before ended.
+    /// Only those before this number, at which the page before ended.
     pub before: Option<u64>,
 }
 
@@ -132,7 +132,7 @@ pub struct AnnouncementAnswer {
     /// The announcement's id.
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::AnnouncementId"))]
     pub request_id: String,
-    /// Its place among the announcements of the app and tenant.
+    /// Its position among the announcements of the app and tenant.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub number: u64,
     /// Only devices of this platform.
@@ -144,8 +144,8 @@ pub struct AnnouncementAnswer {
     /// When it was withdrawn, first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub withdrawn_at: Option<Timestamp>,
-    /// Posts to connections that API Gateway has accepted while it was pushed; some connections may count twice. It
-    /// does not tell how many people have seen it.
+    /// Posts to connections that API Gateway accepted during the push; some connections may count twice. It does not
+    /// show how many people have seen the announcement.
     pub posts: u64,
     /// What was announced.
     #[serde(flatten)]
@@ -176,9 +176,9 @@ mod tests {
     #[test]
     fn reads_every_field_and_writes_it_again() {
         let value = serde_json::json!({
-            "appId": "demo", "tenantCode": "t", "platform": "WEB", "pushMsgType": "MSG", "msgType": "text", "alert": "Hello",
-            "extra": {"a": 1}, "event": "e", "sound": "ping", "badge": 3, "sender": "Shop", "sendDevice": "till",
-            "source": {"platform": "pc"}, "category": "news", "tag": "vip", "ttl": 60,
+            "appId": "demo", "tenantCode": "t", "platform": "WEB", "pushMsgType": "MSG", "msgType": "text",
+            "alert": "Hello", "extra": {"a": 1}, "event": "e", "sound": "ping", "badge": 3, "sender": "Shop",
+            "sendDevice": "till", "source": {"platform": "pc"}, "category": "news", "tag": "vip", "ttl": 60,
         });
         let request = AnnounceRequest::parse(value.as_object().unwrap().clone()).unwrap();
         assert_eq!(serde_json::to_value(&request).unwrap(), value);

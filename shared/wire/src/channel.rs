@@ -133,8 +133,8 @@ pub enum PushAddress {
     /// it.
     #[cfg_attr(feature = "schema", schemars(title = "WebpushAddress"))]
     Webpush {
-        /// Where the push service takes messages. It is `https`, with a public name as its host, neither an address nor
-        /// a name of a local network, and without a user name. The local twin allows `http` and any host.
+        /// The URL at which the push service accepts messages: `https`, with a public name as its host, neither an
+        /// address nor a name of a local network, and without a user name. The local twin allows `http` and any host.
         #[cfg_attr(
             feature = "schema",
             schemars(length(max = limits::PUSH_ENDPOINT_CHARS), regex(pattern = r"^https?://[^/?#@\s]+([/?][^\s]*)?$"))
@@ -207,13 +207,13 @@ impl PushAddress {
 }
 
 impl std::fmt::Debug for PushAddress {
-    /// Who knows a token can try to push to it.
+    /// Hides the address: anyone who knows a token can try to push to it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}(***)", self.channel())
     }
 }
 
-/// What a chain says beside its length: each paid channel stands in it so often at most.
+/// The rule for a chain beside its length: how often each paid channel may be in it.
 #[cfg(feature = "schema")]
 pub(crate) fn paid_steps() -> Vec<serde_json::Value> {
     let paid = Channel::ALL.iter().filter(|(_, channel)| channel.is_paid());

@@ -18,9 +18,12 @@ pub trait Choice: Sized + Copy + 'static {
 }
 
 /// Declares an enumeration of words: serde, [`Choice`], `as_str` and the JSON Schema from one list. The doc comments
-/// are what the documents say of each word.
+/// describe each word in the documents.
 macro_rules! choice {
-    ($(#[doc = $about:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $word:literal),+ $(,)? }) => {
+    (
+        $(#[doc = $about:literal])+
+        $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $word:literal),+ $(,)? }
+    ) => {
         $(#[doc = $about])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name {

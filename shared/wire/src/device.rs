@@ -78,7 +78,7 @@ pub struct RegisterRequest {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(length(max = limits::IDENTIFIER_CHARS)))]
     pub time_zone: Option<String>,
-    /// How the device is reached while it holds no socket. A registration without it takes away what there was.
+    /// How the device is reached while it has no connection. A registration without it removes the former one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub push: Option<PushAddress>,
 }
@@ -158,8 +158,8 @@ fn address_problem(text: &str) -> Option<&'static str> {
     let is_atom = |part: &str| !part.is_empty() && part.bytes().all(is_atom_byte);
     if local.len() > LOCAL_PART_BYTES || !local.split('.').all(is_atom) {
         return Some(
-            "must have 1 to 64 ASCII characters before the @, without blanks, brackets or quotes, and no dot at either end or \
-             beside another",
+            "must have 1 to 64 ASCII characters before the @, without blanks, brackets or quotes, and no dot at either \
+             end or beside another",
         );
     }
     let is_label = |label: &str| {
@@ -229,7 +229,7 @@ pub struct DeviceAnswer {
     /// Its connections whose lease has not run out.
     pub connections: usize,
     /// By which channel it is reached while it has no connection. Absent if it was registered without, or if the
-    /// provider has said that the address is dead.
+    /// provider has reported the address as dead.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(with = "Option<PushChannel>"))]
     pub push: Option<Channel>,
@@ -286,14 +286,18 @@ mod tests {
     #[test]
     fn an_address_for_pushes_is_read_whole_and_what_is_wrong_is_named() {
         let parse = |push: Value| {
-            let object = serde_json::json!({"alias": "alice", "appId": "demo", "platform": "IOS", "nativeToken": "t", "push": push});
+            let object = serde_json::json!({
+                "alias": "alice", "appId": "demo", "platform": "IOS", "nativeToken": "t", "push": push
+            });
             RegisterRequest::parse(object.as_object().unwrap().clone())
                 .map_err(|problems| problems.into_iter().map(|problem| problem.field).collect::<Vec<_>>())
         };
         for push in [
             serde_json::json!({"channel": "apns", "token": "00fc"}),
             serde_json::json!({"channel": "fcm", "token": "a:b"}),
-            serde_json::json!({"channel": "webpush", "endpoint": "https://a.example/1", "keys": {"p256dh": "x", "auth": "y"}}),
+            serde_json::json!({
+                "channel": "webpush", "endpoint": "https://a.example/1", "keys": {"p256dh": "x", "auth": "y"}
+            }),
             serde_json::json!({"channel": "mipush"}),
         ] {
             assert_eq!(serde_json::to_value(parse(push.clone()).unwrap().push).unwrap(), push);

@@ -18,7 +18,7 @@ pub struct FieldProblem {
 }
 
 impl FieldProblem {
-    /// Says what is wrong with a field. Its path, which may hold the sender's own text, is cut after
+    /// A problem with a field. Its path, which may hold the sender's text, is cut after
     /// [`limits::PROBLEM_FIELD_CHARS`].
     pub fn new(field: impl Into<String>, detail: impl Into<String>) -> Self {
         let mut field = field.into();
@@ -52,7 +52,7 @@ impl std::fmt::Display for FieldProblem {
     }
 }
 
-/// What a field is called elsewhere, and what a request has in its place: the end of the problem that names it.
+/// Names of fields in other services, each with a note on the field to use here: the end of the problem that names it.
 pub type Synonyms = &'static [(&'static str, &'static str)];
 
 /// The fields of one JSON object that have not been read yet. A `null` counts as absent.
@@ -100,7 +100,7 @@ impl Fields {
         Self { rest: object, known: Vec::new(), synonyms: Vec::new(), is_query: false, prefix, problems: Vec::new() }
     }
 
-    /// Names what fields are called elsewhere, for the problems of those that are not known here.
+    /// Adds the names that fields have in other services, for the problems of unknown fields.
     #[must_use]
     pub fn with_synonyms(mut self, synonyms: Synonyms) -> Self {
         self.synonyms.push(synonyms);
@@ -128,7 +128,7 @@ impl Fields {
         self.rest.remove(name).filter(|value| !value.is_null())
     }
 
-    /// Records a problem with a `null`, where absence means too much for a value that somebody forgot.
+    /// Records a problem with a `null`: for fields whose absence means too much to be caused by a forgotten value.
     pub fn refuse_null(&mut self, name: &'static str) {
         if self.rest.get(name).is_some_and(Value::is_null) {
             self.refuse(name, "must not be null; leave it out if you mean that");
@@ -153,7 +153,7 @@ impl Fields {
         self.rest.get(name)?.as_str()
     }
 
-    /// A text that passes a check of its own.
+    /// A text that passes a check.
     fn checked(
         &mut self,
         name: &'static str,
@@ -192,14 +192,14 @@ impl Fields {
         self.checked(name, limits::IDENTIFIER_CHARS, language::check)
     }
 
-    /// Records a problem where the field is absent.
+    /// Records a problem if the field is absent.
     pub fn require(&mut self, name: &'static str) {
         if self.rest.get(name).is_none_or(Value::is_null) {
             self.refuse(name, "is required");
         }
     }
 
-    /// A text that must be there; an empty one stands in where it is not, beside the recorded problem.
+    /// A text that must be there; if it is not, a problem is recorded and the text is empty.
     pub fn required_text(&mut self, name: &'static str, max: usize) -> String {
         self.require(name);
         self.text(name, max).unwrap_or_default()
@@ -352,7 +352,7 @@ impl Fields {
         }
     }
 
-    /// Everything that was wrong, including fields that nobody asked for.
+    /// Everything that was wrong, including fields that were not read.
     #[must_use]
     pub fn into_problems(mut self) -> Vec<FieldProblem> {
         let unknown: Vec<String> = self.rest.keys().cloned().collect();
@@ -379,7 +379,7 @@ impl Fields {
     }
 }
 
-/// A name as others write it: in lower case, without what stands between words.
+/// A name in lower case and without separators, as other services may spell it.
 fn plain(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
 }

@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 use crate::{action::Position, choice::choice, send::Content};
 
 choice! {
-    /// Why what a device said changed nothing.
+    /// Why an action of a device had no effect.
     ErrorCode {
         /// There is no `action`, or none of the five.
         UnknownAction = "unknown_action",
         /// Fields are missing, wrong, not known or given twice; `detail` names each, up to twenty.
         InvalidFields = "invalid_fields",
-        /// A receipt of a message that the mailbox does not have at that place.
+        /// A receipt of a message that the mailbox does not have at that position.
         UnknownMessage = "unknown_message",
-        /// A receipt of a place in another epoch than the mailbox's.
+        /// A receipt of a position in another epoch than the mailbox's.
         UnknownEpoch = "unknown_epoch",
-        /// A receipt of a place beyond the mailbox's newest message.
+        /// A receipt of a position beyond the mailbox's newest message.
         FutureSeq = "future_seq",
         /// Not JSON, or not an object.
         NotJson = "not_json",
@@ -32,7 +32,7 @@ choice! {
     /// Why a device should come back on a new connection.
     ReconnectCode {
         /// Instead of a pong, in the last eighth of the connection's life: open a new connection within `after`
-        /// seconds, say `sync` there, and close this one when `synced` has come. It serves until then.
+        /// seconds, send `sync` there, and close this one when `synced` has come. This one works until then.
         Rollover = "rollover",
         /// The device was unregistered, changed hands, or was away for too long. In clear, because no key belongs to
         /// such a connection: close it, wait up to `after` seconds, connect again.
@@ -56,7 +56,7 @@ pub enum Frame {
     Synced(Synced),
     /// The answer to `ping`.
     Pong(Pong),
-    /// Something that the device said could not be done.
+    /// An action of the device could not be carried out.
     Error(ErrorFrame),
     /// Come back on a new connection.
     Reconnect(Reconnect),
@@ -77,8 +77,8 @@ impl Frame {
     }
 }
 
-/// A message, as one device receives it. `epoch` and `seq`, its place in the user's mailbox, are absent for a message
-/// that is not kept.
+/// A message, as one device receives it. `epoch` and `seq`, its position in the user's mailbox, are absent for a
+/// message that is not kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(
@@ -90,7 +90,7 @@ pub struct MessageFrame {
     /// The message's id: the same on every device and every time it comes. Show each once.
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::MessageId"))]
     pub id: String,
-    /// Where it stands in the user's mailbox; absent for a message that is not kept.
+    /// Its position in the user's mailbox; absent for a message that is not kept.
     #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
     pub position: Option<Position>,
     /// The device that the frame is for.
@@ -111,8 +111,8 @@ pub struct MessageFrame {
 }
 
 /// An announcement, as one device receives it. Devices do not acknowledge it. One with a `number` up to the device's
-/// own was shown before. One whose `after` is beyond the device's own is not shown: something between is missing, and a
-/// `sync` brings it.
+/// cursor was shown before. One whose `after` is beyond the cursor is not shown: an announcement between is missing,
+/// and a `sync` brings it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(
@@ -124,11 +124,11 @@ pub struct AnnouncementFrame {
     /// The announcement's id: the same on every device and every time it comes.
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::AnnouncementId"))]
     pub id: String,
-    /// Its place among the announcements of the app and tenant. Numbers grow; they are not dense.
+    /// Its position among the announcements of the app and tenant. Numbers grow; they are not dense.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub number: u64,
-    /// The number that it comes behind, 0 for the first: of the announcement before it, or in a replay the one that the
-    /// device has come to. Nothing between the two is for this device.
+    /// The number that it follows, 0 for the first: that of the announcement before it, or in a replay the one that the
+    /// device has reached. No announcement between the two is for this device.
     pub after: u64,
     /// The device that the frame is for.
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DeviceId"))]
@@ -154,7 +154,7 @@ pub struct AnnouncementFrame {
 pub struct Announced {
     /// The last one that this replay sent; if it sent none, the number that the device asked from.
     pub after: u64,
-    /// The number to keep once everything up to `after` has come: nothing between the two is for this device.
+    /// The number to keep once everything up to `after` has come: no announcement between the two is for this device.
     pub number: u64,
     /// Whether there are more: ask again from `number`. Absent if not.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
@@ -172,14 +172,14 @@ pub struct Synced {
     /// The cursor to keep: everything up to it has been sent.
     #[serde(flatten)]
     pub position: Position,
-    /// Whether the mailbox reaches back to the device's cursor. If not, something may be missing.
+    /// Whether the mailbox reaches back to the device's cursor. If not, messages may be missing.
     pub recovered: bool,
     /// Whether there is more: ask again with this cursor.
     pub more: bool,
     /// Messages that this replay posted. They may still be on their way.
     #[cfg_attr(feature = "schema", schemars(range(max = crate::limits::SYNC_PAGE)))]
     pub count: u64,
-    /// Their `seq`, in the epoch of the cursor. A message that is named here and has not come is on its way, or lost.
+    /// Their `seq`, in the epoch of the cursor. A message that is listed and has not arrived is on its way, or lost.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(length(max = crate::limits::SYNC_PAGE), inner(range(min = 1))))]
     pub posted: Option<Vec<u64>>,
@@ -188,7 +188,7 @@ pub struct Synced {
     pub announced: Option<Announced>,
 }
 
-/// The answer to a ping. `epoch` and `seq` are the newest place of the mailbox: a device that is behind it says `sync`.
+/// The answer to a ping. `epoch` and `seq` are the mailbox's head: a device that is behind it sends `sync`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -196,7 +196,7 @@ pub struct Pong {
     /// The device that the frame is for.
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::DeviceId"))]
     pub device_id: String,
-    /// Head of the mailbox: a client whose cursor is behind it has missed something.
+    /// Head of the mailbox: a client whose cursor is behind it has missed a message.
     #[serde(flatten)]
     pub position: Position,
     /// The service's clock, in seconds since the Unix epoch.
@@ -206,7 +206,7 @@ pub struct Pong {
     pub next_ping: u64,
 }
 
-/// Something that the device said could not be done. It changed nothing, and the connection stays open.
+/// An action of the device could not be carried out. It had no effect, and the connection stays open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Error"))]

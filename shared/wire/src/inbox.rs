@@ -11,7 +11,7 @@ use crate::{action::Position, fields::Fields, limits};
 pub struct InboxRequest {
     /// Messages at most.
     pub limit: u64,
-    /// Only what came before this place: where the page before ended.
+    /// Only what came before this position, at which the page before ended.
     pub before: Option<Cursor>,
 }
 
@@ -30,7 +30,7 @@ impl InboxRequest {
 /// Longest cursor, in characters: two numbers of 16 digits, and what stands between them.
 const CURSOR_CHARS: usize = 33;
 
-/// Where a page of the inbox ended. A client hands it back as it is.
+/// The position at which a page of the inbox ended. A client returns it unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor(pub Position);
 
@@ -59,7 +59,7 @@ impl FromStr for Cursor {
         let number = |digits: &str| u64::from_str_radix(digits, 16).map_err(|_| CursorError);
         let (epoch, seq) = text.split_once('-').ok_or(CursorError)?;
         let cursor = Self(Position { epoch: number(epoch)?, seq: number(seq)? });
-        // One spelling each: whoever writes cursors instead of keeping them finds out at once.
+        // One spelling each, so that a client that builds cursors instead of keeping them fails at once.
         if cursor.to_string() == text { Ok(cursor) } else { Err(CursorError) }
     }
 }
@@ -84,7 +84,7 @@ pub struct InboxMessage {
     /// The message's id.
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::MessageId"))]
     pub id: String,
-    /// Where it stands in the user's mailbox.
+    /// Its position in the user's mailbox.
     #[serde(flatten)]
     pub position: Position,
     /// Whether the user has read it, on any device.

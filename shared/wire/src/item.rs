@@ -1,7 +1,7 @@
-//! `GET` and `PUT /v1/items/{item}`: whether something that messages are about is still open.
+//! `GET` and `PUT /v1/items/{item}`: whether a thing that messages are about is still open.
 //!
-//! An item is anything that an app gives a name: an order, a task, a call that waits for somebody. It is open until the
-//! app says otherwise. A message whose `condition` names it goes out by no further fallback step once it is closed.
+//! An item is anything that an app gives a name: an order, a task, a waiting call. It is open until the app closes it.
+//! Once it is closed, no further fallback step of a message whose `condition` names it goes out.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ use crate::{FieldProblem, Timestamp, fields::Fields};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
 pub struct ItemRequest {
-    /// Whether the item is open: somebody still has to see to it.
+    /// Whether the item is open: it still needs a person's attention.
     pub open: bool,
 }
 
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_is_said_to_be_open_or_not() {
+    fn a_request_states_whether_the_item_is_open() {
         let parse = |value: Value| ItemRequest::parse(value.as_object().unwrap().clone());
         assert_eq!(parse(serde_json::json!({"open": false})), Ok(ItemRequest { open: false }));
         for (value, field) in [(serde_json::json!({}), "open"), (serde_json::json!({"open": "no"}), "open")] {

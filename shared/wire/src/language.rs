@@ -1,5 +1,5 @@
 //! The syntax of language tags (RFC 5646, section 2.1), which is that of BCP 47: whether a tag is well-formed, not
-//! whether anybody speaks it.
+//! whether the language exists.
 
 /// Tags from before the syntax that do not follow it: the `irregular` ones.
 const IRREGULAR: [&str; 17] = [

@@ -11,7 +11,7 @@
 //! - [`item`]: `GET` and `PUT /v1/items/{item}`
 //! - [`inbox`]: `GET /v1/inbox`, `GET /v1/inbox/unread`
 //! - [`frame`]: what a device receives, once decrypted
-//! - [`action`]: what a device says
+//! - [`action`]: what a device sends
 //! - [`backoff`]: how long a client waits before it reconnects
 //! - [`problem`]: errors on HTTP (RFC 9457)
 //! - [`fields`], [`json`], [`name`], [`limits`]: how requests are read

@@ -45,7 +45,7 @@ pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
 /// 754) has all of them.
 pub const EXACT_INTEGER: u64 = 9_007_199_254_740_992;
 
-/// Wrong fields that a problem or an error frame names; beyond, it says how many more there are.
+/// Wrong fields that a problem or an error frame names; `detail` gives the number of the others.
 pub const PROBLEMS_NAMED: usize = 20;
 
 /// Longest path of a wrong field that a problem shows, in characters; the rest is cut.
@@ -60,8 +60,8 @@ pub const IDENTIFIER_CHARS: usize = 64;
 /// Longest name of an item that a message is about, in characters.
 pub const ITEM_CHARS: usize = 128;
 
-/// How long it is remembered that an item is closed, in seconds (400 days): longer than any message that names it can
-/// be on its way.
+/// How long a closed item is remembered, in seconds (400 days): longer than any message that names it can be on its
+/// way.
 pub const ITEM_CLOSED_SECONDS: u64 = 34_560_000;
 
 /// Longest native token of a platform, in characters.
@@ -88,11 +88,10 @@ pub const FALLBACK_STEPS: usize = 8;
 /// Steps of one fallback chain by the same channel whose every message costs money: `sms`, and `email`.
 pub const FALLBACK_PAID_STEPS: usize = 2;
 
-/// Shortest and longest time that a message is kept for its recipient, in seconds (0: only who is connected now; 28
-/// days).
+/// Shortest and longest time that a message is kept for its recipient, in seconds (0: connected devices only; 28 days).
 pub const TTL_SECONDS: std::ops::RangeInclusive<u64> = 0..=2_419_200;
 
-/// Time that a message is kept where the sender does not say, in seconds (72 hours).
+/// Time that a message is kept by default, in seconds (72 hours).
 pub const TTL_DEFAULT_SECONDS: u64 = 259_200;
 
 /// Shortest and longest time for which a message with `needConfirm` is redelivered, in seconds (5 minutes to 72 hours).
@@ -105,7 +104,8 @@ pub const SEND_AT_AHEAD_SECONDS: u64 = 31_536_000;
 /// priority.
 pub const HIGH_PRIORITY_RECIPIENTS: usize = 25;
 
-/// Longest life of a message with `persist: false`, in seconds: who is not connected by then does not receive it.
+/// Longest life of a message with `persist: false`, in seconds: devices that are not connected by then do not receive
+/// it.
 pub const TRANSIENT_SECONDS: u64 = 240;
 
 /// Longest delay of one fallback step, in seconds (72 hours).
@@ -136,15 +136,15 @@ pub const ANNOUNCEMENT_PAGE: usize = 50;
 /// Lambda may answer (6 MB).
 pub const ANNOUNCEMENT_LIST: std::ops::RangeInclusive<u64> = 1..=50;
 
-/// Announcements of a page of their list where the backend does not say.
+/// Announcements of a page of their list by default.
 pub const ANNOUNCEMENT_LIST_DEFAULT: u64 = 20;
 
 /// Messages that one page of the inbox lists at most, as the device asks for. A hundred of the largest, sealed, stay
 /// below what Lambda may answer (6 MB).
 pub const INBOX_PAGE: std::ops::RangeInclusive<u64> = 1..=100;
 
-/// Messages of a page of the inbox where the device does not say.
+/// Messages of a page of the inbox by default.
 pub const INBOX_PAGE_DEFAULT: u64 = 50;
 
-/// Unread messages that are counted; beyond, `more` stands beside the number.
+/// Unread messages that are counted; beyond, `more` is `true`.
 pub const UNREAD_COUNTED: u64 = 100;

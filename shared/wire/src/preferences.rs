@@ -1,8 +1,8 @@
-//! `GET` and `PUT /v1/users/{alias}/preferences`, `/v1/preferences`: what a person wants to be told of, by which
+//! `GET` and `PUT /v1/users/{alias}/preferences`, `/v1/preferences`: what a person wants to be notified of, by which
 //! channel, and when not.
 //!
-//! They hold for everything that leaves the socket, and for nothing else: a muted message still stands in the mailbox
-//! and still comes to an open page, which shows it as it likes.
+//! They hold for fallback steps, and not for the socket: a muted message is still in the mailbox and still comes to an
+//! open page, which decides how to show it.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 
 use crate::{Choice, FieldProblem, fields::Fields, limits, send::Channel};
 
-/// What a person wants to be told of. It holds for every step of a fallback chain, at the moment when the step is due,
-/// and not for the socket. Absent fields are as for a person who has set nothing: everything is welcome.
+/// What a person wants to be notified of. It holds for every step of a fallback chain, at the moment when the step is
+/// due, and not for the socket. Absent fields are as for a person who has set nothing: everything is welcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
 pub struct Preferences {
-    /// No channel is used at all, whatever else stands here.
+    /// No channel is used at all, whatever the other fields are.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub muted: bool,
     /// Which channels are welcome.
@@ -37,8 +37,8 @@ pub struct Preferences {
         )
     )]
     pub categories: BTreeMap<String, CategoryPreferences>,
-    /// When no step is to go out: from a minute until before another, `HH:MM` by the clock on the wall of the person's
-    /// zone, but for the categories in `except`.
+    /// When no step is to go out: from a minute until before another, `HH:MM` in the person's local time, except for
+    /// the categories in `except`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet_hours: Option<QuietHours>,
     /// Time zone of the quiet hours (IANA name). Default: the one that a device of the user was registered with last,
@@ -149,7 +149,7 @@ impl<'de> Deserialize<'de> for WallTime {
 }
 
 impl Preferences {
-    /// Reads preferences, as they are from now on: what is not named is as for a person who has set none. Names every
+    /// Reads all preferences of a person: fields that are absent are as for a person who has set none. Names every
     /// field that is wrong or not known. Whether a time zone exists is not known here.
     ///
     /// # Errors
@@ -231,7 +231,7 @@ mod tests {
     fn names_every_field_that_is_wrong() {
         let many: Map<String, Value> =
             (0..=limits::PREFERRED_CATEGORIES).map(|n| (n.to_string(), serde_json::json!({}))).collect();
-        for (value, told) in [
+        for (value, problem) in [
             (serde_json::json!({"muted": "yes"}), "muted: must be true or false"),
             (serde_json::json!({"mute": true}), "mute: is not a field of this request; did you mean `muted`?"),
             (serde_json::json!({"channels": {"sms": 0}}), "channels.sms: must be true or false"),
@@ -262,7 +262,7 @@ mod tests {
                 "quietHours.to: must differ from `from`; set `muted` for silence all day",
             ),
         ] {
-            assert_eq!(parse(value), Err(vec![told.to_owned()]));
+            assert_eq!(parse(value), Err(vec![problem.to_owned()]));
         }
     }
 

@@ -66,18 +66,18 @@ pub struct Problem {
     pub title: String,
     /// What is wrong with this request, with the field and the limit.
     pub detail: String,
-    /// The request's id, as it stands in the logs.
+    /// The request's id, as in the logs.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub request_id: Option<String>,
-    /// The fields that are wrong, the first twenty of them; present for `invalid_fields`. If there are more, `detail`
-    /// says how many.
+    /// The fields that are wrong, the first twenty of them; present for `invalid_fields`. If there are more,
+    /// `detail` gives their number.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = crate::limits::PROBLEMS_NAMED)))]
     pub errors: Vec<FieldProblem>,
 }
 
-/// What the schema says beside the fields: a problem with fields names each; no other does.
+/// The rule of the schema beside the fields: `errors` is there for `invalid_fields`, and for no other code.
 #[cfg(feature = "schema")]
 fn errors_of_fields(schema: &mut schemars::Schema) {
     use serde_json::json;

@@ -1,8 +1,9 @@
-//! What the JSON Schemas (2020-12) of the types need: words with their descriptions, texts that are types on the wire, and what
-//! serde does not say. The feature is for `examples/schemas`, which writes the documents; no function enables it.
+//! What the JSON Schemas (2020-12) of the types need: words with their descriptions, texts that are types on the wire,
+//! and rules that serde does not know. The feature is for `examples/schemas`, which writes the documents; no function
+//! enables it.
 //!
-//! Requests are closed, since their readers refuse unknown fields; answers and frames are open, so that a client of today
-//! reads those of tomorrow.
+//! Requests are closed, since their readers refuse unknown fields; answers and frames are open, so that a client of
+//! today reads those of tomorrow.
 
 use std::{borrow::Cow, marker::PhantomData};
 
@@ -33,7 +34,7 @@ fn indented(doc: &str) -> String {
     trimmed(doc).replace('\n', "\n  ")
 }
 
-// -- Types of the wire that are text in Rust -----------------------------------------------------------------------------
+// -- Types of the wire that are text in Rust --------------------------------------------------------------------------
 
 macro_rules! texts {
     ($($(#[doc = $about:literal])+ $name:ident = $schema:tt;)+) => {$(
@@ -66,7 +67,9 @@ texts! {
     /// A device. The same app and native token always give the same.
     DeviceId = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "examples": ["6f0e4f2a3c1d5b7988a1c2d3e4f50617"]};
     /// A message; a UUID in lower case.
-    MessageId = {"type": "string", "format": "uuid", "pattern": UUID, "examples": ["0193a2b4-6c7d-7e8f-9a0b-1c2d3e4f5061"]};
+    MessageId = {
+        "type": "string", "format": "uuid", "pattern": UUID, "examples": ["0193a2b4-6c7d-7e8f-9a0b-1c2d3e4f5061"]
+    };
     /// An announcement; a UUID in lower case.
     AnnouncementId = {
         "type": "string", "format": "uuid", "pattern": UUID, "examples": ["0193a2b4-6c7d-7e8f-9a0b-1c2d3e4f5062"]
@@ -133,7 +136,7 @@ impl<T: Described> JsonSchema for Welcome<T> {
     }
 }
 
-// -- What the types do not say -------------------------------------------------------------------------------------------
+// -- What the types do not express ------------------------------------------------------------------------------------
 
 /// Any JSON but `null`, which counts as absent.
 pub(crate) fn any(_: &mut SchemaGenerator) -> Schema {
@@ -188,13 +191,13 @@ fn text(schema: &mut Value) {
         Some(Value::Array(kinds)) => kinds == &["string", "null"],
         _ => false,
     };
-    if is_text && ["pattern", "format", "enum", "const", "allOf"].iter().all(|said| !schema.contains_key(*said)) {
+    if is_text && ["pattern", "format", "enum", "const", "allOf"].iter().all(|key| !schema.contains_key(*key)) {
         schema.insert("minLength".to_owned(), 1.into());
         schema.insert("pattern".to_owned(), r"\S".into());
     }
 }
 
-/// The place of a message that is in a mailbox: numbers from 1.
+/// The position of a message that is in a mailbox: numbers from 1.
 pub(crate) fn kept(schema: &mut Schema) {
     for name in ["epoch", "seq"] {
         if let Some(Value::Object(number)) = schema.get_mut("properties").and_then(|all| all.get_mut(name)) {

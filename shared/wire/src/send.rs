@@ -1,4 +1,4 @@
-//! `POST /v1/messages`: the request, and what is answered with `202`.
+//! `POST /v1/messages`: the request, and the answer with `202`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -64,7 +64,7 @@ choice! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::request))]
 pub struct FallbackStep {
-    /// Where the step delivers.
+    /// The channel by which the step delivers.
     pub channel: Channel,
     /// Seconds after the end of the step before. For the first step: after acceptance, or after `sendAt`; the default
     /// is 0 for a user whom no post reached, and 60 for others. For later steps the default is 60.
@@ -260,8 +260,8 @@ pub struct SendRequest {
     pub condition: Option<Condition>,
 }
 
-/// What the schema of a request to send says beside its fields: there is something to show or to hand over. The
-/// content's defaults hold here alone, since a frame has effective values.
+/// The rule of a request to send beside its fields: there is something to show or to pass to the app. The content's
+/// defaults hold here alone, since a frame has effective values.
 #[cfg(feature = "schema")]
 pub(crate) fn sent(schema: &mut schemars::Schema) {
     use serde_json::json;
@@ -376,11 +376,11 @@ fn audience_type(fields: &mut Fields) -> Option<AudienceType> {
     fields.choice(NAME)
 }
 
-/// What is wrong with content that says nothing, unless its text is named among the problems already.
+/// The problem of content that is empty, unless its text is among the problems already.
 pub(crate) fn about_nothing(content: &Content, problems: &[FieldProblem]) -> Option<FieldProblem> {
     let nothing = content.alert.is_none() && content.extra.is_none();
     let named = problems.iter().any(|problem| problem.field == "alert");
-    (nothing && !named).then(|| FieldProblem::new("alert", "is required where there is no `extra`"))
+    (nothing && !named).then(|| FieldProblem::new("alert", "is required if there is no `extra`"))
 }
 
 pub(crate) fn content(fields: &mut Fields) -> Content {
@@ -435,7 +435,7 @@ fn moment(fields: &mut Fields, name: &'static str) -> Option<Timestamp> {
     moment
 }
 
-/// An option that takes effect differently from what the request says.
+/// An option that takes effect differently from the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Downgrade {
@@ -468,7 +468,7 @@ pub struct SendAnswer {
     /// When it is sent, if that is later.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub send_at: Option<Timestamp>,
-    /// Options that take effect differently from what the request says. Absent if there are none.
+    /// Options that take effect differently from the request. Absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub downgrades: Vec<Downgrade>,

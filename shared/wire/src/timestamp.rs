@@ -40,7 +40,7 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
-    /// Whole seconds from `self` until `later`, rounded up; 0 where `later` has passed.
+    /// Whole seconds from `self` until `later`, rounded up; 0 if `later` has passed.
     #[must_use]
     pub fn seconds_until(self, later: Self) -> u64 {
         let millis = u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0);

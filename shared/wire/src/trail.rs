@@ -64,7 +64,7 @@ choice! {
         StepUnknown = "step-unknown",
         /// Its sender cancelled it: nothing begins after this.
         Cancelled = "cancelled",
-        /// A newer message under the same `collapseKey` took its place: nothing begins after this.
+        /// A newer message under the same `collapseKey` replaced it: nothing begins after this.
         Replaced = "replaced",
         /// Its time was over, and no device had confirmed it.
         Expired = "expired",
@@ -106,7 +106,7 @@ choice! {
         Unreachable = "unreachable",
         /// The provider was not called, because it has been failing for this app.
         ProviderDown = "provider_down",
-        /// The device's push address is one that no provider takes. It is forgotten.
+        /// The device's push address is one that no provider accepts. It is removed.
         Address = "address",
         /// The message is too large for the provider, also without its data and with its text cut.
         TooLarge = "too_large",
@@ -170,8 +170,8 @@ pub struct Transition {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(schema_with = "step_code"))]
     pub code: Option<String>,
-    /// What a push or an SMS asked of its provider in the end: the effective time to live, and in words everything that
-    /// was left out, cut or lowered, separated by commas. On the end of a step. On `step-put-off`: how often the
+    /// What was finally sent to the provider of a push or an SMS: the effective time to live, and in words everything
+    /// that was left out, cut or lowered, separated by commas. On the end of a step. On `step-put-off`: how often the
     /// provider was asked, and when it is asked again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
@@ -197,10 +197,10 @@ impl Event {
             Self::StepAccepted => "{step} accepted by the provider as {code}",
             Self::StepRefused => "{step} refused by the provider: {code}",
             Self::StepSkipped => "{step} skipped: {code}",
-            Self::StepUnknown => "{step} began and nobody knows how it ended; it is not repeated",
+            Self::StepUnknown => "{step} began, and its outcome is not known; it is not repeated",
             Self::Cancelled => "cancelled by its sender",
             Self::Replaced => "replaced by a newer message under the same collapse key",
-            Self::Expired => "expired: nobody had confirmed it",
+            Self::Expired => "expired: no device had confirmed it",
         }
     }
 }
@@ -239,8 +239,8 @@ impl State {
     }
 }
 
-/// One recipient's part of the trail. `epoch` and `seq`, the place in the user's mailbox, are absent while the message
-/// is not in it.
+/// One recipient's part of the trail. `epoch` and `seq`, the position in the user's mailbox, are absent while the
+/// message is not in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::kept))]
@@ -249,7 +249,7 @@ pub struct RecipientTrail {
     pub alias: String,
     /// What has become of the message for this user.
     pub state: State,
-    /// Where it stands in the user's mailbox.
+    /// Its position in the user's mailbox.
     #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
     pub position: Option<Position>,
     /// Steps of its fallback chain. Absent if it has none, and while the message is not in the mailbox.
@@ -283,7 +283,7 @@ pub struct Trail {
     /// When it was cancelled.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cancelled_at: Option<Timestamp>,
-    /// Options that took effect differently from what the request said. Absent if there are none.
+    /// Options that took effect differently from the request. Absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub downgrades: Vec<Downgrade>,

@@ -3,9 +3,9 @@
 /// Most numbers of a version.
 const NUMBERS: usize = 4;
 
-/// A version: one to four whole numbers with dots between them, `2.10` or `2.10.0.3`; missing ones count as 0. Behind a
-/// `-` it is one that came before the release of these numbers, and what stands behind a `+` says nothing of the order
-/// (Semantic Versioning 2.0.0 §9 to §11).
+/// A version: one to four whole numbers with dots between them, `2.10` or `2.10.0.3`; missing ones count as 0. With a
+/// `-` it is from before the release of these numbers, and a suffix after `+` does not affect the order (Semantic
+/// Versioning 2.0.0 §9 to §11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     numbers: [u64; NUMBERS],
@@ -13,7 +13,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// `None` for what is no version.
+    /// Parses a version; `None` if the text is none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (text, _build) = text.split_once('+').unwrap_or((text, ""));

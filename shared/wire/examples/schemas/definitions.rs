@@ -9,7 +9,7 @@ use tidings_wire::{
     send::CancelAnswer,
 };
 
-/// Where one schema refers to another one.
+/// The prefix of a reference from one schema to another one.
 pub(crate) const PLACE: &str = "#/components/schemas/";
 
 /// The schema of every type, as it is written or as it is read.

@@ -10,11 +10,11 @@ use tidings_wire::{
 
 use crate::definitions::PLACE;
 
-/// The tagged enumerations, with the field that tells the variants apart, and whether a variant is closed.
+/// The tagged enumerations, with the field that distinguishes the variants, and whether a variant is closed.
 const TAGGED: &[(&str, &str, bool)] =
     &[("Action", "action", true), ("Frame", "type", false), ("PushAddress", "channel", true)];
 
-/// Gives every variant of a tagged enumeration a schema of its own, takes `null` out, and writes limits into the prose.
+/// Gives every variant of a tagged enumeration a named schema, removes `null`, and writes limits into the prose.
 pub(crate) fn finish(mut definitions: Map<String, Value>) -> Result<Map<String, Value>, String> {
     for (name, tag, is_closed) in TAGGED {
         name_variants(&mut definitions, name, tag, *is_closed)?;
@@ -26,7 +26,7 @@ pub(crate) fn finish(mut definitions: Map<String, Value>) -> Result<Map<String, 
     Ok(definitions)
 }
 
-/// Moves each variant to a schema of its own, under the variant's title or the name of the type that it holds.
+/// Moves each variant to a named schema, under the variant's title or the name of the type that it holds.
 fn name_variants(definitions: &mut Map<String, Value>, name: &str, tag: &str, is_closed: bool) -> Result<(), String> {
     let variants = definitions.get_mut(name).and_then(|schema| schema.get_mut("oneOf")).map(Value::take);
     let Some(Value::Array(variants)) = variants else { return Err(format!("{name} is not a tagged enumeration")) };
@@ -153,7 +153,7 @@ fn integer_format(schema: &mut Map<String, Value>) {
     }
 }
 
-/// A place has both its numbers.
+/// Requires `epoch` and `seq` together if a position is optional.
 fn both_or_none(schema: &mut Map<String, Value>) {
     let Some(Value::Object(properties)) = schema.get("properties") else { return };
     let required = schema.get("required").and_then(Value::as_array);
@@ -180,7 +180,7 @@ fn without_links(text: &str) -> Result<String, String> {
     Ok(shown)
 }
 
-/// Prose with one line for each paragraph and each item of a list: who writes it down breaks lines where they fit.
+/// Prose with one line for each paragraph and each item of a list; the writer wraps it.
 fn joined(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in text.lines().map(str::trim) {

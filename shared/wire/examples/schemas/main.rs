@@ -1,6 +1,6 @@
-//! Writes what is derived from the wire's types: the schemas in `docs/openapi.yaml` and `docs/asyncapi.yaml`, below the
-//! line that says so, the types of the client in TypeScript, and the words of the console. With `--check` it writes
-//! nothing, and fails if one of them is out of date.
+//! Writes what is derived from the wire's types: the schemas in `docs/openapi.yaml` and `docs/asyncapi.yaml`, below
+//! [`MARK`], the types of the client in TypeScript, and the words of the console. With `--check` it writes nothing, and
+//! fails if one of them is out of date.
 //!
 //! ```sh
 //! cargo run -p tidings-wire --features schema --example schemas
@@ -83,7 +83,7 @@ fn run(is_check: bool) -> Result<(), String> {
     Err(format!("not what the types of shared/wire say: {}; run `{COMMAND}` and commit the result", stale.join(", ")))
 }
 
-/// Answers and frames are read by serde, which must want no more than is always written. Requests have readers of their own.
+/// Checks that serde requires no field of an answer or a frame that is not always written. Requests have other readers.
 fn is_read_as_written(written: &Map<String, Value>, read: &Map<String, Value>) -> Result<(), String> {
     for (name, schema) in written.iter().filter(|(_, schema)| schema["additionalProperties"] != false) {
         if schema["required"] != read[name]["required"] {

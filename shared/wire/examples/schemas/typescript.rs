@@ -7,7 +7,7 @@ use crate::definitions::PLACE;
 /// Longest line, as the client's formatter has it.
 const COLUMNS: usize = 120;
 
-/// The schemas that have a name in TypeScript; every other one stands where it is used. The variants of a tagged
+/// The schemas that have a name in TypeScript; every other one is inlined. The variants of a tagged
 /// enumeration that are not listed stand in front of it under their own names.
 const NAMED: &[(&str, &str)] = &[
     ("Channel", "Channel"),
@@ -91,7 +91,7 @@ impl Types<'_> {
         Ok(self.forms(schema)?.join(" | "))
     }
 
-    /// What a value may be: several where it is a word of a list, or one of several kinds.
+    /// What a value may be: several if it is a word of a list, or one of several kinds.
     fn forms(&self, schema: &Value) -> Result<Vec<String>, String> {
         if let Some(place) = schema["$ref"].as_str() {
             let name = place.trim_start_matches(PLACE);

@@ -84,9 +84,8 @@ fn write(text: &mut String, depth: usize, line: &str, value: &Value, keys: Keys)
                 wrap(text, depth, line);
             }
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            text.push_str(&format!("{line} {flat}\n"))
-        }
+        Value::String(long) => fold(text, depth, line, long),
+        Value::Null | Value::Bool(_) | Value::Number(_) => text.push_str(&format!("{line} {flat}\n")),
     }
 }
 
@@ -145,6 +144,25 @@ fn scalar(text: &str, style: Style) -> String {
     let is_keyword =
         ["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&text.to_lowercase().as_str());
     if is_plain && !is_keyword { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
+}
+
+/// Writes a text without blanks, such as a pattern, in double quotes and in lines that fit: a `\` at the end of a line
+/// joins it to the next one.
+fn fold(text: &mut String, depth: usize, line: &str, long: &str) {
+    text.push_str(&format!("{line} \"\\\n"));
+    let mut row = format!("{:depth$}", "");
+    for character in long.chars() {
+        let written = match character {
+            '\\' | '"' => format!("\\{character}"),
+            _ => character.to_string(),
+        };
+        if row.len() + written.len() + 1 > COLUMNS {
+            text.push_str(&format!("{row}\\\n"));
+            row = format!("{:depth$}", "");
+        }
+        row.push_str(&written);
+    }
+    text.push_str(&format!("{row}\"\n"));
 }
 
 /// Prose in lines that fit; an item of a list goes on below its text.

@@ -51,19 +51,19 @@ fn a_query_names_what_is_not_known_and_what_is_given_twice() {
 #[test]
 fn what_others_call_a_field_is_answered_with_its_name_here() {
     let object = |name: &str| Map::from_iter([(name.to_owned(), Value::from("x"))]);
-    let said = |name: &str| {
+    let problem = |name: &str| {
         let mut fields = Fields::new(object(name)).with_synonyms(&[("timetolive", "the seconds are `ttl`")]);
         fields.text("collapseKey", 64);
         fields.text("ttl", 64);
         named(fields).remove(0)
     };
     for name in ["time_to_live", "TimeToLive", "time-to-live", "timeToLive"] {
-        assert_eq!(said(name), format!("{name} is not a field of this request; the seconds are `ttl`"));
+        assert_eq!(problem(name), format!("{name} is not a field of this request; the seconds are `ttl`"));
     }
     for name in ["collapse_key", "collapse-key", "CollapseKey", "collapseKeys"] {
-        assert_eq!(said(name), format!("{name} is not a field of this request; did you mean `collapseKey`?"));
+        assert_eq!(problem(name), format!("{name} is not a field of this request; did you mean `collapseKey`?"));
     }
-    assert_eq!(said("hue"), "hue is not a field of this request");
+    assert_eq!(problem("hue"), "hue is not a field of this request");
 }
 
 #[test]

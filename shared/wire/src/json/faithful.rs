@@ -1,5 +1,5 @@
-//! What a parser would lose of a JSON document without a word: the first of two values under one name, and the digits
-//! of a number that a double does not hold.
+//! What a parser would drop from a JSON document silently: the first of two values under one name, and the digits of a
+//! number that a double does not hold.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ pub(super) fn problems(body: &[u8]) -> Vec<FieldProblem> {
     walk.problems
 }
 
-/// Where in the document a value stands.
+/// The part of the document in which a value is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// The document itself.

@@ -122,16 +122,16 @@ fn numbers_of_extra_arrive_as_they_were_sent_or_are_named() {
         "9007199254740993.0",
         "9007199254740993e0",
     ] {
-        let told = problems(&format!("{{\"extra\":{{\"n\":[{bad}]}}}}"));
-        assert!(told.len() == 1 && told[0].starts_with("extra.n[0] is a number that would arrive as "), "{told:?}");
+        let found = problems(&format!("{{\"extra\":{{\"n\":[{bad}]}}}}"));
+        assert!(found.len() == 1 && found[0].starts_with("extra.n[0] is a number that would arrive as "), "{found:?}");
     }
     for beyond in ["1e309", "-1e400", "1e99999999999999999999"] {
-        let told = problems(&format!("{{\"extra\":{beyond}}}"));
-        assert!(told.len() == 1 && told[0].starts_with("extra is a number beyond 1.8e308"), "{told:?}");
-        let told = problems(&format!("{{\"ttl\":{beyond}}}"));
-        assert!(told.len() == 1 && told[0].starts_with("ttl is a number beyond 1.8e308"), "{told:?}");
+        let found = problems(&format!("{{\"extra\":{beyond}}}"));
+        assert!(found.len() == 1 && found[0].starts_with("extra is a number beyond 1.8e308"), "{found:?}");
+        let found = problems(&format!("{{\"ttl\":{beyond}}}"));
+        assert!(found.len() == 1 && found[0].starts_with("ttl is a number beyond 1.8e308"), "{found:?}");
     }
-    // What the service reads has limits of its own, and an `extra` within it is not the app's.
+    // The fields that the service reads have other limits, and an `extra` within it is not the app's.
     let read = object(br#"{"seq":18446744073709551615,"source":{"extra":9007199254740993}}"#).unwrap();
     assert_eq!(read["seq"], u64::MAX);
     assert!(problems(r#"{"extra":9007199254740993}"#)[0].ends_with("give it as a text"));
@@ -160,8 +160,8 @@ fn what_is_no_json_stays_so_however_it_goes_on() {
 #[test]
 fn a_name_that_is_given_twice_is_shown_in_part() {
     let name = "n".repeat(10_000);
-    let told = problems(&format!("{{\"{name}\":1,\"{name}\":2}}"));
-    assert_eq!(told, [format!("{} is given twice", "n".repeat(64))]);
+    let found = problems(&format!("{{\"{name}\":1,\"{name}\":2}}"));
+    assert_eq!(found, [format!("{} is given twice", "n".repeat(64))]);
     let deep = format!("{{\"x\":{}1{},\"x\":1}}", format!("{{\"{}\":", "n".repeat(1_000)).repeat(60), "}".repeat(60));
     assert_eq!(problems(&deep), ["x is given twice"]);
     let inner = format!(

@@ -11,8 +11,9 @@ fn reads_every_field_and_writes_it_again() {
     let value = serde_json::json!({
         "appId": "demo", "tenantCode": "t", "platform": "WEB", "audienceType": "ALIAS", "audiences": ["alice"],
         "pushMsgType": "MSG", "msgType": "event", "alert": "Hello", "extra": {"a": [1]}, "event": "order.paid",
-        "sound": "ping", "badge": 3, "sender": "Shop", "sendDevice": "till", "source": {"platform": "pc", "product": "shop"},
-        "category": "orders", "tag": "vip", "needConfirm": true, "smsMessage": "Hi", "duration": 600, "ttl": 60,
+        "sound": "ping", "badge": 3, "sender": "Shop", "sendDevice": "till",
+        "source": {"platform": "pc", "product": "shop"}, "category": "orders", "tag": "vip",
+        "needConfirm": true, "smsMessage": "Hi", "duration": 600, "ttl": 60,
         "priority": "high", "collapseKey": "k", "sendAt": "2026-11-22T08:00:00.000Z", "persist": true,
         "fallback": [{"channel": "sms", "after": 0}, {"channel": "email"}],
         "condition": {"clientVersionBelow": "2.10", "itemOpen": "order:4711"},
@@ -33,7 +34,7 @@ fn refuses_a_message_to_nobody_or_about_nothing() {
     );
     assert_eq!(
         parse(serde_json::json!({"audiences": ["a"]})),
-        Err(vec!["alert: is required where there is no `extra`".into()])
+        Err(vec!["alert: is required if there is no `extra`".into()])
     );
     let many: Vec<_> = (0..=limits::RECIPIENTS).map(|n| n.to_string()).collect();
     assert_eq!(
@@ -56,8 +57,8 @@ fn names_what_is_wrong_with_a_condition() {
     let long = "condition.itemOpen: has 129 characters; the limit is 128";
     assert_eq!(condition(serde_json::json!({"itemOpen": item})), Err(long.into()));
     for name in [".", "..", "a/b", "what?", "50%"] {
-        let nowhere = "condition.itemOpen: must not be `.` or `..`, nor have `/`, `?` or `%`: paths do not carry such a \
-                       name";
+        let nowhere = "condition.itemOpen: must not be `.` or `..`, nor have `/`, `?` or `%`: paths do not carry such \
+                       a name";
         assert_eq!(condition(serde_json::json!({"itemOpen": name})), Err(nowhere.into()));
     }
     assert_eq!(condition(serde_json::json!({"itemOpen": "..."})), Ok(()));
@@ -99,7 +100,7 @@ fn a_paid_channel_stands_twice_in_a_chain_at_most() {
         assert_eq!(chain(&[channel; 8]), Ok(()), "{channel}");
     }
     let wrong = chain(&["pigeon", "sms", "sms", "sms"]);
-    assert_eq!(wrong.unwrap_err().len(), 1, "which step it is cannot be said of a chain that cannot be read");
+    assert_eq!(wrong.unwrap_err().len(), 1, "the steps of a chain that cannot be read are not named");
 }
 
 #[test]
@@ -140,8 +141,8 @@ fn what_other_services_call_a_field_leads_to_its_name_here() {
         ("to", "`audiences`"),
         ("send_at", "`sendAt`"),
     ] {
-        let told = parse(serde_json::json!({"alert": "x", "audiences": ["a"], name: "x"})).unwrap_err();
-        assert!(told.len() == 1 && told[0].starts_with(name) && told[0].contains(here), "{told:?}");
+        let found = parse(serde_json::json!({"alert": "x", "audiences": ["a"], name: "x"})).unwrap_err();
+        assert!(found.len() == 1 && found[0].starts_with(name) && found[0].contains(here), "{found:?}");
     }
 }
 
@@ -149,14 +150,14 @@ fn what_other_services_call_a_field_leads_to_its_name_here() {
 fn names_of_things_have_nothing_that_no_person_sees() {
     for field in ["tenantCode", "category", "tag", "event", "collapseKey", "sendDevice"] {
         for (text, named) in [("a\u{202e}b", "U+202E"), ("a\tb", "U+0009"), ("e\u{301}", "NFC")] {
-            let told = parse(serde_json::json!({"alert": "x", "audiences": ["a"], field: text})).unwrap_err();
-            assert!(told.len() == 1 && told[0].starts_with(field) && told[0].contains(named), "{told:?}");
+            let found = parse(serde_json::json!({"alert": "x", "audiences": ["a"], field: text})).unwrap_err();
+            assert!(found.len() == 1 && found[0].starts_with(field) && found[0].contains(named), "{found:?}");
         }
     }
-    let told = parse(serde_json::json!({"alert": "x", "audiences": ["a", "b\u{2066}"]})).unwrap_err();
-    assert_eq!(told, ["audiences[1]: must not contain the invisible character U+2066"]);
-    let told = parse(serde_json::json!({"alert": "x", "audiences": ["a"], "condition": {"itemOpen": "o\n1"}}));
-    assert_eq!(told.unwrap_err(), ["condition.itemOpen: must not contain the control character U+000A"]);
+    let found = parse(serde_json::json!({"alert": "x", "audiences": ["a", "b\u{2066}"]})).unwrap_err();
+    assert_eq!(found, ["audiences[1]: must not contain the invisible character U+2066"]);
+    let found = parse(serde_json::json!({"alert": "x", "audiences": ["a"], "condition": {"itemOpen": "o\n1"}}));
+    assert_eq!(found.unwrap_err(), ["condition.itemOpen: must not contain the control character U+000A"]);
     // What people read is theirs: a text may hold lines, and marks of direction.
     let text =
         serde_json::json!({"alert": "a\n\u{200f}b", "audiences": ["a"], "sender": "Shop\t1", "smsMessage": "e\u{301}"});
