@@ -1,9 +1,9 @@
-"""Makes a stack on an emulator ready for the demo, and prints where it is.
+"""Prepares a stack on an emulator for the demo, and prints its addresses.
 
     emulator.py STACK  ->  API_URL SOCKET_URL DIRECTORY_TABLE
 
-The stack's outputs are AWS's own host names; the emulator serves both APIs below /_aws/execute-api instead. What an
-operator does once per account, verifying the sender of email, is done here. AWS_ENDPOINT_URL says where the emulator is.
+The stack's outputs are host names of AWS; the emulator serves both APIs below /_aws/execute-api instead. This script
+also verifies the sender of email, which an operator does once per account. AWS_ENDPOINT_URL is the emulator's address.
 """
 
 import os

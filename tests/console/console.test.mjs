@@ -712,7 +712,7 @@ test("an email is shown as its reader sees it, and can neither run nor load nor 
     await hostile.getByText("HTML", { exact: true }).click();
     await shows(hostile.locator("pre"), "<script>document.querySelector");
 
-    // Another one makes the list anew.
+    // Another one rebuilds the list.
     await send("Later", "<p>Short</p>");
     await page.getByRole("article", { name: "Email to later@example.org" }).waitFor();
     await parcel.waitFor();

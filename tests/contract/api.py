@@ -1,4 +1,4 @@
-"""A backend and a device, which hold everything that they are answered against the documents."""
+"""A backend and a device, which compare every answer with the documents."""
 
 import contextlib
 import dataclasses
@@ -28,7 +28,7 @@ class Answer:
 
 
 class Api:
-    """The HTTP API of a twin. It notes the name of everything that is seen, and the fields of it."""
+    """The HTTP API of a twin. It records the names of the answers that were seen, and their fields."""
 
     def __init__(self, twin: Twin):
         self.twin = twin
@@ -36,7 +36,7 @@ class Api:
         self.fields: set[str] = set()
 
     def call(self, method: str, path: str, body=None, *, bearer: str | None = "", headers=None) -> Answer:
-        """Asks, as the demo app where no other key is given. A body that is no text is sent as JSON."""
+        """Sends a request, as the demo app unless another key is given. A body that is no text is sent as JSON."""
         headers = dict(headers or {})
         if bearer is not None:
             headers["Authorization"] = f"Bearer {bearer or self.twin.key}"
@@ -101,7 +101,7 @@ class Device:
         return token.serialize()
 
     def open(self, frame: str) -> dict:
-        """Opens a frame, and holds its header against the document."""
+        """Opens a frame, and compares its header with the document."""
         opened = jwe.JWE(algs=["dir", "A256CBC-HS512"])
         opened.deserialize(frame, self.content)
         errors = ASYNCAPI.errors({"$ref": "#/components/schemas/SealedHeader"}, opened.jose_header, strict=True)
@@ -119,7 +119,7 @@ class Refused(Exception):
 
 
 class Socket:
-    """A device's socket. What is said and received is noted with the API that the device was registered by."""
+    """A device's socket. It records what is sent and received with the API that registered the device."""
 
     def __init__(self, device: Device, *, token: str | None = "", query: str = "", beside: bool = True):
         self.device, self.stack = device, contextlib.ExitStack()
@@ -152,24 +152,24 @@ class Socket:
     def __exit__(self, *_):
         self.stack.close()
 
-    def say(self, **action):
-        """Says what the document has."""
-        name = ASYNCAPI.which(ASYNCAPI.said(), action)
+    def send(self, **action):
+        """Sends an action that the document has."""
+        name = ASYNCAPI.which(ASYNCAPI.actions(), action)
         self.note(name, ASYNCAPI.schema(name), action)
         self.socket.send(json.dumps(action))
 
-    def say_wrong(self, text: str):
-        """Says what the document does not have."""
+    def send_wrong(self, text: str):
+        """Sends a text that the document does not have."""
         try:
             value = json.loads(text)
         except ValueError:
             value = None
-        fits = [name for name in ASYNCAPI.said() if not ASYNCAPI.errors(ASYNCAPI.schema(name), value)]
+        fits = [name for name in ASYNCAPI.actions() if not ASYNCAPI.errors(ASYNCAPI.schema(name), value)]
         assert not fits, f"{text[:100]} is the document's {fits}"
         self.socket.send(text)
 
     def frame(self) -> tuple[str, dict]:
-        """The next frame: its name, and what it holds."""
+        """The next frame: its name and its content."""
         text = self.socket.recv(timeout=DEADLINE)
         assert isinstance(text, str), "frames are text"
         if text.startswith("{"):

@@ -1,6 +1,6 @@
-"""The two documents, and what an answer or a frame has to be to stand in them.
+"""The two documents, and whether an answer or a frame conforms to them.
 
-Answers are held against a stricter copy: a field that the document does not name is refused, so that none is forgotten.
+Answers are compared with a stricter copy: a field that the document does not name is refused, so that none is missing.
 """
 
 import copy
@@ -20,18 +20,18 @@ PROBLEM, JSON = "application/problem+json", "application/json"
 # The key of an object that the document has beside what OpenAPI itself knows: answers at any other path or method.
 ELSEWHERE = "elsewhere"
 
-# Headers that tell something of ours. The document names each answer that has one.
-TELLING = {"allow", "cache-control", "idempotency-replay", "location", "retry-after", "www-authenticate"}
+# Headers that the service sets. The document names each answer that has one.
+OWN_HEADERS = {"allow", "cache-control", "idempotency-replay", "location", "retry-after", "www-authenticate"}
 
 
 class Loader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error: the first one would be lost in silence."""
+    """YAML in which a duplicate key is an error: the first one would be lost silently."""
 
     def construct_mapping(self, node, deep=False):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = {key for key in keys if keys.count(key) > 1}
         if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"keys that stand twice: {twice}", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"duplicate keys: {twice}", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -63,14 +63,14 @@ class Document:
         self.registry = referencing.Registry().with_resources(resources.items())
 
     def at(self, place: str):
-        """What stands at a place, references followed."""
+        """The node at a path, references followed."""
         node = self.content
         for part in place.strip("/").split("/"):
             node = self.follow(node)[part.replace("~1", "/").replace("~0", "~")]
         return self.follow(node)
 
     def follow(self, node):
-        """What a reference leads to. A description may stand beside it; draft 7 has it in an `allOf` then."""
+        """The target of a reference. A description may be beside it; draft 7 has it in an `allOf` then."""
         while isinstance(node, dict) and set(node) <= {"$ref", "allOf", "description", "default"}:
             whole = node.get("allOf", [])
             reference = node.get("$ref") or (whole[0].get("$ref") if len(whole) == 1 else None)
@@ -165,43 +165,43 @@ class OpenApi(Document):
         return media == JSON and response["content"][media]["schema"] == {"$ref": "#/components/schemas/GatewayAnswer"}
 
     def check(self, operation: str, status: int, headers, body: bytes) -> str:
-        """The name of an answer; an error where the document has no such answer."""
+        """The name of an answer; an error if the document has no such answer."""
         responses = self.responses(operation)
         key = str(status) if str(status) in responses else "default"
-        told = f"{operation}: {status} {headers.get('content-type')} {body[:300]!r}"
-        assert key in responses, f"not in the document: {told}"
+        shown = f"{operation}: {status} {headers.get('content-type')} {body[:300]!r}"
+        assert key in responses, f"not in the document: {shown}"
         response = responses[key]
         media = headers.get("content-type", "").split(";")[0]
         if "content" not in response:
-            assert not body, f"a body that is not in the document: {told}"
+            assert not body, f"a body that is not in the document: {shown}"
             name = f"{operation} {key}"
         else:
-            assert media in response["content"], f"a type that is not in the document: {told}"
+            assert media in response["content"], f"a type that is not in the document: {shown}"
             value = json.loads(body) if media.endswith("json") else body.decode()
             errors = self.errors(response["content"][media]["schema"], value, strict=True)
-            assert not errors, f"not as in the document: {told}: {errors}"
+            assert not errors, f"not as in the document: {shown}: {errors}"
             gateway = self.is_gateway(response, media)
             name = f"{operation} {key}" + (f" {value['code']}" if media == PROBLEM else " gateway" if gateway else "")
-        self.check_headers(response, media, headers, told)
+        self.check_headers(response, media, headers, shown)
         return name
 
-    def check_headers(self, response: dict, media: str, headers, told: str):
+    def check_headers(self, response: dict, media: str, headers, shown: str):
         documented = {name.lower(): self.follow(header) for name, header in response.get("headers", {}).items()}
-        unknown = TELLING & {name.lower() for name in headers} - set(documented)
-        assert not unknown, f"headers that are not in the document: {unknown}: {told}"
+        unknown = OWN_HEADERS & {name.lower() for name in headers} - set(documented)
+        assert not unknown, f"headers that are not in the document: {unknown}: {shown}"
         for name, header in documented.items():
             # A problem has every header of its status; an answer of the gateway has none, and a success what it must.
-            assert name in headers or not (media == PROBLEM or header["required"]), f"no {name}: {told}"
+            assert name in headers or not (media == PROBLEM or header["required"]), f"no {name}: {shown}"
             if name in headers:
                 errors = self.errors(header["schema"], headers[name], strict=True)
-                assert not errors, f"{name}: {errors}: {told}"
+                assert not errors, f"{name}: {errors}: {shown}"
 
     def is_of_a_device(self, operation: str) -> bool:
-        """Whether a device asks for it, with a token of its own, and not a backend."""
+        """Whether the operation is for devices, with a token, and not for backends."""
         return self.operations()[operation].get("security") == [{"deviceToken": []}]
 
-    def is_for_anybody(self, operation: str) -> bool:
-        """Whether it asks for nothing but what is in the URL."""
+    def is_public(self, operation: str) -> bool:
+        """Whether it needs no authentication beside the URL."""
         return self.operations()[operation].get("security") == []
 
     def request_errors(self, operation: str, body) -> list[str]:
@@ -221,7 +221,7 @@ class OpenApi(Document):
 
 
 class AsyncApi(Document):
-    """What travels on the socket, each frame under the name of its message."""
+    """The frames of the socket, each under the name of its message."""
 
     def __init__(self):
         super().__init__("asyncapi.yaml", jsonschema.Draft7Validator)
@@ -232,8 +232,8 @@ class AsyncApi(Document):
     def schema(self, name: str) -> dict:
         return self.messages[name]["payload"]
 
-    def said(self) -> set[str]:
-        """The messages that a device says."""
+    def actions(self) -> set[str]:
+        """The messages that a device sends."""
         return {
             name for name, it in self.messages.items() if "action" in self.follow(it["payload"]).get("properties", {})
         }

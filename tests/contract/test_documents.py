@@ -1,4 +1,4 @@
-"""The documents are what they say they are, by public validators, and their examples are valid."""
+"""The documents are valid by public validators, and so are their examples."""
 
 import json
 import unittest
@@ -8,7 +8,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from documents import ASYNCAPI, OPENAPI, REPOSITORY, Document
 
-# From npm, see package.json: AsyncAPI has no validator of its own that is not a JavaScript program.
+# From npm, see package.json: the only validators of AsyncAPI are JavaScript programs.
 ASYNCAPI_SCHEMA = REPOSITORY / "tests/contract/node_modules/@asyncapi/specs/schemas/3.0.0.json"
 
 
@@ -72,10 +72,10 @@ class Documents(unittest.TestCase):
         for document in (OPENAPI, ASYNCAPI):
             for name, schema in document.content["components"]["schemas"].items():
                 for field, inner in schema.get("properties", {}).items():
-                    told = document.follow(inner)
+                    target = document.follow(inner)
                     with self.subTest(document.name, field=f"{name}.{field}"):
-                        # A field of one value says what it is, and a named type describes itself or its fields.
-                        self.assertTrue({"description", "const", "properties"} & (set(told) | set(inner)), field)
+                        # A field of one value needs no description, and a named type describes itself or its fields.
+                        self.assertTrue({"description", "const", "properties"} & (set(target) | set(inner)), field)
         for operation, content in OPENAPI.operations().items():
             self.assertIn("summary", content, operation)
             self.assertIn("operationId", content, operation)
@@ -87,8 +87,8 @@ class Documents(unittest.TestCase):
                         self.assertIn(f"`{words[1]}`", response["description"], answer)
 
     def test_every_code_is_said_by_some_answer(self):
-        said = {name.rsplit(" ", 1)[1] for name in OPENAPI.answers()}
-        self.assertEqual(set(OPENAPI.at("/components/schemas/ProblemCode")["enum"]) - said, set())
+        documented = {name.rsplit(" ", 1)[1] for name in OPENAPI.answers()}
+        self.assertEqual(set(OPENAPI.at("/components/schemas/ProblemCode")["enum"]) - documented, set())
         for code in ASYNCAPI.codes():
             self.assertIn(f"- `{code}`: ", ASYNCAPI.at("/components/schemas/ErrorCode")["description"])
 
@@ -99,11 +99,11 @@ class Documents(unittest.TestCase):
                 used.add(message["$ref"].rsplit("/", 1)[1])
         self.assertEqual(used, set(ASYNCAPI.messages))
         self.assertEqual(set(ASYNCAPI.content["channels"]["socket"]["messages"]), set(ASYNCAPI.messages))
-        kinds = [ASYNCAPI.said(), ASYNCAPI.opened(), ASYNCAPI.in_clear(), {"sealed"}]
+        kinds = [ASYNCAPI.actions(), ASYNCAPI.opened(), ASYNCAPI.in_clear(), {"sealed"}]
         self.assertEqual(sum(len(kind) for kind in kinds), len(ASYNCAPI.messages))
 
     def test_one_thing_is_described_alike_in_both(self):
-        """What a message or an announcement carries has the same limits where it is sent and where it is received."""
+        """The fields of a message or an announcement have the same limits in both documents."""
         for pair in (("SendRequest", "Message"), ("AnnounceRequest", "Announcement")):
             places = [f"/components/schemas/{name}/properties" for name in pair]
             sent, received = OPENAPI.at(places[0]), ASYNCAPI.at(places[1])
@@ -114,7 +114,7 @@ class Documents(unittest.TestCase):
                     self.assertEqual(limits(OPENAPI, sent[field]), limits(ASYNCAPI, received[field]))
 
 
-# Described for whoever makes a token or opens a frame; held against real ones by the tests of the socket.
+# Described for authors of clients; the tests of the socket compare them with real tokens and frames.
 OWN = {f"#/components/schemas/{name}" for name in ("ConnectTokenHeader", "ConnectTokenClaims", "SealedHeader")}
 
 
@@ -133,8 +133,8 @@ def references_in(node):
 def limits(document: Document, schema: dict):
     schema = document.follow(schema)
     kept = ("type", "enum", "minLength", "maxLength", "minimum", "maximum")
-    said = {key: schema[key] for key in kept if key in schema}
-    return said | {"properties": {name: limits(document, it) for name, it in schema.get("properties", {}).items()}}
+    limited = {key: schema[key] for key in kept if key in schema}
+    return limited | {"properties": {name: limits(document, it) for name, it in schema.get("properties", {}).items()}}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""Every answer of openapi.yaml, brought about at the local twin and held against the document.
+"""Every answer of openapi.yaml, produced at the local twin and compared with the document.
 
-Each row brings one of them about. A documented answer without a row fails, and so does an answer that is not
-documented, wherever it turns up.
+Each row produces one of them. A documented answer without a row fails, and so does any answer that is not documented.
 """
 
 import contextlib
@@ -19,11 +18,12 @@ from twin import Twin, eventually
 # 43 characters behind the app's id; the key of no app.
 SECRET = "A" * 43
 
-# A message and an announcement that nobody has sent.
+# The id of no message and no announcement.
 UNKNOWN = "3087bacc-b601-808f-950b-edbf79e06a73"
 
 FUNCTIONS = {"devices": "RegisterFunction", "messages": "SendFunction", "announcements": "SendFunction",
-             "items": "SendFunction", "inbox": "InboxFunction", "preferences": "RegisterFunction", "unsubscribe": "RegisterFunction"}
+             "items": "SendFunction", "inbox": "InboxFunction", "preferences": "RegisterFunction",
+             "unsubscribe": "RegisterFunction"}
 
 
 def starved() -> str:
@@ -61,10 +61,10 @@ class World:
         client.put_item(TableName=table, Item=item)
 
     def moving_device(self, alias: str) -> str:
-        """The native token of a device that is another one's whenever somebody looks again: a write that expects what
-        was read never finds it, as if another request had come in between each time."""
+        """The id of a device that seems to change hands between any two reads: a write that expects what was read never
+        finds it, as if another request had come in between each time."""
         device = self.api.register(alias, nativeToken=f"token of {alias}")
-        # `%41` stands for nothing in a user's key: it is read as it is, and would be written as `%2541`.
+        # `%41` has no meaning in a user's key: it is read unchanged, and would be written as `%2541`.
         self.change_device(device.id, f"{APP}||%41")
         return device.id
 
@@ -90,7 +90,7 @@ class World:
         )
 
 
-# -- Rows: the name of an answer, and what brings it about -------------------------------------------------------------
+# -- Rows: the name of an answer, and the request that produces it -----------------------------------------------------
 
 ROWS: dict[str, object] = {}
 
@@ -118,12 +118,12 @@ def good_body(operation: str, alias: str = "alice"):
 
 
 def who_asks(world: World, operation: str) -> dict:
-    """A device, where one is to ask; else the demo app."""
+    """A device's token if the operation is for devices; else the demo app's key."""
     return {"bearer": world.api.register("reader").token()} if OPENAPI.is_of_a_device(operation) else {}
 
 
 def ask(world: World, operation: str, body=None, *, api: Api | None = None, **more) -> Answer:
-    """Asks for an operation, of nothing that is there."""
+    """Requests an operation on a thing that does not exist."""
     method, template = operation.split(" ", 1)
     if "bearer" not in more:
         more |= who_asks(world, operation)
@@ -237,9 +237,10 @@ OF_ONE = {"404 not_found": ask}
 
 for operation, described in OPENAPI.operations().items():
     kinds = dict(EVERYWHERE)
-    if not OPENAPI.is_for_anybody(operation):
+    if not OPENAPI.is_public(operation):
         kinds |= OF_A_DEVICE if OPENAPI.is_of_a_device(operation) else OF_A_BACKEND
-    kinds |= (WITH_A_BODY if "requestBody" in described else {}) | (OF_ONE if "Id}" in operation or "{link}" in operation else {})
+    kinds |= WITH_A_BODY if "requestBody" in described else {}
+    kinds |= OF_ONE if "Id}" in operation or "{link}" in operation else {}
     kinds |= WITH_AN_APP if operation in ("POST /v1/devices", "POST /v1/messages", "POST /v1/announcements") else {}
     for kind, row in kinds.items():
         ROWS[f"{operation} {kind}"] = functools.partial(row, operation=operation)
@@ -383,7 +384,7 @@ def cancelled_too_late(world: World) -> Answer:
     return world.api.call("DELETE", f"/v1/messages/{message}")
 
 
-# What an announcement may say to its devices.
+# The content that an announcement may have.
 CONTENT = {
     "pushMsgType": "CMD",
     "msgType": "event",
@@ -411,7 +412,7 @@ def an_announcement_with_everything(world: World) -> Answer:
 @brings("POST /v1/announcements 422 idempotency_key_reused")
 def another_announcement_under_the_same_key(world: World) -> Answer:
     key = {"Idempotency-Key": "announced twice"}
-    # A message under that key is another thing.
+    # A message under that key is separate.
     world.api.send("alice", headers=key)
     world.api.announce(tenantCode="quiet", headers=key)
     return world.api.call("POST", "/v1/announcements", {"tenantCode": "quiet", "alert": "Bye"}, headers=key)
@@ -422,13 +423,13 @@ def a_page_of_announcements(world: World) -> Answer:
     tenant = secrets.token_hex(8)
     path = f"/v1/announcements?tenantCode={tenant}"
     assert world.api.call("GET", path).value == {"announcements": []}
-    said = [world.api.announce(tenantCode=tenant) for _ in range(3)]
-    numbers = [it["number"] for it in said]
+    announced = [world.api.announce(tenantCode=tenant) for _ in range(3)]
+    numbers = [it["number"] for it in announced]
     assert numbers == sorted(set(numbers)), "they grow"
     page = world.api.call("GET", f"{path}&limit=2")
     rest = world.api.call("GET", f"{path}&limit=50&before={page.value['next']}")
     listed = page.value["announcements"] + rest.value["announcements"]
-    assert [it["requestId"] for it in listed] == [it["requestId"] for it in said][::-1]
+    assert [it["requestId"] for it in listed] == [it["requestId"] for it in announced][::-1]
     assert page.value["next"] == numbers[1] and "next" not in rest.value
     return page
 
@@ -476,7 +477,7 @@ def a_page_of_the_inbox(world: World) -> Answer:
     messages = page.value["messages"] + rest.value["messages"]
     assert [message["id"] for message in messages] == sent[::-1] and "next" not in rest.value
     for message in messages:
-        # What stands in it is a frame of the socket.
+        # It contains a frame of the socket.
         assert ASYNCAPI.which({"sealed"}, message["frame"])
         opened = device.open(message["frame"])
         assert ASYNCAPI.which(ASYNCAPI.opened(), opened) == "message"
@@ -527,7 +528,7 @@ PREFERENCES = {
     "timeZone": "Asia/Shanghai",
     "language": "zh-CN",
 }
-# What it is answered with: what is as for everybody is left out.
+# The answer to it: values that are the default are left out.
 PREFERRED = {name: value for name, value in PREFERENCES.items() if name != "muted"}
 
 
@@ -593,7 +594,7 @@ def unsubscribed(world: World) -> Answer:
 @brings("POST /v1/unsubscribe/{link} 409 conflict")
 def unsubscribed_while_others_write(world: World) -> Answer:
     path = link_to_unsubscribe(world)
-    # Read as if there were none, and yet something is there: the write never finds what was read.
+    # The read ignores the value that is there, so the write never finds what was read.
     with world.preferences("subscriber", {"NULL": True}):
         return world.api.call("POST", path, bearer=None)
 
@@ -633,7 +634,10 @@ WRONG = [
     (MESSAGE, "condition", {}, "condition"),
     (MESSAGE, "condition", {"clientVersionBelow": "v2"}, "condition.clientVersionBelow"),
     (MESSAGE, "condition", {"clientVersionBelow": "2.10-beta"}, "condition.clientVersionBelow"),
-    *((MESSAGE, "condition", {"itemOpen": name}, "condition.itemOpen") for name in ("x" * 129, ".", "..", "a/b", "why?", "50%")),
+    *(
+        (MESSAGE, "condition", {"itemOpen": name}, "condition.itemOpen")
+        for name in ("x" * 129, ".", "..", "a/b", "why?", "50%")
+    ),
     (MESSAGE, "condition", {"itemClosed": "x"}, "condition.itemClosed"),
     (MESSAGE, "audiences", [], "audiences"),
     (MESSAGE, "audiences", "alice", "audiences"),
@@ -682,7 +686,7 @@ WRONG = [
     (ANNOUNCEMENT, "ttl", 2_419_201, "ttl"),
     (ANNOUNCEMENT, "ttl", "60", "ttl"),
     (ANNOUNCEMENT, "source", {"shop": "x"}, "source.shop"),
-    # What a message has and an announcement has not.
+    # Fields of a message that an announcement does not have.
     (ANNOUNCEMENT, "audiences", ["alice"], "audiences"),
     (ANNOUNCEMENT, "needConfirm", False, "needConfirm"),
     (ANNOUNCEMENT, "fallback", [{"channel": "sms"}], "fallback"),
@@ -728,7 +732,7 @@ WRONG = [
         (PUSHES["webpush"] | {"keys": []}, ".keys"),
         *((PUSHES["webpush"] | {"keys": PUSHES["webpush"]["keys"] | {name: key}}, f".keys.{name}")
           for name in ("p256dh", "auth") for key in ("", 7, "!", "AAAA", "B" * 88)),
-        # A subscription has more than the service wants to know.
+        # A subscription has more fields than the service accepts.
         (PUSHES["webpush"] | {"expirationTime": 1}, ".expirationTime"),
         (PUSHES["webpush"] | {"keys": PUSHES["webpush"]["keys"] | {"more": "x"}}, ".keys.more"),
     )),
@@ -762,19 +766,19 @@ class Http(unittest.TestCase):
         self.assertEqual(OPENAPI.answers() - set(ROWS), set(), "documented, and never seen")
         self.assertEqual(set(ROWS) - OPENAPI.answers(), set(), "seen, and not documented")
 
-    def test_a_repeat_says_so(self):
+    def test_a_repeat_is_marked(self):
         key = {"Idempotency-Key": "a" * 255}
         for operation in (MESSAGE, ANNOUNCEMENT):
             with self.subTest(operation):
                 first, second = (ask(self.world, operation, headers=key) for _ in range(2))
                 self.assertEqual((first.status, first.value), (second.status, second.value))
-                told = [answer.headers.get("idempotency-replay") for answer in (first, second)]
-                self.assertEqual(told, [None, "true"])
+                replays = [answer.headers.get("idempotency-replay") for answer in (first, second)]
+                self.assertEqual(replays, [None, "true"])
 
     def test_a_bad_idempotency_key_is_refused_by_the_document_too(self):
         schema = OPENAPI.at("/components/parameters/idempotencyKey")["schema"]
-        for key, accepted in (("k", True), ("k" * 255, True), ("k" * 256, False), ("kö", False), ("a b", True), ("a,b", False),
-                              ("a\tb", False)):
+        for key, accepted in (("k", True), ("k" * 255, True), ("k" * 256, False), ("kö", False), ("a b", True),
+                              ("a,b", False), ("a\tb", False)):
             with self.subTest(key):
                 header = {"Idempotency-Key": key.encode()}
                 for operation in (MESSAGE, ANNOUNCEMENT):
@@ -805,15 +809,15 @@ class Http(unittest.TestCase):
                     "GET /v1/users/{alias}/preferences 200", "PUT /v1/preferences 200"):
             ROWS[row](self.world)
         api = self.world.api
-        # Nobody can be reached by this chain: both steps are passed over.
+        # This chain reaches no one: both steps are skipped.
         chain = api.send("nobody", fallback=[{"channel": "sms"}, {"channel": "email", "after": 0}])
         eventually("the chain ends", lambda: api.trail(chain)["recipients"][0]["state"] == "suppressed")
-        # The app's own server is called once, and told how long the message lives; it need not care.
+        # The app's server is called once; the call has the time to live of the message, which the server may ignore.
         chain = api.send("nobody", fallback=[{"channel": "fcm", "after": 0}, {"channel": "webhook", "after": 0}])
         eventually("it is pushed", lambda: api.trail(chain)["recipients"][0]["state"] == "fallback-delivered")
-        told = {it["event"]: it for it in api.trail(chain)["recipients"][0]["transitions"]}
-        self.assertEqual(told["step-skipped"]["code"], "no_device")
-        self.assertEqual(told["step-accepted"]["detail"], "ttl ignored")
+        happened = {it["event"]: it for it in api.trail(chain)["recipients"][0]["transitions"]}
+        self.assertEqual(happened["step-skipped"]["code"], "no_device")
+        self.assertEqual(happened["step-accepted"]["detail"], "ttl ignored")
         later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
         message = api.send("alice", sendAt=later.isoformat(), needConfirm=True, duration=1)
         api.call("DELETE", f"/v1/messages/{message}")

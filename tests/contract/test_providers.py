@@ -1,5 +1,6 @@
-"""What is sent to the push providers, held against libraries that others wrote: http_ece opens the payloads of Web Push,
-jwcrypto verifies the tokens of APNs, FCM and VAPID, standardwebhooks the signature of webhooks. All keys are made here."""
+"""The requests to the push providers, checked with independent libraries: http_ece opens the payloads of Web Push,
+jwcrypto verifies the tokens of APNs, FCM and VAPID, standardwebhooks the signature of webhooks. All keys are generated
+here."""
 
 import base64
 import json
@@ -45,7 +46,7 @@ def point(key) -> bytes:
 def verified(token: str, key, algorithm: str) -> tuple[dict, dict]:
     """The header and claims of a token, as jwcrypto reads them."""
     public = jwk.JWK.from_pyca(key.public_key())
-    # The times of a test are its own: held against `now` below.
+    # Times are compared with `now` below.
     seen = jwt.JWT(jwt=token, key=public, algs=[algorithm], check_claims={})
     return json.loads(seen.header), json.loads(seen.claims)
 
@@ -60,7 +61,12 @@ class Providers(unittest.TestCase):
         scalar = cls.vapid.private_numbers().private_value.to_bytes(32, "big")
         given = {
             "credentials": {
-                "apns": {"keyId": "ABC123DEFG", "teamId": "DEF123GHIJ", "topic": "com.example.app", "privateKey": pem(cls.apple)},
+                "apns": {
+                    "keyId": "ABC123DEFG",
+                    "teamId": "DEF123GHIJ",
+                    "topic": "com.example.app",
+                    "privateKey": pem(cls.apple),
+                },
                 "fcm": {
                     "project_id": "example",
                     "client_email": "push@example.iam.gserviceaccount.com",
@@ -109,9 +115,9 @@ class Providers(unittest.TestCase):
         headers, _ = self.request("webpush")
         scheme, parameters = headers["authorization"].split(" ", 1)
         self.assertEqual(scheme, "vapid")
-        told = dict(parameter.strip().split("=", 1) for parameter in parameters.split(","))
-        self.assertEqual(from_base64url(told["k"]), point(self.vapid))
-        _, claims = verified(told["t"], self.vapid, "ES256")
+        parts = dict(parameter.strip().split("=", 1) for parameter in parameters.split(","))
+        self.assertEqual(from_base64url(parts["k"]), point(self.vapid))
+        _, claims = verified(parts["t"], self.vapid, "ES256")
         self.assertEqual((claims["aud"], claims["sub"]), ("https://push.example.net", "mailto:push@example.com"))
         self.assertTrue(self.now < claims["exp"] <= self.now + 24 * 3600)
 

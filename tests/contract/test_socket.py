@@ -1,7 +1,7 @@
-"""Everything that asyncapi.yaml has, said and received on real sockets at the local twin.
+"""Everything that asyncapi.yaml has, sent and received on real sockets at the local twin.
 
-Each row brings about one thing that can be received. What is documented and has no row fails, and so does what comes
-and is not documented, wherever it turns up.
+Each row produces one thing that can be received. A documented one without a row fails, and so does any frame that is
+not documented.
 """
 
 import secrets
@@ -12,8 +12,8 @@ from api import Api, Device, Refused, Socket
 from documents import ASYNCAPI
 from twin import DEADLINE, Twin, eventually
 
-# What the service says to frames that API Gateway lets nobody send: it ends the connection at them, which is seen here.
-# tests/twin/contract.rs brings both about, behind a gateway that lets them pass.
+# Answers to frames that API Gateway does not pass on: it closes the connection, which is seen here.
+# tests/twin/contract.rs produces both, behind a gateway that passes them on.
 BEHIND_THE_GATEWAY = {"error binary_frame", "error body_too_large"}
 
 # The shortest life that a connection may be given, in seconds.
@@ -50,7 +50,7 @@ def documented() -> set[str]:
     return (frames | errors | upgrades | {f"close {code}" for code in ASYNCAPI.close}) - BEHIND_THE_GATEWAY
 
 
-# -- Rows: what is received, and what brings it about ------------------------------------------------------------------
+# -- Rows: what is received, and what produces it ----------------------------------------------------------------------
 
 ROWS: dict[str, object] = {}
 
@@ -142,7 +142,7 @@ def a_message_with_everything(world: World):
 @brings("sealed")
 def a_sealed_frame(world: World):
     with world.online() as socket:
-        socket.say(action="ping")
+        socket.send(action="ping")
         socket.expect("pong")
 
 
@@ -150,7 +150,7 @@ def a_sealed_frame(world: World):
 def a_ping(world: World):
     socket, message = world.with_a_message()
     with socket:
-        socket.say(action="ping")
+        socket.send(action="ping")
         pong = socket.expect("pong")
         assert place(pong) == place(message) and abs(pong["serverTime"] - time.time()) < DEADLINE
 
@@ -159,20 +159,20 @@ def a_ping(world: World):
 def a_replay(world: World):
     socket, message = world.with_a_message()
     with socket:
-        socket.say(action="state", state="foreground")
-        socket.say(action="state", state="background")
-        socket.say(action="sync", epoch=0, seq=0)
+        socket.send(action="state", state="foreground")
+        socket.send(action="state", state="background")
+        socket.send(action="sync", epoch=0, seq=0)
         assert socket.expect("message") == message
         assert socket.expect("synced")["posted"] == [1]
-        socket.say(action="read", id=message["id"], **place(message))
-        socket.say(action="ack", id=message["id"], **place(message))
-        socket.say(action="read", **place(message))
-        socket.say(action="ack", **place(message))
-        # What is said on one socket is worked on side by side: a replay may be ahead of a receipt that was said before it.
+        socket.send(action="read", id=message["id"], **place(message))
+        socket.send(action="ack", id=message["id"], **place(message))
+        socket.send(action="read", **place(message))
+        socket.send(action="ack", **place(message))
+        # Actions of one socket are handled concurrently: a replay may overtake a receipt that was sent before it.
         state = lambda: world.api.trail(message["id"])["recipients"][0]["state"]
         eventually("it is confirmed", lambda: state() == "confirmed")
         # The first that comes: none of the receipts was answered.
-        socket.say(action="sync")
+        socket.send(action="sync")
         synced = socket.expect("synced")
         assert place(synced) == place(message) and synced["posted"] == [] and synced["recovered"]
 
@@ -196,43 +196,43 @@ def an_announcement_with_everything(world: World):
             "tag": "vip",
         }
         first = world.api.announce(tenantCode=tenant, **content)
-        # To whoever is connected, and to whoever asks: the same, each behind the one before it.
+        # The push and the replay bring the same frames, each of which follows the one before it.
         pushed = socket.expect("announcement")
         assert {name: pushed[name] for name in content} == content and pushed["fromUserName"] == "Shop"
         assert (pushed["id"], pushed["number"], pushed["after"]) == (first["requestId"], first["number"], 0)
         second = world.api.announce(tenantCode=tenant)
         behind = socket.expect("announcement")
         assert (behind["number"], behind["after"]) == (second["number"], first["number"])
-        socket.say(action="sync", announced=0)
+        socket.send(action="sync", announced=0)
         assert [socket.expect("announcement") for _ in range(2)] == [pushed, behind]
         number = second["number"]
         assert socket.expect("synced")["announced"] == {"after": number, "number": number}
-        # Who does not ask is told nothing.
-        socket.say(action="sync")
+        # A sync without `announced` brings none.
+        socket.send(action="sync")
         assert "announced" not in socket.expect("synced")
         world.api.call("DELETE", f"/v1/announcements/{second['requestId']}")
-        socket.say(action="sync", announced=first["number"])
+        socket.send(action="sync", announced=first["number"])
         assert socket.expect("synced")["announced"] == {"after": first["number"], "number": number}
 
 
 def more_announcements_than_one_replay_looks_at(world: World):
     tenant = secrets.token_hex(8)
-    # For others: what is not for the device counts for the page all the same.
+    # Announcements for other platforms count for the page, too.
     numbers = [world.api.announce(tenantCode=tenant, platform="IOS")["number"] for _ in range(51)]
     with world.online(tenantCode=tenant) as socket:
-        socket.say(action="sync", announced=0)
+        socket.send(action="sync", announced=0)
         assert socket.expect("synced")["announced"] == {"after": 0, "number": numbers[49], "more": True}
-        socket.say(action="sync", announced=numbers[49])
+        socket.send(action="sync", announced=numbers[49])
         assert socket.expect("synced")["announced"] == {"after": numbers[49], "number": numbers[50]}
 
 
 @brings("reconnect")
 def in_the_last_part_of_its_life(world: World):
     with world.online() as socket:
-        socket.say(action="ping")
-        # The service says when to ask again, so that the device asks in time.
+        socket.send(action="ping")
+        # The service sets the time of the next ping, so that the device asks in time.
         time.sleep(socket.expect("pong")["nextPing"])
-        socket.say(action="ping")
+        socket.send(action="ping")
         socket.expect("reconnect")
 
 
@@ -263,21 +263,21 @@ def after_the_device_was_unregistered_and_its_socket_stayed_open(world: World):
         with world.twin.fault(**open_still):
             world.api.call("DELETE", f"/v1/devices/{socket.device.id}")
         for action in ({"action": "ping"}, {"action": "sync"}, {"action": "state", "state": "foreground"}):
-            socket.say(**action)
+            socket.send(**action)
             socket.expect("reconnectInClear")
 
 
 @brings("gatewayError")
 def while_a_function_fails(world: World):
     with world.online() as socket, world.twin.fault(fault="fail-invoke", function="HeartbeatFunction"):
-        socket.say(action="ping")
+        socket.send(action="ping")
         socket.expect("gatewayError")
 
 
 def error(world: World, code: str, *wrong: str):
     with world.online() as socket:
         for text in wrong:
-            socket.say_wrong(text)
+            socket.send_wrong(text)
             came = socket.expect("error")
             assert came["code"] == code, f"{text[:100]}: {came}"
 
@@ -345,7 +345,7 @@ def receipt(world: World, code: str, **change):
     socket, message = world.with_a_message()
     with socket:
         for action in ("ack", "read"):
-            socket.say(action=action, **(place(message) | change))
+            socket.send(action=action, **(place(message) | change))
             assert socket.expect("error")["code"] == code
 
 
@@ -365,7 +365,7 @@ class OverTheSocket(unittest.TestCase):
                      "error future_seq"):
             ROWS[name](world)
         more_announcements_than_one_replay_looks_at(world)
-        self.assertEqual(ASYNCAPI.said() - world.api.seen, set())
+        self.assertEqual(ASYNCAPI.actions() - world.api.seen, set())
         named = set().union(*(ASYNCAPI.named_fields(ASYNCAPI.schema(name)) for name in ASYNCAPI.messages))
         self.assertEqual(named - world.api.fields, set())
 

@@ -1,4 +1,4 @@
-"""A local twin in a process of its own, and what a test does to it. TIDINGS says which program, else it is built."""
+"""A local twin in a separate process, and what a test does to it. TIDINGS names the program, else it is built."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ import requests
 
 from documents import REPOSITORY
 
-# How long anything may take before a test gives up on it, in seconds; a program that is built first may take longer.
+# Seconds after which a test gives up waiting; a program that is built first may take longer.
 DEADLINE = 30
 BUILD_DEADLINE = 1800
 
@@ -30,7 +30,7 @@ def program() -> list[str]:
 
 
 class Twin:
-    """A twin on free ports, in a folder of its own, so that it does not meet one that somebody works with."""
+    """A twin on free ports, in a separate folder, so that it does not meet another one that is running."""
 
     def __init__(self, *options: str, template: str | None = None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tidings-contract-"))
@@ -45,26 +45,26 @@ class Twin:
             command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, text=True
         )
         try:
-            told = self.read_until_ready()
-            self.api_url, self.socket_url, self.aws_url = told["HTTP API"], told["WebSocket"], told["AWS"]
-            self.key = told["its key"]
+            printed = self.read_until_ready()
+            self.api_url, self.socket_url, self.aws_url = printed["HTTP API"], printed["WebSocket"], printed["AWS"]
+            self.key = printed["its key"]
             self.outputs = self.control("GET", "/_twin/outputs")
         except BaseException:
             self.stop()
             raise
 
     def read_until_ready(self) -> dict[str, str]:
-        # A program that hangs is ended, which ends what is read from it.
+        # A program that hangs is killed, which ends its output.
         watchdog = threading.Timer(BUILD_DEADLINE, self.process.kill)
         watchdog.start()
-        told = {}
+        printed = {}
         try:
             for line in self.process.stdout:
                 for name in ("HTTP API", "WebSocket", "AWS", "its key"):
                     if line.startswith(f"  {name} "):
-                        told[name] = line.removeprefix(f"  {name}").strip()
+                        printed[name] = line.removeprefix(f"  {name}").strip()
                 if line.startswith("Ctrl-C stops it"):
-                    return told
+                    return printed
         finally:
             watchdog.cancel()
         self.log.seek(0)
@@ -99,7 +99,7 @@ class Twin:
             self.control("DELETE", f"/_twin/faults/rules/{added}")
 
     def outbox(self) -> list[dict]:
-        """What providers were asked to send."""
+        """The messages that providers were asked to send."""
         return self.control("GET", "/_twin/outbox")
 
     def dynamodb(self):
@@ -118,7 +118,7 @@ class Twin:
 
 
 def eventually(what: str, is_so):
-    """Asks again, a little later each time, until there is something; gives it."""
+    """Repeats a check, with growing pauses, until it returns something; returns that."""
     began, pause = time.monotonic(), 0.01
     while not (found := is_so()):
         assert time.monotonic() - began < DEADLINE, f"not in {DEADLINE} s: {what}"

@@ -32,7 +32,7 @@ METHODS = 14
 
 
 def files() -> list[pathlib.Path]:
-    """The files of the project that are not vendored."""
+    """The files of the project, except vendored ones."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
     found = [REPOSITORY / name for name in sorted(set(listed.split("\0")))]

@@ -24,7 +24,7 @@ class Function:
 def functions(files: list[pathlib.Path], shown: pathlib.Path) -> list[Function]:
     """Every function, with the lines from its head to its end and lizard's count of cyclomatic complexity.
 
-    Raises Unreadable if lizard fails at a file: no other could say what is in it.
+    Raises Unreadable if lizard fails at a file, because its functions could not be checked.
     """
     found = []
     for file in files:
@@ -62,7 +62,7 @@ def public_methods(sources: list[str]) -> dict[str, int]:
 
 
 def _inherent(read: list[Token], at: int) -> tuple[str, int] | None:
-    """The type of an `impl` that begins here, and where its body does; nothing if it is of a trait."""
+    """The type of an `impl` that begins here, and the begin of its body; nothing if it is of a trait."""
     at, angle, name = at + 1, 0, None
     while at < len(read) and read[at].text != "{":
         text = read[at].text

@@ -44,7 +44,7 @@ class Token:
 
 @dataclasses.dataclass(frozen=True)
 class Path:
-    """A path as it is written, and where."""
+    """A path as it is written, and its place."""
 
     segments: tuple[str, ...]
     place: str
@@ -319,7 +319,7 @@ def _look_up(module: Module, name: str, seen: frozenset) -> tuple[Module, bool] 
 
 
 def imports(root: Module) -> dict[tuple[Module, Module], list[str]]:
-    """Which module names which other one, and where."""
+    """Which module names which other one, and the places."""
     found: dict[tuple[Module, Module], list[str]] = {}
     for module in root.all():
         # What a glob brings along counts if it is used.
@@ -334,7 +334,7 @@ def imports(root: Module) -> dict[tuple[Module, Module], list[str]]:
 
 
 def siblings(root: Module) -> dict[tuple[str, ...], dict[str, dict[str, list[str]]]]:
-    """For each module with children: which child imports which other one, and where."""
+    """For each module with children: which child imports which other one, and the places."""
     levels: dict[tuple[str, ...], dict[str, dict[str, list[str]]]] = {}
     for (importer, imported), places in imports(root).items():
         one, other = importer.way, imported.way

@@ -13,7 +13,7 @@ IMPORT = re.compile(
 
 
 def imports(files: list[pathlib.Path], shown: pathlib.Path) -> dict[str, dict[str, list[str]]]:
-    """For each file the files that it imports, and where."""
+    """For each file the files that it imports, and the places."""
     known = {file.resolve() for file in files}
     edges: dict[str, dict[str, list[str]]] = {}
     for file in files:
