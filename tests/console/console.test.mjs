@@ -42,7 +42,7 @@ async function shows(locator, pattern) {
   await locator.filter({ hasText: pattern }).first().waitFor({ timeout: PATIENCE });
 }
 
-/** What is said about a control that is wrong, as soon as it is. */
+/** The error of a control that is wrong, as soon as it is shown. */
 async function complaint(control) {
   await control.and(control.page().locator("[aria-invalid=true]")).waitFor();
   return control.evaluate((it) =>
@@ -101,7 +101,7 @@ test("a message goes from the form to a device in the page, and its trail to con
   await close();
 });
 
-test("a device that was closed is given what it missed; one that acknowledges by hand confirms when told", async () => {
+test("a closed device receives what it missed; one that acknowledges by hand confirms on request", async () => {
   const { page, close } = await openPage(browser, `${twin.console}/#/demo`);
   const device = await openDevice(page, "b", "bob", "manual");
   const say = async (text) => {
@@ -130,7 +130,7 @@ test("a device that was closed is given what it missed; one that acknowledges by
   await close();
 });
 
-test("what the service refuses is said at the field that it names", async () => {
+test("a refusal of the service is shown at the field that it names", async () => {
   const { page, close } = await openPage(browser, `${twin.console}/#/send`, { expected: [/status of 400/] });
   const form = page.getByRole("region", { name: "Send" });
   const send = form.getByRole("button", { name: "Send", exact: true });
@@ -167,7 +167,7 @@ test("what the service refuses is said at the field that it names", async () => 
 test("an announcement comes to every device, once and apart from messages, until it is withdrawn", async () => {
   const { page, close } = await openPage(browser, `${twin.console}/#/demo`);
   const devices = [await openDevice(page, "a", "gina"), await openDevice(page, "b", "hugo")];
-  const told = (device) => device.getByRole("list", { name: "Announcements" }).getByRole("listitem");
+  const announcements = (device) => device.getByRole("list", { name: "Announcements" }).getByRole("listitem");
   await page.getByRole("link", { name: "announce something" }).click();
   const panel = page.getByRole("region", { name: "Announcements" });
   const announce = async (text) => {
@@ -192,10 +192,10 @@ test("an announcement comes to every device, once and apart from messages, until
 
   await link(page, "Try it").click();
   for (const device of devices) {
-    await shows(told(device), /We open at nine/);
-    await shows(told(device), /Shop.*We close at <b>eight<\/b>.*to everyone · hours/);
-    assert.equal(await told(device).filter({ hasText: "We close at" }).count(), 1);
-    assert.match(await told(device).first().textContent(), /We open at nine/, "the newest one is on top");
+    await shows(announcements(device), /We open at nine/);
+    await shows(announcements(device), /Shop.*We close at <b>eight<\/b>.*to everyone · hours/);
+    assert.equal(await announcements(device).filter({ hasText: "We close at" }).count(), 1);
+    assert.match(await announcements(device).first().textContent(), /We open at nine/, "the newest one is on top");
     const messages = device.getByRole("list", { name: "What has come" });
     assert.equal(await messages.getByRole("listitem").count(), 0);
   }
@@ -225,26 +225,26 @@ test("what was announced while a device was away comes once when it is back, but
   };
   const other = await openDevice(page, "b", "jane");
   const device = await openDevice(page, "a", "ines");
-  const told = (text, by = device) =>
+  const received = (text, by = device) =>
     by.getByRole("list", { name: "Announcements" }).getByRole("listitem").filter({ hasText: text });
   await announce("Told live");
-  await told("Told live").waitFor();
+  await received("Told live").waitFor();
   await device.getByRole("button", { name: "Close" }).click();
   await announce("Told later");
   const id = await announce("Taken back");
   const headers = { authorization: `Bearer ${twin.key}` };
   await fetch(`${twin.api}/v1/announcements/${id}`, { method: "DELETE", headers });
   // Then the push is over.
-  await told("Told later", other).waitFor();
+  await received("Told later", other).waitFor();
   await device.getByRole("button", { name: "Open the device" }).click();
-  await told("Told later").waitFor();
-  assert.equal(await told("Told live").count(), 1, "it is not shown twice on one page");
+  await received("Told later").waitFor();
+  assert.equal(await received("Told live").count(), 1, "it is not shown twice on one page");
 
   await page.reload();
   await openDevice(page, "a", "ines");
   await announce("After the reload");
-  await told("After the reload").waitFor();
-  assert.equal(await told(/Told live|Told later|Taken back/).count(), 0, "a reload shows nothing twice");
+  await received("After the reload").waitFor();
+  assert.equal(await received(/Told live|Told later|Taken back/).count(), 0, "a reload shows nothing twice");
   await close();
 });
 
@@ -276,7 +276,7 @@ test("the announcements of a tenant are listed page by page", async () => {
   await close();
 });
 
-test("what an announcement lacks is said at its field, and the keyboard alone announces and withdraws it", async () => {
+test("what an announcement lacks is shown at its field; the keyboard alone announces and withdraws it", async () => {
   const { page, close } = await openPage(browser, `${twin.console}/#/send`, { expected: [/status of 400/] });
   const focused = (attribute) => page.evaluate((name) => document.activeElement[name], attribute);
   const press = async (...keys) => {
@@ -578,7 +578,7 @@ test("links from a user of a tenant act on that user, and messages are found by 
   await close();
 });
 
-test("a demo device has a first message to send, and says when there is none", async () => {
+test("a demo device has a first message to send, and shows when there is none", async () => {
   const { page, close } = await openPage(browser, `${twin.console}/#/demo`);
   const phone = await openDevice(page, "a", "newcomer");
   await phone.getByRole("button", { name: "Send" }).click();
@@ -589,7 +589,7 @@ test("a demo device has a first message to send, and says when there is none", a
   await close();
 });
 
-test("what a user wants to be told of is set, and what is wrong is said at its field", async () => {
+test("preferences are set, and what is wrong is shown at its field", async () => {
   const { page, close } = await openPage(browser, `${twin.console}/#/preferences/choosy`, {
     expected: [/status of 400/],
   });
@@ -693,7 +693,7 @@ test("an email is shown as its reader sees it, and can neither run nor load nor 
     const hostile = page.getByRole("article", { name: "Email to hostile@example.org" });
     const summary = hostile.getByText("As its reader sees it");
     await summary.waitFor();
-    assert.equal(await frames.count(), 0, "there is none before somebody looks");
+    assert.equal(await frames.count(), 0, "there is none before the email is opened");
     const complains = (of) => page.waitForEvent("console", (message) => message.text().includes(of));
     await summary.focus();
     const [refused] = await Promise.all([complains("/pixel"), page.keyboard.press("Enter")]);
@@ -720,7 +720,7 @@ test("an email is shown as its reader sees it, and can neither run nor load nor 
     assert.ok(await hostile.locator("pre").isVisible());
     await summary.click();
     await frames.waitFor({ state: "detached" });
-    assert.deepEqual(asked, [], "nobody elsewhere was asked for anything");
+    assert.deepEqual(asked, [], "no other host was asked for anything");
     await close();
   } finally {
     elsewhere.close();
@@ -742,7 +742,7 @@ test("the theme is chosen by hand and stays", async () => {
   await close();
 });
 
-test("a twin that is gone is said, and its return too", async () => {
+test("a twin that is gone is reported, and so is its return", async () => {
   const { page, close } = await openPage(browser, twin.console, { expected: [/ERR_CONNECTION_REFUSED|ERR_FAILED/] });
   await page.route("**/_twin/**", (route) => route.abort());
   await shows(page.getByRole("alert"), "The twin does not answer.");

@@ -17,7 +17,7 @@ after(async () => {
   await twin?.stop();
 });
 
-test("a template of its own has the twin's panels, and sees its requests there", async () => {
+test("any template has the twin's panels, with its requests in them", async () => {
   // Without motion, no colour is still on its way to another when it is measured.
   const { page, close } = await openPage(browser, twin.console, { reducedMotion: "reduce" });
   const link = (name) => page.getByRole("navigation").getByRole("link", { name, exact: true });

@@ -35,7 +35,7 @@ const cargoRun = (name) => [
   ...["--package", name, "--bin", name, "--"],
 ];
 
-/** Starts a program on free ports, in a folder of its own; `names` are the beginnings of the lines that it prints. */
+/** Starts a program on free ports, in a separate folder; `names` are the beginnings of the lines that it prints. */
 async function start([program, ...first], options, names) {
   const folder = mkdtempSync(join(tmpdir(), "tidings-console-"));
   const ports = ["--http-port", "--socket-port", "--aws-port", "--console-port"].flatMap((port) => [port, "0"]);
@@ -44,20 +44,21 @@ async function start([program, ...first], options, names) {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const ended = new Promise((resolve, reject) => child.once("exit", resolve).once("error", reject));
-  const told = {};
+  const printed = {};
   for await (const line of createInterface({ input: child.stdout })) {
     for (const [name, as] of Object.entries(names)) {
-      if (line.startsWith(`  ${name}`)) told[as] = line.trim().split(/\s+/).at(-1);
+      if (line.startsWith(`  ${name}`)) printed[as] = line.trim().split(/\s+/).at(-1);
     }
     if (line.startsWith("Ctrl-C")) break;
   }
-  assert.equal(Object.keys(told).length, Object.keys(names).length, `the twin did not start: ${JSON.stringify(told)}`);
+  const found = Object.keys(printed).length;
+  assert.equal(found, Object.keys(names).length, `the twin did not start: ${JSON.stringify(printed)}`);
   const stop = async () => {
     child.kill("SIGINT");
     await ended;
     rmSync(folder, { recursive: true, force: true });
   };
-  return { ...told, stop };
+  return { ...printed, stop };
 }
 
 export function startBrowser() {
