@@ -390,7 +390,7 @@ export interface Rollover {
  *
  * - `unknown_connection`: The device was unregistered, changed hands, or was away for too long. In clear, because no
  *   key belongs to such a connection: close it, wait up to `after` seconds, connect again.
- * - `evicted`: A device or its user holds more connections than it may, and this one was used least recently. In clear,
+ * - `evicted`: A device or its user has more connections than allowed, and this one was used least recently. In clear,
  *   just before the connection is closed: wait up to `after` seconds, connect again.
  */
 export interface ReconnectInClear {

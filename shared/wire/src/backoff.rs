@@ -23,8 +23,8 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// How many attempts count for the next pause, after a connection that lasted for `lasted`: none if that is a tenth of
-    /// the longest window, 30 seconds by default. One that is closed soon after it was opened is one attempt more.
+    /// How many attempts count for the next pause, after a connection that lasted for `lasted`: none if that is a tenth
+    /// of the longest window, 30 seconds by default. One that is closed soon after it was opened is one attempt more.
     #[must_use]
     pub fn attempts_after(&self, lasted: Duration, attempts: u32) -> u32 {
         if lasted >= self.longest / 10 { 0 } else { attempts }

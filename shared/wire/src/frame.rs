@@ -37,7 +37,7 @@ choice! {
         /// The device was unregistered, changed hands, or was away for too long. In clear, because no key belongs to
         /// such a connection: close it, wait up to `after` seconds, connect again.
         UnknownConnection = "unknown_connection",
-        /// A device or its user holds more connections than it may, and this one was used least recently. In clear, just
+        /// A device or its user has more connections than allowed, and this one was used least recently. In clear, just
         /// before the connection is closed: wait up to `after` seconds, connect again.
         Evicted = "evicted",
     }

@@ -80,7 +80,7 @@ fn run(is_check: bool) -> Result<(), String> {
     if stale.is_empty() {
         return Ok(());
     }
-    Err(format!("not up to date with the types of shared/wire: {}; run `{COMMAND}` and commit the result", stale.join(", ")))
+    Err(format!("not up to date with shared/wire: {}; run `{COMMAND}` and commit the result", stale.join(", ")))
 }
 
 /// Checks that serde requires no field of an answer or a frame that is not always written. Requests have other readers.

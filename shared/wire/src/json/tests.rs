@@ -25,12 +25,12 @@ fn names_the_place_of_a_syntax_error() {
 
 #[test]
 fn names_a_byte_order_mark() {
-    let told = |body: &[u8]| object(body).unwrap_err().to_string();
+    let problem = |body: &[u8]| object(body).unwrap_err().to_string();
     for body in [&b"\xef\xbb\xbf{}"[..], b"\xef\xbb\xbf", b"\xef\xbb\xbf[]", b"\xef\xbb\xbf\xef\xbb\xbf{\"a\":1}"] {
-        assert_eq!(told(body), "the body begins with a byte order mark (U+FEFF)");
+        assert_eq!(problem(body), "the body begins with a byte order mark (U+FEFF)");
     }
     for body in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}"] {
-        assert_eq!(told(body), "the body begins with the byte order mark of UTF-16; it has to be UTF-8");
+        assert_eq!(problem(body), "the body begins with the byte order mark of UTF-16; it has to be UTF-8");
     }
     // Elsewhere it is a character: of a text, or one that JSON does not have there.
     assert!(object("{\"a\":\"\u{feff}\"}".as_bytes()).is_ok());
