@@ -1,10 +1,12 @@
 """What the functions used and asked in all twins of a run of the tests: `python tests/rights FOLDER`.
 
-Each twin leaves a record in the folder (twin/src/records.rs), those of the fault matrix in its folder `matrix`. It fails if
+Each twin leaves a record in the folder (twin/src/records.rs), those of the fault matrix in its folder `matrix`. It
+fails if
 
 - a right that template.yaml gives was used by no function in any twin: remove it, or test what needs it;
 - a function made a kind of request that no row of the fault matrix struck with a fault: give it a row in
-  tests/twin/matrix/rows.rs. A kind is the function, the operation, the table or queue, the form of the keys and the expressions.
+  tests/twin/matrix/rows.rs. A kind is the function, the operation, the table or queue, the form of the keys and the
+  expressions.
 """
 
 import json
@@ -30,7 +32,7 @@ def rights(records: list[dict], template: str) -> tuple[set[str], set[str]]:
 
 
 def kinds(records: list[dict], functions: set[str], counter: str) -> set[str]:
-    """The kinds of requests of which the counter says that there were any, in twins with no other functions than these."""
+    """The kinds of requests that the counter has counted, in twins with no other functions than these."""
     ours = [record for record in records if set(record["functions"]) <= functions]
     return {request["kind"] for record in ours for request in record["requests"] if request[counter]}
 

@@ -11,7 +11,8 @@ spec.loader.exec_module(rights)
 
 def record(template="t", functions=("F",), used=(), unused=(), requests=()):
     right = lambda action: {"function": "F", "action": action, "resource": "r"}
-    given = [{**right(action), "used": True} for action in used] + [{**right(action), "used": False} for action in unused]
+    given = [{**right(action), "used": True} for action in used]
+    given += [{**right(action), "used": False} for action in unused]
     asked = [{"kind": kind, "times": 1, "struck": struck} for kind, struck in requests]
     return {"template": template, "functions": list(functions), "rights": given, "requests": asked}
 
