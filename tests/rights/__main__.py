@@ -13,6 +13,10 @@ import json
 import pathlib
 import sys
 
+# Kinds that only a race leads to, which no scenario can hold still: what has to come between what.
+RACES = {
+    "ConnectFunction dynamodb GetItem local-LookupsTable c#": "a post comes between the record of a connection and its count",
+}
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
@@ -41,7 +45,7 @@ def faults(tests: list[dict], matrix: list[dict], template: str) -> list[str]:
     """Prints what was counted, and returns what is wrong."""
     given, used = rights(tests + matrix, template)
     functions = {function for record in tests if record["template"] == template for function in record["functions"]}
-    asked = kinds(tests + matrix, functions, "times")
+    asked = kinds(tests + matrix, functions, "times") - RACES.keys()
     struck = kinds(matrix, functions, "struck")
     print(f"twins               {len(tests) + len(matrix):5}  of which {len(matrix)} of the matrix")
     print(f"rights              {len(given):5}  of {len(functions)} functions; used {len(used)}")

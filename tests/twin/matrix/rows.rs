@@ -59,6 +59,7 @@ pub(super) const ROWS: &[Row] = &[
     row("connect: accept > connections.connect > TransactWriteItems", &["{alice}", "j#"], &[Connect, EndedBefore]),
     row("connect: admit > connections.of_user > Query", &["{alice}", "x#"], &[ConnectMany]),
     row("connect: evict > connections.bury > TransactWriteItems", &["{alice}", "tombstone"], &[ConnectMany]),
+    row("connect: evict > connections.prune > DeleteItem", &["{alice}", "x#"], &[ConnectManyEnded]),
     row("connect: evict > gateway.post > PostToConnection", &[], &[ConnectMany]),
     row("connect: evict > gateway.close > DeleteConnection", &[], &[ConnectMany]),
     row("connect: admit > connections.bury > TransactWriteItems", &["{alice}", "tombstone"], &[ConnectAtOnce]),

@@ -47,7 +47,9 @@ scenarios! {
     /// A device connects.
     Connect => sockets::connect(cell),
     /// So does one that holds as many sockets as a device may: another one is evicted.
-    ConnectMany => sockets::connect_many(cell),
+    ConnectMany => sockets::connect_many(cell, false),
+    /// So does one whose older sockets have ended, and whose `$disconnect`s failed half-way.
+    ConnectManyEnded => sockets::connect_many(cell, true),
     /// So does one of which as many sockets as a device may hold have been opened just before: it is refused.
     ConnectAtOnce => sockets::connect_at_once(cell),
     /// A `$disconnect` is handled before its `$connect`.

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
 use sam_twin::faults::Fault;
 use serde_json::{Value, json};
-use tidings_domain::{ConnectionId, Timestamp};
+use tidings_domain::{Connection, ConnectionId, Timestamp};
 use tidings_wire::{Frame, limits};
 
 use crate::{
@@ -33,10 +33,19 @@ pub(super) async fn connect(cell: &Cell) {
     assert!((1..=1 + left_behind).contains(&known), "{known} connections");
 }
 
-/// Of as many sockets as a device may hold, one makes room; if that fails, so does the next connection.
-pub(super) async fn connect_many(cell: &Cell) {
+/// Of as many sockets as a device may hold, one makes room; if that fails, so does the next connection. Those that have
+/// ended are buried already, and only their records are left.
+pub(super) async fn connect_many(cell: &Cell, are_buried: bool) {
     let identity = cell.register(&cell.user()).await;
     cell.believe_many(&cell.user(), limits::DEVICE_SOCKETS).await;
+    if are_buried {
+        let tombstone = |connection: &Connection| {
+            let pk = AttributeValue::S(format!("c#{}", connection.id));
+            [("pk".to_owned(), pk), ("tombstone".to_owned(), AttributeValue::Bool(true))].into()
+        };
+        let tombstones = cell.view().await.connections.iter().map(tombstone).collect();
+        cell.lane.world.put_all(&cell.table("TIDINGS_LOOKUPS_TABLE"), tombstones).await;
+    }
     cell.arm().await;
     let mut phones = Vec::new();
     cell.until("the bound holds", async || {
