@@ -1,4 +1,5 @@
-//! The order of the house: who may import whom, and that the template gives every function what it needs.
+//! The order of the house: the allowed imports between crates, and the environment that the template gives every
+//! function.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,9 +14,9 @@ use crate::world::{functions, repository};
 
 /// Whether a crate of ours may import another one; a crate that is not listed may import none.
 ///
-/// Functions import any shared crate, and never another function. `text`, `crypto`, `wire` and `domain` are the ground: each may use
-/// what is below it, and everything else may use them. `store`, `queue` and `gateway` stand on the ground alone, and never
-/// use each other. Clients know the wire and its cryptography, and the twin knows nothing of ours.
+/// Functions import any shared crate, and never another function. `text`, `crypto`, `wire` and `domain` are the ground:
+/// each may use those below it, and all others may use them. `store`, `queue` and `gateway` use the ground only, and
+/// never each other. Clients know the wire and its cryptography, and the twin knows nothing of ours.
 fn may_import(importer: &str, imported: &str, functions: &[String]) -> bool {
     let imported = imported.strip_prefix("tidings-").unwrap_or(imported);
     let shared =
@@ -31,10 +32,10 @@ fn may_import(importer: &str, imported: &str, functions: &[String]) -> bool {
         "channels" => &["crypto", "wire", "domain", "providers", "service"],
         "lambda" => &["crypto", "wire", "domain", "store", "queue", "gateway", "service"],
         "client" => &["wire", "crypto"],
-        // It serves any template: nothing of ours is in it.
+        // It serves any template, and knows nothing of ours.
         "sam-twin" => &[],
         "soak" => &["sam-twin", "client", "store", "wire"],
-        // The command line runs every function, and all that is around them.
+        // The command line runs every function, and everything around them.
         "tidings" => return true,
         name if functions.iter().any(|function| function == name) => &shared,
         _ => &[],
@@ -55,7 +56,7 @@ fn packages() -> Vec<Value> {
 }
 
 #[test]
-fn nobody_imports_upwards() {
+fn no_crate_imports_upwards() {
     let packages = packages();
     let names: Vec<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
     let functions = functions();
@@ -63,7 +64,7 @@ fn nobody_imports_upwards() {
         let importer = package["name"].as_str().unwrap();
         for dependency in package["dependencies"].as_array().unwrap() {
             let imported = dependency["name"].as_str().unwrap();
-            // Tests may use more, but for those of the twin: nothing of ours is beside it when it stands alone.
+            // Tests may use more, except for those of the twin, which stands alone without our crates.
             let is_held = dependency["kind"] != "dev" || importer == "sam-twin";
             if names.contains(&imported) && is_held {
                 assert!(may_import(importer, imported, &functions), "{importer} must not import {imported}");
@@ -72,8 +73,8 @@ fn nobody_imports_upwards() {
     }
 }
 
-/// Without a runtime of its own, a function can only start on that of `tidings_lambda::block_on`, on which it runs in
-/// the twin.
+/// Without its own runtime, a function can only start on that of `tidings_lambda::block_on`, on which it runs in the
+/// twin.
 #[test]
 fn no_function_brings_a_runtime() {
     let functions = functions();
@@ -89,7 +90,7 @@ fn no_function_brings_a_runtime() {
     assert_eq!(seen, functions.len());
 }
 
-/// What cargo compiles: packages, each with its features.
+/// The packages that cargo compiles, each with its features.
 fn compiled(packages: &[String], edges: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--edges", edges, "--prefix", "none", "--format", "{p} {f}", "--locked", "--offline"])
@@ -102,14 +103,14 @@ fn compiled(packages: &[String], edges: &str) -> BTreeSet<String> {
     text.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
 }
 
-/// What is compiled for these functions when they are built together.
+/// The packages that are compiled for these functions when they are built together.
 fn compiled_for(functions: &[String]) -> BTreeSet<String> {
     let packages: Vec<_> = functions.iter().map(|name| format!("--package=tidings-{name}")).collect();
     compiled(&packages, "normal,build")
 }
 
 #[test]
-fn a_function_that_is_built_alone_compiles_nothing_that_a_build_of_all_has_not() {
+fn a_function_that_is_built_alone_compiles_nothing_that_a_build_of_all_lacks() {
     let functions = functions();
     let all = compiled_for(&functions);
     for function in functions {
@@ -127,10 +128,10 @@ fn the_tests_compile_no_dependency_with_other_features_than_a_build() {
     assert!(again.is_empty(), "compiled twice, because dev-dependencies enable more features of these: {again:?}");
 }
 
-/// Variables that a function can do without: the level of its log, and what only the twin sets.
+/// Optional variables of a function: the level of its log, and one that only the twin sets.
 const OPTIONAL: [&str; 2] = ["TIDINGS_LOG", "TIDINGS_PROVIDERS_URL"];
 
-/// Starts a function with these variables; what it prints until it ends, which it does without a runtime API.
+/// Starts a function with these variables; returns its output until it ends, which it does without a runtime API.
 fn started(binary: &str, variables: &BTreeMap<String, String>) -> String {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tidings"))
         .env_clear()
@@ -154,7 +155,7 @@ fn started(binary: &str, variables: &BTreeMap<String, String>) -> String {
 }
 
 #[test]
-fn a_function_starts_with_what_the_template_gives_it_and_with_nothing_less() {
+fn a_function_needs_exactly_the_variables_that_the_template_gives_it() {
     let settings = Settings::new("http://127.0.0.1:1", "ws://127.0.0.1:2", "http://127.0.0.1:3");
     let template = Template::read(&repository().join("template.yaml"), &settings, &mut Secrets::in_memory()).unwrap();
     std::thread::scope(|scope| {
@@ -171,14 +172,14 @@ fn a_function_starts_with_what_the_template_gives_it_and_with_nothing_less() {
                     less.remove(name);
                     let printed = started(binary, &less);
                     let missing = format!("the environment variable {name} is not set");
-                    assert!(printed.contains(&missing), "{binary} is given {name} and does not need it: {printed}");
+                    assert!(printed.contains(&missing), "{binary} gets {name} and does not need it: {printed}");
                 }
             });
         }
     });
 }
 
-/// What is deployed and what the twin serves are one file; these are the names that the rest of the project goes by.
+/// One file is deployed and served by the twin; the rest of the project uses these names.
 #[test]
 fn the_template_of_this_project_is_served_whole() {
     let settings = Settings::new("http://127.0.0.1:1", "ws://127.0.0.1:2", "http://127.0.0.1:3");

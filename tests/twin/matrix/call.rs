@@ -1,4 +1,4 @@
-//! One call of a function to AWS: how it is known, to readers and on the wire.
+//! One call of a function to AWS, and how it is recognised by readers and on the wire.
 
 use sam_twin::{
     faults::Fault,
@@ -8,16 +8,15 @@ use sam_twin::{
 
 /// One call.
 pub(super) struct Call {
-    /// From the function of the source that begins it, through the methods that it leads through, to the operation of
-    /// the SDK:
+    /// The path from the source's function that starts it, through the methods on its way, to the SDK's operation:
     /// `function: caller > receiver.method > … > Operation`.
     pub(super) way: &'static str,
     /// Texts of the request that no other request of the function's scenario has. `{app}`, `{alice}`, `{bob}` (user
     /// keys), `{device}`, `{message}`, `{announcement}` and `{connection}` stand for the cell's own.
     pub(super) contains: &'static [&'static str],
-    /// How many requests of the same looks the scenario makes before this one.
+    /// Number of equal requests of the scenario before this one.
     pub(super) skip: u32,
-    /// What has to go wrong first, so that the function comes here.
+    /// The fault after which the function makes this call.
     pub(super) before: Option<Before>,
 }
 

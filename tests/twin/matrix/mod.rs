@@ -1,9 +1,9 @@
-//! The fault matrix: every call that a function makes to AWS, times every fault that it can have. `tests/rights` fails
-//! for a kind of request that a function made in any test and no row struck.
+//! The fault matrix: every call of a function to AWS, times every fault that it can have. `tests/rights` fails for a
+//! kind of request that a function made in any test and no row struck.
 //!
 //! - [`rows`]: the table, a row for each [`call`]
-//! - [`scenarios`]: what makes a function send a request, and what must be true in the end
-//! - [`cell`], [`phone`]: what a scenario is played with
+//! - [`scenarios`]: the operations in which a function sends a request, and the conditions that must hold in the end
+//! - [`cell`], [`phone`]: the helpers of a scenario
 
 mod call;
 mod cell;
@@ -26,13 +26,13 @@ use self::{
     scenarios::Scenario,
 };
 
-/// Twins that work at the same time; most of a cell is waiting.
+/// Twins that work in parallel; most of a cell is waiting.
 const LANES: usize = 6;
 
 /// The stack of a lane.
 const STACK_BYTES: usize = 16 << 20;
 
-/// A cell that is to be played.
+/// A cell to run.
 #[derive(Clone, Copy)]
 struct Planned {
     row: &'static Row,
@@ -62,16 +62,16 @@ fn cells() -> Vec<Planned> {
 }
 
 #[test]
-fn every_row_is_another_way_and_has_a_scenario() {
+fn every_row_has_a_unique_way_and_a_scenario() {
     let ways: BTreeSet<&str> = ROWS.iter().map(|row| row.call.way).collect();
-    assert_eq!(ways.len(), ROWS.len(), "a row stands twice");
+    assert_eq!(ways.len(), ROWS.len(), "a way has two rows");
     assert!(ROWS.iter().all(|row| !row.scenarios.is_empty()));
 }
 
 #[test]
 fn every_fault_at_every_request_ends_well() {
     let started = Instant::now();
-    // For one row, or one scenario, while looking for a fault in it.
+    // Selects one row or one scenario, to find a fault in it.
     let only = std::env::var("TIDINGS_MATRIX").unwrap_or_default();
     let cells: Vec<_> = cells().into_iter().filter(|cell| cell.name().contains(&only)).enumerate().collect();
     let total = cells.len();
@@ -103,7 +103,7 @@ fn every_fault_at_every_request_ends_well() {
     assert_eq!(green, total);
 }
 
-/// Plays one cell after the other on a twin of its own.
+/// Runs one cell after the other on one twin.
 fn work(queue: &Mutex<VecDeque<(usize, Planned)>>) -> Vec<(Planned, Result<(), String>)> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let lane = runtime.block_on(Lane::start());

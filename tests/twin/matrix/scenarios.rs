@@ -1,4 +1,5 @@
-//! What makes a function send a request, and what must be true when everything is over, whatever went wrong in between.
+//! The operations in which a function sends a request, and the conditions that must hold in the end, whatever fails in
+//! between.
 
 mod announcements;
 mod devices;
@@ -8,11 +9,11 @@ mod sockets;
 
 use super::cell::Cell;
 
-/// Writes each scenario once: what it is, its name, and what it plays on a cell.
+/// Defines each scenario once: its description, its name, and its function on a cell.
 macro_rules! scenarios {
     ($cell:ident, $($(#[$doc:meta])* $name:ident => $play:expr,)*) => {
-        /// A scenario. Each begins with its own app, lets the fault strike from its first step of interest on, does what
-        /// real clients and backends do until they have what they want, and checks what is stored and shown in the end.
+        /// A scenario. Each starts with its own app, arms the fault at its first step of interest, acts as real clients
+        /// and backends do until they succeed, and checks the stored and shown data in the end.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum Scenario {
             $($(#[$doc])* $name,)*
@@ -33,24 +34,24 @@ scenarios! {
 
     /// A device is registered for the first time.
     Register => devices::register(cell),
-    /// So is one whose user holds as many as a user may: another one is evicted.
+    /// A device is registered whose user has reached the limit: another one is evicted.
     RegisterMany => devices::register_many(cell),
     /// A device moves to another user.
     Move => devices::change_hands(cell, false),
-    /// So does one that holds more sockets than one transaction can bury.
+    /// The same for one that holds more sockets than one transaction can bury.
     MoveMany => devices::change_hands(cell, true),
     /// A device is unregistered.
     Unregister => devices::unregister(cell, false),
-    /// So is one that holds more sockets than one transaction can bury.
+    /// The same for one that holds more sockets than one transaction can bury.
     UnregisterMany => devices::unregister(cell, true),
 
     /// A device connects.
     Connect => sockets::connect(cell),
-    /// So does one that holds as many sockets as a device may: another one is evicted.
+    /// A device connects that has reached its limit of sockets: another one is evicted.
     ConnectMany => sockets::connect_many(cell, false),
-    /// So does one whose older sockets have ended, and whose `$disconnect`s failed half-way.
+    /// The same for a device whose older sockets have ended, and whose `$disconnect`s failed half-way.
     ConnectManyEnded => sockets::connect_many(cell, true),
-    /// So does one of which as many sockets as a device may hold have been opened just before: it is refused.
+    /// A device connects whose limit of sockets is reached by ones that were opened just before: it is refused.
     ConnectAtOnce => sockets::connect_at_once(cell),
     /// A `$disconnect` is handled before its `$connect`.
     EndedBefore => sockets::ended_before(cell),
@@ -58,52 +59,52 @@ scenarios! {
     Disconnect => sockets::disconnect(cell),
     /// A ping whose lease is half spent.
     Ping => sockets::ping(cell),
-    /// So is one of a user who has another connection.
+    /// A ping of a user who has another connection.
     PingAmongOthers => sockets::ping_among_others(cell),
-    /// A device asks for what it missed.
+    /// A device asks for the messages that it has missed.
     Sync => sockets::sync(cell),
     /// A device acknowledges a message.
     Ack => sockets::confirm(cell, "ack"),
-    /// It does so just before its end.
+    /// A device acknowledges one just before its connection ends.
     LastWords => sockets::last_words(cell, "ack"),
-    /// A person reads one just before the end.
+    /// A person reads one just before the connection ends.
     LastLook => sockets::last_words(cell, "read"),
     /// A person reads a message.
     Read => sockets::confirm(cell, "read"),
-    /// A device acknowledges what is not there.
+    /// A device acknowledges a message that does not exist.
     AckOfNothing => sockets::confirm_nothing(cell),
-    /// A device acknowledges everything up to a place.
+    /// A device acknowledges everything up to a position.
     AckUpTo => sockets::confirm_up_to(cell),
-    /// A device says that it is in use.
+    /// A device reports that it is in use.
     State => sockets::state(cell),
     /// A device lists its inbox.
     Inbox => devices::list(cell),
-    /// A device asks how much of it is unread.
+    /// A device requests the count of unread messages.
     Unread => devices::count(cell),
-    /// A device sets what its user wants to be told of, and reads it again.
+    /// A device sets its user's preferences, and reads them.
     Preferences => devices::prefer(cell),
-    /// A device reads what its user wants to be told of.
+    /// A device reads its user's preferences.
     ReadPreferences => devices::preferences(cell),
-    /// A backend sets what a user wants to be told of.
+    /// A backend sets a user's preferences.
     SetUserPreferences => devices::set_user_preferences(cell),
-    /// A backend reads what a user wants to be told of.
+    /// A backend reads a user's preferences.
     UserPreferences => devices::user_preferences(cell),
-    /// A backend asks for a device.
+    /// A backend reads a device.
     ShowDevice => devices::show(cell),
     /// A person follows the link in an email.
     Unsubscribe => devices::unsubscribe(cell),
-    /// So does one who has preferences already.
+    /// The same for a person who has preferences already.
     UnsubscribeMore => devices::unsubscribe_more(cell),
 
-    /// A message is sent to a device that is there, and acknowledged.
+    /// A message is sent to a connected device, and acknowledged.
     Online => messages::online(cell, 0),
-    /// So is one to a user who has messages already.
+    /// The same to a user who has messages already.
     OnlineNext => messages::online(cell, 1),
-    /// So is one to a user who has many devices.
+    /// The same to a user who has many devices.
     OnlineAmongMany => messages::online_among_many(cell),
     /// Messages for one user come by two lanes at once.
     TwoLanes => messages::two_lanes(cell, 1),
-    /// So do the first ones that the user is ever sent.
+    /// The same for the first ones of a user.
     TwoLanesAtFirst => messages::two_lanes(cell, 0),
     /// Messages for one user come by one lane.
     InOrder => messages::in_order(cell),
@@ -119,13 +120,13 @@ scenarios! {
     SendFarLater => messages::send_far_later(cell),
     /// The time of a message that was to be sent later has come.
     SendNow => messages::send_now(cell),
-    /// A message whose time has come is sent once more under its key.
+    /// A message that was due is sent once more under its key.
     RepeatAfterItsTime => messages::repeat_after_its_time(cell),
     /// A delivery comes minutes late.
     Late => messages::late(cell, false),
-    /// A delivery comes minutes late and stands in the mailbox already.
+    /// A delivery comes minutes late, and its message is in the mailbox already.
     LateAgain => messages::late(cell, true),
-    /// A delivery comes again.
+    /// A delivery is received again.
     Repeated => messages::repeated(cell),
     /// A message is cancelled.
     Cancel => messages::cancel(cell),
@@ -133,15 +134,15 @@ scenarios! {
     CancelAgain => messages::cancel_again(cell),
     /// A cancelled message is withdrawn from a mailbox.
     Withdraw => messages::withdraw(cell, false),
-    /// So is one that the mailbox's window has forgotten.
+    /// The same for one that the mailbox's window has forgotten.
     WithdrawOld => messages::withdraw(cell, true),
-    /// A message takes another's place.
+    /// A message replaces another one.
     Collapse => messages::collapse(cell),
     /// A message that is to be confirmed is delivered.
     NeedConfirm => messages::need_confirm(cell),
-    /// A message that nobody confirmed is delivered once more.
+    /// A message that no device has confirmed is redelivered.
     Redelivery => messages::redelivery(cell),
-    /// It has been redelivered so often that the next time is far off.
+    /// It has been redelivered so often that the next time is hours ahead.
     FarRedelivery => messages::far_redelivery(cell),
     /// A trail is read.
     Trail => messages::trail(cell),
@@ -150,7 +151,7 @@ scenarios! {
     Announce => announcements::announce(cell, false),
     /// It is announced once more under its key.
     AnnounceAgain => announcements::announce(cell, true),
-    /// What was announced is listed.
+    /// Announcements are listed.
     Announcements => announcements::list(cell),
     /// One announcement is read.
     Announced => announcements::one(cell),
@@ -158,18 +159,18 @@ scenarios! {
     Retract => announcements::withdraw(cell),
     /// A device asks for announcements.
     SyncAnnounced => announcements::sync(cell),
-    /// An announcement is pushed to a device that is there.
+    /// An announcement is pushed to a connected device.
     Push => announcements::push(cell, false),
-    /// So is one to a device that cannot be posted to just then.
+    /// The same to a device that cannot be posted to at that moment.
     PushAgain => announcements::push(cell, true),
-    /// So is one to a device that has gone.
+    /// The same to a device that has gone.
     PushToNobody => announcements::push_to_nobody(cell),
 
     /// The only connection turns out to be gone.
     Gone => fallbacks::gone(cell),
-    /// It has turned out to be gone, and its worker died before it said so.
+    /// It was gone, and its worker died before it recorded that.
     GoneMeanwhile => fallbacks::gone_meanwhile(cell),
-    /// Nobody is there: an SMS, then an email at once.
+    /// No device is connected: an SMS, then an email at once.
     Chain => fallbacks::chain(cell),
     /// An SMS, then an email minutes later.
     SlowChain => fallbacks::slow_chain(cell),
@@ -191,7 +192,7 @@ scenarios! {
     PushChain => fallbacks::push_chain(cell),
     /// The provider cannot take a push, and is asked again.
     PushLater => fallbacks::push_later(cell),
-    /// The provider wants to be left alone for an hour, and no other step would reach the person.
+    /// The provider asks for a pause of an hour, and no other step would reach the person.
     PushMuchLater => fallbacks::push_much_later(cell),
     /// The credentials cannot be read at first.
     PushWithoutSecret => fallbacks::push_without_secret(cell),
@@ -199,24 +200,24 @@ scenarios! {
     PushToTheDead => fallbacks::push_to_the_dead(cell),
     /// A call of the app's server, then an SMS at once.
     HookChain => fallbacks::hook_chain(cell),
-    /// So is one whose answer is cut off.
+    /// The same with an answer that is cut off.
     HookCut => fallbacks::hook_cut(cell, false),
-    /// So is one whose answer is cut off, to a server that is busy when it is called again.
+    /// The same with an answer that is cut off, and a server that is busy when it is called again.
     HookBusy => fallbacks::hook_cut(cell, true),
     /// An SMS and an email about an item that is open.
     OpenItem => fallbacks::open_item(cell),
-    /// Those about one that is closed.
+    /// The same about one that is closed.
     ClosedItem => fallbacks::closed_item(cell),
     /// An item is closed.
     CloseItem => fallbacks::set_item(cell, false),
-    /// It is opened again.
+    /// It is reopened.
     ReopenItem => fallbacks::set_item(cell, true),
-    /// A backend asks whether an item is open.
+    /// A backend reads an item.
     ReadItem => fallbacks::read_item(cell),
     /// A timer comes minutes before its time.
     TooEarly => fallbacks::too_early(cell),
     /// A timer comes so early that no queue can hold it.
     TooEarlyByFar => fallbacks::too_early_by_far(cell),
-    /// The clock hands on what has come within reach.
+    /// A tick hands on the timers that have come within the queue's delay.
     Tick => fallbacks::tick(cell),
 }

@@ -1,4 +1,4 @@
-//! Connections and what devices say on them.
+//! Connections, and the messages of devices on them.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
@@ -22,8 +22,8 @@ pub(super) async fn connect(cell: &Cell) {
     cell.arm().await;
     let mut phone = Phone::open(cell, &identity).await;
     phone.say(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
-    // An upgrade that was recorded and then refused leaves a connection behind, until its lease is over or a post
-    // meets it.
+    // An upgrade that was recorded and then refused leaves a connection behind, until its lease expires or a post meets
+    // it.
     let left_behind = match cell.fault {
         Fault::KillAfter => 1,
         Fault::LoseAnswer if cell.times > 1 => 1,
@@ -33,7 +33,7 @@ pub(super) async fn connect(cell: &Cell) {
     assert!((1..=1 + left_behind).contains(&known), "{known} connections");
 }
 
-/// Of as many sockets as a device may hold, one makes room; if that fails, so does the next connection. Those that have
+/// Of the limit of a device's sockets, one is evicted; if that fails, the next connection does so. Sockets that have
 /// ended are buried already, and only their records are left.
 pub(super) async fn connect_many(cell: &Cell, are_buried: bool) {
     let identity = cell.register(&cell.user()).await;
@@ -57,7 +57,7 @@ pub(super) async fn connect_many(cell: &Cell, are_buried: bool) {
     .await;
 }
 
-/// Beyond as many sockets as a device may hold that have just been opened, another one is refused and leaves no record.
+/// Beyond the limit of a device's sockets that were just opened, another one is refused and leaves no record.
 pub(super) async fn connect_at_once(cell: &Cell) {
     let identity = cell.register(&cell.user()).await;
     let mut phones = Vec::new();
@@ -69,7 +69,7 @@ pub(super) async fn connect_at_once(cell: &Cell) {
         let token = identity.connect_token(crate::world::seconds()).unwrap();
         let refused = cell.lane.world.connect(identity.id(), &token).await.expect_err("no ninth socket is opened");
         let left = cell.view().await.connections.len();
-        // One that was recorded and could not be buried stays until its lease is over or a post meets it.
+        // One that was recorded and could not be buried stays until its lease expires or a post meets it.
         cell.is_over() && refused == 429 && (left == limits::DEVICE_SOCKETS || cell.fault != Fault::KillAfter)
     })
     .await;
@@ -82,7 +82,7 @@ fn pongs(phone: &Phone) -> usize {
     phone.seen(|seen| seen.frames.iter().filter(|frame| matches!(frame, Frame::Pong(_))).count())
 }
 
-/// Nothing of a connection is recorded whose end was told first.
+/// A connection whose end was handled first leaves no record.
 pub(super) async fn ended_before(cell: &Cell) {
     let identity = cell.register(&cell.user()).await;
     let id: ConnectionId = format!("{}Early=", cell.app()).parse().unwrap();
@@ -101,7 +101,7 @@ pub(super) async fn ended_before(cell: &Cell) {
         serde_json::from_slice::<Value>(&answer).unwrap()["statusCode"].as_u64()
     };
     let end = event("ws-disconnect.json", "");
-    cell.until("the end is told", async || invoke("DisconnectFunction", &end).await == Some(200)).await;
+    cell.until("the end is handled", async || invoke("DisconnectFunction", &end).await == Some(200)).await;
     cell.until("the beginning is refused", async || {
         let token = identity.connect_token(crate::world::seconds()).unwrap();
         let begin = event("ws-connect.json", &token);
@@ -114,14 +114,14 @@ pub(super) async fn ended_before(cell: &Cell) {
     assert!(cell.view().await.connections.is_empty());
 }
 
-/// API Gateway tells the end once. Where that was in vain, the next message meets the dead connection.
+/// API Gateway sends the end once. If that fails, the next message meets the dead connection.
 pub(super) async fn disconnect(cell: &Cell) {
     let phone = online(cell).await;
     cell.arm().await;
     phone.close().await;
     cell.until("the fault has struck", async || cell.hits() > 0).await;
     let mut asked = 0;
-    cell.until("the connection is forgotten", async || {
+    cell.until("the connection is removed", async || {
         asked += 1;
         if asked == 6 {
             cell.send(json!({})).await;
@@ -147,7 +147,7 @@ pub(super) async fn ping(cell: &Cell) {
     assert!(connections[0].lease > now.plus_seconds(600), "renewed");
 }
 
-/// The other connection stands between that of the ping and the mailbox, whose head is read by itself.
+/// The other connection stands between that of the ping and the mailbox, whose head is read separately.
 pub(super) async fn ping_among_others(cell: &Cell) {
     let mut phone = online(cell).await;
     let (_, entry) = cell.seed("k", |_| {}).await;
@@ -167,10 +167,11 @@ pub(super) async fn ping_among_others(cell: &Cell) {
     assert_eq!(head, Some((entry.position.epoch, entry.position.seq)));
 }
 
-/// An id of a connection that is sorted before those of API Gateway.
+/// An id of a connection that sorts before those of API Gateway.
 const BELOW_ALL: &str = "--------Other=";
 
-/// Of three messages, the first one is acknowledged: the other two come, in order, whatever it takes to ask for them.
+/// Of three messages, the first one is acknowledged: the other two arrive, in order, however often the device has to
+/// ask.
 pub(super) async fn sync(cell: &Cell) {
     let mut phone = online(cell).await;
     let mut ids = Vec::new();
@@ -194,7 +195,7 @@ pub(super) async fn sync(cell: &Cell) {
         .unwrap();
     cell.arm().await;
     phone.say(cell, json!({"action": "sync"}), async |phone| answers(phone) > 0).await;
-    // A client that has seen less than it was told of asks again, from where its own run ends.
+    // A client that has received fewer than announced asks again, from the end of its run.
     for _ in 0..5 {
         let run = ids[1..].iter().take_while(|id| phone.seen(|seen| seen.message(id).is_some())).count();
         if run == 2 {
@@ -229,36 +230,36 @@ pub(super) async fn confirm(cell: &Cell, action: &str) {
     let mut phone = online(cell).await;
     let (_, entry) = cell.seed("k", |_| {}).await;
     cell.arm().await;
-    let told =
+    let request =
         json!({"action": action, "id": entry.letter.id, "epoch": entry.position.epoch, "seq": entry.position.seq});
-    phone.say(cell, told, async |_| cell.entry("k").await.unwrap().is_confirmed() && cell.hits() > 0).await;
+    phone.say(cell, request, async |_| cell.entry("k").await.unwrap().is_confirmed() && cell.hits() > 0).await;
     let entry = cell.entry("k").await.unwrap();
     let by = if action == "ack" { &entry.acks } else { &entry.reads };
     assert_eq!((entry.acks.len() + entry.reads.len(), &by[0].0), (1, &cell.device_id()));
 }
 
-/// A confirmation that comes just after the connection's end.
+/// A confirmation that arrives just after the connection's end.
 pub(super) async fn last_words(cell: &Cell, action: &str) {
     let mut phone = online(cell).await;
     let (_, entry) = cell.seed("k", |_| {}).await;
     let id = cell.view().await.connections[0].id.clone();
     cell.lane.stores.connections.disconnect(&id, Timestamp::now()).await.unwrap();
     cell.arm().await;
-    let told =
+    let request =
         json!({"action": action, "id": entry.letter.id, "epoch": entry.position.epoch, "seq": entry.position.seq});
-    phone.say(cell, told, async |_| cell.entry("k").await.unwrap().is_confirmed()).await;
+    phone.say(cell, request, async |_| cell.entry("k").await.unwrap().is_confirmed()).await;
     assert!(cell.view().await.connections.is_empty(), "it stays dead");
 }
 
-/// What is not there is not confirmed, and the device is told.
+/// A message that is not in the mailbox is not confirmed, and the device gets an error.
 pub(super) async fn confirm_nothing(cell: &Cell) {
     let mut phone = online(cell).await;
     let (_, entry) = cell.seed("k", |_| {}).await;
     cell.arm().await;
     let wrong = cell.message_id("another");
-    let told = json!({"action": "ack", "id": wrong, "epoch": entry.position.epoch, "seq": entry.position.seq});
+    let request = json!({"action": "ack", "id": wrong, "epoch": entry.position.epoch, "seq": entry.position.seq});
     let refused = |frame: &Frame| matches!(frame, Frame::Error(error) if error.code == "unknown_message");
-    phone.say(cell, told, async |phone| phone.seen(|seen| seen.frames.iter().any(refused))).await;
+    phone.say(cell, request, async |phone| phone.seen(|seen| seen.frames.iter().any(refused))).await;
     assert!(!cell.entry("k").await.unwrap().is_confirmed());
 }
 
@@ -270,9 +271,9 @@ pub(super) async fn confirm_up_to(cell: &Cell) {
     let entries = cell.entries().await;
     let (second, device) = (entries[1].position, cell.device_id());
     cell.arm().await;
-    let told = json!({"action": "ack", "epoch": second.epoch, "seq": second.seq});
+    let request = json!({"action": "ack", "epoch": second.epoch, "seq": second.seq});
     let cursor = async || cell.view().await.devices[0].cursor;
-    phone.say(cell, told, async |_| cursor().await == Some(second) && cell.hits() > 0).await;
+    phone.say(cell, request, async |_| cursor().await == Some(second) && cell.hits() > 0).await;
     let acked: Vec<_> = cell.entries().await.iter().map(|entry| entry.is_confirmed_by(&device)).collect();
     assert_eq!(acked, [true, true, false]);
 }
@@ -282,8 +283,8 @@ pub(super) async fn state(cell: &Cell) {
     let (users, user) = (cell.table("TIDINGS_USERS_TABLE"), cell.user().encode());
     let sort_key = format!("x#{}", cell.view().await.connections[0].id);
     cell.arm().await;
-    let told = async || cell.attribute(&users, [("pk", &user), ("sk", &sort_key)], "app_state").await;
-    phone.say(cell, json!({"action": "state", "state": "foreground"}), async |_| told().await.is_some()).await;
-    assert_eq!(told().await.unwrap().as_s().unwrap(), "foreground");
+    let recorded = async || cell.attribute(&users, [("pk", &user), ("sk", &sort_key)], "app_state").await;
+    phone.say(cell, json!({"action": "state", "state": "foreground"}), async |_| recorded().await.is_some()).await;
+    assert_eq!(recorded().await.unwrap().as_s().unwrap(), "foreground");
     assert_eq!(cell.view().await.connections.len(), 1);
 }
