@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::iter::successors;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -51,7 +52,7 @@ pub enum ApiError {
         url: String,
     },
     /// The app key has characters that a header cannot carry.
-    #[error("the app key has characters that no app key has")]
+    #[error("the app key has characters that no app key has, such as an ellipsis: copy all of it")]
     BadKey,
     /// A name that a path cannot carry. No request is made, because it would address another resource, or none.
     #[error("{field} {detail}")]
@@ -62,12 +63,12 @@ pub enum ApiError {
         detail: &'static str,
     },
     /// There was no answer: no connection, or it broke.
-    #[error("reach {url}")]
+    #[error("cannot reach {url}: {}", reason(&**cause))]
     Unreachable {
         /// The request's URL.
         url: String,
-        /// The cause.
-        source: Box<dyn StdError + Send + Sync>,
+        /// The cause; the text of this error has its whole chain.
+        cause: Box<dyn StdError + Send + Sync>,
     },
     /// No answer within half a minute.
     #[error("no answer from {url} in {} seconds", TIMEOUT.as_secs())]
@@ -283,7 +284,7 @@ impl Backend {
         idempotency_key: Option<&str>,
     ) -> Result<(StatusCode, Bytes), ApiError> {
         let url = format!("{}{path}", self.base);
-        let unreachable = |source| ApiError::Unreachable { url: url.clone(), source };
+        let unreachable = |cause| ApiError::Unreachable { url: url.clone(), cause };
         let mut request = Request::builder().method(method).uri(&url).header(AUTHORIZATION, &self.authorization);
         if let Some(key) = idempotency_key {
             request = request.header("idempotency-key", key);
@@ -317,6 +318,12 @@ impl Backend {
         let excerpt = String::from_utf8_lossy(body).chars().take(200).collect();
         ApiError::Unexpected { url: format!("{}{path}", self.base), status, excerpt }
     }
+}
+
+/// An error with every cause behind it.
+fn reason(error: &dyn StdError) -> String {
+    let causes = successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn preferences(alias: &str, tenant: Option<&str>) -> Result<String, ApiError> {

@@ -78,7 +78,7 @@ impl DeviceApi {
     ) -> Result<A, ApiError> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let token = self.identity.connect_token(now);
-        let token = token.map_err(|error| ApiError::Unreachable { url: path.to_owned(), source: Box::new(error) })?;
+        let token = token.map_err(|error| ApiError::Unreachable { url: path.to_owned(), cause: Box::new(error) })?;
         self.http.bearing(&token)?.ask(method, path, body, None).await
     }
 }

@@ -43,14 +43,19 @@ pub enum ConnectError {
     #[error("the gateway does not answer with a WebSocket subprotocol")]
     NoSubprotocol,
     /// No connection, or it broke during the handshake.
-    #[error("reach the WebSocket API")]
-    Unreachable(#[source] Box<tungstenite::Error>),
+    #[error("cannot reach {url}: {cause}")]
+    Unreachable {
+        /// As it was given.
+        url: String,
+        /// Why.
+        cause: Box<tungstenite::Error>,
+    },
     /// No answer in time.
     #[error("no answer to the handshake in {} seconds", .0.as_secs())]
     Timeout(Duration),
     /// No randomness for the token's id.
-    #[error("make a connect token")]
-    Random(#[from] RandomError),
+    #[error("cannot make a connect token: {0}")]
+    Random(RandomError),
 }
 
 impl ConnectError {
@@ -79,7 +84,8 @@ impl Dial {
         if !matches!(uri.scheme_str(), Some("ws" | "wss")) || uri.query().is_some() {
             return Err(bad_url());
         }
-        let token = self.identity.connect_token(unix_now().saturating_add_signed(self.clock_ahead))?;
+        let token = self.identity.connect_token(unix_now().saturating_add_signed(self.clock_ahead));
+        let token = token.map_err(ConnectError::Random)?;
         let path = if uri.path().is_empty() { "/" } else { uri.path() };
         let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
         let scheme = uri.scheme_str().unwrap_or_default();
@@ -104,7 +110,7 @@ impl Dial {
             Ok(Err(tungstenite::Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(
                 SubProtocolError::NoSubProtocol,
             )))) => Err(ConnectError::NoSubprotocol),
-            Ok(Err(error)) => Err(ConnectError::Unreachable(Box::new(error))),
+            Ok(Err(error)) => Err(ConnectError::Unreachable { url: self.url, cause: Box::new(error) }),
             Err(_) => Err(ConnectError::Timeout(self.within)),
         }
     }

@@ -67,8 +67,8 @@ pub enum Loss {
         code: u16,
     },
     /// It broke.
-    #[error("the connection broke")]
-    Broken(#[source] Box<tungstenite::Error>),
+    #[error("the connection broke: {0}")]
+    Broken(Box<tungstenite::Error>),
     /// A heartbeat was not answered.
     #[error("the service does not answer")]
     Silent,
@@ -83,11 +83,22 @@ pub enum Loss {
 }
 
 /// Why a device ended.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum CloseReason {
     /// The app closed the device, or dropped its events.
+    #[error("the app closed the device")]
     Asked,
     /// No further attempt can help: the service refuses this device, which has to be registered again, or the URL is
     /// invalid.
+    #[error("{error}{}", advice(.0), error = .0)]
     CannotConnect(ConnectError),
+}
+
+/// What to check after the last attempt; nothing if the error names it.
+fn advice(error: &ConnectError) -> &'static str {
+    if error.is_refusal() {
+        "; register again, and check that the URL's path is the stage and the clock is right"
+    } else {
+        ""
+    }
 }

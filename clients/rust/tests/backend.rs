@@ -107,7 +107,11 @@ async fn what_is_not_of_tidings_is_shown_as_it_is() {
 #[tokio::test]
 async fn a_closed_port_is_unreachable() {
     let (listener, backend) = listening().await;
+    let address = listener.local_addr().unwrap();
     drop(listener);
     let error = backend.send(&hello(), None).await.unwrap_err();
     assert!(matches!(error, ApiError::Unreachable { .. }) && error.is_retryable());
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("cannot reach http://{address}/v1/messages: ")), "{text}");
+    assert!(text.contains("Connection refused"), "{text}");
 }

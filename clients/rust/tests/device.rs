@@ -211,6 +211,27 @@ async fn gives_up_after_three_refusals_and_not_for_other_reasons() {
     }
     let Event::Closed(CloseReason::CannotConnect(error)) = next(&mut events).await else { panic!("the end was due") };
     assert!(error.is_refusal());
+    let text = CloseReason::CannotConnect(error).to_string();
+    assert!(text.contains("refused with 403 Forbidden") && text.contains("the stage"), "{text}");
+}
+
+#[tokio::test]
+async fn a_loss_names_the_address_and_the_reason() {
+    let service = Service::start().await;
+    let nowhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/local", nowhere.local_addr().unwrap());
+    drop(nowhere);
+    let options = Options { socket_url: url.clone(), ..service.options() };
+    let (_device, mut events) = Device::open(service.identity.clone(), options);
+    let event = tokio::time::timeout(Duration::from_secs(10), events.next()).await.unwrap();
+    let Some(Event::Disconnected { loss, .. }) = event else { panic!("a loss was due") };
+    let text = loss.to_string();
+    assert!(text.starts_with(&format!("cannot reach {url}: ")) && text.contains("Connection refused"), "{text}");
+
+    let options = Options { socket_url: "http://127.0.0.1:7401/prod".to_owned(), ..service.options() };
+    let (_device, mut events) = Device::open(service.identity.clone(), options);
+    let Event::Closed(reason) = next(&mut events).await else { panic!("the end was due") };
+    assert_eq!(reason.to_string(), "\"http://127.0.0.1:7401/prod\" is not the URL of a WebSocket API");
 }
 
 /// The next pause before an attempt to connect.

@@ -21,8 +21,14 @@ pub struct AppKey {
 
 /// The text is not an app key, or the id cannot be in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an app key: expected td_<appId>.<43 characters>")]
-pub struct AppKeyError;
+pub enum AppKeyError {
+    /// It has another form.
+    #[error("not an app key: expected `td_<appId>.` and 43 characters")]
+    Malformed,
+    /// It has an ellipsis, as keys are printed in documents.
+    #[error("the app key is cut short with an ellipsis; copy all of it, `td_<appId>.` and 43 characters")]
+    CutShort,
+}
 
 impl AppKey {
     /// Makes the key of an app from 32 random bytes ([`crate::random::bytes`]).
@@ -39,12 +45,14 @@ impl AppKey {
     /// # Errors
     /// If the text does not have the form of a key.
     pub fn parse(text: &str) -> Result<Self, AppKeyError> {
-        let (app_id, secret) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('.')).ok_or(AppKeyError)?;
+        let is_cut = text.contains('…') || text.ends_with("...");
+        let wrong = if is_cut { AppKeyError::CutShort } else { AppKeyError::Malformed };
+        let (app_id, secret) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('.')).ok_or(wrong)?;
         let id_fits = (1..=MAX_APP_ID).contains(&app_id.len())
             && app_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        let secret = encoding::from_base64url(secret).map(Zeroizing::new).ok_or(AppKeyError)?;
+        let secret = encoding::from_base64url(secret).map(Zeroizing::new).ok_or(wrong)?;
         if !id_fits || secret.len() != 32 {
-            return Err(AppKeyError);
+            return Err(wrong);
         }
         Ok(Self { text: Zeroizing::new(text.to_owned()), app_id_end: PREFIX.len() + app_id.len() })
     }
@@ -109,7 +117,16 @@ mod tests {
             format!("td_shop.{}", &secret[1..]),
             format!("td_shop.{secret}="),
         ] {
-            assert_eq!(AppKey::parse(&text).unwrap_err(), AppKeyError, "{text}");
+            assert_eq!(AppKey::parse(&text).unwrap_err(), AppKeyError::Malformed, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_as_documents_print_it_is_cut_short() {
+        for text in ["td_demo.…", "td_demo.el1lb94O…", "td_demo...", "td_demo.el1lb94O...", "…"] {
+            let error = AppKey::parse(text).unwrap_err();
+            assert_eq!(error, AppKeyError::CutShort, "{text}");
+            assert!(error.to_string().contains("copy all of it"), "{error}");
         }
     }
 }

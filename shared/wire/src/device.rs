@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use tidings_crypto::jwk::Jwk;
 
 use crate::{
-    Choice, FieldProblem, Timestamp,
+    FieldProblem, Timestamp,
     channel::{Channel, PushAddress},
     fields::{Fields, Synonyms},
     limits,
@@ -113,10 +113,7 @@ impl RegisterRequest {
     pub fn parse(object: Map<String, Value>) -> Result<Self, Vec<FieldProblem>> {
         let mut fields = Fields::new(object).with_synonyms(SYNONYMS);
         fields.require("platform");
-        let platform = fields.choice("platform");
-        if platform == Some(Platform::All) {
-            fields.refuse("platform", format!("must be one of {}", Platform::listed(|it| it != Platform::All)));
-        }
+        let platform = fields.choice_among("platform", |it| it != Platform::All);
         let request = Self {
             alias: fields.required_alias("alias"),
             app_id: fields.required_text("appId", limits::IDENTIFIER_CHARS),
@@ -273,6 +270,19 @@ mod tests {
             for text in bad {
                 assert!(address_problem(text).is_some_and(|problem| problem.contains(wrong)), "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn a_wrong_platform_is_refused_with_those_that_a_device_may_have() {
+        for platform in
+            [serde_json::json!("web"), serde_json::json!("ALL"), serde_json::json!(""), serde_json::json!(1)]
+        {
+            let object =
+                serde_json::json!({"alias": "alice", "appId": "demo", "platform": platform, "nativeToken": "t"});
+            let problems = RegisterRequest::parse(object.as_object().unwrap().clone()).unwrap_err();
+            let details: Vec<_> = problems.iter().map(|it| (it.field.as_str(), it.detail.as_str())).collect();
+            assert_eq!(details, [("platform", "must be one of ANDROID, IOS, PC, WEB")], "{platform}");
         }
     }
 

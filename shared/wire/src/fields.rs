@@ -207,10 +207,15 @@ impl Fields {
 
     /// One word out of a fixed list.
     pub fn choice<T: Choice>(&mut self, name: &'static str) -> Option<T> {
+        self.choice_among(name, |_| true)
+    }
+
+    /// One word out of a part of a fixed list; an error lists that part.
+    pub fn choice_among<T: Choice>(&mut self, name: &'static str, is_allowed: impl Fn(T) -> bool) -> Option<T> {
         let value = self.value(name)?;
-        let found = value.as_str().and_then(T::from_word);
+        let found = value.as_str().and_then(T::from_word).filter(|found| is_allowed(*found));
         if found.is_none() {
-            self.refuse(name, format!("must be one of {}", T::listed(|_| true)));
+            self.refuse(name, format!("must be one of {}", T::listed(is_allowed)));
         }
         found
     }

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use tidings_crypto::encoding::hex;
+use tidings_crypto::encoding::{base64url, hex};
 use tidings_crypto::random;
 use tidings_domain::chain::Step;
 use tidings_domain::{AppId, categories};
@@ -15,6 +15,7 @@ use tidings_wire::send::{Channel, FallbackStep, paid_too_often};
 
 use super::aws;
 use super::session::Session;
+use super::target::HINT;
 use sam_twin::cli::failure::{Context, Failure};
 use sam_twin::cli::output;
 use sam_twin::cli::style::printable;
@@ -54,8 +55,7 @@ impl Deployment {
             (endpoint, Some(table)) => Found { endpoint, table, provider_secrets: None },
             (endpoint, None) => {
                 let session = Session::read()?.ok_or_else(|| {
-                    Failure::new("no deployment to find apps in")
-                        .hint("run `tidings up` in this folder, or give --directory-table")
+                    Failure::new("no deployment to find apps in").hint(format!("{HINT}, or give --directory-table"))
                 })?;
                 Found {
                     endpoint: Some(endpoint.unwrap_or(session.aws_url)),
@@ -276,7 +276,8 @@ pub(crate) struct ProvidersArgs {
     /// Id of the app
     #[arg(long)]
     app: AppId,
-    /// File with the credentials, - for standard input; without it the names of the app's providers are shown
+    /// File with the credentials, - for standard input; without it the app's providers are shown, with the public key of
+    /// Web Push
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Stage of the deployment, as its template's parameter Stage has it; --directory-table needs it [default: the
@@ -344,15 +345,26 @@ impl ProvidersArgs {
                 None => Credentials::default(),
             },
         };
-        let names = credentials.providers();
-        if names.is_empty() {
+        let lines = public_parts(&credentials);
+        if lines.is_empty() {
             output::note(format_args!("the app {} has no providers", self.app.as_str()));
         }
-        for name in names {
-            output::line(name)?;
+        for line in lines {
+            output::line(line)?;
         }
         Ok(())
     }
+}
+
+/// The providers by name, and the key that a page needs to subscribe to Web Push.
+fn public_parts(credentials: &Credentials) -> Vec<String> {
+    let line = |provider| match (provider, &credentials.webpush) {
+        (Provider::Webpush, Some(webpush)) => {
+            format!("{provider} publicKey={}", base64url(webpush.key.public().bytes()))
+        }
+        _ => provider.to_string(),
+    };
+    credentials.providers().into_iter().map(line).collect()
 }
 
 /// The text of a file, or of standard input for `-`, without its byte order mark.
@@ -461,6 +473,15 @@ mod tests {
         ] {
             assert_eq!(origin(bad), Err(expected.to_owned()), "{bad}");
         }
+    }
+
+    #[test]
+    fn of_credentials_only_what_a_page_needs_is_shown() {
+        let document = crate::providers::document("http://127.0.0.1:7404").unwrap();
+        let credentials = Credentials::parse(&document.to_string(), Reach::Anywhere).unwrap();
+        let webpush = format!("webpush publicKey={}", document["webpush"]["publicKey"].as_str().unwrap());
+        assert_eq!(public_parts(&credentials), ["apns", "fcm", &webpush, "mipush", "webhook"]);
+        assert!(public_parts(&Credentials::default()).is_empty());
     }
 
     #[test]

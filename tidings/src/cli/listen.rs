@@ -83,15 +83,20 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         }
         match listen(&args, options, &mut file).await? {
             End::Done => return Ok(()),
-            End::Refused { connected: true, .. } => {}
-            End::Refused { .. } if was_good => {}
+            End::Refused { failure, connected } if connected || was_good => {
+                output::note(refused(&args.alias, &failure));
+            }
             End::Refused { failure, .. } => return Err(failure),
         }
-        let alias = printable(&args.alias);
-        output::note(format_args!("{alias} is not registered there any more; registering again"));
         file = register(&args, &api).await?;
         was_good = false;
     }
+}
+
+/// The note before a new registration. The refusal of a kept device does not reveal its reason.
+fn refused(alias: &str, failure: &Failure) -> String {
+    let (alias, reason) = (printable(alias), printable(&failure.reason()));
+    format!("{alias}: {reason}; the service may not know this device any more: registering again")
 }
 
 async fn register(args: &Args, api: &Api) -> Result<DeviceFile, Failure> {
@@ -260,6 +265,14 @@ fn shown(sender: Option<&str>, content: &Content, style: Style) -> String {
 mod tests {
     use super::*;
     use tidings_wire::action::Position;
+
+    #[test]
+    fn a_refusal_is_not_called_a_missing_registration() {
+        let note = refused("alice", &Failure::new("the connection was refused with 403 Forbidden"));
+        let known =
+            "alice: the connection was refused with 403 Forbidden; the service may not know this device any more";
+        assert_eq!(note, format!("{known}: registering again"));
+    }
 
     #[test]
     fn a_message_cannot_command_the_terminal() {

@@ -53,7 +53,9 @@ pub(crate) struct Api {
     pub(crate) folder: PathBuf,
 }
 
-const HINT: &str = "run `tidings up` in this folder or one above, in another terminal";
+/// How to start a twin that a command finds.
+pub(super) const HINT: &str =
+    "run `tidings up`, or `cargo run` in the repository, in this folder or one above, in another terminal";
 
 impl ApiArgs {
     pub(crate) fn resolve(self) -> Result<Api, Failure> {

@@ -10,6 +10,7 @@ use axum::{Extension, Json};
 use serde_json::{Value, json};
 use tidings_crypto::jws;
 use tidings_providers::Provider;
+use tidings_providers::apns::DeviceToken;
 use tidings_wire::send::Channel;
 
 use super::{Arrival, Played, now, picked, text};
@@ -92,7 +93,8 @@ fn check(
         Some(_) => return forbidden("ExpiredProviderToken"),
         None => return forbidden("InvalidProviderToken"),
     }
-    if token.len() != 64 || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    // Apple's tokens have no fixed length, and the service takes all that may be one.
+    if DeviceToken::parse(token).is_err() {
         return bad("BadDeviceToken");
     }
     match text(headers, "apns-topic") {

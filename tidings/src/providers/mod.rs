@@ -34,7 +34,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
 use tidings_providers::Credentials;
@@ -160,9 +160,16 @@ fn router(played: Played, guard: Guard) -> Router {
         .route("/v3/message/topic", post(mipush::topic))
         .route("/webhook", post(webhook::call))
         .with_state(played)
+        .fallback(no_route)
         // The other routes authenticate their callers; this one trusts every caller.
         .merge(guard.protect(control::uniform(control)))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
+}
+
+/// A word for a caller that took this port for that of an API.
+async fn no_route(method: Method, uri: Uri) -> Response {
+    let what = "this port emulates the push providers, and serves /_twin/rules and /_twin/subscriptions";
+    control::refuse(StatusCode::NOT_FOUND, &format!("{method} {}: {what}; it has no such path", uri.path()))
 }
 
 async fn listed(State(rules): State<Rules>, _: NoParameters) -> Response {

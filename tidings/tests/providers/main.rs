@@ -173,6 +173,27 @@ fn line(outcome: &Outcome) -> String {
     }
 }
 
+#[tokio::test]
+async fn a_path_of_no_provider_is_answered_with_what_the_port_serves() {
+    let world = World::start().await;
+    let request = Request::post(format!("{}/v1/devices", world.played.url())).body(Bytes::new()).unwrap();
+    let answer = world.client.send(request, Protocol::Negotiated).await.unwrap();
+    assert_eq!(answer.status, 404);
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    let message = body["message"].as_str().unwrap();
+    assert!(message.starts_with("POST /v1/devices: this port emulates the push providers"), "{message}");
+}
+
+#[tokio::test]
+async fn apns_takes_tokens_of_every_length_that_a_registration_takes() {
+    let world = World::start().await;
+    for digits in [16, 64, 160, 200] {
+        let target = Target::Apns(apns::DeviceToken::parse(&"0f".repeat(digits / 2)).unwrap());
+        let sent = world.providers.send(&push(), &target, now()).await.unwrap();
+        assert!(matches!(sent.outcome, Outcome::Accepted { .. }), "{digits}: {:?}", sent.outcome);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_of_every_provider() {
     let table: &[(Provider, u16, &str, &str)] = &[

@@ -20,7 +20,7 @@ pub fn log(filter: &str) -> Result<(), Failure> {
             "levels are off, error, warn, info, debug and trace; sam_twin=debug sets that of one part of the twin",
         ));
     }
-    let filter = EnvFilter::try_new(filter)
+    let filter = EnvFilter::try_new(without_answers(filter))
         .map_err(|error| Failure::new(format!("--log {filter:?}")).because(error).hint("try --log debug"))?;
     // A second call in one process keeps the first one's subscriber.
     let _ = tracing_subscriber::fmt()
@@ -33,6 +33,14 @@ pub fn log(filter: &str) -> Result<(), Failure> {
         .log_internal_errors(false)
         .try_init();
     Ok(())
+}
+
+/// The filter without the warnings about requests that DynamoDB refuses, such as a condition that does not hold. Each of
+/// them is an ordinary answer, and its caller decides whether it is an error. From `debug` on they are logged.
+fn without_answers(filter: &str) -> String {
+    let level = filter.split(',').filter_map(|word| word.trim().parse::<Level>().ok()).max();
+    let has_warnings = matches!(level, Some(Level::WARN | Level::INFO)) && !filter.contains("dynoxide");
+    if has_warnings { format!("dynoxide::server=error,{filter}") } else { filter.to_owned() }
 }
 
 /// The word of a filter that stands in place of a level but is not one. `EnvFilter` would take it for the name of a
@@ -98,6 +106,27 @@ fn in_words(line: &LogLine) -> (Level, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_that_dynamodb_refuses_is_no_warning() {
+        let is_logged = |filter: &str| {
+            let filter = EnvFilter::try_new(without_answers(filter)).unwrap();
+            let subscriber = tracing_subscriber::fmt().with_env_filter(filter).finish();
+            tracing::subscriber::with_default(subscriber, || {
+                let answers = tracing::enabled!(target: "dynoxide::server", Level::WARN);
+                (answers, tracing::enabled!(target: "sam_twin::gateway", Level::WARN))
+            })
+        };
+        for filter in ["info", "warn", "INFO", "warn,sam_twin=info"] {
+            assert_eq!(is_logged(filter), (false, true), "{filter}");
+        }
+        for filter in ["debug", "trace", "warn,dynoxide=warn"] {
+            assert_eq!(is_logged(filter), (true, true), "{filter}");
+        }
+        for filter in ["error", "off", ""] {
+            assert_eq!(is_logged(filter), (false, false), "{filter}");
+        }
+    }
 
     #[test]
     fn a_word_that_is_no_level_is_refused() {

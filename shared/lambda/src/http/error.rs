@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use tidings_crypto::app_key::AppKeyError;
 use tidings_service::apps::AppsError;
 use tidings_store::StoreError;
 use tidings_wire::{FieldProblem, Problem, ProblemCode, Timestamp, json, problem};
@@ -70,12 +71,9 @@ pub enum KeyFault {
     /// It has the form of a key, and no app has it.
     #[error("the app key is not valid; `tidings app create` shows one")]
     Unknown,
-    /// It has another form.
-    #[error("not an app key: expected `td_<appId>.` and 43 characters")]
-    Malformed,
-    /// It ends in an ellipsis, as keys are printed in documents.
-    #[error("the app key is cut short with an ellipsis; copy all of it, `td_<appId>.` and 43 characters")]
-    CutShort,
+    /// It does not have the form of a key.
+    #[error("{0}")]
+    Form(AppKeyError),
     /// It is a token, signed by a device.
     #[error(
         "this is a token that a device has signed; a backend sends its app key here, `td_<appId>.` and 43 characters"

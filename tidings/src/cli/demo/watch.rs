@@ -79,18 +79,7 @@ fn described(event: &Event) -> String {
         Event::RolledOver => "the device moved to a new socket".to_owned(),
         Event::Refused(error) => format!("the service refused: {} ({})", error.detail, error.code),
         Event::Unreadable(unreadable) => format!("{unreadable}"),
-        Event::Disconnected { loss, .. } => chain(loss),
-        Event::Closed(tidings_client::CloseReason::Asked) => "the device closed".to_owned(),
-        Event::Closed(tidings_client::CloseReason::CannotConnect(error)) => chain(error),
+        Event::Disconnected { loss, .. } => loss.to_string(),
+        Event::Closed(reason) => reason.to_string(),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

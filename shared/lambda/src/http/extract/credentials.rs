@@ -1,7 +1,7 @@
 //! The credential in an `Authorization` header, and what is wrong with it as far as its form shows.
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use tidings_crypto::app_key::AppKey;
+use tidings_crypto::app_key::{AppKey, AppKeyError};
 use tidings_wire::FieldProblem;
 
 use crate::http::error::{ApiError, KeyFault, TokenFault};
@@ -17,9 +17,9 @@ pub(super) fn app_key(headers: &HeaderMap) -> Result<String, ApiError> {
     let key = bearer(headers)?.ok_or(ApiError::NoAppKey)?;
     match AppKey::parse(&key) {
         Ok(_) => Ok(key),
-        Err(_) if key.contains('…') || key.ends_with("...") => Err(ApiError::WrongAppKey(KeyFault::CutShort)),
+        Err(AppKeyError::CutShort) => Err(ApiError::WrongAppKey(KeyFault::Form(AppKeyError::CutShort))),
         Err(_) if is_jws(&key) => Err(ApiError::WrongAppKey(KeyFault::DeviceToken)),
-        Err(_) => Err(ApiError::WrongAppKey(KeyFault::Malformed)),
+        Err(wrong) => Err(ApiError::WrongAppKey(KeyFault::Form(wrong))),
     }
 }
 
