@@ -41,7 +41,7 @@ test("the first five lines, in a browser", async (t) => {
 test("the guide's program for a page, with its import map and without a bundler", async (t) => {
   const twin = await Twin.start(t);
   const browser = await browse(t);
-  const code = blockWith('/register-this-browser", { method: "POST" }).then', GUIDE);
+  const code = blockWith('/register-this-browser", { method: "POST" })', GUIDE);
   const printed = "ws://127.0.0.1:7401/prod";
   assert.ok(code.includes(printed));
   const imports = blockWith("importmap", GUIDE);
@@ -69,7 +69,7 @@ test("the guide's program for a page, with its import map and without a bundler"
   await t.test("a wrong route", async (t) => {
     const logged = await open(t, twin.socket, {});
     await logs(logged, /^waiting registration_failed$/);
-    await logs(logged, /^TidingsError: registration_failed: /);
+    await logs(logged, /^TidingsError: registration_failed: Error: \/register-this-browser: 404/);
   });
   await t.test("a wrong key", async (t) => {
     const answer = { status: 401, code: "wrong_app_key", detail: "the app key is not valid" };

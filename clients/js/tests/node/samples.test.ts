@@ -82,17 +82,25 @@ test("the service worker is the same on every page", () => {
   assert.equal(comment?.replaceAll(/^ \* ?/gm, "").trim(), code.trim());
 });
 
-/** Runs the guide's program for Node; what it has printed so far. */
-function run(t: { after(work: () => void): void }, url: string, api: string): () => string {
+interface Cleanup {
+  after(work: () => unknown): void;
+}
+
+const KEY = `td_demo.${"k".repeat(43)}`;
+
+/** Runs a program of the guide until the test ends; its output so far, and how it exited. */
+function run(
+  t: Cleanup,
+  code: string,
+  environment: Record<string, string>,
+): { printed(): string; code(): number | null } {
   const folder = mkdtempSync(join(tmpdir(), "tidings-"));
   mkdirSync(join(folder, "node_modules/@tidings"), { recursive: true });
   symlinkSync(PACKAGE, join(folder, "node_modules/@tidings/client"));
   symlinkSync(join(PACKAGE, "node_modules/ws"), join(folder, "node_modules/ws"));
-  const code = sample(GUIDE, 'from "ws"');
-  assert.ok(code.includes("ws://127.0.0.1:7401/prod"));
-  writeFileSync(join(folder, "listen.mjs"), code.replace("ws://127.0.0.1:7401/prod", url));
-  const env = { ...process.env, KEY: "td_demo.x", API: api };
-  const child = spawn(process.execPath, ["listen.mjs"], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+  writeFileSync(join(folder, "program.mjs"), code);
+  const env = { ...process.env, ...environment };
+  const child = spawn(process.execPath, ["program.mjs"], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
   let printed = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.on("data", (data) => {
@@ -103,43 +111,119 @@ function run(t: { after(work: () => void): void }, url: string, api: string): ()
     child.kill();
     rmSync(folder, { recursive: true });
   });
-  return () => printed;
+  return { printed: () => printed, code: () => child.exitCode };
 }
+
+/** A sample with another text in place of one that it contains. */
+function replaced(code: string, text: string, other: string): string {
+  assert.ok(code.includes(text), text);
+  return code.replace(text, other);
+}
+
+interface Asked {
+  authorization?: string | undefined;
+  body: Record<string, unknown>;
+}
+
+/** An HTTP API that answers every registration in the same way, and its address. */
+async function api(t: Cleanup): Promise<{ url: string; asked: Asked[]; answer: { status: number; text: string } }> {
+  const asked: Asked[] = [];
+  const answer = { status: 200, text: "{}" };
+  const server = createServer(async (request, response) => {
+    assert.deepEqual([request.method, request.url], ["POST", "/v1/devices"]);
+    let body = "";
+    for await (const chunk of request) {
+      body += chunk;
+    }
+    asked.push({ authorization: request.headers.authorization, body: JSON.parse(body) });
+    response.writeHead(answer.status).end(answer.text);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked, answer };
+}
+
+const WRONG_KEY = JSON.stringify({ status: 401, code: "wrong_app_key", detail: "the app key is not valid" });
 
 test("the guide's program for Node shows a message, and what is wrong", async (t) => {
   const service = await Service.start(t);
-  let answer: unknown = { id: DEVICE, keys: service.keys };
-  const backend = createServer((request, response) => {
-    assert.deepEqual([request.method, request.url], ["POST", "/v1/devices"]);
-    assert.equal(request.headers.authorization, "Bearer td_demo.x");
-    response.end(JSON.stringify(answer));
-  });
-  await new Promise<void>((resolve) => backend.listen(0, "127.0.0.1", resolve));
-  t.after(() => backend.close());
-  const api = `http://127.0.0.1:${(backend.address() as AddressInfo).port}`;
+  const { url, asked, answer } = await api(t);
+  answer.text = JSON.stringify({ id: DEVICE, keys: service.keys });
+  const code = (socket: string): string => replaced(sample(GUIDE, 'from "ws"'), "ws://127.0.0.1:7401/prod", socket);
+  const start = (t: Cleanup, socket: string, environment: Record<string, string>) =>
+    run(t, code(socket), { KEY, API: url, ...environment });
 
   await t.test("a message", async (t) => {
-    const printed = run(t, service.url, api);
+    const { printed } = start(t, service.url, {});
     const peer = await service.accept();
     await peer.upToDate(0);
     peer.message(1);
     await until(() => printed().includes("no. 1"), "the message");
     assert.match(printed(), /connecting \nonline \nno\. 1\n/);
-  });
-  await t.test("a wrong key", async (t) => {
-    answer = { status: 401, code: "wrong_app_key", detail: "the app key is not valid" };
-    const printed = run(t, service.url, api);
-    await until(() => printed().includes("bad_registration: POST /v1/devices: wrong_app_key"), "the reason");
-  });
-  await t.test("a wrong port of the backend", async (t) => {
-    const printed = run(t, service.url, "http://127.0.0.1:1");
-    await until(() => printed().includes("registration_failed: TypeError: fetch failed"), "the reason");
+    assert.equal(asked[0]?.authorization, `Bearer ${KEY}`);
   });
   await t.test("a wrong port of the socket", async (t) => {
-    answer = { id: DEVICE, keys: service.keys };
-    const printed = run(t, "ws://127.0.0.1:1/prod", api);
+    const { printed } = start(t, "ws://127.0.0.1:1/prod", {});
     await until(() => printed().includes("waiting unreachable"), "the reason");
   });
+  const ends = (name: string, environment: Record<string, string>, reason: string): Promise<void> =>
+    t.test(name, async (t) => {
+      const { printed, code } = start(t, service.url, environment);
+      await until(() => code() !== null, name);
+      assert.equal(code(), 1);
+      assert.ok(printed().includes(`Error: ${reason}`), printed());
+    });
+  await ends("no address", { API: "" }, "set API to the HTTP API");
+  await ends("a key with an ellipsis", { KEY: "td_demo.…" }, "set API to the HTTP API, KEY to the whole app key");
+  await ends("a wrong port", { API: "http://127.0.0.1:1" }, "http://127.0.0.1:1/v1/devices: Error: bad port");
+  Object.assign(answer, { status: 401, text: WRONG_KEY });
+  await ends("a wrong key", {}, `${url}/v1/devices: 401 ${WRONG_KEY}`);
+  Object.assign(answer, { status: 200, text: "<!doctype html>" });
+  await ends("a page instead of the API", {}, `${url}/v1/devices: 200 <!doctype html>`);
+});
+
+test("the guide's backend registers a page and its subscription, and its page shows what is wrong", async (t) => {
+  const { url, asked, answer } = await api(t);
+  const listen = '.listen(3000, "127.0.0.1")';
+  const printing = '.listen(0, "127.0.0.1", function () { console.log(`at ${this.address().port};`); })';
+  const { printed } = run(t, replaced(sample(GUIDE, listen), listen, printing), { KEY, API: url });
+  await until(() => /at \d+;/.test(printed()), "the backend");
+  const origin = `http://127.0.0.1:${/at (\d+);/.exec(printed())?.[1]}`;
+  // As a browser: from the page's origin, with its cookies.
+  let cookie = "";
+  const browser = async (path: string, init: RequestInit): Promise<Response> => {
+    const response = await fetch(origin + path, { ...init, headers: { cookie } });
+    cookie = response.headers.getSetCookie()[0]?.split(";")[0] ?? cookie;
+    return response;
+  };
+  const page = /^const registration[\s\S]*?^};$/m.exec(
+    sample(GUIDE, '"/register-this-browser", { method: "POST" }'),
+  ) ?? [""];
+  const registration = new Function("fetch", `${page[0]} return registration;`)(browser) as () => Promise<unknown>;
+
+  answer.text = JSON.stringify({ id: "device-1" });
+  assert.deepEqual(await registration(), { id: "device-1" });
+  const subscription = { endpoint: "https://push.example.com/1", keys: { p256dh: "x", auth: "y" } };
+  const register = async (): Promise<void> => {};
+  const subscribe = async () => ({ toJSON: () => ({ ...subscription, expirationTime: null }) });
+  const navigator = { serviceWorker: { register, ready: Promise.resolve({ pushManager: { subscribe } }) } };
+  const code = sample(GUIDE, "pushManager.subscribe");
+  await new Function("navigator", "fetch", `return (async () => {${code}})();`)(navigator, browser);
+  const [first, second] = asked.map(({ body }) => body);
+  assert.match(String(first?.nativeToken), /^[\w-]{36}$/);
+  assert.deepEqual(first, { appId: "demo", alias: "alice", platform: "WEB", nativeToken: first?.nativeToken });
+  assert.deepEqual(second, { ...first, push: { channel: "webpush", ...subscription } });
+  assert.equal(asked[0]?.authorization, `Bearer ${KEY}`);
+
+  Object.assign(answer, { status: 401, text: WRONG_KEY });
+  await assert.rejects(registration(), { message: `/register-this-browser: 401 ${WRONG_KEY}` });
+  Object.assign(answer, { status: 200, text: "<!doctype html>" });
+  await assert.rejects(registration(), { message: "/register-this-browser: 200 <!doctype html>" });
+  assert.deepEqual(await browser("/elsewhere", {}).then(async (it) => [it.status, await it.text()]), [
+    404,
+    "not found",
+  ]);
+  assert.equal((await browser("/register-this-browser", { method: "POST", body: "nonsense" })).status, 502);
 });
 
 test("without a listener, an error is reported", async (t) => {
