@@ -198,8 +198,14 @@ fn key_rows() -> Vec<Row> {
 
 /// The connect token and the head of a sealed frame.
 fn token_rows() -> Vec<Row> {
-    let claims =
-        Claims { sub: "device".to_owned(), aud: token::AUDIENCE.to_owned(), iat: 1, exp: 61, jti: "once".to_owned() };
+    let claims = Claims {
+        sub: "device".to_owned(),
+        aud: token::AUDIENCE.to_owned(),
+        iat: 1,
+        exp: 61,
+        nbf: None,
+        jti: "once".to_owned(),
+    };
     let mut rows = vec![row("ConnectTokenClaims", &claims)];
     let signed = |header: &Map<String, Value>| {
         let header = URL_SAFE_NO_PAD.encode(Value::Object(header.clone()).to_string());

@@ -383,6 +383,8 @@ fn twice() -> Vec<Row> {
             &["tenantCode"],
         ),
         raw("cancelling with a query", Method::DELETE, "/v1/messages/1?force=true", "", &["force"]),
+        raw("cancelling with a body", Method::DELETE, "/v1/messages/1", r#"{"force":true}"#, &["body"]),
+        raw("an item read with a body", Method::GET, "/v1/items/a", r#"{"open":false}"#, &["body"]),
         raw("registering with a query", Method::POST, "/v1/devices?x=1", &good_device().to_string(), &["x"]),
         raw("announcing with a query", Method::POST, "/v1/announcements?x=1", r#"{"alert":"x"}"#, &["x"]),
     ]

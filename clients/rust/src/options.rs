@@ -37,6 +37,9 @@ pub struct Options {
     pub answer_within: Duration,
     /// Pauses between attempts to connect.
     pub backoff: Backoff,
+    /// The longest pause while no connection to the API can be made at all. Refusals and connections that end are
+    /// answers, and keep the pauses of `backoff`. Default: as long as those.
+    pub longest_outage_pause: Duration,
     /// When to move to a new socket if the service has not asked for it before. API Gateway ends every connection
     /// after two hours.
     pub rollover_after: Duration,
@@ -59,6 +62,7 @@ impl Options {
             first_ping: Duration::from_secs(5),
             answer_within: Duration::from_secs(15),
             backoff: Backoff::default(),
+            longest_outage_pause: Backoff::default().longest,
             rollover_after: Duration::from_secs(110 * 60),
             give_up_after: 3,
         }

@@ -268,6 +268,26 @@ async fn a_refusal_ends_the_long_pauses_of_an_outage() {
     assert!(matches!(next(&mut events).await, Event::Closed(CloseReason::CannotConnect(_))));
 }
 
+#[tokio::test]
+async fn the_longest_pause_of_an_outage_bounds_no_pause_after_an_answer() {
+    let service = Service::start().await;
+    let first = Duration::from_millis(1);
+    let backoff = Backoff { first, longest: Duration::from_secs(3_600) };
+    let options = Options { backoff, longest_outage_pause: first, ..service.options() };
+    let (_device, mut events) = Device::open(service.identity.clone(), options);
+    let mut longest = Duration::ZERO;
+    for _ in 0..10 {
+        service.refuse("429 Too Many Requests", None).await;
+        longest = longest.max(next_pause(&mut events).await);
+    }
+    assert!(longest > first, "{longest:?}");
+    // From here on, nothing listens there.
+    drop(service);
+    for _ in 0..4 {
+        assert!(next_pause(&mut events).await <= first);
+    }
+}
+
 /// The next pause after a connection that was opened, if no other event came before it.
 async fn pause_after_opening(events: &mut Events) -> Duration {
     loop {

@@ -35,6 +35,9 @@ pub struct Claims {
     pub iat: u64,
     /// When it expires, in seconds of Unix time.
     pub exp: u64,
+    /// When it becomes valid, in seconds of Unix time, if that is not at once.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub nbf: Option<u64>,
     /// Its id, which is accepted once.
     pub jti: String,
 }
@@ -43,7 +46,7 @@ impl Claims {
     /// The claims of a token that `device` makes at `now`, valid for [`MAX_LIFETIME`].
     pub fn new(device: &str, now: u64, jti: String) -> Self {
         let exp = now.saturating_add(MAX_LIFETIME);
-        Self { sub: device.to_owned(), aud: AUDIENCE.to_owned(), iat: now, exp, jti }
+        Self { sub: device.to_owned(), aud: AUDIENCE.to_owned(), iat: now, exp, nbf: None, jti }
     }
 
     /// The time until which a used `jti` must be stored: afterwards the token has expired.
@@ -67,7 +70,7 @@ pub enum TokenError {
     /// The subject is another device than the key's.
     #[error("the connect token's subject is not the device that signed it")]
     WrongSubject,
-    /// Made in the future, more than [`LEEWAY`] ahead: the device's clock is fast.
+    /// Made, or valid only, more than [`LEEWAY`] in the future: the device's clock is fast.
     #[error("the connect token is not yet valid: check the device's clock")]
     NotYetValid,
     /// Past its `exp` by more than [`LEEWAY`].
@@ -151,7 +154,7 @@ impl<'a> Token<'a> {
         if claims.exp - claims.iat > MAX_LIFETIME {
             return Err(TokenError::TooLongLived);
         }
-        if claims.iat > now.saturating_add(LEEWAY) {
+        if claims.iat.max(claims.nbf.unwrap_or(0)) > now.saturating_add(LEEWAY) {
             return Err(TokenError::NotYetValid);
         }
         if now >= claims.remember_until() {
@@ -213,6 +216,8 @@ mod tests {
         assert_eq!(with(|c| c.exp += 1), Err(TokenError::TooLongLived));
         assert_eq!(with(|c| c.exp = u64::MAX), Err(TokenError::TooLongLived));
         assert_eq!(with(|c| c.exp = c.iat), Err(TokenError::Malformed));
+        assert_eq!(with(|c| c.nbf = Some(NOW + LEEWAY + 1)), Err(TokenError::NotYetValid));
+        assert_eq!(with(|c| c.nbf = Some(u64::MAX)), Err(TokenError::NotYetValid));
         assert_eq!(with(|c| c.jti.clear()), Err(TokenError::Malformed));
         assert_eq!(with(|c| c.jti = "j".repeat(129)), Err(TokenError::Malformed));
     }

@@ -20,6 +20,11 @@ enum Kind {
     Isolate,
 }
 
+/// Whether the character only turns the direction of others, or marks it.
+pub(crate) fn is_control(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// The text without overrides, and without embeddings and isolates that do not begin and end on one line, because each
 /// ends with its line anyway. Marks, which turn nothing but themselves (U+200E, U+200F, U+061C), stay.
 #[must_use]
@@ -91,6 +96,7 @@ mod tests {
             ("\u{202b}abc", "abc"),
             ("\u{2067}a\nb\u{2069}", "a\nb"),
             ("\u{2066}a\u{2029}b\u{2069}", "a\u{2029}b"),
+            ("\u{2067}a\u{1c}b\u{2069}", "a\u{1c}b"),
             ("\u{2066}a\u{2066}b\u{2069}c", "a\u{2066}b\u{2069}c"),
             // An isolate ends an embedding within it, and is not ended by the end of one.
             ("\u{2066}a\u{202b}b\u{2069}c\u{202c}", "\u{2066}ab\u{2069}c"),

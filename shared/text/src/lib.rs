@@ -58,9 +58,15 @@ pub fn cut_at(text: &str, end: usize) -> String {
 }
 
 /// Whether a line ends here: at a line feed, a carriage return, a tab to the next line or page, or one of Unicode's
-/// separators.
+/// separators (U+001C to U+001E end a paragraph for the direction of text, UAX #9).
 fn is_line_end(c: char) -> bool {
-    matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+    matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// Whether a text shows anything but blanks and the characters that only turn its direction.
+#[must_use]
+pub fn shows_something(text: &str) -> bool {
+    text.chars().any(|c| !c.is_whitespace() && !direction::is_control(c))
 }
 
 /// The lines of a text.

@@ -25,7 +25,7 @@ pub fn is_everyone(text: &str) -> bool {
 /// # Errors
 /// The character that is refused, or that the text is not in Unicode's normal form C.
 pub fn check(text: &str) -> Result<(), String> {
-    if let Some(invisible) = text.chars().find(|c| is_invisible(*c)) {
+    if let Some(invisible) = first_invisible(text) {
         let kind = match invisible {
             // What bytes that are no UTF-8 have become on their way: other bytes would have become the same.
             '\u{fffd}' => "replacement",
@@ -62,9 +62,10 @@ pub fn check_segment(text: &str) -> Result<(), &'static str> {
 const NO_SEGMENT: &str = "must not be `.` or `..`, nor have `/`, `?` or `%`: paths do not carry such a name";
 
 /// Unicode's `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt), separators of lines, annotations, the blank of
-/// Braille, and what bytes become that are no text. What writing needs is not among them: the joiners U+200C and U+200D
-/// of Persian, Hindi and emoji, and the selectors of variants of emoji, Mongolian and Chinese characters.
-const INVISIBLE: [std::ops::RangeInclusive<char>; 20] = [
+/// Braille, the controls of Egyptian hieroglyphs, and what bytes become that are no text. Joiners and selectors of
+/// variants are not among them, because some writing needs them: see [`is_shown_behind`]. Nor are the code points to
+/// which Unicode assigns no character yet: each year some of them become letters.
+const INVISIBLE: [std::ops::RangeInclusive<char>; 21] = [
     '\u{ad}'..='\u{ad}',
     '\u{34f}'..='\u{34f}',
     '\u{61c}'..='\u{61c}',
@@ -81,11 +82,50 @@ const INVISIBLE: [std::ops::RangeInclusive<char>; 20] = [
     '\u{ffa0}'..='\u{ffa0}',
     '\u{fff0}'..='\u{fffb}',
     '\u{fffd}'..='\u{fffd}',
+    '\u{13430}'..='\u{1343f}',
     '\u{1bca0}'..='\u{1bca3}',
     '\u{1d173}'..='\u{1d17a}',
     '\u{e0000}'..='\u{e00ff}',
     '\u{e01f0}'..='\u{e0fff}',
 ];
+
+/// The first character that no person sees where it stands.
+fn first_invisible(text: &str) -> Option<char> {
+    let mut before = None;
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if is_invisible(c) || !is_shown_behind(before, c, rest.clone().next()) {
+            return Some(c);
+        }
+        before = Some(c);
+    }
+    None
+}
+
+/// Whether a joiner (U+200C, U+200D) or a selector of a variant changes what is shown, as far as its neighbours show:
+/// behind a letter of a script that joins its letters, or a character that has variants. `true` for all others.
+fn is_shown_behind(before: Option<char>, c: char, after: Option<char>) -> bool {
+    let before = before.map_or(0, u32::from);
+    match c {
+        // Scripts from Arabic to Myanmar, Khmer and Mongolian, others of Asia and Africa, and emoji.
+        '\u{200c}' | '\u{200d}' => matches!(
+            before,
+            0x600..=0x109f | 0x1780..=0x18af | 0x1a20..=0x1cff | 0x2190..=0x2bff | 0xa800..=0xabff | 0xfe0f
+                | 0x1_0a00..=0x1_1fff | 0x1_e900..=0x1_eeff | 0x1_f000..=0x1_faff | 0xe_007f
+        ),
+        // A keycap is a digit, this selector and U+20E3.
+        '\u{fe0f}' if matches!(before, 0x23 | 0x2a | 0x30..=0x39) => after == Some('\u{20e3}'),
+        // Symbols, letters of Myanmar and 'Phags-pa, Chinese characters, emoji.
+        '\u{fe00}'..='\u{fe0f}' => matches!(
+            before,
+            0xa9 | 0xae | 0x1000..=0x109f | 0x203c..=0x9fff | 0xa840..=0xa877 | 0xf900..=0xfaff
+                | 0x1_f000..=0x1_faff | 0x2_0000..=0x3_ffff
+        ),
+        '\u{180b}'..='\u{180d}' | '\u{180f}' => matches!(before, 0x1800..=0x18af),
+        '\u{e0100}'..='\u{e01ef}' => matches!(before, 0x3400..=0x9fff | 0xf900..=0xfaff | 0x2_0000..=0x3_ffff),
+        _ => true,
+    }
+}
 
 fn is_invisible(c: char) -> bool {
     // The last two of each plane, and 32 more, are no characters at all (The Unicode Standard, section 23.7).
@@ -146,6 +186,16 @@ mod tests {
             ("a\u{e0041}", "the invisible character U+E0041"),
             ("a\u{fdd0}", "the invisible character U+FDD0"),
             ("a\u{ffff}", "the invisible character U+FFFF"),
+            ("a\u{13430}b", "the invisible character U+13430"),
+            ("a\u{200d}b", "the invisible character U+200D"),
+            ("\u{200c}a", "the invisible character U+200C"),
+            ("я\u{200d}", "the invisible character U+200D"),
+            ("م\u{200d}\u{200d}", "the invisible character U+200D"),
+            ("a\u{fe0f}b", "the invisible character U+FE0F"),
+            ("1\u{fe0f}", "the invisible character U+FE0F"),
+            ("漢\u{fe00}\u{fe00}", "the invisible character U+FE00"),
+            ("a\u{e0100}", "the invisible character U+E0100"),
+            ("a\u{180b}", "the invisible character U+180B"),
             ("a\u{fffd}", "the replacement character U+FFFD"),
             ("e\u{301}", "normal form C"),
             ("\u{1100}\u{1161}", "normal form C"),

@@ -51,8 +51,8 @@ Examples:
 Messages that were sent while the device was away come first. Each message is acknowledged when it is printed.
 Announcements are printed too, and are not acknowledged. Ctrl-C ends.";
 
-/// The longest pause between attempts to reach a twin: a person who restarts it waits for the device.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause while a twin cannot be reached: a person who restarts it waits for the device.
+const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(5);
 
 /// How an open device ended.
 enum End {
@@ -79,7 +79,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         let patience = if was_good { 1 } else { 3 };
         let mut options = Options { give_up_after: patience, ..Options::new(&socket_url) };
         if api.twin_url.is_some() {
-            options.backoff.longest = LONGEST_PAUSE;
+            options.longest_outage_pause = LONGEST_OUTAGE_PAUSE;
         }
         match listen(&args, options, &mut file).await? {
             End::Done => return Ok(()),

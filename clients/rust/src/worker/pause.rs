@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidings_crypto::random;
-use tidings_wire::{Backoff, backoff::spread};
+use tidings_wire::backoff::spread;
 
 use super::Worker;
 use crate::dial::ConnectError;
@@ -44,8 +44,12 @@ impl Worker {
             Loss::Connect(ConnectError::BadUrl { .. }) => return None,
             Loss::Connect(_) | Loss::Closed { .. } | Loss::Broken(_) | Loss::Silent => self.refusals = 0,
         }
-        let Backoff { longest, .. } = self.options.backoff;
-        let window = self.options.backoff.window(self.attempt).max(asked.min(longest));
+        let backoff = self.options.backoff;
+        let window = backoff.window(self.attempt).max(asked.min(backoff.longest));
+        let window = match loss {
+            Loss::Connect(ConnectError::Unreachable { .. }) => window.min(self.options.longest_outage_pause),
+            _ => window,
+        };
         self.attempt = self.attempt.saturating_add(1);
         Some(jitter(window))
     }

@@ -162,7 +162,7 @@ fn first_shown(texts: [Option<&str>; 2]) -> Option<String> {
 /// A text as it leaves for a provider, whose app shows it among other words: its direction stays within it. `None` if
 /// nothing of it is left.
 fn shown(text: &str) -> Option<String> {
-    Some(tidings_text::contained(text)).filter(|text| !text.trim().is_empty())
+    Some(tidings_text::contained(text)).filter(|text| tidings_text::shows_something(text))
 }
 
 /// A name as the title of a push, and at the beginning of a subject.

@@ -367,8 +367,10 @@ fn a_text_turns_nothing_that_a_provider_shows_beside_it() {
 #[test]
 fn a_text_of_which_nothing_is_shown_is_none() {
     let (due, mut entry, view) = chained();
-    entry.letter.content.alert = Some("\u{202e} \u{2069}".into());
-    assert!(decide(&due, &entry, &view, Timestamp(2_000)) == Decision::Skip(SkipReason::NoText));
+    for text in ["\u{202e} \u{2069}", "\u{2066}\u{2069}", "\u{200f}", "\u{202b}\u{a0}\u{202c}"] {
+        entry.letter.content.alert = Some(text.into());
+        assert!(decide(&due, &entry, &view, Timestamp(2_000)) == Decision::Skip(SkipReason::NoText), "{text:?}");
+    }
     entry.letter.sms = Some("Hello".into());
     let due = StepDue { step: 1, ..due };
     let Decision::Claim(Call::Email { subject, text, .. }) = decide(&due, &entry, &view, Timestamp(2_000)) else {

@@ -178,8 +178,12 @@ pub trait Payload: Sized + Send {
 }
 
 impl Payload for () {
-    fn read(_: &Bytes, _: &HeaderMap, _: &AppId) -> Result<Self, ApiError> {
-        Ok(())
+    fn read(body: &Bytes, _: &HeaderMap, _: &AppId) -> Result<Self, ApiError> {
+        if body.is_empty() {
+            return Ok(());
+        }
+        // A request that is carried out without its body does something else than its sender meant.
+        Err(vec![FieldProblem::new("body", "must be absent: this route takes none")].into())
     }
 }
 
