@@ -67,6 +67,10 @@ pub struct Args {
     /// Kill the whole twin this many times, with `kill -9`, and restart it; keeps its data on disk
     #[arg(long, value_name = "K", default_value_t = 0)]
     kill_twin: usize,
+    /// Hand the data to the functions of another version and back, again and again, while it runs: a folder of
+    /// artefacts, as for --artefacts
+    #[arg(long, value_name = "DIR", conflicts_with = "kill_twin")]
+    rollback: Option<PathBuf>,
     /// End every socket after this many seconds, so that clients roll over to new ones
     #[arg(long, value_name = "SECONDS")]
     life: Option<u64>,
@@ -109,6 +113,7 @@ Examples:
   tidings soak --kill-twin 20 --messages 2000
   tidings soak --chains --faults kill-before=0.01,kill-after=0.01 --messages 10000
   tidings soak --life 20 --messages 2000    sockets that live for 20 seconds
+  tidings soak --rollback DIR --faults all  the artefacts in DIR take over and hand back
 
 The exit code is 0 only if every promise was kept. If not, the command line that repeats the run is printed.";
 
@@ -186,7 +191,8 @@ impl Args {
             senders: self.senders.max(1),
             kills: self.kill_twin,
             faults: self.faults.clone(),
-            is_calm: self.faults.is_none() && self.kill_twin == 0 && self.life.is_none(),
+            rollback: self.rollback.as_ref().map(absolute).transpose()?,
+            is_calm: self.faults.is_none() && self.kill_twin == 0 && self.life.is_none() && self.rollback.is_none(),
             ping_every,
             patience: Duration::from_secs(self.patience),
             twin,
@@ -217,6 +223,9 @@ impl Args {
         }
         if self.kill_twin > 0 {
             text += &format!(" --kill-twin {}", self.kill_twin);
+        }
+        if let Some(folder) = &self.rollback {
+            text += &format!(" --rollback {}", folder.display());
         }
         if let Some(life) = self.life {
             text += &format!(" --life {life}");

@@ -137,6 +137,7 @@ impl Facts {
             ("rollovers", of_devices(|log| log.rollovers)),
             ("restarts of apps", of_devices(|log| log.restarts)),
             ("twins killed", world.progress.twins_killed.load(Ordering::Relaxed)),
+            ("exchanges of the functions' code", world.progress.exchanges.load(Ordering::Relaxed)),
             ("dead letters redriven", world.progress.redriven.load(Ordering::Relaxed)),
             ("shown and not confirmed in the trail", unconfirmed(history)),
         ]);

@@ -41,11 +41,16 @@ const LAST_STEP: Duration = Duration::from_secs(8);
 /// put off.
 const CHAINS_WITHIN: Duration = Duration::from_secs(150);
 
+/// How often the functions' code is exchanged: an even number, so that they end with their own.
+const EXCHANGES: usize = 6;
+
 /// The faults of a soak.
 #[derive(Debug, Clone)]
 pub(crate) struct Orders {
     pub(crate) senders: usize,
     pub(crate) kills: usize,
+    /// The artefacts of another version, which take over and hand back.
+    pub(crate) rollback: Option<PathBuf>,
     pub(crate) faults: Option<String>,
     pub(crate) is_calm: bool,
     /// `None`: the interval that the service requests.
@@ -169,8 +174,37 @@ async fn direct(world: &World, devices: &[mpsc::UnboundedSender<What>]) {
     std::future::pending::<()>().await;
 }
 
+/// Exchanges the functions' code while messages are sent: for that of another version, and back. What one has written, in
+/// tables and queues, the other one goes on with. Ends only with a failure.
+async fn exchange(world: &World, other: &Path, twin: &mut Twin) -> Failure {
+    for number in 1..=EXCHANGES {
+        let at = world.plan.messages.len() * number / (EXCHANGES + 1);
+        tokio::select! {
+            () = world.progress.reached(at) => {}
+            failure = twin.ended() => return failure,
+        }
+        let (method, body) = match number % 2 {
+            0 => (Method::DELETE, String::new()),
+            _ => (Method::PUT, serde_json::json!({"folder": other}).to_string()),
+        };
+        let asked = world.control.request(method, &world.aws("/_twin/artefacts"), &[], body).await;
+        match asked {
+            Ok(answer) if answer.status.is_success() => Progress::count(&world.progress.exchanges),
+            Ok(answer) => {
+                let told = String::from_utf8_lossy(&answer.body).into_owned();
+                return Failure::new(format!("the functions were not exchanged: {told}"));
+            }
+            Err(error) => return Failure::from(error),
+        }
+    }
+    twin.ended().await
+}
+
 /// Kills the twin as often as ordered, spread over the messages. Ends only with a failure.
 async fn kill_repeatedly(world: &World, orders: &Orders, twin: &mut Twin) -> Failure {
+    if let Some(other) = &orders.rollback {
+        return exchange(world, other, twin).await;
+    }
     for kill in 1..=orders.kills {
         let at = world.plan.messages.len() * kill / (orders.kills + 1);
         tokio::select! {

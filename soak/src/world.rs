@@ -55,6 +55,7 @@ pub(crate) struct Progress {
     pub(crate) retries: AtomicU64,
     pub(crate) redriven: AtomicU64,
     pub(crate) twins_killed: AtomicU64,
+    pub(crate) exchanges: AtomicU64,
 }
 
 impl World {

@@ -9,7 +9,8 @@ It fails, and names the place, the figure and the limit, if
 - a file has more lines than LINES_OF_FILE; files of tests may;
 - a public struct of the store has more public methods than METHODS;
 - a Markdown file links to or names something that is not there: documents.py;
-- a line of a text file is too wide, or a comment or a document has an unwanted word: prose.py.
+- a line of a text file is too wide, or a comment or a document has an unwanted word: prose.py;
+- a golden file of a version that is released has changed: golden.py.
 """
 
 import json
@@ -18,6 +19,7 @@ import subprocess
 import sys
 
 import documents
+import golden
 import graph
 import measure
 import prose
@@ -115,6 +117,8 @@ def main() -> int:
     pages = sources(".md")
     for page in pages:
         faults += documents.faults(page, REPOSITORY)
+
+    faults += golden.faults(REPOSITORY)
 
     texts = [file for file in files() if prose.is_text(file)]
     for text in texts:

@@ -337,7 +337,7 @@ async fn a_shard_of_more_than_a_page_is_pushed_to_the_end() {
         device: tidings_domain::DeviceId::clone(&device),
         generation: 1,
         key_version: 1,
-        platform: Platform::Web,
+        platform: Platform::Web.into(),
         connected: now,
         lease: now.plus_seconds(600),
     };
@@ -356,7 +356,7 @@ async fn a_shard_of_more_than_a_page_is_pushed_to_the_end() {
     socket.announcement().await;
     eventually("all of them were posted to", async || {
         let (left, more) = stores.connections.connected(&tenant, shard, None, 100).await.unwrap();
-        !more && left.iter().all(|target| target.user.alias == "zoe")
+        more.is_none() && left.iter().all(|target| target.user.alias == "zoe")
     })
     .await;
     let queues = world.control(Method::GET, "/_twin/queues", None).await;

@@ -324,7 +324,8 @@ async fn last_words_hold_for_what_was_stored_before_the_end_to_the_millisecond()
     let (stores, alice) = (world.stores(), World::user("alice"));
     let ids = world.fill("alice", 1).await;
     let id: MessageId = ids[0].parse().unwrap();
-    let entry = stores.users.view(&alice, Timestamp::now()).await.unwrap().tail.unwrap();
+    let tail = stores.users.view(&alice, Timestamp::now()).await.unwrap().tail.unwrap();
+    let entry = stores.mailboxes.entry(&alice, tail.position).await.unwrap().unwrap().into_read().unwrap();
     let device = "d".parse().unwrap();
     for (end, counts) in [(-1, false), (0, true), (1, true)] {
         for what in [Confirmation::Acknowledged, Confirmation::Read] {

@@ -6,7 +6,7 @@ use sam_twin::{
 };
 use serde_json::json;
 use tidings_client::DeviceApi;
-use tidings_domain::{Timer, Timestamp, delivery::Redelivery};
+use tidings_domain::{More, Timer, Timestamp, delivery::Redelivery};
 use tidings_store::Connected;
 use tidings_wire::{
     Frame, Platform, SendRequest, limits,
@@ -238,6 +238,7 @@ async fn a_redelivery_costs_three_reads_a_write_and_two_sends() {
             attempt,
             due,
             unanswered: Vec::new(),
+            more: More::default(),
         };
         world.set_traced_timer(&Timer::Redeliver(redelivery), &trace.header()).await;
         assert_eq!(alice.message().await.id, id);

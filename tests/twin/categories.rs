@@ -120,7 +120,7 @@ async fn what_was_accepted_while_it_could_be_is_answered_as_before() {
     }
     // The repeat went on with it, where it was left.
     world.until(id.as_str(), State::Pending).await;
-    let (kept, _) = world.announcements().before(&receipt.tenant, None, 10).await.unwrap();
+    let kept = world.announcements().before(&receipt.tenant, None, 10).await.unwrap().announcements;
     assert_eq!(kept.iter().map(|it| it.number).collect::<Vec<_>>(), [receipt.number]);
     world.end().await;
 }

@@ -115,7 +115,7 @@ async fn a_connection_that_is_gone_is_pruned_and_the_fallback_takes_over() {
         device,
         generation: 1,
         key_version: 1,
-        platform: tidings_wire::Platform::Web,
+        platform: tidings_wire::Platform::Web.into(),
         connected: now,
         lease: now.plus_seconds(600),
     };
@@ -207,6 +207,7 @@ async fn a_step_further_off_than_a_queue_can_delay_waits_in_the_due_table() {
         due: Timestamp::now().plus_seconds(300),
         waited: false,
         attempts: 0,
+        more: tidings_domain::More::default(),
     });
     due.keep(&soon).await.unwrap();
     for name in world.twin.schedules().names() {
@@ -314,7 +315,7 @@ async fn a_connection_that_ended_stays_ended_whatever_comes_late() {
         device: tidings_domain::DeviceId::clone(&device),
         generation: 1,
         key_version: 1,
-        platform: tidings_wire::Platform::Web,
+        platform: tidings_wire::Platform::Web.into(),
         connected: now,
         lease: now.plus_seconds(600),
     };

@@ -161,7 +161,7 @@ async fn connect(world: &World, event: &Value, device: &str) {
         device: device.parse().unwrap(),
         generation: 1,
         key_version: 1,
-        platform: tidings_wire::Platform::Web,
+        platform: tidings_wire::Platform::Web.into(),
         connected: now,
         lease: now.plus_seconds(600),
     };

@@ -11,6 +11,7 @@ use tidings_crypto::{
 use tidings_domain::{
     Timestamp,
     delivery::{Draft, Job},
+    mailbox::{Slot, Tail},
 };
 use tidings_store::{Appended, Confirmation, Confirmed};
 use tidings_wire::{Frame, InboxAnswer, MessageFrame, Platform, RegisterAnswer, SendRequest, trail::State};
@@ -36,7 +37,7 @@ pub(crate) async fn fill(
         let Job::Deliver(delivery) = World::job(&message, alias) else { panic!("a delivery") };
         let entry = Draft::new(&delivery.letter, &view, at).entry;
         assert_eq!(stores.mailboxes.append(&user, &entry).await.unwrap(), Appended::Stored);
-        view.tail = Some(*entry);
+        view.tail = Some(Tail::from(&*entry));
         ids.push(message.letter.id.to_string());
     }
     ids
@@ -206,7 +207,7 @@ async fn unread_messages_are_counted_up_to_a_hundred() {
     let unread = inbox.unread().await.unwrap();
     assert_eq!((unread.count, unread.more), (100, true));
     let (entries, _) = stores.mailboxes.after(&user, None, None, 2, now).await.unwrap();
-    for (entry, left) in entries.iter().zip([100, 99]) {
+    for (entry, left) in entries.iter().filter_map(Slot::read).zip([100, 99]) {
         let (place, id) = (entry.position, &entry.letter.id);
         stores
             .mailboxes

@@ -13,6 +13,7 @@
 //! - [`preferences`]: what a person wants to be told of, and that nothing else is sent
 //! - [`pushes`]: native push in the chain, and providers that fail
 //! - [`races`]: what overtakes what; [`repeats`]: what comes twice, or is left half done
+//! - [`shapes`]: what is stored, in the form of every version, and of one that comes later
 //! - [`soak`]: every promise, checked from outside, while everything goes wrong
 //! - [`bounds`]: what one user may hold, and what a device may say that has gone
 //! - [`budget`]: the AWS requests that each thing costs
@@ -58,6 +59,7 @@ mod refusals_socket;
 mod repeats;
 mod rollover;
 mod scheduled;
+mod shapes;
 mod soak;
 mod up;
 mod withdrawn;

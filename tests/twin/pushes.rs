@@ -326,7 +326,7 @@ async fn an_sms_that_is_cut_says_so_and_a_stored_address_that_nobody_takes_is_re
     let beside = tidings_crypto::encoding::base64url(&[4; 65]);
     let keys = json!({"p256dh": beside, "auth": "BTBZMqHH6r4Tts7J_aSIgg"});
     let push = address(json!({"channel": "webpush", "endpoint": "https://push.example.com/1", "keys": keys}));
-    let push = Some(tidings_domain::PushRegistration { address: push, key_version: 1 });
+    let push = Some(tidings_domain::PushRegistration { address: push, key_version: 1 }.into());
     let now = tidings_domain::Timestamp::now();
     let view = world.stores().users.view(&user, now).await.unwrap();
     let profile = view.profile.unwrap();

@@ -185,6 +185,7 @@ async fn stored_with_chain(world: &World) -> (String, StepDue) {
         due,
         waited: false,
         attempts: 0,
+        more: tidings_domain::More::default(),
     };
     (id, step)
 }

@@ -5,7 +5,7 @@ use sam_twin::{
     services::sqs,
 };
 use serde_json::json;
-use tidings_domain::{Timer, Timestamp, delivery::Redelivery};
+use tidings_domain::{More, Timer, Timestamp, delivery::Redelivery};
 use tidings_wire::{
     MessageFrame, SendRequest,
     trail::{DeviceState, Event as Happened, RecipientTrail, State},
@@ -20,8 +20,8 @@ fn confirm(request: &mut SendRequest) {
 /// Lets a redelivery come due now, and waits until it has been worked on.
 async fn due_now(world: &World, message: &MessageFrame, attempt: u32) {
     let (id, position) = (message.id.parse().unwrap(), message.position.unwrap());
-    let (user, due) = (World::user("alice"), Timestamp::now());
-    let redelivery = Redelivery { user, position, id, attempt, due, unanswered: Vec::new() };
+    let (user, due, more) = (World::user("alice"), Timestamp::now(), More::default());
+    let redelivery = Redelivery { user, position, id, attempt, due, unanswered: Vec::new(), more };
     world.set_timer(&Timer::Redeliver(redelivery)).await;
     world.idle().await;
 }

@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use tidings_domain::{Timer, Timestamp, timer::SendDue};
+use tidings_domain::{More, Timer, Timestamp, timer::SendDue};
 use tidings_store::{Due, Stored, minute_of};
 use tidings_wire::trail::{Event as Happened, State, Trail};
 
@@ -72,8 +72,10 @@ async fn a_time_beyond_a_queues_delay_waits_in_the_due_table_until_the_clock_han
     let due = Due::new(world.dynamodb(), world.environment("TimerFunction")["TIDINGS_DUE_TABLE"].clone());
     let at = ahead(3_600);
     let id = world.send_with(&["alice"], "in an hour", |request| request.send_at = Some(at)).await;
-    let timer = Timer::Send(SendDue { id: id.parse().unwrap(), due: at });
-    assert_eq!(due.minute(minute_of(at)).await.unwrap().timers, [timer]);
+    let timer = Timer::Send(SendDue { id: id.parse().unwrap(), due: at, more: More::default() });
+    let kept = due.minute(minute_of(at)).await.unwrap().timers;
+    let bodies: Vec<Timer> = kept.iter().map(|kept| serde_json::from_str(&kept.body).unwrap()).collect();
+    assert_eq!(bodies, [timer]);
     let trail = world.until(&id, State::Scheduled).await;
     assert_eq!((trail.position, happened(&trail)), (None, vec![Happened::Accepted, Happened::Scheduled]));
     assert_eq!(world.stores().users.view(&World::user("alice"), Timestamp::now()).await.unwrap().tail, None);
@@ -85,7 +87,7 @@ async fn a_time_beyond_a_queues_delay_waits_in_the_due_table_until_the_clock_han
     let message = World::accepted(request, now);
     let stored = Stored::new(&message, vec!["alice".to_owned()], None);
     assert_eq!(world.messages().store(&stored).await.unwrap(), None);
-    let timer = Timer::Send(SendDue { id: message.letter.id.clone(), due: at });
+    let timer = Timer::Send(SendDue { id: message.letter.id.clone(), due: at, more: More::default() });
     due.keep(&timer).await.unwrap();
     tick(&world).await;
     assert!(due.minute(minute_of(at)).await.unwrap().timers.is_empty(), "handed on");
@@ -161,7 +163,7 @@ async fn a_message_cannot_be_cancelled_twice_or_after_its_end() {
     assert_eq!([world.trail(&far).await, world.trail(&sent).await], trails);
     // When its time comes, nothing happens: the timer finds it cancelled.
     let due = Timestamp::now();
-    world.set_timer(&Timer::Send(SendDue { id: far.parse().unwrap(), due })).await;
+    world.set_timer(&Timer::Send(SendDue { id: far.parse().unwrap(), due, more: More::default() })).await;
     eventually("the timer is gone", async || world.waiting("LaterQueue").await == [0, 0, 0]).await;
     world.idle().await;
     assert_eq!(world.items().await, items, "nothing changed");

@@ -33,6 +33,7 @@ async fn step_is_due(world: &World, alias: &str, id: &str, position: Position) {
         due,
         waited: false,
         attempts: 0,
+        more: tidings_domain::More::default(),
     };
     let url = &world.environment("TimerFunction")["TIDINGS_FALLBACK_QUEUE_URL"];
     let body = serde_json::to_string(&step).unwrap();

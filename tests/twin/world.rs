@@ -32,6 +32,7 @@ use tidings_domain::{
     Timestamp, UserKey,
     chain::Chains,
     delivery::{Draft, Job},
+    mailbox::Tail,
     message,
 };
 use tidings_store::{App, Appended, Apps, Claims, Connections, Devices, Mailboxes, Messages, Users};
@@ -464,7 +465,7 @@ impl World {
             id: format!("{}-old", user.app).parse().unwrap(),
             user: user.clone(),
             generation: 1,
-            platform: Platform::Web,
+            platform: Platform::Web.into(),
             client_version: None,
             registered: now,
             used: Timestamp(now.0 - 5 * 86_400_000),
@@ -500,7 +501,7 @@ impl World {
             device: device.clone(),
             generation: 1,
             key_version: 1,
-            platform: Platform::Web,
+            platform: Platform::Web.into(),
             connected: Timestamp(now.0 - 60_000),
             lease: now.plus_seconds(600),
         }
@@ -529,7 +530,7 @@ impl World {
             let Job::Deliver(delivery) = Self::job(&message, alias) else { panic!("a delivery") };
             let entry = Draft::new(&delivery.letter, &view, now).entry;
             assert_eq!(stores.mailboxes.append(&user, &entry).await.unwrap(), Appended::Stored);
-            view.tail = Some(*entry);
+            view.tail = Some(Tail::from(&*entry));
             ids.push(message.letter.id.to_string());
         }
         ids

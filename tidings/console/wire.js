@@ -21,6 +21,7 @@ export const EVENTS = {
   cancelled: "cancelled by its sender",
   replaced: "replaced by a newer message under the same collapse key",
   expired: "expired: no device had confirmed it",
+  unknown: "recorded by a newer version of the service: {code}",
 };
 
 /** The ways around the socket, as people call them. */

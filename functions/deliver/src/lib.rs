@@ -15,12 +15,12 @@ use futures_util::{
 use tidings_domain::{
     Connection, Delivery, DeviceId, Position, Timer, Timestamp, UserKey,
     delivery::{self, Job, Next, Placement, Placing, PostOutcome, Redelivery, Settled, Withdraw},
-    mailbox::{self, Closed},
+    mailbox::{self, Closed, Slot},
 };
 use tidings_gateway::Gateway;
 use tidings_lambda::{
     Error,
-    batch::{self, Batches, Record},
+    batch::{self, Batches, Record, Unreadable},
     logs,
 };
 use tidings_service::{Sealer, Steps};
@@ -148,10 +148,7 @@ async fn place(deps: &Deps, delivery: &Delivery, receives: u32) -> Result<Placem
                 let entry = deps.mailboxes.entry(user, position).await?;
                 placing.looked_at(position, targets, entry, now)
             }
-            Next::Record { then } => {
-                let record = deps.messages.get(id, now).await?;
-                placing.checked(*then, record.is_some_and(|record| record.cancelled.is_some()))
-            }
+            Next::Record { then } => placing.checked(*then, deps.messages.is_cancelled(id, now).await?),
             Next::Append(draft) => {
                 let appended = deps.mailboxes.append(user, &draft.entry).await?;
                 placing.appended(draft, appended == Appended::Stored)
@@ -176,11 +173,16 @@ async fn redeliver(deps: &Deps, redelivery: &Redelivery, trace: Option<&str>) ->
     let is_repeat = redelivery.is_repeat();
     let now = Timestamp::now();
     let entry = deps.mailboxes.entry(user, redelivery.position).await?;
+    let entry = match entry {
+        // A newer version posts it again, from the dead-letter queue.
+        Some(Slot::Unreadable(_)) => return Err(Unreadable("the mailbox entry").into()),
+        entry => entry.and_then(Slot::into_read),
+    };
     let Some(entry) = entry.filter(|entry| redelivery.is_needed(entry, now)) else {
         tracing::info!(message_id = %id, attempt, is_repeat, "message need not be posted again");
         return Ok(());
     };
-    if deps.messages.get(id, now).await?.is_some_and(|record| record.cancelled.is_some()) {
+    if deps.messages.is_cancelled(id, now).await? {
         tracing::info!(message_id = %id, attempt, is_repeat, "message is cancelled and not posted again");
         return Ok(());
     }

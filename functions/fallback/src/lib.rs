@@ -10,10 +10,11 @@ use tidings_domain::{
     Device, Entry, Timestamp,
     chain::{Outcome, StepDue},
     fallback::{self, Call, CalledOff, Claim, Decision, End, Patience, Then},
+    mailbox::Slot,
 };
 use tidings_lambda::{
     Error,
-    batch::{self, Batches, Record},
+    batch::{self, Batches, Record, Unreadable},
     config, logs,
 };
 use tidings_service::Steps;
@@ -71,8 +72,11 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result
 async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
     let (due, trace) = (record.payload, record.trace.as_deref());
     let now = Timestamp::now();
-    let Some(entry) = deps.mailboxes.entry(&due.user, due.position).await? else {
-        return stop(&due, fallback::GONE);
+    let entry = match deps.mailboxes.entry(&due.user, due.position).await? {
+        Some(Slot::Read(entry)) => entry,
+        // A newer version takes the step from the dead-letter queue.
+        Some(Slot::Unreadable(_)) => return Err(Unreadable("the mailbox entry").into()),
+        None => return stop(&due, fallback::GONE),
     };
     let view = deps.users.view(&due.user, now).await?;
     let item_closed = match entry.item(now) {
@@ -89,8 +93,14 @@ async fn step(deps: &Deps, record: Record<StepDue>) -> Result<(), Error> {
             Ok(())
         }
         Decision::Next(outcome) => follow(deps, &work, &outcome).await,
-        Decision::RecordUnknown => pass_over(deps, &work, Outcome::Unknown).await,
-        Decision::Skip(reason) => pass_over(deps, &work, Outcome::Skipped(reason)).await,
+        Decision::RecordUnknown => pass_over(deps, &work, Outcome::Unknown, None).await,
+        Decision::Skip(reason) => pass_over(deps, &work, Outcome::Skipped(reason.into()), None).await,
+        Decision::PassOver(channel) => {
+            let (kind, name) = ("channel", tracing::field::display(channel));
+            tracing::warn!(message_id = %due.id, step = due.step, unknown = 1, kind, name, "step passed over");
+            let (outcome, detail) = fallback::passed_over(channel);
+            pass_over(deps, &work, outcome, Some(&detail)).await
+        }
         Decision::Claim(call) => claim(deps, &work, &call).await,
     }
 }
@@ -153,7 +163,7 @@ async fn under_claim(deps: &Deps, work: &Work<'_>, claim: &Claim<'_>, call: &Cal
 async fn called_off(deps: &Deps, work: &Work<'_>) -> Result<Option<CalledOff>, Error> {
     let Work { due, entry, now, .. } = *work;
     // Its withdrawal may still wait in its lane.
-    if deps.messages.get(&due.id, now).await?.is_some_and(|record| record.cancelled.is_some()) {
+    if deps.messages.is_cancelled(&due.id, now).await? {
         return Ok(Some(CalledOff::Cancelled));
     }
     let item_closed = match entry.item(now) {
@@ -203,8 +213,8 @@ async fn forget(deps: &Deps, due: &StepDue, dead: &[Device]) {
 }
 
 /// Records how a step that made no call has ended.
-async fn pass_over(deps: &Deps, work: &Work<'_>, outcome: Outcome) -> Result<(), Error> {
-    record_outcome(deps, work.due, &outcome, None).await?;
+async fn pass_over(deps: &Deps, work: &Work<'_>, outcome: Outcome, detail: Option<&str>) -> Result<(), Error> {
+    record_outcome(deps, work.due, &outcome, detail).await?;
     follow(deps, work, &outcome).await
 }
 
@@ -214,6 +224,7 @@ async fn record_outcome(deps: &Deps, due: &StepDue, outcome: &Outcome, detail: O
         Outcome::Refused(_) => "refused",
         Outcome::Skipped(_) => "skipped",
         Outcome::Unknown => "unknown",
+        Outcome::Newer(kind) => kind.as_str(),
     };
     tracing::info!(message_id = %due.id, step = due.step, outcome = kind, "fallback step ended");
     deps.claims.end(due, outcome, detail, Timestamp::now()).await?;

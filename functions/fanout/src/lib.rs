@@ -65,7 +65,7 @@ pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result
 }
 
 async fn push(deps: &Deps, Record { payload, trace, .. }: Record<Fanout>) -> Result<(), Error> {
-    let Fanout { tenant, number, part } = payload;
+    let Fanout { tenant, number, part, more } = payload;
     let now = Timestamp::now();
     let found = deps.announcements.get(&tenant, number, now).await?;
     let Some(announcement) = found.filter(|it| it.is_alive(now)) else {
@@ -74,8 +74,7 @@ async fn push(deps: &Deps, Record { payload, trace, .. }: Record<Fanout>) -> Res
     };
     let (targets, next, attempt) = match part {
         Part::Page { shard, after } => {
-            let (targets, more) = deps.connections.connected(&tenant, shard, after.as_ref(), PAGE).await?;
-            let last = targets.last().filter(|_| more).map(|last| (last.user.clone(), last.connection.clone()));
+            let (targets, last) = deps.connections.connected(&tenant, shard, after.as_ref(), PAGE).await?;
             (targets, last.map(|last| Part::Page { shard, after: Some(last) }), 0)
         }
         Part::Again { targets, attempt } => (targets, None, attempt + 1),
@@ -92,7 +91,7 @@ async fn push(deps: &Deps, Record { payload, trace, .. }: Record<Fanout>) -> Res
     if let (false, Some(pause)) = (again.is_empty(), announcement::again_in(attempt)) {
         follow.push((Part::Again { targets: again, attempt }, pause));
     }
-    let piece = |(part, delay)| (Fanout { tenant: tenant.clone(), number, part }, delay);
+    let piece = |(part, delay)| (Fanout { tenant: tenant.clone(), number, part, more: more.clone() }, delay);
     let follow: Vec<_> = follow.into_iter().map(piece).collect();
     if !follow.is_empty() {
         deps.fanout.send(&follow, trace.as_deref()).await?;

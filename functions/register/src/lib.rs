@@ -99,7 +99,8 @@ async fn register(
         UserKey { app: app.id, tenant: request.tenant_code.clone().unwrap_or_default(), alias: request.alias.clone() };
     if let Some(address) = &request.push {
         // What no provider would take is refused here, by name; the address is kept as it was sent.
-        tidings_channels::target(address, &user, request.platform, deps.reach).map_err(|problem| vec![problem])?;
+        tidings_channels::target(address, &user, request.platform.into(), deps.reach)
+            .map_err(|problem| vec![problem])?;
     }
     let profile = Profile {
         mobile: request.mobile.clone(),
@@ -121,12 +122,12 @@ async fn register(
             id: id.clone(),
             user: user.clone(),
             generation: generation(before.as_ref(), &user),
-            platform: request.platform,
+            platform: request.platform.into(),
             client_version: request.client_version.clone(),
             registered: now,
             used: now,
             cursor: None,
-            push: request.push.clone().map(|address| PushRegistration { address, key_version }),
+            push: request.push.clone().map(|address| PushRegistration { address, key_version }.into()),
         };
         if deps.devices.register(&device, &profile, before.as_ref().map(|before| (before, &view)), now).await? {
             if let Some(previous) = previous {
@@ -214,7 +215,7 @@ mod tests {
             id: "d".parse().unwrap(),
             user: user("alice"),
             generation: 4,
-            platform: Platform::Web,
+            platform: Platform::Web.into(),
             client_version: None,
             registered: Timestamp(0),
             used: Timestamp(0),

@@ -65,9 +65,13 @@ pub(crate) async fn set_own(
     set(&deps, &signed.device.user, &app, body).await
 }
 
+/// Why a person's preferences are not shown.
+const UNREADABLE: &str = "the preferences cannot be read";
+
 async fn shown(deps: &Deps, user: &UserKey, now: Timestamp) -> Result<Response, ApiError> {
     let profile = deps.users.view(user, now).await?.profile.unwrap_or_default();
-    Ok(personal(&profile.preferences))
+    let preferences = profile.preferences.read().ok_or_else(|| ApiError::Internal(UNREADABLE.into()))?;
+    Ok(personal(&**preferences))
 }
 
 async fn set(deps: &Deps, user: &UserKey, app: &App, wanted: Preferences) -> Result<Response, ApiError> {

@@ -11,6 +11,7 @@ use axum::{
 use tidings_crypto::link;
 use tidings_domain::{Timestamp, preferences::Unsubscribe};
 use tidings_lambda::http::{ApiError, PathId};
+use tidings_wire::Preferences;
 
 use crate::{ATTEMPTS, Deps};
 
@@ -25,9 +26,11 @@ pub(crate) async fn follow(State(deps): State<Arc<Deps>>, PathId(link): PathId) 
     let asked = open(&deps, &link)?;
     for _ in 0..ATTEMPTS {
         let profile = deps.users.view(&asked.user, Timestamp::now()).await?.profile.unwrap_or_default();
-        let wanted = asked.apply(profile.preferences.clone());
+        let unreadable = || ApiError::Internal("the preferences cannot be read".into());
+        let before = profile.preferences.read().ok_or_else(unreadable)?;
+        let wanted = asked.apply(Preferences::clone(before));
         // Another link may have been followed meanwhile, and what it says must not be lost.
-        if wanted == profile.preferences || deps.users.change_preferences(&asked.user, &profile, &wanted).await? {
+        if wanted == **before || deps.users.change_preferences(&asked.user, before, &wanted).await? {
             return Ok(page("<h1>Done</h1><p>You will receive no more emails like that one.</p>"));
         }
     }

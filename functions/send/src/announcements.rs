@@ -16,7 +16,7 @@ use tidings_domain::{
     announcement::{self, Receipt},
 };
 use tidings_lambda::http::{ApiError, Checked, Invocation, PathId, Repeatable};
-use tidings_store::{Announced, App};
+use tidings_store::{Announced, App, Page};
 use tidings_wire::{
     AnnounceRequest,
     announcement::{AnnouncementAnswer, AnnouncementsAnswer, AnnouncementsRequest, WithdrawAnswer},
@@ -73,10 +73,10 @@ pub(crate) async fn list(
 ) -> Result<Json<AnnouncementsAnswer>, ApiError> {
     let tenant = TenantKey { app: app.id, tenant: request.tenant_code.unwrap_or_default() };
     let most = usize::try_from(request.limit).unwrap_or(usize::MAX);
-    let (found, more) = deps.announcements.before(&tenant, request.before, most).await?;
+    let Page { announcements: found, end, more } = deps.announcements.before(&tenant, request.before, most).await?;
     // What has expired is swept away some time later, and not shown until then.
     let kept = found.iter().filter(|it| now <= it.deadline).map(Announcement::shown).collect();
-    Ok(Json(AnnouncementsAnswer { announcements: kept, next: found.last().filter(|_| more).map(|it| it.number) }))
+    Ok(Json(AnnouncementsAnswer { announcements: kept, next: end.filter(|_| more) }))
 }
 
 pub(crate) async fn one(

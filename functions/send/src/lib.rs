@@ -21,7 +21,7 @@ use axum::{
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tidings_crypto::random;
 use tidings_domain::{
-    DeviceId, Message, MessageId, Timer, Timestamp, chain::Chains, message, message::Audience, timer::SendDue,
+    DeviceId, Message, MessageId, More, Timer, Timestamp, chain::Chains, message, message::Audience, timer::SendDue,
 };
 use tidings_lambda::{
     Error,
@@ -193,7 +193,7 @@ async fn begin(
     }
     match message.send_at {
         Some(due) => {
-            let timer = Timer::Send(SendDue { id: stored.id.clone(), due });
+            let timer = Timer::Send(SendDue { id: stored.id.clone(), due, more: More::default() });
             Ok(deps.timers.schedule(&timer, now, trace).await?)
         }
         None => Ok(deps.lanes.deliver(message, &stored.aliases, trace).await?),

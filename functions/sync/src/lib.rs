@@ -5,7 +5,7 @@ use futures_util::stream::{self, TryStreamExt};
 use tidings_domain::{
     ConnectionId, Device, Entry, MessageId, Position, Timestamp, announcement,
     delivery::PostOutcome,
-    mailbox::{self, Misplaced},
+    mailbox::{self, Misplaced, Slot},
 };
 use tidings_gateway::Gateway;
 use tidings_lambda::{
@@ -13,7 +13,9 @@ use tidings_lambda::{
     socket::{self, Refusal, Reply},
 };
 use tidings_service::Sealer;
-use tidings_store::{Announcements, Confirmation, Confirmed, ConnectionRecord, Connections, Devices, Mailboxes, Users};
+use tidings_store::{
+    Announcements, Confirmation, Confirmed, ConnectionRecord, Connections, Devices, Mailboxes, Page, Users,
+};
 use tidings_wire::{
     Action, Frame,
     action::Receipt,
@@ -152,8 +154,8 @@ async fn confirm_up_to(
     };
     while from < Some(place) {
         let (entries, more) = deps.mailboxes.after(&record.user, from, Some(place), PAGE, now).await?;
-        from = entries.last().filter(|_| more).map_or(Some(place), |last| Some(last.position));
-        let due = entries.iter().filter(|entry| match what {
+        from = entries.last().filter(|_| more).map_or(Some(place), |last| Some(last.position()));
+        let due = entries.iter().filter_map(Slot::read).filter(|entry| match what {
             Confirmation::Acknowledged => entry.is_wanted(&device.id, platform, now),
             Confirmation::Read => {
                 entry.is_meant_for(platform, now) && !entry.reads.iter().any(|(by, _)| *by == device.id)
@@ -198,7 +200,7 @@ async fn replay(
     {
         deps.devices.move_cursor(device, run).await?;
     }
-    let recovered = mailbox::recovered(cursor, entries.first().map(|entry| entry.position), head);
+    let recovered = mailbox::recovered(cursor, entries.first().map(Slot::position), head);
     let replayed = post(deps, record, device, &entries, now).await?;
     tracing::info!(connection = %record.connection.id, count = replayed.posted.len(), more, recovered, "mailbox replayed");
     let left = more || !replayed.complete;
@@ -227,8 +229,8 @@ async fn replay(
 async fn announce(deps: &Deps, record: &ConnectionRecord, from: u64, now: Timestamp) -> Result<Announced, Error> {
     const PAGE: usize = limits::ANNOUNCEMENT_PAGE;
     let ConnectionRecord { user, connection, .. } = record;
-    let (page, more) = deps.announcements.after(&user.tenant(), from, PAGE).await?;
-    let end = page.last().map_or(from, |last| last.number);
+    let Page { announcements: page, end, more } = deps.announcements.after(&user.tenant(), from, PAGE).await?;
+    let end = end.unwrap_or(from);
     let end = if more { end } else { announcement::come_to(end, now) };
     let mut after = from;
     for (behind, announcement) in announcement::for_device(&page, from, connection.platform, now) {
@@ -254,13 +256,14 @@ async fn post(
     deps: &Deps,
     record: &ConnectionRecord,
     device: &Device,
-    entries: &[Entry],
+    entries: &[Slot<Entry>],
     now: Timestamp,
 ) -> Result<Replayed, Error> {
     let connection: &ConnectionId = &record.connection.id;
     let mut replayed = Replayed { last: None, posted: Vec::new(), complete: true };
-    for entry in entries {
-        if entry.is_wanted(&device.id, Some(device.platform), now) {
+    for slot in entries {
+        // What cannot be read is passed over: its position is as one at which there is nothing for the device.
+        if let Some(entry) = slot.read().filter(|entry| entry.is_wanted(&device.id, Some(device.platform), now)) {
             let frame = entry.frame(&record.user, &device.id);
             // One after the other: a replay is in order, and stops at the first frame that may be lost.
             match deps.gateway.post(connection, deps.sealer.seal(&frame, &record.connection)?).await {
@@ -270,7 +273,7 @@ async fn post(
                 }
             }
         }
-        replayed.last = Some(entry.position);
+        replayed.last = Some(slot.position());
     }
     Ok(replayed)
 }

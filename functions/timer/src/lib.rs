@@ -6,10 +6,10 @@
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::stream::{self, TryStreamExt};
 use serde_json::Value;
-use tidings_domain::{Timer, Timestamp, fallback, timer::SendDue};
+use tidings_domain::{Timer, Timestamp, fallback, mailbox::Slot, timer::SendDue};
 use tidings_lambda::{
     Error,
-    batch::{self, Batches, Record},
+    batch::{self, Batches, Record, Unreadable},
 };
 use tidings_queue::LONGEST_DELAY_SECONDS;
 use tidings_service::{Lanes, Steps};
@@ -69,7 +69,11 @@ async fn fire(deps: &Deps, record: Record<Timer>) -> Result<(), Error> {
     }
     match timer {
         Timer::Step(step) => {
-            let entry = deps.mailboxes.entry(&step.user, step.position).await?;
+            let entry = match deps.mailboxes.entry(&step.user, step.position).await? {
+                // A newer version takes the step from the dead-letter queue.
+                Some(Slot::Unreadable(_)) => return Err(Unreadable("the mailbox entry").into()),
+                entry => entry.and_then(Slot::into_read),
+            };
             if !entry.is_some_and(|entry| fallback::is_needed(&step, &entry, now)) {
                 tracing::info!(message_id = %step.id, step = step.step, "step is not needed any more");
                 return Ok(());
@@ -104,7 +108,7 @@ async fn tick(deps: &Deps, now: Timestamp) -> Result<(), Error> {
     for minute in from..=reach {
         let kept = due.minute(minute).await?;
         if kept.unreadable > 0 {
-            tracing::error!(minute, count = kept.unreadable, "timers of another shape are left where they are");
+            tracing::error!(minute, count = kept.unreadable, "items without a timer are left where they are");
         }
         handed_on += kept.timers.len();
         stream::iter(kept.timers.into_iter().map(Ok))

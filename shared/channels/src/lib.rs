@@ -31,7 +31,7 @@ use tidings_domain::{
     fallback::{Call, Called, PushTarget},
 };
 use tidings_providers::{Target, push::Downgrade};
-use tidings_wire::{FieldProblem, Platform, PushAddress, send::Channel, trail::RefusalCode};
+use tidings_wire::{FieldProblem, Open, Platform, PushAddress, send::Channel, trail::RefusalCode};
 
 use email::Emails;
 use push::{Addressed, Pushes};
@@ -113,7 +113,12 @@ impl Channels {
 ///
 /// # Errors
 /// The [`FieldProblem`] of an address that no provider would take.
-pub fn target(address: &PushAddress, user: &UserKey, platform: Platform, reach: Reach) -> Result<Target, FieldProblem> {
+pub fn target(
+    address: &PushAddress,
+    user: &UserKey,
+    platform: Open<Platform>,
+    reach: Reach,
+) -> Result<Target, FieldProblem> {
     match address {
         PushAddress::Apns { token } => apns::target(token),
         PushAddress::Fcm { token } => fcm::target(token),

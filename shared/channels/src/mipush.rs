@@ -5,12 +5,14 @@ use tidings_providers::{
     Target,
     mipush::{self, Audience, Recipient},
 };
-use tidings_wire::Platform;
+use tidings_wire::{Open, Platform};
 
-pub(crate) fn target(user: &UserKey, platform: Platform) -> Target {
+pub(crate) fn target(user: &UserKey, platform: Open<Platform>) -> Target {
     let platform = match platform {
-        Platform::Ios => mipush::Platform::Ios,
-        Platform::All | Platform::Android | Platform::Pc | Platform::Web => mipush::Platform::Android,
+        Open::Known(Platform::Ios) => mipush::Platform::Ios,
+        Open::Known(Platform::All | Platform::Android | Platform::Pc | Platform::Web) | Open::Unknown(_) => {
+            mipush::Platform::Android
+        }
     };
     // The same alias in two tenants belongs to two users.
     let UserKey { tenant, alias, .. } = user;
@@ -27,7 +29,7 @@ mod tests {
         let user =
             |tenant: &str| UserKey { app: "demo".parse().unwrap(), tenant: tenant.into(), alias: "alice".into() };
         let named = |name: &str, platform| Target::Mipush(Recipient { audience: Audience::user(name), platform });
-        assert_eq!(target(&user(""), Platform::Ios), named("alice", mipush::Platform::Ios));
-        assert_eq!(target(&user("shop"), Platform::Android), named("shop|alice", mipush::Platform::Android));
+        assert_eq!(target(&user(""), Platform::Ios.into()), named("alice", mipush::Platform::Ios));
+        assert_eq!(target(&user("shop"), Platform::Android.into()), named("shop|alice", mipush::Platform::Android));
     }
 }

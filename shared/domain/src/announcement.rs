@@ -5,18 +5,22 @@
 //! was set back to an earlier day still go on above what devices have seen. They are not dense: what tells a device that one
 //! is missing is the number before it, which every frame names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tidings_wire::{
-    AnnounceRequest, Content, FieldProblem, Frame, Platform, Timestamp,
+    AnnounceRequest, Content, FieldProblem, Frame, Open, Platform, Timestamp, Word,
     announcement::{AnnounceAnswer, AnnouncementAnswer},
     frame::AnnouncementFrame,
     limits,
     send::PushMsgType,
 };
 
-use crate::{AppId, ConnectionId, DeviceId, KeyHolder, MessageId, TenantKey, UserKey, categories, message::too_large};
+use crate::{
+    AppId, ConnectionId, DeviceId, KeyHolder, MessageId, More, TenantKey, UserKey, categories, message::too_large,
+    shape::Body,
+};
 
 /// Parts that the connections of a tenant are indexed and pushed in: one part takes the writes of a few hundred connections a
 /// second, and parts are worked on side by side.
@@ -40,42 +44,54 @@ pub struct Draft {
 }
 
 /// The newest number for each platform.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heads {
     android: u64,
     ios: u64,
     pc: u64,
     web: u64,
+    /// Those of platforms that a newer version has added.
+    #[serde(flatten)]
+    others: BTreeMap<String, u64>,
 }
 
 impl Heads {
     /// The newest number for devices of a platform; 0 where there is none.
     #[must_use]
-    pub fn of(&self, platform: Platform) -> u64 {
+    pub fn of(&self, platform: Open<Platform>) -> u64 {
         match platform {
-            Platform::Android => self.android,
-            Platform::Ios => self.ios,
-            Platform::Pc => self.pc,
-            Platform::Web => self.web,
-            Platform::All => self.newest(),
+            Open::Known(Platform::Android) => self.android,
+            Open::Known(Platform::Ios) => self.ios,
+            Open::Known(Platform::Pc) => self.pc,
+            Open::Known(Platform::Web) => self.web,
+            Open::Known(Platform::All) => self.newest(),
+            // Named as the others are: in lower case.
+            Open::Unknown(word) => self.others.get(&word.as_str().to_ascii_lowercase()).copied().unwrap_or_default(),
         }
     }
 
     /// The newest number of all.
     #[must_use]
     pub fn newest(&self) -> u64 {
-        self.android.max(self.ios).max(self.pc).max(self.web)
+        let others = self.others.values().copied().max().unwrap_or_default();
+        self.android.max(self.ios).max(self.pc).max(self.web).max(others)
     }
 
     /// With a newer number, for devices of a platform.
     #[must_use]
-    pub fn with(mut self, platform: Platform, number: u64) -> Self {
+    pub fn with(mut self, platform: Open<Platform>, number: u64) -> Self {
         match platform {
-            Platform::Android => self.android = number,
-            Platform::Ios => self.ios = number,
-            Platform::Pc => self.pc = number,
-            Platform::Web => self.web = number,
-            Platform::All => return Self { android: number, ios: number, pc: number, web: number },
+            Open::Known(Platform::Android) => self.android = number,
+            Open::Known(Platform::Ios) => self.ios = number,
+            Open::Known(Platform::Pc) => self.pc = number,
+            Open::Known(Platform::Web) => self.web = number,
+            Open::Known(Platform::All) => {
+                let others = self.others.into_keys().map(|platform| (platform, number)).collect();
+                return Self { android: number, ios: number, pc: number, web: number, others };
+            }
+            Open::Unknown(word) => {
+                self.others.insert(word.as_str().to_ascii_lowercase(), number);
+            }
         }
         self
     }
@@ -93,7 +109,7 @@ pub struct Announcement {
     /// The numbers before it, so that a device is not told of a hole where something was for others.
     pub after: Heads,
     /// Only devices of this platform.
-    pub platform: Platform,
+    pub platform: Open<Platform>,
     /// What the devices are given.
     pub content: Content,
     /// When it was accepted.
@@ -146,7 +162,7 @@ impl Draft {
             deadline: self.accepted.plus_seconds(self.ttl),
             id: self.id,
             tenant: self.tenant,
-            platform: self.platform,
+            platform: self.platform.into(),
             content: self.content,
             accepted: self.accepted,
             withdrawn: None,
@@ -164,7 +180,7 @@ impl Announcement {
 
     /// Whether devices of a platform are told.
     #[must_use]
-    pub fn is_for(&self, platform: Platform) -> bool {
+    pub fn is_for(&self, platform: Open<Platform>) -> bool {
         self.platform == Platform::All || self.platform == platform
     }
 
@@ -186,7 +202,7 @@ impl Announcement {
     /// The numbers with this one among them.
     #[must_use]
     pub fn heads(&self) -> Heads {
-        self.after.with(self.platform, self.number)
+        self.after.clone().with(self.platform, self.number)
     }
 
     /// As its sender sees it.
@@ -244,7 +260,7 @@ impl Receipt {
 pub fn for_device(
     page: &[Announcement],
     from: u64,
-    platform: Platform,
+    platform: Open<Platform>,
     now: Timestamp,
 ) -> impl Iterator<Item = (u64, &Announcement)> {
     let wanted = page.iter().filter(move |it| it.is_alive(now) && it.is_for(platform));
@@ -287,7 +303,7 @@ pub struct Target {
     /// Version of the root key that the device's token was signed under.
     pub key_version: u32,
     /// What the device runs.
-    pub platform: Platform,
+    pub platform: Open<Platform>,
 }
 
 impl<'a> From<&'a Target> for KeyHolder<'a> {
@@ -306,6 +322,18 @@ pub struct Fanout {
     pub number: u64,
     /// To whom.
     pub part: Part,
+    /// What a newer version has added.
+    #[serde(flatten)]
+    pub more: More,
+}
+
+impl Body for Fanout {
+    const KIND: &'static str = "fanout";
+
+    fn name(body: &Value) -> Option<Word> {
+        let part = body.get("part")?;
+        Word::new(part.as_str().or_else(|| Some(part.as_object()?.keys().next()?.as_str()))?)
+    }
 }
 
 /// Whom a piece is for.
@@ -343,7 +371,9 @@ pub fn again_in(attempt: u32) -> Option<u64> {
 #[must_use]
 pub fn begin(tenant: &TenantKey, number: u64) -> Vec<Fanout> {
     let part = |shard| Part::Page { shard, after: None };
-    (0..SHARDS).map(|shard| Fanout { tenant: tenant.clone(), number, part: part(shard) }).collect()
+    (0..SHARDS)
+        .map(|shard| Fanout { tenant: tenant.clone(), number, part: part(shard), more: More::default() })
+        .collect()
 }
 
 #[cfg(test)]
@@ -363,7 +393,7 @@ mod tests {
     fn announcements(count: usize) -> Vec<Announcement> {
         let mut heads = Heads::default();
         let next = |_| {
-            let announcement = draft().behind(heads);
+            let announcement = draft().behind(std::mem::take(&mut heads));
             heads = announcement.heads();
             announcement
         };
@@ -373,23 +403,39 @@ mod tests {
     #[test]
     fn numbers_follow_the_clock_and_never_repeat() {
         let first = draft().behind(Heads::default());
-        assert_eq!((first.number, first.after), (1_795_372_800_000, Heads::default()));
+        assert_eq!((first.number, first.after.clone()), (1_795_372_800_000, Heads::default()));
         let second = draft().behind(first.heads());
-        assert_eq!((second.number, second.after.of(Platform::Web)), (first.number + 1, first.number));
-        let ahead = draft().behind(Heads::default().with(Platform::Ios, first.number + 5_000));
+        assert_eq!((second.number, second.after.of(Platform::Web.into())), (first.number + 1, first.number));
+        let ahead = draft().behind(Heads::default().with(Platform::Ios.into(), first.number + 5_000));
         assert_eq!(ahead.number, first.number + 5_001);
-        assert_eq!((ahead.after.of(Platform::Ios), ahead.after.of(Platform::Web)), (first.number + 5_000, 0));
+        assert_eq!(
+            (ahead.after.of(Platform::Ios.into()), ahead.after.of(Platform::Web.into())),
+            (first.number + 5_000, 0)
+        );
         // JavaScript counts so far exactly.
         assert!(ahead.number < 1 << 53);
+    }
+
+    #[test]
+    fn the_numbers_of_a_platform_of_a_newer_version_go_on() {
+        let stored = r#"{"android":3,"ios":3,"pc":3,"web":3,"watch":7}"#;
+        let heads: Heads = serde_json::from_str(stored).unwrap();
+        let watch = Open::Unknown(Word::new("WATCH").unwrap());
+        assert_eq!((heads.newest(), heads.of(watch), heads.of(Platform::Ios.into())), (7, 7, 3));
+        let after = heads.clone().with(Platform::Ios.into(), 9);
+        assert_eq!((after.of(watch), after.of(Platform::Ios.into())), (7, 9));
+        assert_eq!(after.with(Platform::All.into(), 11).of(watch), 11);
+        assert_eq!(serde_json::to_string(&heads).unwrap(), stored);
     }
 
     #[test]
     fn a_device_is_given_what_is_for_it_and_told_what_it_comes_behind() {
         let mut page = announcements(5);
         page[1].withdrawn = Some(NOW);
-        page[2].platform = Platform::Ios;
+        page[2].platform = Platform::Ios.into();
         page[3].deadline = Timestamp(NOW.0 - 1);
-        let given = |platform| for_device(&page, 7, platform, NOW).map(|(after, it)| (after, it.number)).collect();
+        let given =
+            |platform| for_device(&page, 7, Open::Known(platform), NOW).map(|(after, it)| (after, it.number)).collect();
         let (first, third, fifth) = (page[0].number, page[2].number, page[4].number);
         let web: Vec<_> = given(Platform::Web);
         assert_eq!(web, [(7, first), (first, fifth)]);

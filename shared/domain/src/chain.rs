@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-use tidings_wire::{Timestamp, action::Position, send::Channel, trail::SkipReason};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::Value;
+use tidings_wire::{Open, Timestamp, Word, action::Position, send::Channel, trail::SkipReason};
 
-use crate::{MessageId, UserKey};
+use crate::{
+    MessageId, More, UserKey,
+    shape::{Any, Body},
+};
 
 /// One step of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// The channel it delivers by.
-    pub channel: Channel,
+    pub channel: Open<Channel>,
     /// Seconds after the step before it, or after acceptance for the first one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub after: Option<u64>,
@@ -85,7 +89,7 @@ pub struct PutOff {
 }
 
 /// How a step ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", content = "code", rename_all = "lowercase")]
 pub enum Outcome {
     /// The provider accepted it; holds the provider's message id.
@@ -93,9 +97,33 @@ pub enum Outcome {
     /// The provider refused it; holds the provider's code.
     Refused(String),
     /// The step does not apply; holds the reason.
-    Skipped(SkipReason),
+    Skipped(Open<SkipReason>),
     /// It began, and its end is not known. It is not repeated: one SMS too few is better than two.
     Unknown,
+    /// In a way that a newer version has recorded, under this name. This version never writes it.
+    #[serde(skip_serializing)]
+    Newer(Word),
+}
+
+impl<'de> Deserialize<'de> for Outcome {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Form {
+            kind: Word,
+            #[serde(default)]
+            code: Option<Any>,
+        }
+        let Form { kind, code } = Form::deserialize(deserializer)?;
+        let code = code.map(|Any(code)| code).unwrap_or_default();
+        let text = || code.as_str().map(str::to_owned).ok_or_else(|| D::Error::missing_field("code"));
+        Ok(match kind.as_str() {
+            "accepted" => Self::Accepted(text()?),
+            "refused" => Self::Refused(text()?),
+            "skipped" => Self::Skipped(serde_json::from_value(code).map_err(D::Error::custom)?),
+            "unknown" => Self::Unknown,
+            _ => Self::Newer(kind),
+        })
+    }
 }
 
 /// A step and when it is due, as it travels on the `later` and `fallback` queues and in the due table.
@@ -119,6 +147,17 @@ pub struct StepDue {
     /// How often its provider could not take it.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub attempts: u32,
+    /// What a newer version has added.
+    #[serde(flatten)]
+    pub more: More,
+}
+
+impl Body for StepDue {
+    const KIND: &'static str = "step";
+
+    fn name(_: &Value) -> Option<Word> {
+        None
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -16,7 +16,7 @@ mod retry;
 
 pub use call::{Call, Notice, PushTarget};
 pub use claim::{AddressState, Answer, Called, CalledOff, Claim, End, Then};
-pub use decide::{COMEBACK_SECONDS, Decision, GONE, decide, is_needed, next};
+pub use decide::{COMEBACK_SECONDS, Decision, GONE, decide, is_needed, next, passed_over};
 pub use retry::{ATTEMPTS, CLAIM_SECONDS, Patience, REPEATS, patience};
 
 #[cfg(test)]

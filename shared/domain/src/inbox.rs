@@ -1,9 +1,9 @@
 //! The inbox: what of a mailbox a person is listed, newest first, and how much of it is unread. Both walk down the mailbox
 //! from its newest entry, a few at a time, until there is enough or everything further down has expired.
 
-use tidings_wire::{Platform, Timestamp, action::Position};
+use tidings_wire::{Open, Platform, Timestamp, action::Position};
 
-use crate::mailbox::Header;
+use crate::mailbox::{Header, Slot};
 
 /// Reads of one walk at most: where much of a mailbox is not for the device, the answer is rather short than late.
 pub const READS: usize = 4;
@@ -33,7 +33,7 @@ pub struct Read {
 #[derive(Debug)]
 pub struct Walk<T> {
     wanted: Wanted,
-    platform: Platform,
+    platform: Open<Platform>,
     most: usize,
     now: Timestamp,
     found: Vec<T>,
@@ -48,7 +48,13 @@ where
 {
     /// For a device of this platform, from a place on, until so many are found.
     #[must_use]
-    pub fn new(wanted: Wanted, platform: Platform, before: Option<Position>, most: usize, now: Timestamp) -> Self {
+    pub fn new(
+        wanted: Wanted,
+        platform: Open<Platform>,
+        before: Option<Position>,
+        most: usize,
+        now: Timestamp,
+    ) -> Self {
         Self { wanted, platform, most, now, found: Vec::new(), reads: 0, before, is_over: false }
     }
 
@@ -61,31 +67,34 @@ where
     }
 
     /// Takes what a read found, newest first; `more` where the mailbox goes on below.
-    pub fn take(&mut self, read: Vec<T>, more: bool) {
+    pub fn take(&mut self, read: Vec<Slot<T>>, more: bool) {
         self.reads += 1;
         self.is_over = self.follow(read).unwrap_or(!more);
     }
 
     /// Whether there is nothing further down; `None` where the read does not tell.
-    fn follow(&mut self, read: Vec<T>) -> Option<bool> {
-        for item in read {
-            let header = Header::from(&item);
-            if header.is_past(self.now) {
+    fn follow(&mut self, read: Vec<Slot<T>>) -> Option<bool> {
+        for slot in read {
+            let header = slot.read().map(Header::from);
+            if header.is_some_and(|header| header.is_past(self.now)) {
                 return Some(true);
             }
             if self.found.len() == self.most {
                 return Some(false);
             }
-            self.before = Some(header.position);
-            let meant = header.is_meant_for(Some(self.platform), self.now);
-            if meant && (self.wanted == Wanted::All || !header.is_read) {
-                self.found.push(item);
-            }
-            if header.position.seq <= 1 {
+            let position = slot.position();
+            self.before = Some(position);
+            self.found.extend(slot.into_read().filter(|_| header.is_some_and(|header| self.is_looked_for(header))));
+            if position.seq <= 1 {
                 return Some(true);
             }
         }
         None
+    }
+
+    fn is_looked_for(&self, header: Header) -> bool {
+        let meant = header.is_meant_for(Some(self.platform), self.now);
+        meant && (self.wanted == Wanted::All || !header.is_read)
     }
 
     /// What was found, newest first.
@@ -114,7 +123,7 @@ mod tests {
         for life in lives {
             let deadline = Timestamp(NOW.0 + life * 1_000);
             let arrived = Letter { deadline, ..letter(1) };
-            entries.push(mailbox::append(entries.last(), &arrived, Timestamp(7)));
+            entries.push(mailbox::append(entries.last().map(mailbox::Tail::from).as_ref(), &arrived, Timestamp(7)));
         }
         entries.iter().rev().map(Header::from).collect()
     }
@@ -129,7 +138,7 @@ mod tests {
         while let Some(read) = walk.next_read() {
             let rest: Vec<_> =
                 log.iter().filter(|header| read.before.is_none_or(|place| header.position < place)).copied().collect();
-            let taken = rest.iter().take(read.entries).copied().collect();
+            let taken = rest.iter().take(read.entries).copied().map(Slot::Read).collect();
             walk.take(taken, rest.len() > read.entries);
             asked.push(read.entries);
         }
@@ -137,7 +146,7 @@ mod tests {
     }
 
     fn listing(most: usize) -> Walk<Header> {
-        Walk::new(Wanted::All, Platform::Web, None, most, NOW)
+        Walk::new(Wanted::All, Platform::Web.into(), None, most, NOW)
     }
 
     #[test]
@@ -145,7 +154,7 @@ mod tests {
         let log = mailbox(&[60; 25]);
         let (mut before, mut seen, mut pages) = (None, Vec::new(), 0);
         loop {
-            let mut page = Walk::new(Wanted::All, Platform::Web, before, 10, NOW);
+            let mut page = Walk::new(Wanted::All, Platform::Web.into(), before, 10, NOW);
             assert_eq!(walk(&mut page, &log), [10]);
             seen.extend(seqs(&page));
             pages += 1;
@@ -167,15 +176,15 @@ mod tests {
     #[test]
     fn what_is_not_for_the_device_is_passed_over() {
         let mut log = mailbox(&[60, 60, -1, 60, 60, 60]);
-        log[0].platform = Platform::Ios;
-        log[1].platform = Platform::Web;
+        log[0].platform = Platform::Ios.into();
+        log[1].platform = Platform::Web.into();
         log[2].is_closed = true;
         log[4].is_read = true;
         let mut page = listing(2);
         assert_eq!(walk(&mut page, &log), [2, READ_ENTRIES]);
         assert_eq!(seqs(&page), [5, 2]);
         assert_eq!(page.rest().unwrap().seq, 2);
-        let mut unread = Walk::new(Wanted::Unread, Platform::Web, None, 10, NOW);
+        let mut unread = Walk::new(Wanted::Unread, Platform::Web.into(), None, 10, NOW);
         walk(&mut unread, &log);
         assert_eq!((seqs(&unread), unread.rest()), (vec![5, 1], None));
     }
@@ -196,7 +205,7 @@ mod tests {
     #[test]
     fn a_walk_ends_where_a_request_has_looked_through_enough() {
         let mut log = mailbox(&[60; 500]);
-        log.iter_mut().for_each(|header| header.platform = Platform::Ios);
+        log.iter_mut().for_each(|header| header.platform = Platform::Ios.into());
         let mut page = listing(7);
         assert_eq!(walk(&mut page, &log), [7, 100, 100, 100]);
         assert_eq!((page.found().len(), page.rest().unwrap().seq), (0, 500 - 307 + 1), "the next page goes on there");
@@ -206,7 +215,7 @@ mod tests {
     fn counting_stops_where_it_is_told_to() {
         let log = mailbox(&[60; 101]);
         let count = |log: &[Header]| {
-            let mut unread = Walk::new(Wanted::Unread, Platform::Web, None, 100, NOW);
+            let mut unread = Walk::new(Wanted::Unread, Platform::Web.into(), None, 100, NOW);
             walk(&mut unread, log);
             (unread.found().len(), unread.rest().is_some())
         };
@@ -217,5 +226,20 @@ mod tests {
         read[0].is_read = true;
         assert_eq!(count(&read), (100, false));
         assert_eq!(count(&mailbox(&[60; 150])), (100, true));
+    }
+
+    #[test]
+    fn a_walk_goes_on_below_what_cannot_be_read() {
+        let log = mailbox(&[60; 5]);
+        let slots = log.iter().map(|header| match header.position.seq {
+            5 | 3 | 1 => Slot::Unreadable(header.position),
+            _ => Slot::Read(*header),
+        });
+        let mut page = listing(4);
+        page.take(slots.clone().collect(), false);
+        assert_eq!((seqs(&page), page.rest()), (vec![4, 2], None));
+        let mut page = listing(1);
+        page.take(slots.take(3).collect(), true);
+        assert_eq!((seqs(&page), page.rest().map(|at| at.seq)), (vec![4], Some(4)), "the next one begins below");
     }
 }

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use tidings_wire::{
-    Frame, MessageFrame, Platform, Timestamp,
+    Frame, MessageFrame, Open, Platform, Timestamp,
     action::Position,
     send::{Condition, Content},
 };
 
-use crate::{DeviceId, MessageId, UserKey, chain::Step, digest};
+use crate::{DeviceId, MessageId, More, UserKey, Written, chain::Step, digest};
 
 /// Characters of a collapse digest.
 const COLLAPSE_CHARS: usize = 12;
@@ -21,10 +21,9 @@ pub struct Letter {
     /// The message's id.
     pub id: MessageId,
     /// The platform whose devices receive it.
-    pub platform: Platform,
+    pub platform: Open<Platform>,
     /// What the devices receive.
-    #[serde(with = "json_text")]
-    pub content: Content,
+    pub content: Written<Content>,
     /// Text of the SMS, if the sender gave one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sms: Option<String>,
@@ -47,6 +46,9 @@ pub struct Letter {
     /// What it replaces: see [`collapse_digest`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub collapse: Option<String>,
+    /// What a newer version has added.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 impl Letter {
@@ -60,7 +62,7 @@ impl Letter {
             to_user_name: user.alias.clone(),
             from_user_name: self.content.sender.clone(),
             create_time: self.accepted.seconds(),
-            content: self.content.clone(),
+            content: Content::clone(&self.content),
         }))
     }
 }
@@ -69,21 +71,6 @@ impl Letter {
 #[must_use]
 pub fn collapse_digest(platform: Platform, key: &str) -> String {
     digest(format!("{platform}\0{key}").as_bytes()).chars().take(COLLAPSE_CHARS).collect()
-}
-
-/// A value as one JSON text.
-mod json_text {
-    use serde::{
-        Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, de::Error as _, ser::Error as _,
-    };
-
-    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-        serde_json::to_string(value).map_err(S::Error::custom)?.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-        serde_json::from_str(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
 }
 
 /// A moment as a number, in milliseconds since the Unix epoch.
@@ -131,9 +118,9 @@ mod tests {
         assert_eq!(names, ["accepted", "content", "deadline", "id", "platform"]);
         let extra = serde_json::from_str(&format!("{}1.50{}", "[".repeat(60), "]".repeat(60))).unwrap();
         let whole = Letter {
-            content: Content { alert: Some("\"".into()), extra: Some(extra), ..Content::default() },
+            content: Content { alert: Some("\"".into()), extra: Some(extra), ..Content::default() }.into(),
             sms: Some(String::new()),
-            steps: vec![Step { channel: Channel::Sms, after: Some(5) }],
+            steps: vec![Step { channel: Channel::Sms.into(), after: Some(5) }],
             condition: Some(Condition { item_open: Some("order:1".into()), client_version_below: None }),
             redeliver_until: Some(Timestamp(-1)),
             collapse: Some("k".into()),

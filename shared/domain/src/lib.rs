@@ -13,7 +13,8 @@
 //!
 //! What is for everyone is an [`Announcement`]. What waits for its time is a [`Timer`]. What of a mailbox a person is listed,
 //! [`inbox`] decides; whether a person wants to be told, [`preferences`]; which categories there are,
-//! [`categories`]; what goes if a user holds too much, [`eviction`]. The data of a fallback chain is in [`chain`].
+//! [`categories`]; what goes if a user holds too much, [`eviction`]. The data of a fallback chain is in [`chain`]. What of a
+//! newer version's data is kept and passed over is in [`shape`].
 
 pub mod announcement;
 pub mod categories;
@@ -29,6 +30,7 @@ pub mod mailbox;
 pub mod message;
 pub mod preferences;
 pub mod presence;
+pub mod shape;
 pub mod timer;
 pub mod trail;
 
@@ -39,5 +41,6 @@ pub use letter::Letter;
 pub use mailbox::Entry;
 pub use message::Message;
 pub use presence::{Connection, Device, KeyHolder, Profile, Pulse, PushRegistration, UserView};
-pub use tidings_wire::{Timestamp, action::Position};
+pub use shape::{More, Written};
+pub use tidings_wire::{Open, Timestamp, Word, action::Position};
 pub use timer::Timer;

@@ -19,7 +19,7 @@ use crate::{Profile, UserKey, categories};
 /// come on top of both.
 #[must_use]
 pub fn held_back(profile: &Profile, channel: Channel, category: Option<&str>, now: Timestamp) -> Option<SkipReason> {
-    let preferences = &profile.preferences;
+    let Some(preferences) = profile.preferences.read() else { return Some(SkipReason::Muted) };
     let of_category = category.and_then(|category| preferences.categories.get(category));
     let welcome = of_category
         .and_then(|category| category.channels.get(&channel))
@@ -39,9 +39,10 @@ pub fn held_back(profile: &Profile, channel: Channel, category: Option<&str>, no
 }
 
 fn is_quiet(profile: &Profile, category: Option<&str>, now: Timestamp) -> bool {
-    let Some(quiet) = &profile.preferences.quiet_hours else { return false };
+    let Some(preferences) = profile.preferences.read() else { return false };
+    let Some(quiet) = &preferences.quiet_hours else { return false };
     let is_excepted = category.is_some_and(|category| quiet.except.iter().any(|name| name == category));
-    let zone = profile.preferences.time_zone.as_ref().or(profile.time_zone.as_ref());
+    let zone = preferences.time_zone.as_ref().or(profile.time_zone.as_ref());
     !is_excepted && wall_time(zone.map(String::as_str), now).is_some_and(|time| quiet.contains(time))
 }
 
@@ -121,7 +122,11 @@ mod tests {
 
     fn profile(preferences: serde_json::Value) -> Profile {
         let preferences = Preferences::parse(preferences.as_object().unwrap().clone()).unwrap();
-        Profile { preferences, ..Profile::default() }
+        Profile { preferences: preferences.into(), ..Profile::default() }
+    }
+
+    fn set(profile: &Profile) -> Preferences {
+        Preferences::clone(profile.preferences.read().unwrap())
     }
 
     fn at(text: &str) -> Timestamp {
@@ -148,8 +153,8 @@ mod tests {
         assert_eq!(told(Channel::Email, Some("orders")), Some(SkipReason::ChannelOff));
         assert_eq!(told(Channel::Email, Some("news")), Some(SkipReason::CategoryMuted));
         assert_eq!(told(Channel::Apns, Some("orders")), None);
-        let muted = Preferences { muted: true, ..profile.preferences.clone() };
-        let profile = Profile { preferences: muted, ..profile };
+        let muted = Preferences { muted: true, ..set(&profile) };
+        let profile = Profile { preferences: muted.into(), ..profile };
         assert_eq!(held_back(&profile, Channel::Sms, Some("orders"), Timestamp(0)), Some(SkipReason::Muted));
     }
 
@@ -279,14 +284,14 @@ mod tests {
         assert_eq!(held_back(&profile, Channel::Sms, None, night), Some(SkipReason::QuietHours));
         assert_eq!(held_back(&profile, Channel::Sms, Some("news"), night), Some(SkipReason::QuietHours));
         assert_eq!(held_back(&profile, Channel::Sms, Some("alerts"), night), None);
-        profile.preferences.time_zone = Some("Europe/Berlin".into());
+        profile.preferences = Preferences { time_zone: Some("Europe/Berlin".into()), ..set(&profile) }.into();
         assert_eq!(
             held_back(&profile, Channel::Sms, None, night),
             None,
             "what was set counts before what was registered"
         );
         profile.time_zone = Some("Nowhere/Land".into());
-        profile.preferences.time_zone = None;
+        profile.preferences = Preferences { time_zone: None, ..set(&profile) }.into();
         assert_eq!(held_back(&profile, Channel::Sms, None, night), None, "an unknown zone is UTC");
     }
 
@@ -298,9 +303,9 @@ mod tests {
             channel: Channel::Email,
             category: category.map(str::to_owned),
         };
-        let before = profile(serde_json::json!({"channels": {"sms": false}})).preferences;
+        let before = set(&profile(serde_json::json!({"channels": {"sms": false}})));
         let told = |preferences: &Preferences, category| {
-            let profile = Profile { preferences: preferences.clone(), ..Profile::default() };
+            let profile = Profile { preferences: preferences.clone().into(), ..Profile::default() };
             held_back(&profile, Channel::Email, category, Timestamp(0))
         };
         let news = link(Some("news")).apply(before.clone());
@@ -323,7 +328,7 @@ mod tests {
 
     #[test]
     fn all_that_is_wrong_with_what_is_set_is_told_at_once() {
-        let wanted = profile(serde_json::json!({"categories": {"news": {}}, "timeZone": "Berlin"})).preferences;
+        let wanted = set(&profile(serde_json::json!({"categories": {"news": {}}, "timeZone": "Berlin"})));
         let fields = |declared: &[&str]| {
             let problems = accept(wanted.clone(), &declared.iter().map(|name| (*name).to_owned()).collect());
             problems.unwrap_err().into_iter().map(|problem| problem.field).collect::<Vec<_>>()

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use tidings_wire::{Platform, Preferences, PushAddress, Timestamp, limits};
+use tidings_wire::{Open, Platform, Preferences, PushAddress, Timestamp, limits};
 
-use crate::{ConnectionId, DeviceId, Entry, Position, UserKey};
+use crate::{ConnectionId, DeviceId, Position, UserKey, Written, mailbox::Tail};
 
 /// Seconds between two pings that the server asks for; API Gateway closes a socket after 600 idle ones.
 pub const PING_SECONDS: u64 = limits::PING_SECONDS;
@@ -57,14 +57,45 @@ pub struct Profile {
     /// Time zone (IANA name).
     pub time_zone: Option<String>,
     /// What the person wants to be told of.
-    pub preferences: Preferences,
-    /// The text that they were read from, if any: what a change of them may expect to find.
-    pub preferences_text: Option<String>,
+    pub preferences: Wishes,
 }
 
 impl fmt::Debug for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Profile(***)")
+    }
+}
+
+/// A person's preferences, as they are stored.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Wishes {
+    /// What the person has set; nothing for one who has set none.
+    Read(Written<Preferences>),
+    /// In a form that this version does not know. Nothing is sent past the socket then: it may be what the person has
+    /// forbidden.
+    Unreadable,
+}
+
+impl Wishes {
+    /// The preferences, if this version can read them.
+    #[must_use]
+    pub fn read(&self) -> Option<&Written<Preferences>> {
+        match self {
+            Self::Read(preferences) => Some(preferences),
+            Self::Unreadable => None,
+        }
+    }
+}
+
+impl From<Preferences> for Wishes {
+    fn from(preferences: Preferences) -> Self {
+        Self::Read(preferences.into())
+    }
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Preferences::default().into()
     }
 }
 
@@ -96,7 +127,7 @@ pub struct Device {
     /// Grows with every change of user, and with it the device's keys change.
     pub generation: u32,
     /// What it runs.
-    pub platform: Platform,
+    pub platform: Open<Platform>,
     /// Version of the client, as registered.
     pub client_version: Option<String>,
     /// When it was last registered.
@@ -106,7 +137,7 @@ pub struct Device {
     /// Up to where it has nothing to receive any more: what the service keeps for a client that keeps no cursor.
     pub cursor: Option<Position>,
     /// How it is reached while it holds no socket.
-    pub push: Option<PushRegistration>,
+    pub push: Option<Written<PushRegistration>>,
 }
 
 impl Device {
@@ -156,7 +187,7 @@ pub struct Connection {
     /// Version of the root key that the device's token was signed under.
     pub key_version: u32,
     /// What the device runs.
-    pub platform: Platform,
+    pub platform: Open<Platform>,
     /// When it was opened.
     pub connected: Timestamp,
     /// When it counts as gone unless a ping renews it.
@@ -173,7 +204,7 @@ pub struct UserView {
     /// Connections whose lease has not run out.
     pub connections: Vec<Connection>,
     /// The newest mailbox entry; `None` where the log is empty or has expired away.
-    pub tail: Option<Entry>,
+    pub tail: Option<Tail>,
 }
 
 /// What a ping asks for.
@@ -204,7 +235,7 @@ impl UserView {
     }
 
     /// The connections that a message for `platform` goes to: those of registered devices, under their present keys.
-    pub fn reachable(&self, platform: Platform) -> impl Iterator<Item = &Connection> {
+    pub fn reachable(&self, platform: Open<Platform>) -> impl Iterator<Item = &Connection> {
         self.connections.iter().filter(move |connection| {
             let device = self.device_of(connection);
             device.is_some_and(|device| platform == Platform::All || device.platform == platform)

@@ -1,8 +1,10 @@
 //! What waits for its time: on the `later` queue, or in the due table where that is further off.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tidings_wire::Word;
 
-use crate::{MessageId, Timestamp, chain::StepDue, delivery::Redelivery};
+use crate::{MessageId, More, Timestamp, chain::StepDue, delivery::Redelivery, shape::Body};
 
 /// Something that is due at a time. Nothing is cancelled: what is not needed any more is found so when it is due.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,14 @@ pub enum Timer {
     Send(SendDue),
 }
 
+impl Body for Timer {
+    const KIND: &'static str = "timer";
+
+    fn name(body: &Value) -> Option<Word> {
+        Word::new(body.get("timer")?.as_str()?)
+    }
+}
+
 /// A message that is sent later than it was accepted. Its record holds the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +35,9 @@ pub struct SendDue {
     pub id: MessageId,
     /// When.
     pub due: Timestamp,
+    /// What a newer version has added.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 impl Timer {
@@ -70,9 +83,20 @@ mod tests {
     fn reads_what_it_writes() {
         let (user, id, due) = (tests::delivery(1).user, tests::id(1), Timestamp(5));
         let position = Position { epoch: u64::MAX, seq: 3 };
-        let step = StepDue { user: user.clone(), position, id: id.clone(), step: 1, due, waited: true, attempts: 0 };
-        let redelivery = Redelivery { user, position, id: id.clone(), attempt: 1, due, unanswered: Vec::new() };
-        let timers = [Timer::Step(step), Timer::Redeliver(redelivery), Timer::Send(SendDue { id, due })];
+        let more = || serde_json::from_value::<More>(serde_json::json!({"colour": [1.5, "red"]})).unwrap();
+        let step = StepDue {
+            user: user.clone(),
+            position,
+            id: id.clone(),
+            step: 1,
+            due,
+            waited: true,
+            attempts: 0,
+            more: more(),
+        };
+        let redelivery =
+            Redelivery { user, position, id: id.clone(), attempt: 1, due, unanswered: Vec::new(), more: more() };
+        let timers = [Timer::Step(step), Timer::Redeliver(redelivery), Timer::Send(SendDue { id, due, more: more() })];
         for timer in &timers {
             let json = serde_json::to_string(timer).unwrap();
             assert_eq!(&serde_json::from_str::<Timer>(&json).unwrap(), timer);

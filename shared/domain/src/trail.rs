@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use tidings_wire::{
-    Timestamp,
+    Open, Timestamp, Word,
     trail::{DeviceState, DeviceTrail, Event, RecipientTrail, State, Transition},
 };
 
 use crate::{
     DeviceId, Entry,
     chain::{Outcome, PutOff},
-    mailbox::{Closed, LATE_SECONDS, STORING_SECONDS},
+    mailbox::{Closed, LATE_SECONDS, STORING_SECONDS, Slot},
 };
 
 /// What is known of a message beside its recipients' mailboxes.
@@ -41,15 +42,24 @@ impl About {
     }
 }
 
-/// What has become of a message for one recipient; `entry` is `None` while it is not in the mailbox.
+/// The name, in a trail, of an entry that this version cannot read.
+const UNREADABLE: &str = "unreadable";
+
+/// What has become of a message for one recipient; `slot` is `None` while it is not in the mailbox.
 #[must_use]
-pub fn recipient(alias: &str, entry: Option<&Entry>, about: &About, now: Timestamp) -> RecipientTrail {
+pub fn recipient(alias: &str, slot: Option<&Slot<Entry>>, about: &About, now: Timestamp) -> RecipientTrail {
+    let entry = slot.and_then(Slot::read);
     let mut transitions = vec![transition(about.accepted, Event::Accepted)];
     transitions.extend(about.send_at.map(|at| transition(at, Event::Scheduled)));
     let state = match entry {
         Some(entry) => {
             transitions.extend(story(entry));
             state(entry, now)
+        }
+        // It is in the mailbox, and what has become of it there only a newer version knows.
+        None if slot.is_some() => {
+            transitions.push(unknown(about.send_at.unwrap_or(about.accepted), UNREADABLE));
+            if now > about.deadline { State::Expired } else { State::Pending }
         }
         None if about.is_withdrawn(now) => {
             transitions.extend(about.cancelled.map(|at| transition(at, Event::Cancelled)));
@@ -68,7 +78,7 @@ pub fn recipient(alias: &str, entry: Option<&Entry>, about: &About, now: Timesta
     RecipientTrail {
         alias: alias.to_owned(),
         state,
-        position: entry.map(|entry| entry.position),
+        position: slot.map(Slot::position),
         steps: entry.map(|entry| entry.steps.len()).filter(|steps| *steps > 0),
         devices,
         transitions,
@@ -118,6 +128,17 @@ fn of_device(device: &DeviceId, at: Timestamp, event: Event) -> Transition {
     Transition { device_id: Some(device.to_string()), ..transition(at, event) }
 }
 
+/// What a newer version has recorded.
+fn unknown(at: Timestamp, name: &str) -> Transition {
+    Transition { code: Some(name.to_owned()), ..transition(at, Event::Unknown) }
+}
+
+/// When what a field holds has happened: facts that have a time are named `…_at`. What a sender's newer option left there
+/// came with the message.
+fn time_of(name: Word, value: &Value, entry: &Entry) -> Timestamp {
+    value.as_i64().filter(|_| name.as_str().ends_with("_at")).map_or(entry.stored, Timestamp)
+}
+
 fn story(entry: &Entry) -> Vec<Transition> {
     let mut story = vec![transition(entry.stored, Event::Stored)];
     story.extend(entry.posted.iter().map(|device| of_device(device, entry.stored, Event::Posted)));
@@ -128,9 +149,11 @@ fn story(entry: &Entry) -> Vec<Transition> {
         story.extend(devices.iter().map(|device| of_device(device, *at, Event::Redelivered)));
     }
     story.extend(entry.closed.map(|(closed, at)| match closed {
-        Closed::Cancelled => transition(at, Event::Cancelled),
-        Closed::Replaced => transition(at, Event::Replaced),
+        Open::Known(Closed::Cancelled) => transition(at, Event::Cancelled),
+        Open::Known(Closed::Replaced) => transition(at, Event::Replaced),
+        Open::Unknown(reason) => unknown(at, reason.as_str()),
     }));
+    story.extend(entry.letter.more.fields().map(|(name, value)| unknown(time_of(name, value, entry), name.as_str())));
     for (number, (step, record)) in entry.chain().enumerate() {
         let of_step = |at, event, code| Transition {
             step: Some(number),
@@ -158,6 +181,7 @@ fn story(entry: &Entry) -> Vec<Transition> {
                     Outcome::Refused(code) => of_step(*at, Event::StepRefused, Some(code.clone())),
                     Outcome::Skipped(reason) => of_step(*at, Event::StepSkipped, Some(reason.to_string())),
                     Outcome::Unknown => of_step(*at, Event::StepUnknown, None),
+                    Outcome::Newer(kind) => of_step(*at, Event::Unknown, Some(kind.to_string())),
                 })
                 .map(|ended| Transition { detail: record.detail.clone(), ..ended }),
         );
@@ -182,9 +206,9 @@ mod tests {
         let mut entry = tests::entry(1, Position { epoch: 7, seq: 1 });
         let late = Timestamp(61_001);
         assert_eq!((state(&entry, Timestamp(2_000)), state(&entry, late)), (State::Pending, State::Expired));
-        entry.letter.steps.push(Step { channel: Channel::Sms, after: None });
+        entry.letter.steps.push(Step { channel: Channel::Sms.into(), after: None });
         entry.steps.push(StepRecord::default());
-        entry.steps[0].outcome = Some((Outcome::Skipped(SkipReason::NoMobile), Timestamp(1_100)));
+        entry.steps[0].outcome = Some((Outcome::Skipped(SkipReason::NoMobile.into()), Timestamp(1_100)));
         assert_eq!((state(&entry, Timestamp(2_000)), state(&entry, late)), (State::Suppressed, State::Suppressed));
         entry.steps[0].outcome = Some((Outcome::Refused("OptedOut".into()), Timestamp(1_100)));
         assert_eq!(state(&entry, Timestamp(2_000)), State::Failed);
@@ -207,7 +231,7 @@ mod tests {
             cancelled: None,
             begun: None,
         };
-        let told = recipient("alice", Some(&entry), &about, Timestamp(2_000));
+        let told = recipient("alice", Some(&Slot::Read(entry)), &about, Timestamp(2_000));
         let events: Vec<_> = told.transitions.iter().map(|transition| transition.event).collect();
         assert_eq!(events, [Event::Accepted, Event::Stored, Event::Posted, Event::Redelivered, Event::Confirmed]);
         assert_eq!(told.devices, [DeviceTrail { device_id: "d".into(), state: DeviceState::Confirmed }]);
@@ -216,7 +240,7 @@ mod tests {
     #[test]
     fn what_was_put_off_is_one_line_however_often_it_was() {
         let mut entry = tests::entry(1, Position { epoch: 7, seq: 1 });
-        entry.letter.steps.push(Step { channel: Channel::Apns, after: None });
+        entry.letter.steps.push(Step { channel: Channel::Apns.into(), after: None });
         let lines = |record: StepRecord| {
             let entry = Entry { steps: vec![record], ..entry.clone() };
             let lines = story(&entry).into_iter().filter(|it| it.step.is_some());
@@ -278,9 +302,44 @@ mod tests {
     #[test]
     fn what_is_closed_is_suppressed_unless_somebody_has_it() {
         let mut entry = tests::entry(1, Position { epoch: 7, seq: 1 });
-        entry.closed = Some((Closed::Replaced, Timestamp(1_100)));
+        entry.closed = Some((Closed::Replaced.into(), Timestamp(1_100)));
         assert_eq!(state(&entry, Timestamp(99_000)), State::Suppressed);
         entry.acks.push(("d".parse().unwrap(), Timestamp(1_200)));
         assert_eq!(state(&entry, Timestamp(99_000)), State::Confirmed);
+    }
+
+    #[test]
+    fn what_a_newer_version_has_recorded_is_told_by_name_and_time() {
+        let word = |text| Word::new(text).unwrap();
+        let mut entry = tests::entry(1, Position { epoch: 7, seq: 1 });
+        entry.letter.steps.push(Step { channel: Open::Unknown(word("pigeon")), after: None });
+        let outcome = Some((Outcome::Newer(word("eaten")), Timestamp(1_300)));
+        entry.steps = vec![StepRecord { claimed: Some(Timestamp(1_200)), outcome, ..StepRecord::default() }];
+        entry.closed = Some((Open::Unknown(word("quota")), Timestamp(1_400)));
+        entry.letter.more = serde_json::from_value(serde_json::json!({"colour": "red", "snoozed_at": 1_350})).unwrap();
+        let lines: Vec<_> = story(&entry).into_iter().filter(|it| it.event == Event::Unknown).collect();
+        let mut told: Vec<_> = lines.iter().map(|it| (it.at.0, it.code.as_deref().unwrap(), it.step)).collect();
+        told.sort_unstable();
+        let expected =
+            [(1_000, "colour", None), (1_300, "eaten", Some(0)), (1_350, "snoozed_at", None), (1_400, "quota", None)];
+        assert_eq!(told, expected);
+        assert_eq!(story(&entry).iter().find_map(|it| it.channel.as_deref()), Some("pigeon"));
+        let named: Vec<_> = entry.unknown().map(|(kind, word)| format!("{kind} {word}")).collect();
+        assert_eq!(
+            named,
+            ["closing_reason quota", "channel pigeon", "outcome eaten", "field colour", "field snoozed_at"]
+        );
+        assert_eq!(state(&entry, Timestamp(2_000)), State::Suppressed);
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_is_told_as_such() {
+        let about =
+            About { accepted: Timestamp(1), send_at: None, deadline: Timestamp(20), cancelled: None, begun: None };
+        let at = Position { epoch: 7, seq: 3 };
+        let told = |now| recipient("alice", Some(&Slot::Unreadable(at)), &about, Timestamp(now));
+        assert_eq!((told(20).state, told(21).state, told(20).position), (State::Pending, State::Expired, Some(at)));
+        let last = told(20).transitions.pop().unwrap();
+        assert_eq!((last.event, last.code.as_deref()), (Event::Unknown, Some("unreadable")));
     }
 }

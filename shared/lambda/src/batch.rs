@@ -7,9 +7,11 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use futures_util::stream::{self, StreamExt};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tidings_crypto::random;
-use tidings_domain::Timestamp;
+use tidings_domain::{Timestamp, Word, shape::Body};
 use tidings_queue::{BATCH, QueueArn, Visibility};
+use tidings_store::StoreError;
 use tidings_wire::{Backoff, backoff::spread};
 
 use crate::{Error, logs};
@@ -50,12 +52,24 @@ pub struct Record<T> {
 enum RecordError {
     // The parser's own words may quote the body, and a body is nobody's business in a log.
     #[error("the body is not a payload of this queue: line {line}, column {column}")]
-    Malformed { line: usize, column: usize },
+    Malformed { line: usize, column: usize, name: Option<Word> },
+    #[error("it is about what this version cannot read")]
+    Unreadable(#[source] Error),
     #[error("the record failed")]
     Failed(#[source] Error),
     #[error("too little time was left to begin it")]
     NoTime,
 }
+
+/// That what a record is about is of a form that this version cannot read: trying it more often helps nobody, and a
+/// newer version may take it from the dead-letter queue.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0} cannot be read by this version")]
+pub struct Unreadable(pub &'static str);
+
+/// Seconds before a record returns that cannot be read. It will not be another one sooner or later: it is to be a dead
+/// letter soon, because SQS holds back its group while it is in flight.
+const UNREADABLE_SECONDS: u32 = 1;
 
 /// Time that a record is given before the invocation's end, at most a third of what the invocation has; with less, it is not
 /// begun: a worker that is killed takes the records that it has done along.
@@ -81,8 +95,8 @@ impl Batches {
     }
 
     /// Hands every record to `handle`: groups of a FIFO queue side by side, each group in order; after a failure the rest
-    /// of that group is reported as failed too, unseen, so that its order holds. A body that cannot be decoded has no
-    /// place in any order: it fails alone and comes to the dead-letter queue by itself. Nothing is begun shortly before
+    /// of that group is reported as failed too, unseen, so that its order holds. A body that cannot be decoded, and one
+    /// about what is [`Unreadable`], has no place in any order: it fails alone and is a dead letter soon, by itself. Nothing is begun shortly before
     /// `deadline`, the end of the invocation.
     ///
     /// What failed returns after a pause that doubles with each receive, instead of when its queue's visibility timeout
@@ -98,7 +112,7 @@ impl Batches {
         handle: F,
     ) -> Result<SqsBatchResponse, Error>
     where
-        T: DeserializeOwned,
+        T: Body,
         F: Fn(Record<T>) -> Fut,
         Fut: Future<Output = Result<(), Error>>,
     {
@@ -154,7 +168,7 @@ impl Failed {
 /// Hands every record to `handle`; the records that failed.
 async fn work<T, F, Fut>(event: SqsEvent, deadline: Timestamp, handle: F) -> Result<Vec<Failed>, Error>
 where
-    T: DeserializeOwned,
+    T: Body,
     F: Fn(Record<T>) -> Fut,
     Fut: Future<Output = Result<(), Error>>,
 {
@@ -182,7 +196,7 @@ where
 /// Works on one group; the records that failed.
 async fn in_order<T, F, Fut>(members: Vec<(String, SqsMessage)>, last_call: Timestamp, handle: &F) -> Vec<Failed>
 where
-    T: DeserializeOwned,
+    T: Body,
     F: Fn(Record<T>) -> Fut,
     Fut: Future<Output = Result<(), Error>>,
 {
@@ -190,11 +204,18 @@ where
     let mut members = members.into_iter();
     while let Some((id, record)) = members.next() {
         let Err(error) = one(&record, last_call, handle).await else { continue };
-        tracing::error!(record_id = id, error = logs::chain(&error), "record failed");
         match error {
-            // It will not be another one sooner.
-            RecordError::Malformed { .. } => failed.push(Failed::new(id, record, None)),
+            RecordError::Malformed { name, .. } => {
+                let (name, error) = (name.map(tracing::field::display), logs::chain(&error));
+                tracing::error!(record_id = id, unreadable = 1, kind = T::KIND, name, error, "record failed");
+                failed.push(Failed::new(id, record, Some(UNREADABLE_SECONDS)));
+            }
+            RecordError::Unreadable(_) => {
+                tracing::error!(record_id = id, error = logs::chain(&error), "record failed");
+                failed.push(Failed::new(id, record, Some(UNREADABLE_SECONDS)));
+            }
             RecordError::Failed(_) | RecordError::NoTime => {
+                tracing::error!(record_id = id, error = logs::chain(&error), "record failed");
                 let random = random::bytes().map_or(u64::MAX / 2, u64::from_be_bytes);
                 let wait = Some(wait(receives(&record), random));
                 failed.push(Failed::new(id, record, wait));
@@ -212,17 +233,23 @@ fn receives(record: &SqsMessage) -> u32 {
 
 async fn one<T, F, Fut>(record: &SqsMessage, last_call: Timestamp, handle: &F) -> Result<(), RecordError>
 where
-    T: DeserializeOwned,
+    T: Body,
     F: Fn(Record<T>) -> Fut,
     Fut: Future<Output = Result<(), Error>>,
 {
-    let payload = serde_json::from_str(record.body.as_deref().unwrap_or_default())
-        .map_err(|error| RecordError::Malformed { line: error.line(), column: error.column() })?;
+    let body = record.body.as_deref().unwrap_or_default();
+    let payload = serde_json::from_str(body).map_err(|error| {
+        let name = serde_json::from_str::<Value>(body).ok().and_then(|body| T::name(&body));
+        RecordError::Malformed { line: error.line(), column: error.column(), name }
+    })?;
     if Timestamp::now() > last_call {
         return Err(RecordError::NoTime);
     }
     let trace = record.attributes.get("AWSTraceHeader").cloned();
-    handle(Record { payload, trace, receives: receives(record) }).await.map_err(RecordError::Failed)
+    handle(Record { payload, trace, receives: receives(record) }).await.map_err(|error| {
+        let is_item = error.downcast_ref::<StoreError>().is_some_and(StoreError::is_unreadable);
+        if is_item || error.is::<Unreadable>() { RecordError::Unreadable(error) } else { RecordError::Failed(error) }
+    })
 }
 
 #[cfg(test)]

@@ -243,11 +243,25 @@ impl TimerQueue {
     /// # Errors
     /// [`QueueError`].
     pub async fn send(&self, timer: &Timer, now: Timestamp, trace: Option<&str>) -> Result<(), QueueError> {
-        let delay = now.seconds_until(timer.due()).min(LONGEST_DELAY_SECONDS);
+        self.send_body(&body(timer)?, timer.due(), now, trace).await
+    }
+
+    /// Sends a timer as it was written, by whichever version, as [`Self::send`] does.
+    ///
+    /// # Errors
+    /// [`QueueError`].
+    pub async fn send_body(
+        &self,
+        body: &str,
+        due: Timestamp,
+        now: Timestamp,
+        trace: Option<&str>,
+    ) -> Result<(), QueueError> {
+        let delay = now.seconds_until(due).min(LONGEST_DELAY_SECONDS);
         self.client
             .send_message()
             .queue_url(&self.url)
-            .message_body(body(timer)?)
+            .message_body(escaped(body))
             .delay_seconds(i32::try_from(delay).unwrap_or(i32::MAX))
             .set_message_system_attributes(trace_attribute(trace)?)
             .send()
@@ -292,9 +306,12 @@ fn trace_attribute(trace: Option<&str>) -> Result<Option<SystemAttributes>, Queu
 }
 
 fn body(payload: &impl Serialize) -> Result<String, QueueError> {
-    let json = serde_json::to_string(payload)?;
-    // The two characters that JSON allows as they are and SQS does not.
-    Ok(json.replace('\u{FFFE}', "\\ufffe").replace('\u{FFFF}', "\\uffff"))
+    Ok(escaped(&serde_json::to_string(payload)?))
+}
+
+/// A body without the two characters that JSON allows as they are and SQS does not.
+fn escaped(json: &str) -> String {
+    json.replace('\u{FFFE}', "\\ufffe").replace('\u{FFFF}', "\\uffff")
 }
 
 fn request_error<E, R>(operation: &'static str, error: SdkError<E, R>) -> QueueError

@@ -2,7 +2,7 @@
 
 use futures_util::stream::{self, TryStreamExt};
 use tidings_domain::{
-    Message, MessageId, Timestamp, UserKey,
+    Message, MessageId, Open, Timestamp, UserKey,
     delivery::{Job, Redelivery, Withdraw},
 };
 use tidings_queue::{BATCH, DeliverQueue, QueueError};
@@ -26,10 +26,11 @@ impl Lanes {
         Self { high, normal }
     }
 
-    fn of(&self, priority: Priority) -> &DeliverQueue {
+    fn of(&self, priority: Open<Priority>) -> &DeliverQueue {
         match priority {
-            Priority::High => &self.high,
-            Priority::Normal => &self.normal,
+            Open::Known(Priority::High) => &self.high,
+            // What a newer version has put on a lane of its own waits for no other lane.
+            Open::Known(Priority::Normal) | Open::Unknown(_) => &self.normal,
         }
     }
 

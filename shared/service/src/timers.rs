@@ -2,7 +2,7 @@
 
 use tidings_domain::{Timer, Timestamp, chain::StepDue};
 use tidings_queue::{LONGEST_DELAY_SECONDS, QueueError, StepQueue, TimerQueue};
-use tidings_store::{Due, StoreError};
+use tidings_store::{Due, KeptTimer, StoreError};
 
 /// A timer or a step that is not where it has to wait.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +47,12 @@ impl Timers {
         Ok(())
     }
 
-    /// Hands a timer that waits in the due table on to the `later` queue.
+    /// Hands a timer that waits in the due table on to the `later` queue, as it was written.
     ///
     /// # Errors
     /// [`ScheduleError`].
-    pub async fn hand_on(&self, timer: &Timer, now: Timestamp) -> Result<(), ScheduleError> {
-        self.later.send(timer, now, None).await?;
+    pub async fn hand_on(&self, timer: &KeptTimer, now: Timestamp) -> Result<(), ScheduleError> {
+        self.later.send_body(&timer.body, timer.due, now, None).await?;
         self.due.remove(timer).await?;
         Ok(())
     }

@@ -6,7 +6,7 @@
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 use tidings_domain::{
-    Announcement, AppId, MessageId, TenantKey, Timestamp,
+    Announcement, AppId, MessageId, Open, TenantKey, Timestamp,
     announcement::{Draft, Heads, Receipt},
 };
 use tidings_wire::Platform;
@@ -15,7 +15,7 @@ use crate::{
     StoreError,
     error::{refused_writes, took_place},
     item::{self, Item},
-    keys,
+    keys, unknown,
 };
 
 /// How often a number is sought again where another announcement took it first.
@@ -30,6 +30,17 @@ pub enum Announced {
     Before(Receipt),
 }
 
+/// A part of a log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// Its announcements. One that cannot be read is left out.
+    pub announcements: Vec<Announcement>,
+    /// The last number of the page, whether or not it can be read; `None` if the page is empty.
+    pub end: Option<u64>,
+    /// Whether there may be more behind it.
+    pub more: bool,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct AnnouncementItem {
     pk: String,
@@ -38,7 +49,7 @@ struct AnnouncementItem {
     number: u64,
     after: Heads,
     #[serde(rename = "for_platform")]
-    platform: Platform,
+    platform: Open<Platform>,
     /// As one JSON text: an app's `extra` may be nested deeper than DynamoDB's 32 levels.
     content: String,
     accepted: i64,
@@ -71,7 +82,7 @@ impl AnnouncementItem {
             sk: keys::announcement(it.number),
             id: it.id.clone(),
             number: it.number,
-            after: it.after,
+            after: it.after.clone(),
             platform: it.platform,
             content: serde_json::to_string(&it.content).map_err(|error| StoreError::item(operation, error))?,
             accepted: it.accepted.0,
@@ -256,31 +267,20 @@ impl Announcements {
     }
 
     /// The first `most` announcements after a number, oldest first, withdrawn and expired ones among them; strongly
-    /// consistent. `true` beside them where there may be more.
+    /// consistent.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn after(
-        &self,
-        tenant: &TenantKey,
-        number: u64,
-        most: usize,
-    ) -> Result<(Vec<Announcement>, bool), StoreError> {
+    pub async fn after(&self, tenant: &TenantKey, number: u64, most: usize) -> Result<Page, StoreError> {
         let between = (keys::announcement(number.saturating_add(1)), keys::announcement(u64::MAX));
         self.page("read announcements", tenant, between, most, true).await
     }
 
-    /// The last `most` announcements before a number, newest first, withdrawn and expired ones among them. `true` beside them
-    /// where there may be more.
+    /// The last `most` announcements before a number, newest first, withdrawn and expired ones among them.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn before(
-        &self,
-        tenant: &TenantKey,
-        number: Option<u64>,
-        most: usize,
-    ) -> Result<(Vec<Announcement>, bool), StoreError> {
+    pub async fn before(&self, tenant: &TenantKey, number: Option<u64>, most: usize) -> Result<Page, StoreError> {
         let before = number.map_or(u64::MAX, |number| number.saturating_sub(1));
         let between = (keys::announcement(0), keys::announcement(before));
         self.page("list announcements", tenant, between, most, false).await
@@ -294,7 +294,7 @@ impl Announcements {
         (from, to): (String, String),
         most: usize,
         forward: bool,
-    ) -> Result<(Vec<Announcement>, bool), StoreError> {
+    ) -> Result<Page, StoreError> {
         let page = self
             .client
             .query()
@@ -309,9 +309,16 @@ impl Announcements {
             .send()
             .await
             .map_err(|error| StoreError::request(operation, error))?;
-        let read = |item| AnnouncementItem::announcement(operation, tenant, item);
-        let found = page.items.unwrap_or_default().into_iter().map(read).collect::<Result<_, _>>()?;
-        Ok((found, page.last_evaluated_key.is_some()))
+        let items = page.items.unwrap_or_default();
+        let number = |item: &Item| item.get(keys::SK).and_then(|sk| keys::announcement_number(sk.as_s().ok()?));
+        let end = items.last().and_then(number);
+        let read = |item: Item| {
+            let number = number(&item).unwrap_or_default();
+            let read = AnnouncementItem::announcement(operation, tenant, item);
+            read.map_err(|error| unknown::pass_over("announcement", None, number, &error)).ok()
+        };
+        let announcements = items.into_iter().filter_map(read).collect();
+        Ok(Page { announcements, end, more: page.last_evaluated_key.is_some() })
     }
 
     /// Withdraws an announcement; the moment at which it was first withdrawn. `None` where it is kept no longer.

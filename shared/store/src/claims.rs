@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use tidings_domain::{
     Timestamp,
     chain::{Outcome, PutOff, StepDue},
+    mailbox::Slot,
 };
 
 use crate::{Mailboxes, StoreError, keys, retry};
@@ -76,7 +77,8 @@ impl Claims {
             return Ok(true);
         }
         let entry = self.mailboxes.entry(&due.user, due.position).await?;
-        let by = entry.as_ref().and_then(|entry| entry.steps.get(step)?.claimed_by.as_deref());
+        let entry = entry.as_ref().and_then(Slot::read);
+        let by = entry.and_then(|entry| entry.steps.get(step)?.claimed_by.as_deref());
         Ok(by == Some(worker))
     }
 

@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, ReturnValue, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 use tidings_domain::{
-    Connection, ConnectionId, DeviceId, TenantKey, Timestamp, UserKey, announcement::Target,
+    Connection, ConnectionId, DeviceId, Open, TenantKey, Timestamp, UserKey, announcement::Target,
     presence::CONNECTION_LIFE_SECONDS,
 };
 use tidings_wire::{Platform, action::AppState};
@@ -15,6 +15,7 @@ use crate::{
     item::{self, ConnectionItem},
     keys,
     transaction::put,
+    unknown,
 };
 
 /// A connection and whose it is.
@@ -68,7 +69,7 @@ struct TargetItem {
     device: DeviceId,
     generation: u32,
     key_version: u32,
-    platform: Platform,
+    platform: Open<Platform>,
 }
 
 impl TargetItem {
@@ -82,6 +83,21 @@ impl TargetItem {
             key_version: self.key_version,
             platform: self.platform,
         })
+    }
+}
+
+/// The key of a connection in the partition of its user.
+#[derive(Debug, Deserialize)]
+struct KeyItem {
+    pk: String,
+    sk: String,
+}
+
+impl KeyItem {
+    fn key(self, operation: &'static str) -> Result<(UserKey, ConnectionId), StoreError> {
+        let id = self.sk.strip_prefix(keys::CONNECTION).unwrap_or_default();
+        let id = id.parse().map_err(|source| StoreError::item(operation, source))?;
+        Ok((item::user(operation, &self.pk)?, id))
     }
 }
 
@@ -195,7 +211,14 @@ impl Connections {
         // A tombstone without a user: its `$connect` has not been handled.
         let Some(mut item) = answer.item.filter(|item| item.contains_key("user_key")) else { return Ok(None) };
         item.insert("connection_id".to_owned(), keys::text(id.as_str()));
-        let item: ConnectionItem = item::read(OPERATION, item)?;
+        let item = match item::read::<ConnectionItem>(OPERATION, item) {
+            Ok(item) => item,
+            // Its device comes back on another one.
+            Err(error) => {
+                unknown::pass_over("connection_lookup", None, id, &error);
+                return Ok(None);
+            }
+        };
         let buried = item.buried.map(Timestamp);
         let heard = buried.is_none_or(|at| now <= at.plus_seconds(LAST_WORDS_SECONDS));
         if item.expires_at <= now.seconds() || !heard {
@@ -253,7 +276,10 @@ impl Connections {
         let mut connections = Vec::new();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| StoreError::request(OPERATION, error))?;
-            connections.extend(item::read::<ConnectionItem>(OPERATION, item)?.alive(now));
+            match item::read::<ConnectionItem>(OPERATION, item) {
+                Ok(connection) => connections.extend(connection.alive(now)),
+                Err(error) => unknown::pass_over("connection", Some(user), keys::CONNECTION, &error),
+            }
         }
         Ok(connections)
     }
@@ -322,7 +348,7 @@ impl Connections {
     }
 
     /// A page of the connections of a tenant, from its index: without what is known of each, and a moment old. Nobody is offline
-    /// because he is missing here. `true` beside them where there are more.
+    /// because he is missing here. Beside them, if there are more, where the page ends.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -332,7 +358,7 @@ impl Connections {
         shard: u8,
         after: Option<&(UserKey, ConnectionId)>,
         most: usize,
-    ) -> Result<(Vec<Target>, bool), StoreError> {
+    ) -> Result<(Vec<Target>, Option<(UserKey, ConnectionId)>), StoreError> {
         const OPERATION: &str = "list connections of tenant";
         let partition = keys::tenant_shard(tenant, shard);
         let start = after.map(|(user, id)| {
@@ -352,9 +378,14 @@ impl Connections {
             .send()
             .await
             .map_err(|error| StoreError::request(OPERATION, error))?;
-        let target = |item| item::read::<TargetItem>(OPERATION, item)?.target(OPERATION);
-        let targets = page.items.unwrap_or_default().into_iter().map(target).collect::<Result<_, _>>()?;
-        Ok((targets, page.last_evaluated_key.is_some()))
+        let target = |item| {
+            let target = item::read::<TargetItem>(OPERATION, item).and_then(|target| target.target(OPERATION));
+            target.map_err(|error| unknown::pass_over("connection", None, &partition, &error)).ok()
+        };
+        let targets = page.items.unwrap_or_default().into_iter().filter_map(target).collect();
+        // Not the last target: the last item may be one that cannot be read.
+        let end = page.last_evaluated_key.map(|key| item::read::<KeyItem>(OPERATION, key)?.key(OPERATION));
+        Ok((targets, end.transpose()?))
     }
 
     /// Records whether a person is looking at the app. A connection that is not there any more stays so.

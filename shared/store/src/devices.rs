@@ -2,7 +2,9 @@
 
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 use serde::Serialize;
-use tidings_domain::{Connection, Device, DeviceId, Position, Profile, PushRegistration, Timestamp, UserKey, UserView};
+use tidings_domain::{
+    Connection, Device, DeviceId, Position, Profile, PushRegistration, Timestamp, UserKey, UserView, Written,
+};
 
 use crate::{
     StoreError,
@@ -16,8 +18,8 @@ use crate::{
 /// Writes of one transaction (AWS's limit).
 const TRANSACTION_WRITES: usize = 100;
 
-fn push_text(operation: &'static str, push: &PushRegistration) -> Result<String, StoreError> {
-    serde_json::to_string(push).map_err(|source| StoreError::item(operation, source))
+fn push_text(operation: &'static str, push: &Written<PushRegistration>) -> Result<String, StoreError> {
+    push.write().map_err(|source| StoreError::item(operation, source))
 }
 
 #[derive(Debug, Serialize)]

@@ -1,6 +1,5 @@
 //! Timers that are further off than a queue's delay, in one bucket per minute.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use tidings_domain::{Timer, Timestamp};
 
@@ -8,7 +7,7 @@ use crate::{
     StoreError,
     error::took_place,
     item::{self, Item},
-    keys,
+    keys, unknown,
 };
 
 /// The `Due` table.
@@ -24,10 +23,30 @@ const GRACE_SECONDS: u64 = 7 * 86_400;
 /// What one minute holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// The timers.
-    pub timers: Vec<Timer>,
-    /// Items that this version cannot read. They hold nobody else up, and are deleted in the end.
+    /// The timers, those of a newer version among them.
+    pub timers: Vec<KeptTimer>,
+    /// Items that hold no timer at all. They hold nobody else up, and are deleted in the end.
     pub unreadable: usize,
+}
+
+/// A timer as it is kept. It is handed on as it is, whatever this version knows of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptTimer {
+    /// When it is due.
+    pub due: Timestamp,
+    /// What it says.
+    pub body: String,
+    bucket: String,
+    sort_key: String,
+}
+
+impl KeptTimer {
+    fn read(item: &Item) -> Option<Self> {
+        let text = |name: &str| item.get(name)?.as_s().ok().cloned();
+        let (bucket, sort_key) = (text(keys::PK)?, text(keys::SK)?);
+        let due = Timestamp(sort_key.split_once('#')?.0.parse().ok()?);
+        Some(Self { due, body: text("timer")?, bucket, sort_key })
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -85,9 +104,13 @@ impl Due {
             .send();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| StoreError::request("read timers", error))?;
-            match item.get("timer").and_then(|timer| serde_json::from_str(timer.as_s().ok()?).ok()) {
+            match KeptTimer::read(&item) {
                 Some(timer) => kept.timers.push(timer),
-                None => kept.unreadable += 1,
+                None => {
+                    let error = StoreError::item("read timers", "there is no timer in it");
+                    unknown::pass_over("timer", None, minute, &error);
+                    kept.unreadable += 1;
+                }
             }
         }
         Ok(kept)
@@ -135,12 +158,12 @@ impl Due {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn remove(&self, timer: &Timer) -> Result<(), StoreError> {
+    pub async fn remove(&self, timer: &KeptTimer) -> Result<(), StoreError> {
         self.client
             .delete_item()
             .table_name(&self.table)
-            .key(keys::PK, AttributeValue::S(bucket(minute_of(timer.due()))))
-            .key(keys::SK, AttributeValue::S(sort_key(timer)))
+            .key(keys::PK, keys::text(&timer.bucket))
+            .key(keys::SK, keys::text(&timer.sort_key))
             .send()
             .await
             .map_err(|error| StoreError::request("remove timer", error))?;

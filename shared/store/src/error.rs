@@ -61,6 +61,15 @@ impl StoreError {
         }
     }
 
+    /// Whether an item cannot be read by this version.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        match self {
+            Self::Item { .. } => true,
+            Self::Request { .. } => false,
+        }
+    }
+
     pub(crate) fn item(operation: &'static str, source: impl Into<Source>) -> Self {
         Self::Item { operation, source: source.into() }
     }

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use tidings_domain::{DeviceId, Entry, Timestamp, UserKey, inbox::Read, mailbox::Header};
+use tidings_domain::{
+    DeviceId, Entry, Open, Timestamp, UserKey,
+    inbox::Read,
+    mailbox::{Header, Slot},
+};
 use tidings_wire::Platform;
 
 use crate::{
     Mailboxes, StoreError,
-    item::{self, ClosedItem, EntryItem, Item},
-    keys,
+    item::{self, ClosedItem, Item},
+    keys, unknown,
 };
 
 /// The attributes of an entry that its header is read from.
@@ -18,7 +22,7 @@ const HEADER: &str = "sk, platform, deadline, expires_at, closed, read_by";
 #[derive(Debug, Deserialize)]
 struct HeaderItem {
     sk: String,
-    platform: Platform,
+    platform: Open<Platform>,
     deadline: i64,
     expires_at: i64,
     #[serde(default)]
@@ -40,16 +44,29 @@ impl HeaderItem {
     }
 }
 
+/// The header of an item, or its position alone.
+fn header(operation: &'static str, user: &UserKey, item: Item) -> Result<Slot<Header>, StoreError> {
+    let position = item.get(keys::SK).and_then(|sk| keys::position(sk.as_s().ok()?));
+    match item::read::<HeaderItem>(operation, item).and_then(|header| header.header(operation)) {
+        Ok(header) => Ok(Slot::Read(header)),
+        Err(error) => {
+            let position = position.ok_or_else(|| StoreError::item(operation, "sort key"))?;
+            unknown::pass_over("mailbox_entry", Some(user), unknown::place(position), &error);
+            Ok(Slot::Unreadable(position))
+        }
+    }
+}
+
 impl Mailboxes {
     /// Entries before a place, newest first, expired ones among them; strongly consistent. `true` beside them where there
     /// may be more below.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn before(&self, user: &UserKey, read: Read) -> Result<(Vec<Entry>, bool), StoreError> {
+    pub async fn before(&self, user: &UserKey, read: Read) -> Result<(Vec<Slot<Entry>>, bool), StoreError> {
         const OPERATION: &str = "list mailbox";
         let (items, more) = self.backwards(OPERATION, user, read, None).await?;
-        let entries = items.into_iter().map(|item| item::read::<EntryItem>(OPERATION, item)?.entry());
+        let entries = items.into_iter().map(|item| item::slot(OPERATION, item));
         Ok((entries.collect::<Result<_, _>>()?, more))
     }
 
@@ -57,10 +74,10 @@ impl Mailboxes {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn headers_before(&self, user: &UserKey, read: Read) -> Result<(Vec<Header>, bool), StoreError> {
+    pub async fn headers_before(&self, user: &UserKey, read: Read) -> Result<(Vec<Slot<Header>>, bool), StoreError> {
         const OPERATION: &str = "count mailbox";
         let (items, more) = self.backwards(OPERATION, user, read, Some(HEADER)).await?;
-        let headers = items.into_iter().map(|item| item::read::<HeaderItem>(OPERATION, item)?.header(OPERATION));
+        let headers = items.into_iter().map(|item| header(OPERATION, user, item));
         Ok((headers.collect::<Result<_, _>>()?, more))
     }
 

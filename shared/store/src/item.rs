@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tidings_domain::{
-    Connection, Device, DeviceId, Entry, Letter, Position, Profile, Timestamp, UserKey,
+    Connection, Device, DeviceId, Entry, Letter, Open, Position, Profile, Timestamp, UserKey, Written,
     chain::{Outcome, PutOff, StepRecord},
-    mailbox::{Closed, Collapsed, Links, Window},
+    mailbox::{Closed, Collapsed, Links, Slot, Tail, Window},
+    presence::Wishes,
 };
 use tidings_wire::{Platform, action::AppState};
 
-use crate::{StoreError, keys};
+use crate::{StoreError, keys, unknown};
 
 pub(crate) type Item = std::collections::HashMap<String, AttributeValue>;
 
@@ -45,12 +46,17 @@ pub(crate) struct ProfileItem {
 }
 
 impl ProfileItem {
-    pub(crate) fn profile(self, operation: &'static str) -> Result<Profile, StoreError> {
-        let Self { mobile, email, tag, locale, time_zone, preferences: preferences_text } = self;
-        let preferences = preferences_text.as_deref().map(serde_json::from_str).transpose();
-        let preferences = preferences.map_err(|_| StoreError::item(operation, "the preferences cannot be read"))?;
-        let preferences = preferences.unwrap_or_default();
-        Ok(Profile { mobile, email, tag, locale, time_zone, preferences, preferences_text })
+    pub(crate) fn profile(self, operation: &'static str, user: &UserKey) -> Profile {
+        let Self { mobile, email, tag, locale, time_zone, preferences } = self;
+        let preferences = match preferences.map(Written::read).transpose() {
+            Ok(preferences) => Wishes::Read(preferences.unwrap_or_default()),
+            Err(_) => {
+                let error = StoreError::item(operation, "the preferences cannot be read");
+                unknown::pass_over("preferences", Some(user), keys::PROFILE, &error);
+                Wishes::Unreadable
+            }
+        };
+        Profile { mobile, email, tag, locale, time_zone, preferences }
     }
 }
 
@@ -61,7 +67,7 @@ pub(crate) struct DeviceItem {
     #[serde(rename = "user_key")]
     pub(crate) user: String,
     pub(crate) generation: u32,
-    pub(crate) platform: Platform,
+    pub(crate) platform: Open<Platform>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) client_version: Option<String>,
     pub(crate) registered: i64,
@@ -100,20 +106,22 @@ impl From<&Device> for DeviceItem {
 
 impl DeviceItem {
     pub(crate) fn device(self, operation: &'static str) -> Result<Device, StoreError> {
+        let owner = user(operation, &self.user)?;
+        let push = self.push.map(Written::read).transpose().unwrap_or_else(|_| {
+            let error = StoreError::item(operation, "the push address cannot be read");
+            unknown::pass_over("push_address", Some(&owner), &self.device, &error);
+            None
+        });
         Ok(Device {
             id: self.device,
-            user: user(operation, &self.user)?,
+            user: owner,
             generation: self.generation,
             platform: self.platform,
             client_version: self.client_version,
             registered: Timestamp(self.registered),
             used: Timestamp(self.used),
             cursor: self.cursor_epoch.zip(self.cursor_seq).map(|(epoch, seq)| Position { epoch, seq }),
-            push: self
-                .push
-                .map(|text| serde_json::from_str(&text))
-                .transpose()
-                .map_err(|_| StoreError::item(operation, "push"))?,
+            push,
         })
     }
 }
@@ -130,11 +138,11 @@ pub(crate) struct ConnectionItem {
     pub(crate) device: DeviceId,
     pub(crate) generation: u32,
     pub(crate) key_version: u32,
-    pub(crate) platform: Platform,
+    pub(crate) platform: Open<Platform>,
     pub(crate) connected: i64,
     pub(crate) expires_at: i64,
     #[serde(rename = "app_state", skip_serializing_if = "Option::is_none", default)]
-    pub(crate) state: Option<AppState>,
+    pub(crate) state: Option<Open<AppState>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) buried: Option<i64>,
     /// Only in the user's partition: where the connection stands in the index of its tenant's.
@@ -230,6 +238,9 @@ pub(crate) struct EntryItem {
     pub(crate) unanswered: BTreeMap<DeviceId, i64>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(crate) redelivered: Vec<RedeliveredItem>,
+    /// The number of the last redelivery that is recorded.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    redeliveries: Option<u32>,
     #[serde(rename = "acked_by")]
     pub(crate) acks: BTreeMap<DeviceId, i64>,
     #[serde(rename = "read_by")]
@@ -249,7 +260,7 @@ pub(crate) struct RedeliveredItem {
 /// Why and since when nothing of an entry starts any more.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ClosedItem {
-    pub(crate) why: Closed,
+    pub(crate) why: Open<Closed>,
     pub(crate) at: i64,
 }
 
@@ -273,6 +284,7 @@ impl EntryItem {
             gone: times(&entry.gone),
             unanswered: times(&entry.unanswered),
             redelivered: entry.redelivered.iter().map(redelivered).collect(),
+            redeliveries: None,
             acks: times(&entry.acks),
             reads: times(&entry.reads),
             progress: entry.steps.iter().map(StepItem::from).collect(),
@@ -336,13 +348,67 @@ impl From<StepItem> for StepRecord {
     }
 }
 
+/// The entry of an item, or its position alone. What a newer version has written in it is named in the log.
+pub(crate) fn slot(operation: &'static str, item: Item) -> Result<Slot<Entry>, StoreError> {
+    let text = |name| item.get(name).and_then(|value: &AttributeValue| value.as_s().ok()).cloned().unwrap_or_default();
+    let user = user(operation, &text(keys::PK))?;
+    let position = keys::position(&text(keys::SK)).ok_or_else(|| StoreError::item(operation, "sort key"))?;
+    match read::<EntryItem>(operation, item).and_then(EntryItem::entry) {
+        Ok(entry) => {
+            for (kind, word) in entry.unknown() {
+                unknown::name(kind, word, &user, position, entry.letter.id.as_str());
+            }
+            Ok(Slot::Read(entry))
+        }
+        Err(error) => {
+            unknown::pass_over("mailbox_entry", Some(&user), unknown::place(position), &error);
+            Ok(Slot::Unreadable(position))
+        }
+    }
+}
+
+/// Whether an entry's item is still kept. One that does not say until when is.
+pub(crate) fn is_kept(item: &Item, now: Timestamp) -> bool {
+    number(item, "expires_at").is_none_or(|seconds| seconds.saturating_mul(1_000) > now.0)
+}
+
+/// A number of an item.
+pub(crate) fn number(item: &Item, name: &str) -> Option<i64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+/// The newest entry of a log, field by field: what cannot be read of it leaves the rest.
+pub(crate) fn tail(operation: &'static str, item: &Item, user: &UserKey, now: Timestamp) -> Result<Tail, StoreError> {
+    let text = |name| item.get(name).and_then(|value: &AttributeValue| value.as_s().ok()).cloned();
+    let position = text(keys::SK).as_deref().and_then(keys::position);
+    let position = position.ok_or_else(|| StoreError::item(operation, "sort key"))?;
+    let id = text("id").and_then(|id| id.parse().ok());
+    let (expires, window) = (number(item, "expires_at"), text("before"));
+    let collapsed = match item.get("collapsed") {
+        Some(collapsed) => serde_dynamo::from_attribute_value(collapsed.clone()).ok(),
+        None => Some(Collapsed::default()),
+    };
+    if id.is_none() || expires.is_none() || window.is_none() || collapsed.is_none() {
+        let error = StoreError::item(operation, "what the next entry follows from cannot be read whole");
+        unknown::pass_over("mailbox_tail", Some(user), unknown::place(position), &error);
+    }
+    Ok(Tail {
+        id,
+        position,
+        // It is there: the next entry is kept as long at least.
+        keep_until: expires.map_or(now, |seconds| Timestamp(seconds.saturating_mul(1_000))),
+        window: window.map(Window::from_text).unwrap_or_default(),
+        collapsed: collapsed.unwrap_or_default(),
+    })
+}
+
 pub(crate) fn user(operation: &'static str, text: &str) -> Result<UserKey, StoreError> {
     UserKey::decode(text).map_err(|source| StoreError::item(operation, source))
 }
 
 #[cfg(test)]
 mod tests {
-    use tidings_domain::{MessageId, chain::Step};
+    use tidings_domain::{MessageId, More, chain::Step};
     use tidings_wire::send::{Channel, Condition, Content};
 
     use super::*;
@@ -351,15 +417,19 @@ mod tests {
         let deep = serde_json::from_str(&format!("{}1.50{}", "[".repeat(60), "]".repeat(60))).unwrap();
         Letter {
             id: MessageId::new(Timestamp(1), [7; 10]),
-            platform: Platform::Ios,
-            content: Content { alert: Some("\"".into()), extra: Some(deep), ..Content::default() },
+            platform: Platform::Ios.into(),
+            content: Content { alert: Some("\"".into()), extra: Some(deep), ..Content::default() }.into(),
             sms: Some("text".into()),
-            steps: vec![Step { channel: Channel::Sms, after: Some(60) }, Step { channel: Channel::Email, after: None }],
+            steps: vec![
+                Step { channel: Channel::Sms.into(), after: Some(60) },
+                Step { channel: Channel::Email.into(), after: None },
+            ],
             condition: Some(Condition { item_open: Some("order:1".into()), client_version_below: None }),
             accepted: Timestamp(1_795_324_231_042),
             deadline: Timestamp(1_795_324_291_042),
             redeliver_until: Some(Timestamp(1_795_324_261_042)),
             collapse: Some("0123456789ab".into()),
+            more: More::default(),
         }
     }
 
@@ -381,7 +451,7 @@ mod tests {
             Links::default(),
         );
         let mut whole = Entry::new(letter(), position, at, Timestamp(9_000), links);
-        whole.closed = Some((Closed::Cancelled, at));
+        whole.closed = Some((Closed::Cancelled.into(), at));
         whole.posted = vec![device.clone()];
         whole.offline = Some(at);
         whole.gone = vec![(device.clone(), at)];

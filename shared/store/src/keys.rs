@@ -93,6 +93,10 @@ pub(crate) fn announcement(number: u64) -> String {
     format!("n#{number:020}")
 }
 
+pub(crate) fn announcement_number(sk: &str) -> Option<u64> {
+    sk.strip_prefix("n#")?.parse().ok()
+}
+
 pub(crate) fn announcement_id(id: &MessageId) -> String {
     format!("announcement#{id}")
 }

@@ -26,14 +26,15 @@ mod mailbox;
 mod messages;
 mod retry;
 mod transaction;
+mod unknown;
 mod users;
 
-pub use announcements::{Announced, Announcements};
+pub use announcements::{Announced, Announcements, Page};
 pub use apps::{App, Apps};
 pub use claims::Claims;
 pub use connections::{Connected, ConnectionRecord, Connections};
 pub use devices::Devices;
-pub use due::{Due, Kept, minute_of};
+pub use due::{Due, Kept, KeptTimer, minute_of};
 pub use error::StoreError;
 pub use items::Items;
 pub use mailbox::{Appended, Confirmation, Confirmed, Mailboxes};

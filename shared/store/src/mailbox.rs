@@ -1,7 +1,11 @@
 //! Mailboxes: each user's log of messages, and what happens to its entries.
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue, TransactWriteItem};
-use tidings_domain::{DeviceId, Entry, MessageId, Position, Timestamp, UserKey, delivery::Redelivery, mailbox::Closed};
+use tidings_domain::{
+    DeviceId, Entry, MessageId, Position, Timestamp, UserKey,
+    delivery::Redelivery,
+    mailbox::{Closed, Slot},
+};
 
 use crate::{
     StoreError, Stored,
@@ -105,7 +109,7 @@ impl Mailboxes {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn entry(&self, user: &UserKey, position: Position) -> Result<Option<Entry>, StoreError> {
+    pub async fn entry(&self, user: &UserKey, position: Position) -> Result<Option<Slot<Entry>>, StoreError> {
         const OPERATION: &str = "read mailbox entry";
         let answer = self
             .client
@@ -116,7 +120,7 @@ impl Mailboxes {
             .send()
             .await
             .map_err(|error| StoreError::request(OPERATION, error))?;
-        answer.item.map(|item| item::read::<EntryItem>(OPERATION, item)?.entry()).transpose()
+        answer.item.map(|item| item::slot(OPERATION, item)).transpose()
     }
 
     /// The place of a message in a user's mailbox, by the index; for messages older than the window.
@@ -145,7 +149,7 @@ impl Mailboxes {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn entries_of(&self, stored: &Stored) -> Result<Vec<(UserKey, Entry)>, StoreError> {
+    pub async fn entries_of(&self, stored: &Stored) -> Result<Vec<(UserKey, Slot<Entry>)>, StoreError> {
         const OPERATION: &str = "read trail";
         let mut keys_found = Vec::new();
         let mut items = self
@@ -166,10 +170,10 @@ impl Mailboxes {
         let mut entries = Vec::with_capacity(keys_found.len());
         for batch in keys_found.chunks(BATCH_KEYS) {
             for item in self.get_all(OPERATION, batch.to_vec()).await? {
-                let item = item::read::<EntryItem>(OPERATION, item)?;
-                let (user, entry) = (item::user(OPERATION, &item.pk)?, item.entry()?);
-                if entry.letter.accepted == stored.send_at.unwrap_or(stored.accepted) {
-                    entries.push((user, entry));
+                let user = item.get(keys::PK).and_then(|user| user.as_s().ok()).cloned().unwrap_or_default();
+                let accepted = item::number(&item, "accepted").map(Timestamp);
+                if accepted.is_none_or(|at| at == stored.send_at.unwrap_or(stored.accepted)) {
+                    entries.push((item::user(OPERATION, &user)?, item::slot(OPERATION, item)?));
                 }
             }
         }
@@ -212,7 +216,7 @@ impl Mailboxes {
         up_to: Option<Position>,
         limit: usize,
         now: Timestamp,
-    ) -> Result<(Vec<Entry>, bool), StoreError> {
+    ) -> Result<(Vec<Slot<Entry>>, bool), StoreError> {
         const OPERATION: &str = "replay mailbox";
         // A key of its own sorts after the place itself and before the next: `BETWEEN` includes both its ends.
         let from = place.map_or_else(|| keys::ENTRY.to_owned(), |place| format!("{}+", keys::entry(place)));
@@ -231,13 +235,8 @@ impl Mailboxes {
             .send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| StoreError::request(OPERATION, error))?;
-            let mut entries = Vec::new();
-            for item in page.items.unwrap_or_default() {
-                let entry = item::read::<EntryItem>(OPERATION, item)?.entry()?;
-                if entry.keep_until > now {
-                    entries.push(entry);
-                }
-            }
+            let kept = page.items.unwrap_or_default().into_iter().filter(|item| item::is_kept(item, now));
+            let entries = kept.map(|item| item::slot(OPERATION, item)).collect::<Result<Vec<_>, _>>()?;
             // A page of nothing but expired entries says nothing of what comes after them.
             if !entries.is_empty() {
                 return Ok((entries, page.last_evaluated_key.is_some()));
@@ -347,7 +346,7 @@ impl Mailboxes {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         const OPERATION: &str = "close message";
-        let closed = serde_dynamo::to_attribute_value(ClosedItem { why, at: now.0 });
+        let closed = serde_dynamo::to_attribute_value(ClosedItem { why: why.into(), at: now.0 });
         self.update_entry(
             OPERATION,
             user,

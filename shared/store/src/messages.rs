@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::{Deserialize, Serialize};
 use tidings_domain::{
-    AppId, Entry, Message, MessageId, Timestamp, UserKey,
+    AppId, Entry, Message, MessageId, Open, Timestamp, UserKey,
     chain::Step,
-    mailbox::RETENTION_SECONDS,
+    mailbox::{RETENTION_SECONDS, Slot},
     message::Audience,
     trail::{self, About},
 };
@@ -48,7 +48,7 @@ pub struct Stored {
     /// Effective time to live, in seconds.
     pub ttl: u64,
     /// Its lane.
-    pub priority: Priority,
+    pub priority: Open<Priority>,
     /// Effective seconds of redelivery.
     pub duration: Option<u64>,
     /// When it was cancelled.
@@ -67,8 +67,9 @@ pub struct Stored {
 impl Stored {
     /// What has become of the message, given its entries.
     #[must_use]
-    pub fn trail(&self, entries: &[(UserKey, Entry)], now: Timestamp) -> Trail {
-        let entries: HashMap<&str, &Entry> = entries.iter().map(|(user, entry)| (user.alias.as_str(), entry)).collect();
+    pub fn trail(&self, entries: &[(UserKey, Slot<Entry>)], now: Timestamp) -> Trail {
+        let entries: HashMap<&str, &Slot<Entry>> =
+            entries.iter().map(|(user, entry)| (user.alias.as_str(), entry)).collect();
         let about = About {
             accepted: self.accepted,
             send_at: self.send_at,
@@ -111,7 +112,7 @@ struct MessageItem {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     send_at: Option<i64>,
     ttl_seconds: u64,
-    priority: Priority,
+    priority: Open<Priority>,
     #[serde(rename = "redeliver_seconds", skip_serializing_if = "Option::is_none", default)]
     duration: Option<u64>,
     #[serde(rename = "cancelled_at", skip_serializing_if = "Option::is_none", default)]
@@ -245,6 +246,22 @@ impl Messages {
     /// [`StoreError`].
     pub async fn get(&self, id: &MessageId, now: Timestamp) -> Result<Option<Stored>, StoreError> {
         const OPERATION: &str = "read message";
+        let item = self.item(OPERATION, id).await?;
+        let stored = item.map(|item| MessageItem::stored(OPERATION, item)).transpose()?;
+        Ok(stored.filter(|stored| now <= stored.deadline.plus_seconds(RETENTION_SECONDS)))
+    }
+
+    /// Whether a message is cancelled, by its record alone, strongly consistent. What else of the record cannot be read holds
+    /// no delivery up.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn is_cancelled(&self, id: &MessageId, now: Timestamp) -> Result<bool, StoreError> {
+        let item = self.item("read cancellation", id).await?;
+        Ok(item.is_some_and(|item| item.contains_key("cancelled_at") && item::is_kept(&item, now)))
+    }
+
+    async fn item(&self, operation: &'static str, id: &MessageId) -> Result<Option<Item>, StoreError> {
         let answer = self
             .client
             .get_item()
@@ -253,9 +270,8 @@ impl Messages {
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| StoreError::request(OPERATION, error))?;
-        let stored = answer.item.map(|item| MessageItem::stored(OPERATION, item)).transpose()?;
-        Ok(stored.filter(|stored| now <= stored.deadline.plus_seconds(RETENTION_SECONDS)))
+            .map_err(|error| StoreError::request(operation, error))?;
+        Ok(answer.item)
     }
 
     /// Cancels a message, once; `None` where there is no such message.

@@ -1,15 +1,14 @@
 //! A user: what a delivery, a ping and a registration need of the partition, and the preferences that stand in it.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use serde::Deserialize;
-use tidings_domain::{ConnectionId, Profile, Pulse, Timestamp, UserKey, UserView};
+use tidings_domain::{ConnectionId, Profile, Pulse, Timestamp, UserKey, UserView, Written, presence::Wishes};
 use tidings_wire::Preferences;
 
 use crate::{
     StoreError,
     error::took_place,
-    item::{self, ConnectionItem, DeviceItem, EntryItem, Item, ProfileItem},
-    keys,
+    item::{self, ConnectionItem, DeviceItem, Item, ProfileItem},
+    keys, unknown,
 };
 
 /// Items that one page of a view reads: a profile, four devices with a connection each, and the tail of the mailbox. What
@@ -58,34 +57,37 @@ fn between(query: QueryFluentBuilder, user: &UserKey, from: &str, to: &str) -> Q
         .consistent_read(true)
 }
 
-/// What a ping needs of an item.
-#[derive(Debug, Deserialize)]
-struct PulseItem {
-    sk: String,
-    expires_at: i64,
-}
-
 /// Adds an item of the partition to a view; `false` once it has come to the mailbox, and nothing below matters.
-fn add(view: &mut UserView, item: Item, now: Timestamp) -> Result<bool, StoreError> {
+fn add(view: &mut UserView, user: &UserKey, item: Item, now: Timestamp) -> Result<bool, StoreError> {
     const OPERATION: &str = "read user";
     let sort_key = item.get(keys::SK).and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
     if sort_key == keys::PROFILE {
-        view.profile = Some(item::read::<ProfileItem>(OPERATION, item)?.profile(OPERATION)?);
+        let profile = item::read::<ProfileItem>(OPERATION, item).map(|profile| profile.profile(OPERATION, user));
+        view.profile = Some(profile.unwrap_or_else(|error| {
+            unknown::pass_over("profile", Some(user), keys::PROFILE, &error);
+            Profile { preferences: Wishes::Unreadable, ..Profile::default() }
+        }));
     } else if sort_key.starts_with(keys::DEVICE) {
-        let device = item::read::<DeviceItem>(OPERATION, item)?.device(OPERATION)?;
-        view.devices.extend(Some(device).filter(|device| device.is_registered(now)));
+        let device = item::read::<DeviceItem>(OPERATION, item).and_then(|device| device.device(OPERATION));
+        let device = readable("device", user, &sort_key, device);
+        view.devices.extend(device.filter(|device| device.is_registered(now)));
     } else if sort_key.starts_with(keys::CONNECTION) {
-        view.connections.extend(item::read::<ConnectionItem>(OPERATION, item)?.alive(now));
+        let connection = readable("connection", user, &sort_key, item::read::<ConnectionItem>(OPERATION, item));
+        view.connections.extend(connection.and_then(|connection| connection.alive(now)));
     } else {
         // The newest entry, and everything below it is older; or the log's own item, and there are no entries. If the
         // newest has expired, so has the log.
         if sort_key.starts_with(keys::ENTRY) {
-            let entry = item::read::<EntryItem>(OPERATION, item)?.entry()?;
-            view.tail = (entry.keep_until > now).then_some(entry);
+            view.tail = if item::is_kept(&item, now) { Some(item::tail(OPERATION, &item, user, now)?) } else { None };
         }
         return Ok(false);
     }
     Ok(true)
+}
+
+/// An item of a user's partition, or nothing if this version cannot read it.
+fn readable<T>(kind: &'static str, user: &UserKey, sort_key: &str, read: Result<T, StoreError>) -> Option<T> {
+    read.map_err(|error| unknown::pass_over(kind, Some(user), sort_key, &error)).ok()
 }
 
 /// Users, each with all that stands in the partition.
@@ -117,7 +119,7 @@ impl Users {
             let query = part.of(self.client.query().table_name(&self.table), user).set_exclusive_start_key(from);
             let page = query.send().await.map_err(|error| StoreError::request(OPERATION, error))?;
             for item in page.items.unwrap_or_default() {
-                if !add(&mut view, item, now)? {
+                if !add(&mut view, user, item, now)? {
                     return Ok(view);
                 }
             }
@@ -141,7 +143,7 @@ impl Users {
         let mut items = query.into_paginator().items().send();
         let mut view = UserView::default();
         while let Some(item) = items.next().await {
-            add(&mut view, item.map_err(|error| StoreError::request(OPERATION, error))?, now)?;
+            add(&mut view, user, item.map_err(|error| StoreError::request(OPERATION, error))?, now)?;
         }
         Ok(view)
     }
@@ -161,11 +163,12 @@ impl Users {
             let query = query.limit(most).projection_expression("sk, expires_at");
             let page = query.send().await.map_err(|error| StoreError::request(OPERATION, error))?;
             for item in page.items.unwrap_or_default() {
-                let item: PulseItem = item::read(OPERATION, item)?;
-                let is_alive = item.expires_at > now.seconds();
-                if item.sk == own {
-                    pulse.lease = is_alive.then(|| Timestamp(item.expires_at.saturating_mul(1_000)));
-                } else if let Some(position) = keys::position(&item.sk) {
+                let sort_key = item.get(keys::SK).and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
+                let (expires, is_alive) = (item::number(&item, "expires_at"), item::is_kept(&item, now));
+                if sort_key == own {
+                    let lease = expires.map(|seconds| Timestamp(seconds.saturating_mul(1_000)));
+                    pulse.lease = lease.filter(|_| is_alive);
+                } else if let Some(position) = keys::position(&sort_key) {
                     pulse.head = is_alive.then_some(position);
                     return Ok(pulse);
                 }
@@ -197,18 +200,18 @@ impl Users {
     }
 
     /// Writes a user's preferences in place of those that were read with `before`; `false` where somebody else has written
-    /// some meanwhile: read again.
+    /// some meanwhile: read again. What of them this version does not know stays.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn change_preferences(
         &self,
         user: &UserKey,
-        before: &Profile,
+        before: &Written<Preferences>,
         preferences: &Preferences,
     ) -> Result<bool, StoreError> {
         const OPERATION: &str = "change preferences";
-        let text = serde_json::to_string(preferences).map_err(|source| StoreError::item(OPERATION, source))?;
+        let text = before.replaced_by(preferences).map_err(|source| StoreError::item(OPERATION, source))?;
         let update = self
             .client
             .update_item()
@@ -216,10 +219,10 @@ impl Users {
             .set_key(Some(keys::of_user(user, keys::PROFILE)))
             .update_expression("SET preferences = :preferences")
             .expression_attribute_values(":preferences", keys::text(text));
-        let update = match &before.preferences_text {
+        let update = match before.text() {
             Some(read) => update
                 .condition_expression("preferences = :read")
-                .expression_attribute_values(":read", keys::text(read.clone())),
+                .expression_attribute_values(":read", keys::text(read)),
             None => update.condition_expression("attribute_not_exists(preferences)"),
         };
         took_place(OPERATION, update.send().await)

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Content, FieldProblem, Platform, Timestamp,
+    Content, FieldProblem, Open, Platform, Timestamp,
     fields::Fields,
     limits,
     send::{CONTENT_SYNONYMS, about_nothing, content},
@@ -136,7 +136,8 @@ pub struct AnnouncementAnswer {
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub number: u64,
     /// Only devices of this platform.
-    pub platform: Platform,
+    #[cfg_attr(feature = "schema", schemars(with = "Platform"))]
+    pub platform: Open<Platform>,
     /// When it was accepted.
     pub accepted_at: Timestamp,
     /// Until when it is kept for devices that are not connected.

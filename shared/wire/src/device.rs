@@ -9,6 +9,7 @@ use crate::{
     channel::{Channel, PushAddress},
     fields::{Fields, Synonyms},
     limits,
+    open::Open,
     platform::Platform,
 };
 
@@ -217,7 +218,7 @@ pub struct DeviceAnswer {
     pub tenant_code: Option<String>,
     /// What it runs.
     #[cfg_attr(feature = "schema", schemars(with = "crate::platform::DevicePlatform"))]
-    pub platform: Platform,
+    pub platform: Open<Platform>,
     /// Version of the app on the device, if it was given.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub client_version: Option<String>,

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use serde_json::{Map, Value};
 
-use crate::{Choice, FieldProblem, fields::Fields, limits, send::Channel};
+use crate::{Choice, FieldProblem, fields::Fields, limits, open::known_keys, send::Channel};
 
 /// What a person wants to be notified of. It holds for every step of a fallback chain, at the moment when the step is
 /// due, and not for the socket. Absent fields are as for a person who has set nothing: everything is welcome.
@@ -21,7 +21,7 @@ pub struct Preferences {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub muted: bool,
     /// Which channels are welcome.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "known_keys::deserialize")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Welcome<Channel>"))]
     pub channels: BTreeMap<Channel, bool>,
     /// What differs for messages of a `category`, by its name. When it is set, the name must be one of the app's
@@ -70,7 +70,7 @@ pub struct CategoryPreferences {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub muted: bool,
     /// Which channels are welcome for it; the general ones hold for channels that are not named.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "known_keys::deserialize")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Welcome<Channel>"))]
     pub channels: BTreeMap<Channel, bool>,
 }

@@ -8,6 +8,7 @@ use crate::{
     choice::choice,
     fields::{Fields, Synonyms},
     limits, name,
+    open::{Open, known},
 };
 
 pub use crate::channel::{Channel, Destination};
@@ -125,10 +126,10 @@ pub struct Source {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::schema::texts))]
 pub struct Content {
     /// Shown (`MSG`) or handed to the app (`CMD`).
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "known::deserialize")]
     pub push_msg_type: Option<PushMsgType>,
     /// Kind of content, for the app.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "known::deserialize")]
     pub msg_type: Option<MsgType>,
     /// The text that is shown; required if there is no `extra`. All content fields together may take
     /// [`limits::CONTENT_BYTES`] bytes as JSON.
@@ -460,7 +461,8 @@ pub struct SendAnswer {
     #[cfg_attr(feature = "schema", schemars(range(max = *limits::TTL_SECONDS.end())))]
     pub ttl: u64,
     /// Its lane.
-    pub priority: Priority,
+    #[cfg_attr(feature = "schema", schemars(with = "Priority"))]
+    pub priority: Open<Priority>,
     /// Seconds of redelivery, for a message with `needConfirm`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(range(max = *limits::DURATION_SECONDS.end())))]

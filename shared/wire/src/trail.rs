@@ -68,6 +68,9 @@ choice! {
         Replaced = "replaced",
         /// Its time was over, and no device had confirmed it.
         Expired = "expired",
+        /// A newer version of the service recorded something that this one does not know; `code` is its name. Of an
+        /// entry that cannot be read at all, `code` is `unreadable`.
+        Unknown = "unknown",
     }
 }
 
@@ -165,8 +168,8 @@ pub struct Transition {
     #[cfg_attr(feature = "schema", schemars(with = "Option<crate::send::Channel>"))]
     pub channel: Option<String>,
     /// The provider's message id for `step-accepted`; a [`RefusalCode`] or the provider's own code for `step-refused`
-    /// and `step-put-off`; a [`SkipReason`] for `step-skipped`. For a push to several devices: the codes of all of
-    /// them, separated by commas.
+    /// and `step-put-off`; a [`SkipReason`] for `step-skipped`; the name of what is not known for `unknown`. For a push
+    /// to several devices: the codes of all of them, separated by commas.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "schema", schemars(schema_with = "step_code"))]
     pub code: Option<String>,
@@ -201,6 +204,7 @@ impl Event {
             Self::Cancelled => "cancelled by its sender",
             Self::Replaced => "replaced by a newer message under the same collapse key",
             Self::Expired => "expired: no device had confirmed it",
+            Self::Unknown => "recorded by a newer version of the service: {code}",
         }
     }
 }

@@ -45,11 +45,11 @@ pub(super) fn doubled(history: &History) -> Row {
 /// stored after every message that was accepted before its time.
 pub(super) fn order(history: &History) -> Row {
     let mut row = Row::new("in order of acceptance");
-    let mut of_user: Vec<BTreeMap<&str, Vec<usize>>> = vec![BTreeMap::new(); history.plan.users.len()];
+    let mut of_user: Vec<BTreeMap<_, Vec<usize>>> = vec![BTreeMap::new(); history.plan.users.len()];
     for (message, sent) in history.sends.iter().enumerate() {
         let Some(accepted) = &sent.accepted else { continue };
         for &user in &history.plan.messages[message].recipients {
-            of_user[user].entry(accepted.answer.priority.as_str()).or_default().push(message);
+            of_user[user].entry(accepted.answer.priority).or_default().push(message);
         }
     }
     for (user, lanes) in of_user.iter().enumerate() {

@@ -87,7 +87,7 @@ pub(super) const ROWS: &[Row] = &[
     )
     .failed("PostToConnection", &[]),
     row("deliver: deliver > users.view > Query", &["{alice}"], &[Gone]).skip(1),
-    row("deliver: redeliver > messages.get > GetItem", &["{message}"], &[Redelivery]),
+    row("deliver: redeliver > messages.is_cancelled > GetItem", &["{message}"], &[Redelivery]),
     row("deliver: redeliver > timers.schedule > due.keep > PutItem", &["{message}#again5"], &[FarRedelivery]),
     row("deliver: redeliver > timers.schedule > later.send > SendMessage", AGAIN_TIMER, &[Redelivery]),
     row("deliver: redeliver > mailboxes.entry > GetItem", ENTRY, &[Redelivery]),
@@ -111,7 +111,7 @@ pub(super) const ROWS: &[Row] = &[
     row("deliver: place > users.view > Query", &["{alice}"], &[Online, InOrder]),
     row("deliver: place > users.view > presence > Query", &["{alice}", r#""x#""#], &[OnlineAmongMany]),
     row("deliver: place > users.view > tail > Query", &["{alice}", r#""m#""#], &[OnlineAmongMany]),
-    row("deliver: place > messages.get > GetItem", &["{message}"], &[Late]),
+    row("deliver: place > messages.is_cancelled > GetItem", &["{message}"], &[Late]),
     row("deliver: place > mailboxes.find > Query", &["{alice}", "by_message"], &[Late, LateAgain]),
     row("deliver: place > mailboxes.entry > GetItem", ENTRY, &[Repeated, LateAgain]),
     row("deliver: post > gateway.post > PostToConnection", &[], &[Online, Redelivery]),
@@ -170,7 +170,7 @@ pub(super) const ROWS: &[Row] = &[
         &[PushWithoutSecret, PushLater],
     ),
     row("fallback: step > items.closed > GetItem", &["items#{app}|"], &[OpenItem, ClosedItem]),
-    row("fallback: called_off > messages.get > GetItem", &["{message}"], &[Chain]),
+    row("fallback: called_off > messages.is_cancelled > GetItem", &["{message}"], &[Chain]),
     row("fallback: called_off > items.closed > GetItem", &["items#{app}|"], &[OpenItem]).skip(1),
     row("fallback: claim > claims.claim > mailboxes.entry > GetItem", ENTRY, &[Chain]).skip(1).before(
         Fault::LoseAnswer,
@@ -370,5 +370,5 @@ pub(super) const ROWS: &[Row] = &[
     row("timer: tick > due.minute > Query", &["DueTable"], &[Tick]),
     row("timer: tick > due.set_done_until > UpdateItem", &["done_minute"], &[Tick]),
     row("timer: tick > timers.hand_on > due.remove > DeleteItem", &["{message}#0#"], &[Tick]),
-    row("timer: tick > timers.hand_on > later.send > SendMessage", STEP_TIMER, &[Tick]),
+    row("timer: tick > timers.hand_on > later.send_body > SendMessage", STEP_TIMER, &[Tick]),
 ];

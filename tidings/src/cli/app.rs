@@ -181,7 +181,8 @@ impl Chain {
         let app = apps.get(&id).await?.ok_or_else(unknown)?;
         let mut chains = app.chains;
         if self.none || self.unset || !self.steps.is_empty() {
-            let steps = self.steps.iter().map(|step| Step { channel: step.channel, after: step.after }).collect();
+            let steps =
+                self.steps.iter().map(|step| Step { channel: step.channel.into(), after: step.after }).collect();
             match self.category {
                 Some(category) if self.unset => {
                     if chains.categories.remove(&category).is_none() {

@@ -19,7 +19,7 @@ use tidings_store::{Mailboxes, Messages, StoreError, Users, layout};
 use tidings_wire::action::Position;
 use tidings_wire::send::Priority;
 use tidings_wire::trail::State;
-use tidings_wire::{Platform, Trail};
+use tidings_wire::{Open, Platform, Trail};
 
 use self::filter::{Filter, searched};
 
@@ -126,7 +126,7 @@ pub(super) struct MessageRecord {
     /// Known if the message, or an entry of it, is still stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     alert: Option<String>,
-    priority: Priority,
+    priority: Open<Priority>,
     recipient_count: usize,
     /// The number of recipients by state.
     states: BTreeMap<&'static str, usize>,
@@ -161,7 +161,7 @@ struct UserRecord {
 #[serde(rename_all = "camelCase")]
 struct DeviceRecord {
     id: String,
-    platform: Platform,
+    platform: Open<Platform>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_version: Option<String>,
     registered_at: Timestamp,
@@ -258,9 +258,9 @@ impl Records {
         for recipient in &trail.recipients {
             *states.entry(recipient.state.as_str()).or_default() += 1;
         }
-        let content = entries.first().map(|(_, entry)| &entry.letter.content);
+        let content = entries.iter().find_map(|(_, slot)| slot.read()).map(|entry| &entry.letter.content);
         let content = content.or(stored.message.as_ref().map(|message| &message.letter.content));
-        let text = content.map(searched).unwrap_or_default();
+        let text = content.map(|content| searched(content)).unwrap_or_default();
         let record = MessageRecord {
             app_id: stored.app.to_string(),
             tenant_code: stored.tenant,

@@ -7,6 +7,8 @@
 //! A process gets the environment that Lambda would give it, with `AWS_ACCESS_KEY_ID=twin-<number>`: every request that it
 //! signs tells the AWS side which process asks, and so for which invocation and which traces ([`Functions::traces_of`]).
 
+mod code;
+mod control;
 mod pool;
 mod process;
 mod runtime_api;
@@ -22,6 +24,8 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::code::Code;
+pub(crate) use self::control::control;
 use self::pool::Pool;
 pub use self::process::{RUN_FUNCTION, Source, end_with_the_twin};
 use crate::faults::{Fault, Faults, Site};
@@ -214,6 +218,7 @@ struct Inner {
 #[derive(Debug)]
 struct Shared {
     options: FunctionsOptions,
+    code: Code,
     ledger: Ledger,
     logs: broadcast::Sender<LogLine>,
     numbers: AtomicU64,
@@ -262,6 +267,7 @@ impl Functions {
             .map(|function| (function.logical_id.clone(), Arc::new(Pool::new(function, limit))))
             .collect();
         let shared = Shared {
+            code: Code::new(options.source.clone()),
             options,
             ledger,
             logs: broadcast::Sender::new(1024),
@@ -355,6 +361,42 @@ impl Functions {
     #[cfg(test)]
     pub(crate) fn pretend(&self, process: u64, function: &str, traces: &[TraceId]) {
         self.0.shared.assign(process, function, traces);
+    }
+
+    /// Where the functions' code comes from now.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.0.shared.code.now().0
+    }
+
+    /// Where it came from when the twin started.
+    #[must_use]
+    pub fn first_source(&self) -> Source {
+        self.0.shared.code.first().clone()
+    }
+
+    /// How often the code was exchanged.
+    #[must_use]
+    pub fn exchanged(&self) -> u64 {
+        self.0.shared.code.number()
+    }
+
+    /// Takes the functions' code from elsewhere, as a deployment does: the next invocation of each runs it, and one that has
+    /// begun goes on to its end with the code that it began with.
+    ///
+    /// # Errors
+    /// If a function has no code there; then nothing has changed.
+    pub async fn exchange(&self, source: Source) -> std::io::Result<()> {
+        for pool in self.0.pools.values() {
+            source.check(&pool.function)?;
+        }
+        self.0.shared.code.exchange(source);
+        for pool in self.0.pools.values() {
+            for process in pool.drain() {
+                process.kill().await;
+            }
+        }
+        Ok(())
     }
 
     /// The functions, by logical id.

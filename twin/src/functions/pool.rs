@@ -58,7 +58,7 @@ impl Pool {
         let Ok(Ok(_permit)) = permit else { return Err(InvokeError::Throttled { function: name.clone() }) };
         let request_id = crate::ids::uuid();
         loop {
-            let mut process = match self.take_idle() {
+            let mut process = match self.take_idle(shared.code.number()) {
                 Some(process) => process,
                 None => self.start(shared).await?,
             };
@@ -170,10 +170,12 @@ impl Pool {
         }
     }
 
-    fn take_idle(&self) -> Option<Process> {
+    /// An idle process of this code; those of other code are ended.
+    fn take_idle(&self, code: u64) -> Option<Process> {
         let mut idle = self.idle();
         while let Some(mut process) = idle.processes.pop() {
-            if !process.kill_switch.wanted.is_cancelled() && matches!(process.child.try_wait(), Ok(None)) {
+            let is_wanted = process.code == code && !process.kill_switch.wanted.is_cancelled();
+            if is_wanted && matches!(process.child.try_wait(), Ok(None)) {
                 return Some(process);
             }
         }

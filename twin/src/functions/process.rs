@@ -137,6 +137,8 @@ pub(super) struct Process {
     pub(super) proven: bool,
     pub(super) idle_since: Instant,
     pub(super) kill_switch: KillSwitch,
+    /// The number of the exchange that brought its code.
+    pub(super) code: u64,
     shared: Arc<Shared>,
     /// Taken out of `child`, because waiting for a child closes its standard input first.
     _stdin: Option<ChildStdin>,
@@ -159,7 +161,8 @@ impl Process {
         let options = &shared.options;
         let api = RuntimeApi::default();
         let listening = api.listen()?;
-        let (mut command, task_root) = options.source.command(function)?;
+        let (source, code) = shared.code.now();
+        let (mut command, task_root) = source.command(function)?;
         command
             .envs(environment(number, function, options, &listening.address.to_string(), &task_root))
             .current_dir(&task_root)
@@ -194,6 +197,7 @@ impl Process {
             proven: false,
             idle_since: Instant::now(),
             kill_switch,
+            code,
             shared,
             _stdin: stdin,
             _listening: listening,

@@ -27,7 +27,7 @@ use crate::data::DataFolder;
 use crate::event_source::{self, EventSources, Invocation};
 use crate::extension::{Extension, Parts};
 use crate::faults::{self, Faults};
-use crate::functions::{Functions, FunctionsOptions};
+use crate::functions::{self, Functions, FunctionsOptions};
 use crate::gateway::http::HttpApi;
 use crate::gateway::websocket::{self, SocketApi};
 use crate::guard::{Guard, Pages};
@@ -174,6 +174,7 @@ impl Twin {
             .merge(schedule::control(self.schedules.rules().clone()))
             .merge(faults::control(self.faults.clone(), names))
             .merge(iam::control(self.roles.clone()))
+            .merge(functions::control(self.functions.clone()))
             .route("/_twin/outputs", get(move |_: NoParameters| async move { answer(&outputs) }))
     }
 

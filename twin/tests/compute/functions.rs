@@ -360,3 +360,32 @@ async fn a_process_that_never_asks_for_work_is_said_to_be_one() {
     assert!(error.to_string().contains("did not ask for its first invocation within 0.2 s"), "{error}");
     functions.shutdown(Duration::ZERO).await;
 }
+
+#[tokio::test]
+async fn code_is_exchanged_while_functions_run_and_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("plain");
+    std::fs::create_dir_all(&root).unwrap();
+    let this = std::env::current_exe().unwrap();
+    let text = format!(
+        "#!/bin/sh\nexport TWIN_RUN_FUNCTION=plain\nexec '{}' function_process --exact --nocapture\n",
+        this.display()
+    );
+    std::fs::write(root.join("bootstrap"), text).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(root.join("bootstrap"), mode).unwrap();
+    let functions = twin::functions([function("plain")]);
+    let runs_in = async || {
+        let answer = call(&functions, "plainFunction", json!({})).await.unwrap();
+        answer["environment"]["LAMBDA_TASK_ROOT"].as_str().unwrap().to_owned()
+    };
+    let before = runs_in().await;
+    let nowhere = functions.exchange(Source::Artefacts(folder.path().join("nowhere"))).await;
+    assert!(nowhere.unwrap_err().to_string().contains("plainFunction has no code"));
+    assert_eq!((runs_in().await, functions.exchanged()), (before.clone(), 0), "nothing has changed");
+    functions.exchange(Source::Artefacts(folder.path().to_owned())).await.unwrap();
+    assert_eq!(runs_in().await, root.canonicalize().unwrap().to_str().unwrap());
+    functions.exchange(functions.first_source()).await.unwrap();
+    assert_eq!((runs_in().await, functions.exchanged()), (before, 2));
+    functions.shutdown(Duration::ZERO).await;
+}

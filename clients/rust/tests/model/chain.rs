@@ -74,7 +74,8 @@ impl Tidings {
                         self.meet("a crash between claim and outcome");
                         StepAt::Record(entry, Outcome::Unknown.into())
                     }
-                    Decision::Skip(reason) => StepAt::Record(entry, Outcome::Skipped(reason).into()),
+                    Decision::Skip(reason) => StepAt::Record(entry, Outcome::Skipped(reason.into()).into()),
+                    Decision::PassOver(channel) => unreachable!("{channel} is in no chain of the model"),
                     Decision::Next(outcome) => self.after_step(state, &due, &entry, &outcome),
                     Decision::Claim(_) => StepAt::Claim(entry),
                 }

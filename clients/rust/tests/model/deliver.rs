@@ -3,9 +3,9 @@
 //! repeat that arrives is a frame that comes twice.
 
 use tidings_domain::{
-    Connection, ConnectionId, DeviceId, Entry, Position,
+    Connection, ConnectionId, DeviceId, Entry, MessageId, Position,
     delivery::{self, Next, Placement, Placing, PostOutcome, Settled},
-    mailbox::Window,
+    mailbox::{Slot, WINDOW, Window},
 };
 
 use crate::{
@@ -153,8 +153,9 @@ impl Tidings {
                 if self.mutated(Mutation::WindowForgets)
                     && let Some(tail) = view.tail.as_mut()
                 {
-                    tail.links.window = Window::default();
-                    tail.letter.id = "00000000-0000-0000-0000-000000000000".parse().unwrap();
+                    let other: MessageId = "00000000-0000-0000-0000-000000000000".parse().unwrap();
+                    tail.window = (0..WINDOW).fold(Window::default(), |window, _| window.then(Some(&other)));
+                    tail.id = Some(other);
                 }
                 placing.viewed(is_reused, &view, now)
             }
@@ -166,7 +167,7 @@ impl Tidings {
             Next::Entry { position, targets } => {
                 self.meet("a message that is posted again under its old place");
                 let entry = self.entry(state, position).map(|entry| Entry::clone(entry));
-                placing.looked_at(position, targets, entry, now)
+                placing.looked_at(position, targets, entry.map(Slot::Read), now)
             }
             Next::Append(draft) => {
                 let is_stored = self.append(state, &Real::new(Entry::clone(&draft.entry)));

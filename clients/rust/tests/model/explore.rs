@@ -1,7 +1,7 @@
 //! The model as `stateright` explores it: the actions of a state, their results, and the properties.
 
 use stateright::{Model, Property};
-use tidings_domain::{Entry, Position, trail};
+use tidings_domain::{Entry, Position, mailbox::Slot, trail};
 
 use crate::{
     device::SOCKETS,
@@ -349,7 +349,8 @@ impl Tidings {
                 cancelled: None,
                 begun: None,
             };
-            let recipient = trail::recipient("alice", entry, &about, now);
+            let slot = entry.map(|entry| Slot::Read(entry.clone()));
+            let recipient = trail::recipient("alice", slot.as_ref(), &about, now);
             let unstored = entry.is_none() && now <= delivery.letter.deadline;
             let chain = delivery.letter.steps.is_empty() || recipient.state.is_settled();
             !unstored && chain

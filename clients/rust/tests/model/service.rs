@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use tidings_domain::{
-    Connection, Delivery, Device, DeviceId, Entry, Letter, MessageId, Position, Profile, Timestamp, UserKey, UserView,
+    Connection, Delivery, Device, DeviceId, Entry, Letter, MessageId, More, Position, Profile, Timestamp, UserKey,
+    UserView,
     chain::{Outcome, Step, StepDue},
+    mailbox::Tail,
     trail,
 };
 use tidings_wire::{Content, Platform, send::Channel, trail::State as TrailState};
@@ -70,21 +72,22 @@ impl Tidings {
         let channels = [Channel::Sms, Channel::Email];
         let letter = |n: usize| Letter {
             id: MessageId::new(ACCEPTED, [u8::try_from(n).unwrap() + 1; 10]),
-            platform: Platform::All,
-            content: Content { alert: Some("Hello".into()), ..Content::default() },
+            platform: Platform::All.into(),
+            content: Content { alert: Some("Hello".into()), ..Content::default() }.into(),
             sms: None,
             steps: config
                 .chain
                 .iter()
                 .filter(|_| n == 0)
                 .zip(channels)
-                .map(|(after, channel)| Step { channel, after: *after })
+                .map(|(after, channel)| Step { channel: channel.into(), after: *after })
                 .collect(),
             condition: None,
             accepted: ACCEPTED,
             deadline: ACCEPTED.plus_seconds(config.ttl),
             redeliver_until: None,
             collapse: None,
+            more: More::default(),
         };
         let delivery = |n| Delivery { letter: letter(n), user: user.clone(), persist: true, scheduled: false };
         let deliveries = (0..config.lanes.len()).map(delivery);
@@ -92,7 +95,7 @@ impl Tidings {
             id: format!("d{n}").parse().unwrap(),
             user: user.clone(),
             generation: 1,
-            platform: Platform::Web,
+            platform: Platform::Web.into(),
             client_version: None,
             registered: Timestamp(0),
             used: Timestamp(0),
@@ -147,7 +150,7 @@ impl Tidings {
             profile: Some(profile),
             devices: self.devices.clone(),
             connections: present.map(|at| self.connection(state, u8::try_from(at).unwrap())).collect(),
-            tail: state.log.last().map(|entry| Entry::clone(entry)),
+            tail: state.log.last().map(|entry| Tail::from(&**entry)),
         }
     }
 

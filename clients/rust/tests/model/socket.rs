@@ -1,7 +1,10 @@
 //! Sockets as API Gateway has them: posts whose answers prove nothing, `$connect` and `$disconnect` late, lost or
 //! swapped; and `functions/sync` and `functions/heartbeat` behind them.
 
-use tidings_domain::{Position, mailbox};
+use tidings_domain::{
+    Position,
+    mailbox::{self, Slot},
+};
 
 use crate::{
     service::Tidings,
@@ -145,7 +148,8 @@ impl Tidings {
                     Some(_) => state.log.iter().filter(|entry| Some(entry.position) > from).cloned().collect(),
                     None => Vec::new(),
                 };
-                let plain: Vec<_> = entries.iter().map(|entry| tidings_domain::Entry::clone(entry)).collect();
+                let plain: Vec<_> =
+                    entries.iter().map(|entry| Slot::Read(tidings_domain::Entry::clone(entry))).collect();
                 if asked.is_none()
                     && let Some(run) = mailbox::unwanted_run(&plain, &device.id, Some(device.platform), now)
                 {
@@ -153,7 +157,7 @@ impl Tidings {
                     let kept = &mut state.clients[number].kept_cursor;
                     *kept = (*kept).max(Some(run));
                 }
-                let recovered = mailbox::recovered(cursor, plain.first().map(|entry| entry.position), head);
+                let recovered = mailbox::recovered(cursor, plain.first().map(Slot::position), head);
                 if !recovered {
                     self.meet("recovered: false");
                 }

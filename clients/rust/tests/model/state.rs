@@ -130,6 +130,7 @@ fn code(outcome: &Outcome) -> u8 {
         Outcome::Refused(_) => 1,
         Outcome::Skipped(_) => 2,
         Outcome::Unknown => 3,
+        Outcome::Newer(_) => 4,
     }
 }
 

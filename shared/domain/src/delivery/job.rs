@@ -1,10 +1,11 @@
 //! What travels on the delivery queues.
 
 use serde::{Deserialize, Serialize};
-use tidings_wire::Timestamp;
+use serde_json::Value;
+use tidings_wire::{Timestamp, Word};
 
 use super::redelivery::Redelivery;
-use crate::{Letter, MessageId, UserKey, mailbox};
+use crate::{Letter, MessageId, UserKey, mailbox, shape::Body};
 
 /// One message for one recipient: everything that its delivery needs but the recipient's own state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,14 @@ pub enum Job {
     Redeliver(Redelivery),
     /// A cancelled message.
     Withdraw(Withdraw),
+}
+
+impl Body for Job {
+    const KIND: &'static str = "job";
+
+    fn name(body: &Value) -> Option<Word> {
+        Word::new(body.get("job")?.as_str()?)
+    }
 }
 
 impl Job {

@@ -4,7 +4,10 @@
 use tidings_wire::{Timestamp, action::Position};
 
 use super::{job::Delivery, posting::devices_of};
-use crate::{Connection, DeviceId, Entry, Letter, UserView, mailbox};
+use crate::{
+    Connection, DeviceId, Entry, Letter, UserView,
+    mailbox::{self, Slot},
+};
 
 /// How often the entry is placed again after another worker has taken its position.
 pub const APPEND_ATTEMPTS: u32 = 5;
@@ -137,7 +140,9 @@ impl<'a> Placing<'a> {
             return self.unless_cancelled(Next::Done(Placement::Transient(targets())), now);
         }
         let draft = Draft::new(letter, view, now);
-        if !is_reused && (self.receives > 1 || self.delivery.is_late(now)) {
+        // Behind an entry that cannot be read, the window says less.
+        let is_window_short = view.tail.as_ref().is_some_and(|tail| !tail.knows_the_newest());
+        if !is_reused && (self.receives > 1 || self.delivery.is_late(now) || is_window_short) {
             Next::Find(draft)
         } else {
             self.unless_cancelled(Next::Append(draft), now)
@@ -160,10 +165,16 @@ impl<'a> Placing<'a> {
         &self,
         position: Position,
         targets: Vec<Connection>,
-        entry: Option<Entry>,
+        slot: Option<Slot<Entry>>,
         now: Timestamp,
     ) -> Next {
         let letter = &self.delivery.letter;
+        let entry = match slot {
+            // It has its place. Whether anything of it may still start, only a newer version knows.
+            Some(Slot::Unreadable(_)) => return Next::Done(Placement::Settled),
+            Some(Slot::Read(entry)) => Some(entry),
+            None => None,
+        };
         let is_same = |it: &Entry| it.letter.id == letter.id && it.letter.accepted == letter.accepted;
         let Some(entry) = entry.filter(is_same) else { return Next::View { is_reused: true } };
         if !entry.is_open(now) {

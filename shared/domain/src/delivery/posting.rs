@@ -6,7 +6,7 @@ use tidings_wire::{Timestamp, action::Position};
 
 use super::job::Delivery;
 use crate::{
-    Connection, DeviceId,
+    Connection, DeviceId, More,
     chain::{Step, StepDue},
 };
 
@@ -90,5 +90,5 @@ pub fn first_step(delivery: &Delivery, position: Position, reached: bool, now: T
         None => now,
     };
     let (user, id) = (user.clone(), letter.id.clone());
-    Some(StepDue { user, position, id, step: 0, due, waited: false, attempts: 0 })
+    Some(StepDue { user, position, id, step: 0, due, waited: false, attempts: 0, more: More::default() })
 }

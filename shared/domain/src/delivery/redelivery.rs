@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tidings_wire::{Timestamp, action::Position};
 
-use crate::{Connection, ConnectionId, Entry, Letter, MessageId, UserKey, UserView};
+use crate::{Connection, ConnectionId, Entry, Letter, MessageId, More, UserKey, UserView};
 
 /// Pause before the first redelivery, in seconds; every further one is twice as long.
 pub const REDELIVERY_SECONDS: u64 = 30;
@@ -33,6 +33,9 @@ pub struct Redelivery {
     /// connection.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub unanswered: Vec<ConnectionId>,
+    /// What a newer version has added.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 impl Redelivery {
@@ -41,7 +44,8 @@ impl Redelivery {
     pub fn first(user: &UserKey, letter: &Letter, position: Position, now: Timestamp) -> Option<Self> {
         let due = now.plus_seconds(REDELIVERY_SECONDS);
         let id = letter.id.clone();
-        let first = Self { user: user.clone(), position, id, attempt: 0, due, unanswered: Vec::new() };
+        let (unanswered, more) = (Vec::new(), More::default());
+        let first = Self { user: user.clone(), position, id, attempt: 0, due, unanswered, more };
         (due <= end(letter)?).then_some(first)
     }
 
@@ -59,7 +63,8 @@ impl Redelivery {
         let pause = REPEAT_SECONDS.get(usize::try_from(attempt).ok()?).filter(|_| !unanswered.is_empty())?;
         let due = now.plus_seconds(*pause);
         let unanswered = unanswered.iter().map(|connection| connection.id.clone()).collect();
-        let repeat = Self { user: user.clone(), position, id: letter.id.clone(), attempt, due, unanswered };
+        let (id, more) = (letter.id.clone(), More::default());
+        let repeat = Self { user: user.clone(), position, id, attempt, due, unanswered, more };
         (due <= letter.deadline).then_some(repeat)
     }
 

@@ -6,10 +6,10 @@ use tidings_wire::{
 
 use super::*;
 use crate::{
-    Connection, Device, Entry, Letter, MessageId, UserKey, UserView,
+    Connection, Device, Entry, Letter, MessageId, More, UserKey, UserView,
     chain::Step,
     letter::collapse_digest,
-    mailbox::{Closed, Links},
+    mailbox::{Closed, Links, Slot, Tail},
     presence::LEASE_SECONDS,
 };
 
@@ -20,8 +20,8 @@ pub(crate) fn id(n: u8) -> MessageId {
 pub(crate) fn letter(n: u8) -> Letter {
     Letter {
         id: id(n),
-        platform: Platform::All,
-        content: Content::default(),
+        platform: Platform::All.into(),
+        content: Content::default().into(),
         sms: None,
         steps: Vec::new(),
         condition: None,
@@ -29,6 +29,7 @@ pub(crate) fn letter(n: u8) -> Letter {
         deadline: Timestamp(61_000),
         redeliver_until: None,
         collapse: None,
+        more: More::default(),
     }
 }
 
@@ -49,7 +50,7 @@ pub(crate) fn view(platforms: &[Platform]) -> UserView {
             id: device.clone(),
             user: delivery(0).user,
             generation: 1,
-            platform: *platform,
+            platform: (*platform).into(),
             client_version: None,
             registered: Timestamp(0),
             used: Timestamp(0),
@@ -61,7 +62,7 @@ pub(crate) fn view(platforms: &[Platform]) -> UserView {
             device,
             generation: 1,
             key_version: 1,
-            platform: *platform,
+            platform: (*platform).into(),
             connected: Timestamp(0),
             lease: Timestamp(0).plus_seconds(LEASE_SECONDS),
         });
@@ -88,7 +89,7 @@ fn posts_to_every_device_of_the_platform_and_stores_first() {
     let view = view(&[Platform::Web, Platform::Ios]);
     let Next::Append(draft) = viewed(&delivery(1), &view, NOW) else { panic!("append") };
     assert_eq!((draft.targets.len(), draft.entry.posted.len(), draft.entry.offline), (2, 2, None));
-    let only_ios = with(delivery(1), |letter| letter.platform = Platform::Ios);
+    let only_ios = with(delivery(1), |letter| letter.platform = Platform::Ios.into());
     let Next::Append(draft) = viewed(&only_ios, &view, NOW) else { panic!("append") };
     assert_eq!(draft.targets, view.connections[1..]);
     let position = draft.entry.position;
@@ -108,14 +109,14 @@ fn never_posts_to_a_device_that_changed_hands() {
 #[test]
 fn a_repeated_delivery_is_posted_under_its_old_place() {
     let mut view = view(&[Platform::Web]);
-    view.tail = Some(entry(1, AT));
+    view.tail = Some(Tail::from(&entry(1, AT)));
     let delivery = delivery(1);
     let again = Next::Entry { position: AT, targets: view.connections.clone() };
     assert_eq!(viewed(&delivery, &view, NOW), again);
     // Even after its deadline: a step that was lost with the worker must still be scheduled.
     assert_eq!(viewed(&delivery, &view, Timestamp(99_000)), again);
     let placing = Placing::new(&delivery, 2);
-    let at = |entry, now| placing.looked_at(AT, view.connections.clone(), entry, now);
+    let at = |entry: Option<Entry>, now| placing.looked_at(AT, view.connections.clone(), entry.map(Slot::Read), now);
     let posted = Next::Done(Placement::At(AT, view.connections.clone()));
     assert_eq!(at(Some(entry(1, AT)), NOW), posted);
     assert_eq!(at(Some(entry(1, AT)), Timestamp(99_000)), Next::Done(Placement::Settled));
@@ -131,12 +132,12 @@ fn a_worker_notes_what_the_one_before_it_could_not() {
     let device: crate::DeviceId = "device0".parse().unwrap();
     let posted = Entry { posted: vec![device.clone()], ..entry(1, AT) };
     let placing = Placing::new(&delivery, 2);
-    let at = |entry, now| placing.looked_at(AT, Vec::new(), Some(entry), now);
+    let at = |entry, now| placing.looked_at(AT, Vec::new(), Some(Slot::Read(entry)), now);
     let then = Box::new(Next::Done(Placement::At(AT, Vec::new())));
     let noted = Next::NoteOffline { position: AT, gone: vec![device], then: then.clone() };
     assert_eq!(at(posted.clone(), NOW), noted);
     assert_eq!(at(Entry { offline: Some(NOW), ..posted.clone() }, NOW), *then);
-    let closed = Entry { closed: Some((Closed::Cancelled, NOW)), ..posted };
+    let closed = Entry { closed: Some((Closed::Cancelled.into(), NOW)), ..posted };
     assert_eq!(at(closed, NOW), Next::Done(Placement::Settled));
 }
 
@@ -158,10 +159,10 @@ fn what_comes_late_or_again_is_looked_for_by_id() {
 #[test]
 fn an_id_that_names_another_message_is_no_duplicate() {
     let mut view = view(&[Platform::Web]);
-    view.tail = Some(entry(1, AT));
+    view.tail = Some(Tail::from(&entry(1, AT)));
     let reused = with(delivery(1), |letter| letter.accepted = Timestamp(1_500));
     let mut placing = Placing::new(&reused, 2);
-    let next = placing.looked_at(AT, Vec::new(), view.tail.clone(), NOW);
+    let next = placing.looked_at(AT, Vec::new(), Some(Slot::Read(entry(1, AT))), NOW);
     assert_eq!(next, Next::View { is_reused: true });
     assert_eq!(placing.looked_at(AT, Vec::new(), None, NOW), next);
     let Next::Append(draft) = placing.viewed(true, &view, NOW) else { panic!("append") };
@@ -206,7 +207,7 @@ fn what_an_older_message_replaces_is_closed_and_the_older_one_is_not_shown() {
         })
     };
     let first = Draft::new(&keyed(1, 1_500).letter, &view, NOW).entry;
-    view.tail = Some(*first.clone());
+    view.tail = Some(Tail::from(&*first));
     for (accepted, is_shown) in [(1_600, true), (1_400, false)] {
         let second = keyed(2, accepted);
         let Next::Append(draft) = viewed(&second, &view, NOW) else { panic!("append") };
@@ -229,13 +230,13 @@ fn an_open_entry_is_posted_again_although_a_newer_one_replaces_what_would_be_app
     };
     let old = keyed(1, 1_500);
     // The newer one has forgotten the old one, which stands beyond its window.
-    view.tail = Some(*Draft::new(&keyed(2, 1_600).letter, &view, NOW).entry);
+    view.tail = Some(Tail::from(&*Draft::new(&keyed(2, 1_600).letter, &view, NOW).entry));
     let again = Placing::new(&old, 2);
     let Next::Find(draft) = again.viewed(false, &view, NOW) else { panic!("find") };
     assert!(draft.entry.closed.is_some());
     let Next::Entry { position, targets } = again.found(draft, Some(AT), NOW) else { panic!("entry") };
     let stored = Entry::new(old.letter.clone(), AT, NOW, Timestamp(100_000), Links::default());
-    let next = again.looked_at(position, targets, Some(stored), NOW);
+    let next = again.looked_at(position, targets, Some(Slot::Read(stored)), NOW);
     assert_eq!(next, Next::Done(Placement::At(AT, view.connections.clone())));
 }
 
@@ -248,7 +249,7 @@ fn what_comes_too_late_is_not_stored() {
 fn what_is_not_kept_is_posted_soon_or_never() {
     let transient = Delivery { persist: false, ..delivery(1) };
     let mut view = view(&[Platform::Web]);
-    view.tail = Some(entry(1, AT));
+    view.tail = Some(Tail::from(&entry(1, AT)));
     let posted = Next::Done(Placement::Transient(view.connections.clone()));
     assert_eq!(viewed(&transient, &view, Timestamp(61_000)), posted);
     assert_eq!(viewed(&transient, &view, Timestamp(61_001)), Next::Done(Placement::Expired));
@@ -278,7 +279,7 @@ fn a_redelivery_goes_to_who_is_there_while_it_is_open() {
     let count = |entry: &Entry, now| again.targets(entry, &view, Timestamp(now)).len();
     let open = entry(1, AT);
     assert_eq!(count(&open, 2_000), 2);
-    let only_ios = Letter { platform: Platform::Ios, ..letter(1) };
+    let only_ios = Letter { platform: Platform::Ios.into(), ..letter(1) };
     assert_eq!(count(&Entry { letter: only_ios, ..open.clone() }, 2_000), 1);
     assert_eq!(count(&entry(2, AT), 2_000), 0);
     assert_eq!(count(&open, 61_001), 0);
@@ -328,7 +329,15 @@ fn only_what_may_yet_succeed_is_tried_again() {
 /// A redelivery of message 1, or the repeat of posts to these connections.
 fn redelivery(attempt: u32, unanswered: &[&str]) -> Redelivery {
     let unanswered = unanswered.iter().map(|id| id.parse().unwrap()).collect();
-    Redelivery { user: delivery(1).user, position: AT, id: id(1), attempt, due: Timestamp(9), unanswered }
+    Redelivery {
+        user: delivery(1).user,
+        position: AT,
+        id: id(1),
+        attempt,
+        due: Timestamp(9),
+        unanswered,
+        more: More::default(),
+    }
 }
 
 #[test]
@@ -378,7 +387,7 @@ fn a_repeat_goes_to_connections_without_an_answer_whose_device_has_not_confirmed
     assert!(!repeat.is_needed(&confirmed(&[0, 1, 2]), Timestamp(2_000)));
     assert_eq!(to(&confirmed(&[]), 61_001), [""; 0], "expired");
     assert_eq!(to(&entry(2, AT), 2_000), [""; 0], "another message");
-    let closed = Entry { closed: Some((Closed::Cancelled, NOW)), ..confirmed(&[]) };
+    let closed = Entry { closed: Some((Closed::Cancelled.into(), NOW)), ..confirmed(&[]) };
     assert_eq!(to(&closed, 2_000), [""; 0]);
 }
 
@@ -396,7 +405,7 @@ fn a_redelivery_of_an_older_version_is_read() {
 #[test]
 fn the_first_step_is_due_at_once_for_who_is_offline() {
     let due = |after, reached| {
-        let with_step = with(delivery(1), |letter| letter.steps = vec![Step { channel: Channel::Sms, after }]);
+        let with_step = with(delivery(1), |letter| letter.steps = vec![Step { channel: Channel::Sms.into(), after }]);
         first_step(&with_step, AT, reached, NOW).map(|due| due.due)
     };
     assert_eq!(due(None, false), Some(NOW));

@@ -8,7 +8,7 @@ fn device(n: usize, used: i64) -> Device {
         id: format!("d{n}").parse().unwrap(),
         user: UserKey { app: "demo".parse().unwrap(), tenant: String::new(), alias: "alice".into() },
         generation: 1,
-        platform: Platform::Web,
+        platform: Platform::Web.into(),
         client_version: None,
         registered: Timestamp(0),
         used: Timestamp(used),
@@ -23,7 +23,7 @@ fn connection(n: usize, device: usize, lease: i64) -> Connection {
         device: format!("d{device}").parse().unwrap(),
         generation: 1,
         key_version: 1,
-        platform: Platform::Web,
+        platform: Platform::Web.into(),
         connected: Timestamp(0),
         lease: Timestamp(lease),
     }

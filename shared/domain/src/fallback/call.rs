@@ -133,12 +133,12 @@ pub(super) fn call(
 /// The device as a target, if it is registered for the channel.
 fn registered(device: &Device, channel: Channel) -> Option<PushTarget> {
     let push = device.push.as_ref().filter(|push| push.address.channel() == channel)?;
-    Some(PushTarget { device: device.clone(), push: push.clone() })
+    Some(PushTarget { device: device.clone(), push: PushRegistration::clone(push) })
 }
 
 /// What a push shows. A message that is only for the app wakes it, and shows nothing.
 pub(super) fn notice(entry: &Entry, now: Timestamp) -> Notice {
-    let mut content = entry.letter.content.clone();
+    let mut content = Content::clone(&entry.letter.content);
     if content.push_msg_type == Some(PushMsgType::Cmd) {
         content = Content { sender: None, alert: None, ..content };
     }

@@ -170,7 +170,7 @@ impl<'a> Claim<'a> {
         let then = match why {
             _ if self.is_repeat() => record(Outcome::Unknown),
             CalledOff::Cancelled => Then::Stop,
-            CalledOff::ItemClosed => record(Outcome::Skipped(SkipReason::ItemClosed)),
+            CalledOff::ItemClosed => record(Outcome::Skipped(SkipReason::ItemClosed.into())),
         };
         End { then, ..self.abandoned() }
     }
@@ -287,7 +287,7 @@ impl Tally {
     fn verdict(&self) -> Verdict {
         let codes = || self.codes.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         match self.busy {
-            _ if !self.is_configured => Verdict::Ended(Outcome::Skipped(SkipReason::NotConfigured)),
+            _ if !self.is_configured => Verdict::Ended(Outcome::Skipped(SkipReason::NotConfigured.into())),
             _ if self.is_accepted => Verdict::Ended(Outcome::Accepted(self.ids.join(", "))),
             _ if self.is_unanswered => Verdict::Ended(Outcome::Unknown),
             Some(asked) => Verdict::Busy(codes(), asked),

@@ -1,6 +1,6 @@
 //! What is done about a step that is due.
 
-use tidings_wire::{Timestamp, trail::SkipReason};
+use tidings_wire::{Open, Timestamp, Word, trail::SkipReason};
 
 use super::{
     call::{Call, call},
@@ -26,6 +26,8 @@ pub enum Decision {
     Next(Outcome),
     /// The step does not apply: recorded with this reason, then on to the next.
     Skip(SkipReason),
+    /// The step is by a channel that this version does not know: recorded as not configured, then on to the next.
+    PassOver(Word),
     /// The step is claimed, then its provider called.
     Claim(Call),
 }
@@ -47,7 +49,7 @@ pub fn decide(due: &StepDue, entry: &Entry, view: &UserView, item_closed: bool, 
     let Some((step, record)) = entry.step(due.step) else {
         return Decision::Stop("the chain is at its end");
     };
-    let call = || call(step.channel, due, entry, view, item_closed, now);
+    let call = |channel| call(channel, due, entry, view, item_closed, now);
     match (&record.outcome, record.last_claimed()) {
         (Some((outcome, _)), _) => Decision::Next(outcome.clone()),
         (None, Some(claimed)) if claimed.plus_seconds(CLAIM_SECONDS) > now => {
@@ -56,21 +58,34 @@ pub fn decide(due: &StepDue, entry: &Entry, view: &UserView, item_closed: bool, 
         }
         // It may have gone out: a reason to hold it back comes too late to say that it did not.
         (None, Some(_)) if may_repeat(step, record) && entry.is_open(now) => {
-            call().map_or(Decision::RecordUnknown, Decision::Claim)
+            let again = step.channel.known().and_then(|channel| call(channel).ok());
+            again.map_or(Decision::RecordUnknown, Decision::Claim)
         }
         (None, Some(_)) => Decision::RecordUnknown,
         (None, None) if entry.is_confirmed() => Decision::Stop("confirmed"),
         (None, None) => match entry.closed {
-            Some((Closed::Cancelled, _)) => Decision::Stop("cancelled"),
-            Some((Closed::Replaced, _)) => Decision::Stop("replaced"),
+            Some((Open::Known(Closed::Cancelled), _)) => Decision::Stop("cancelled"),
+            Some((Open::Known(Closed::Replaced), _)) => Decision::Stop("replaced"),
+            Some((Open::Unknown(_), _)) => Decision::Stop("closed by a newer version"),
             None if now > entry.letter.deadline => Decision::Stop("expired"),
             None if is_back(due, entry, view, now) => {
                 let later = StepDue { due: now.plus_seconds(COMEBACK_SECONDS), waited: true, ..due.clone() };
                 Decision::Postpone(later, "a device is back")
             }
-            None => call().map_or_else(Decision::Skip, Decision::Claim),
+            None => match step.channel {
+                Open::Known(channel) => call(channel).map_or_else(Decision::Skip, Decision::Claim),
+                Open::Unknown(channel) => Decision::PassOver(channel),
+            },
         },
     }
+}
+
+/// How a step ends whose channel this version does not know, and in which words. To the version that wrote the chain it is a
+/// step that nothing was configured for.
+#[must_use]
+pub fn passed_over(channel: Word) -> (Outcome, String) {
+    let outcome = Outcome::Skipped(SkipReason::NotConfigured.into());
+    (outcome, format!("{channel} is a channel of a newer version"))
 }
 
 /// Whether a device has connected since no device was reached, and there is time to wait for it once.
@@ -94,7 +109,9 @@ pub fn next(due: &StepDue, entry: &Entry, outcome: &Outcome, now: Timestamp) -> 
     let number = due.step + 1;
     let step = entry.letter.steps.get(number)?;
     let due_at = match outcome {
-        Outcome::Accepted(_) | Outcome::Unknown => now.plus_seconds(step.after.unwrap_or(Step::DEFAULT_AFTER_SECONDS)),
+        Outcome::Accepted(_) | Outcome::Unknown | Outcome::Newer(_) => {
+            now.plus_seconds(step.after.unwrap_or(Step::DEFAULT_AFTER_SECONDS))
+        }
         Outcome::Refused(_) | Outcome::Skipped(_) => now,
     };
     Some(StepDue { step: number, due: due_at, waited: false, attempts: 0, ..due.clone() })

@@ -52,7 +52,8 @@ pub fn patience(due: &StepDue, entry: &Entry, view: &UserView, item_closed: bool
     let channel = entry.step(due.step).map(|(step, _)| step.channel);
     let later = entry.chain().skip(due.step + 1).map(|(step, _)| step.channel);
     let mut others = later.filter(|later| Some(*later) != channel);
-    let profits = others.any(|other| call(other, due, entry, view, item_closed, now).is_ok());
+    let is_made = |channel| call(channel, due, entry, view, item_closed, now).is_ok();
+    let profits = others.any(|other| other.known().is_some_and(is_made));
     if profits { Patience::Short } else { Patience::Long }
 }
 
@@ -90,7 +91,7 @@ pub(super) fn put_off(
 /// Whether the receiver of a step's call recognises a repetition by its id, as Standard Webhooks requires. Then a call
 /// whose end is not known is made again. No other provider promises that.
 fn is_repeatable(step: &Step) -> bool {
-    step.channel.destination() == Destination::Server
+    step.channel.known().is_some_and(|channel| channel.destination() == Destination::Server)
 }
 
 /// Whether a step that was claimed before, and whose end is not known, may be claimed again.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidings_wire::{
-    Platform, PushAddress, Timestamp,
+    Open, Platform, Preferences, PushAddress, Timestamp, Word,
     send::{Channel, Condition, PushMsgType},
     trail::SkipReason,
 };
@@ -15,15 +15,20 @@ use super::{
     retry::{Patience, patience, put_off, repeat},
 };
 use crate::{
-    Device, DeviceId, Entry, Position, Profile, PushRegistration, UserView,
+    Device, DeviceId, Entry, More, Position, Profile, PushRegistration, UserView,
     chain::{Outcome, Step, StepDue, StepRecord},
     delivery::tests,
     mailbox::Closed,
+    presence::Wishes,
 };
 
 /// Without an item that is closed.
 fn decide(due: &StepDue, entry: &Entry, view: &UserView, now: Timestamp) -> Decision {
     super::decide(due, entry, view, false, now)
+}
+
+fn muted(muted: bool) -> Wishes {
+    Preferences { muted, ..Preferences::default() }.into()
 }
 
 const POSITION: Position = Position { epoch: 7, seq: 1 };
@@ -32,11 +37,20 @@ fn chained() -> (StepDue, Entry, UserView) {
     let mut entry = tests::entry(1, POSITION);
     entry.letter.content.alert = Some("Your parcel is here\nCome and get it".into());
     for channel in [Channel::Sms, Channel::Email] {
-        entry.letter.steps.push(Step { channel, after: Some(30) });
+        entry.letter.steps.push(Step { channel: channel.into(), after: Some(30) });
         entry.steps.push(StepRecord::default());
     }
     let (user, id) = (tests::delivery(1).user, tests::id(1));
-    let due = StepDue { user, position: POSITION, id, step: 0, due: Timestamp(0), waited: false, attempts: 0 };
+    let due = StepDue {
+        user,
+        position: POSITION,
+        id,
+        step: 0,
+        due: Timestamp(0),
+        waited: false,
+        attempts: 0,
+        more: More::default(),
+    };
     let profile = Profile { mobile: Some("+8613800138000".into()), email: Some("a@b.cn".into()), ..Profile::default() };
     (due, entry, UserView { profile: Some(profile), ..UserView::default() })
 }
@@ -82,7 +96,7 @@ fn what_has_ended_leads_to_the_next_step_at_its_time() {
     assert!(decide(&due, &entry, &view, Timestamp(2_000)) == Decision::Next(accepted.clone()));
     let now = Timestamp(3_000);
     assert_eq!(next(&due, &entry, &accepted, now).map(|n| (n.step, n.due)), Some((1, now.plus_seconds(30))));
-    assert_eq!(next(&due, &entry, &Outcome::Skipped(SkipReason::NoMobile), now).map(|n| n.due), Some(now));
+    assert_eq!(next(&due, &entry, &Outcome::Skipped(SkipReason::NoMobile.into()), now).map(|n| n.due), Some(now));
     assert_eq!(next(&StepDue { step: 1, ..due }, &entry, &accepted, now), None);
 }
 
@@ -98,7 +112,7 @@ fn nothing_begins_after_the_deadline_or_for_another_message() {
 fn nothing_begins_where_the_message_is_closed() {
     let (due, mut entry, view) = chained();
     for (closed, reason) in [(Closed::Cancelled, "cancelled"), (Closed::Replaced, "replaced")] {
-        entry.closed = Some((closed, Timestamp(1_500)));
+        entry.closed = Some((closed.into(), Timestamp(1_500)));
         assert!(decide(&due, &entry, &view, Timestamp(2_000)) == Decision::Stop(reason));
     }
 }
@@ -124,12 +138,34 @@ fn a_device_that_came_back_is_waited_for_once() {
 }
 
 #[test]
+fn a_step_by_a_channel_of_a_newer_version_is_passed_over_and_the_chain_goes_on() {
+    let (due, mut entry, mut view) = chained();
+    let pigeon = Word::new("pigeon").unwrap();
+    entry.letter.steps[0].channel = Open::Unknown(pigeon);
+    assert!(decide(&due, &entry, &view, Timestamp(2_000)) == Decision::PassOver(pigeon));
+    // A newer worker may have called its provider.
+    entry.steps[0].claimed = Some(Timestamp(2_000));
+    assert!(decide(&due, &entry, &view, Timestamp(99_000)) == Decision::RecordUnknown);
+    let newer = Outcome::Newer(pigeon);
+    entry.steps[0].outcome = Some((newer.clone(), Timestamp(2_000)));
+    assert!(decide(&due, &entry, &view, Timestamp(3_000)) == Decision::Next(newer.clone()));
+    let following = next(&due, &entry, &newer, Timestamp(3_000)).unwrap();
+    assert_eq!((following.step, following.due), (1, Timestamp(33_000)), "the person may have been reached");
+    entry.closed = Some((Open::Unknown(Word::new("quota").unwrap()), Timestamp(2_500)));
+    let email = StepDue { step: 1, ..due };
+    assert!(decide(&email, &entry, &view, Timestamp(3_000)) == Decision::Stop("closed by a newer version"));
+    entry.closed = None;
+    view.profile.get_or_insert_default().preferences = Wishes::Unreadable;
+    assert!(decide(&email, &entry, &view, Timestamp(3_000)) == Decision::Skip(SkipReason::Muted));
+}
+
+#[test]
 fn what_a_person_does_not_want_is_held_back_just_before_it_would_be_sent() {
     let (due, mut entry, mut view) = chained();
     entry.letter.content.category = Some("news".into());
     let preferences = serde_json::json!({"categories": {"news": {"channels": {"sms": false}}}});
     let profile = view.profile.get_or_insert_default();
-    profile.preferences = serde_json::from_value(preferences).unwrap();
+    profile.preferences = serde_json::from_value::<Preferences>(preferences).unwrap().into();
     assert!(decide(&due, &entry, &view, Timestamp(2_000)) == Decision::Skip(SkipReason::ChannelOff));
     let email = StepDue { step: 1, ..due };
     assert!(matches!(decide(&email, &entry, &view, Timestamp(2_000)), Decision::Claim(Call::Email { .. })));
@@ -147,7 +183,7 @@ fn a_step_goes_out_only_while_there_is_something_left_to_tell() {
     assert!(at(&entry, &view, true) == Decision::Skip(SkipReason::ItemClosed));
     view.devices[0].client_version = Some("2.0.1".into());
     assert!(matches!(at(&entry, &view, false), Decision::Claim(_)), "the other one may be older");
-    entry.letter.platform = Platform::Ios;
+    entry.letter.platform = Platform::Ios.into();
     assert!(at(&entry, &view, false) == Decision::Skip(SkipReason::UpToDate), "the other one is not meant");
     assert_eq!(entry.item(Timestamp(2_000)), Some("order:4711"));
     assert_eq!(entry.item(entry.letter.deadline.plus_seconds(1)), None, "nobody asks for what is over");
@@ -161,7 +197,7 @@ fn what_has_begun_is_told_to_its_end_whatever_has_become_of_its_message() {
     type Change = fn(&mut Entry);
     let cases: [(&str, Change); 3] = [
         ("confirmed", |entry| entry.acks.push(("d".parse().unwrap(), Timestamp(2_500)))),
-        ("cancelled", |entry| entry.closed = Some((Closed::Cancelled, Timestamp(2_500)))),
+        ("cancelled", |entry| entry.closed = Some((Closed::Cancelled.into(), Timestamp(2_500)))),
         ("expired", |entry| entry.letter.deadline = Timestamp(2_500)),
     ];
     for (reason, change) in cases {
@@ -170,7 +206,7 @@ fn what_has_begun_is_told_to_its_end_whatever_has_become_of_its_message() {
         change(&mut waiting);
         assert!(is_needed(&due, &begun, Timestamp(62_000)) && !is_needed(&due, &waiting, Timestamp(62_000)));
         assert!(decide(&due, &begun, &view, Timestamp(62_000)) == Decision::RecordUnknown, "{reason}");
-        begun.letter.steps[0].channel = Channel::Webhook;
+        begun.letter.steps[0].channel = Channel::Webhook.into();
         assert!(decide(&due, &begun, &view, Timestamp(62_000)) == Decision::RecordUnknown, "{reason}");
         assert!(decide(&due, &waiting, &view, Timestamp(62_000)) == Decision::Stop(reason));
     }
@@ -183,7 +219,7 @@ fn a_push_goes_to_the_devices_that_the_condition_holds_for() {
     registered(&mut view, &[(Platform::Android, fcm("old")), (Platform::Android, fcm("new"))]);
     view.devices[0].client_version = Some("1.9".into());
     view.devices[1].client_version = Some("2.0".into());
-    entry.letter.steps[0].channel = Channel::Fcm;
+    entry.letter.steps[0].channel = Channel::Fcm.into();
     entry.letter.condition = Some(Condition { client_version_below: Some("2.0".into()), item_open: None });
     let Decision::Claim(Call::Push { to, .. }) = decide(&due, &entry, &view, Timestamp(2_000)) else {
         panic!("a push")
@@ -194,7 +230,7 @@ fn a_push_goes_to_the_devices_that_the_condition_holds_for() {
 #[test]
 fn what_knows_a_repetition_is_called_again_where_nobody_knows_how_it_ended() {
     let (due, mut entry, view) = chained();
-    entry.letter.steps[0].channel = Channel::Webhook;
+    entry.letter.steps[0].channel = Channel::Webhook.into();
     entry.steps[0].claimed = Some(Timestamp(2_000));
     assert_eq!(repeat(&due, &entry, Timestamp(2_000)), None, "its message's time is over by then");
     entry.letter.deadline = Timestamp(600_000);
@@ -204,9 +240,9 @@ fn what_knows_a_repetition_is_called_again_where_nobody_knows_how_it_ended() {
     let again = decide(&due, &entry, &view, Timestamp(3_000));
     assert!(matches!(again, Decision::Postpone(found, _) if found == later));
     assert!(matches!(decide(&later, &entry, &view, Timestamp(62_000)), Decision::Claim(Call::Webhook { .. })));
-    let mut muted = view.clone();
-    muted.profile.get_or_insert_default().preferences.muted = true;
-    assert!(decide(&later, &entry, &muted, Timestamp(62_000)) == Decision::RecordUnknown, "it may have gone out");
+    let mut silenced = view.clone();
+    silenced.profile.get_or_insert_default().preferences = muted(true);
+    assert!(decide(&later, &entry, &silenced, Timestamp(62_000)) == Decision::RecordUnknown, "it may have gone out");
     // Whoever comes with the same words again finds how often it was claimed beside the entry.
     entry.steps[0].repeats = vec![Timestamp(62_000)];
     assert!(matches!(decide(&due, &entry, &view, Timestamp(121_000)), Decision::Postpone(..)));
@@ -216,7 +252,7 @@ fn what_knows_a_repetition_is_called_again_where_nobody_knows_how_it_ended() {
     entry.steps[0].repeats = vec![Timestamp(62_000); REPEATS];
     assert!(decide(&due, &entry, &view, Timestamp(122_000)) == Decision::RecordUnknown);
     entry.steps[0].repeats = Vec::new();
-    entry.letter.steps[0].channel = Channel::Fcm;
+    entry.letter.steps[0].channel = Channel::Fcm.into();
     assert_eq!(repeat(&due, &entry, Timestamp(2_000)), None);
 }
 
@@ -224,7 +260,7 @@ fn registered(view: &mut UserView, platforms: &[(Platform, Option<PushAddress>)]
     let UserView { devices, .. } = tests::view(&platforms.iter().map(|(platform, _)| *platform).collect::<Vec<_>>());
     let with = |(device, (_, address)): (Device, &(Platform, Option<PushAddress>))| {
         let push = address.clone().map(|address| PushRegistration { address, key_version: 1 });
-        Device { push, ..device }
+        Device { push: push.map(Into::into), ..device }
     };
     view.devices = devices.into_iter().zip(platforms).map(with).collect();
 }
@@ -244,8 +280,8 @@ fn a_push_goes_to_every_device_that_is_registered_for_its_channel_and_meant() {
         ],
     );
     let mut reached = |channel, platform| {
-        entry.letter.steps[0].channel = channel;
-        entry.letter.platform = platform;
+        entry.letter.steps[0].channel = Open::Known(channel);
+        entry.letter.platform = Open::Known(platform);
         match decide(&due, &entry, &view, Timestamp(2_000)) {
             Decision::Claim(Call::Push { to, .. }) => Ok(to.len()),
             Decision::Claim(Call::Webhook { .. }) => Ok(0),
@@ -307,12 +343,12 @@ fn a_chain_is_short_of_patience_only_if_a_later_step_would_reach_the_person_by_a
     view.profile.get_or_insert_default().email = None;
     assert_eq!(at(&due, &entry, &view), Patience::Long, "the email would be skipped");
     view.profile.get_or_insert_default().email = Some("a@b.cn".into());
-    view.profile.get_or_insert_default().preferences.muted = true;
+    view.profile.get_or_insert_default().preferences = muted(true);
     assert_eq!(at(&due, &entry, &view), Patience::Long, "the person wants none");
-    view.profile.get_or_insert_default().preferences.muted = false;
-    entry.letter.steps[1].channel = Channel::Sms;
+    view.profile.get_or_insert_default().preferences = muted(false);
+    entry.letter.steps[1].channel = Channel::Sms.into();
     assert_eq!(at(&due, &entry, &view), Patience::Long, "by the same provider");
-    entry.letter.steps.push(Step { channel: Channel::Webhook, after: None });
+    entry.letter.steps.push(Step { channel: Channel::Webhook.into(), after: None });
     entry.steps.push(StepRecord::default());
     assert_eq!(at(&due, &entry, &view), Patience::Short, "the one after that");
     assert_eq!(patience(&StepDue { step: 9, ..due }, &entry, &view, true, now), Patience::Long);
@@ -352,16 +388,16 @@ fn a_text_turns_nothing_that_a_provider_shows_beside_it() {
     };
     assert_eq!((subject.as_str(), text.as_str()), ("knaB Shop: photogpj.exe", body));
     registered(&mut view, &[(Platform::Android, Some(PushAddress::Mipush))]);
-    entry.letter.steps[0].channel = Channel::Mipush;
+    entry.letter.steps[0].channel = Channel::Mipush.into();
     let Decision::Claim(Call::Push { notice, .. }) = decide(&due, &entry, &view, Timestamp(2_000)) else {
         panic!("claim")
     };
     assert_eq!((notice.content.sender.as_deref(), notice.content.alert.as_deref()), (Some("knaB Shop"), Some(body)));
-    entry.letter.steps[0].channel = Channel::Webhook;
+    entry.letter.steps[0].channel = Channel::Webhook.into();
     let Decision::Claim(Call::Webhook { notice }) = decide(&due, &entry, &view, Timestamp(2_000)) else {
         panic!("claim")
     };
-    assert_eq!(notice.content, entry.letter.content, "the app's own server gets what was sent");
+    assert_eq!(notice.content, *entry.letter.content, "the app's own server gets what was sent");
 }
 
 #[test]

@@ -1,25 +1,29 @@
 //! One message in one mailbox.
 
-use serde::{Deserialize, Serialize};
-use tidings_wire::{Frame, Platform, Timestamp, action::Position};
+use serde::Serialize;
+use tidings_wire::{Choice, Frame, Open, Platform, Timestamp, Word, action::Position};
 
 use super::links::Links;
 use crate::{
     DeviceId, Letter, UserKey,
-    chain::{Step, StepRecord},
+    chain::{Outcome, Step, StepRecord},
 };
 
 /// How long an entry is kept after its message's deadline, so that its trail can be read: 7 days, in seconds.
 pub const RETENTION_SECONDS: u64 = 7 * 86_400;
 
 /// Why nothing of a message starts any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Closed {
     /// Its sender cancelled it.
     Cancelled,
     /// A newer one under the same collapse key replaced it.
     Replaced,
+}
+
+impl Choice for Closed {
+    const ALL: &'static [(&'static str, Self)] = &[("cancelled", Self::Cancelled), ("replaced", Self::Replaced)];
 }
 
 /// One message in one user's mailbox, with everything that has happened to it there.
@@ -36,7 +40,7 @@ pub struct Entry {
     /// What it carries of the entries before it.
     pub links: Links,
     /// Why and since when nothing of it starts any more.
-    pub closed: Option<(Closed, Timestamp)>,
+    pub closed: Option<(Open<Closed>, Timestamp)>,
     /// Devices that it was posted to when it was stored.
     pub posted: Vec<DeviceId>,
     /// When `deliver` found that no device was connected.
@@ -115,15 +119,29 @@ impl Entry {
 
     /// Whether devices of this platform are shown it: it is meant for them, and neither closed nor expired.
     #[must_use]
-    pub fn is_meant_for(&self, platform: Option<Platform>, now: Timestamp) -> bool {
+    pub fn is_meant_for(&self, platform: Option<Open<Platform>>, now: Timestamp) -> bool {
         Header::from(self).is_meant_for(platform, now)
     }
 
     /// Whether a device of this platform still wants it: it is meant for the device, and the device has not confirmed
     /// it. What another device confirms leaves this one's copy.
     #[must_use]
-    pub fn is_wanted(&self, device: &DeviceId, platform: Option<Platform>, now: Timestamp) -> bool {
+    pub fn is_wanted(&self, device: &DeviceId, platform: Option<Open<Platform>>, now: Timestamp) -> bool {
         self.is_meant_for(platform, now) && !self.is_confirmed_by(device)
+    }
+
+    /// What of the entry this version does not know: the kind of each, and its word.
+    pub fn unknown(&self) -> impl Iterator<Item = (&'static str, Word)> {
+        let platform = self.letter.platform.unknown().map(|word| ("platform", word));
+        let closed = self.closed.and_then(|(closed, _)| Some(("closing_reason", closed.unknown()?)));
+        let channels = self.letter.steps.iter().filter_map(|step| Some(("channel", step.channel.unknown()?)));
+        let outcomes = self.steps.iter().filter_map(|step| match step.outcome.as_ref()?.0 {
+            Outcome::Newer(kind) => Some(("outcome", kind)),
+            Outcome::Skipped(reason) => Some(("skip_reason", reason.unknown()?)),
+            Outcome::Accepted(_) | Outcome::Refused(_) | Outcome::Unknown => None,
+        });
+        let fields = self.letter.more.fields().map(|(name, _)| ("field", name));
+        platform.into_iter().chain(closed).chain(channels).chain(outcomes).chain(fields)
     }
 
     /// The frame for one device of the recipient.
@@ -139,7 +157,7 @@ pub struct Header {
     /// Its position in the log.
     pub position: Position,
     /// The platform whose devices receive it.
-    pub platform: Platform,
+    pub platform: Open<Platform>,
     /// When it expires.
     pub deadline: Timestamp,
     /// When it may be deleted.
@@ -172,8 +190,8 @@ impl From<&Self> for Header {
 impl Header {
     /// Whether devices of this platform are shown it: it is meant for them, and neither closed nor expired.
     #[must_use]
-    pub fn is_meant_for(&self, platform: Option<Platform>, now: Timestamp) -> bool {
-        let meant = self.platform == Platform::All || Some(self.platform) == platform;
+    pub fn is_meant_for(&self, platform: Option<Open<Platform>>, now: Timestamp) -> bool {
+        let meant = self.platform == Platform::All || platform == Some(self.platform);
         meant && !self.is_closed && now <= self.deadline
     }
 

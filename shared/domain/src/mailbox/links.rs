@@ -12,6 +12,9 @@ pub const WINDOW: usize = 32;
 /// Characters of a message id that the window keeps: the last 12 of a UUID, 48 bits.
 pub(super) const WINDOW_CHARS: usize = 12;
 
+/// What stands in a window for an id that could not be read.
+const NO_ID: &str = "------------";
+
 /// Collapse keys that an entry remembers: a message under an older key is not replaced.
 pub const COLLAPSE_KEYS: usize = 16;
 
@@ -50,12 +53,19 @@ impl Window {
         self.0.as_bytes().rchunks(WINDOW_CHARS).position(|part| part == wanted.as_bytes()).map(|at| at as u64 + 1)
     }
 
-    /// The window of the entry after the one with this id.
+    /// The window of the entry after the one with this id. An id that is not known leaves its place, so that the others
+    /// are found at theirs.
     #[must_use]
-    pub fn then(&self, id: &MessageId) -> Self {
+    pub fn then(&self, id: Option<&MessageId>) -> Self {
         let keep = (WINDOW - 1) * WINDOW_CHARS;
         let from = self.0.len().saturating_sub(keep);
-        Self(format!("{}{}", self.0.get(from..).unwrap_or_default(), end_of(id)))
+        Self(format!("{}{}", self.0.get(from..).unwrap_or_default(), id.map_or(NO_ID, end_of)))
+    }
+
+    /// Whether it names as many entries as there are before this `seq`, or as many as a window names.
+    pub(super) fn is_complete(&self, seq: u64) -> bool {
+        let named = u64::try_from(self.0.len() / WINDOW_CHARS).unwrap_or(u64::MAX);
+        named >= seq.saturating_sub(1).min(WINDOW as u64) && !self.0.contains(NO_ID)
     }
 }
 

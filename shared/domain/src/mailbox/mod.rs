@@ -5,11 +5,13 @@ mod entry;
 mod links;
 mod log;
 mod replay;
+mod slot;
 
 pub use entry::{Closed, Entry, Header, RETENTION_SECONDS};
 pub use links::{COLLAPSE_KEYS, Collapsed, Links, WINDOW, Window};
 pub use log::{append, recent_position};
 pub use replay::{Misplaced, misplaced, recovered, replay_from, unwanted_run};
+pub use slot::{Slot, Tail};
 
 /// A delivery that arrives later than this after its acceptance is looked for by id before it is appended: it may have
 /// been redriven from a dead-letter queue, or be a repeated request. In seconds; below SQS FIFO's 5-minute

@@ -1,8 +1,8 @@
 //! The mailbox as a device that was away reads it.
 
-use tidings_wire::{Platform, Timestamp, action::Position};
+use tidings_wire::{Open, Platform, Timestamp, action::Position};
 
-use super::entry::Entry;
+use super::{entry::Entry, slot::Slot};
 use crate::DeviceId;
 
 /// The position after which a replay starts: the client's cursor, or the log's beginning if the cursor is ahead of the
@@ -15,12 +15,13 @@ pub fn replay_from(cursor: Option<Position>, head: Option<Position>) -> Option<P
 /// The end of the run of entries, from the first, that a device does not want: it has nothing to receive up to there.
 #[must_use]
 pub fn unwanted_run(
-    entries: &[Entry],
+    entries: &[Slot<Entry>],
     device: &DeviceId,
-    platform: Option<Platform>,
+    platform: Option<Open<Platform>>,
     now: Timestamp,
 ) -> Option<Position> {
-    entries.iter().take_while(|entry| !entry.is_wanted(device, platform, now)).last().map(|entry| entry.position)
+    let is_wanted = |slot: &Slot<Entry>| slot.read().is_some_and(|entry| entry.is_wanted(device, platform, now));
+    entries.iter().take_while(|slot| !is_wanted(slot)).last().map(Slot::position)
 }
 
 /// Why a position that a device names is not in its mailbox.

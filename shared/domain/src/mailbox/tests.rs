@@ -2,10 +2,18 @@ use tidings_wire::{Platform, Timestamp, action::Position};
 
 use super::{links::WINDOW_CHARS, *};
 use crate::{
-    DeviceId, Letter,
+    DeviceId, Letter, MessageId,
     delivery::tests::{entry, id, letter},
     letter::collapse_digest,
 };
+
+fn append(tail: Option<&Entry>, letter: &Letter, now: Timestamp) -> Entry {
+    super::append(tail.map(Tail::from).as_ref(), letter, now)
+}
+
+fn recent_position(tail: &Entry, id: &MessageId) -> Option<Position> {
+    super::recent_position(&Tail::from(tail), id)
+}
 
 #[test]
 fn appends_densely_within_an_epoch() {
@@ -70,7 +78,7 @@ fn a_collapse_key_replaces_the_newest_under_it_and_is_remembered_a_while() {
 fn what_was_accepted_before_never_replaces_what_was_accepted_after_it() {
     let tail = append(None, &keyed(9, "k"), Timestamp(10));
     let late = append(Some(&tail), &keyed(8, "k"), Timestamp(11));
-    assert_eq!(late.closed, Some((Closed::Replaced, Timestamp(11))));
+    assert_eq!(late.closed, Some((Closed::Replaced.into(), Timestamp(11))));
     assert_eq!((late.links.replaces, late.links.collapsed), (None, tail.links.collapsed));
 }
 
@@ -78,17 +86,17 @@ fn what_was_accepted_before_never_replaces_what_was_accepted_after_it() {
 fn a_device_wants_what_it_has_not_confirmed_itself() {
     let (device, other): (DeviceId, DeviceId) = ("d".parse().unwrap(), "e".parse().unwrap());
     let base = entry(1, Position { epoch: 7, seq: 1 });
-    let wanted = |entry: &Entry| entry.is_wanted(&device, Some(Platform::Web), Timestamp(2_000));
+    let wanted = |entry: &Entry| entry.is_wanted(&device, Some(Platform::Web.into()), Timestamp(2_000));
     assert!(wanted(&base) && base.is_open(Timestamp(2_000)));
     let acked_by = |by: &DeviceId| Entry { acks: vec![(by.clone(), Timestamp(1))], ..base.clone() };
     assert!(wanted(&acked_by(&other)) && !wanted(&acked_by(&device)));
     assert!(!acked_by(&other).is_open(Timestamp(2_000)));
     for closed in [Closed::Cancelled, Closed::Replaced] {
-        let entry = Entry { closed: Some((closed, Timestamp(1))), ..base.clone() };
+        let entry = Entry { closed: Some((closed.into(), Timestamp(1))), ..base.clone() };
         assert!(!wanted(&entry) && !entry.is_open(Timestamp(2_000)));
     }
     let with = |letter: Letter| Entry { letter, ..base.clone() };
-    assert!(!wanted(&with(Letter { platform: Platform::Ios, ..letter(1) })));
+    assert!(!wanted(&with(Letter { platform: Platform::Ios.into(), ..letter(1) })));
     assert!(!wanted(&with(Letter { deadline: Timestamp(1_999), ..letter(1) })));
 }
 
@@ -97,7 +105,10 @@ fn a_device_is_past_what_it_does_not_want() {
     let device: DeviceId = "d".parse().unwrap();
     let at = |seq| Position { epoch: 7, seq };
     let acked = |seq| Entry { acks: vec![(device.clone(), Timestamp(1))], ..entry(1, at(seq)) };
-    let run = |entries: &[Entry]| unwanted_run(entries, &device, Some(Platform::Web), Timestamp(2_000));
+    let run = |entries: &[Entry]| {
+        let slots: Vec<_> = entries.iter().cloned().map(Slot::Read).collect();
+        unwanted_run(&slots, &device, Some(Platform::Web.into()), Timestamp(2_000))
+    };
     assert_eq!(run(&[acked(1), acked(2), entry(1, at(3)), acked(4)]), Some(at(2)));
     assert_eq!(run(&[entry(1, at(1)), acked(2)]), None);
     assert_eq!(run(&[]), None);
@@ -108,13 +119,13 @@ fn the_rule_for_a_device_is_that_of_the_socket() {
     const NOW: Timestamp = Timestamp(1_000_000);
     let place = Position { epoch: 7, seq: 2 };
     for platform in [Platform::All, Platform::Web, Platform::Ios] {
-        for closed in [None, Some((Closed::Cancelled, NOW)), Some((Closed::Replaced, NOW))] {
+        for closed in [None, Some((Closed::Cancelled.into(), NOW)), Some((Closed::Replaced.into(), NOW))] {
             for deadline in [Timestamp(NOW.0 - 1), NOW, Timestamp(NOW.0 + 1)] {
-                let letter = Letter { platform, deadline, ..letter(1) };
+                let letter = Letter { platform: platform.into(), deadline, ..letter(1) };
                 let it = Entry { letter, closed, ..entry(1, place) };
                 let there = platform != Platform::Ios && closed.is_none() && deadline >= NOW;
-                assert_eq!(Header::from(&it).is_meant_for(Some(Platform::Web), NOW), there, "{it:?}");
-                assert_eq!(it.is_meant_for(Some(Platform::Web), NOW), there, "{it:?}");
+                assert_eq!(Header::from(&it).is_meant_for(Some(Platform::Web.into()), NOW), there, "{it:?}");
+                assert_eq!(it.is_meant_for(Some(Platform::Web.into()), NOW), there, "{it:?}");
             }
         }
     }
@@ -142,4 +153,21 @@ fn says_when_the_log_does_not_reach_back() {
     assert!(recovered(at(0, 0), None, None));
     assert!(recovered(at(0, 0), at(7, 1), at(7, 9)));
     assert!(!recovered(at(0, 0), at(7, 2), at(7, 9)));
+}
+
+#[test]
+fn a_log_goes_on_behind_an_entry_that_cannot_be_read() {
+    let mut log = vec![append(None, &letter(1), Timestamp(5_000))];
+    log.push(append(log.last(), &letter(2), Timestamp(0)));
+    let tail = Tail::from(log.last().unwrap());
+    assert!(tail.knows_the_newest());
+    for (unreadable, known) in
+        [(Tail { id: None, ..tail.clone() }, Some(1)), (Tail { window: Window::default(), ..tail.clone() }, None)]
+    {
+        assert!(!unreadable.knows_the_newest());
+        let next = super::append(Some(&unreadable), &letter(3), Timestamp(0));
+        assert_eq!(next.position, Position { seq: 3, ..tail.position });
+        let at = super::recent_position(&Tail::from(&next), &id(1)).map(|at| at.seq);
+        assert_eq!((at, Tail::from(&next).knows_the_newest()), (known, false));
+    }
 }

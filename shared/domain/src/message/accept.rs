@@ -9,7 +9,7 @@ use tidings_wire::{
 
 use super::{Audience, Message};
 use crate::{
-    AppId, Letter, MessageId, categories,
+    AppId, Letter, MessageId, More, categories,
     chain::{Chains, Step},
     letter::collapse_digest,
 };
@@ -57,8 +57,8 @@ pub fn accept(
     let begins = send_at.unwrap_or(now);
     let letter = Letter {
         id,
-        platform,
-        content,
+        platform: platform.into(),
+        content: content.into(),
         sms: request.sms_message,
         steps,
         condition,
@@ -66,9 +66,22 @@ pub fn accept(
         deadline: begins.plus_seconds(ttl),
         redeliver_until: duration.map(|duration| begins.plus_seconds(duration)),
         collapse: collapse.filter(|_| persist),
+        more: More::default(),
     };
     let tenant = request.tenant_code.unwrap_or_default();
-    Ok(Message { letter, app, tenant, audience, accepted: now, send_at, ttl, persist, priority, duration, downgrades })
+    Ok(Message {
+        letter,
+        app,
+        tenant,
+        audience,
+        accepted: now,
+        send_at,
+        ttl,
+        persist,
+        priority: priority.into(),
+        duration,
+        downgrades,
+    })
 }
 
 fn downgrade(downgrades: &mut Vec<Downgrade>, field: &str, detail: impl Into<String>) {
@@ -150,8 +163,8 @@ fn lane(request: &SendRequest, downgrades: &mut Vec<Downgrade>) -> Priority {
 /// for messages that no person sees, or that are not kept.
 fn chain(request: &SendRequest, chains: &Chains, persist: bool, downgrades: &mut Vec<Downgrade>) -> Vec<Step> {
     let steps: Vec<Step> = match (&request.fallback, &request.sms_message) {
-        (Some(asked), _) => asked.iter().map(|step| Step { channel: step.channel, after: step.after }).collect(),
-        (None, Some(_)) => vec![Step { channel: Channel::Sms, after: None }],
+        (Some(asked), _) => asked.iter().map(|step| Step { channel: step.channel.into(), after: step.after }).collect(),
+        (None, Some(_)) => vec![Step { channel: Channel::Sms.into(), after: None }],
         (None, None) if persist && request.content.push_msg_type != Some(PushMsgType::Cmd) => {
             return chains.of(request.content.category.as_deref()).to_vec();
         }

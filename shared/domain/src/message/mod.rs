@@ -4,7 +4,7 @@ mod accept;
 
 use serde::{Deserialize, Serialize};
 use tidings_wire::{
-    Timestamp,
+    Open, Timestamp,
     send::{Downgrade, Priority},
 };
 
@@ -35,7 +35,7 @@ pub struct Message {
     /// Whether it is kept at all.
     pub persist: bool,
     /// Its lane.
-    pub priority: Priority,
+    pub priority: Open<Priority>,
     /// Seconds of redelivery, if it has to be confirmed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub duration: Option<u64>,

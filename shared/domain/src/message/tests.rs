@@ -49,7 +49,7 @@ fn defaults_are_said_by_their_values() {
 
 #[test]
 fn the_apps_chain_is_for_what_says_nothing_of_it() {
-    let step = |channel| Step { channel, after: Some(60) };
+    let step = |channel: Channel| Step { channel: channel.into(), after: Some(60) };
     let chains = Chains {
         general: vec![step(Channel::Sms), step(Channel::Email)],
         categories: [("news".to_owned(), vec![]), ("orders".to_owned(), vec![step(Channel::Email)])].into(),
@@ -89,10 +89,10 @@ fn a_condition_is_for_steps() {
 fn an_sms_text_makes_the_chain_and_a_chain_overrules_it() {
     let base = serde_json::json!({"alert": "x", "audiences": ["a"], "smsMessage": "y"});
     let implied = accepted(base.clone()).unwrap();
-    assert_eq!(implied.letter.steps, [Step { channel: Channel::Sms, after: None }]);
+    assert_eq!(implied.letter.steps, [Step { channel: Channel::Sms.into(), after: None }]);
     let mut with = base;
     with["fallback"] = serde_json::json!([{"channel": "email", "after": 5}]);
-    assert_eq!(accepted(with).unwrap().letter.steps, [Step { channel: Channel::Email, after: Some(5) }]);
+    assert_eq!(accepted(with).unwrap().letter.steps, [Step { channel: Channel::Email.into(), after: Some(5) }]);
 }
 
 fn with(more: serde_json::Value) -> serde_json::Value {
@@ -167,10 +167,10 @@ fn what_goes_to_many_goes_in_the_lane_of_bulk() {
         let message = accepted(with(serde_json::json!({"audiences": names, "priority": priority}))).unwrap();
         (message.priority, message.downgrades.len())
     };
-    assert_eq!(to(25, None), (Priority::High, 0));
-    assert_eq!(to(26, None), (Priority::Normal, 0));
-    assert_eq!(to(1, Some("normal")), (Priority::Normal, 0));
-    assert_eq!(to(26, Some("high")), (Priority::Normal, 1));
+    assert_eq!(to(25, None), (Priority::High.into(), 0));
+    assert_eq!(to(26, None), (Priority::Normal.into(), 0));
+    assert_eq!(to(1, Some("normal")), (Priority::Normal.into(), 0));
+    assert_eq!(to(26, Some("high")), (Priority::Normal.into(), 1));
 }
 
 #[test]

@@ -1,6 +1,18 @@
 use super::*;
 use std::sync::Mutex;
 
+/// A body that is a number, or named by a text.
+#[derive(Debug, serde::Deserialize)]
+struct Number(u32);
+
+impl Body for Number {
+    const KIND: &'static str = "number";
+
+    fn name(body: &Value) -> Option<Word> {
+        Word::new(body.as_str()?)
+    }
+}
+
 fn event(records: &[(&str, &str, Option<&str>)]) -> SqsEvent {
     let records: Vec<_> = records
         .iter()
@@ -18,9 +30,9 @@ fn later() -> Timestamp {
 
 async fn run(records: &[(&str, &str, Option<&str>)]) -> (Vec<u32>, Vec<String>) {
     let seen = Mutex::new(Vec::new());
-    let failed = work(event(records), later(), |record: Record<u32>| {
-        seen.lock().unwrap().push(record.payload);
-        async move { if record.payload == 13 { Err("unlucky".into()) } else { Ok(()) } }
+    let failed = work(event(records), later(), |record: Record<Number>| {
+        seen.lock().unwrap().push(record.payload.0);
+        async move { if record.payload.0 == 13 { Err("unlucky".into()) } else { Ok(()) } }
     })
     .await
     .unwrap();
@@ -46,7 +58,7 @@ async fn a_failure_holds_its_own_group_back_and_no_other() {
 #[tokio::test]
 async fn a_record_without_an_id_fails_the_batch() {
     let event = serde_json::from_value(serde_json::json!({"Records": [{"body": "1"}]})).unwrap();
-    let failed = work(event, later(), |_: Record<u32>| async { Ok(()) }).await;
+    let failed = work(event, later(), |_: Record<Number>| async { Ok(()) }).await;
     assert!(failed.is_err());
 }
 
@@ -59,14 +71,14 @@ async fn a_malformed_record_holds_nobody_back() {
 #[tokio::test]
 async fn nothing_is_begun_shortly_before_the_end() {
     let records = event(&[("a", "1", None), ("b", "2", Some("x"))]);
-    let failed = work(records, Timestamp(Timestamp::now().0 - 1), |_: Record<u32>| async { Ok(()) }).await;
+    let failed = work(records, Timestamp(Timestamp::now().0 - 1), |_: Record<Number>| async { Ok(()) }).await;
     assert_eq!(failed.unwrap().len(), 2);
     let after = |millis| last_call(Timestamp(0), Timestamp(millis)).0;
     assert_eq!((after(30_000), after(6_000), after(-1)), (20_000, 4_000, -1));
 }
 
 #[tokio::test]
-async fn what_failed_waits_with_the_rest_of_its_group_and_what_cannot_be_read_waits_for_its_queue() {
+async fn what_failed_waits_with_the_rest_of_its_group_and_what_cannot_be_read_returns_at_once() {
     let record = |id: &str, body: &str, group: Option<&str>, receives: u32| {
         let mut attributes = serde_json::json!({"ApproximateReceiveCount": receives.to_string()});
         if let Some(group) = group {
@@ -85,16 +97,38 @@ async fn what_failed_waits_with_the_rest_of_its_group_and_what_cannot_be_read_wa
         record("e", "3", Some("y"), 1),
     ];
     let event = serde_json::from_value(serde_json::json!({"Records": records})).unwrap();
-    let failed = work(event, later(), |record: Record<u32>| async move {
-        if record.payload == 13 { Err("unlucky".into()) } else { Ok(()) }
+    let failed = work(event, later(), |record: Record<Number>| async move {
+        if record.payload.0 == 13 { Err("unlucky".into()) } else { Ok(()) }
     });
     let failed = failed.await.unwrap();
     let waits: Vec<_> = failed.iter().map(|it| (it.id.as_str(), it.receipt.as_deref().unwrap(), it.wait)).collect();
     let wait = waits[0].2.unwrap();
     assert!((8..=16).contains(&wait), "after four receives: {wait}");
-    let expected = [("b", "receipt b", Some(wait)), ("c", "receipt c", Some(wait)), ("d", "receipt d", None)];
+    let expected =
+        [("b", "receipt b", Some(wait)), ("c", "receipt c", Some(wait)), ("d", "receipt d", Some(UNREADABLE_SECONDS))];
     assert_eq!(waits, expected);
     assert!(failed.iter().all(|it| it.queue.is_some()));
+}
+
+#[tokio::test]
+async fn what_is_about_something_unreadable_holds_nobody_back() {
+    let records = event(&[("a", "13", Some("x")), ("b", "1", Some("x"))]);
+    let failed = work(records, later(), |record: Record<Number>| async move {
+        if record.payload.0 == 13 { Err(Unreadable("a mailbox entry").into()) } else { Ok(()) }
+    });
+    let failed: Vec<_> = failed.await.unwrap().into_iter().map(|it| (it.id, it.wait)).collect();
+    assert_eq!(failed, [("a".to_owned(), Some(UNREADABLE_SECONDS))]);
+}
+
+#[tokio::test]
+async fn a_body_of_a_newer_version_is_named() {
+    for (body, expected) in [("\"pigeon\"", Some("pigeon")), ("\"two words\"", None), ("{", None)] {
+        let record = event(&[("a", body, None)]).records.remove(0);
+        match one(&record, later(), &|_: Record<Number>| async { Ok(()) }).await {
+            Err(RecordError::Malformed { name, .. }) => assert_eq!(name.as_ref().map(Word::as_str), expected, "{body}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

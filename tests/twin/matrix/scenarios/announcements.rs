@@ -6,7 +6,7 @@ use http::Method;
 use sam_twin::faults::{Fault, Rule};
 use serde_json::{Value, json};
 use tidings_domain::{
-    Timestamp,
+    More, Timestamp,
     announcement::{self, Draft, Fanout, Part, Receipt},
 };
 use tidings_store::Announced;
@@ -36,7 +36,8 @@ async fn announced(cell: &Cell, body_hash: &str) -> Receipt {
 
 /// The only announcement that is kept.
 async fn only(cell: &Cell) -> tidings_domain::Announcement {
-    let (mut kept, more) = cell.lane.announcements.after(&cell.user().tenant(), 0, 10).await.unwrap();
+    let page = cell.lane.announcements.after(&cell.user().tenant(), 0, 10).await.unwrap();
+    let (mut kept, more) = (page.announcements, page.more);
     assert_eq!((kept.len(), more), (1, false), "{kept:?}");
     kept.remove(0)
 }
@@ -97,7 +98,7 @@ pub(super) async fn sync(cell: &Cell) {
 async fn piece(cell: &Cell) -> Fanout {
     let (number, tenant) = (announced(cell, "").await.number, cell.user().tenant());
     let shard = announcement::shard(&cell.view().await.connections[0].id);
-    Fanout { tenant, number, part: Part::Page { shard, after: None } }
+    Fanout { tenant, number, part: Part::Page { shard, after: None }, more: More::default() }
 }
 
 /// Whether what is not worth a second push was not done: the request failed as often as it was tried, and its worker lives.

@@ -148,7 +148,7 @@ pub(super) async fn set_user_preferences(cell: &Cell) {
     let answer = cell.ask(Method::PUT, "/v1/users/alice/preferences", None, Some(wanted.clone())).await;
     assert_eq!((answer.status.as_u16(), answer.json()), (200, wanted.clone()), "{answer:?}");
     let profile = cell.view().await.profile.unwrap();
-    assert_eq!(serde_json::to_value(&profile.preferences).unwrap(), wanted);
+    assert_eq!(serde_json::to_value(&**profile.preferences.read().unwrap()).unwrap(), wanted);
 }
 
 /// Alice wants no SMS.
@@ -173,7 +173,7 @@ pub(super) async fn unsubscribe(cell: &Cell) {
     assert_eq!(answer.status, 200, "{answer:?}");
     let profile = cell.view().await.profile.unwrap();
     let wanted = json!({"categories": {"news": {"channels": {"email": false}}}});
-    assert_eq!(serde_json::to_value(&profile.preferences).unwrap(), wanted);
+    assert_eq!(serde_json::to_value(&**profile.preferences.read().unwrap()).unwrap(), wanted);
 }
 
 pub(super) async fn unsubscribe_more(cell: &Cell) {
@@ -184,7 +184,7 @@ pub(super) async fn unsubscribe_more(cell: &Cell) {
     assert_eq!(answer.status, 200, "{answer:?}");
     let profile = cell.view().await.profile.unwrap();
     let wanted = json!({"channels": {"sms": false}, "categories": {"news": {"channels": {"email": false}}}});
-    assert_eq!(serde_json::to_value(&profile.preferences).unwrap(), wanted);
+    assert_eq!(serde_json::to_value(&**profile.preferences.read().unwrap()).unwrap(), wanted);
 }
 
 /// Asks as a device does: again, with a new token, until the answer is no error of the service.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use tidings_domain::{
-    Entry, Timer, Timestamp, UserKey,
+    Entry, More, Open, Timer, Timestamp, UserKey,
     delivery::{Delivery, Job, Redelivery},
     digest,
     mailbox::{Closed, Window},
@@ -166,7 +166,7 @@ pub(super) async fn send_now(cell: &Cell) {
     let message = cell.accepted("k", now, |request| request.send_at = Some(now.plus_seconds(3_600)));
     cell.record(&message, None).await;
     cell.arm().await;
-    cell.put_later(&Timer::Send(SendDue { id: message.letter.id, due: now })).await;
+    cell.put_later(&Timer::Send(SendDue { id: message.letter.id, due: now, more: More::default() })).await;
     cell.settled("k", |_| true).await;
     cell.idle().await;
     assert_eq!(cell.entries().await.len(), 1);
@@ -226,7 +226,7 @@ pub(super) async fn cancel(cell: &Cell) {
     // Whoever heard nothing the first time hears that it was done.
     let heard = if cell.is_hidden() { answer.status == 200 } else { [200, 409].contains(&answer.status.as_u16()) };
     assert!(heard, "{answer:?}");
-    cell.settled("k", |entry| matches!(entry.closed, Some((Closed::Cancelled, _)))).await;
+    cell.settled("k", |entry| matches!(entry.closed, Some((Open::Known(Closed::Cancelled), _)))).await;
     cell.idle().await;
 }
 
@@ -236,7 +236,7 @@ pub(super) async fn cancel_again(cell: &Cell) {
     cell.arm().await;
     let answer = cell.ask(Method::DELETE, &format!("/v1/messages/{}", delivery.letter.id), None, None).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (409, &Value::from("already_cancelled")));
-    cell.settled("k", |entry| matches!(entry.closed, Some((Closed::Cancelled, _)))).await;
+    cell.settled("k", |entry| matches!(entry.closed, Some((Open::Known(Closed::Cancelled), _)))).await;
 }
 
 pub(super) async fn withdraw(cell: &Cell, forgotten: bool) {
@@ -245,7 +245,7 @@ pub(super) async fn withdraw(cell: &Cell, forgotten: bool) {
     let at = Timestamp::now();
     let withdraw = tidings_domain::delivery::Withdraw { user: cell.user(), id: delivery.letter.id, at };
     cell.put_job(&Job::Withdraw(withdraw)).await;
-    cell.settled("k", |entry| entry.closed == Some((Closed::Cancelled, at))).await;
+    cell.settled("k", |entry| entry.closed == Some((Closed::Cancelled.into(), at))).await;
     cell.idle().await;
 }
 
@@ -256,7 +256,7 @@ pub(super) async fn collapse(cell: &Cell) {
     cell.send(json!({"collapseKey": "c"})).await;
     let new = cell.settled("k", |_| true).await;
     assert_eq!((new.links.replaces, new.closed), (Some(old.position), None));
-    cell.settled("old", |entry| matches!(entry.closed, Some((Closed::Replaced, _)))).await;
+    cell.settled("old", |entry| matches!(entry.closed, Some((Open::Known(Closed::Replaced), _)))).await;
     cell.idle().await;
     assert_eq!(cell.entries().await.len(), 2);
 }
@@ -273,7 +273,8 @@ pub(super) async fn need_confirm(cell: &Cell) {
 async fn to_be_confirmed(cell: &Cell, attempt: u32) -> (Entry, Redelivery) {
     let (_, entry) = cell.seed("k", |request| request.content.need_confirm = Some(true)).await;
     let (user, position, id) = (cell.user(), entry.position, entry.letter.id.clone());
-    (entry, Redelivery { user, position, id, attempt, due: Timestamp::now(), unanswered: Vec::new() })
+    let (due, unanswered, more) = (Timestamp::now(), Vec::new(), More::default());
+    (entry, Redelivery { user, position, id, attempt, due, unanswered, more })
 }
 
 pub(super) async fn redelivery(cell: &Cell) {

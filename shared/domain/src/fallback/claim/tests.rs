@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use crate::{
-    Position,
+    More, Position,
     chain::{Step, StepRecord},
     delivery::tests,
 };
@@ -18,10 +18,13 @@ fn step(channel: Channel) -> (StepDue, Entry) {
     let position = Position { epoch: 7, seq: 1 };
     let mut entry = tests::entry(1, position);
     entry.letter.deadline = Timestamp(600_000);
-    entry.letter.steps.push(Step { channel, after: None });
+    entry.letter.steps.push(Step { channel: channel.into(), after: None });
     entry.steps.push(StepRecord::default());
     let (user, id) = (tests::delivery(1).user, tests::id(1));
-    (StepDue { user, position, id, step: 0, due: Timestamp(0), waited: false, attempts: 0 }, entry)
+    (
+        StepDue { user, position, id, step: 0, due: Timestamp(0), waited: false, attempts: 0, more: More::default() },
+        entry,
+    )
 }
 
 /// The same, claimed before by a worker that died.
@@ -83,7 +86,7 @@ fn the_best_answer_of_several_decides() {
         (vec![keep("b"), keep("a"), keep("b")], Outcome::Refused("a, b".into())),
         (vec![keep("410"), Answer::Unsendable(RefusalCode::TooLarge)], Outcome::Refused("410, too_large".into())),
         (vec![Answer::ProviderDown], Outcome::Refused("provider_down".into())),
-        (vec![Answer::NotConfigured], Outcome::Skipped(SkipReason::NotConfigured)),
+        (vec![Answer::NotConfigured], Outcome::Skipped(SkipReason::NotConfigured.into())),
     ];
     for (answers, expected) in table {
         assert_eq!(outcome(settle(&step(Channel::Apns), &answers)), kept(expected), "{answers:?}");
@@ -218,7 +221,7 @@ fn a_claim_is_released_if_nothing_was_called_and_nothing_was_before() {
     let claim = Claim::new(&due, &entry, Patience::Short, AT);
     assert_eq!(claim.abandoned(), End { is_released: true, then: Then::Stop, dead: Vec::new() });
     assert_eq!(outcome(claim.called_off(CalledOff::Cancelled)), (true, None));
-    let closed = Outcome::Skipped(SkipReason::ItemClosed);
+    let closed = Outcome::Skipped(SkipReason::ItemClosed.into());
     assert_eq!(outcome(claim.called_off(CalledOff::ItemClosed)), (true, Some(closed)));
     assert_eq!(Claim::before(&due, &entry), None);
 
