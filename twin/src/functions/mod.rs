@@ -4,8 +4,8 @@
 //! invoke ─> pool of the function ─> an idle process, or a new one ─> its own runtime API listener
 //! ```
 //!
-//! A process gets the environment that Lambda would give it, with `AWS_ACCESS_KEY_ID=twin-<number>`: every request that it
-//! signs tells the AWS side which process asks, and so for which invocation and which traces ([`Functions::traces_of`]).
+//! A process gets the environment that Lambda would give it, with `AWS_ACCESS_KEY_ID=twin-<number>`. The key in the
+//! signature of a request identifies the process, and so its invocation and its traces ([`Functions::traces_of`]).
 
 mod code;
 mod control;
@@ -32,27 +32,27 @@ use crate::faults::{Fault, Faults, Site};
 use crate::ledger::{Ledger, TraceId};
 use crate::template::Function;
 
-/// The most that an invocation may be given, in bytes.
+/// The largest payload of an invocation, in bytes.
 pub const PAYLOAD_LIMIT: usize = 6 * 1024 * 1024;
 
-/// How functions are run.
+/// The settings with which functions run.
 #[derive(Debug, Clone)]
 pub struct FunctionsOptions {
-    /// Where their code comes from.
+    /// The source of their code.
     pub source: Source,
-    /// The region that they believe to be in.
+    /// The region in which they seem to run.
     pub region: String,
     /// The twin's AWS endpoint, `http://127.0.0.1:7402`.
     pub aws_endpoint: String,
-    /// The most processes of one function at once, where the template reserves no concurrency.
+    /// The most processes of one function at once, if the template reserves no concurrency.
     pub process_limit: usize,
-    /// How long a new process has to initialise itself, before the function's own timeout counts as well. Lambda's is 10 s.
+    /// How long a new process has to initialise itself before the function's timeout begins. Lambda allows 10 s.
     pub init_limit: Duration,
     /// How long an invocation waits for a process before it is throttled.
     pub queue_limit: Duration,
     /// How long a process may be idle before it is ended.
     pub idle_limit: Duration,
-    /// What is to go wrong with invocations.
+    /// The faults of invocations.
     pub faults: Faults,
 }
 
@@ -73,16 +73,16 @@ impl FunctionsOptions {
     }
 }
 
-/// Why an invocation gave no result.
+/// The reason for which an invocation gave no result.
 #[derive(Debug, thiserror::Error)]
 pub enum InvokeError {
     /// The template has no such function.
     #[error("the template has no function {function}")]
     Unknown {
-        /// The name that was asked for.
+        /// The requested name.
         function: String,
     },
-    /// The event is larger than Lambda takes.
+    /// The event is larger than Lambda accepts.
     #[error("an event of {bytes} bytes for {function} is over {PAYLOAD_LIMIT}")]
     TooLarge {
         /// The function.
@@ -90,14 +90,14 @@ pub enum InvokeError {
         /// The size of the event.
         bytes: usize,
     },
-    /// All processes that the function may have stayed busy.
+    /// All processes of the function stayed busy.
     #[error("{function} is throttled: all its processes are busy")]
     Throttled {
         /// The function.
         function: String,
     },
-    /// Lambda itself failed, as a fault asked for; the function has not seen the event.
-    #[error("{function} was not invoked: the service failed, as asked for")]
+    /// A fault made Lambda fail; the function has not seen the event.
+    #[error("{function} was not invoked: the service failed, because of an injected fault")]
     Refused {
         /// The function.
         function: String,
@@ -107,7 +107,7 @@ pub enum InvokeError {
     Start {
         /// The function.
         function: String,
-        /// What the system reported, with the path.
+        /// The error of the system, with the path.
         #[source]
         source: std::io::Error,
     },
@@ -118,12 +118,12 @@ pub enum InvokeError {
         function: String,
         /// `Runtime.ExitError`, or the type that the function reported.
         error_type: String,
-        /// What it said.
+        /// Its message.
         message: String,
-        /// The error document that a caller of Lambda would be given.
+        /// The error document that a caller of Lambda would receive.
         payload: Bytes,
     },
-    /// The process did not ask for its first invocation in time, and was killed.
+    /// The process did not request its first invocation in time, and was killed.
     #[error(
         "the process of {function} did not ask for its first invocation within {} s of its start and the {} s of its \
          timeout: it is to GET http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next",
@@ -134,7 +134,7 @@ pub enum InvokeError {
         function: String,
         /// How long it had to initialise itself.
         init: Duration,
-        /// Its timeout, which counts after that.
+        /// Its timeout, which begins after that.
         timeout: Duration,
     },
     /// The function took longer than its timeout and was killed.
@@ -145,7 +145,7 @@ pub enum InvokeError {
         /// Its timeout.
         after: Duration,
     },
-    /// The twin is going down.
+    /// The twin is shutting down.
     #[error("the twin is shutting down")]
     ShuttingDown,
 }
@@ -157,7 +157,7 @@ impl InvokeError {
         Self::Failed { function, error_type, message, payload }
     }
 
-    /// From the error document that a function posted.
+    /// An error from the document that a function posted.
     fn reported(function: &str, header: Option<String>, payload: Bytes) -> Self {
         let document: Value = serde_json::from_slice(&payload).unwrap_or_default();
         let text = |name: &str| document.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -177,13 +177,13 @@ pub struct LogLine {
     pub function: Arc<str>,
     /// The number of its process.
     pub process: u64,
-    /// Where it was printed.
+    /// The stream on which it was printed.
     pub stream: Stream,
     /// The line, without its end.
     pub text: String,
 }
 
-/// Where a function prints.
+/// A stream on which a function prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output.
@@ -192,12 +192,12 @@ pub enum Stream {
     Stderr,
 }
 
-/// What a process is doing.
+/// The work of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The function, by logical id.
     pub function: String,
-    /// The traces of its invocation: the one that runs, or else the one that ran last.
+    /// The traces of its running invocation, or else of the last one.
     pub traces: Vec<TraceId>,
 }
 
@@ -210,11 +210,11 @@ struct Inner {
     pools: BTreeMap<String, Arc<Pool>>,
     shared: Arc<Shared>,
     invocations: TaskTracker,
-    /// Turns true when invocations that still run are to be given up.
+    /// Turns true when running invocations are to be abandoned.
     give_up: watch::Sender<bool>,
 }
 
-/// What every pool needs.
+/// The state that all pools share.
 #[derive(Debug)]
 struct Shared {
     options: FunctionsOptions,
@@ -226,7 +226,7 @@ struct Shared {
     switches: Mutex<HashMap<u64, KillSwitch>>,
 }
 
-/// How a process is told to end at once, and tells that it has.
+/// The switch that kills a process, and that reports its end.
 #[derive(Debug, Clone, Default)]
 struct KillSwitch {
     wanted: CancellationToken,
@@ -281,8 +281,8 @@ impl Functions {
 
     /// Invokes a function, by logical id, and waits for its result.
     ///
-    /// As on Lambda, an invocation that began goes on to its end even where nobody waits for it any more. Its traces are
-    /// held in the ledger meanwhile.
+    /// As on Lambda, a running invocation continues to its end even if its caller no longer waits. The ledger holds its
+    /// traces meanwhile.
     ///
     /// # Errors
     /// See [`InvokeError`].
@@ -319,13 +319,13 @@ impl Functions {
         result
     }
 
-    /// The traces that a process works for, by the access key that it signs with; none for any other key.
+    /// The traces for which a process works, by its access key; none for any other key.
     #[must_use]
     pub fn traces_of(&self, access_key_id: &str) -> Vec<TraceId> {
         self.caller(access_key_id).map(|caller| caller.traces).unwrap_or_default()
     }
 
-    /// Which function signs with this access key, and for which traces.
+    /// The function that signs with this access key, and its traces.
     #[must_use]
     pub fn caller(&self, access_key_id: &str) -> Option<Caller> {
         let process = process::process_of(access_key_id)?;
@@ -343,13 +343,13 @@ impl Functions {
         faults.strikes(Fault::FailInvoke, &site)
     }
 
-    /// Kills the process that signs with this access key, as `kill -9` does, and waits until the system has taken it
-    /// back. Its invocation fails at once, as in Lambda. Says whether there was such a process.
+    /// Kills the process that signs with this access key, as `kill -9` does, and waits until the system has reaped it.
+    /// Its invocation fails at once, as in Lambda. Returns whether there was such a process.
     pub async fn kill(&self, access_key_id: &str) -> bool {
         let Some(number) = process::process_of(access_key_id) else { return false };
         let Some(switch) = self.0.shared.switches().get(&number).cloned() else { return false };
         switch.wanted.cancel();
-        // One that runs an invocation is killed by whoever waits for that; an idle one has nobody.
+        // The task that waits for an invocation kills its process; an idle process has no such task.
         match self.0.pools.values().find_map(|pool| pool.take_idle_process(number)) {
             Some(process) => process.kill().await,
             None => switch.done.cancelled().await,
@@ -357,7 +357,7 @@ impl Functions {
         true
     }
 
-    /// Takes requests signed by this process for those of a function, though none is started.
+    /// Attributes requests signed by this process to a function, although none is started.
     #[cfg(test)]
     pub(crate) fn pretend(&self, process: u64, function: &str, traces: &[TraceId]) {
         self.0.shared.assign(process, function, traces);
@@ -404,13 +404,13 @@ impl Functions {
         self.0.pools.keys().map(String::as_str)
     }
 
-    /// What the functions print from now on.
+    /// The lines that the functions print from now on.
     #[must_use]
     pub fn logs(&self) -> broadcast::Receiver<LogLine> {
         self.0.shared.logs.subscribe()
     }
 
-    /// Takes no more invocations, lets those that run end for at most this long, then kills every process.
+    /// Accepts no more invocations, waits at most this long for the running ones, then kills every process.
     pub async fn shutdown(&self, grace: Duration) {
         self.0.invocations.close();
         if tokio::time::timeout(grace, self.0.invocations.wait()).await.is_err() {

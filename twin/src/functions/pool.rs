@@ -1,4 +1,4 @@
-//! The processes of one function: started on demand, reused, and taken back when idle.
+//! The processes of one function: started on demand, reused, and ended when idle.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::{InvokeError, Shared};
 use crate::ledger::TraceId;
 use crate::template::Function;
 
-/// How long an answer may still be on its way from a process that is already gone.
+/// How long to wait for an answer from a process that has already ended.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
@@ -24,18 +24,18 @@ pub(super) struct Pool {
 
 #[derive(Debug, Default)]
 struct Idle {
-    /// The one used last is at the end and is used next, so that the others can grow old.
+    /// The process that was used last is at the end and is used next, so that the others can grow old.
     processes: Vec<Process>,
     reaping: bool,
 }
 
-/// How one invocation on one process ended.
+/// The outcome of one invocation on one process.
 enum End {
     /// The process answered, and can be used again.
     Answered(Answer),
-    /// The process is gone, with this status; whether it had taken the invocation.
+    /// The process ended with this status; `taken` if it had taken the invocation.
     Exited { status: String, taken: bool },
-    /// It took too long and has to be killed.
+    /// The process took too long and has to be killed.
     TimedOut { taken: bool },
 }
 
@@ -53,7 +53,7 @@ impl Pool {
         traces: &[TraceId],
     ) -> Result<Bytes, InvokeError> {
         let name = &self.function.logical_id;
-        // A real Lambda would answer "throttled" at once, but a laptop has few cores: waiting a little is kinder.
+        // A real Lambda would throttle at once, but a laptop has few cores, so the invocation waits a little.
         let permit = tokio::time::timeout(shared.options.queue_limit, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else { return Err(InvokeError::Throttled { function: name.clone() }) };
         let request_id = crate::ids::uuid();
@@ -67,7 +67,7 @@ impl Pool {
             let end = self.run(&mut process, init, &request_id, &payload, traces).await;
             match end {
                 End::Answered(answer) => return self.settle(shared, process, answer, &request_id).await,
-                // It died while idle, before it saw this invocation: another one can have it.
+                // The process died while idle, before it saw this invocation: another one can take it.
                 End::Exited { taken: false, .. } if process.proven => {}
                 End::Exited { status, .. } => {
                     let message = format!("RequestId: {request_id} Error: Runtime exited with error: {status}");
@@ -115,7 +115,8 @@ impl Pool {
             answer,
         });
 
-        // Its time begins when the process takes it: starting is Lambda's init phase, with a limit of its own.
+        // The timeout begins when the process takes the invocation: the start is Lambda's init phase, with a separate
+        // limit.
         tokio::select! {
             biased;
             Ok(()) = &mut was_taken => {}
@@ -163,7 +164,7 @@ impl Pool {
                 Err(InvokeError::failed(name, "Function.ResponseSizeTooLarge", &message))
             }
             Answer::InitError { error_type, payload } => {
-                // It says so and then ends by itself; it is not used again either way.
+                // The process reports this and then ends by itself; it is not reused in any case.
                 let _ = process.child.start_kill();
                 Err(InvokeError::reported(name, error_type, payload))
             }
@@ -195,19 +196,19 @@ impl Pool {
         }
     }
 
-    /// Takes the process of this number away, if it is idle.
+    /// Removes the process of this number, if it is idle.
     pub(super) fn take_idle_process(&self, number: u64) -> Option<Process> {
         let mut idle = self.idle();
         let place = idle.processes.iter().position(|process| process.number == number)?;
         Some(idle.processes.remove(place))
     }
 
-    /// Takes the idle processes away, to end them.
+    /// Removes the idle processes, to end them.
     pub(super) fn drain(&self) -> Vec<Process> {
         std::mem::take(&mut self.idle().processes)
     }
 
-    /// Ends what has been idle for long enough, and says when to look again.
+    /// Ends processes that have been idle for too long, and returns the time until the next check.
     fn reap_once(&self, idle_limit: Duration) -> Option<Duration> {
         let mut idle = self.idle();
         idle.processes.retain(|process| process.idle_since.elapsed() < idle_limit);
@@ -221,7 +222,7 @@ impl Pool {
     }
 }
 
-/// Ends idle processes as each grows too old; ends itself when none is left.
+/// Ends idle processes as each grows too old; returns when none is left.
 async fn reap(pool: Weak<Pool>, idle_limit: Duration) {
     let mut wait = idle_limit;
     loop {
@@ -231,7 +232,7 @@ async fn reap(pool: Weak<Pool>, idle_limit: Duration) {
     }
 }
 
-/// Kills a process and waits until the system has taken it back; says how it ended.
+/// Kills a process, waits until the system has reaped it, and returns its status.
 async fn put_down(process: &mut Process) -> String {
     let killed = process.child.start_kill();
     describe(match killed {
@@ -240,7 +241,7 @@ async fn put_down(process: &mut Process) -> String {
     })
 }
 
-/// An answer that was sent just before the process ended may still be in the socket.
+/// Waits briefly for an answer: one sent just before the process ended may still be in the socket.
 async fn last_words(answered: oneshot::Receiver<Answer>) -> Option<Answer> {
     tokio::time::timeout(LAST_WORDS, answered).await.ok()?.ok()
 }

@@ -16,10 +16,10 @@ use super::{KillSwitch, LogLine, Shared, Stream};
 use crate::descriptors;
 use crate::template::Function;
 
-/// The variable that makes the twin's own program run one function instead of the twin.
+/// The variable that makes the twin's program run one function instead of the twin.
 pub const RUN_FUNCTION: &str = "TWIN_RUN_FUNCTION";
 
-/// Where the code of the functions comes from.
+/// The source of the functions' code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A program that runs the function named by [`RUN_FUNCTION`]: usually the twin itself.
@@ -29,43 +29,44 @@ pub enum Source {
         /// Its arguments.
         args: Vec<OsString>,
     },
-    /// A program that runs the functions of these names, as [`Source::Program`] does, and where the code of all others is.
+    /// A program that runs the functions of these names, as [`Source::Program`] does, and another source for all
+    /// others.
     ProgramFor {
         /// The program.
         path: PathBuf,
         /// The names: a function's binary, or else its logical id.
         names: Vec<String>,
-        /// Where the code of other functions is.
+        /// The source of the other functions' code.
         others: Box<Source>,
     },
-    /// A folder with `<binary>/bootstrap` (as `cargo lambda build` lays it out) or `<LogicalId>/bootstrap` (`sam build`).
+    /// A folder with `<binary>/bootstrap` (from `cargo lambda build`) or `<LogicalId>/bootstrap` (from `sam build`).
     Artefacts(PathBuf),
     /// The folder of the template, below which each function's `CodeUri` names the folder of its `bootstrap`.
     CodeUri(PathBuf),
 }
 
 impl Source {
-    /// The program that is running now, executed again.
+    /// The running program, executed once more.
     ///
     /// # Errors
-    /// Where the system cannot tell which program that is.
+    /// If the system does not report which program that is.
     pub fn this_program() -> std::io::Result<Self> {
         Ok(Self::Program { path: std::env::current_exe()?, args: Vec::new() })
     }
 
-    /// The program that is running now, executed again for the functions of these names. The code of others is elsewhere.
+    /// The running program, executed once more for the functions of these names, with another source for the others.
     ///
     /// # Errors
-    /// Where the system cannot tell which program that is.
+    /// If the system does not report which program that is.
     pub fn this_program_for(names: &[&str], others: Self) -> std::io::Result<Self> {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         Ok(Self::ProgramFor { path: std::env::current_exe()?, names, others: Box::new(others) })
     }
 
-    /// Looks for the code of a function.
+    /// Checks that a function has code.
     ///
     /// # Errors
-    /// If there is none; the error names the function and where its code was looked for.
+    /// If there is none; the error names the function and the searched paths.
     pub fn check(&self, function: &Function) -> std::io::Result<()> {
         self.command(function).map(drop)
     }
@@ -90,11 +91,11 @@ impl Source {
     }
 }
 
-/// The command that executes a program again, for a function.
+/// The command that executes a program for a function.
 fn again(path: &Path, args: &[OsString], function: &Function) -> (Command, PathBuf) {
     let binary = function.binary.as_deref().unwrap_or(&function.logical_id);
     let mut command = Command::new(path);
-    // Cleared first: the function sees what the template gives it, as on Lambda, and nothing of the caller.
+    // Cleared first: as on Lambda, the function sees only the template's environment, and nothing of the caller's.
     command.args(args).env_clear().env(RUN_FUNCTION, binary);
     (command, path.parent().unwrap_or(Path::new("/")).to_path_buf())
 }
@@ -113,7 +114,7 @@ fn bootstrap(function: &Function, roots: &[PathBuf]) -> std::io::Result<(Command
     Ok((command, root))
 }
 
-/// The error of a command that does not start: with its path, and with what the system leaves out.
+/// The error of a command that does not start, with its path and a hint that the system does not give.
 fn not_started(command: &Command, error: &std::io::Error) -> std::io::Error {
     let path = Path::new(command.as_std().get_program());
     let hint = match error.kind() {
@@ -148,7 +149,7 @@ pub(super) struct Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.shared.forget(self.number);
-        // Before it is said that the process is gone; it fails where it is gone already.
+        // Before the end of the process is reported; it fails if the process is gone already.
         let _ = self.child.start_kill();
         self.kill_switch.done.cancel();
     }
@@ -166,11 +167,11 @@ impl Process {
         command
             .envs(environment(number, function, options, &listening.address.to_string(), &task_root))
             .current_dir(&task_root)
-            // Held open by the twin and never written: its end tells the process that the twin is gone, however it went.
+            // Held open by the twin and never written: its end signals that the twin is gone, even after a kill.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C in a terminal is for the twin alone, which lets its functions finish first.
+            // Ctrl-C in a terminal reaches only the twin, which lets its functions finish first.
             .process_group(0)
             .kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| not_started(&command, &error))?;
@@ -204,15 +205,15 @@ impl Process {
         })
     }
 
-    /// Kills it and waits until the system has taken it back.
+    /// Kills the process and waits until the system has reaped it.
     pub(super) async fn kill(mut self) {
         if let Err(error) = self.child.kill().await {
-            tracing::warn!(process = self.number, %error, "could not be killed");
+            tracing::warn!(process = self.number, %error, "the process could not be killed");
         }
     }
 }
 
-/// What Lambda puts into the environment, under what the template puts there.
+/// The environment of a function: Lambda's variables, and those of the template.
 fn environment(
     number: u64,
     function: &Function,
@@ -237,7 +238,7 @@ fn environment(
         ("AWS_SECRET_ACCESS_KEY", "twin".into()),
         ("AWS_SESSION_TOKEN", "twin".into()),
         ("AWS_ENDPOINT_URL", options.aws_endpoint.as_str().into()),
-        // Nothing on this machine may be taken for the metadata service of a real one.
+        // So that no program on this machine is taken for the metadata service of EC2.
         ("AWS_EC2_METADATA_DISABLED", "true".into()),
         ("LAMBDA_TASK_ROOT", task_root.into()),
         ("_HANDLER", function.handler.as_deref().unwrap_or("bootstrap").into()),
@@ -248,7 +249,7 @@ fn environment(
     variables
 }
 
-/// The access key of a process, by which the AWS side knows who asks.
+/// The access key of a process, which identifies it at the AWS endpoint.
 pub(super) fn access_key_id(number: u64) -> String {
     format!("twin-{number}")
 }
@@ -279,7 +280,7 @@ fn forward(
             }
             let text = String::from_utf8_lossy(&line);
             let text = text.trim_end_matches(['\n', '\r']);
-            // Whoever runs the twin shows the lines in its own way; without such a one they are still in its log.
+            // The program that runs the twin may show the lines in another way; they are in its log in any case.
             tracing::trace!(target: "twin::function", %function, process, "{text}");
             let _ = logs.send(LogLine { function: function.clone(), process, stream, text: text.to_owned() });
         }
@@ -292,7 +293,7 @@ fn forward(
 /// reads standard input, which the twin holds open and never writes to.
 ///
 /// # Errors
-/// Where the thread cannot be started.
+/// If the thread cannot be started.
 pub fn end_with_the_twin() -> std::io::Result<()> {
     std::thread::Builder::new().name("twin-watch".to_owned()).spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());

@@ -1,10 +1,10 @@
-//! The whole twin: a template on three loopback listeners, a console on a fourth, and what extensions add.
+//! The whole twin: a template on three loopback listeners, a console on a fourth, and the extensions.
 //!
 //! ```text
 //! backend ─ HTTP ─> gateway::http ──┐
 //! device ─ socket ─> gateway::websocket ─> functions (processes) ─> services (DynamoDB, SQS and the others)
 //!                    schedule ──────┘        └── event_source <── services::sqs
-//! person ─ HTTP ─> console: a page, which asks gateway::http and the control API
+//! person ─ HTTP ─> console: a page, which calls gateway::http and the control API
 //! ```
 
 mod options;
@@ -42,10 +42,10 @@ use crate::template::{Settings, Template};
 /// How long a shutdown waits for each of its steps.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How long the head of a request to a gateway may take; or how long its connection may be idle.
+/// How long the head of a request to a gateway may take, and how long its connection may be idle.
 const HEAD: Duration = Duration::from_secs(60);
 
-/// A running twin. [`Twin::shutdown`] ends it in order; one that is merely dropped ends with its Tokio runtime.
+/// A running twin. [`Twin::shutdown`] ends it in order; a dropped one ends with its Tokio runtime.
 #[derive(Debug)]
 pub struct Twin {
     template: Template,
@@ -64,7 +64,7 @@ pub struct Twin {
     outbox: Outbox,
     ledger: Ledger,
     faults: Faults,
-    /// Locked for as long as the twin runs.
+    /// Locked while the twin runs.
     data: DataFolder,
     gateways: Servers,
     endpoint: Servers,
@@ -124,8 +124,8 @@ impl Twin {
             })?);
         }
 
-        // The mappings may find messages of an earlier run at once; what their functions ask waits in the listener until
-        // the endpoint serves it.
+        // The mappings may find messages of an earlier run at once; the requests of their functions wait in the
+        // listener until the endpoint serves it.
         let invoked = functions.clone();
         let invoke = move |Invocation { function, payload, traces }: Invocation| {
             let functions = invoked.clone();
@@ -178,7 +178,7 @@ impl Twin {
             .route("/_twin/outputs", get(move |_: NoParameters| async move { answer(&outputs) }))
     }
 
-    /// Serves what has been started, at its listeners.
+    /// Serves the started parts at their listeners.
     fn serve(mut self, listeners: Listeners, address: IpAddr, control: Router, api: Router) -> Self {
         let endpoint = Endpoint {
             services: self.services.clone(),
@@ -205,31 +205,31 @@ impl Twin {
         self
     }
 
-    /// Where the HTTP API is served, `http://127.0.0.1:7400`; with the stage, if it has one of its own.
+    /// The URL of the HTTP API, `http://127.0.0.1:7400`, with its stage unless that is `$default`.
     #[must_use]
     pub fn api_url(&self) -> String {
         self.api_stage().map_or_else(|| self.api_url.clone(), |stage| format!("{}/{stage}", self.api_url))
     }
 
-    /// The stage of the HTTP API, where it stands in its paths.
+    /// The stage of the HTTP API, if it is part of its paths.
     fn api_stage(&self) -> Option<&str> {
         self.template.http_api.as_ref().map(|api| api.stage.as_str()).filter(|stage| *stage != "$default")
     }
 
-    /// Where the WebSocket API is served, with its stage: `ws://127.0.0.1:7401/prod`.
+    /// The URL of the WebSocket API, with its stage: `ws://127.0.0.1:7401/prod`.
     #[must_use]
     pub fn socket_url(&self) -> String {
         let stage = self.template.websocket_api.as_ref().map(|api| api.stage.as_str());
         stage.map_or_else(|| self.socket_url.clone(), |stage| format!("{}/{stage}", self.socket_url))
     }
 
-    /// Where the AWS services are served, `http://127.0.0.1:7402`.
+    /// The URL of the AWS services, `http://127.0.0.1:7402`.
     #[must_use]
     pub fn aws_url(&self) -> &str {
         &self.aws_url
     }
 
-    /// Where the console is served, `http://127.0.0.1:7403`, if there is one.
+    /// The URL of the console, `http://127.0.0.1:7403`, if there is one.
     #[must_use]
     pub fn console_url(&self) -> Option<&str> {
         self.console_url.as_deref()
@@ -253,7 +253,7 @@ impl Twin {
         &self.functions
     }
 
-    /// What the functions may do, and what of it they have used.
+    /// The roles of the functions, and which of their rights were used.
     #[must_use]
     pub fn roles(&self) -> &Roles {
         &self.roles
@@ -265,25 +265,25 @@ impl Twin {
         self.sockets.as_ref()
     }
 
-    /// The schedules, which can be fired before their time.
+    /// The schedules, which can be fired by hand.
     #[must_use]
     pub fn schedules(&self) -> &Schedules {
         &self.schedules
     }
 
-    /// What is to go wrong, and what went wrong on demand.
+    /// The injected faults.
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// What every trace cost.
+    /// The cost of every trace.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// What was sent to people.
+    /// The messages that were sent to people.
     #[must_use]
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
@@ -295,8 +295,8 @@ impl Twin {
         &self.services
     }
 
-    /// Ends everything in order: what brings work in first, then the sockets with their `$disconnect`, then the functions,
-    /// and last the services that those still needed.
+    /// Ends everything in order: first the sources of work, then the sockets with their `$disconnect`, then the
+    /// functions, and last the services that these need.
     pub async fn shutdown(self) {
         let Self {
             extensions,
@@ -313,37 +313,37 @@ impl Twin {
             ..
         } = self;
         drop(schedules);
-        // A mapping stops reading its queue at once; the batch that it has in hand needs the functions a little longer.
+        // A mapping stops reading its queue at once; its running batch needs the functions a little longer.
         let mappings = async {
             if tokio::time::timeout(GRACE, event_sources.shutdown()).await.is_err() {
-                tracing::warn!("some batches were cut off; their messages stay in their queues");
+                tracing::warn!("some batches were aborted at shutdown; their messages stay in their queues");
             }
         };
         let gateways = async {
             gateways.shutdown(GRACE).await;
-            tracing::debug!("the gateways take no more requests");
+            tracing::debug!("the gateways accept no more requests");
             if let Some(sockets) = sockets {
                 sockets.shutdown(GRACE).await;
             }
         };
         tokio::join!(mappings, gateways);
-        tracing::debug!("no more work comes in");
+        tracing::debug!("all sources of work have stopped");
         functions.shutdown(GRACE).await;
         tracing::debug!("the functions have ended");
         for extension in extensions.iter().rev() {
             extension.stop().await;
         }
         endpoint.shutdown(GRACE).await;
-        tracing::debug!("the AWS endpoint takes no more requests");
+        tracing::debug!("the AWS endpoint accepts no more requests");
         services.stop().await;
         if let Some(Err(error)) = records.map(|records| records.write(&roles)) {
-            tracing::error!(%error, "what the functions used cannot be written");
+            tracing::error!(%error, "the records of the functions cannot be written");
         }
         drop(data);
     }
 }
 
-/// What the template is read with: where everything is, and the parameters of the user and of the extensions.
+/// The settings for reading the template: the addresses, and the parameters of the user and of the extensions.
 fn settings(options: &TwinOptions, listeners: &Listeners) -> Result<Settings, StartError> {
     let mut settings = Settings::new(&listeners.api.url, &listeners.socket.url, &listeners.aws.url);
     settings.parameters = options.parameters.clone();
@@ -365,7 +365,7 @@ fn roles(template: &Template, settings: &Settings) -> Roles {
     Roles::new(functions, &template.roles, &settings.region, &settings.account_id)
 }
 
-/// Logs what the twin serves otherwise than the template asks.
+/// Logs how the twin deviates from the template.
 fn warn(template: &Template, options: &TwinOptions) {
     for missing in template.functions.values().filter_map(|function| options.source.check(function).err()) {
         tracing::warn!("{missing}; its invocations will fail (--artefacts DIR: other folders)");
@@ -378,10 +378,10 @@ fn warn(template: &Template, options: &TwinOptions) {
     }
 }
 
-/// Listens to what asks this program to end, Ctrl-C and SIGTERM, from now on; the answer waits for it.
+/// Listens for Ctrl-C and SIGTERM from now on; the returned future waits for one of them.
 ///
 /// # Errors
-/// If the signals cannot be listened to.
+/// If the system refuses to deliver the signals.
 pub fn interruption() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;

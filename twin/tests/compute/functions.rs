@@ -1,4 +1,4 @@
-//! Processes: what they are given, how many there are, and every way in which one can end.
+//! Processes: their environment, their number, and every way in which one can end.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -148,7 +148,7 @@ async fn an_error_of_the_function_is_passed_on_and_its_process_stays() {
 }
 
 #[tokio::test]
-async fn a_function_that_cannot_start_says_why() {
+async fn a_function_that_cannot_start_reports_the_reason() {
     let functions = twin::functions([function("broken"), function("refuses")]);
     let mut logs = functions.logs();
     let (error_type, message) = failure(call(&functions, "brokenFunction", json!({})).await);
@@ -274,7 +274,7 @@ async fn end_with_a_killed_twin(how: &str) {
 #[tokio::test]
 async fn artefacts_are_found_as_cargo_lambda_and_sam_lay_them_out() {
     let folder = tempfile::tempdir().unwrap();
-    // A function in shell, so that the artefact is truly another program.
+    // A function in shell, so that the artefact is a different program.
     let script = |root: &str| {
         let root = folder.path().join(root);
         std::fs::create_dir_all(&root).unwrap();
@@ -300,7 +300,7 @@ async fn artefacts_are_found_as_cargo_lambda_and_sam_lay_them_out() {
     }
     let absent = call(&functions, "absentFunction", json!({})).await;
     assert!(matches!(absent, Err(InvokeError::Start { .. })), "{absent:?}");
-    let unknown = call(&functions, "nobody", json!({})).await;
+    let unknown = call(&functions, "unknown", json!({})).await;
     assert!(matches!(unknown, Err(InvokeError::Unknown { .. })), "{unknown:?}");
     functions.shutdown(Duration::ZERO).await;
 }
@@ -340,7 +340,7 @@ async fn a_file_that_cannot_be_executed_is_named_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_process_that_never_asks_for_work_is_said_to_be_one() {
+async fn a_process_that_never_asks_for_work_is_reported_as_one() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("hanging");
     std::fs::create_dir_all(&root).unwrap();
