@@ -1,10 +1,10 @@
-//! The code that the functions run, which may be exchanged while the twin runs, as a deployment does.
+//! The code of the functions, which can be exchanged while the twin runs, as by a deployment.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::process::Source;
 
-/// Where the code comes from now. A process that was started from earlier code is not used again.
+/// The current source of the code. A process of earlier code is not reused.
 #[derive(Debug)]
 pub(super) struct Code {
     first: Source,
@@ -26,7 +26,7 @@ impl Code {
         self.locked().1
     }
 
-    /// What the twin was started with.
+    /// The source at the start of the twin.
     pub(super) fn first(&self) -> &Source {
         &self.first
     }

@@ -44,7 +44,7 @@ async fn exchange(
     }
 }
 
-/// Runs the functions from where the twin was started with.
+/// Runs the functions from the source at the start of the twin.
 async fn back(State(functions): State<Functions>, none: NoParameters) -> Response {
     match functions.exchange(functions.first_source()).await {
         Ok(()) => shown(State(functions), none).await,

@@ -363,29 +363,29 @@ impl Functions {
         self.0.shared.assign(process, function, traces);
     }
 
-    /// Where the functions' code comes from now.
+    /// The current source of the functions' code.
     #[must_use]
     pub fn source(&self) -> Source {
         self.0.shared.code.now().0
     }
 
-    /// Where it came from when the twin started.
+    /// The source at the start of the twin.
     #[must_use]
     pub fn first_source(&self) -> Source {
         self.0.shared.code.first().clone()
     }
 
-    /// How often the code was exchanged.
+    /// How often the code has been exchanged.
     #[must_use]
     pub fn exchanged(&self) -> u64 {
         self.0.shared.code.number()
     }
 
-    /// Takes the functions' code from elsewhere, as a deployment does: the next invocation of each runs it, and one that has
-    /// begun goes on to its end with the code that it began with.
+    /// Replaces the functions' code, as a deployment does. The next invocation of each function runs the new code; a
+    /// running invocation ends with the code with which it began.
     ///
     /// # Errors
-    /// If a function has no code there; then nothing has changed.
+    /// If a function has no code there; then nothing changes.
     pub async fn exchange(&self, source: Source) -> std::io::Result<()> {
         for pool in self.0.pools.values() {
             source.check(&pool.function)?;

@@ -171,7 +171,7 @@ impl Pool {
         }
     }
 
-    /// An idle process of this code; those of other code are ended.
+    /// Takes an idle process of this code; those of other code are ended.
     fn take_idle(&self, code: u64) -> Option<Process> {
         let mut idle = self.idle();
         while let Some(mut process) = idle.processes.pop() {
