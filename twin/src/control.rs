@@ -2,20 +2,21 @@
 //! `/_twin/`.
 //!
 //! They all answer in the same way ([`uniform`]): a body is read as JSON, whatever its type ([`Body`]); an unknown or
-//! invalid parameter is refused by name ([`Parameters`]); and an error is JSON with a sentence.
+//! invalid parameter is refused by name ([`Parameters`]), and so is a body that the route does not read ([`NoBody`]); and an
+//! error is JSON with a sentence.
 
 mod body;
 mod parameters;
 
-pub use body::Body;
+pub use body::{Body, NoBody};
 pub use parameters::{Asked, FromQuery, NoParameters, Parameters, read};
 
 use std::fmt::Display;
 
 use axum::Router;
-use axum::body::to_bytes;
-use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::body::{Body as HttpBody, to_bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -57,7 +58,18 @@ pub fn uniform(routes: Router) -> Router {
 
 async fn in_json(request: Request, next: Next) -> Response {
     let asked = format!("{} {}", request.method(), request.uri().path());
-    let response = next.run(request).await;
+    let response = match *request.method() {
+        // No route reads a body of these methods.
+        Method::GET | Method::HEAD | Method::DELETE => {
+            let (parts, body) = request.into_parts();
+            let asked = Request::from_parts(parts.clone(), body);
+            match NoBody::from_request(asked, &()).await {
+                Ok(NoBody) => next.run(Request::from_parts(parts, HttpBody::empty())).await,
+                Err(refused) => refused,
+            }
+        }
+        _ => next.run(request).await,
+    };
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let is_error = response.status().is_client_error() || response.status().is_server_error();
     if !is_error || kind.starts_with("application/json") {

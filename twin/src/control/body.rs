@@ -34,6 +34,24 @@ impl<S: Send + Sync, T: DeserializeOwned> OptionalFromRequest<S> for Body<T> {
     }
 }
 
+/// No body, for a route that takes none. `null` in JSON is no body, too.
+#[derive(Debug, Clone, Copy)]
+pub struct NoBody;
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let asked = format!("{} {}", request.method(), request.uri().path());
+        let bytes =
+            <Bytes as FromRequest<S>>::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        match bytes.trim_ascii() {
+            b"" | b"null" => Ok(Self),
+            _ => Err(refuse(StatusCode::BAD_REQUEST, &format!("{asked} takes no body, and this request has one"))),
+        }
+    }
+}
+
 /// Reads a body; an error is a sentence about it.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     if body.starts_with("\u{feff}".as_bytes()) {

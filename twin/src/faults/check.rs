@@ -13,6 +13,10 @@ pub(crate) struct Names {
     pub(crate) services: Vec<Called>,
     /// The queues by name, and whether each is FIFO.
     pub(crate) queues: Vec<(String, bool)>,
+    /// The functions that queues feed, each with its queue.
+    pub(crate) fed: Vec<(String, String)>,
+    /// The function of the route `$disconnect`.
+    pub(crate) disconnect: Option<String>,
 }
 
 /// The names of a service that a rule may contain.
@@ -35,19 +39,26 @@ pub(super) fn check(rule: &Rule, names: &Names) -> Result<(), String> {
     if let Some(service) = rule.service.as_deref().filter(|name| !names.services.iter().any(|it| it.service == *name)) {
         return Err(no_such("service", service, names.services.iter().map(|it| it.service)));
     }
-    match elsewhere(rule.fault, names) {
+    match elsewhere(rule, names) {
         Some(places) => check_elsewhere(rule, &places),
         None => check_request(rule, names),
     }
 }
 
-/// The operations of a fault that strikes elsewhere than at a request to a service.
-fn elsewhere(fault: Fault, names: &Names) -> Option<Vec<&str>> {
-    match fault {
-        Fault::LoseDisconnect | Fault::LateDisconnect => Some(vec!["$disconnect"]),
+/// The operations of a fault that strikes elsewhere than at a request to a service, of the rule's function if it names
+/// one.
+fn elsewhere<'n>(rule: &Rule, names: &'n Names) -> Option<Vec<&'n str>> {
+    let is_asked = |function: &str| rule.function.as_deref().is_none_or(|asked| asked == function);
+    match rule.fault {
+        Fault::LoseDisconnect | Fault::LateDisconnect => {
+            Some(names.disconnect.iter().filter(|function| is_asked(function)).map(|_| "$disconnect").collect())
+        }
         Fault::DropSocket => Some(vec!["Frame"]),
         Fault::FailInvoke => Some(vec!["Invoke"]),
-        Fault::RepeatDelivery => Some(names.queues.iter().map(|(name, _)| name.as_str()).collect()),
+        Fault::RepeatDelivery => {
+            let fed = names.fed.iter().filter(|(function, _)| is_asked(function));
+            Some(fed.map(|(_, queue)| queue.as_str()).collect())
+        }
         Fault::ReorderDelivery => {
             Some(names.queues.iter().filter(|(_, fifo)| !fifo).map(|(name, _)| name.as_str()).collect())
         }
@@ -71,6 +82,11 @@ fn check_elsewhere(rule: &Rule, places: &[&str]) -> Result<(), String> {
     }
     if rule.function.is_some() && matches!(fault, Fault::DropSocket | Fault::ReorderDelivery) {
         return Err(format!("{fault} strikes whatever the function: leave `function` out"));
+    }
+    if places.is_empty() {
+        let function = rule.function.as_deref().unwrap_or("any function");
+        let reason = if fault == Fault::RepeatDelivery { "no queue feeds it" } else { "it gets no such event" };
+        return Err(format!("{fault} never strikes {function}: {reason}"));
     }
     match rule.operation.as_deref() {
         Some(operation) if !places.contains(&operation) => {
@@ -120,7 +136,9 @@ mod tests {
         let batch = [&Fault::OF_REQUESTS[..], &[Fault::Partial]].concat();
         let plain = Fault::OF_REQUESTS.to_vec();
         Names {
-            functions: vec!["F".to_owned()],
+            functions: ["F", "Idle"].map(str::to_owned).to_vec(),
+            fed: ["q", "q.fifo"].map(|queue| ("F".to_owned(), queue.to_owned())).to_vec(),
+            disconnect: Some("F".to_owned()),
             services: vec![
                 Called { service: "dynamodb", operations: vec![("PutItem", write), ("Query", plain.clone())] },
                 Called { service: "sqs", operations: vec![("SendMessageBatch", batch), ("SendMessage", plain)] },
@@ -152,7 +170,7 @@ mod tests {
     fn rules_that_can_never_strike_are_refused() {
         for (rule, reason) in [
             (Rule::new(Fault::Throttle).times(0), "times is 0"),
-            (Rule::new(Fault::Throttle).function("G"), "there is no function \"G\"; there is F"),
+            (Rule::new(Fault::Throttle).function("G"), "there is no function \"G\"; there are F, Idle"),
             (Rule::new(Fault::Throttle).service("s3"), "there is no service \"s3\"; there are dynamodb, sqs"),
             (Rule::new(Fault::Conflict).service("sqs"), "conflict never strikes sqs; it strikes PutItem of dynamodb"),
             (Rule::new(Fault::Partial).service("dynamodb"), "partial never strikes dynamodb; it strikes"),
@@ -168,6 +186,14 @@ mod tests {
             (Rule::new(Fault::DropSocket).function("F"), "leave `function` out"),
             (Rule::new(Fault::ReorderDelivery).operation("q.fifo"), "`operation` can be q"),
             (Rule::new(Fault::RepeatDelivery).operation("other"), "`operation` can be q, q.fifo"),
+            (
+                Rule::new(Fault::RepeatDelivery).function("Idle"),
+                "repeat-delivery never strikes Idle: no queue feeds it",
+            ),
+            (
+                Rule::new(Fault::LateDisconnect).function("Idle"),
+                "late-disconnect never strikes Idle: it gets no such event",
+            ),
         ] {
             let refused = check(&rule, &names()).unwrap_err();
             assert!(refused.contains(reason), "{rule:?}: {refused}");

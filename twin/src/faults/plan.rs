@@ -4,9 +4,11 @@
 //! calls that the site has seen. The same seed makes the same decisions.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::kind::{Fault, UnknownFault};
 
@@ -21,6 +23,7 @@ pub struct Plan {
     #[serde(default)]
     pub seed: u64,
     /// The rate of each kind, from 0 to 1; a kind without a rate never strikes.
+    #[serde(deserialize_with = "distinct")]
     pub rates: Rates,
 }
 
@@ -41,6 +44,31 @@ pub enum PlanError {
         /// The given rate.
         rate: String,
     },
+}
+
+/// Reads rates. A kind that has two is refused.
+fn distinct<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Rates, D::Error> {
+    struct Distinct;
+
+    impl<'de> Visitor<'de> for Distinct {
+        type Value = Rates;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the rate of each kind of fault")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Rates, A::Error> {
+            let mut rates = Rates::new();
+            while let Some((fault, rate)) = map.next_entry::<Fault, f64>()? {
+                if rates.insert(fault, rate).is_some() {
+                    return Err(de::Error::custom(format!("the fault {fault} has two rates")));
+                }
+            }
+            Ok(rates)
+        }
+    }
+
+    deserializer.deserialize_map(Distinct)
 }
 
 impl Plan {
@@ -188,6 +216,8 @@ mod tests {
         assert_eq!(serde_json::to_string(&plan).unwrap(), r#"{"seed":7,"rates":{"throttle":0.5}}"#);
         let unknown = serde_json::from_str::<Plan>(r#"{"rates": {"throtle": 0.5}}"#).unwrap_err();
         assert!(unknown.to_string().starts_with("there is no fault \"throtle\""), "{unknown}");
+        let twice = serde_json::from_str::<Plan>(r#"{"rates": {"throttle": 0.1, "throttle": 0}}"#).unwrap_err();
+        assert!(twice.to_string().starts_with("the fault throttle has two rates"), "{twice}");
         let plan: Plan = serde_json::from_str(r#"{"rates": {"throttle": 5}}"#).unwrap();
         assert_eq!(plan.check().unwrap_err().to_string(), "throttle=5: a rate is a number from 0 to 1");
     }

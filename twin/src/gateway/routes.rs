@@ -114,13 +114,7 @@ mod tests {
     fn routes(keys: &[&str]) -> Routes {
         let routes = keys.iter().map(|key| {
             let (method, path) = key.split_once(' ').unwrap_or(("ANY", key));
-            HttpRoute {
-                method: method.to_owned(),
-                path: path.to_owned(),
-                function: key.to_string(),
-                timeout: None,
-                payload_v1: false,
-            }
+            HttpRoute { method: method.to_owned(), path: path.to_owned(), function: key.to_string(), timeout: None }
         });
         Routes::new(routes.collect())
     }

@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 use super::Rules;
-use crate::control::{NoParameters, answer};
+use crate::control::{NoBody, NoParameters, answer};
 use crate::functions::InvokeError;
 use crate::template::Schedule;
 
@@ -25,7 +25,7 @@ async fn schedules(State(rules): State<Rules>, _: NoParameters) -> Response {
 }
 
 /// Fires every schedule now, and answers with the outcome of each.
-async fn fire(State(rules): State<Rules>, _: NoParameters) -> Response {
+async fn fire(State(rules): State<Rules>, _: NoParameters, _: NoBody) -> Response {
     let entry = |(name, result): (&str, Result<(), InvokeError>)| {
         let error = result.err().map(|error| error.to_string());
         json!({"schedule": name, "error": error})

@@ -118,7 +118,13 @@ impl Bench {
         let invoke = |_: Invocation| async { Ok::<_, &str>(Bytes::new()) };
         let options = EventSourceOptions::default();
         let event_sources = EventSources::start(&template, &services.sqs, &ledger, options, &faults, invoke);
-        let names = Names { functions: vec!["F".to_owned()], services: called(), queues: Vec::new() };
+        let names = Names {
+            functions: vec!["F".to_owned()],
+            services: called(),
+            queues: Vec::new(),
+            fed: Vec::new(),
+            disconnect: None,
+        };
         let outputs = template.outputs.clone();
         let of = template.functions.values().map(|it| (it.logical_id.as_str(), it.name.as_str(), it.role.as_str()));
         let roles = Roles::new(of, &template.roles, "us-east-1", "000000000000");
@@ -497,6 +503,20 @@ async fn every_control_route_takes_json_of_any_type_and_refuses_with_a_sentence(
         (Method::GET, "/_twin/queues/none/messages", "", 404, "there is no queue \\\"none\\\"; there are "),
         (Method::DELETE, "/_twin/faults/rules/x", "", 400, "x"),
         (Method::DELETE, "/_twin/faults/rules/7", "", 404, "there is no rule"),
+        (Method::POST, "/_twin/queues/plain/redrive", r#"{"x":1}"#, 400, "redrive takes no body"),
+        (Method::POST, "/_twin/schedules/fire", r#"{"x":1}"#, 400, "POST /_twin/schedules/fire takes no body"),
+        (Method::POST, "/_twin/schedules/fire", "not even JSON", 400, "takes no body"),
+        (Method::DELETE, "/_twin/faults", r#"{"x":1}"#, 400, "DELETE /_twin/faults takes no body"),
+        (Method::DELETE, "/_twin/faults/rules/7", "[]", 400, "takes no body"),
+        (Method::GET, "/_twin/outputs", "{}", 400, "GET /_twin/outputs takes no body"),
+        (Method::PUT, "/_twin/faults", r#"{"rates":{"throttle":0.1,"throttle":0}}"#, 400, "has two rates"),
+        (
+            Method::POST,
+            "/_twin/faults/rules",
+            r#"{"fault":"repeat-delivery","function":"F"}"#,
+            400,
+            "no queue feeds it",
+        ),
     ] {
         let (answered, text) = bench.http(method.clone(), path, body).await;
         assert_eq!(answered.as_u16(), status, "{method} {path}: {text}");

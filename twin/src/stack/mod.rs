@@ -165,6 +165,8 @@ impl Twin {
             functions: self.functions.names().map(str::to_owned).collect(),
             services: services::called(),
             queues: self.template.queues.iter().map(|queue| (queue.name.clone(), queue.fifo)).collect(),
+            fed: self.template.event_sources.iter().map(|it| (it.function.clone(), it.queue.clone())).collect(),
+            disconnect: self.template.websocket_api.as_ref().and_then(|api| api.disconnect().map(str::to_owned)),
         };
         let outputs = self.template.outputs.clone();
         Router::new()
@@ -372,9 +374,6 @@ fn warn(template: &Template, options: &TwinOptions) {
     }
     for warning in &template.warnings {
         tracing::warn!("{warning}");
-    }
-    for route in template.http_api.iter().flat_map(|api| &api.routes).filter(|route| route.payload_v1) {
-        tracing::warn!("{} {} asks for payload format 1.0 and is sent 2.0", route.method, route.path);
     }
 }
 

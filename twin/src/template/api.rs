@@ -10,8 +10,11 @@ use super::checks;
 use super::known::{self, Known};
 use super::model::{Cors, HttpApi, HttpRoute, Template, WebSocketApi, WebSocketRoute};
 use super::properties::{Properties, function_named};
-use super::resolve::{At, IMPLICIT_HTTP_API, Resolver, capitalised};
+use super::resolve::{At, IMPLICIT_HTTP_API, Resolver, capitalised, text_of};
 use super::unserved::{self, Unserved, refuse, refuse_within};
+
+/// The property with the format of the events that an HTTP API sends.
+const PAYLOAD: &str = "PayloadFormatVersion";
 
 /// The parts of the APIs that were read so far. They refer to one another, so they are joined at the end.
 #[derive(Default)]
@@ -34,7 +37,8 @@ pub(super) struct Apis {
 struct Integration {
     function: String,
     timeout: Option<Duration>,
-    payload_v1: bool,
+    /// `PayloadFormatVersion`, and its place.
+    payload: (Option<String>, At),
 }
 
 /// An `AWS::ApiGatewayV2::Route`.
@@ -85,7 +89,7 @@ impl Apis {
         let integration = Integration {
             function: function_named(template, &properties.required("IntegrationUri")?, &at)?,
             timeout: milliseconds(properties, "TimeoutInMillis")?,
-            payload_v1: properties.text("PayloadFormatVersion")?.as_deref() == Some("1.0"),
+            payload: (properties.text(PAYLOAD)?, properties.at(PAYLOAD)),
         };
         self.integrations.insert(logical_id.to_owned(), integration);
         Ok(())
@@ -120,8 +124,8 @@ impl Apis {
             path: properties.text("Path")?.unwrap_or_else(|| "$default".to_owned()),
             function,
             timeout: milliseconds(properties, "TimeoutInMillis")?,
-            payload_v1: properties.text("PayloadFormatVersion")?.as_deref() == Some("1.0"),
         };
+        unserved::payload(properties.text(PAYLOAD)?.as_deref(), &properties.at(PAYLOAD))?;
         let method = if route.method == "X-AMAZON-APIGATEWAY-ANY-METHOD" { "ANY".to_owned() } else { route.method };
         checks::route(&method, &route.path, properties.place())?;
         self.events.push((api, HttpRoute { method, ..route }));
@@ -289,13 +293,13 @@ impl Apis {
         }
         let api = self.http.values_mut().find(|api| api.api_id == route.api_id);
         let api = api.ok_or_else(|| at.child("ApiId").error("names no API of this template"))?;
+        unserved::payload(integration.payload.0.as_deref(), &integration.payload.1)?;
         let (method, path) = route.key.split_once(' ').unwrap_or(("ANY", &route.key));
         api.routes.push(HttpRoute {
             method: method.to_ascii_uppercase(),
             path: path.to_owned(),
             function: integration.function.clone(),
             timeout: integration.timeout,
-            payload_v1: integration.payload_v1,
         });
         Ok(())
     }
@@ -359,6 +363,10 @@ fn defined_route(
     let at = at.child(INTEGRATION);
     let integration = &operation[INTEGRATION];
     refuse_within(integration, &at, unserved::OPERATION_INTEGRATION)?;
+    if let Some(version) = integration.get("payloadFormatVersion") {
+        let at = at.child("payloadFormatVersion");
+        unserved::payload(Some(&text_of(version, &at)?), &at)?;
+    }
     let uri = integration["uri"].as_str().ok_or_else(|| at.child("uri").error("is missing"))?;
     Ok(Some(HttpRoute {
         method: match method {
@@ -368,7 +376,6 @@ fn defined_route(
         path: path.to_owned(),
         function: function_named(template, uri, &at.child("uri"))?,
         timeout: integration["timeoutInMillis"].as_u64().map(Duration::from_millis),
-        payload_v1: integration["payloadFormatVersion"] == "1.0",
     }))
 }
 

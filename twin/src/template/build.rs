@@ -40,8 +40,7 @@ pub(super) fn build(document: &Value, resolver: Resolver<'_>) -> Result<Template
     let empty = Map::new();
     let resources = document.get("Resources").and_then(Value::as_object).unwrap_or(&empty);
     let mut builder = Builder { resolver: &resolver, template: Template::default(), apis: Apis::default() };
-    known::globals(document)?;
-    references::check(document, &resolver)?;
+    check(document, &resolver)?;
     let mut wanted = Vec::new();
     for (logical_id, resource) in resources {
         known::resource(resource, &At::resource(logical_id))?;
@@ -77,6 +76,14 @@ pub(super) fn build(document: &Value, resolver: Resolver<'_>) -> Result<Template
     outputs(document, &resolver, &mut template)?;
     template.warnings = resolver.into_warnings();
     Ok(template)
+}
+
+/// Refuses what makes a template invalid as a whole.
+fn check(document: &Value, resolver: &Resolver<'_>) -> Result<(), TemplateError> {
+    known::sections(document)?;
+    known::globals(document)?;
+    references::check(document, resolver)?;
+    resolver.check_rules()
 }
 
 fn outputs(document: &Value, resolver: &Resolver<'_>, template: &mut Template) -> Result<(), TemplateError> {
@@ -162,6 +169,7 @@ impl Builder<'_, '_> {
                 environment.insert(variable, value);
             }
         }
+        checks::environment(&environment, variables.place())?;
         let code_uri = match kind {
             "AWS::Serverless::Function" => properties.get("CodeUri")?,
             _ => None,
@@ -320,9 +328,7 @@ impl Builder<'_, '_> {
         checks::bounds(&concurrency, &[("MaximumConcurrency", 2, 1_000)])?;
         let max_concurrency = concurrency.number("MaximumConcurrency")?;
         let batch_size = properties.number("BatchSize")?.unwrap_or(10);
-        if properties.has("FilterCriteria") {
-            self.resolver.warn(format!("{function}: the twin does not filter what a queue sends it"));
-        }
+        refuse(&properties.inner("FilterCriteria")?, unserved::FILTER)?;
         self.template.event_sources.push(EventSource {
             function,
             queue: queue_arn.rsplit([':', '/']).next().unwrap_or_default().to_owned(),

@@ -1,6 +1,8 @@
 //! Checks of the resources that the twin serves: bounds and misspelt properties, which AWS refuses, and properties that
 //! the twin ignores.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::TemplateError;
@@ -26,6 +28,33 @@ pub(super) const MAPPING: &[Bound] = &[("BatchSize", 1, 10_000), ("MaximumBatchi
 
 /// The largest batch from a FIFO queue, or without a batching window.
 const SMALL_BATCH: usize = 10;
+
+/// The variables that Lambda itself sets, and that no template may
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>).
+const RESERVED_VARIABLES: [&str; 19] = [
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_MAX_CONCURRENCY",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+    "_HANDLER",
+    "_X_AMZN_TRACE_ID",
+];
+
+/// The most bytes of all variables of a function together, as JSON.
+const VARIABLES_BYTES: usize = 4_096;
 
 /// The properties of resource types, as AWS documents them.
 const PROPERTIES: &[(&str, &str)] = &[
@@ -119,6 +148,28 @@ pub(super) fn bounds(properties: &Properties<'_, '_>, bounds: &[Bound]) -> Resul
         }
     }
     Ok(())
+}
+
+/// Refuses the variables of a function that Lambda refuses.
+pub(super) fn environment(variables: &BTreeMap<String, String>, at: &At) -> Result<(), TemplateError> {
+    let is_name = |name: &str| {
+        name.len() >= 2
+            && name.starts_with(|first: char| first.is_ascii_alphabetic())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    for name in variables.keys() {
+        if RESERVED_VARIABLES.contains(&name.as_str()) {
+            return Err(at.child(name).error("Lambda sets this variable itself, and refuses it in a template"));
+        }
+        if !is_name(name) {
+            let message = "Lambda takes names of two or more letters, digits and underscores that begin with a letter";
+            return Err(at.child(name).error(message));
+        }
+    }
+    match Value::from_iter(variables.clone()).to_string().len() {
+        ..=VARIABLES_BYTES => Ok(()),
+        bytes => Err(at.error(format!("is {bytes} bytes of JSON; Lambda takes {VARIABLES_BYTES}"))),
+    }
 }
 
 /// Refuses batch sizes that AWS refuses.

@@ -255,6 +255,25 @@ const RESOURCE: Known = known(
     ],
 );
 
+/// The sections of a template.
+const SECTIONS: [&str; 12] = [
+    "AWSTemplateFormatVersion",
+    "Conditions",
+    "Description",
+    "Globals",
+    "Hooks",
+    "Mappings",
+    "Metadata",
+    "Outputs",
+    "Parameters",
+    "Resources",
+    "Rules",
+    "Transform",
+];
+
+/// The transforms that the twin plays. Any other is a macro, which may rewrite the whole template.
+const TRANSFORMS: [&str; 2] = ["AWS::LanguageExtensions", "AWS::Serverless-2016-10-31"];
+
 const GLOBALS: Known = known(
     "Globals",
     &[
@@ -287,6 +306,31 @@ pub(super) fn resource(resource: &Value, at: &At) -> Result<(), TemplateError> {
 /// Refuses an unknown key beside an event's properties.
 pub(super) fn event(event: &Value, at: &At) -> Result<(), TemplateError> {
     EVENT.check(event, at)
+}
+
+/// Refuses a section that templates do not have, and a transform that the twin does not play.
+pub(super) fn sections(document: &Value) -> Result<(), TemplateError> {
+    let mut names = document.as_object().into_iter().flatten().map(|(name, _)| name);
+    if let Some(name) = names.find(|name| !SECTIONS.contains(&name.as_str())) {
+        let message = format!("no template has a section {name}; there are {}", SECTIONS.join(", "));
+        return Err(TemplateError::Shape(message));
+    }
+    let transforms = match document.get("Transform") {
+        None | Some(Value::Null) => &[],
+        Some(Value::Array(transforms)) => &transforms[..],
+        Some(transform) => std::slice::from_ref(transform),
+    };
+    match transforms.iter().find(|it| !it.as_str().is_some_and(|name| TRANSFORMS.contains(&name))) {
+        None => Ok(()),
+        Some(other) => {
+            let name = other.get("Name").unwrap_or(other);
+            let name = name.as_str().map_or_else(|| name.to_string(), str::to_owned);
+            Err(TemplateError::Shape(format!(
+                "its transform {name} may rewrite all of it on AWS, and the twin does not run it; it takes {}",
+                TRANSFORMS.join(" and ")
+            )))
+        }
+    }
 }
 
 /// Refuses a section of `Globals` that SAM does not have.

@@ -104,8 +104,6 @@ pub struct HttpRoute {
     pub function: String,
     /// The timeout of the integration, at most 30 seconds.
     pub timeout: Option<Duration>,
-    /// Whether the template asks for payload format 1.0.
-    pub payload_v1: bool,
 }
 
 /// The CORS rules of an HTTP API.
@@ -138,6 +136,13 @@ pub struct WebSocketApi {
     pub route_selection_expression: String,
     /// The routes by key: `$connect`, `$disconnect`, `$default`, or a value of the selection expression.
     pub routes: BTreeMap<String, WebSocketRoute>,
+}
+
+impl WebSocketApi {
+    /// The function of the route `$disconnect`, by logical id.
+    pub(crate) fn disconnect(&self) -> Option<&str> {
+        self.routes.get("$disconnect").map(|route| route.function.as_str())
+    }
 }
 
 /// One route of a WebSocket API.

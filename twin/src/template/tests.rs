@@ -481,6 +481,215 @@ fn what_the_twin_ignores_is_named_by_resource_and_property() {
     assert!(template.warnings[0].starts_with("parameter P: the twin has no Parameter Store"));
 }
 
+/// The outcome of a template with this text.
+fn parsed(text: &str) -> Result<Template, String> {
+    let settings = Settings { parameters: BTreeMap::new(), ..settings() };
+    Template::parse(text, &settings, &mut Secrets::in_memory()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_section_or_a_transform_that_the_twin_does_not_know_is_refused() {
+    for (text, expected) in [
+        (
+            "Global: {HttpApi: {}}\nResources: {}",
+            "no template has a section Global; there are AWSTemplateFormatVersion,",
+        ),
+        ("Resource: {}\nResources: {}", "no template has a section Resource; there are "),
+        ("Condition: {}\nResources: {}", "no template has a section Condition; "),
+        (
+            "Transform: [AddAuthorizers, AWS::Serverless-2016-10-31]\nResources: {}",
+            "its transform AddAuthorizers may rewrite all of it on AWS, and the twin does not run it; it takes \
+             AWS::LanguageExtensions and AWS::Serverless-2016-10-31",
+        ),
+        ("Transform: Mine\nResources: {}", "its transform Mine may rewrite all of it"),
+        (
+            "Transform: {Name: AWS::Include, Parameters: {Location: s3://a/b}}\nResources: {}",
+            "its transform AWS::Include may rewrite",
+        ),
+    ] {
+        let error = parsed(text).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    for transform in ["AWS::Serverless-2016-10-31", "[AWS::LanguageExtensions, AWS::Serverless-2016-10-31]", "[]"] {
+        assert!(parsed(&format!("Transform: {transform}\nHooks: {{}}\nMetadata: {{}}\nResources: {{}}")).is_ok());
+    }
+}
+
+#[test]
+fn an_event_of_another_form_than_on_aws_is_refused() {
+    let payload = ": is 1.0; the twin sends events in payload format 2.0 only";
+    let event = |version: &str| {
+        format!(
+            "  G: {{Type: 'AWS::Serverless::Function', Properties: {{Runtime: provided, Events: {{E: {{Type: HttpApi, \
+             Properties: {{PayloadFormatVersion: {version}}}}}}}}}}}\n"
+        )
+    };
+    let route = |api: &str, version: &str| {
+        format!(
+            "  A: {{Type: 'AWS::ApiGatewayV2::Api', Properties: {{ProtocolType: {api}}}}}
+  I: {{Type: 'AWS::ApiGatewayV2::Integration', Properties: {{IntegrationUri: !GetAtt F.Arn, PayloadFormatVersion: {version}}}}}
+  R: {{Type: 'AWS::ApiGatewayV2::Route', Properties: {{ApiId: !Ref A, RouteKey: $default, Target: !Ref I}}}}\n"
+        )
+    };
+    let defined = |version: &str| {
+        format!(
+            "  H: {{Type: 'AWS::Serverless::HttpApi', Properties: {{DefinitionBody: {{paths: {{/x: {{get: \
+             {{x-amazon-apigateway-integration: {{uri: !GetAtt F.Arn, payloadFormatVersion: {version}}}}}}}}}}}}}}}\n"
+        )
+    };
+    for version in ["1.0", "'1.0'"] {
+        assert_eq!(error(&event(version)), format!("resource G, property Events.E.PayloadFormatVersion{payload}"));
+        assert_eq!(error(&route("HTTP", version)), format!("resource I, property PayloadFormatVersion{payload}"));
+        let place = "resource H, property DefinitionBody.paths./x.get.x-amazon-apigateway-integration";
+        assert_eq!(error(&defined(version)), format!("{place}.payloadFormatVersion{payload}"));
+    }
+    let sockets = "WEBSOCKET, RouteSelectionExpression: x";
+    for text in [event("2.0"), event("'2.0'"), route("HTTP", "2.0"), route(sockets, "'1.0'"), defined("'2.0'")] {
+        assert!(served(&text).is_ok(), "{text}");
+    }
+    let filtered = |filters: &str| {
+        format!(
+            "  Q: {{Type: 'AWS::SQS::Queue'}}
+  G: {{Type: 'AWS::Serverless::Function', Properties: {{Runtime: provided, Events: {{E: {{Type: SQS, Properties: \
+             {{Queue: !GetAtt Q.Arn, FilterCriteria: {{Filters: {filters}}}}}}}}}}}}}
+  M: {{Type: 'AWS::Lambda::EventSourceMapping', Properties: {{FunctionName: !Ref F, EventSourceArn: !GetAtt Q.Arn, \
+             FilterCriteria: {{Filters: {filters}}}}}}}\n"
+        )
+    };
+    let refused = error(&filtered("[{Pattern: '{}'}]"));
+    assert!(refused.starts_with("resource M, property FilterCriteria.Filters: the twin does not filter"), "{refused}");
+    let of_event = filtered("[{Pattern: '{}'}]");
+    let refused = error(of_event.split("  M:").next().unwrap());
+    assert!(refused.starts_with("resource G, property Events.E.FilterCriteria.Filters: the twin does"), "{refused}");
+    assert!(served(filtered("[]").split("  M:").next().unwrap()).is_ok());
+}
+
+#[test]
+fn a_reference_to_what_a_condition_leaves_out_is_refused() {
+    let no = "Conditions: {No: !Equals [a, b], Yes: !Equals [a, a]}\n";
+    let queue = "  Q: {Type: 'AWS::SQS::Queue', Condition: No}\n";
+    let variable = |value: &str| {
+        format!(
+            "{queue}  G: {{Type: 'AWS::Lambda::Function', Properties: {{Runtime: provided, Environment: {{Variables: \
+             {{QUEUE: {value}}}}}}}}}\n{no}"
+        )
+    };
+    let reason = "there is no resource Q, because its condition No is false";
+    let place = "resource G, property Environment.Variables.QUEUE";
+    for (value, function) in [
+        ("!GetAtt Q.Arn", "Fn::GetAtt"),
+        ("!Ref Q", "Ref"),
+        ("!Sub '${Q}'", "Fn::Sub"),
+        ("!Sub '${Q.Arn}'", "Fn::Sub"),
+        ("!If [Yes, !Ref Q, b]", "Fn::If.1.Ref"),
+        ("!If [No, a, !Ref Q]", "Fn::If.2.Ref"),
+    ] {
+        assert_eq!(error(&variable(value)), format!("{place}.{function}: {reason}"));
+    }
+    let output = |condition: &str| format!("{queue}{no}Outputs: {{O: {{{condition}Value: !Ref Q}}}}\n");
+    assert_eq!(error(&output("")), format!("output O, property Value.Ref: {reason}"));
+    let other =
+        format!("{queue}  P: {{Type: 'AWS::SQS::Queue', Condition: No, Properties: {{QueueName: !Ref Q}}}}\n{no}");
+    for text in [
+        variable("!If [No, !Ref Q, b]"),
+        variable("!If [Yes, a, !If [Yes, !Ref Q, b]]"),
+        output("Condition: No, "),
+        other,
+    ] {
+        assert!(served(&text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn conditions_and_rules_are_evaluated_even_if_nothing_uses_them() {
+    for (text, expected) in [
+        (
+            "Conditions: {C: !Equals [!Ref Nope, b]}",
+            "condition C, property Fn::Equals.0.Ref: there is no parameter Nope",
+        ),
+        ("Conditions: {C: !Equals [!Ref F, b]}", "condition C, property Fn::Equals.0.Ref: there is no parameter F"),
+        ("Conditions: {C: !Equals [!GetAtt F.Arn, b]}", "condition C, property Fn::Equals.0.Fn::GetAtt: F is no param"),
+        ("Conditions: {C: !Condition D}", "condition C, property Condition: there is no condition D"),
+        ("Conditions: {C: !Not [!Condition D], D: !Condition C}", "condition "),
+        ("Conditions: {C: yes}", "condition C: is not a condition"),
+        (
+            "Rules: {R: {Assertions: [{Assert: !Equals [!Ref Nope, b]}]}}",
+            "rule R, property Assertions.0.Assert.Fn::Equals.0.Ref: there is no parameter Nope",
+        ),
+        (
+            "Rules: {R: {Assertions: [{Assert: !Equals [a, b]}]}}",
+            "rule R, property Assertions.0: it does not hold for these parameters",
+        ),
+        (
+            "Rules: {R: {Assertions: [{Assert: !Contains [[a, b], c], AssertDescription: c is not allowed}]}}",
+            "rule R, property Assertions.0: c is not allowed",
+        ),
+        ("Rules: {R: {RuleCondition: !Equals [a, a], Assertions: [{Assert: !Not [!Equals [a, a]]}]}}", "rule R, "),
+        ("Rules: {R: {}}", "rule R, property Assertions: is no list"),
+    ] {
+        let error = error(text);
+        assert!(error.starts_with(expected), "{error}");
+    }
+    assert!(error("Conditions: {C: !Not [!Condition D], D: !Condition C}").ends_with("its value refers to itself"));
+    for text in [
+        "Rules: {R: {Assertions: [{Assert: !Contains [[a, b], a]}, {Assert: !EachMemberIn [[a], [a, b]]}]}}",
+        "Rules: {R: {Assertions: [{Assert: !EachMemberEquals [[a, a], a]}]}}",
+        "Rules: {R: {RuleCondition: !Equals [a, b], Assertions: [{Assert: !Equals [a, b]}]}}",
+    ] {
+        assert!(served(text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn variables_that_lambda_refuses_are_refused() {
+    let with = |variables: &str| {
+        format!(
+            "  G: {{Type: 'AWS::Lambda::Function', Properties: {{Runtime: provided, Environment: {{Variables: \
+             {{{variables}}}}}}}}}\n"
+        )
+    };
+    for (variables, expected) in [
+        ("AWS_REGION: x", ".AWS_REGION: Lambda sets this variable itself"),
+        ("_HANDLER: x", "._HANDLER: Lambda sets this variable itself"),
+        ("AWS_LAMBDA_FUNCTION_NAME: x", ".AWS_LAMBDA_FUNCTION_NAME: Lambda sets this"),
+        ("1A: x", ".1A: Lambda takes names of two or more letters"),
+        ("A: x", ".A: Lambda takes names"),
+        ("A-B: x", ".A-B: Lambda takes names"),
+        ("_A: x", "._A: Lambda takes names"),
+    ] {
+        let error = error(&with(variables));
+        assert!(error.starts_with(&format!("resource G, property Environment.Variables{expected}")), "{error}");
+    }
+    // `{"AB":""}` is nine bytes.
+    assert!(served(&with(&format!("AB: {}", "x".repeat(4_087)))).is_ok());
+    let refused = error(&with(&format!("AB: {}", "x".repeat(4_088))));
+    let place = "resource G, property Environment.Variables";
+    assert_eq!(refused, format!("{place}: is 4097 bytes of JSON; Lambda takes 4096"));
+    assert!(served(&with("AWS_LAMBDA_EXEC_WRAPPER: x, a1: y, TZ: UTC")).is_ok());
+}
+
+#[test]
+fn legal_templates_that_the_twin_cannot_check_are_served() {
+    let template = parsed(
+        "
+Transform: AWS::LanguageExtensions
+Parameters: {P: {Type: String, Default: ab, AllowedPattern: '(?!aws)[a-z]+'}}
+Mappings: {Sizes: {small: {Memory: 128}}}
+Resources: {}
+Outputs:
+  Found: {Value: !FindInMap [Sizes, small, Memory, {DefaultValue: 512}]}
+  Default: {Value: !FindInMap [Sizes, large, Memory, {DefaultValue: 512}]}
+",
+    );
+    let template = template.unwrap();
+    let [warning] = &template.warnings[..] else { panic!("{:?}", template.warnings) };
+    assert!(warning.starts_with("parameter P, AllowedPattern: the twin cannot read (?!aws)[a-z]+ ("), "{warning}");
+    assert!(warning.ends_with("), and takes any value"), "{warning}");
+    assert_eq!((template.outputs["Found"].as_str(), template.outputs["Default"].as_str()), ("128", "512"));
+    let none = parsed("Mappings: {A: {b: {c: 1}}}\nResources: {}\nOutputs: {O: {Value: !FindInMap [A, x, c]}}");
+    assert!(none.unwrap_err().ends_with("no entry x.c in the mapping A"));
+}
+
 /// Templates that have one part more than `F`, at places that control access.
 mod guards {
     use super::*;

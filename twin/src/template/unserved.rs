@@ -27,6 +27,7 @@ const SCOPES: &str = "the twin has no authorizers that would ask for scopes, and
 const MUTUAL_TLS: &str = "the twin asks no client for a certificate, and would let everyone in";
 const CLOSED: &str = "the twin serves the API at the address that this closes, and would let everyone in";
 const OPEN_API: &str = "the twin reads the paths of a DefinitionBody that is in the template, and no other OpenAPI";
+const FILTERS: &str = "the twin does not filter messages, and would invoke the function with those that AWS drops";
 const BOUNDARIES: &str = "the twin does not evaluate permissions boundaries, and would allow more than AWS";
 
 /// An `AWS::Serverless::WebSocketApi`.
@@ -103,6 +104,9 @@ pub(super) const FUNCTION_ROLE: &[Unserved] = &[unserved("PermissionsBoundary", 
 /// An `AWS::IAM::Role`.
 pub(super) const ROLE: &[Unserved] = &[unserved("PermissionsBoundary", &[], BOUNDARIES)];
 
+/// `FilterCriteria` of an event source.
+pub(super) const FILTER: &[Unserved] = &[unserved("Filters", &[], FILTERS)];
+
 /// Properties by which API Gateway refuses invalid requests.
 const VALIDATION: [&str; 3] = ["ModelSelectionExpression", "RequestModels", "RequestParameters"];
 
@@ -122,6 +126,14 @@ pub(super) fn refuse_within(part: &Value, at: &At, unserved: &[Unserved]) -> Res
         Some(value) => rule.check(value, &at.child(rule.property)),
         None => Ok(()),
     })
+}
+
+/// Refuses events of an HTTP API in any other payload format than that of the twin.
+pub(super) fn payload(version: Option<&str>, at: &At) -> Result<(), TemplateError> {
+    match version {
+        None | Some("2.0") => Ok(()),
+        Some(other) => Err(at.error(format!("is {other}; the twin sends events in payload format 2.0 only"))),
+    }
 }
 
 /// The validation that a route requests and the twin does not do.

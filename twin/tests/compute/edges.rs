@@ -31,7 +31,6 @@ async fn an_http_api_names_what_is_malformed_and_waits_for_no_half_body() {
         path: "$default".to_owned(),
         function: "httpFunction".to_owned(),
         timeout: None,
-        payload_v1: false,
     };
     let api = template::HttpApi {
         logical_id: "Api".to_owned(),

@@ -31,7 +31,6 @@ async fn api_with(stage: &str, routes: &[&str], cors: Option<Cors>, limits: Http
             path: path.to_owned(),
             function: if path == "/impatient" { "impatientFunction" } else { "httpFunction" }.to_owned(),
             timeout: None,
-            payload_v1: false,
         }
     });
     let api = template::HttpApi {

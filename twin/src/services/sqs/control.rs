@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 use super::{Message, Sqs};
-use crate::control::{Asked, FromQuery, NoParameters, Parameters, answer, refuse, unknown};
+use crate::control::{Asked, FromQuery, NoBody, NoParameters, Parameters, answer, refuse, unknown};
 
 /// The most messages of a queue that one request returns.
 const MOST: usize = 100;
@@ -51,7 +51,7 @@ async fn peek(State(sqs): State<Sqs>, Path(queue): Path<String>, Parameters(quer
 }
 
 /// Moves dead letters back to their source queues: all of a dead-letter queue, or those of the named source.
-pub(super) async fn redrive(State(sqs): State<Sqs>, Path(queue): Path<String>, _: NoParameters) -> Response {
+pub(super) async fn redrive(State(sqs): State<Sqs>, Path(queue): Path<String>, _: NoParameters, _: NoBody) -> Response {
     let Some(name) = sqs.named(&queue) else { return unknown("queue", &queue, sqs.0.queues.keys()) };
     let (from, only) = match sqs.dead_letters(&name) {
         Ok(found) => found,

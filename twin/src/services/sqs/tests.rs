@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::queue::{Order, QueueState};
 use super::*;
-use crate::control::Parameters;
+use crate::control::{NoBody, Parameters};
 use crate::ledger::TraceId;
 use crate::template::Redrive;
 
@@ -693,7 +693,8 @@ async fn a_redrive_names_either_queue_by_name_or_logical_id_and_reports_its_move
                 sqs.receive(queue, 10, Duration::ZERO, Some(Duration::ZERO)).await.unwrap();
             }
         }
-        let response = super::control::redrive(State(sqs.clone()), Path(asked.to_owned()), Parameters(())).await;
+        let response =
+            super::control::redrive(State(sqs.clone()), Path(asked.to_owned()), Parameters(()), NoBody).await;
         let answer: Value = serde_json::from_slice(&to_bytes(response.into_body(), 4096).await.unwrap()).unwrap();
         let all = asked.eq_ignore_ascii_case("dead");
         assert_eq!((&answer["from"], &answer["to"][to]), (&json!(from), &json!(1)), "{asked}");

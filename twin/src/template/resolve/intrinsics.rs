@@ -46,11 +46,13 @@ impl Resolver<'_> {
 
     fn fn_find_in_map(&self, argument: &Value, at: &At) -> Resolved {
         let resolved = self.some(argument, at)?;
-        let keys: Vec<&str> = resolved.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let [map, first, second, ..] = keys.as_slice() else {
+        let parts = resolved.as_array().map(Vec::as_slice).unwrap_or_default();
+        let [Value::String(map), Value::String(first), Value::String(second), options @ ..] = parts else {
             return Err(wants("a map and two keys", at));
         };
         let found = self.document.get("Mappings").and_then(|maps| maps.get(map)?.get(first)?.get(second));
+        // AWS::LanguageExtensions takes a value for keys that the map does not have.
+        let found = found.or_else(|| options.first()?.get("DefaultValue"));
         let found = found.ok_or_else(|| at.error(format!("no entry {first}.{second} in the mapping {map}")))?;
         Ok(Some(found.clone()))
     }

@@ -50,18 +50,24 @@ impl<'a> Resolver<'a> {
             warnings: RefCell::default(),
             depth: Cell::new(0),
         };
-        resolver.warn_of_stored_parameters();
+        resolver.warn_of_parameters();
         Ok(resolver)
     }
 
-    /// Warns of parameters whose values AWS would read from Systems Manager.
-    fn warn_of_stored_parameters(&self) {
+    /// Warns of parameters whose values AWS would read from Systems Manager, or check by a pattern that the twin cannot
+    /// read.
+    fn warn_of_parameters(&self) {
         let declared = self.document.get("Parameters").and_then(Value::as_object);
         for (name, parameter) in declared.into_iter().flatten() {
             let kind = parameter["Type"].as_str().unwrap_or_default();
             if kind.starts_with("AWS::SSM::Parameter::Value") {
                 self.warn(format!(
                     "parameter {name}: the twin has no Parameter Store; its value is taken as it is given"
+                ));
+            }
+            if let Some((pattern, Err(error))) = parameters::pattern(parameter) {
+                self.warn(format!(
+                    "parameter {name}, AllowedPattern: the twin cannot read {pattern} ({error}), and takes any value"
                 ));
             }
         }

@@ -53,7 +53,7 @@ fn check(parameter: &Value, value: &str, at: &At) -> Result<(), TemplateError> {
         }
         _ => None,
     };
-    let broken = broken.or(not_matched(parameter, value, at)?);
+    let broken = broken.or_else(|| not_matched(parameter, value));
     let kind = parameter["Type"].as_str().unwrap_or_default();
     let broken = match (broken, kind) {
         (Some(broken), _) => Some(broken),
@@ -82,10 +82,14 @@ fn outside(number: f64, least: Option<f64>, most: Option<f64>, unit: &str) -> Op
     }
 }
 
-/// The pattern that a value does not match as a whole.
-fn not_matched(parameter: &Value, value: &str, at: &At) -> Result<Option<String>, TemplateError> {
-    let Some(pattern) = parameter.get("AllowedPattern").and_then(Value::as_str) else { return Ok(None) };
-    let whole = Regex::new(&format!("^(?:{pattern})$"));
-    let whole = whole.map_err(|error| at.child("AllowedPattern").error(format!("cannot be read here: {error}")))?;
-    Ok((!whole.is_match(value)).then(|| format!("does not match {pattern}")))
+/// The pattern that a value does not match as a whole. Any value matches a pattern that the twin cannot read.
+fn not_matched(parameter: &Value, value: &str) -> Option<String> {
+    let (pattern, whole) = pattern(parameter)?;
+    whole.is_ok_and(|whole| !whole.is_match(value)).then(|| format!("does not match {pattern}"))
+}
+
+/// The `AllowedPattern` of a parameter. AWS reads it as Java does: it may look around, which the twin does not.
+pub(super) fn pattern(parameter: &Value) -> Option<(&str, Result<Regex, regex_lite::Error>)> {
+    let pattern = parameter.get("AllowedPattern")?.as_str()?;
+    Some((pattern, Regex::new(&format!("^(?:{pattern})$"))))
 }
