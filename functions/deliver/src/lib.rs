@@ -1,4 +1,4 @@
-//! The delivery queues: one message for one recipient at a time. Reads what is known of the recipient, appends the
+//! The delivery queues: one message for one recipient at a time. Reads the recipient, appends the
 //! message to the mailbox, posts it to every live connection, and schedules the first fallback step, at once if no
 //! connection accepted the frame. A post without an answer is repeated a few times, by a timer. Behind the deliveries
 //! come redeliveries of unconfirmed messages, and withdrawals of cancelled ones.
@@ -27,10 +27,10 @@ use tidings_service::{Sealer, Steps};
 use tidings_store::{Appended, Connections, Mailboxes, Messages, Users};
 use tidings_wire::Frame;
 
-/// Dead connections that are pruned at the same time.
+/// Limit of dead connections that are pruned in parallel.
 const PRUNED_AT_ONCE: usize = 16;
 
-/// What the handler needs.
+/// The handler's dependencies.
 #[derive(Debug)]
 pub struct Deps {
     batches: Batches,
@@ -62,10 +62,10 @@ pub async fn run() -> Result<(), Error> {
     batch::serve(|event, deadline| handle(&deps, event, deadline)).await
 }
 
-/// Works on a batch; reports exactly the jobs that must come again.
+/// Processes a batch; reports exactly the jobs that must be received again.
 ///
 /// # Errors
-/// Where the event is none.
+/// If the event is malformed.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result<SqsBatchResponse, Error> {
     deps.batches
         .each(event, deadline, |Record { payload, trace, receives }: Record<Job>| async move {
@@ -91,14 +91,14 @@ async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives
             tracing::info!(message_id = %letter.id, reason = ?nowhere, "not posted");
             return Ok(());
         }
-        Placement::Contended => return Err("the mailbox was written to by others at every attempt".into()),
+        Placement::Contended => return Err("other workers wrote to the mailbox at every attempt".into()),
     };
     let online = !targets.is_empty();
     let mut settled = settle(deps, user, post(deps, targets, frame(Some(position))).await).await?;
     let mut gone = delivery::devices_of(&settled.gone);
     if online && !settled.may_have_reached() && !gone.is_empty() {
-        // Every connection was gone. The device may be back on another one by now: look again once before noting it
-        // offline.
+        // Every connection was gone. The device may have reconnected by now: read the connections once more before
+        // recording it as offline.
         let now = Timestamp::now();
         let view = deps.users.view(user, now).await?;
         let fresh: Vec<_> = view.reachable(letter.platform).filter(|c| !settled.gone.contains(c)).cloned().collect();
@@ -113,7 +113,7 @@ async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives
     if !unanswered.is_empty() {
         deps.mailboxes.note_unanswered(user, position, &unanswered, now).await?;
     }
-    // A post whose fate is unknown may have arrived: the first step does not go out at once then.
+    // A post whose outcome is unknown may have arrived: the first step does not go out at once then.
     if let Some(step) = delivery::first_step(delivery, position, settled.may_have_reached(), now) {
         deps.steps.schedule(step, now, trace).await?;
     }
@@ -134,7 +134,7 @@ async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives
     Ok(())
 }
 
-/// Finds the delivery's place in the mailbox: carries out what the domain asks for, one request at a time.
+/// Finds the delivery's position in the mailbox: carries out the domain's requests, one at a time.
 async fn place(deps: &Deps, delivery: &Delivery, receives: u32) -> Result<Placement, Error> {
     let (user, id) = (&delivery.user, &delivery.letter.id);
     let mut placing = Placing::new(delivery, receives);
@@ -166,8 +166,8 @@ async fn place(deps: &Deps, delivery: &Delivery, receives: u32) -> Result<Placem
     }
 }
 
-/// Posts a message again that no device has confirmed, or whose posts had no answer, and schedules the next time. If it
-/// is confirmed, closed or expired by now, that ends here.
+/// Posts a message again that no device has confirmed, or whose posts had no answer, and schedules the next time. Ends
+/// if the message is confirmed, closed or expired by now.
 async fn redeliver(deps: &Deps, redelivery: &Redelivery, trace: Option<&str>) -> Result<(), Error> {
     let Redelivery { user, id, attempt, .. } = redelivery;
     let is_repeat = redelivery.is_repeat();
@@ -200,8 +200,9 @@ async fn redeliver(deps: &Deps, redelivery: &Redelivery, trace: Option<&str>) ->
     Ok(())
 }
 
-/// Closes a message that its sender has cancelled. Its entry is in the mailbox already, for its delivery was in front
-/// of this on the queue; if that delivery failed for good, its redrive finds the cancellation in the message's record.
+/// Closes a message that its sender has cancelled. Its entry is already in the mailbox, since its delivery was in front
+/// of the withdrawal on the queue. If that delivery failed for good, its redrive finds the cancellation in the
+/// message's record.
 async fn withdraw_message(deps: &Deps, withdraw: &Withdraw) -> Result<(), Error> {
     let view = deps.users.view(&withdraw.user, Timestamp::now()).await?;
     let position = match view.tail.and_then(|tail| mailbox::recent_position(&tail, &withdraw.id)) {
@@ -216,7 +217,7 @@ async fn withdraw_message(deps: &Deps, withdraw: &Withdraw) -> Result<(), Error>
     Ok(())
 }
 
-/// Posts to every connection at the same time, each frame sealed for its device.
+/// Posts to all connections in parallel, each frame sealed for its device.
 async fn post(
     deps: &Deps,
     targets: Vec<Connection>,
@@ -226,7 +227,7 @@ async fn post(
     let posts = targets.into_iter().map(|connection| async move {
         let outcome = match deps.sealer.seal(&frame(&connection.device), &connection) {
             Ok(sealed) => deps.gateway.post(&connection.id, sealed).await,
-            // A root key that was withdrawn, say: this connection's fault, and none of the others'.
+            // For example, a root key that was withdrawn: the fault concerns this connection only.
             Err(error) => {
                 tracing::error!(connection = %connection.id, error = logs::chain(&error), "frame cannot be sealed");
                 PostOutcome::Fault

@@ -20,7 +20,7 @@ use tidings_lambda::{
 use tidings_service::Steps;
 use tidings_store::{Claims, Devices, Items, Mailboxes, Messages, Users};
 
-/// What the handler needs.
+/// The handler's dependencies.
 #[derive(Debug)]
 pub struct Deps {
     batches: Batches,
@@ -61,7 +61,7 @@ pub async fn run() -> Result<(), Error> {
     batch::serve(|event, deadline| handle(&deps, event, deadline)).await
 }
 
-/// Works on a batch; reports exactly the steps that must be looked at again.
+/// Processes a batch; reports exactly the steps that must be received again.
 ///
 /// # Errors
 /// If the event is malformed.
@@ -122,17 +122,17 @@ fn stop(due: &StepDue, reason: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Claims a step and makes its call; a claim under which nothing could be called is released, if it may be.
+/// Claims a step and makes its call. A claim is released, if it may be, when nothing could be called under it.
 async fn claim(deps: &Deps, work: &Work<'_>, call: &Call) -> Result<(), Error> {
     let Work { due, entry, patience, .. } = *work;
     let (worker, claimed) = (random::id()?, Timestamp::now());
     let claim = Claim::new(due, entry, patience, claimed);
     match deps.claims.claim(due, Claim::before(due, entry), &worker, claimed).await {
         Ok(true) => {}
-        // Confirmed, or claimed by another worker, since it was read: looked at again.
+        // Since it was read, the message was confirmed, or another worker has claimed the step: decide once more.
         Ok(false) => return Err("the step changed at the same moment".into()),
         Err(error) => {
-            // The claim may stand without an answer. Nothing was called under it, and nothing will be.
+            // The claim may have been written although the answer was lost. Nothing was or will be called under it.
             carry_out(deps, work, &worker, claim.abandoned()).await?;
             return Err(error.into());
         }
@@ -158,8 +158,8 @@ async fn under_claim(deps: &Deps, work: &Work<'_>, claim: &Claim<'_>, call: &Cal
     Ok(claim.settle(&called, random, Timestamp::now()))
 }
 
-/// Whether a step that is claimed is called off. Read after the claim: whoever has cancelled the message or closed its
-/// item before, and was answered, finds no step that begins after the answer.
+/// Whether a claimed step is called off. The message and its item are read after the claim: no step starts after a
+/// cancellation or a closing was answered.
 async fn called_off(deps: &Deps, work: &Work<'_>) -> Result<Option<CalledOff>, Error> {
     let Work { due, entry, now, .. } = *work;
     // Its withdrawal may still wait in its lane.
@@ -203,12 +203,12 @@ async fn schedule(deps: &Deps, later: StepDue, trace: Option<&str>) -> Result<()
     Ok(())
 }
 
-/// Forgets addresses that their providers call dead. If that fails, the next push finds them dead again.
+/// Deletes push addresses that their providers report as dead. If that fails, the next push finds them dead too.
 async fn forget(deps: &Deps, due: &StepDue, dead: &[Device]) {
     for device in dead {
         tracing::info!(device = %device.id, message_id = %due.id, step = due.step, "push address is dead");
         let forgotten = deps.devices.forget_push(device).await;
-        forgotten.unwrap_or_else(|error| tracing::warn!(error = logs::chain(&error), "it was not forgotten"));
+        forgotten.unwrap_or_else(|error| tracing::warn!(error = logs::chain(&error), "push address was not deleted"));
     }
 }
 

@@ -1,8 +1,8 @@
-//! The `fanout` queue: an announcement on its way to everyone of a tenant who is connected, one page of one shard at a time.
+//! The `fanout` queue: pushes an announcement to all open connections of a tenant, one page of one shard at a time.
 //!
-//! A push is the fast way, not the sure one: devices ask for announcements with every `sync`, and each names the one before it,
-//! so that a device notices what it has missed. Pieces may therefore come twice, and what cannot be posted is given up after
-//! a minute. What is not about a post fails nothing.
+//! A push is fast, but not reliable: devices request announcements with every `sync`, and each announcement names the
+//! one before it, so that a device detects a gap. Parts may therefore be pushed twice, and a connection that cannot be
+//! posted to is given up after a minute. Errors other than those of posts fail no part.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::stream::{self, StreamExt};
@@ -21,14 +21,14 @@ use tidings_queue::FanoutQueue;
 use tidings_service::Sealer;
 use tidings_store::{Announcements, Connections};
 
-/// Connections of one piece.
+/// Connections of one page.
 const PAGE: usize = 500;
 
-/// Posts at the same time. With the template's few workers and ten milliseconds a post, a push stays below 70 % of the ten thousand
-/// requests a second that an account has for all its APIs.
+/// Posts in parallel. With the template's few workers and ten milliseconds a post, a push stays below 70 % of the ten
+/// thousand requests a second that an account has for all its APIs.
 const POSTS_AT_ONCE: usize = 16;
 
-/// What the handler needs.
+/// The handler's dependencies.
 #[derive(Debug)]
 pub struct Deps {
     batches: Batches,
@@ -56,10 +56,10 @@ pub async fn run() -> Result<(), Error> {
     batch::serve(|event, deadline| handle(&deps, event, deadline)).await
 }
 
-/// Works on a batch; reports exactly the pieces that must come again.
+/// Processes a batch; reports exactly the parts that must be received again.
 ///
 /// # Errors
-/// Where the event is none.
+/// If the event is malformed.
 pub async fn handle(deps: &Deps, event: SqsEvent, deadline: Timestamp) -> Result<SqsBatchResponse, Error> {
     deps.batches.each(event, deadline, |record: Record<Fanout>| push(deps, record)).await
 }
@@ -80,13 +80,14 @@ async fn push(deps: &Deps, Record { payload, trace, .. }: Record<Fanout>) -> Res
         Part::Again { targets, attempt } => (targets, None, attempt + 1),
     };
     let Posted { accepted, again } = post(deps, &announcement, &targets).await;
-    tracing::info!(announcement = %announcement.id, targets = targets.len(), accepted, again = again.len(), "page pushed");
+    let (id, count, failed) = (&announcement.id, targets.len(), again.len());
+    tracing::info!(announcement = %id, targets = count, accepted, again = failed, "page pushed");
     if accepted > 0 {
-        // It is a count for people: pushing the page once more for its sake would make it no better.
+        // The count is for people; pushing the page again would not improve it.
         let counted = deps.announcements.count_posts(&tenant, number, accepted).await;
         counted.unwrap_or_else(|error| tracing::warn!(error = logs::chain(&error), "posts were not counted"));
     }
-    // Last, and in one request: a piece that comes again after it has queued what follows makes that come twice, too.
+    // Last, and in one request: a part that is received again after it has queued the next ones would queue them twice.
     let mut follow = Vec::from_iter(next.map(|next| (next, 0)));
     if let (false, Some(pause)) = (again.is_empty(), announcement::again_in(attempt)) {
         follow.push((Part::Again { targets: again, attempt }, pause));
@@ -99,11 +100,11 @@ async fn push(deps: &Deps, Record { payload, trace, .. }: Record<Fanout>) -> Res
     Ok(())
 }
 
-/// What became of the posts of one piece.
+/// The outcome of the posts of one page.
 #[derive(Debug, Default)]
 struct Posted {
     accepted: u64,
-    /// Could not be posted to just then.
+    /// Connections that could not be posted to at this moment.
     again: Vec<Target>,
 }
 
@@ -127,7 +128,7 @@ async fn post_to(deps: &Deps, announcement: &Announcement, target: &Target) -> P
     let frame = announcement.frame(announcement.after.of(target.platform), &target.user, &target.device);
     let sealed = match deps.sealer.seal(&frame, target) {
         Ok(sealed) => sealed,
-        // Under a root key that is gone: nobody could open it, and the others are not to wait for it.
+        // For example, its root key is gone: no device could open the frame, and the others must not wait.
         Err(error) => {
             tracing::error!(error = logs::chain(&error), "an announcement could not be sealed");
             return PostOutcome::Fault;
@@ -135,7 +136,7 @@ async fn post_to(deps: &Deps, announcement: &Announcement, target: &Target) -> P
     };
     let outcome = deps.gateway.post(&target.connection, sealed).await;
     if outcome == PostOutcome::Gone {
-        // Whoever posts to it next finds it gone again: no reason to push the page once more.
+        // The next post to it finds it gone as well: no reason to push the page again.
         let pruned = deps.connections.prune(&target.user, &target.connection).await;
         pruned.unwrap_or_else(|error| tracing::warn!(error = logs::chain(&error), "a connection was not pruned"));
     }

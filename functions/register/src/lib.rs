@@ -1,5 +1,5 @@
-//! `/v1/devices`: registers devices and hands out their keys. `/v1/users/{alias}/preferences` and `/v1/preferences`: what a
-//! person wants to be told of.
+//! `/v1/devices`: registers devices and hands out their keys. `/v1/users/{alias}/preferences` and `/v1/preferences`: a
+//! person's preferences.
 
 mod leaving;
 mod preferences;
@@ -30,10 +30,10 @@ use tidings_service::{AppCache, DeviceTokens};
 use tidings_store::{App, Connections, Devices, Users};
 use tidings_wire::{DeviceAnswer, RegisterAnswer, RegisterRequest, device::DeviceKeys};
 
-/// How often a registration is decided again where another one of the same device came in between.
+/// Attempts of a registration that conflicts with another one of the same device.
 const ATTEMPTS: usize = 3;
 
-/// What the handlers need.
+/// The handlers' dependencies.
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
@@ -142,8 +142,8 @@ async fn register(
     Err(ApiError::Conflict)
 }
 
-/// A device that changes hands gets new keys: what was sealed for its old user stays closed to the new one, and what it
-/// learned under the old keys opens nothing new.
+/// The generation of a registration's keys. A device that changes hands gets new ones: the new user cannot open frames
+/// for the old one, and the old keys open no new frames.
 fn generation(before: Option<&Device>, user: &UserKey) -> u32 {
     match before {
         Some(before) if before.user == *user => before.generation,
@@ -162,7 +162,7 @@ fn answer(roots: &RootKeys, device: &Device, evicted: &[DeviceId]) -> Result<Reg
     Ok(RegisterAnswer { id: device.id.to_string(), keys, evicted })
 }
 
-/// The device of a path, if it is the app's.
+/// The device of a path, if it belongs to the app.
 async fn find(deps: &Deps, app: &App, id: &str, now: Timestamp) -> Result<(Device, UserView), ApiError> {
     const UNKNOWN: ApiError = ApiError::NotFound("no such device");
     let id: DeviceId = id.parse().map_err(|_| UNKNOWN)?;
@@ -171,7 +171,7 @@ async fn find(deps: &Deps, app: &App, id: &str, now: Timestamp) -> Result<(Devic
     Ok((device, view))
 }
 
-/// What is known of a device.
+/// Returns the record of a device.
 async fn show(
     State(deps): State<Arc<Deps>>,
     Checked { now, by: app, about: PathId(id), .. }: Checked<App, PathId>,
@@ -190,7 +190,7 @@ async fn show(
     }))
 }
 
-/// Forgets a device: its connections receive nothing more and are closed, and its keys open nothing new.
+/// Unregisters a device: its connections receive no more frames and are closed, and its keys open no new ones.
 async fn unregister(
     State(deps): State<Arc<Deps>>,
     Checked { now, by: app, about: PathId(id), .. }: Checked<App, PathId>,

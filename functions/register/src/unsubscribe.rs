@@ -1,5 +1,5 @@
-//! The link in an email: switches emails like it off for its reader, by one POST of a mail program (RFC 8058), or by a button for
-//! whoever opens it in a browser. Opening alone changes nothing: programs look at links before people do.
+//! The link in an email: switches off such emails for its reader, by one POST of a mail program (RFC 8058) or by a
+//! button in a browser. Opening the link changes nothing: programs open links before people do.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use tidings_wire::Preferences;
 
 use crate::{ATTEMPTS, Deps};
 
-/// Asks whoever opens the link.
+/// Shows the button for a link that was opened in a browser.
 pub(crate) async fn ask(State(deps): State<Arc<Deps>>, PathId(link): PathId) -> Result<Response, ApiError> {
     open(&deps, &link)?;
     Ok(page(r#"<h1>No more emails like this?</h1><form method="post"><button>Unsubscribe</button></form>"#))
 }
 
-/// Does what the link says; once more changes nothing.
+/// Switches off what the link names. Idempotent.
 pub(crate) async fn follow(State(deps): State<Arc<Deps>>, PathId(link): PathId) -> Result<Response, ApiError> {
     let asked = open(&deps, &link)?;
     for _ in 0..ATTEMPTS {
@@ -38,12 +38,13 @@ pub(crate) async fn follow(State(deps): State<Arc<Deps>>, PathId(link): PathId) 
 }
 
 fn open(deps: &Deps, link: &str) -> Result<Unsubscribe, ApiError> {
-    let says = link::open(&deps.roots, link);
-    says.and_then(|says| serde_json::from_slice(&says).ok()).ok_or(ApiError::NotFound("no such link"))
+    let claims = link::open(&deps.roots, link);
+    claims.and_then(|claims| serde_json::from_slice(&claims).ok()).ok_or(ApiError::NotFound("no such link"))
 }
 
 fn page(content: &str) -> Response {
-    const STYLE: &str = "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem;color-scheme:light dark}\
+    const STYLE: &str = "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem;\
+    color-scheme:light dark}\
         button{font:inherit;padding:.6rem 1.2rem}";
     let html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \

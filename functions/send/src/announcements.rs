@@ -1,6 +1,7 @@
-//! `/v1/announcements`: says something to everyone of a tenant; lists what was said, and withdraws it.
+//! `/v1/announcements`: announces to all users of a tenant; lists announcements, and withdraws them.
 //!
-//! The order is the promise here too: stored first, where every `sync` finds it; then pushed to whoever is connected.
+//! As for messages, the order matters: an announcement is stored first, where every `sync` finds it, and then pushed to
+//! all open connections.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use crate::Deps;
 
 const UNKNOWN: ApiError = ApiError::NotFound("no such announcement, or it is no longer kept");
 
-/// Seconds until the push begins: the index over connections is a moment behind, and who connects later asks by himself.
+/// Delay of the push, in seconds: the index over connections lags by a moment, and a device that connects later syncs.
 const INDEX_SECONDS: u64 = 1;
 
 pub(crate) async fn announce(
@@ -36,7 +37,7 @@ pub(crate) async fn announce(
 ) -> Result<Response, ApiError> {
     let Repeatable { request, key, hash } = body;
     let id = match &key {
-        // Apart from every message's: a device must be able to tell the two by their ids, and no key has a line break.
+        // Distinct from every message's: a device must tell the two apart by their ids, and no key has a line break.
         Some(key) => MessageId::of_key(&app.id_secret, &app.id, &format!("announcement\n{key}")),
         None => MessageId::new(now, random::bytes().map_err(|error| ApiError::Internal(error.into()))?),
     };
@@ -46,7 +47,7 @@ pub(crate) async fn announce(
             Announced::Before(before) => (before, true),
             Announced::Now(receipt) => (receipt, false),
         },
-        // It may be the repeat of one that could be accepted then: its category was one of the app's.
+        // It may repeat one that was valid at that time: its category was one of the app's.
         Err(problems) if key.is_some() => match find(&deps, &app, id.as_str(), now).await {
             Ok(before) if before.body_hash == hash => (before, true),
             Ok(_) | Err(ApiError::NotFound(_)) => return Err(problems.into()),
@@ -54,7 +55,7 @@ pub(crate) async fn announce(
         },
         Err(problems) => return Err(problems.into()),
     };
-    // Also for a repeat: whoever was first may have died before this. Devices show an announcement once.
+    // Also for a repeat: the worker of the first request may have died before this. Devices show an announcement once.
     let pieces = announcement::begin(&receipt.tenant, receipt.number);
     let pieces: Vec<_> = pieces.into_iter().map(|piece| (piece, INDEX_SECONDS)).collect();
     let sent = deps.fanout.send(&pieces, invocation.trace.as_deref()).await;
@@ -88,7 +89,7 @@ pub(crate) async fn one(
     Ok(Json(found.shown()))
 }
 
-/// Withdraws an announcement: whoever was not told yet is not told any more. Twice is once.
+/// Withdraws an announcement: it is not delivered to any further device. Idempotent.
 pub(crate) async fn withdraw(
     State(deps): State<Arc<Deps>>,
     Checked { now, by: app, about: PathId(id), .. }: Checked<App, PathId>,
@@ -99,7 +100,7 @@ pub(crate) async fn withdraw(
     Ok(Json(WithdrawAnswer { request_id: id.to_string(), withdrawn_at }))
 }
 
-/// Where an announcement of the app stands.
+/// The receipt of an announcement of the app.
 async fn find(deps: &Deps, app: &App, id: &str, now: Timestamp) -> Result<Receipt, ApiError> {
     let id: MessageId = id.parse().map_err(|_| UNKNOWN)?;
     let receipt = deps.announcements.receipt(&id, now).await?;

@@ -1,8 +1,9 @@
-//! `/v1/messages`: validates a message, stores it, queues a delivery for each recipient; cancels it; and tells what
-//! became of it. `/v1/announcements`: what is for everyone. `/v1/items`: whether what messages are about is still open.
+//! `/v1/messages`: validates a message, stores it, queues a delivery for each recipient; cancels it; and returns its
+//! trail. `/v1/announcements`: announcements to everyone. `/v1/items`: whether items that messages refer to are open.
 //!
-//! The order is the promise: the record is written before the queue is fed, and `202` is said after both. A repeat
-//! under the same idempotency key finds the record, feeds the queue again (which doubles nothing) and says the same.
+//! The order is the guarantee: the record is written before the queue is fed, and `202` is answered after both. A
+//! repeat under the same idempotency key finds the record, feeds the queue again (which doubles nothing) and gets the
+//! same answer.
 
 mod announcements;
 mod cancel;
@@ -32,10 +33,10 @@ use tidings_service::{AppCache, Lanes, Timers};
 use tidings_store::{Announcements, App, Devices, Items, Mailboxes, Messages, Stored};
 use tidings_wire::{FieldProblem, SendAnswer, SendRequest};
 
-/// Devices that are looked up at the same time.
+/// Limit of devices that are looked up in parallel.
 const LOOKUPS_AT_ONCE: usize = 8;
 
-/// What the handlers need.
+/// The handlers' dependencies.
 #[derive(Debug)]
 pub struct Deps {
     devices: Devices,
@@ -105,11 +106,11 @@ async fn send(
 struct Accepted {
     message: Message,
     stored: Stored,
-    /// Whether both are those of an earlier request, which this one repeats.
+    /// Whether both belong to an earlier request, which this one repeats.
     is_repeat: bool,
 }
 
-/// Accepts a message, unless the request repeats one that was accepted before.
+/// Accepts a message, unless the request repeats an earlier one.
 async fn accept(
     deps: &Deps,
     request: SendRequest,
@@ -120,7 +121,7 @@ async fn accept(
 ) -> Result<Accepted, ApiError> {
     let (message, aliases) = match resolve(deps, request.clone(), app, &id, now).await {
         Ok(resolved) => resolved,
-        // It may repeat one that could be accepted then: its time to be sent was still to come, a device was known, its
+        // It may repeat one that was valid at that time: its time to be sent was still ahead, a device was known, its
         // category was one of the app's.
         Err(ApiError::Fields(problems)) => {
             let Some(body_hash) = body_hash else { return Err(problems.into()) };
@@ -146,8 +147,8 @@ async fn accept(
     }
 }
 
-/// A message that was accepted before, as it was accepted then: at that time, with the chain that the app had. The
-/// record names its recipients; what it says is in the request.
+/// A message as it was accepted before: at that time, with the app's chain of that time. The record names its
+/// recipients; its content is in the request.
 fn repeat(request: SendRequest, before: Stored) -> Result<Accepted, ApiError> {
     let chains = Chains { general: before.steps.clone(), ..Chains::default() };
     let (app, id) = (before.app.clone(), before.id.clone());
@@ -155,7 +156,7 @@ fn repeat(request: SendRequest, before: Stored) -> Result<Accepted, ApiError> {
     Ok(Accepted { message, stored: before, is_repeat: true })
 }
 
-/// The message and the users that it goes to, if it can be accepted now.
+/// The message and its recipients, if it can be accepted now.
 async fn resolve(
     deps: &Deps,
     request: SendRequest,
@@ -169,7 +170,7 @@ async fn resolve(
     Ok((message, aliases))
 }
 
-/// The answer to a message that is accepted, now or before.
+/// The answer for a message that is accepted, now or before.
 fn accepted(stored: &Stored, replay: bool) -> Response {
     tracing::info!(message_id = %stored.id, recipients = stored.aliases.len(), replay, "message accepted");
     let mut response = (StatusCode::ACCEPTED, Json(answer(stored))).into_response();
@@ -179,8 +180,8 @@ fn accepted(stored: &Stored, replay: bool) -> Response {
     response
 }
 
-/// Queues the deliveries, or sets the timer of a message that is sent later; does nothing if it was cancelled
-/// meanwhile. Repeating it doubles nothing.
+/// Queues the deliveries, or sets the timer of a scheduled message; does nothing if it was cancelled meanwhile.
+/// Idempotent.
 async fn begin(
     deps: &Deps,
     message: &Message,
@@ -212,7 +213,7 @@ fn answer(stored: &Stored) -> SendAnswer {
     }
 }
 
-/// The users that a message goes to. A device id stands for the user who holds the device now.
+/// The recipients of a message. A device id stands for the user who holds the device now.
 async fn recipients(deps: &Deps, app: &App, message: &Message, now: Timestamp) -> Result<Vec<String>, ApiError> {
     let devices = match &message.audience {
         Audience::Aliases(aliases) => return Ok(aliases.clone()),

@@ -1,4 +1,4 @@
-//! `sync`, `ack`, `read` and `state`: what a device says of its mailbox.
+//! `sync`, `ack`, `read` and `state`: a device's requests about its mailbox.
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use futures_util::stream::{self, TryStreamExt};
@@ -23,13 +23,13 @@ use tidings_wire::{
     limits,
 };
 
-/// Entries that are read at once.
+/// Entries in one read.
 const PAGE: usize = limits::SYNC_PAGE;
 
-/// Confirmations that are written at the same time.
+/// Limit of confirmations that are written in parallel.
 const CONFIRMED_AT_ONCE: usize = 8;
 
-/// What the handler needs.
+/// The handler's dependencies.
 #[derive(Debug)]
 pub struct Deps {
     users: Users,
@@ -59,57 +59,57 @@ pub async fn run() -> Result<(), Error> {
     socket::serve(|event, now| handle(&deps, event, now)).await
 }
 
-/// What a device is told.
-enum Told {
-    /// Nothing: an acknowledgement that is recorded costs no frame.
+/// The answer to a device.
+enum Answer {
+    /// No frame: a recorded acknowledgement is not answered.
     Nothing,
-    /// This.
+    /// This frame.
     Frame(Frame),
-    /// That its connection is not known, because the device is another user's by now.
+    /// That its connection is unknown, because the device belongs to another user by now.
     Unknown,
 }
 
-/// Does what the device asks for.
+/// Handles a request of a device.
 ///
 /// # Errors
-/// Where the event is none, or the store does not answer.
+/// If the event is malformed or DynamoDB is unavailable.
 pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Timestamp) -> Result<Reply, Error> {
     let id = socket::connection_id(&event)?;
     let Some(record) = deps.connections.last_words(&id, now).await? else {
         return socket::unknown_connection();
     };
     let action = socket::action(&event);
-    // What a device confirmed just before its end counts; everything else is for a connection that lives.
+    // Confirmations that a device sent just before its connection ended count; everything else needs a live connection.
     if record.buried.is_some() && !matches!(action, Ok(Action::Ack(_) | Action::Read(_))) {
         return socket::unknown_connection();
     }
-    let told = match action {
+    let answer = match action {
         Ok(Action::Sync { after, announced }) => replay(deps, &record, after, announced, now).await?,
         Ok(Action::Ack(receipt)) => confirm(deps, &record, receipt, Confirmation::Acknowledged, now).await?,
         Ok(Action::Read(receipt)) => confirm(deps, &record, receipt, Confirmation::Read, now).await?,
         Ok(Action::State { state }) => {
             deps.connections.set_state(&record.user, &id, state).await?;
-            Told::Nothing
+            Answer::Nothing
         }
-        Ok(Action::Ping) => Told::Frame(Refusal::UnknownAction.frame(&record)),
-        Err(refusal) => Told::Frame(refusal.frame(&record)),
+        Ok(Action::Ping) => Answer::Frame(Refusal::UnknownAction.frame(&record)),
+        Err(refusal) => Answer::Frame(refusal.frame(&record)),
     };
-    match told {
-        Told::Frame(frame) => Ok(socket::answer(&deps.sealer, &frame, &record)?),
-        Told::Nothing => Ok(Reply::done()),
-        Told::Unknown => socket::unknown_connection(),
+    match answer {
+        Answer::Frame(frame) => Ok(socket::answer(&deps.sealer, &frame, &record)?),
+        Answer::Nothing => Ok(Reply::done()),
+        Answer::Unknown => socket::unknown_connection(),
     }
 }
 
-/// Records a confirmation, or says what is wrong with it. The mailbox is the device's own user's, so that nobody confirms for
-/// somebody else.
+/// Records a confirmation, or answers with its fault. The mailbox is that of the device's user: no device confirms for
+/// another user.
 async fn confirm(
     deps: &Deps,
     record: &ConnectionRecord,
     receipt: Receipt,
     what: Confirmation,
     now: Timestamp,
-) -> Result<Told, Error> {
+) -> Result<Answer, Error> {
     let Receipt { id: Some(id), position } = receipt else {
         return confirm_up_to(deps, record, receipt.position, what, now).await;
     };
@@ -120,36 +120,36 @@ async fn confirm(
         Err(_) => false,
     };
     if known {
-        return Ok(Told::Nothing);
+        return Ok(Answer::Nothing);
     }
     if record.buried.is_some() {
-        return Ok(Told::Unknown);
+        return Ok(Answer::Unknown);
     }
     let head = deps.users.view(&record.user, now).await?.tail.map(|tail| tail.position);
-    Ok(Told::Frame(Refusal::NotInMailbox(mailbox::misplaced(position, head)).frame(record)))
+    Ok(Answer::Frame(Refusal::NotInMailbox(mailbox::misplaced(position, head)).frame(record)))
 }
 
-/// Confirms everything up to a place that was there for the device, oldest first; then moves the device's cursor. A worker that
-/// dies in between has confirmed less than it was asked to, and never more.
+/// Confirms all entries for the device up to a position, oldest first, and then moves the device's cursor. A worker
+/// that dies in between has confirmed fewer than requested, and never more.
 async fn confirm_up_to(
     deps: &Deps,
     record: &ConnectionRecord,
     place: Position,
     what: Confirmation,
     now: Timestamp,
-) -> Result<Told, Error> {
+) -> Result<Answer, Error> {
     let view = deps.users.view(&record.user, now).await?;
-    let Some(device) = view.device_of(&record.connection) else { return Ok(Told::Unknown) };
+    let Some(device) = view.device_of(&record.connection) else { return Ok(Answer::Unknown) };
     match mailbox::misplaced(place, view.tail.as_ref().map(|tail| tail.position)) {
         Misplaced::UnknownMessage => {}
         wrong @ (Misplaced::UnknownEpoch | Misplaced::FutureSeq) => {
-            return Ok(Told::Frame(Refusal::NotInMailbox(wrong).frame(record)));
+            return Ok(Answer::Frame(Refusal::NotInMailbox(wrong).frame(record)));
         }
     }
     let platform = Some(device.platform);
     let mut from = match what {
         Confirmation::Acknowledged => device.cursor.filter(|cursor| cursor.epoch == place.epoch),
-        // What was acknowledged before may be read now.
+        // An acknowledged message may be read now.
         Confirmation::Read => None,
     };
     while from < Some(place) {
@@ -170,24 +170,24 @@ async fn confirm_up_to(
             })
             .await?;
         if let (Confirmation::Acknowledged, Some(done)) = (what, from) {
-            // Page by page, so that a worker that runs out of time has not worked in vain.
+            // Page by page, so that a worker that runs out of time keeps its progress.
             deps.devices.move_cursor(device, done).await?;
         }
     }
-    Ok(Told::Nothing)
+    Ok(Answer::Nothing)
 }
 
-/// Posts what the device has missed, oldest first, and says how far it got. A client that keeps no cursor begins at the one that
-/// is kept for it.
+/// Posts the messages that the device has missed, oldest first, and answers with the position reached. A client without
+/// a cursor starts at the stored one.
 async fn replay(
     deps: &Deps,
     record: &ConnectionRecord,
     asked: Option<Position>,
     announced: Option<u64>,
     now: Timestamp,
-) -> Result<Told, Error> {
+) -> Result<Answer, Error> {
     let view = deps.users.view(&record.user, now).await?;
-    let Some(device) = view.device_of(&record.connection) else { return Ok(Told::Unknown) };
+    let Some(device) = view.device_of(&record.connection) else { return Ok(Answer::Unknown) };
     let head = view.tail.as_ref().map(|tail| tail.position);
     let cursor = asked.or(device.cursor);
     let from = mailbox::replay_from(cursor, head);
@@ -202,15 +202,16 @@ async fn replay(
     }
     let recovered = mailbox::recovered(cursor, entries.first().map(Slot::position), head);
     let replayed = post(deps, record, device, &entries, now).await?;
-    tracing::info!(connection = %record.connection.id, count = replayed.posted.len(), more, recovered, "mailbox replayed");
+    let (connection, count) = (&record.connection.id, replayed.posted.len());
+    tracing::info!(%connection, count, more, recovered, "mailbox replayed");
     let left = more || !replayed.complete;
-    // After the mailbox: an app that comes back after long is not to wait for what is its own behind what is for everyone.
+    // After the mailbox: an app that was away for long receives its own messages before those for everyone.
     let announced = match announced.filter(|_| !left) {
         Some(from) => Some(announce(deps, record, from, now).await?),
         None => None,
     };
     let nothing_yet = Position { epoch: 0, seq: 0 };
-    Ok(Told::Frame(Frame::Synced(Synced {
+    Ok(Answer::Frame(Frame::Synced(Synced {
         device_id: device.id.to_string(),
         position: if entries.is_empty() {
             head.unwrap_or(nothing_yet)
@@ -225,7 +226,7 @@ async fn replay(
     })))
 }
 
-/// Posts the announcements that the device has not come to, oldest first, and says how far it got.
+/// Posts the announcements after the device's number, oldest first, and returns the number reached.
 async fn announce(deps: &Deps, record: &ConnectionRecord, from: u64, now: Timestamp) -> Result<Announced, Error> {
     const PAGE: usize = limits::ANNOUNCEMENT_PAGE;
     let ConnectionRecord { user, connection, .. } = record;
@@ -245,7 +246,7 @@ async fn announce(deps: &Deps, record: &ConnectionRecord, from: u64, now: Timest
     Ok(Announced { after, number: end, more })
 }
 
-/// How far a replay got.
+/// The result of a replay.
 struct Replayed {
     last: Option<Position>,
     posted: Vec<u64>,

@@ -1,7 +1,7 @@
-//! The `later` queue and the clock: fallback steps, redeliveries and scheduled messages, when they are due.
+//! The `later` queue and the schedule: fallback steps, redeliveries and scheduled messages, when they are due.
 //!
-//! What is due within fifteen minutes waits on the `later` queue. What is due later waits in the due table, by minute; every
-//! minute, the clock hands on the minutes that have come within reach of the queue's delay.
+//! A timer that is due within fifteen minutes waits on the `later` queue, a later one in the due table, by minute.
+//! Every minute, a tick of the schedule hands on the minutes that have come within the queue's longest delay.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::stream::{self, TryStreamExt};
@@ -15,13 +15,13 @@ use tidings_queue::LONGEST_DELAY_SECONDS;
 use tidings_service::{Lanes, Steps};
 use tidings_store::{Mailboxes, Messages, minute_of};
 
-/// Room between the queue's longest delay and what the clock hands on, in seconds, for clocks that differ.
+/// Margin between the queue's longest delay and the minutes that a tick hands on, in seconds, for clock skew.
 const CLOCK_ROOM_SECONDS: i64 = 60;
 
-/// Timers that are handed on at the same time.
+/// Limit of timers that are handed on in parallel.
 const AT_ONCE: usize = 16;
 
-/// What the handler needs.
+/// The handler's dependencies.
 #[derive(Debug)]
 pub struct Deps {
     batches: Batches,
@@ -47,10 +47,10 @@ pub async fn run() -> Result<(), Error> {
     batch::serve(|event, deadline| handle(&deps, event, deadline)).await
 }
 
-/// Works on a batch of the `later` queue, or on one tick of the clock.
+/// Processes a batch of the `later` queue, or one tick of the schedule.
 ///
 /// # Errors
-/// Where a tick could not be worked off: the next one goes on from the same minute.
+/// If a tick could not be completed: the next one continues from the same minute.
 pub async fn handle(deps: &Deps, event: Value, deadline: Timestamp) -> Result<SqsBatchResponse, Error> {
     if event.get("Records").is_some() {
         let event: SqsEvent = serde_json::from_value(event)?;
@@ -60,11 +60,11 @@ pub async fn handle(deps: &Deps, event: Value, deadline: Timestamp) -> Result<Sq
     Ok(SqsBatchResponse::default())
 }
 
-/// Does what a timer is for, if its time has come and it is still needed.
+/// Carries out a timer if it is due and still needed.
 async fn fire(deps: &Deps, record: Record<Timer>) -> Result<(), Error> {
     let (timer, trace, now) = (record.payload, record.trace.as_deref(), Timestamp::now());
     if timer.due() > now {
-        // It was further off than a queue's delay, or this clock is behind the one that set it.
+        // It was further ahead than a queue's longest delay, or this clock is behind the one that set it.
         return Ok(deps.steps.timers().schedule(&timer, now, trace).await?);
     }
     match timer {
@@ -85,7 +85,7 @@ async fn fire(deps: &Deps, record: Record<Timer>) -> Result<(), Error> {
     }
 }
 
-/// Sends a message whose time has come, unless it was cancelled. Doing it twice doubles nothing.
+/// Sends a scheduled message when it is due, unless it was cancelled. Idempotent.
 async fn begin(deps: &Deps, send: &SendDue, now: Timestamp, trace: Option<&str>) -> Result<(), Error> {
     let Some(stored) = deps.messages.begin(&send.id, now).await? else {
         tracing::info!(message_id = %send.id, "not sent: cancelled before its time");
@@ -97,12 +97,12 @@ async fn begin(deps: &Deps, send: &SendDue, now: Timestamp, trace: Option<&str>)
     Ok(())
 }
 
-/// Hands on every minute that has come within reach since the last tick.
+/// Hands on every minute that has come within the queue's delay since the last tick.
 async fn tick(deps: &Deps, now: Timestamp) -> Result<(), Error> {
     let timers = deps.steps.timers();
     let due = timers.due();
     let reach = last_minute_within_reach(now);
-    // A deployment that has never ticked has nothing due before the reach of the queue.
+    // A deployment that has never ticked has no timers due before the queue's delay.
     let from = due.done_until().await?.map_or_else(|| minute_of(now), |done| done + 1);
     let mut handed_on = 0_usize;
     for minute in from..=reach {
@@ -120,7 +120,7 @@ async fn tick(deps: &Deps, now: Timestamp) -> Result<(), Error> {
     Ok(())
 }
 
-/// The last minute all of which lies within the queue's delay, so that no timer can come to it any more.
+/// The last minute that lies entirely within the queue's delay, so that no further timer is stored in it.
 fn last_minute_within_reach(now: Timestamp) -> i64 {
     let longest = i64::try_from(LONGEST_DELAY_SECONDS).unwrap_or(i64::MAX);
     (now.seconds() + longest - CLOCK_ROOM_SECONDS).div_euclid(60) - 1
