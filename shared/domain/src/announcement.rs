@@ -1,9 +1,9 @@
-//! Announcements: stored once for an app and tenant, read by everyone. Whoever is connected is pushed; everyone else finds them
-//! at `sync`. Nobody confirms one, and nothing follows where nobody saw it.
+//! Announcements: stored once for an app and tenant, read by all its users. They are pushed to open connections; all
+//! other devices find them at `sync`. They are not confirmed, and no fallback step follows them.
 //!
-//! Each has a number, and devices keep the number that they have come to. Numbers follow the clock, so that those of a table that
-//! was set back to an earlier day still go on above what devices have seen. They are not dense: what tells a device that one
-//! is missing is the number before it, which every frame names.
+//! Each has a number, and devices store the number that they have reached. Numbers follow the clock, so that those of a
+//! table that was restored from an earlier day still exceed what devices have seen. They are not dense: a device
+//! detects a gap by the previous number, which every frame names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,24 +22,24 @@ use crate::{
     shape::Body,
 };
 
-/// Parts that the connections of a tenant are indexed and pushed in: one part takes the writes of a few hundred connections a
-/// second, and parts are worked on side by side.
+/// Shards of a tenant's connections, in the index and in a push: one takes the writes of a few hundred connections a
+/// second, and they are processed in parallel.
 pub const SHARDS: u8 = 8;
 
-/// What an app wants to announce, before it has a number.
+/// An announcement before it has a number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
     /// Its id.
     pub id: MessageId,
-    /// Whose users are told.
+    /// The tenant whose users receive it.
     pub tenant: TenantKey,
     /// Only devices of this platform.
     pub platform: Platform,
-    /// What the devices are given.
+    /// The content that devices receive.
     pub content: Content,
     /// When it was accepted.
     pub accepted: Timestamp,
-    /// Seconds that it is kept.
+    /// Its lifetime, in seconds.
     pub ttl: u64,
 }
 
@@ -56,7 +56,7 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// The newest number for devices of a platform; 0 where there is none.
+    /// The newest number for devices of a platform; 0 if there is none.
     #[must_use]
     pub fn of(&self, platform: Open<Platform>) -> u64 {
         match platform {
@@ -77,7 +77,7 @@ impl Heads {
         self.android.max(self.ios).max(self.pc).max(self.web).max(others)
     }
 
-    /// With a newer number, for devices of a platform.
+    /// The numbers with a newer one for devices of a platform.
     #[must_use]
     pub fn with(mut self, platform: Open<Platform>, number: u64) -> Self {
         match platform {
@@ -97,16 +97,16 @@ impl Heads {
     }
 }
 
-/// An announcement as it is kept.
+/// A stored announcement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Announcement {
     /// Its id.
     pub id: MessageId,
-    /// Whose users are told.
+    /// The tenant whose users receive it.
     pub tenant: TenantKey,
-    /// Its place among the tenant's.
+    /// Its number in the tenant's log.
     pub number: u64,
-    /// The numbers before it, so that a device is not told of a hole where something was for others.
+    /// The numbers before it. A device that skips announcements for other platforms reports no gap because of them.
     pub after: Heads,
     /// Only devices of this platform.
     pub platform: Open<Platform>,
@@ -114,18 +114,18 @@ pub struct Announcement {
     pub content: Content,
     /// When it was accepted.
     pub accepted: Timestamp,
-    /// Until when it is kept.
+    /// When it expires.
     pub deadline: Timestamp,
     /// When it was withdrawn.
     pub withdrawn: Option<Timestamp>,
-    /// Posts that the gateway has accepted while it was pushed.
+    /// Number of posts that API Gateway accepted during the push.
     pub posts: u64,
 }
 
 /// Accepts a request whose fields have been read.
 ///
 /// # Errors
-/// One [`FieldProblem`] each where the frame would be over [`limits::FRAME_PLAINTEXT_BYTES`], and for a category that is not
+/// One [`FieldProblem`] each if the frame would be over [`limits::FRAME_PLAINTEXT_BYTES`], and if the category is not
 /// among the app's.
 pub fn accept(
     request: AnnounceRequest,
@@ -152,7 +152,7 @@ pub fn accept(
 }
 
 impl Draft {
-    /// The draft in its place behind the newest ones.
+    /// The announcement after the newest ones.
     #[must_use]
     pub fn behind(self, heads: Heads) -> Announcement {
         let clock = u64::try_from(self.accepted.0).unwrap_or(0);
@@ -172,19 +172,19 @@ impl Draft {
 }
 
 impl Announcement {
-    /// Whether anybody is still told.
+    /// Whether it is neither withdrawn nor expired.
     #[must_use]
     pub fn is_alive(&self, now: Timestamp) -> bool {
         self.withdrawn.is_none() && now <= self.deadline
     }
 
-    /// Whether devices of a platform are told.
+    /// Whether devices of a platform receive it.
     #[must_use]
     pub fn is_for(&self, platform: Open<Platform>) -> bool {
         self.platform == Platform::All || self.platform == platform
     }
 
-    /// The frame for one device of a user, behind the number that it has come to.
+    /// The frame for one device of a user; `after` is the number that the device has reached.
     #[must_use]
     pub fn frame(&self, after: u64, user: &UserKey, device: &DeviceId) -> Frame {
         Frame::Announcement(Box::new(AnnouncementFrame {
@@ -199,13 +199,13 @@ impl Announcement {
         }))
     }
 
-    /// The numbers with this one among them.
+    /// The numbers, including this one.
     #[must_use]
     pub fn heads(&self) -> Heads {
         self.after.clone().with(self.platform, self.number)
     }
 
-    /// As its sender sees it.
+    /// The announcement as its sender receives it.
     #[must_use]
     pub fn shown(&self) -> AnnouncementAnswer {
         AnnouncementAnswer {
@@ -221,28 +221,28 @@ impl Announcement {
     }
 }
 
-/// What is kept under an announcement's id: what a repeat of its request is answered with, and where it stands.
+/// The record under an announcement's id: the answer to repeats of its request, and its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// The announcement.
     pub id: MessageId,
-    /// Whose users are told.
+    /// The tenant whose users receive it.
     pub tenant: TenantKey,
-    /// Its place among the tenant's.
+    /// Its number in the tenant's log.
     pub number: u64,
     /// SHA-256 of the request's body, for repeats under the same key.
     pub body_hash: String,
     /// When it was accepted.
     pub accepted: Timestamp,
-    /// Seconds that it is kept.
+    /// Its lifetime, in seconds.
     pub ttl: u64,
 }
 
-/// For how long a request's idempotency key is remembered at least, in seconds.
+/// Minimum time for which a request's idempotency key is stored, in seconds.
 pub const REMEMBERED_SECONDS: u64 = 86_400;
 
 impl Receipt {
-    /// Until when a repeat is known as one.
+    /// When the record expires.
     #[must_use]
     pub fn keep_until(&self) -> Timestamp {
         self.accepted.plus_seconds(self.ttl.max(REMEMBERED_SECONDS))
@@ -255,8 +255,8 @@ impl Receipt {
     }
 }
 
-/// What of a page a device of a platform is given, oldest first, each with the number that it comes behind. The device has come
-/// to `from`.
+/// The announcements of a page for a device of a platform, oldest first, each with the number that it follows. The
+/// device has reached `from`.
 pub fn for_device(
     page: &[Announcement],
     from: u64,
@@ -267,28 +267,28 @@ pub fn for_device(
     wanted.scan(from, |after, it| Some((std::mem::replace(after, it.number), it)))
 }
 
-/// For how long an announcement may be on its way into the log under a number that it has been given, in seconds: longer than any
-/// request lives, and clocks differ.
+/// How long an announcement may take to appear in the log under its number, in seconds: longer than any request lives,
+/// with room for clock skew.
 const SETTLED_SECONDS: u64 = 60;
 
-/// The number that a device has come to which has been given everything up to `number`: of what is older than a request lives,
-/// nothing can come any more. Where the newest announcement is long gone, a device that has just asked is not to hear of a hole
-/// before the next one, and ask again with all the others.
+/// The number that a device has reached after it received everything up to `number`. No announcement can appear any
+/// more below the lifetime of a request. If the newest announcement is long gone, a device that has just synced must
+/// not find a gap before the next one, and sync again together with all others.
 #[must_use]
 pub fn come_to(number: u64, now: Timestamp) -> u64 {
     let settled = u64::try_from(now.0).unwrap_or(0).saturating_sub(SETTLED_SECONDS * 1_000);
     number.max(settled)
 }
 
-/// Which shard of its tenant's a connection belongs to.
+/// The shard of a connection within its tenant.
 #[must_use]
 pub fn shard(connection: &ConnectionId) -> u8 {
-    // Gateways draw ids at random, and end them all alike; what is spread evenly is their sum, not their last character.
+    // API Gateway draws ids at random, but all end alike: their sum is evenly distributed, their last character is not.
     let sum = connection.as_str().bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     u8::try_from(sum % u32::from(SHARDS)).unwrap_or(0)
 }
 
-/// A connection as the index of a tenant knows it: enough to seal a frame for it and post it.
+/// A connection in the index of its tenant: enough to seal a frame for it and post it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
@@ -312,15 +312,15 @@ impl<'a> From<&'a Target> for KeyHolder<'a> {
     }
 }
 
-/// One piece of pushing an announcement, as it travels on the `fanout` queue.
+/// One part of an announcement's push, as it travels on the `fanout` queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fanout {
-    /// Whose announcement.
+    /// The tenant of the announcement.
     pub tenant: TenantKey,
-    /// Which.
+    /// The number of the announcement.
     pub number: u64,
-    /// To whom.
+    /// The connections of this part.
     pub part: Part,
     /// What a newer version has added.
     #[serde(flatten)]
@@ -336,7 +336,7 @@ impl Body for Fanout {
     }
 }
 
-/// Whom a piece is for.
+/// The connections of a part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Part {
@@ -348,26 +348,26 @@ pub enum Part {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         after: Option<(UserKey, ConnectionId)>,
     },
-    /// Connections that could not be posted to just then.
+    /// Connections that could not be posted to at that moment.
     Again {
         /// The connections.
         targets: Vec<Target>,
-        /// How often it was tried before.
+        /// Number of attempts before this one.
         attempt: u32,
     },
 }
 
-/// How often a connection is tried that cannot be posted to just now. What it misses it finds at its next `sync`, or at the next
-/// announcement, which tells of the hole.
+/// Attempts to post to a connection that cannot be posted to. What it misses it finds at its next `sync`, or by the gap
+/// that the next announcement reveals.
 const ATTEMPTS: u32 = 5;
 
-/// Seconds until connections are tried again; `None` where they have been tried enough.
+/// Seconds until the next attempt; `None` after the last one.
 #[must_use]
 pub fn again_in(attempt: u32) -> Option<u64> {
     (attempt < ATTEMPTS).then(|| 2 << attempt)
 }
 
-/// The pieces that pushing an announcement begins with.
+/// The first parts of an announcement's push.
 #[must_use]
 pub fn begin(tenant: &TenantKey, number: u64) -> Vec<Fanout> {
     let part = |shard| Part::Page { shard, after: None };
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_has_come_past_what_is_over_and_never_past_what_may_still_come() {
+    fn a_device_passes_settled_numbers_and_never_one_that_may_still_appear() {
         let now = u64::try_from(NOW.0).unwrap();
         assert_eq!(come_to(0, NOW), now - 60_000);
         assert_eq!(come_to(now - 59_999, NOW), now - 59_999);

@@ -1,31 +1,31 @@
-//! The inbox: what of a mailbox a person is listed, newest first, and how much of it is unread. Both walk down the mailbox
-//! from its newest entry, a few at a time, until there is enough or everything further down has expired.
+//! The inbox: the messages that a person is listed, newest first, and how many of them are unread. Both walk down the
+//! mailbox from its newest entry, a few at a time, until there are enough or everything further down has expired.
 
 use tidings_wire::{Open, Platform, Timestamp, action::Position};
 
 use crate::mailbox::{Header, Slot};
 
-/// Reads of one walk at most: where much of a mailbox is not for the device, the answer is rather short than late.
+/// Limit of reads in one walk: if much of a mailbox is not for the device, a short answer is better than a late one.
 pub const READS: usize = 4;
 
-/// Entries of one read, but for the first of a walk, which asks for as many as are wanted.
+/// Entries of one read, except for the first of a walk, which reads as many as are wanted.
 pub const READ_ENTRIES: usize = 100;
 
-/// What a walk looks for.
+/// The entries that a walk looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// Everything that is there for the device.
+    /// Every entry for the device.
     All,
-    /// What no person has read yet.
+    /// The unread ones.
     Unread,
 }
 
-/// What to read next.
+/// The next read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Read {
-    /// Only what came before this place; from the newest entry on where there is none.
+    /// Only entries before this position; from the newest entry on if there is none.
     pub before: Option<Position>,
-    /// Entries at most.
+    /// Limit of entries.
     pub entries: usize,
 }
 
@@ -46,7 +46,7 @@ impl<T> Walk<T>
 where
     for<'a> Header: From<&'a T>,
 {
-    /// For a device of this platform, from a place on, until so many are found.
+    /// A walk for a device of this platform, from a position on, until `most` are found.
     #[must_use]
     pub fn new(
         wanted: Wanted,
@@ -58,7 +58,7 @@ where
         Self { wanted, platform, most, now, found: Vec::new(), reads: 0, before, is_over: false }
     }
 
-    /// What to read next; `None` where there is enough, nothing more, or too much to look through for one request.
+    /// The next read; `None` if enough are found, none are left, or one request has read too many.
     #[must_use]
     pub fn next_read(&self) -> Option<Read> {
         let goes_on = !self.is_over && self.found.len() < self.most && self.reads < READS;
@@ -103,7 +103,7 @@ where
         &self.found
     }
 
-    /// The place below which another walk would go on; `None` where this one has come to the end.
+    /// The position below which the next walk starts; `None` if this one has come to the end.
     #[must_use]
     pub fn rest(&self) -> Option<Position> {
         self.before.filter(|_| !self.is_over)
@@ -117,7 +117,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_000_000_000_000);
 
-    /// A mailbox as it grows: the seconds for which each entry has still to live, oldest first; newest first.
+    /// A mailbox, newest first, from the remaining life of each entry in seconds, oldest first.
     fn mailbox(lives: &[i64]) -> Vec<Header> {
         let mut entries: Vec<Entry> = Vec::new();
         for life in lives {
@@ -132,7 +132,7 @@ mod tests {
         walk.found().iter().map(|header| header.position.seq).collect()
     }
 
-    /// Walks down a mailbox; how many entries each read asked for.
+    /// Walks down a mailbox; returns the number of entries of each read.
     fn walk(walk: &mut Walk<Header>, log: &[Header]) -> Vec<usize> {
         let mut asked = Vec::new();
         while let Some(read) = walk.next_read() {
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_for_the_device_is_passed_over() {
+    fn an_entry_that_is_not_for_the_device_is_skipped() {
         let mut log = mailbox(&[60, 60, -1, 60, 60, 60]);
         log[0].platform = Platform::Ios.into();
         log[1].platform = Platform::Web.into();
@@ -190,8 +190,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_read_below_the_place_where_all_has_expired() {
-        // The third one outlives those after it: what stands above it does not end the walk.
+    fn nothing_is_read_below_the_position_where_all_has_expired() {
+        // The third one outlives those after it: entries above it do not end the walk.
         let log = mailbox(&[-50, -40, 30, -20, -10, 5]);
         let mut page = listing(4);
         assert_eq!(walk(&mut page, &log), [4, READ_ENTRIES]);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_ends_where_a_request_has_looked_through_enough() {
+    fn a_walk_ends_after_the_limit_of_reads() {
         let mut log = mailbox(&[60; 500]);
         log.iter_mut().for_each(|header| header.platform = Platform::Ios.into());
         let mut page = listing(7);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn counting_stops_where_it_is_told_to() {
+    fn counting_stops_at_its_limit() {
         let log = mailbox(&[60; 101]);
         let count = |log: &[Header]| {
             let mut unread = Walk::new(Wanted::Unread, Platform::Web.into(), None, 100, NOW);

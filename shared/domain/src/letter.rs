@@ -1,4 +1,4 @@
-//! What travels with a message, from its acceptance to the last step of its chain.
+//! The part of a message that lasts from its acceptance to the last step of its chain.
 
 use serde::{Deserialize, Serialize};
 use tidings_wire::{

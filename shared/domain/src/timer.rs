@@ -1,4 +1,4 @@
-//! What waits for its time: on the `later` queue, or in the due table where that is further off.
+//! Timers: on the `later` queue, or in the due table if they are due later than that.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use tidings_wire::Word;
 
 use crate::{MessageId, More, Timestamp, chain::StepDue, delivery::Redelivery, shape::Body};
 
-/// Something that is due at a time. Nothing is cancelled: what is not needed any more is found so when it is due.
+/// A timer. It is never cancelled: when it is due, it is checked whether it is still needed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "timer", rename_all = "lowercase")]
 pub enum Timer {
@@ -15,7 +15,7 @@ pub enum Timer {
     /// A redelivery.
     #[serde(rename = "again")]
     Redeliver(Redelivery),
-    /// A message that is sent later than it was accepted.
+    /// A scheduled message.
     Send(SendDue),
 }
 
@@ -33,7 +33,7 @@ impl Body for Timer {
 pub struct SendDue {
     /// The message.
     pub id: MessageId,
-    /// When.
+    /// When it is due.
     pub due: Timestamp,
     /// What a newer version has added.
     #[serde(flatten)]
@@ -61,7 +61,7 @@ impl Timer {
         }
     }
 
-    /// What makes it one of a kind among the timers of its time.
+    /// Its key among the timers that are due at the same time.
     #[must_use]
     pub fn key(&self) -> String {
         match self {

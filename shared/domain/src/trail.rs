@@ -1,4 +1,4 @@
-//! A mailbox entry told as a story.
+//! The trail of a mailbox entry: its history in order of time.
 
 use std::collections::BTreeMap;
 
@@ -14,24 +14,25 @@ use crate::{
     mailbox::{Closed, LATE_SECONDS, STORING_SECONDS, Slot},
 };
 
-/// What is known of a message beside its recipients' mailboxes.
+/// The data of a message outside its recipients' mailboxes.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
     /// When it was accepted.
     pub accepted: Timestamp,
-    /// When it is sent, where that is later.
+    /// When it is sent, if that is later.
     pub send_at: Option<Timestamp>,
-    /// When it expires for whoever has not confirmed it.
+    /// When it expires for a recipient who has not confirmed it.
     pub deadline: Timestamp,
     /// When it was cancelled.
     pub cancelled: Option<Timestamp>,
-    /// When one that is sent later was begun to be sent.
+    /// When the sending of a scheduled message started.
     pub begun: Option<Timestamp>,
 }
 
 impl About {
-    /// Whether the message is cancelled and no delivery of it can be stored any more: it had not begun to be sent, or what
-    /// comes now is held against its record. Every delivery of a scheduled message is, and of others those that come late.
+    /// Whether the message is cancelled and no delivery of it can be stored any more: its sending had not started, or
+    /// every delivery that comes now is checked against its record. That check covers every delivery of a scheduled
+    /// message, and late ones of others.
     fn is_withdrawn(&self, now: Timestamp) -> bool {
         let Some(at) = self.cancelled else { return false };
         match (self.send_at, self.begun) {
@@ -72,7 +73,7 @@ pub fn recipient(alias: &str, slot: Option<&Slot<Entry>>, about: &About, now: Ti
     if state == State::Expired {
         transitions.push(transition(about.deadline, Event::Expired));
     }
-    // Stable: what has the same time stays in the order in which it is told.
+    // Stable: events of the same time keep their order.
     transitions.sort_by_key(|transition| transition.at);
     let devices = entry.map(devices).unwrap_or_default();
     RecipientTrail {
@@ -85,7 +86,7 @@ pub fn recipient(alias: &str, slot: Option<&Slot<Entry>>, about: &About, now: Ti
     }
 }
 
-/// The best that has happened so far; see [`State`].
+/// The best state reached so far; see [`State`].
 #[must_use]
 pub fn state(entry: &Entry, now: Timestamp) -> State {
     let outcomes = || entry.steps.iter().filter_map(|step| step.outcome.as_ref().map(|(outcome, _)| outcome));
@@ -106,10 +107,10 @@ pub fn state(entry: &Entry, now: Timestamp) -> State {
     }
 }
 
-/// How far it has come on each device.
+/// The state on each device.
 fn devices(entry: &Entry) -> Vec<DeviceTrail> {
     let mut states: BTreeMap<&DeviceId, DeviceState> = BTreeMap::new();
-    // Each later one tells more than those before it.
+    // Each state overrides those before it.
     let redelivered = entry.redelivered.iter().flat_map(|(_, devices)| devices);
     states.extend(entry.posted.iter().map(|device| (device, DeviceState::Posted)));
     states.extend(entry.gone.iter().map(|(device, _)| (device, DeviceState::Gone)));
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_story_is_in_the_order_of_time() {
+    fn the_trail_is_in_the_order_of_time() {
         let mut entry = tests::entry(1, Position { epoch: 7, seq: 1 });
         entry.posted.push("d".parse().unwrap());
         entry.acks.push(("d".parse().unwrap(), Timestamp(1_200)));
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_off_is_one_line_however_often_it_was() {
+    fn a_step_is_put_off_in_one_line_however_often_it_was() {
         let mut entry = tests::entry(1, Position { epoch: 7, seq: 1 });
         entry.letter.steps.push(Step { channel: Channel::Apns.into(), after: None });
         let lines = |record: StepRecord| {
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_no_mailbox_is_told_from_what_is_known_of_the_message() {
+    fn a_message_outside_the_mailbox_has_a_trail_from_its_record() {
         let about =
             About { accepted: Timestamp(1), send_at: None, deadline: Timestamp(20), cancelled: None, begun: None };
         let told = |about: About, now| {
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_post_without_an_answer_is_told_from_one_that_was_accepted() {
+    fn a_post_without_an_answer_differs_from_one_that_was_accepted() {
         let mut entry = tests::entry(1, Position { epoch: 7, seq: 1 });
         entry.posted = vec!["d".parse().unwrap(), "e".parse().unwrap()];
         entry.unanswered = vec![("e".parse().unwrap(), Timestamp(1_100))];
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_closed_is_suppressed_unless_somebody_has_it() {
+    fn a_closed_message_is_suppressed_unless_a_device_has_it() {
         let mut entry = tests::entry(1, Position { epoch: 7, seq: 1 });
         entry.closed = Some((Closed::Replaced.into(), Timestamp(1_100)));
         assert_eq!(state(&entry, Timestamp(99_000)), State::Suppressed);

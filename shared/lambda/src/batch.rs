@@ -1,5 +1,5 @@
-//! SQS events: every record by itself, one user's records in order, exactly the failed ones reported, and a short wait for
-//! them.
+//! SQS events: every record is processed separately, one user's records in order; exactly the failed ones are reported,
+//! and return after a short wait.
 
 use std::{collections::HashMap, future::Future, time::Duration};
 
@@ -16,7 +16,7 @@ use tidings_wire::{Backoff, backoff::spread};
 
 use crate::{Error, logs};
 
-/// Serves a queue until the process ends: `handle` gets each event, and when its invocation ends.
+/// Serves a queue until the process ends. `handle` gets each event and the end of its invocation.
 ///
 /// # Errors
 /// If the Runtime API cannot be reached.
@@ -27,19 +27,19 @@ where
     Fut: Future<Output = Result<SqsBatchResponse, Error>>,
 {
     lambda_runtime::run(service_fn(|LambdaEvent { payload, context }: LambdaEvent<E>| {
-        // Boxed: below it lie the SDK's futures, deeper than the compiler lays out in one.
+        // Boxed: the SDK's futures below are nested deeper than the compiler lays out in one.
         Box::pin(handle(payload, Timestamp(i64::try_from(context.deadline).unwrap_or(i64::MAX))))
     }))
     .await
 }
 
-/// Groups that are worked on at the same time.
+/// Limit of groups that are processed in parallel.
 const GROUPS_AT_ONCE: usize = 10;
 
 /// One record of a batch.
 #[derive(Clone, Debug)]
 pub struct Record<T> {
-    /// What it says.
+    /// The decoded body.
     pub payload: T,
     /// The trace that it belongs to.
     pub trace: Option<String>,
@@ -50,7 +50,7 @@ pub struct Record<T> {
 /// Why a record is not done.
 #[derive(Debug, thiserror::Error)]
 enum RecordError {
-    // The parser's own words may quote the body, and a body is nobody's business in a log.
+    // The parser's message may quote the body, which may contain personal data: it is never logged.
     #[error("the body is not a payload of this queue: line {line}, column {column}")]
     Malformed { line: usize, column: usize, name: Option<Word> },
     #[error("it is about what this version cannot read")]
@@ -81,14 +81,14 @@ fn last_call(now: Timestamp, deadline: Timestamp) -> Timestamp {
     Timestamp(deadline.0 - room)
 }
 
-/// Works on the batches of a function.
+/// Processes the batches of a function.
 #[derive(Clone, Debug)]
 pub struct Batches {
     visibility: Visibility,
 }
 
 impl Batches {
-    /// Batches of queues whose messages `visibility` may change.
+    /// Wraps the queues whose messages `visibility` may change.
     #[must_use]
     pub fn new(visibility: Visibility) -> Self {
         Self { visibility }
@@ -99,12 +99,13 @@ impl Batches {
     /// about what is [`Unreadable`], has no place in any order: it fails alone and is a dead letter soon, by itself. Nothing is begun shortly before
     /// `deadline`, the end of the invocation.
     ///
-    /// What failed returns after a pause that doubles with each receive, instead of when its queue's visibility timeout
-    /// is over. The failed records of a group return together: SQS hands out none of a group while another one of it is
-    /// in flight.
+    /// Failed records return after a pause that doubles with each receive, instead of after the queue's visibility
+    /// timeout. The failed records of a group return together: SQS hands out none of a group while another one is in
+    /// flight.
     ///
     /// # Errors
-    /// If a record has no message id: without one, nothing true can be reported, and the batch comes again.
+    /// If a record has no message id: without it, the failures cannot be reported correctly, and the batch is received
+    /// again.
     pub async fn each<T, F, Fut>(
         &self,
         event: SqsEvent,
@@ -129,7 +130,10 @@ impl Batches {
             for messages in messages.chunks(BATCH) {
                 let changed = self.visibility.change(&queue, messages).await;
                 changed.unwrap_or_else(|error| {
-                    tracing::warn!(error = logs::chain(&error), "what failed returns when its queue says");
+                    tracing::warn!(
+                        error = logs::chain(&error),
+                        "failed records return after the queue's visibility timeout"
+                    );
                 });
             }
         }
@@ -137,11 +141,11 @@ impl Batches {
     }
 }
 
-/// The pause before a record that failed returns. In sum a record is received for about three quarters of an hour
-/// before its queue gives it up.
+/// The pause before a failed record returns. In sum, a record is received for about three quarters of an hour before
+/// its queue gives it up.
 const PAUSES: Backoff = Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(300) };
 
-/// Seconds before a record that was received so often returns: at least half of a window that doubles.
+/// Seconds before a record with so many receives returns: at least half of a window that doubles.
 fn wait(receives: u32, random: u64) -> u32 {
     let half = PAUSES.window(receives.saturating_sub(1)) / 2;
     let pause = half + spread(half, random);
@@ -154,7 +158,7 @@ struct Failed {
     id: String,
     queue: Option<QueueArn>,
     receipt: Option<String>,
-    /// The seconds after which it returns; if there are none, its queue says.
+    /// The seconds after which it returns; if there are none, the queue's visibility timeout applies.
     wait: Option<u32>,
 }
 
@@ -165,7 +169,7 @@ impl Failed {
     }
 }
 
-/// Hands every record to `handle`; the records that failed.
+/// Passes every record to `handle`; returns the failed ones.
 async fn work<T, F, Fut>(event: SqsEvent, deadline: Timestamp, handle: F) -> Result<Vec<Failed>, Error>
 where
     T: Body,
@@ -193,7 +197,7 @@ where
     Ok(failed.into_iter().flatten().collect())
 }
 
-/// Works on one group; the records that failed.
+/// Processes one group; returns the failed records.
 async fn in_order<T, F, Fut>(members: Vec<(String, SqsMessage)>, last_call: Timestamp, handle: &F) -> Vec<Failed>
 where
     T: Body,

@@ -1,14 +1,14 @@
-//! What Tidings puts on SQS. Four kinds of queues, each sender over one SDK client:
+//! The SQS queues of Tidings. Four kinds, each with a sender over one SDK client:
 //!
-//! - [`DeliverQueue`]: FIFO, one message group per user, so that one user's messages stay in order and no user waits for
-//!   another; one for each lane
-//! - [`TimerQueue`]: what is due within fifteen minutes
+//! - [`DeliverQueue`]: FIFO, one message group per user, so that one user's messages stay in order and no user waits
+//!   for another; one for each lane
+//! - [`TimerQueue`]: timers that are due within fifteen minutes
 //! - [`StepQueue`]: fallback steps that are due
-//! - [`FanoutQueue`]: announcements on their way to whoever is connected
+//! - [`FanoutQueue`]: announcements that are pushed to open connections
 //!
-//! [`Visibility`] lets messages that failed return sooner than their queue would.
+//! [`Visibility`] lets failed messages return sooner than their queue's visibility timeout.
 //!
-//! Every message carries the trace of what caused it (`AWSTraceHeader`), so that X-Ray and the local twin can follow it.
+//! Every message carries the trace of its cause (`AWSTraceHeader`), so that X-Ray and the local twin can follow it.
 
 use aws_sdk_sqs::{
     Client,
@@ -21,21 +21,22 @@ use aws_sdk_sqs::{
 use serde::Serialize;
 use tidings_domain::{Timer, Timestamp, announcement::Fanout, chain::StepDue, delivery::Job};
 
-/// Messages of one batch request (AWS's limit). Ten deliveries of the largest frame stay well below SQS's 1 MB a request.
+/// Messages of one batch request (AWS's limit). Ten deliveries of the largest frame stay well below SQS's 1 MB a
+/// request.
 pub const BATCH: usize = 10;
 
 /// Longest delay of a message, in seconds (AWS's limit).
 pub const LONGEST_DELAY_SECONDS: u64 = 900;
 
-/// A message that is not on its queue.
+/// A message that was not queued.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
     /// SQS refused, or did not answer.
     #[error("{operation}: {code}")]
     Request {
-        /// What was being done.
+        /// The failed operation.
         operation: &'static str,
-        /// SQS's code, or what kept the answer away.
+        /// SQS's code, or the reason for the missing answer.
         code: String,
         /// The SDK's error.
         #[source]
@@ -44,9 +45,9 @@ pub enum QueueError {
     /// SQS took the batch and refused some of its messages.
     #[error("{operation}: {refused} of the batch were refused: {code}")]
     Partial {
-        /// What was being done.
+        /// The failed operation.
         operation: &'static str,
-        /// How many.
+        /// Number of refused messages.
         refused: usize,
         /// SQS's code for the first of them.
         code: String,
@@ -73,14 +74,14 @@ pub struct StepQueue {
     url: String,
 }
 
-/// The standard queue of announcements on their way.
+/// The standard queue of announcements that are being pushed.
 #[derive(Clone, Debug)]
 pub struct FanoutQueue {
     client: Client,
     url: String,
 }
 
-/// The standard queue of what will be due.
+/// The standard queue of timers.
 #[derive(Clone, Debug)]
 pub struct TimerQueue {
     client: Client,
@@ -94,17 +95,16 @@ pub struct Visibility {
 }
 
 impl Visibility {
-    /// Over the queues of this client.
+    /// Wraps the queues of this client.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 
-    /// Lets up to [`BATCH`] messages of one queue, by their receipt handles, become visible after so many seconds from
-    /// now.
+    /// Makes up to [`BATCH`] messages of one queue, by their receipt handles, visible after so many seconds from now.
     ///
     /// # Errors
-    /// [`QueueError`]; then some of them return when their queue says.
+    /// [`QueueError`]; then some of them return after the queue's visibility timeout.
     pub async fn change(&self, queue: &QueueArn, messages: &[(String, u32)]) -> Result<(), QueueError> {
         const OPERATION: &str = "shorten the wait of messages";
         let entry = |(index, (handle, seconds)): (usize, &(String, u32))| {
@@ -156,8 +156,8 @@ impl DeliverQueue {
         Self { client, url }
     }
 
-    /// Sends up to [`BATCH`] jobs in one request, each in its user's group. The same job within five minutes is dropped by
-    /// SQS.
+    /// Sends up to [`BATCH`] jobs in one request, each in its user's group. The same job within five minutes is dropped
+    /// by SQS.
     ///
     /// # Errors
     /// [`QueueError`]; of a partial one the rest is on the queue, and sending all of it again doubles nothing.
@@ -188,10 +188,11 @@ impl FanoutQueue {
         Self { client, url }
     }
 
-    /// Sends up to [`BATCH`] pieces in one request, each to be received after so many seconds.
+    /// Sends up to [`BATCH`] parts in one request, each to be received after so many seconds.
     ///
     /// # Errors
-    /// [`QueueError`]; of a partial one the rest is on the queue. Devices show an announcement once, however often it comes.
+    /// [`QueueError`]; of a partial one the rest is on the queue. Devices show an announcement once, however often it
+    /// is sent.
     pub async fn send(&self, pieces: &[(Fanout, u64)], trace: Option<&str>) -> Result<(), QueueError> {
         let entry = |(index, (piece, delay)): (usize, &(Fanout, u64))| {
             SendMessageBatchRequestEntry::builder()
@@ -238,7 +239,7 @@ impl TimerQueue {
         Self { client, url }
     }
 
-    /// Sends a timer, to be received when it is due, or after [`LONGEST_DELAY_SECONDS`] where it is due later than that.
+    /// Sends a timer, to be received when it is due, or after [`LONGEST_DELAY_SECONDS`] if it is due later than that.
     ///
     /// # Errors
     /// [`QueueError`].
@@ -271,8 +272,8 @@ impl TimerQueue {
     }
 }
 
-/// Sends a batch. One of which some messages were refused is sent once more as a whole: what is on a queue twice is dropped there,
-/// or does no harm.
+/// Sends a batch. If some of its messages were refused, the whole batch is sent once more: the queue drops duplicates,
+/// or they do no harm.
 async fn send_batch(
     client: &Client,
     url: &str,

@@ -1,4 +1,4 @@
-//! The delivery queues, one for each priority: what goes to many never stands in front of what goes to few.
+//! The delivery queues, one for each priority: a send to many recipients never delays a send to few.
 
 use futures_util::stream::{self, TryStreamExt};
 use tidings_domain::{
@@ -9,7 +9,7 @@ use tidings_queue::{BATCH, DeliverQueue, QueueError};
 use tidings_store::Stored;
 use tidings_wire::send::Priority;
 
-/// Batches that are sent to a queue at the same time.
+/// Limit of batches that are sent to a queue in parallel.
 const BATCHES_AT_ONCE: usize = 8;
 
 /// The two lanes.
@@ -37,7 +37,7 @@ impl Lanes {
     /// Puts a delivery for each recipient on its lane.
     ///
     /// # Errors
-    /// [`QueueError`]; doing it again doubles nothing.
+    /// [`QueueError`]; repeating it doubles nothing.
     pub async fn deliver(&self, message: &Message, aliases: &[String], trace: Option<&str>) -> Result<(), QueueError> {
         let jobs: Vec<Job> = message.deliveries(aliases).map(|delivery| Job::Deliver(Box::new(delivery))).collect();
         enqueue(self.of(message.priority), &jobs, trace).await
@@ -46,7 +46,7 @@ impl Lanes {
     /// Puts a withdrawal for each recipient behind its delivery, in the same lane and the same order.
     ///
     /// # Errors
-    /// [`QueueError`]; doing it again doubles nothing.
+    /// [`QueueError`]; repeating it doubles nothing.
     pub async fn withdraw(&self, stored: &Stored, at: Timestamp, trace: Option<&str>) -> Result<(), QueueError> {
         let job = |alias: &String| {
             let user = UserKey { app: stored.app.clone(), tenant: stored.tenant.clone(), alias: alias.clone() };
@@ -57,7 +57,8 @@ impl Lanes {
         enqueue(self.of(stored.priority), &jobs, trace).await
     }
 
-    /// Puts a redelivery on the lane of normal priority, whatever that of its message was: no first delivery waits for it.
+    /// Puts a redelivery on the lane of normal priority, whatever its message's priority: no first delivery waits for
+    /// it.
     ///
     /// # Errors
     /// [`QueueError`].

@@ -1,21 +1,21 @@
-//! Where a timer waits until it is due.
+//! Timers until they are due.
 
 use tidings_domain::{Timer, Timestamp, chain::StepDue};
 use tidings_queue::{LONGEST_DELAY_SECONDS, QueueError, StepQueue, TimerQueue};
 use tidings_store::{Due, KeptTimer, StoreError};
 
-/// A timer or a step that is not where it has to wait.
+/// A timer or a step that could not be scheduled.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
-    /// The queue did not take it.
+    /// The queue did not accept it.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The due table did not take it.
+    /// The due table did not accept it.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// What is not due yet: on the `later` queue for the next fifteen minutes, in the due table beyond.
+/// Timers: on the `later` queue for the next fifteen minutes, in the due table beyond.
 #[derive(Clone, Debug)]
 pub struct Timers {
     later: TimerQueue,
@@ -35,7 +35,7 @@ impl Timers {
         &self.due
     }
 
-    /// Puts a timer where it waits. The same one twice does no harm: what it does is done once.
+    /// Schedules a timer. A duplicate does no harm: its effect happens once.
     ///
     /// # Errors
     /// [`ScheduleError`].
@@ -72,14 +72,14 @@ impl Steps {
         Self { fallback, timers }
     }
 
-    /// What is not due yet.
+    /// The timers of steps that are not due yet.
     #[must_use]
     pub fn timers(&self) -> &Timers {
         &self.timers
     }
 
-    /// Puts a step where it is worked on, or where it waits. The same step twice does no harm: it is claimed before its
-    /// provider is called.
+    /// Queues a step that is due, or schedules it. A duplicate does no harm: the step is claimed before its provider is
+    /// called.
     ///
     /// # Errors
     /// [`ScheduleError`].

@@ -1,7 +1,7 @@
-//! Announcements, in the `Directory` table: a log for each tenant, the head of the log, and what is kept under the id of each.
+//! Announcements, in the `Directory` table: a log for each tenant, the head of the log, and a receipt for each id.
 //!
-//! Whoever appends reads the head and writes the next number, the head and the id in one transaction: two that come at the same
-//! moment get two numbers, and a number that somebody has read has everything before it.
+//! An append reads the head, and writes the next number, the head and the id in one transaction. Two at the same moment
+//! get two numbers, and a reader of a number finds everything before it.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
@@ -18,15 +18,15 @@ use crate::{
     keys, unknown,
 };
 
-/// How often a number is sought again where another announcement took it first.
+/// Attempts to get a number if other announcements take it first.
 const APPEND_ATTEMPTS: usize = 10;
 
-/// What became of an announcement.
+/// The result of an append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Announced {
     /// It is in the log.
     Now(Receipt),
-    /// One with its id was there.
+    /// An announcement with its id exists.
     Before(Receipt),
 }
 
@@ -101,7 +101,7 @@ impl AnnouncementItem {
             number: item.number,
             after: item.after,
             platform: item.platform,
-            // The parser's own words may quote what is nobody's business in a log.
+            // The parser's message may quote the content, which may contain personal data: it is never logged.
             content: serde_json::from_str(&item.content).map_err(|_| StoreError::item(operation, "content"))?,
             accepted: Timestamp(item.accepted),
             deadline: Timestamp(item.deadline),
@@ -153,7 +153,7 @@ impl Announcements {
         Self { client, table }
     }
 
-    /// Appends an announcement to its tenant's log, unless one with its id is kept: then that one.
+    /// Appends an announcement to its tenant's log, or returns the existing one with its id.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -176,7 +176,7 @@ impl Announcements {
             };
             // The reasons stand in the order of the writes.
             match error.as_service_error().map(refused_writes).unwrap_or_default().as_slice() {
-                // Also where our own write was answered with silence and sent again.
+                // Also if the answer to our own write was lost and the SDK repeated it.
                 [true, ..] => {
                     if let Some(before) = self.receipt(&draft.id, draft.accepted).await? {
                         return Ok(Announced::Before(before));
@@ -202,7 +202,7 @@ impl Announcements {
         let known = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item::write(operation, ReceiptItem::new(receipt))?))
-            // What has expired and is not swept away yet does not count.
+            // An expired receipt that is not deleted yet does not count.
             .condition_expression("attribute_not_exists(pk) OR expires_at < :now")
             .expression_attribute_values(":now", keys::number(announcement.accepted.seconds()));
         let heads = serde_dynamo::to_attribute_value(announcement.heads())
@@ -238,7 +238,7 @@ impl Announcements {
         Ok(item.map(|item| item::read::<HeadItem>(OPERATION, item)).transpose()?.map(|it| it.heads).unwrap_or_default())
     }
 
-    /// What is kept under an announcement's id.
+    /// The receipt under an announcement's id.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -321,7 +321,7 @@ impl Announcements {
         Ok(Page { announcements, end, more: page.last_evaluated_key.is_some() })
     }
 
-    /// Withdraws an announcement; the moment at which it was first withdrawn. `None` where it is kept no longer.
+    /// Withdraws an announcement; returns when it was first withdrawn. `None` if it has expired.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -353,7 +353,7 @@ impl Announcements {
         }
     }
 
-    /// Adds to the posts of an announcement, where it is still kept.
+    /// Adds to the posts of an announcement, unless it has expired.
     ///
     /// # Errors
     /// [`StoreError`].

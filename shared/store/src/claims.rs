@@ -22,10 +22,10 @@ impl Claims {
         Self { mailboxes: Mailboxes::new(retry::patient(&client), table) }
     }
 
-    /// Claims a fallback step for `worker`, just before its provider is called: `false` where the message is confirmed or closed
-    /// by now, or another worker was first. This one write is what keeps an SMS from going out twice. A worker whose own
-    /// claim was answered with silence, and was sent again, knows it by its name. `before` is the worker whose claim this one
-    /// takes over, where that may be done.
+    /// Claims a fallback step for `worker`, just before its provider is called. `false` if the message is confirmed or
+    /// closed by now, or another worker was first. This one write keeps an SMS from going out twice. A worker
+    /// recognises its claim by its name if the answer was lost and the SDK repeated the write. `before` is the worker
+    /// whose claim is taken over, if that is allowed.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -82,8 +82,8 @@ impl Claims {
         Ok(by == Some(worker))
     }
 
-    /// Releases a step that was claimed, because its provider has certainly not acted, and notes that it was put off if it
-    /// was; `false` if the claim is another's, or the step has ended.
+    /// Releases a claimed step, because its provider has certainly not acted, and records that it was put off, if it
+    /// was. `false` if the claim is another worker's, or the step has ended.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -113,7 +113,7 @@ impl Claims {
             .await
     }
 
-    /// Records how a step ended. The first outcome stays; `false` where there was one.
+    /// Records how a step ended. The first outcome stays; `false` if there was one.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -128,14 +128,14 @@ impl Claims {
         let step = due.step;
         let value = serde_dynamo::to_attribute_value(outcome).map_err(|error| StoreError::item(OPERATION, error))?;
         let mut values = vec![(":outcome", value), (":now", keys::number(now.0)), (":id", keys::text(due.id.as_str()))];
-        let told = detail.map_or_else(String::new, |_| format!(", progress[{step}].detail = :detail"));
+        let set = detail.map_or_else(String::new, |_| format!(", progress[{step}].detail = :detail"));
         values.extend(detail.map(|detail| (":detail", keys::text(detail))));
         self.mailboxes
             .update_entry(
                 OPERATION,
                 &due.user,
                 due.position,
-                &format!("SET progress[{step}].outcome = :outcome, progress[{step}].ended = :now{told}"),
+                &format!("SET progress[{step}].outcome = :outcome, progress[{step}].ended = :now{set}"),
                 &format!("id = :id AND attribute_not_exists(progress[{step}].outcome)"),
                 &[],
                 values,

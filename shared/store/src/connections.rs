@@ -1,5 +1,5 @@
-//! Connections: recorded once, renewed by pings, forgotten exactly; and the tombstones that keep a late `$connect` from
-//! bringing a dead one back.
+//! Connections: recorded once, renewed by pings, removed exactly; and the tombstones that keep a late `$connect` from
+//! restoring a dead one.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, ReturnValue, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
@@ -18,18 +18,18 @@ use crate::{
     unknown,
 };
 
-/// A connection and whose it is.
+/// A connection and its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionRecord {
     /// The user.
     pub user: UserKey,
-    /// The connection; its lease here is the longest life of a connection, not what pings renew.
+    /// The connection; its lease here is the longest life of a connection, which pings do not renew.
     pub connection: Connection,
-    /// Since when it is dead.
+    /// When it died.
     pub buried: Option<Timestamp>,
 }
 
-/// What became of recording a connection.
+/// The result of recording a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connected {
     /// It is recorded.
@@ -42,14 +42,14 @@ pub enum Connected {
     DeviceLeft,
 }
 
-/// Makes the look-up of a connection its tombstone: what names the connection goes, whose it was stays.
+/// Turns the look-up of a connection into its tombstone: the connection's attributes go, its user stays.
 const BURY: &str = "SET tombstone = :yes, buried = if_not_exists(buried, :now), expires_at = :at REMOVE connection_id";
 
-/// For how long after its end a connection's last words are taken down, in seconds: API Gateway may hand `$disconnect` over before a
-/// message that came before it.
+/// How long after a connection's end its confirmations still count, in seconds: API Gateway may deliver `$disconnect`
+/// before a message that was sent earlier.
 const LAST_WORDS_SECONDS: u64 = 60;
 
-/// A tombstone is kept for as long as the `$connect` of its connection may still be on its way.
+/// When a tombstone expires: after the time in which the `$connect` of its connection may still be on its way.
 fn tombstone_expiry(now: Timestamp) -> i64 {
     item::expiry(now.plus_seconds(CONNECTION_LIFE_SECONDS))
 }
@@ -61,7 +61,7 @@ struct UsedToken {
     expires_at: i64,
 }
 
-/// A connection in the index of its tenant's: its keys, and what does not change while it lives.
+/// A connection in the index of its tenant: its keys, and the attributes that do not change while it lives.
 #[derive(Debug, Deserialize)]
 struct TargetItem {
     pk: String,
@@ -126,8 +126,8 @@ impl Connections {
         Self { client, table, lookups }
     }
 
-    /// Records a connection and the use of its token, all or nothing; only while its device belongs to the user, so that a
-    /// device that leaves leaves no connection behind.
+    /// Records a connection and the use of its token, all or nothing. It requires that the device belongs to the user,
+    /// so that a device that leaves leaves no connection behind.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -142,7 +142,7 @@ impl Connections {
         let longest = connection.connected.plus_seconds(CONNECTION_LIFE_SECONDS);
         let used = UsedToken {
             pk: keys::lookup_token(&connection.device, token),
-            // Kept past the token's own end by the leeway that its check allows.
+            // Kept longer than the token by the leeway of its check.
             expires_at: item::expiry(token_expires.plus_seconds(60)),
         };
         let lookup = Keyed {
@@ -185,7 +185,7 @@ impl Connections {
         }
     }
 
-    /// Whose a connection is; `None` where it is not known, or dead.
+    /// A connection and its user; `None` if it is unknown or dead.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -193,7 +193,7 @@ impl Connections {
         Ok(self.last_words(id, now).await?.filter(|record| record.buried.is_none()))
     }
 
-    /// Whose a connection is, or was until a moment ago.
+    /// A connection and its user, also within a minute after its end.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -228,13 +228,13 @@ impl Connections {
         Ok(Some(ConnectionRecord { user, connection: item.into(), buried }))
     }
 
-    /// Forgets a connection and leaves a tombstone. Forgetting it twice is forgetting it once.
+    /// Removes a connection and leaves a tombstone. Idempotent.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn disconnect(&self, id: &ConnectionId, now: Timestamp) -> Result<(), StoreError> {
         const OPERATION: &str = "forget connection";
-        // The tombstone remembers whose the connection was, so that one write both buries and finds it, also when repeated.
+        // The tombstone keeps the connection's user, so that one write both buries and finds it, also when repeated.
         let answer = self
             .client
             .update_item()
@@ -251,7 +251,7 @@ impl Connections {
         let tombstone = answer.attributes.unwrap_or_default();
         match tombstone.get("user_key").and_then(|user| user.as_s().ok()) {
             Some(user) => self.prune(&item::user(OPERATION, user)?, id).await,
-            // Its `$connect` has not been handled, and will find the tombstone.
+            // Its `$connect` has not been handled yet, and will find the tombstone.
             None => Ok(()),
         }
     }
@@ -296,7 +296,8 @@ impl Connections {
         took_place("bury connection", buried)
     }
 
-    /// Removes exactly this connection from its user. The look-up stays: a 410 is no proof, and a ping brings it back.
+    /// Removes exactly this connection from its user. The look-up stays: a 410 is no proof, and a ping restores the
+    /// connection.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -311,8 +312,8 @@ impl Connections {
         Ok(())
     }
 
-    /// Writes a connection with a fresh lease: a ping proves it alive, even where it was pruned by mistake. A tombstone that
-    /// came in between wins; `false` then.
+    /// Writes a connection with a fresh lease: a ping proves that it is alive, even if it was pruned by mistake.
+    /// `false` if a tombstone was written in between, which takes precedence.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -324,7 +325,7 @@ impl Connections {
             .condition_expression("attribute_exists(connection_id)")
             .build()
             .map_err(|error| StoreError::item(OPERATION, error))?;
-        // An update, not a put: what the app has said of its state stays.
+        // An update, not a put: the recorded app state stays.
         let mut presence = Update::builder()
             .table_name(&self.table)
             .set_key(Some(keys::of_user(user, keys::connection(&connection.id))));
@@ -388,7 +389,7 @@ impl Connections {
         Ok((targets, end.transpose()?))
     }
 
-    /// Records whether a person is looking at the app. A connection that is not there any more stays so.
+    /// Records whether a person is looking at the app. A connection that was removed stays removed.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -408,8 +409,8 @@ impl Connections {
     }
 }
 
-/// Writes that remove a device's connections when it changes hands: presence first, so that no frame of the new user
-/// finds the old socket.
+/// Writes that remove a device's connections when it changes hands: presence first, so that no frame for the new user
+/// is posted to the old socket.
 pub(crate) fn bury(
     table: &str,
     lookups: &str,

@@ -1,4 +1,4 @@
-//! Devices: who they belong to, and how they change hands.
+//! Devices: the users that they belong to, and their change of hands.
 
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 use serde::Serialize;
@@ -52,8 +52,8 @@ impl Devices {
         Ok(self.last_known(id).await?.filter(|device| device.is_registered(now)))
     }
 
-    /// A device as it was last known, strongly consistent: also one that belongs to nobody since it was unregistered, or
-    /// that has expired. Its generation is kept, so that whoever registers it next is never given the old keys.
+    /// A device as it was last known, strongly consistent: also if it was unregistered or has expired. Its generation
+    /// is kept, so that the next registration never gets the old keys.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -71,9 +71,9 @@ impl Devices {
         answer.item.map(|item| item::read::<DeviceItem>(OPERATION, item)?.device(OPERATION)).transpose()
     }
 
-    /// Registers a device for its user, all or nothing: the look-up, the user's list, the profile; and where `previous` is
-    /// another user's view, the device and its connections leave that user. `false` where the device was registered by
-    /// somebody else in between: read again, and decide again.
+    /// Registers a device for its user, all or nothing: the look-up, the user's list, the profile. If `previous` is
+    /// another user's view, the device and its connections leave that user. `false` if another request registered the
+    /// device in between: read and decide again.
     ///
     /// Fields of `profile` that are `None` stay as they are.
     ///
@@ -114,7 +114,8 @@ impl Devices {
         self.transact(OPERATION, writes).await
     }
 
-    /// The device in its user's list. An update, not a put: who registers it again for the same user keeps its cursor.
+    /// The device in its user's list. An update, not a put: a device that is registered again for the same user keeps
+    /// its cursor.
     fn listed(&self, device: &Device) -> Result<Update, StoreError> {
         const OPERATION: &str = "register device";
         let mut update = Update::builder()
@@ -138,7 +139,7 @@ impl Devices {
             .map_err(|error| StoreError::item(OPERATION, error))
     }
 
-    /// Forgets how a device is reached by push, unless it was registered anew with another address meanwhile.
+    /// Deletes a device's push address, unless it was registered with another address meanwhile.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -158,7 +159,7 @@ impl Devices {
         took_place(OPERATION, update).map(|_| ())
     }
 
-    /// Forgets a device and its connections; `false` where it changed hands in between.
+    /// Unregisters a device and removes its connections; `false` if it changed hands in between.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -180,8 +181,8 @@ impl Devices {
         self.transact(OPERATION, writes).await
     }
 
-    /// What makes a device and its connections leave a user. A device that holds more sockets than one transaction takes
-    /// loses the surplus first: until the rest has happened, it only seems less connected than it is.
+    /// Removes a device and its connections from a user. A device with more sockets than one transaction takes loses
+    /// the surplus first: until the transaction, it only seems less connected than it is.
     async fn leave(
         &self,
         device: &Device,
@@ -194,7 +195,7 @@ impl Devices {
             .build()
             .map_err(|error| StoreError::item("remove device from user", error))?;
         let mut writes = vec![TransactWriteItem::builder().delete(listed).build()];
-        // The room left beside the other writes; a connection takes two.
+        // The room beside the other writes; a connection takes two.
         let room = (TRANSACTION_WRITES - 4) / 2;
         let own: Vec<_> = connections.iter().filter(|connection| connection.device == device.id).collect();
         let (last, surplus) = own.split_at(own.len().min(room));
@@ -245,7 +246,7 @@ impl Devices {
         Ok(Some(TransactWriteItem::builder().update(update).build()))
     }
 
-    /// Notes that a device is in use, so that it does not expire; `false` if it has left its user.
+    /// Records that a device is in use, so that it does not expire; `false` if it has left its user.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -272,7 +273,7 @@ impl Devices {
         self.transact(OPERATION, writes.into_iter().collect::<Result<_, StoreError>>()?).await
     }
 
-    /// Moves the cursor that is kept for a device; never back, and not where the device has changed hands.
+    /// Moves the stored cursor of a device; never back, and not if the device has changed hands.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -295,7 +296,7 @@ impl Devices {
         took_place("move cursor", moved).map(|_| ())
     }
 
-    /// Carries a transaction out: `false` where its first condition did not hold.
+    /// Carries out a transaction: `false` if its first condition did not hold.
     async fn transact(&self, operation: &'static str, writes: Vec<TransactWriteItem>) -> Result<bool, StoreError> {
         took_place(operation, self.client.transact_write_items().set_transact_items(Some(writes)).send().await)
     }

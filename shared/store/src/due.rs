@@ -1,4 +1,4 @@
-//! Timers that are further off than a queue's delay, in one bucket per minute.
+//! Timers that are due later than a queue's longest delay, in one bucket per minute.
 
 use serde::Serialize;
 use tidings_domain::{Timer, Timestamp};
@@ -17,10 +17,10 @@ pub struct Due {
     table: String,
 }
 
-/// How long an item outlives its time, in seconds, should nobody take it: a week, for a timer that was down.
+/// How long an item is kept after it is due, in seconds, if no tick takes it: a week, for a schedule that was down.
 const GRACE_SECONDS: u64 = 7 * 86_400;
 
-/// What one minute holds.
+/// The content of one minute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// The timers, those of a newer version among them.
@@ -64,7 +64,7 @@ impl Due {
         Self { client, table }
     }
 
-    /// Keeps a timer until it is due. The same one twice is one item.
+    /// Stores a timer until it is due. A duplicate is the same item.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -136,7 +136,7 @@ impl Due {
         number.map(Some).ok_or_else(|| StoreError::item(OPERATION, "done_minute"))
     }
 
-    /// Records that every minute up to this one has been handed on. It never goes back.
+    /// Records that every minute up to this one has been handed on. Never goes back.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -171,7 +171,7 @@ impl Due {
     }
 }
 
-/// The minute that a moment lies in, counted since the Unix epoch.
+/// The minute of a timestamp, counted since the Unix epoch.
 #[must_use]
 pub fn minute_of(at: Timestamp) -> i64 {
     at.seconds().div_euclid(60)

@@ -1,4 +1,5 @@
-//! The mailbox read backwards, from its newest entry down: what a person is listed, and what is counted as unread.
+//! The mailbox, read backwards from its newest entry: the messages that a person is listed, and the count of unread
+//! ones.
 
 use std::collections::BTreeMap;
 
@@ -58,8 +59,8 @@ fn header(operation: &'static str, user: &UserKey, item: Item) -> Result<Slot<He
 }
 
 impl Mailboxes {
-    /// Entries before a place, newest first, expired ones among them; strongly consistent. `true` beside them where there
-    /// may be more below.
+    /// Entries before a position, newest first, expired ones included; strongly consistent. Beside them, `true` if
+    /// there may be more below.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -70,7 +71,8 @@ impl Mailboxes {
         Ok((entries.collect::<Result<_, _>>()?, more))
     }
 
-    /// The headers of what [`Mailboxes::before`] would give. They cost as much to read, and far less to send and to parse.
+    /// The headers of the entries that [`Mailboxes::before`] returns. They cost as much to read, and far less to send
+    /// and to parse.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -81,7 +83,7 @@ impl Mailboxes {
         Ok((headers.collect::<Result<_, _>>()?, more))
     }
 
-    /// One page of one query: a megabyte at most, and no more requests than were asked for.
+    /// One page of one query: a megabyte at most, in no more requests than allowed.
     async fn backwards(
         &self,
         operation: &'static str,
@@ -89,7 +91,7 @@ impl Mailboxes {
         read: Read,
         attributes: Option<&str>,
     ) -> Result<(Vec<Item>, bool), StoreError> {
-        // `BETWEEN` includes both its ends, and within an epoch places have no holes.
+        // `BETWEEN` includes both its ends, and positions within an epoch are dense.
         let to = match read.before {
             Some(place) => keys::entry(tidings_domain::Position { seq: place.seq.saturating_sub(1), ..place }),
             None => format!("{}~", keys::ENTRY),

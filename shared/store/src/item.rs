@@ -1,5 +1,5 @@
-//! The items as they stand in the tables, and their way from and to the domain. Attributes that an expression
-//! names are none of DynamoDB's reserved words.
+//! The items of the tables, and their conversion from and to the domain. Attributes that an expression names are not
+//! reserved words of DynamoDB.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub(crate) fn write<T: Serialize>(operation: &'static str, value: T) -> Result<I
     serde_dynamo::to_item(value).map_err(|source| StoreError::item(operation, source))
 }
 
-/// Seconds for `expires_at`, rounded up: what is kept must not go early.
+/// Seconds for `expires_at`, rounded up: an item must not expire early.
 pub(crate) fn expiry(at: Timestamp) -> i64 {
     at.0.saturating_add(999).div_euclid(1_000)
 }
@@ -145,7 +145,7 @@ pub(crate) struct ConnectionItem {
     pub(crate) state: Option<Open<AppState>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) buried: Option<i64>,
-    /// Only in the user's partition: where the connection stands in the index of its tenant's.
+    /// Only in the user's partition: the shard of the connection in the index of its tenant.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) tenant_shard: Option<String>,
 }
@@ -167,7 +167,7 @@ impl ConnectionItem {
         }
     }
 
-    /// As it stands in the user's partition: with its lease, and in the index of its tenant's.
+    /// The item in the user's partition: with its lease, and in the index of its tenant.
     pub(crate) fn presence(user: &UserKey, connection: &Connection) -> Self {
         let tenant_shard = Some(keys::shard_of(user, &connection.id));
         Self { tenant_shard, ..Self::new(user, connection, connection.lease) }
@@ -469,7 +469,7 @@ mod tests {
         };
         for entry in [bare, whole] {
             let item = write("test", EntryItem::new(&user, &entry)).unwrap();
-            // What the table's index and the headers of entries read.
+            // The attributes that the table's index and the headers of entries read.
             assert!(item["id"].is_s() && item["platform"].is_s() && item["deadline"].is_n(), "{item:?}");
             assert!(item["content"].is_s(), "an app's `extra` may be deeper than DynamoDB's 32 levels");
             assert_eq!(read::<EntryItem>("test", item).unwrap().entry().unwrap(), entry);

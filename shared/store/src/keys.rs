@@ -1,5 +1,5 @@
-//! Names of keys. A user's partition sorts so that one reverse query begins with the profile, then devices, then connections,
-//! then the mailbox from its newest entry: everything that a delivery needs.
+//! Names of keys. A user's partition sorts so that one reverse query returns everything that a delivery needs: first
+//! the profile, then devices, then connections, then the mailbox from its newest entry.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ pub(crate) const BY_MESSAGE: &str = "by_message";
 /// Index over the connections of a tenant, in shards.
 pub(crate) const BY_TENANT: &str = "by_tenant";
 
-/// The attribute that the index is over.
+/// The key attribute of that index.
 pub(crate) const TENANT_SHARD: &str = "tenant_shard";
 
 /// Sort keys of a user's partition, from the top of a reverse query downwards.
@@ -25,17 +25,17 @@ pub(crate) const CONNECTION: &str = "x#";
 pub(crate) const ENTRY: &str = "m#";
 pub(crate) const LOG: &str = "l";
 
-/// Sort keys behind all entries, and behind all devices.
+/// Sort keys after all entries, and after all devices.
 pub(crate) const BEHIND_ENTRIES: &str = "m#~";
 pub(crate) const BEHIND_DEVICES: &str = "y#~";
 
-/// Sort key of an app's own item in the directory.
+/// Sort key of an app's item in the directory.
 pub(crate) const APP: &str = "app";
 
 /// Sort key of the newest numbers in the log of a tenant's announcements.
 pub(crate) const HEAD: &str = "head";
 
-/// Sort key of what is kept under an announcement's id.
+/// Sort key of an announcement's receipt.
 pub(crate) const RECEIPT: &str = "receipt";
 
 pub(crate) fn device(id: &DeviceId) -> String {
@@ -78,7 +78,7 @@ pub(crate) fn tenant_shard(tenant: &TenantKey, shard: u8) -> String {
     format!("{}#{shard}", tenant.encode())
 }
 
-/// The shard that a connection stands in.
+/// The shard of a connection.
 pub(crate) fn shard_of(user: &UserKey, id: &ConnectionId) -> String {
     tenant_shard(&user.tenant(), announcement::shard(id))
 }

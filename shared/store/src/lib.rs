@@ -1,14 +1,14 @@
-//! What Tidings keeps in DynamoDB: one struct for a family of items, all over one SDK client. Keys and attribute names are in
-//! `keys` and `item` and nowhere else.
+//! What Tidings stores in DynamoDB: one struct for a family of items, all over one SDK client. Keys and attribute names
+//! are in `keys` and `item` only.
 //!
 //! - [`Users`]: the whole partition of a user, and the preferences in it
 //! - [`Devices`], [`Connections`]: in the partition of their user, and look-ups by their ids
 //! - [`Mailboxes`]: each user's log of messages; [`Claims`]: the fallback steps in its entries
 //! - [`Messages`]: one record per send, which is also the idempotency record
 //! - [`Apps`], [`Items`], [`Announcements`], in one table: apps and their keys; closed items; logs of announcements
-//! - [`Due`]: timers that are further off than a queue's delay
+//! - [`Due`]: timers that are due later than a queue's longest delay
 //!
-//! Every item that can go stale has `expires_at`, in seconds; DynamoDB deletes late, so every reader filters on it.
+//! Every item that can become stale has `expires_at`, in seconds; DynamoDB deletes late, so every reader filters on it.
 
 mod announcements;
 mod apps;

@@ -15,32 +15,32 @@ use crate::{
     transaction::put,
 };
 
-/// For how long nobody else may begin a log after one was begun, in seconds: longer than two workers can differ, and shorter than
-/// any log lives.
+/// How long no other worker may start a log after one was started, in seconds: longer than two workers' clocks differ,
+/// and shorter than any log lives.
 const LOG_SECONDS: u64 = 86_400;
 
 /// Keys of one `BatchGetItem` (AWS's limit).
 const BATCH_KEYS: usize = 100;
 
-/// What became of an append.
+/// The result of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
-    /// The entry stands in the log.
+    /// The entry is in the log.
     Stored,
-    /// Another entry stands at that place: read again, and decide again.
+    /// Another entry has that position: read and decide again.
     Conflict,
 }
 
-/// When a device confirms something.
+/// The state of the connection on which a device confirms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Confirmed {
-    /// On a connection that lives, at this time.
+    /// A live connection, at this time.
     Alive(Timestamp),
-    /// On a connection that has ended at this time: its last words hold for what was stored before.
+    /// A connection that ended at this time: its last confirmations hold for entries that were stored before.
     Ended(Timestamp),
 }
 
-/// What a device says of an entry.
+/// The kind of a confirmation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Confirmation {
     /// It has received it.
@@ -63,8 +63,9 @@ impl Mailboxes {
         Self { client, table }
     }
 
-    /// Writes an entry at its place, if nothing stands there. The first entry of a log has its epoch from the clock of its
-    /// worker, so that two workers would not meet at one place: they meet at the log's own item, in the same transaction.
+    /// Writes an entry at its position, if that is free. The first entry of a log takes its epoch from its worker's
+    /// clock, so two workers would not conflict at one position: they conflict at the log's own item, in the same
+    /// transaction.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -105,7 +106,7 @@ impl Mailboxes {
         Ok(if took_place(OPERATION, written)? { Appended::Stored } else { Appended::Conflict })
     }
 
-    /// The entry at a place, strongly consistent.
+    /// The entry at a position, strongly consistent.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -123,7 +124,7 @@ impl Mailboxes {
         answer.item.map(|item| item::slot(OPERATION, item)).transpose()
     }
 
-    /// The place of a message in a user's mailbox, by the index; for messages older than the window.
+    /// The position of a message in a user's mailbox, by the index; for messages older than the window.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -144,8 +145,9 @@ impl Mailboxes {
         Ok(key.and_then(|key| key.get(keys::SK)?.as_s().ok().and_then(|sk| keys::position(sk))))
     }
 
-    /// Every mailbox entry of a message, with its user: the index gives the keys, a consistent read the entries. An
-    /// idempotency key that was forgotten and used again has given its id to two messages; those of the other one are left out.
+    /// Every mailbox entry of a message, with its user: the index returns the keys, a consistent read the entries. If
+    /// an idempotency key was forgotten and used again, two messages have one id; entries of the other one are left
+    /// out.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -180,7 +182,7 @@ impl Mailboxes {
         Ok(entries)
     }
 
-    /// Reads up to 100 items; what DynamoDB leaves over is asked for again.
+    /// Reads up to 100 items; requests unprocessed keys again.
     async fn get_all(&self, operation: &'static str, wanted: Vec<Item>) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::with_capacity(wanted.len());
         let mut wanted = wanted;
@@ -204,8 +206,8 @@ impl Mailboxes {
         Ok(items)
     }
 
-    /// Up to `limit` entries after a place, and up to another one where that is given, oldest first, whether or not their
-    /// deadline has passed; strongly consistent. `true` beside them where there may be more.
+    /// Up to `limit` entries after a position, and up to another one if given, oldest first, whether or not their
+    /// deadline has passed; strongly consistent. Beside them, `true` if there may be more.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -218,7 +220,7 @@ impl Mailboxes {
         now: Timestamp,
     ) -> Result<(Vec<Slot<Entry>>, bool), StoreError> {
         const OPERATION: &str = "replay mailbox";
-        // A key of its own sorts after the place itself and before the next: `BETWEEN` includes both its ends.
+        // A suffix sorts after the position and before the next one: `BETWEEN` includes both its ends.
         let from = place.map_or_else(|| keys::ENTRY.to_owned(), |place| format!("{}+", keys::entry(place)));
         let to = up_to.map_or_else(|| format!("{}~", keys::ENTRY), keys::entry);
         let mut pages = self
@@ -245,8 +247,8 @@ impl Mailboxes {
         Ok((Vec::new(), false))
     }
 
-    /// Records that a device has received or read an entry. The first time counts; `false` if there is no such entry, or
-    /// none that the connection may still confirm.
+    /// Records that a device has received or read an entry. The first time counts; `false` if there is no such entry,
+    /// or the connection may no longer confirm it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -283,7 +285,7 @@ impl Mailboxes {
         .await
     }
 
-    /// Records that nobody was reached after all, and whose connections were gone.
+    /// Records that no device was reached after all, and which devices' connections were gone.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -333,8 +335,8 @@ impl Mailboxes {
         .map(|_| ())
     }
 
-    /// Closes an entry: nothing of it begins any more. The first reason stays; `false` where there was one, or there is no such
-    /// entry.
+    /// Closes an entry: no step of it starts any more. The first reason stays; `false` if there was one, or if there is
+    /// no such entry.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -371,7 +373,7 @@ impl Mailboxes {
     ) -> Result<(), StoreError> {
         const OPERATION: &str = "note redelivery";
         let one = serde_dynamo::to_attribute_value(vec![RedeliveredItem { at: now.0, devices }]);
-        // Redeliveries are counted; of repeats the time grows.
+        // Redeliveries are counted; repeats are ordered by time.
         let (last, this) = if redelivery.is_repeat() {
             ("repeated", keys::number(redelivery.due.0))
         } else {
@@ -395,7 +397,7 @@ impl Mailboxes {
         .map(|_| ())
     }
 
-    /// One conditional update of an entry: whether the condition held.
+    /// One conditional update of an entry; returns whether the condition held.
     #[expect(clippy::too_many_arguments, reason = "the parts of one DynamoDB request, named at each of its callers")]
     pub(crate) async fn update_entry(
         &self,

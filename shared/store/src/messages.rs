@@ -26,7 +26,7 @@ pub struct Messages {
     table: String,
 }
 
-/// What is kept of a send.
+/// The record of a send.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
     /// The message.
@@ -41,7 +41,7 @@ pub struct Stored {
     pub body_hash: Option<String>,
     /// When it was accepted.
     pub accepted: Timestamp,
-    /// When it is sent, where that is later.
+    /// When it is sent, if that is later.
     pub send_at: Option<Timestamp>,
     /// When it expires.
     pub deadline: Timestamp,
@@ -53,19 +53,19 @@ pub struct Stored {
     pub duration: Option<u64>,
     /// When it was cancelled.
     pub cancelled: Option<Timestamp>,
-    /// When a message that is sent later was begun to be sent.
+    /// When the sending of a scheduled message started.
     pub begun: Option<Timestamp>,
     /// The message itself without its audience, if it is sent later: its timer needs it.
     pub message: Option<Message>,
     /// The chain of a message that came under an idempotency key: a repeat of the request keeps it, even if the app's
     /// own chain has changed.
     pub steps: Vec<Step>,
-    /// What took effect differently from what the request said.
+    /// The differences between the request and its effect.
     pub downgrades: Vec<Downgrade>,
 }
 
 impl Stored {
-    /// What has become of the message, given its entries.
+    /// The trail of the message, given its entries.
     #[must_use]
     pub fn trail(&self, entries: &[(UserKey, Slot<Entry>)], now: Timestamp) -> Trail {
         let entries: HashMap<&str, &Slot<Entry>> =
@@ -77,7 +77,7 @@ impl Stored {
             cancelled: self.cancelled,
             begun: self.begun,
         };
-        let told = |alias: &String| trail::recipient(alias, entries.get(alias.as_str()).copied(), &about, now);
+        let recipient = |alias: &String| trail::recipient(alias, entries.get(alias.as_str()).copied(), &about, now);
         Trail {
             request_id: self.id.to_string(),
             accepted_at: self.accepted,
@@ -85,12 +85,12 @@ impl Stored {
             expires_at: self.deadline,
             cancelled_at: self.cancelled,
             downgrades: self.downgrades.clone(),
-            recipients: self.aliases.iter().map(told).collect(),
+            recipients: self.aliases.iter().map(recipient).collect(),
         }
     }
 }
 
-/// What became of cancelling a message: its record.
+/// The result of a cancellation: the message's record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cancelled {
     /// It is cancelled.
@@ -220,14 +220,14 @@ impl Messages {
         Self { client, table }
     }
 
-    /// Stores a message, unless one with its id is there: then that one.
+    /// Stores a message, or returns the existing one with its id.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn store(&self, stored: &Stored) -> Result<Option<Stored>, StoreError> {
         const OPERATION: &str = "store message";
         let item = MessageItem::new(OPERATION, stored)?;
-        // What has expired and is not swept away yet does not count.
+        // An expired record that is not deleted yet does not count.
         let put = self
             .client
             .put_item()
@@ -274,7 +274,7 @@ impl Messages {
         Ok(answer.item)
     }
 
-    /// Cancels a message, once; `None` where there is no such message.
+    /// Cancels a message, once; `None` if there is no such message.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -283,7 +283,7 @@ impl Messages {
             return Ok(Some(Cancelled::Now(stored)));
         }
         let stored = self.get(id, now).await?;
-        // Our own write may have been answered with silence and sent again.
+        // The answer to our own write may have been lost, and the SDK repeated it.
         let ours = |stored: Stored| match stored.cancelled {
             Some(at) if at == now => Cancelled::Now(stored),
             Some(_) | None => Cancelled::Before(stored),
@@ -291,8 +291,8 @@ impl Messages {
         Ok(stored.map(ours))
     }
 
-    /// Begins to send a message whose time has come; `None` where it is cancelled, or gone. Cancelling and beginning
-    /// exclude each other in this one item. What has begun may begin again: it doubles nothing.
+    /// Starts to send a scheduled message that is due; `None` if it is cancelled or gone. Cancelling and starting
+    /// exclude each other in this one item. A started message may start again: that doubles nothing.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -300,7 +300,7 @@ impl Messages {
         self.mark("begin to send", id, "begun_at", now).await
     }
 
-    /// Sets a time that is not set yet, unless the message is cancelled; the record afterwards.
+    /// Sets a time that is not set yet, unless the message is cancelled; returns the record afterwards.
     async fn mark(
         &self,
         operation: &'static str,

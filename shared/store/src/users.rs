@@ -1,4 +1,4 @@
-//! A user: what a delivery, a ping and a registration need of the partition, and the preferences that stand in it.
+//! Users: the parts of their partition that a delivery, a ping and a registration need, and their preferences.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use tidings_domain::{ConnectionId, Profile, Pulse, Timestamp, UserKey, UserView, Written, presence::Wishes};
@@ -11,18 +11,18 @@ use crate::{
     keys, unknown,
 };
 
-/// Items that one page of a view reads: a profile, four devices with a connection each, and the tail of the mailbox. What
-/// is read beyond the tail is paid for in vain, and a user with more devices and connections costs a second page.
+/// Items of a view's page: a profile, four devices with a connection each, and the tail of the mailbox. Items read
+/// beyond the tail are paid for without use; a user with more devices and connections costs a second page.
 const VIEW_ITEMS: i32 = 10;
 
-/// The parts of a view, as far as they are needed. A user with more devices and connections than two pages hold has many:
-/// then they are read to their end, without the entries below, and the tail by itself.
+/// The parts of a view, as far as they are needed. A user whose devices and connections exceed two pages has many: they
+/// are then read to their end, without the entries below, and the tail separately.
 const VIEW: [Part; 4] = [Part::Opening, Part::Opening, Part::Presence, Part::Tail];
 
 /// A part of a user's partition, read backwards.
 #[derive(Clone, Copy, Debug)]
 enum Part {
-    /// A page from the upper end, or from where the page before has ended.
+    /// A page from the upper end, or from the end of the page before.
     Opening,
     /// Devices and connections.
     Presence,
@@ -46,7 +46,7 @@ impl Part {
     }
 }
 
-/// A strongly consistent query of what stands between two sort keys, from the upper one down.
+/// A strongly consistent query of the items between two sort keys, from the upper one down.
 fn between(query: QueryFluentBuilder, user: &UserKey, from: &str, to: &str) -> QueryFluentBuilder {
     query
         .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
@@ -148,8 +148,8 @@ impl Users {
         Ok(view)
     }
 
-    /// What a ping asks for, strongly consistent: the lease of its connection, and the newest position. Devices are not
-    /// read, and of other connections one at most.
+    /// The data for a ping, strongly consistent: the lease of its connection, and the newest position. It reads no
+    /// devices, and at most one other connection.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -180,7 +180,7 @@ impl Users {
         Ok(pulse)
     }
 
-    /// Writes a user's preferences in place of those before. The user need not have a device yet.
+    /// Replaces a user's preferences. The user need not have a device yet.
     ///
     /// # Errors
     /// [`StoreError`].

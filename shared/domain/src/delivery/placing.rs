@@ -1,5 +1,5 @@
-//! The way of one delivery into its recipient's mailbox, one request at a time: [`Next`] names the request, [`Placing`]
-//! decides from its answer what comes next. Carrying the requests out is the caller's part.
+//! The path of one delivery into its recipient's mailbox, one request at a time: [`Next`] names the request, and
+//! [`Placing`] decides on the next one from its answer. The caller carries the requests out.
 
 use tidings_wire::{Timestamp, action::Position};
 
@@ -17,8 +17,8 @@ pub const APPEND_ATTEMPTS: u32 = 5;
 pub enum Next {
     /// Read the recipient, then [`Placing::viewed`].
     View {
-        /// Whether the id was found in the mailbox and belongs to another message: that one was sent under the same
-        /// idempotency key, and forgotten before this one was accepted.
+        /// Whether the id in the mailbox belongs to another message: one that was sent under the same idempotency key,
+        /// and forgotten before this one was accepted.
         is_reused: bool,
     },
     /// Look the message up by id, beyond the mailbox's window, then [`Placing::found`].
@@ -37,7 +37,7 @@ pub enum Next {
     },
     /// Append the entry, then [`Placing::appended`].
     Append(Draft),
-    /// Note that no device was reached, then go on.
+    /// Record that no device was reached, then go on.
     NoteOffline {
         /// The entry's position.
         position: Position,
@@ -46,8 +46,7 @@ pub enum Next {
         /// What comes next.
         then: Box<Next>,
     },
-    /// Close an entry as replaced, before anything of its replacement is shown; then go on. Repeating it changes
-    /// nothing.
+    /// Close an entry as replaced, before its replacement is shown; then go on. Idempotent.
     Close {
         /// The replaced entry's position.
         replaced: Position,
@@ -58,7 +57,7 @@ pub enum Next {
     Done(Placement),
 }
 
-/// Where a delivery stands in the end.
+/// The result of placing a delivery.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Placement {
     /// Nowhere: its time had run out before it was stored.
@@ -122,8 +121,8 @@ impl<'a> Placing<'a> {
         Next::View { is_reused: false }
     }
 
-    /// Goes on with what is known of the recipient. A delivery that comes late, or not for the first time, is looked
-    /// for by id beyond the window: the user's other lane may have gone on meanwhile.
+    /// Continues with the recipient's state. A delivery that comes late, or not for the first time, is looked up by id
+    /// beyond the window: the user's other lane may have gone on meanwhile.
     #[must_use]
     pub fn viewed(&self, is_reused: bool, view: &UserView, now: Timestamp) -> Next {
         let letter = &self.delivery.letter;
@@ -149,7 +148,7 @@ impl<'a> Placing<'a> {
         }
     }
 
-    /// Goes on with the position that the index has for the message's id.
+    /// Continues with the position that the index has for the message's id.
     #[must_use]
     pub fn found(&self, draft: Draft, position: Option<Position>, now: Timestamp) -> Next {
         match position {
@@ -158,7 +157,7 @@ impl<'a> Placing<'a> {
         }
     }
 
-    /// Goes on with the entry under the message's id: posts it again under its old position, unless it is another
+    /// Continues with the entry under the message's id: posts it again at its old position, unless it is another
     /// message's.
     #[must_use]
     pub fn looked_at(
@@ -180,19 +179,19 @@ impl<'a> Placing<'a> {
         if !entry.is_open(now) {
             return after_closing(entry.links.replaces, Placement::Settled);
         }
-        // The worker before found every connection gone, and died before it could note that.
+        // The previous worker found every connection gone, and died before it could record that.
         let is_unnoted = targets.is_empty() && entry.offline.is_none();
         let next = after_closing(entry.links.replaces, Placement::At(position, targets));
         if is_unnoted { Next::NoteOffline { position, gone: entry.posted, then: Box::new(next) } } else { next }
     }
 
-    /// Goes on with whether the sender has cancelled the message.
+    /// Continues with whether the sender has cancelled the message.
     #[must_use]
     pub fn checked(&self, then: Next, is_cancelled: bool) -> Next {
         if is_cancelled { Next::Done(Placement::Cancelled) } else { then }
     }
 
-    /// Goes on with whether the entry was appended: if another one has its position, the recipient is read again.
+    /// Continues with whether the entry was appended. If another one has its position, the recipient is read again.
     #[must_use]
     pub fn appended(&mut self, draft: Draft, is_stored: bool) -> Next {
         if !is_stored {
@@ -205,7 +204,7 @@ impl<'a> Placing<'a> {
         after_closing(links.replaces, placement)
     }
 
-    /// A step that is held against the message's record first, if the message's cancellation may have passed the
+    /// A step that is first checked against the message's record, if the message's cancellation may have overtaken the
     /// delivery.
     fn unless_cancelled(&self, then: Next, now: Timestamp) -> Next {
         let may_be_cancelled = self.delivery.scheduled || self.delivery.is_late(now);
@@ -213,7 +212,7 @@ impl<'a> Placing<'a> {
     }
 }
 
-/// The end, once the entry that is replaced is closed.
+/// The end, after the replaced entry is closed.
 fn after_closing(replaced: Option<Position>, placement: Placement) -> Next {
     let done = Next::Done(placement);
     match replaced {

@@ -22,13 +22,13 @@ pub fn devices_of(connections: &[Connection]) -> Vec<DeviceId> {
 /// What became of one post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PostOutcome {
-    /// API Gateway took it. No proof that it arrived.
+    /// API Gateway accepted it. No proof that it arrived.
     Accepted,
     /// 410: the connection is gone, as far as API Gateway knows.
     Gone,
     /// 429, a server error or a lost answer: it may have arrived, and is worth another try.
     Retry,
-    /// 403 or 413: a fault of ours that no retry mends.
+    /// 403 or 413: a fault of the service that no retry corrects.
     Fault,
 }
 

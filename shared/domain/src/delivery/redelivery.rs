@@ -1,5 +1,6 @@
-//! Posting a message again. One that has to be confirmed is redelivered, with growing pauses, until a device confirms it
-//! or its time is over. A post that had no answer is repeated a few times, whatever the message, to its connection alone.
+//! Posting a message again. One that has to be confirmed is redelivered, with growing pauses, until a device confirms
+//! it or its time is over. A post that had no answer is repeated a few times, whatever the message, to its connection
+//! alone.
 
 use serde::{Deserialize, Serialize};
 use tidings_wire::{Timestamp, action::Position};
@@ -74,14 +75,15 @@ impl Redelivery {
         !self.unanswered.is_empty()
     }
 
-    /// Its name among those of its message. A repeat's has its time, too: posts of different redeliveries are repeated.
+    /// Its name among the redeliveries of its message. A repeat's includes its time: posts of different redeliveries
+    /// are repeated.
     pub(crate) fn name(&self) -> String {
         let Self { attempt, due, .. } = self;
         if self.is_repeat() { format!("repeat{attempt}.{}", due.0) } else { format!("again{attempt}") }
     }
 
-    /// What follows this one: the next redelivery, unless the message's time is over before; and the repeat of what had
-    /// no answer.
+    /// The jobs that follow: the next redelivery, unless the message's time is over before; and the repeat of posts
+    /// without an answer.
     #[must_use]
     pub fn following(&self, entry: &Entry, unanswered: &[Connection], now: Timestamp) -> Vec<Self> {
         let next = if self.is_repeat() { None } else { self.next(entry, now) };
@@ -97,8 +99,8 @@ impl Redelivery {
         (due <= end(&entry.letter)?).then(|| Self { attempt, due, ..self.clone() })
     }
 
-    /// Whether the entry still has to be posted. A redelivery ends when one device has confirmed the message; a repeat
-    /// when all have that the message was posted to when it was stored.
+    /// Whether the entry still has to be posted. A redelivery ends when one device has confirmed the message; a repeat,
+    /// when all devices have that it was posted to when it was stored.
     #[must_use]
     pub fn is_needed(&self, entry: &Entry, now: Timestamp) -> bool {
         let is_over = if self.is_repeat() {

@@ -107,7 +107,7 @@ fn never_posts_to_a_device_that_changed_hands() {
 }
 
 #[test]
-fn a_repeated_delivery_is_posted_under_its_old_place() {
+fn a_repeated_delivery_is_posted_at_its_old_position() {
     let mut view = view(&[Platform::Web]);
     view.tail = Some(Tail::from(&entry(1, AT)));
     let delivery = delivery(1);
@@ -120,14 +120,14 @@ fn a_repeated_delivery_is_posted_under_its_old_place() {
     let posted = Next::Done(Placement::At(AT, view.connections.clone()));
     assert_eq!(at(Some(entry(1, AT)), NOW), posted);
     assert_eq!(at(Some(entry(1, AT)), Timestamp(99_000)), Next::Done(Placement::Settled));
-    // The worker before it may have died before it closed what the entry replaces.
+    // The previous worker may have died before it closed the replaced entry.
     let replaced = Position { seq: 2, ..AT };
     let replacing = Entry { links: Links { replaces: Some(replaced), ..Links::default() }, ..entry(1, AT) };
     assert_eq!(at(Some(replacing), NOW), Next::Close { replaced, then: Box::new(posted) });
 }
 
 #[test]
-fn a_worker_notes_what_the_one_before_it_could_not() {
+fn a_worker_records_what_the_previous_one_could_not() {
     let delivery = delivery(1);
     let device: crate::DeviceId = "device0".parse().unwrap();
     let posted = Entry { posted: vec![device.clone()], ..entry(1, AT) };
@@ -142,7 +142,7 @@ fn a_worker_notes_what_the_one_before_it_could_not() {
 }
 
 #[test]
-fn what_comes_late_or_again_is_looked_for_by_id() {
+fn a_late_or_repeated_delivery_is_looked_up_by_id() {
     let (view, delivery) = (view(&[Platform::Web]), delivery(1));
     let again = Placing::new(&delivery, 2);
     let Next::Find(draft) = again.viewed(false, &view, NOW) else { panic!("find") };
@@ -172,7 +172,7 @@ fn an_id_that_names_another_message_is_no_duplicate() {
 }
 
 #[test]
-fn what_may_have_been_cancelled_is_held_against_its_record() {
+fn a_delivery_that_may_be_cancelled_is_checked_against_its_record() {
     let view = view(&[Platform::Web]);
     let scheduled = Delivery { scheduled: true, ..delivery(1) };
     let placing = Placing::new(&scheduled, 1);
@@ -241,12 +241,12 @@ fn an_open_entry_is_posted_again_although_a_newer_one_replaces_what_would_be_app
 }
 
 #[test]
-fn what_comes_too_late_is_not_stored() {
+fn a_delivery_after_the_deadline_is_not_stored() {
     assert_eq!(viewed(&delivery(1), &view(&[Platform::Web]), Timestamp(61_001)), Next::Done(Placement::Expired));
 }
 
 #[test]
-fn what_is_not_kept_is_posted_soon_or_never() {
+fn a_transient_message_is_posted_soon_or_never() {
     let transient = Delivery { persist: false, ..delivery(1) };
     let mut view = view(&[Platform::Web]);
     view.tail = Some(Tail::from(&entry(1, AT)));
@@ -273,7 +273,7 @@ fn a_message_is_redelivered_with_growing_pauses_until_its_time_is_over() {
 }
 
 #[test]
-fn a_redelivery_goes_to_who_is_there_while_it_is_open() {
+fn a_redelivery_goes_to_open_connections_while_the_message_is_open() {
     let view = view(&[Platform::Web, Platform::Ios]);
     let again = redelivery(0, &[]);
     let count = |entry: &Entry, now| again.targets(entry, &view, Timestamp(now)).len();
@@ -309,7 +309,7 @@ fn a_job_reads_what_it_writes_and_repeats_under_one_name() {
 }
 
 #[test]
-fn only_what_may_yet_succeed_is_tried_again() {
+fn only_a_post_that_may_yet_succeed_is_repeated() {
     let connection = view(&[Platform::Web]).connections.remove(0);
     let of = |outcomes: &[PostOutcome]| settle(&outcomes.iter().map(|o| (connection.clone(), *o)).collect::<Vec<_>>());
     use PostOutcome::{Accepted, Fault, Gone, Retry};
@@ -352,14 +352,14 @@ fn a_post_without_an_answer_is_repeated_a_few_times_within_the_message_s_time() 
         due.push(one.due.seconds());
         let mut following = one.following(&entry, &connections, one.due);
         assert!(following.len() <= 1, "no redelivery follows a repeat");
-        assert_eq!(one.following(&entry, &[], one.due), [], "nor anything an answer");
+        assert_eq!(one.following(&entry, &[], one.due), [], "nothing follows an answer");
         repeat = following.pop();
     }
     assert_eq!(due, [5, 21, 85]);
     assert_eq!(Redelivery::repeat(&user, &letter, AT, 0, &[], NOW), None);
     let soon_over = Letter { deadline: Timestamp(4_000), ..letter.clone() };
     assert_eq!(Redelivery::repeat(&user, &soon_over, AT, 0, &connections, Timestamp(1_000)), None);
-    // A redelivery is followed by the next one, and by the repeat of what had no answer.
+    // A redelivery is followed by the next one, and by the repeat of posts without an answer.
     let confirm = Letter { redeliver_until: Some(Timestamp(999_000)), ..letter };
     let following = redelivery(0, &[]).following(&Entry { letter: confirm, ..entry }, &connections, Timestamp(1_000));
     let attempts: Vec<_> = following.iter().map(|it| (it.is_repeat(), it.attempt, it.due.seconds())).collect();
@@ -380,7 +380,7 @@ fn a_repeat_goes_to_connections_without_an_answer_whose_device_has_not_confirmed
         ..entry(1, AT)
     };
     assert_eq!(to(&confirmed(&[]), 2_000), ["connection0", "connection1"]);
-    // What another device confirms leaves the others' copies.
+    // A confirmation of another device leaves the others' copies.
     assert_eq!(to(&confirmed(&[2]), 2_000), ["connection0", "connection1"]);
     assert_eq!(to(&confirmed(&[1]), 2_000), ["connection0"]);
     assert!(repeat.is_needed(&confirmed(&[0, 1]), Timestamp(2_000)), "the third has not");
@@ -403,7 +403,7 @@ fn a_redelivery_of_an_older_version_is_read() {
 }
 
 #[test]
-fn the_first_step_is_due_at_once_for_who_is_offline() {
+fn the_first_step_of_an_offline_recipient_is_due_at_once() {
     let due = |after, reached| {
         let with_step = with(delivery(1), |letter| letter.steps = vec![Step { channel: Channel::Sms.into(), after }]);
         first_step(&with_step, AT, reached, NOW).map(|due| due.due)

@@ -72,7 +72,7 @@ fn evicted(connections: &[Connection]) -> Vec<String> {
     }
 }
 
-/// So many connections of as many devices, or of one.
+/// A number of connections, of one device or of as many devices.
 fn connections(count: usize, of_one: bool) -> Vec<Connection> {
     (0..count).map(|n| connection(n, if of_one { 0 } else { n }, i64::try_from(n).unwrap())).collect()
 }
@@ -87,7 +87,7 @@ fn a_device_holds_eight_sockets_and_its_user_sixty_four() {
 }
 
 #[test]
-fn sockets_of_a_device_beyond_its_own_bound_do_not_count_against_the_user() {
+fn sockets_of_a_device_over_its_limit_do_not_count_against_the_user() {
     let mut all = with_new((0..20).map(|n| connection(n, 0, 100)).collect());
     all.extend((20..20 + limits::USER_SOCKETS - limits::DEVICE_SOCKETS).map(|n| connection(n, n, 50)));
     let gone = evicted(&all);
@@ -96,7 +96,7 @@ fn sockets_of_a_device_beyond_its_own_bound_do_not_count_against_the_user() {
 }
 
 #[test]
-fn two_that_come_at_the_same_moment_evict_the_same_ones() {
+fn two_connections_that_open_at_the_same_moment_evict_the_same_ones() {
     let mut all = connections(limits::DEVICE_SOCKETS + 2, true);
     (all[8].connected, all[9].connected) = (NOW, NOW);
     let (one, other) = ("c8".parse().unwrap(), "c9".parse().unwrap());
@@ -106,7 +106,7 @@ fn two_that_come_at_the_same_moment_evict_the_same_ones() {
 }
 
 #[test]
-fn of_many_that_come_at_the_same_moment_as_many_are_admitted_as_there_may_be_and_none_evicts_another() {
+fn of_many_that_open_at_the_same_moment_the_limit_is_admitted_and_none_evicts_another() {
     for (of_one, most) in [(true, limits::DEVICE_SOCKETS), (false, limits::USER_SOCKETS)] {
         let mut all = connections(70, of_one);
         for (n, connection) in all.iter_mut().enumerate() {

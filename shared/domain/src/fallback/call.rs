@@ -25,7 +25,7 @@ pub enum Call {
         to: String,
         /// The text.
         text: String,
-        /// Whether that is the beginning of a longer one.
+        /// Whether the text is cut.
         is_cut: bool,
     },
     /// An e-mail.
@@ -45,12 +45,12 @@ pub enum Call {
         channel: Channel,
         /// The devices that are registered for it, at least one.
         to: Vec<PushTarget>,
-        /// What is shown.
+        /// The shown content.
         notice: Notice,
     },
     /// A call of the app's own server.
     Webhook {
-        /// What is shown.
+        /// The shown content.
         notice: Notice,
     },
 }
@@ -136,7 +136,7 @@ fn registered(device: &Device, channel: Channel) -> Option<PushTarget> {
     Some(PushTarget { device: device.clone(), push: PushRegistration::clone(push) })
 }
 
-/// What a push shows. A message that is only for the app wakes it, and shows nothing.
+/// The content of a push. A message that is only for the app wakes it, and shows nothing.
 pub(super) fn notice(entry: &Entry, now: Timestamp) -> Notice {
     let mut content = Content::clone(&entry.letter.content);
     if content.push_msg_type == Some(PushMsgType::Cmd) {
@@ -146,7 +146,7 @@ pub(super) fn notice(entry: &Entry, now: Timestamp) -> Notice {
 }
 
 impl Notice {
-    /// With title and text as a provider's app shows them. The app's own server is given what was sent.
+    /// The notice with title and text as a provider's app shows them. The app's own server receives the original.
     fn shown(mut self) -> Self {
         self.content.sender = self.content.sender.as_deref().map(title).filter(|title| !title.is_empty());
         self.content.alert = self.content.alert.as_deref().and_then(shown);
@@ -159,13 +159,13 @@ fn first_shown(texts: [Option<&str>; 2]) -> Option<String> {
     texts.into_iter().flatten().find_map(shown)
 }
 
-/// A text as it leaves for a provider, whose app shows it among other words: its direction stays within it. `None` if
-/// nothing of it is left.
+/// A text for a provider, whose app shows it among other words: its direction must not affect them. `None` if no
+/// visible text is left.
 fn shown(text: &str) -> Option<String> {
     Some(tidings_text::contained(text)).filter(|text| tidings_text::shows_something(text))
 }
 
-/// A name as the title of a push, and at the beginning of a subject.
+/// A name as the title of a push, and as the prefix of a subject.
 fn title(sender: &str) -> String {
     tidings_text::contained(&tidings_text::one_line(sender)).trim().to_owned()
 }

@@ -140,20 +140,20 @@ impl End {
 }
 
 impl<'a> Claim<'a> {
-    /// A claim of `at`; `entry` is from before it, and `patience` what [`super::patience`] says.
+    /// A claim of `at`; `entry` was read before it, and `patience` is the result of [`super::patience`].
     #[must_use]
     pub fn new(due: &'a StepDue, entry: &'a Entry, patience: Patience, at: Timestamp) -> Self {
         Self { due, entry, patience, at }
     }
 
-    /// Who has claimed a step before, and may have called its provider: its claim is the one to take over.
+    /// The worker with an earlier claim, which may have called the provider: its claim is the one to take over.
     #[must_use]
     pub fn before(due: &StepDue, entry: &'a Entry) -> Option<&'a str> {
         entry.steps.get(due.step)?.claimed_by.as_deref()
     }
 
-    /// Whether the step was claimed before, so that its provider may have been called. Of such a step only an
-    /// acceptance says how it has ended, and its claim is never released.
+    /// Whether the step was claimed before, so that its provider may have been called. Only an acceptance shows how
+    /// such a step ended, and its claim is never released.
     fn is_repeat(&self) -> bool {
         self.entry.steps.get(self.due.step).is_some_and(|record| record.claimed.is_some())
     }
@@ -186,7 +186,7 @@ impl<'a> Claim<'a> {
         let (is_released, then) = match tally.verdict() {
             Verdict::Ended(outcome @ Outcome::Accepted(_)) => (false, Then::Record { outcome, detail }),
             Verdict::Ended(Outcome::Unknown) => (false, self.unknown(detail)),
-            // It would be refused once more: that says nothing of the call before.
+            // It would be refused once more, which reveals nothing about the earlier call.
             Verdict::Ended(Outcome::Refused(_) | Outcome::Skipped(_)) if is_repeat => (false, record(Outcome::Unknown)),
             Verdict::Ended(outcome) => (false, Then::Record { outcome, detail }),
             Verdict::Busy(..) if is_repeat => (false, self.unknown(None)),
@@ -198,7 +198,7 @@ impl<'a> Claim<'a> {
         End { is_released, then, dead: tally.dead }
     }
 
-    /// What becomes of a step that is due again at `later`, because a provider could not take it.
+    /// The end of a step that is due again at `later`, because a provider could not take it.
     fn put_off(&self, later: StepDue, code: String, now: Timestamp) -> Then {
         let before = self.entry.steps.get(self.due.step).and_then(|record| record.put_off.as_ref());
         let (since, times) = before.map_or((now, 0), |before| (before.since, before.times));
@@ -206,8 +206,8 @@ impl<'a> Claim<'a> {
         Then::PutOff { later, note }
     }
 
-    /// What becomes of a step whose end is not known. If it is repeated, its claim stays: the call may have been
-    /// accepted, and the trail shows that it began.
+    /// The end of a step whose outcome is not known. If it is repeated, its claim stays: the call may have been
+    /// accepted, and the trail shows that it started.
     fn unknown(&self, detail: Option<String>) -> Then {
         match repeat(self.due, self.entry, self.at) {
             Some(later) => Then::Repeat(later),
@@ -234,7 +234,7 @@ struct Tally {
     dead: Vec<Device>,
 }
 
-/// What the answers of a step's calls come to.
+/// The combined result of a step's calls.
 enum Verdict {
     /// The step has ended.
     Ended(Outcome),
@@ -267,7 +267,7 @@ impl Tally {
                 Answer::Unanswered => tally.is_unanswered = true,
                 Answer::ProviderDown => {
                     tally.codes.insert(RefusalCode::ProviderDown.to_string());
-                    // A next step is taken at once; without one, nothing is won by giving up.
+                    // The chain goes on at once with a next step; without one, giving up gains nothing.
                     match patience {
                         Patience::Short => {}
                         Patience::Long => tally.busy = tally.busy.max(Some(Duration::ZERO)),

@@ -1,4 +1,4 @@
-//! What is done about a step that is due.
+//! The decision about a step that is due.
 
 use tidings_wire::{Open, Timestamp, Word, trail::SkipReason};
 
@@ -12,7 +12,7 @@ use crate::{
     mailbox::Closed,
 };
 
-/// What is done about a step that is due.
+/// The decision about a step that is due.
 #[derive(Clone, PartialEq)]
 pub enum Decision {
     /// The chain ends: the message is confirmed, closed, expired, or gone.
@@ -36,11 +36,11 @@ pub enum Decision {
 /// connects, and learns of what came in between from its first pong.
 pub const COMEBACK_SECONDS: u64 = 10;
 
-/// Why a chain ends whose message is not in the mailbox any more.
+/// The reason for ending a chain whose message is no longer in the mailbox.
 pub const GONE: &str = "the message is gone";
 
-/// Decides what is done about a step that is due, given the newest data; `item_closed` is whether the item that the
-/// message is about ([`Entry::item`]) is closed.
+/// Decides about a step that is due, given the newest data; `item_closed` is whether the item that the message refers
+/// to ([`Entry::item`]) is closed.
 #[must_use]
 pub fn decide(due: &StepDue, entry: &Entry, view: &UserView, item_closed: bool, now: Timestamp) -> Decision {
     if entry.letter.id != due.id {
@@ -56,7 +56,7 @@ pub fn decide(due: &StepDue, entry: &Entry, view: &UserView, item_closed: bool, 
             let later = StepDue { due: claimed.plus_seconds(CLAIM_SECONDS), ..due.clone() };
             Decision::Postpone(later, "another worker may be calling the provider")
         }
-        // It may have gone out: a reason to hold it back comes too late to say that it did not.
+        // It may have gone out: skipping it now would record that it did not.
         (None, Some(_)) if may_repeat(step, record) && entry.is_open(now) => {
             let again = step.channel.known().and_then(|channel| call(channel).ok());
             again.map_or(Decision::RecordUnknown, Decision::Claim)
@@ -95,7 +95,7 @@ fn is_back(due: &StepDue, entry: &Entry, view: &UserView, now: Timestamp) -> boo
     in_time && entry.offline.is_some_and(back)
 }
 
-/// Whether there is something to do about a step whose time has come: it may begin, or it has begun and has no outcome.
+/// Whether a due step needs processing: it may start, or it has started and has no outcome.
 #[must_use]
 pub fn is_needed(due: &StepDue, entry: &Entry, now: Timestamp) -> bool {
     let is_open_ended = entry.steps.get(due.step).is_some_and(StepRecord::is_open_ended);

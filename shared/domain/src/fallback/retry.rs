@@ -1,4 +1,4 @@
-//! When a step is made again.
+//! The repetition of a step.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::{
     chain::{Step, StepDue, StepRecord},
 };
 
-/// A step whose last claim is this old and that has no outcome lost its worker, in seconds. The function's timeout is
-/// shorter.
+/// Age of a step's last claim, in seconds, at which a step without an outcome has lost its worker. The function's
+/// timeout is shorter.
 pub const CLAIM_SECONDS: u64 = 60;
 
 /// How often a call whose end is not known is repeated, if its receiver recognises a repetition.
@@ -21,8 +21,8 @@ pub const REPEATS: usize = 4;
 /// chain goes on.
 pub const ATTEMPTS: u32 = 4;
 
-/// Longest time that such a step is put off, in seconds. If a provider wants to be left alone for longer, the chain goes
-/// on: its next step is there for that.
+/// Longest time that such a step is put off, in seconds. If a provider asks for longer, the chain goes on with its next
+/// step.
 const PUT_OFF_SECONDS: u64 = 900;
 
 /// How long a chain waits for a provider that cannot take a step.
@@ -57,8 +57,8 @@ pub fn patience(due: &StepDue, entry: &Entry, view: &UserView, item_closed: bool
     if profits { Patience::Short } else { Patience::Long }
 }
 
-/// A step whose provider could not take it and asks for `asked`, due again; `None` if it has been put off enough, or its
-/// message's time is over by then. `random` spreads the pause.
+/// A step whose provider could not take it and asks for `asked`, due again; `None` if it has been put off enough, or
+/// its message's time is over by then. `random` spreads the pause.
 pub(super) fn put_off(
     due: &StepDue,
     entry: &Entry,
@@ -67,16 +67,16 @@ pub(super) fn put_off(
     patience: Patience,
     now: Timestamp,
 ) -> Option<StepDue> {
-    // Jitter on top of what the provider asked for: what it refused together does not come back together.
+    // Jitter on top of the provider's pause: steps that were refused together must not return together.
     let pause = match patience {
         Patience::Short if due.attempts >= ATTEMPTS => return None,
         Patience::Short => asked.saturating_add(patience.pauses().pause(due.attempts, random)),
         Patience::Long => {
-            // The last attempts come closer together, so that the end of the message's life is not waited away.
+            // The last attempts come closer together, so that one falls just before the end of the message's life.
             let left = now.seconds_until(entry.letter.deadline).checked_sub(1).map(Duration::from_secs)?;
             let left = left.checked_sub(asked)?;
             let window = patience.pauses().window(due.attempts).min(left);
-            // Half of it at least: a provider that is away for hours is not asked hundreds of times.
+            // At least half of it: a provider that is down for hours is not called hundreds of times.
             asked.saturating_add(window / 2).saturating_add(spread(window / 2, random))
         }
     };

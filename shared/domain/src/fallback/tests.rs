@@ -1,4 +1,4 @@
-//! What is done about a step, case by case.
+//! The decision about a step, case by case.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::{
     presence::Wishes,
 };
 
-/// Without an item that is closed.
+/// Decides without a closed item.
 fn decide(due: &StepDue, entry: &Entry, view: &UserView, now: Timestamp) -> Decision {
     super::decide(due, entry, view, false, now)
 }
@@ -89,7 +89,7 @@ fn a_claim_without_an_outcome_is_waited_for_and_then_unknown_never_repeated() {
 }
 
 #[test]
-fn what_has_ended_leads_to_the_next_step_at_its_time() {
+fn an_ended_step_leads_to_the_next_one_at_its_time() {
     let (due, mut entry, view) = chained();
     let accepted = Outcome::Accepted("x".into());
     entry.steps[0].outcome = Some((accepted.clone(), Timestamp(2_000)));
@@ -109,7 +109,7 @@ fn nothing_begins_after_the_deadline_or_for_another_message() {
 }
 
 #[test]
-fn nothing_begins_where_the_message_is_closed() {
+fn nothing_begins_if_the_message_is_closed() {
     let (due, mut entry, view) = chained();
     for (closed, reason) in [(Closed::Cancelled, "cancelled"), (Closed::Replaced, "replaced")] {
         entry.closed = Some((closed.into(), Timestamp(1_500)));
@@ -134,7 +134,7 @@ fn a_device_that_came_back_is_waited_for_once() {
     assert!(claims(&later, &entry, &view, 12_000));
     assert!(claims(&due, &entry, &view, 51_001), "no time is left to wait");
     view.connections[0].connected = Timestamp(1_700);
-    assert!(claims(&due, &entry, &view, 2_000), "that connection is older than the message's loneliness");
+    assert!(claims(&due, &entry, &view, 2_000), "that connection is older than the note that no device was reached");
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn what_a_person_does_not_want_is_held_back_just_before_it_would_be_sent() {
 }
 
 #[test]
-fn a_step_goes_out_only_while_there_is_something_left_to_tell() {
+fn a_step_goes_out_only_while_its_condition_holds() {
     let (due, mut entry, mut view) = chained();
     entry.letter.condition =
         Some(Condition { client_version_below: Some("2.0".into()), item_open: Some("order:4711".into()) });
@@ -186,11 +186,11 @@ fn a_step_goes_out_only_while_there_is_something_left_to_tell() {
     entry.letter.platform = Platform::Ios.into();
     assert!(at(&entry, &view, false) == Decision::Skip(SkipReason::UpToDate), "the other one is not meant");
     assert_eq!(entry.item(Timestamp(2_000)), Some("order:4711"));
-    assert_eq!(entry.item(entry.letter.deadline.plus_seconds(1)), None, "nobody asks for what is over");
+    assert_eq!(entry.item(entry.letter.deadline.plus_seconds(1)), None, "the message is over");
 }
 
 #[test]
-fn what_has_begun_is_told_to_its_end_whatever_has_become_of_its_message() {
+fn a_started_step_is_recorded_to_its_end_whatever_becomes_of_its_message() {
     let (due, open, view) = chained();
     let mut begun = open.clone();
     begun.steps[0].claimed = Some(Timestamp(2_000));
@@ -228,7 +228,7 @@ fn a_push_goes_to_the_devices_that_the_condition_holds_for() {
 }
 
 #[test]
-fn what_knows_a_repetition_is_called_again_where_nobody_knows_how_it_ended() {
+fn a_receiver_that_recognises_repetitions_is_called_again_if_the_end_is_unknown() {
     let (due, mut entry, view) = chained();
     entry.letter.steps[0].channel = Channel::Webhook.into();
     entry.steps[0].claimed = Some(Timestamp(2_000));
@@ -236,7 +236,7 @@ fn what_knows_a_repetition_is_called_again_where_nobody_knows_how_it_ended() {
     entry.letter.deadline = Timestamp(600_000);
     let later = repeat(&due, &entry, Timestamp(2_000)).unwrap();
     assert_eq!(later, StepDue { due: Timestamp(62_000), ..due.clone() });
-    // The same way for one whose worker died.
+    // The same for a step whose worker died.
     let again = decide(&due, &entry, &view, Timestamp(3_000));
     assert!(matches!(again, Decision::Postpone(found, _) if found == later));
     assert!(matches!(decide(&later, &entry, &view, Timestamp(62_000)), Decision::Claim(Call::Webhook { .. })));
@@ -293,11 +293,11 @@ fn a_push_goes_to_every_device_that_is_registered_for_its_channel_and_meant() {
     assert_eq!(reached(Channel::Apns, Platform::Ios), Ok(1));
     assert_eq!(reached(Channel::Fcm, Platform::All), Err(SkipReason::NoDevice));
     assert_eq!(reached(Channel::Mipush, Platform::All), Ok(1), "one name reaches them all");
-    assert_eq!(reached(Channel::Webhook, Platform::All), Ok(0), "the app's own server is told once");
+    assert_eq!(reached(Channel::Webhook, Platform::All), Ok(0), "the app's own server is called once");
 }
 
 #[test]
-fn a_push_tells_what_is_shown_and_for_how_long() {
+fn a_push_has_the_shown_content_and_its_lifetime() {
     let (_, mut entry, _) = chained();
     entry.letter.content.sender = Some("Shop".into());
     let shown = notice(&entry, Timestamp(2_000));
@@ -373,7 +373,7 @@ fn a_text_that_is_too_long_for_an_sms_is_cut_between_characters_and_says_so() {
 }
 
 #[test]
-fn a_text_turns_nothing_that_a_provider_shows_beside_it() {
+fn a_text_does_not_change_the_direction_of_words_beside_it() {
     let (due, mut entry, mut view) = chained();
     entry.letter.content.sender = Some("\u{202e}knaB\nShop".into());
     entry.letter.content.alert = Some("photo\u{202e}gpj.exe\n\u{2067}שלום\u{2069} \u{2066}4711\u{200e}".into());
@@ -401,7 +401,7 @@ fn a_text_turns_nothing_that_a_provider_shows_beside_it() {
 }
 
 #[test]
-fn a_text_of_which_nothing_is_shown_is_none() {
+fn a_text_without_visible_characters_is_none() {
     let (due, mut entry, view) = chained();
     for text in ["\u{202e} \u{2069}", "\u{2066}\u{2069}", "\u{200f}", "\u{202b}\u{a0}\u{202c}"] {
         entry.letter.content.alert = Some(text.into());

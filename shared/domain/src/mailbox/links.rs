@@ -5,8 +5,8 @@ use tidings_wire::{Timestamp, action::Position};
 
 use crate::MessageId;
 
-/// Ids that an entry remembers. A redelivered queue message holds its user's group back, so that only the last few can
-/// come again; what comes later than [`LATE_SECONDS`](super::LATE_SECONDS) is looked up by id.
+/// Ids that an entry remembers. A redelivered queue message holds its user's group back, so only the last few can come
+/// again; a delivery later than [`LATE_SECONDS`](super::LATE_SECONDS) is looked up by id.
 pub const WINDOW: usize = 32;
 
 /// Characters of a message id that the window keeps: the last 12 of a UUID, 48 bits.

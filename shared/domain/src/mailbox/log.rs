@@ -1,4 +1,4 @@
-//! The log's end: whether a message is there already, and the entry that comes next.
+//! The end of the log: whether a message is already there, and the next entry.
 
 use tidings_wire::{Timestamp, action::Position};
 

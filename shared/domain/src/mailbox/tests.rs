@@ -75,7 +75,7 @@ fn a_collapse_key_replaces_the_newest_under_it_and_is_remembered_a_while() {
 }
 
 #[test]
-fn what_was_accepted_before_never_replaces_what_was_accepted_after_it() {
+fn a_message_never_replaces_one_that_was_accepted_after_it() {
     let tail = append(None, &keyed(9, "k"), Timestamp(10));
     let late = append(Some(&tail), &keyed(8, "k"), Timestamp(11));
     assert_eq!(late.closed, Some((Closed::Replaced.into(), Timestamp(11))));
@@ -101,7 +101,7 @@ fn a_device_wants_what_it_has_not_confirmed_itself() {
 }
 
 #[test]
-fn a_device_is_past_what_it_does_not_want() {
+fn a_device_passes_the_entries_that_it_does_not_want() {
     let device: DeviceId = "d".parse().unwrap();
     let at = |seq| Position { epoch: 7, seq };
     let acked = |seq| Entry { acks: vec![(device.clone(), Timestamp(1))], ..entry(1, at(seq)) };
@@ -132,7 +132,7 @@ fn the_rule_for_a_device_is_that_of_the_socket() {
 }
 
 #[test]
-fn says_why_a_place_is_none() {
+fn names_why_a_position_is_invalid() {
     let at = |epoch, seq| Position { epoch, seq };
     assert_eq!(misplaced(at(7, 10), Some(at(7, 9))), Misplaced::FutureSeq);
     assert_eq!(misplaced(at(7, 9), Some(at(7, 9))), Misplaced::UnknownMessage);
@@ -141,7 +141,7 @@ fn says_why_a_place_is_none() {
 }
 
 #[test]
-fn says_when_the_log_does_not_reach_back() {
+fn reports_a_log_that_does_not_reach_back() {
     let at = |epoch, seq| Some(Position { epoch, seq });
     assert!(recovered(None, at(7, 5), at(7, 9)));
     assert!(recovered(at(7, 4), at(7, 5), at(7, 9)));

@@ -102,7 +102,7 @@ fn life(request: &SendRequest, downgrades: &mut Vec<Downgrade>) -> (bool, u64) {
             downgrade(downgrades, "ttl", format!("{LONGEST}: a message that is not kept lives no longer"));
             (false, LONGEST)
         }
-        // What is sent now takes a moment to arrive.
+        // A message that is sent now takes a moment to arrive.
         None | Some(0) => (false, LONGEST),
         Some(asked) => (false, asked),
     }
@@ -136,7 +136,7 @@ fn redelivery(request: &SendRequest, persist: bool, ttl: u64, downgrades: &mut V
     Some(duration)
 }
 
-/// When the message is sent, where the request says a time.
+/// When the message is sent, if the request names a time.
 fn send_at(request: &SendRequest, now: Timestamp, problems: &mut Vec<FieldProblem>) -> Option<Timestamp> {
     let at = request.send_at?;
     if at <= now {
@@ -145,11 +145,11 @@ fn send_at(request: &SendRequest, now: Timestamp, problems: &mut Vec<FieldProble
         let days = limits::SEND_AT_AHEAD_SECONDS / 86_400;
         problems.push(FieldProblem::new("sendAt", format!("must be at most {days} days ahead")));
     }
-    // Timers count whole seconds; never before the time that was said.
+    // Timers count whole seconds; never before the requested time.
     Some(Timestamp(at.0.saturating_add(999).div_euclid(1_000).saturating_mul(1_000)))
 }
 
-/// The lane. What goes to many travels apart from what goes to few, so that no single send waits for a bulk send.
+/// The lane. Messages to many recipients travel apart from those to few, so that no single send waits for a bulk send.
 fn lane(request: &SendRequest, downgrades: &mut Vec<Downgrade>) -> Priority {
     const MOST: usize = limits::HIGH_PRIORITY_RECIPIENTS;
     let many = request.audiences.len() > MOST;
@@ -159,8 +159,8 @@ fn lane(request: &SendRequest, downgrades: &mut Vec<Downgrade>) -> Priority {
     if many { Priority::Normal } else { request.priority.unwrap_or(Priority::High) }
 }
 
-/// The chain that the request asks for, or the one that its SMS text implies; else the app's own. The app's own is not
-/// for messages that no person sees, or that are not kept.
+/// The chain that the request asks for, or the one that its SMS text implies; else the app's own. The app's own chain
+/// is not for messages that no person sees, or that are not kept.
 fn chain(request: &SendRequest, chains: &Chains, persist: bool, downgrades: &mut Vec<Downgrade>) -> Vec<Step> {
     let steps: Vec<Step> = match (&request.fallback, &request.sms_message) {
         (Some(asked), _) => asked.iter().map(|step| Step { channel: step.channel.into(), after: step.after }).collect(),
@@ -178,7 +178,7 @@ fn chain(request: &SendRequest, chains: &Chains, persist: bool, downgrades: &mut
 }
 
 fn audience(request: &SendRequest) -> Audience {
-    // A name that stands twice receives once; the order of first mention stays.
+    // A name that occurs twice receives once; the order of the first mentions stays.
     let mut seen = BTreeSet::new();
     let names: Vec<String> = request.audiences.iter().filter(|name| seen.insert(name.as_str())).cloned().collect();
     match request.audience_type.unwrap_or(AudienceType::Alias) {
@@ -187,8 +187,8 @@ fn audience(request: &SendRequest) -> Audience {
     }
 }
 
-/// The users that a message goes to must fit its record together. Only device ids can stand for more: an alias that is
-/// named in the request has to fit the request's body.
+/// Checks that the recipients fit the message's record together. Only device ids can stand for more: aliases that a
+/// request names have to fit the request's body.
 ///
 /// # Errors
 /// A [`FieldProblem`] of `audiences`, if the aliases take more than [`limits::RECIPIENTS_BYTES`].
@@ -199,12 +199,13 @@ pub fn check_recipients(aliases: &[String]) -> Result<(), FieldProblem> {
         return Ok(());
     }
     let detail = format!(
-        "the aliases behind these devices take {bytes} bytes together; the limit is {MOST}: send to fewer devices at a time"
+        "the aliases behind these devices take {bytes} bytes together; the limit is {MOST}: \
+         send to fewer devices at a time"
     );
     Err(FieldProblem::new("audiences", detail))
 }
 
-/// The content as it stands in the frame, beside an envelope of identifiers, must fit the frame's plaintext.
+/// Checks that the content, beside an envelope of identifiers, fits the frame's plaintext.
 pub(crate) fn too_large(content: &Content) -> Option<FieldProblem> {
     let room = limits::CONTENT_BYTES;
     let bytes = serde_json::to_vec(content).map_or(usize::MAX, |json| json.len());

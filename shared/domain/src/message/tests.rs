@@ -25,13 +25,13 @@ fn refused(value: serde_json::Value) -> Vec<String> {
 }
 
 #[test]
-fn a_category_that_is_not_declared_is_told_beside_what_else_is_wrong() {
+fn an_undeclared_category_is_reported_beside_the_other_faults() {
     let declared = ["orders".to_owned()].into();
     let fields = |more: serde_json::Value| {
         let id = MessageId::new(Timestamp(1), [0; 10]);
-        let told =
+        let fields =
             accept(request(with(more)), "demo".parse().unwrap(), &Chains::default(), &declared, id, Timestamp(1_000));
-        told.err().unwrap_or_default().into_iter().map(|problem| problem.field).collect::<Vec<_>>()
+        fields.err().unwrap_or_default().into_iter().map(|problem| problem.field).collect::<Vec<_>>()
     };
     assert!(fields(serde_json::json!({})).is_empty() && fields(serde_json::json!({"category": "orders"})).is_empty());
     let past = serde_json::json!({"category": "order", "sendAt": "1970-01-01T00:00:00Z"});
@@ -39,7 +39,7 @@ fn a_category_that_is_not_declared_is_told_beside_what_else_is_wrong() {
 }
 
 #[test]
-fn defaults_are_said_by_their_values() {
+fn defaults_are_shown_by_their_values() {
     let message = accepted(serde_json::json!({"alert": "x", "audiences": ["b", "a", "b"]})).unwrap();
     assert_eq!(message.ttl, limits::TTL_DEFAULT_SECONDS);
     assert_eq!(message.audience, Audience::Aliases(vec!["b".into(), "a".into()]));
@@ -60,7 +60,7 @@ fn the_apps_chain_is_for_what_says_nothing_of_it() {
         let id = MessageId::new(Timestamp(1), [0; 10]);
         let app = "demo".parse().unwrap();
         let message = accept(request(value), app, &chains, &BTreeSet::new(), id, Timestamp(1_000)).unwrap();
-        assert_eq!(message.downgrades, [], "what nobody asked for is no downgrade");
+        assert_eq!(message.downgrades, [], "the request asked for none of it");
         message.letter.steps
     };
     assert_eq!(steps(serde_json::json!({})), chains.general);
@@ -69,8 +69,8 @@ fn the_apps_chain_is_for_what_says_nothing_of_it() {
     assert_eq!(steps(serde_json::json!({"category": "news"})), []);
     assert_eq!(steps(serde_json::json!({"fallback": []})), []);
     assert_eq!(steps(serde_json::json!({"category": "news", "smsMessage": "y"})).len(), 1);
-    assert_eq!(steps(serde_json::json!({"pushMsgType": "CMD"})), [], "nobody is to see it");
-    assert_eq!(steps(serde_json::json!({"persist": false})), [], "nobody can confirm it");
+    assert_eq!(steps(serde_json::json!({"pushMsgType": "CMD"})), [], "no person sees it");
+    assert_eq!(steps(serde_json::json!({"persist": false})), [], "no device can confirm it");
 }
 
 #[test]
@@ -101,20 +101,20 @@ fn with(more: serde_json::Value) -> serde_json::Value {
     value
 }
 
-/// What was downgraded, each as `field: detail` up to the first word that explains.
+/// The downgrades, each as `field: detail` up to the first word that explains.
 fn downgraded(message: &Message) -> Vec<String> {
     let short = |detail: &str| detail.split(':').next().unwrap_or_default().to_owned();
     message.downgrades.iter().map(|it| format!("{}: {}", it.field, short(&it.detail))).collect()
 }
 
 #[test]
-fn devices_are_an_audience_of_their_own() {
+fn devices_are_a_separate_audience() {
     let message = accepted(with(serde_json::json!({"audienceType": "DEVICE", "audiences": ["d", "e", "d"]}))).unwrap();
     assert_eq!(message.audience, Audience::Devices(vec!["d".into(), "e".into()]));
 }
 
 #[test]
-fn what_is_not_kept_has_no_chain_no_redelivery_and_a_short_life() {
+fn a_transient_message_has_no_chain_no_redelivery_and_a_short_life() {
     let message =
         accepted(with(serde_json::json!({"ttl": 0, "smsMessage": "y", "needConfirm": true, "collapseKey": "k"})))
             .unwrap();
@@ -129,21 +129,21 @@ fn what_is_not_kept_has_no_chain_no_redelivery_and_a_short_life() {
 }
 
 #[test]
-fn redelivery_is_brought_within_its_limits_and_said() {
+fn redelivery_is_brought_within_its_limits_and_reported() {
     let of = |more: serde_json::Value| {
         let mut value = more;
         value["needConfirm"] = true.into();
         let message = accepted(with(value)).unwrap();
         (message.duration, downgraded(&message))
     };
-    let said = |detail: &str| vec![format!("duration: {detail}")];
+    let reported = |detail: &str| vec![format!("duration: {detail}")];
     assert_eq!(of(serde_json::json!({})), (Some(259_200), vec![]));
     assert_eq!(of(serde_json::json!({"ttl": 2_000_000})), (Some(259_200), vec![]));
     assert_eq!(of(serde_json::json!({"ttl": 60})), (Some(60), vec![]));
     assert_eq!(of(serde_json::json!({"duration": 300})), (Some(300), vec![]));
-    assert_eq!(of(serde_json::json!({"duration": 299})), (Some(300), said("300")));
-    assert_eq!(of(serde_json::json!({"duration": 259_201})), (Some(259_200), said("259200")));
-    assert_eq!(of(serde_json::json!({"duration": 600, "ttl": 60})), (Some(60), said("60")));
+    assert_eq!(of(serde_json::json!({"duration": 299})), (Some(300), reported("300")));
+    assert_eq!(of(serde_json::json!({"duration": 259_201})), (Some(259_200), reported("259200")));
+    assert_eq!(of(serde_json::json!({"duration": 600, "ttl": 60})), (Some(60), reported("60")));
     let unasked = accepted(with(serde_json::json!({"duration": 600}))).unwrap();
     assert_eq!((unasked.duration, unasked.downgrades.len()), (None, 1));
 }
@@ -161,7 +161,7 @@ fn a_message_is_sent_later_within_a_year_to_the_second() {
 }
 
 #[test]
-fn what_goes_to_many_goes_in_the_lane_of_bulk() {
+fn a_message_to_many_goes_in_the_bulk_lane() {
     let to = |count: usize, priority: Option<&str>| {
         let names: Vec<_> = (0..count).map(|n| n.to_string()).collect();
         let message = accepted(with(serde_json::json!({"audiences": names, "priority": priority}))).unwrap();
@@ -186,7 +186,7 @@ fn a_message_fits_its_frame_to_the_byte() {
 
 #[test]
 fn the_longest_aliases_of_a_request_fit_its_record_and_more_of_them_are_refused() {
-    // Those that a request names itself always fit.
+    // Aliases that a request names always fit.
     const { assert!(limits::RECIPIENTS_BYTES > limits::HTTP_BODY_BYTES) };
     let alias = "\u{1f600}".repeat(limits::ALIAS_CHARS);
     let most = limits::RECIPIENTS_BYTES / alias.len();

@@ -63,7 +63,7 @@ async fn a_record_without_an_id_fails_the_batch() {
 }
 
 #[tokio::test]
-async fn a_malformed_record_holds_nobody_back() {
+async fn a_malformed_record_holds_no_other_back() {
     let (seen, failed) = run(&[("a", "{", Some("x")), ("b", "1", Some("x")), ("c", "2", Some("x"))]).await;
     assert_eq!((seen, failed), (vec![1, 2], vec!["a".to_owned()]));
 }

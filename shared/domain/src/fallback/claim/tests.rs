@@ -160,7 +160,7 @@ fn a_step_that_nothing_follows_is_put_off_for_as_long_as_its_message_lives_with_
 }
 
 #[test]
-fn what_a_provider_asks_for_is_honoured_within_the_message_s_life() {
+fn the_pause_that_a_provider_asks_for_is_honoured_within_the_message_s_life() {
     let (due, mut entry) = step(Channel::Apns);
     entry.letter.deadline = NOW.plus_seconds(86_400);
     let at = |seconds, random| {
@@ -176,7 +176,7 @@ fn what_a_provider_asks_for_is_honoured_within_the_message_s_life() {
 }
 
 #[test]
-fn a_provider_that_is_down_is_passed_over_where_a_next_step_profits() {
+fn a_provider_that_is_down_is_passed_over_if_a_next_step_profits() {
     let step = step(Channel::Apns);
     assert_eq!(outcome(settle(&step, &[Answer::ProviderDown])), kept(Outcome::Refused("provider_down".into())));
 }
@@ -203,7 +203,7 @@ fn a_webhook_whose_end_is_not_known_is_called_again_under_its_claim_and_nothing_
 }
 
 #[test]
-fn of_a_repetition_only_its_acceptance_says_how_the_step_ended() {
+fn only_the_acceptance_of_a_repetition_decides_how_the_step_ended() {
     let step = repetition(Channel::Webhook);
     assert_eq!(outcome(settle(&step, &[accepted("a")])), kept(Outcome::Accepted("a".into())));
     for answer in [refused("410", AddressState::Alive), Answer::NotConfigured, Answer::ProviderDown] {
