@@ -1,4 +1,5 @@
-//! What is said to everyone: pushed to whoever is connected, found by everyone else, by each device once and in order.
+//! Announcements: pushed to open connections, found at `sync` by all other devices, shown by each device once and in
+//! order.
 
 use futures_util::StreamExt;
 use http::Method;
@@ -16,9 +17,9 @@ async fn device(world: &World, alias: &str, token: &str, platform: Platform, ten
     Identity::from_answer(&world.backend().register(&registration).await.unwrap()).unwrap()
 }
 
-/// The next announcement of a device in the hands of an app.
+/// The next announcement that an app's client shows.
 async fn next(events: &mut Events) -> String {
-    let heard = async {
+    let received = async {
         loop {
             match events.next().await.expect("the device is not closed") {
                 Event::Announcement(announcement) => return announcement.content.alert.unwrap(),
@@ -27,11 +28,11 @@ async fn next(events: &mut Events) -> String {
             }
         }
     };
-    tokio::time::timeout(crate::world::DEADLINE, heard).await.expect("an announcement in time")
+    tokio::time::timeout(crate::world::DEADLINE, received).await.expect("an announcement in time")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_connected_is_pushed_and_everyone_else_finds_it() {
+async fn open_connections_are_pushed_to_and_other_devices_find_it_at_sync() {
     let world = World::start().await;
     let mut sockets = Vec::new();
     for (alias, token) in [("alice", "a"), ("alice", "b"), ("bob", "c")] {
@@ -50,7 +51,7 @@ async fn whoever_is_connected_is_pushed_and_everyone_else_finds_it() {
         let came = socket.announcement().await;
         assert_eq!((came.number, came.after), (second.number, first.number));
     }
-    // Other shards may still be pushed to.
+    // Pushes to other shards may still be under way.
     world.idle().await;
     let mut carol = world.socket(&offline).await;
     let (found, end) = carol.announcements(0).await;
@@ -61,7 +62,7 @@ async fn whoever_is_connected_is_pushed_and_everyone_else_finds_it() {
     assert_eq!((found.len(), end.after), (1, second.number));
     let (found, end) = carol.announcements(second.number).await;
     assert_eq!((found.len(), end.after, end.number), (0, second.number, second.number));
-    // A client that does not ask for them is not told.
+    // A client that does not ask for announcements receives none.
     assert_eq!(carol.sync(None).await.1.announced, None);
 
     // The posts are counted a moment after they are made.
@@ -75,7 +76,7 @@ async fn whoever_is_connected_is_pushed_and_everyone_else_finds_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_of_another_tenant_app_or_platform_is_told() {
+async fn no_device_of_another_tenant_app_or_platform_receives_it() {
     let world = World::start().await;
     let web = device(&world, "alice", "a", Platform::Web, None).await;
     let tenant = device(&world, "alice", "b", Platform::Web, Some("t|1")).await;
@@ -91,9 +92,9 @@ async fn nobody_of_another_tenant_app_or_platform_is_told() {
     let mut came = [ios.announcement().await, ios.announcement().await];
     came.sort_by_key(|it| it.number);
     assert_eq!(came.map(|it| it.id), [apples.request_id.clone(), all.request_id.clone()]);
-    // What comes next on each socket is the answer to its next word: nothing else was posted to it.
+    // The next frame on each socket answers its next message: no other frame was posted to it.
     let behind = web.announcement().await;
-    assert_eq!((behind.number, behind.after), (all.number, 0), "what was for others is no hole");
+    assert_eq!((behind.number, behind.after), (all.number, 0), "announcements for others are no gap");
     assert_eq!(
         web.announcements(0).await.0.iter().map(|it| (it.number, it.after)).collect::<Vec<_>>(),
         [(all.number, 0)]
@@ -116,7 +117,7 @@ async fn nobody_of_another_tenant_app_or_platform_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_withdrawn_or_over_is_told_to_nobody_any_more() {
+async fn a_withdrawn_or_expired_announcement_reaches_no_further_device() {
     let world = World::start().await;
     let mut socket = world.online("alice", "a").await;
     world.set_event_source("FanoutFunction", false).await;
@@ -124,7 +125,7 @@ async fn what_is_withdrawn_or_over_is_told_to_nobody_any_more() {
     let right = world.announce("Right", |_| {}).await;
     let first = world.backend().withdraw(&wrong.request_id).await.unwrap();
     let again = world.backend().withdraw(&wrong.request_id).await.unwrap();
-    assert_eq!(first, again, "twice is once");
+    assert_eq!(first, again, "idempotent");
     world.set_event_source("FanoutFunction", true).await;
     let came = socket.announcement().await;
     assert_eq!((came.number, came.after), (right.number, wrong.number));
@@ -134,7 +135,7 @@ async fn what_is_withdrawn_or_over_is_told_to_nobody_any_more() {
     let shown = world.backend().announcement(&wrong.request_id).await.unwrap();
     assert_eq!((shown.withdrawn_at, shown.posts), (Some(first.withdrawn_at), 0));
 
-    // One that is over, and not swept away yet.
+    // An expired one that is not deleted yet.
     let (table, key) =
         (world.table("TIDINGS_DIRECTORY_TABLE"), |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text));
     let over = world.dynamodb().update_item().table_name(table).key("pk", key(format!("announcements#{APP}|")));
@@ -142,7 +143,7 @@ async fn what_is_withdrawn_or_over_is_told_to_nobody_any_more() {
     let past = aws_sdk_dynamodb::types::AttributeValue::N("1".to_owned());
     over.expression_attribute_values(":past", past).send().await.unwrap();
     let (found, end) = socket.announcements(0).await;
-    assert_eq!((found.len(), end.after, end.number), (0, 0, right.number), "its place is passed over");
+    assert_eq!((found.len(), end.after, end.number), (0, 0, right.number), "its number is passed");
     for answer in [
         world.backend().announcement(&right.request_id).await.map(|_| ()),
         world.backend().withdraw(&right.request_id).await.map(|_| ()),
@@ -172,12 +173,12 @@ async fn an_idempotency_key_announces_once() {
         panic!("refused")
     };
     assert_eq!((problem.status, problem.code.as_str()), (422, "idempotency_key_reused"));
-    // The same key of a message is another thing.
+    // The same key of a message is independent.
     let message = world.post(&serde_json::json!({"audiences": ["alice"], "alert": "Hello"}), "k").await;
     assert_eq!(message.status, 202);
     assert_ne!(message.json()["requestId"], first.request_id.as_str());
 
-    // Two that come at the same moment have two numbers, and each names the one before it.
+    // Two that are announced at the same moment have two numbers, and each names the one before it.
     let many = futures_util::future::join_all((0..8).map(|n| world.announce(["a", "b"][n % 2], |_| {}))).await;
     let mut numbers: Vec<_> = many.iter().map(|it| it.number).collect();
     numbers.sort_unstable();
@@ -214,9 +215,9 @@ async fn a_page_of_many_is_followed_by_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_one_after_a_quiet_time_is_no_hole_to_anybody() {
+async fn the_first_one_after_a_quiet_time_is_no_gap() {
     let world = World::start().await;
-    // An announcement of yesterday that was swept away: only the head of the log remembers it.
+    // An announcement of yesterday that has expired: only the head of the log remembers it.
     let yesterday = u64::try_from(tidings_wire::Timestamp::now().0).unwrap() - 86_400_000;
     let text = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);
     let number = |number: u64| aws_sdk_dynamodb::types::AttributeValue::N(number.to_string());
@@ -257,13 +258,13 @@ async fn a_post_that_is_lost_is_noticed_at_the_next_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_is_busy_is_tried_again_and_one_that_is_gone_is_pruned() {
+async fn a_busy_connection_is_retried_and_one_that_is_gone_is_pruned() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
     let mut bob = world.online("bob", "b").await;
     let faults = world.twin.faults();
     let busy = Rule::new(Fault::Throttle).function("FanoutFunction").operation("PostToConnection");
-    // More often than one post is tried by itself.
+    // More often than the SDK tries one post.
     let busy = faults.add(busy.times(3));
     world.announce("First", |_| {}).await;
     assert_eq!(alice.announcement().await.content.alert.as_deref(), Some("First"));
@@ -290,7 +291,7 @@ async fn a_connection_that_is_busy_is_tried_again_and_one_that_is_gone_is_pruned
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_that_die_in_the_middle_of_a_push_lose_nobody() {
+async fn workers_that_die_in_the_middle_of_a_push_lose_no_device() {
     let world = World::with(|options| {
         options.event_sources.retry_after = Some(std::time::Duration::from_millis(100));
     })
@@ -316,7 +317,7 @@ async fn workers_that_die_in_the_middle_of_a_push_lose_nobody() {
         }
         device.close().await;
         while let Some(event) = events.next().await {
-            assert!(!matches!(event, Event::Announcement(_)), "nothing comes twice: {event:?}");
+            assert!(!matches!(event, Event::Announcement(_)), "no announcement comes twice: {event:?}");
         }
     }
     assert_eq!(faults.hits(died), 5);
@@ -328,7 +329,7 @@ async fn a_shard_of_more_than_a_page_is_pushed_to_the_end() {
     let world = World::start().await;
     let stores = world.stores();
     let now = tidings_wire::Timestamp::now();
-    // More in each shard than one piece takes, all of them gone: each is posted to once, and pruned.
+    // More connections in each shard than one page, all of them gone: each is posted to once, and pruned.
     let tenant = World::user("x").tenant();
     let mut socket = world.online("zoe", "z").await;
     let device = socket.identity.id().parse().unwrap();

@@ -1,5 +1,5 @@
-//! What one user may hold, and what goes beyond that: devices, sockets, records; and what a device may still say that
-//! has gone.
+//! The limits of one user, and what is evicted beyond them: devices, sockets, records; and which messages of a removed
+//! device still count.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -36,7 +36,7 @@ async fn the_hundred_and_first_device_takes_the_place_of_the_least_recently_used
     assert_eq!(view.devices.len(), limits::USER_DEVICES);
     assert!(view.devices.iter().all(|device| device.id != oldest));
     assert!(is_unknown(&world, oldest.as_str()).await);
-    // Again, and for another user: nothing else goes.
+    // Again, and for another user: no other device is evicted.
     for alias in ["alice", "bob"] {
         let again = world.backend().register(&World::registration(alias, "new")).await.unwrap();
         assert_eq!(again.evicted, Vec::<String>::new());
@@ -45,7 +45,7 @@ async fn the_hundred_and_first_device_takes_the_place_of_the_least_recently_used
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn registrations_at_the_same_moment_leave_as_many_devices_as_there_may_be() {
+async fn registrations_at_the_same_moment_leave_the_limit_of_devices() {
     let world = World::start().await;
     let alice = World::user("alice");
     world.register_many(&alice, limits::USER_DEVICES).await;
@@ -64,7 +64,7 @@ async fn registrations_at_the_same_moment_leave_as_many_devices_as_there_may_be(
     world.end().await;
 }
 
-/// Lets the connections of a user have been opened a minute before, in their order.
+/// Moves the opening of a user's connections to a minute before now, in their order.
 async fn opened_a_minute_ago(world: &World, user: &UserKey) {
     let table = world.table("TIDINGS_USERS_TABLE");
     for id in world.connections(&[&user.alias]).await {
@@ -92,7 +92,7 @@ async fn the_ninth_socket_of_a_device_closes_the_first_and_loses_no_message() {
     let evicted = Reconnect { device_id: String::new(), code: "evicted".to_owned(), after: limits::EVICTED_SECONDS };
     assert_eq!(told, Frame::Reconnect(evicted), "why, in clear");
     first.end().await;
-    // Its `$disconnect` comes to what is gone already, and changes nothing.
+    // Its `$disconnect` finds the connection removed already, and changes nothing.
     let id = world.send(&["alice"], "Hello").await;
     for socket in &mut sockets {
         assert_eq!(socket.message().await.id, id);
@@ -117,15 +117,15 @@ async fn of_seventy_sockets_at_once_each_is_recorded_or_refused() {
             Err(status) => assert_eq!(status, 429),
         }
     }
-    // Those that were counted before others were recorded may exceed the bound.
+    // Connections that were counted before others were recorded may exceed the limit.
     let recorded = world.connections(&["alice"]).await.len();
     assert_eq!(open.len(), recorded, "a socket without a record is open, or the other way round");
     assert!((limits::DEVICE_SOCKETS..3 * limits::DEVICE_SOCKETS).contains(&recorded), "{recorded}");
     let id = world.send(&["alice"], "Hello").await;
     for socket in &mut open {
-        assert_eq!(socket.message().await.id, id, "none is mute");
+        assert_eq!(socket.message().await.id, id, "each receives it");
     }
-    // The next one brings them back within it.
+    // The next one brings them back within the limit.
     opened_a_minute_ago(&world, &World::user("alice")).await;
     let _next = world.socket(&identity).await;
     assert_eq!(world.connections(&["alice"]).await.len(), limits::DEVICE_SOCKETS);
@@ -148,7 +148,7 @@ async fn a_connection_that_several_others_evict_is_evicted_once() {
 async fn a_user_holds_sixty_four_sockets_however_many_come_at_the_same_moment() {
     let world = World::start().await;
     let (stores, alice, now) = (world.stores(), World::user("alice"), Timestamp::now());
-    // Eight devices with eight sockets each, which the gateway does not know.
+    // Eight devices with eight sockets each, which API Gateway does not know.
     for d in 0..limits::USER_SOCKETS / limits::DEVICE_SOCKETS {
         let device = world.device("alice", &format!("d{d}")).await.id().parse().unwrap();
         for c in 0..limits::DEVICE_SOCKETS {
@@ -167,7 +167,7 @@ async fn a_user_holds_sixty_four_sockets_however_many_come_at_the_same_moment() 
     let left = known().await;
     assert_eq!(left.len(), limits::USER_SOCKETS);
     assert_eq!(left.iter().filter(|id| id.as_str().starts_with("believed")).count(), limits::USER_SOCKETS - 6);
-    // Who is evicted is dead for good: neither a late ping nor a late `$disconnect` brings it back.
+    // An evicted connection stays dead: neither a late ping nor a late `$disconnect` restores it.
     let gone: Vec<ConnectionId> = (0..8)
         .flat_map(|d| (0..8).map(move |c| format!("believed-{d}-{c}").parse().unwrap()))
         .filter(|id| !left.contains(id))
@@ -176,7 +176,7 @@ async fn a_user_holds_sixty_four_sockets_however_many_come_at_the_same_moment() 
         assert_eq!(stores.connections.get(id, Timestamp::now()).await.unwrap(), None);
         stores.connections.disconnect(id, Timestamp::now()).await.unwrap();
     }
-    // Fifty-eight dead sockets are pruned side by side, and the message comes to the living ones.
+    // Fifty-eight dead sockets are pruned in parallel, and the message reaches the live ones.
     let id = world.send(&["alice"], "Hello").await;
     for socket in &mut new {
         assert_eq!(socket.message().await.id, id);
@@ -200,7 +200,7 @@ async fn a_device_that_is_not_used_for_four_hundred_days_is_unregistered_by_itse
         let number = |name: &str| item[name].as_n().unwrap().parse::<i64>().unwrap();
         (number("last_used"), number("expires_at"))
     };
-    // Used yesterday: connecting notes it, once a day.
+    // Used yesterday: connecting records it, once a day.
     used(Timestamp(now.0 - DAY)).await;
     drop(world.socket(&identity).await);
     let first = noted().await;
@@ -208,13 +208,13 @@ async fn a_device_that_is_not_used_for_four_hundred_days_is_unregistered_by_itse
     assert_eq!(first.1, (first.0 + 999).div_euclid(1_000) + i64::try_from(limits::DEVICE_UNUSED_SECONDS).unwrap());
     drop(world.socket(&identity).await);
     assert_eq!(noted().await, first);
-    // So does asking over HTTP.
+    // So does a request over HTTP.
     used(Timestamp(now.0 - 2 * DAY)).await;
     let api = DeviceApi::new(&world.twin.api_url(), identity.clone()).unwrap();
     api.unread().await.unwrap();
     assert!(noted().await.0 >= now.0);
 
-    // Gone for 400 days, whether or not DynamoDB has deleted it by now.
+    // Unused for 400 days, whether or not DynamoDB has deleted it by now.
     used(Timestamp(now.0 - 400 * DAY)).await;
     assert!(stores.users.view(&alice, Timestamp::now()).await.unwrap().devices.is_empty());
     assert!(is_unknown(&world, identity.id()).await);
@@ -222,7 +222,7 @@ async fn a_device_that_is_not_used_for_four_hundred_days_is_unregistered_by_itse
     assert_eq!(world.connect(identity.id(), &token).await.err(), Some(401));
     let id = world.send_with(&["alice"], "Hello", |request| request.platform = Some(Platform::Web)).await;
     world.until(&id, State::Pending).await;
-    // Who finds it under another name gets other keys.
+    // Under another user's name the device gets other keys.
     let bob = world.device("bob", "a").await;
     assert_eq!(bob.id(), identity.id());
     let mut bob = world.socket(&bob).await;
@@ -245,7 +245,7 @@ async fn phone(world: &World) -> Socket {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_that_was_unregistered_confirms_nothing_that_was_sent_after_that() {
+async fn an_unregistered_device_confirms_no_message_that_was_sent_after_that() {
     let world = World::start().await;
     let mut stolen = phone(&world).await;
     let before = world.send(&["alice"], "before").await;
@@ -255,7 +255,7 @@ async fn a_device_that_was_unregistered_confirms_nothing_that_was_sent_after_tha
     let after = world.send_with(&["alice"], "after", sms_soon).await;
     world.until(&after, State::Pending).await;
 
-    // What was said on the socket just before it was closed comes now.
+    // A message on the socket just before it was closed arrives now.
     let say = async |action: &str, id: &str, seq: u64| {
         let mut event: Value = serde_json::from_slice(
             &std::fs::read(crate::world::repository().join("events").join("ws-ack.json")).unwrap(),
@@ -271,7 +271,7 @@ async fn a_device_that_was_unregistered_confirms_nothing_that_was_sent_after_tha
         let frame: Frame = serde_json::from_str(&told).unwrap();
         assert!(matches!(frame, Frame::Reconnect(Reconnect { code, .. }) if code == "unknown_connection"));
     }
-    // What was there by then counts.
+    // Its confirmations of messages that were stored by then count.
     assert_eq!(say("ack", &before, place.seq).await, None);
     world.until(&before, State::Confirmed).await;
     let trail = world.until(&after, State::FallbackDelivered).await;
@@ -288,7 +288,7 @@ async fn the_sockets_of_a_device_that_leaves_are_closed() {
     stolen.end().await;
     second.end().await;
     assert!(world.connections(&["alice"]).await.is_empty());
-    // So are those of one that moves to another user.
+    // So are those of a device that moves to another user.
     let mut moved = world.online("bob", "shared").await;
     world.device("zoe", "shared").await;
     moved.end().await;
@@ -309,7 +309,7 @@ async fn a_connection_that_comes_while_its_device_leaves_is_not_recorded_or_is_b
     // After it: the token was verified before.
     let late = World::believed(&id, "late");
     assert_eq!(stores.connections.connect(&alice, &late, "2", now).await.unwrap(), Connected::DeviceLeft);
-    assert_eq!(stores.connections.of_user(&alice, now).await.unwrap().len(), 1, "which the function buries");
+    assert_eq!(stores.connections.of_user(&alice, now).await.unwrap().len(), 1, "the function buries it");
     assert!(stores.connections.bury(&alice, &early.id, now).await.unwrap());
     assert!(!stores.connections.bury(&alice, &early.id, now).await.unwrap(), "once");
     assert!(stores.connections.of_user(&alice, now).await.unwrap().is_empty());
@@ -319,7 +319,7 @@ async fn a_connection_that_comes_while_its_device_leaves_is_not_recorded_or_is_b
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn last_words_hold_for_what_was_stored_before_the_end_to_the_millisecond() {
+async fn last_confirmations_hold_for_entries_stored_before_the_end_to_the_millisecond() {
     let world = World::start().await;
     let (stores, alice) = (world.stores(), World::user("alice"));
     let ids = world.fill("alice", 1).await;
@@ -350,11 +350,11 @@ async fn the_id_of_a_keyed_message_cannot_be_computed_and_is_the_same_for_every_
         answers.iter().map(|answer| answer.json()["requestId"].as_str().unwrap().to_owned()).collect();
     assert_eq!(ids.len(), 1, "{ids:?}");
     assert_eq!(world.post(&body, key).await.json()["requestId"], json!(ids.first().unwrap()));
-    // As it could be computed from what anybody knows.
+    // As an outsider could compute it from public data.
     let public = digest(format!("{APP}\0{key}").as_bytes());
     let id = ids.first().unwrap().replace('-', "");
     assert_ne!(&id[..8], &public[..8]);
-    // Another app's is another one, although its backend uses the same key.
+    // Another app's is different, although its backend uses the same key.
     let other = world.other_backend().await;
     let request = World::text(&["alice"], "x");
     assert_ne!(&other.send(&request, Some(key)).await.unwrap().request_id, ids.first().unwrap());
@@ -365,7 +365,7 @@ async fn the_id_of_a_keyed_message_cannot_be_computed_and_is_the_same_for_every_
 async fn recipients_that_do_not_fit_a_record_are_refused_by_name() {
     let world = World::start().await;
     let lookups = world.table("TIDINGS_LOOKUPS_TABLE");
-    // Longer aliases than can be registered, so that a hundred devices do for a thousand.
+    // Aliases longer than can be registered, so that a hundred devices suffice for a thousand.
     const DEVICES: usize = 100;
     const EACH: usize = 4_000;
     let now = Timestamp::now();
@@ -395,7 +395,7 @@ async fn recipients_that_do_not_fit_a_record_are_refused_by_name() {
     assert_eq!((&problem["code"], &problem["errors"][0]["field"]), (&json!("invalid_fields"), &json!("audiences")));
     let detail = problem["errors"][0]["detail"].as_str().unwrap();
     assert!(detail.contains(&limits::RECIPIENTS_BYTES.to_string()), "{detail}");
-    // As many as fit have a record, beside the largest message.
+    // The largest recipients that fit have a record, beside the largest message.
     let message = World::accepted(World::text(&["x"], "x"), now);
     let aliases = vec!["\u{1f600}".repeat(limits::ALIAS_CHARS); limits::RECIPIENTS_BYTES / 4 / limits::ALIAS_CHARS];
     assert_eq!(message::check_recipients(&aliases), Ok(()));
@@ -422,7 +422,8 @@ async fn the_largest_entry_of_the_largest_user_fits_its_item() {
     let Job::Deliver(delivery) = World::job(&message, "alice") else { panic!("a delivery") };
     let mut entry = *tidings_domain::delivery::Draft::new(&delivery.letter, &view, now).entry;
     assert_eq!(entry.posted.len(), limits::USER_SOCKETS);
-    // What can come to it: every device confirms and reads, all sockets are gone, and it is redelivered for three days.
+    // Everything that can be added to it: every device confirms and reads, all sockets are gone, and it is redelivered
+    // for three days.
     let all = || view.devices.iter().map(|device| (device.id.clone(), now)).collect::<Vec<_>>();
     (entry.acks, entry.reads, entry.gone, entry.unanswered) = (all(), all(), all(), all());
     entry.redelivered = (0..20).map(|_| (now, entry.posted.clone())).collect();

@@ -1,4 +1,4 @@
-//! The AWS requests that each thing costs, counted by the twin.
+//! The number of AWS requests of each operation, counted by the twin.
 
 use sam_twin::{
     ledger::TraceSummary,
@@ -23,7 +23,7 @@ const WRITES: &[&str] = &["PutItem", "UpdateItem", "DeleteItem", "TransactWriteI
 const SENDS: &[&str] = &["SendMessage", "SendMessageBatch"];
 const CONSUMES: &[&str] = &["ReceiveMessage", "DeleteMessage", "DeleteMessageBatch"];
 
-/// What a message cost, once nothing of it is running or waiting.
+/// The cost of a message, after all its work is done.
 async fn cost_of(world: &World, id: &str) -> TraceSummary {
     let ledger = world.twin.ledger();
     let known = ledger.find(id).unwrap_or_else(|| panic!("no trace of {id}"));
@@ -87,7 +87,7 @@ async fn a_full_batch_shares_its_receive_and_delete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_is_not_kept_needs_no_write() {
+async fn a_transient_message_needs_no_write() {
     let world = World::start().await;
     world.send(&["warm-up"], "x").await;
     let mut alice = world.online("alice", "a").await;
@@ -98,7 +98,7 @@ async fn a_message_that_is_not_kept_needs_no_write() {
     world.end().await;
 }
 
-/// The newest trace that this route began, once it has begun it so many times and nothing of it is running or waiting.
+/// The newest trace that this route started, after it has started `times` traces and all their work is done.
 async fn newest(world: &World, route: &str, times: usize) -> TraceSummary {
     let ledger = world.twin.ledger();
     let begun = || ledger.recent(100).into_iter().filter(|trace| trace.origin == route).collect::<Vec<_>>();
@@ -145,11 +145,12 @@ async fn a_message_that_is_sent_later_costs_its_timer_more() {
     let at = Timestamp::now().plus_seconds(1);
     let id = world.send_with(&["alice"], "later", |request| request.send_at = Some(at)).await;
     assert_eq!(alice.message().await.id, id);
-    // One write says that it has begun, one send sets the timer, and one read asks whether it was cancelled meanwhile.
+    // One write records that it has begun, one send sets the timer, and one read checks whether it was cancelled
+    // meanwhile.
     let cost = cost_of(&world, &id).await;
     assert_eq!(counts(&cost), [2_000, 3_000, 2_000, 1_000], "{}", cost.cost);
 
-    // Beyond the reach of a queue's delay the due table keeps the timer.
+    // Beyond a queue's longest delay, the due table stores the timer.
     let at = Timestamp::now().plus_seconds(3_600);
     let id = world.send_with(&["alice"], "in an hour", |request| request.send_at = Some(at)).await;
     let cost = cost_of(&world, &id).await;
@@ -201,7 +202,7 @@ async fn a_cumulative_acknowledgement_costs_a_write_for_each_message_and_one_for
         place = alice.message().await.position;
     }
     let place = place.unwrap();
-    // Who the connection is, what is known of the user, and one page of the log. The second time, nothing is left to read.
+    // The connection, the user, and one page of the log. The second time, no entries are left to read.
     for (time, reads, writes) in [(1, 3_000, 6_000), (2, 2_000, 0)] {
         alice.say(json!({"action": "ack", "epoch": place.epoch, "seq": place.seq})).await;
         let ack = newest(&world, "ack", time).await;
@@ -222,11 +223,11 @@ async fn a_redelivery_costs_three_reads_a_write_and_two_sends() {
     let id = world.send_with(&["alice"], "please confirm", confirm).await;
     let message = alice.message().await;
     world.idle().await;
-    // The timer of the first one more than an ordinary message; it keeps the trace from being quiet.
+    // The timer of the first redelivery more than an ordinary message; it keeps the trace from being quiet.
     let cost = world.twin.ledger().find(&id).unwrap();
     assert_eq!(counts(&cost), [1_000, 2_000, 2_000, 1_000], "{}", cost.cost);
-    // Its entry, its record and its user are read. Once through the other lane, once to the next timer; the last one
-    // has none after it. The test's own send counts too.
+    // Its entry, its record and its user are read. One send goes through the other lane, one to the next timer; the
+    // last redelivery has none after it. The test's own send counts too.
     for (attempt, sends) in [(0, 3_000), (1, 2_000)] {
         let trace = world.twin.ledger().begin("redelivery");
         let position = message.position.unwrap();
@@ -249,12 +250,12 @@ async fn a_redelivery_costs_three_reads_a_write_and_two_sends() {
     world.end().await;
 }
 
-/// A first request reads the app; it is warm after that.
+/// A first request reads the app, which is cached after that.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_inbox_costs_two_reads_and_never_more_than_five() {
     let world = World::start().await;
     let ios = |request: &mut SendRequest| request.platform = Some(Platform::Ios);
-    // One user has three messages above many that are only kept for their trails; the other's are for another platform.
+    // One user has three messages above many that are kept only for their trails; the other's are for another platform.
     let days_ago = Timestamp(Timestamp::now().0 - 4 * 86_400_000);
     fill(&world, "alice", 150, days_ago, |_| {}).await;
     fill(&world, "alice", 3, Timestamp::now(), |_| {}).await;
@@ -283,7 +284,7 @@ async fn the_inbox_costs_two_reads_and_never_more_than_five() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_announcement_is_stored_once_however_many_hear_of_it() {
+async fn an_announcement_is_stored_once_however_many_devices_receive_it() {
     const SHARDS: i64 = tidings_domain::announcement::SHARDS as i64;
     let world = World::start().await;
     world.send(&["warm-up"], "x").await;
@@ -296,8 +297,8 @@ async fn an_announcement_is_stored_once_however_many_hear_of_it() {
         }
         let cost = newest(&world, "POST /v1/announcements", k + 1).await;
         println!("{k} connections: {}", cost.cost);
-        // The head of the log; of each shard the announcement and its connections. What is written is one transaction, and
-        // how often it was posted for each page that was.
+        // The head of the log; for each shard, the announcement and its connections. The writes are one transaction,
+        // and the number of posts for each page.
         let posts = i64::try_from(k).unwrap();
         let [reads, writes, sends, posted] = counts(&cost);
         assert_eq!((reads, sends, posted), (1_000 + 2_000 * SHARDS, 1_000, 1_000 * posts), "{}", cost.cost);
@@ -306,7 +307,7 @@ async fn an_announcement_is_stored_once_however_many_hear_of_it() {
         assert_eq!(writes, 1_000 + 1_000 * i64::try_from(pages.len()).unwrap(), "{}", cost.cost);
         sockets.push(world.online("alice", &format!("device{k}")).await);
     }
-    // A device that asks: who it is, its mailbox, and the log.
+    // A device that syncs: its connection, its mailbox, and the log.
     let alice = &mut sockets[0];
     let number = alice.announcements(0).await.1.number;
     let sync = newest(&world, "sync", 1).await;
@@ -337,7 +338,8 @@ async fn a_user_with_all_that_is_allowed_costs_a_ping_three_reads_and_a_message_
     let ping = newest(&world, "ping", 1).await;
     assert_eq!(counts(&ping), [3_000, 0, 0, 0], "{}", ping.cost);
 
-    // For nobody's platform: sixty-four posts at once may time out on a busy machine, and would be repeated.
+    // For a platform without devices: sixty-four posts in parallel may time out on a busy machine, and would be
+    // repeated.
     let ios = |request: &mut SendRequest| request.platform = Some(Platform::Ios);
     let id = world.send_with(&["alice"], "Hello", ios).await;
     let cost = cost_of(&world, &id).await;

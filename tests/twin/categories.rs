@@ -1,4 +1,4 @@
-//! The categories of an app: whoever names another one is told at once, and nobody is surprised later.
+//! The categories of an app: an undeclared one is refused at once, by name.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +18,12 @@ impl World {
         Announcements::new(self.dynamodb(), self.twin.outputs()["DirectoryTableName"].clone())
     }
 
-    /// Declares categories as an operator does. A function that knows the app already goes by the old ones for a minute.
+    /// Declares categories as an operator does. A function that has cached the app uses the old ones for a minute.
     async fn declare(&self, categories: &str) {
         let (table, url) = (self.twin.outputs()["DirectoryTableName"].clone(), self.twin.aws_url());
         let arguments = ["app", "categories", "--id", APP, "--directory-table", &table, "--aws-endpoint", url];
-        let (done, told) = tidings(&[&arguments[..], &["--set", categories]].concat()).await;
-        assert!(done, "{told}");
+        let (done, output) = tidings(&[&arguments[..], &["--set", categories]].concat()).await;
+        assert!(done, "{output}");
     }
 
     async fn ask_as(&self, bearer: &str, method: Method, path: &str, key: Option<&str>, body: &Value) -> Answer {
@@ -39,7 +39,7 @@ fn preferences(value: Value) -> Preferences {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_the_app_has_not_declared_is_refused_wherever_it_stands() {
+async fn an_undeclared_category_is_refused_wherever_it_stands() {
     let world = World::start().await;
     world.declare("orders,news,alerts").await;
     let device = world.device("alice", "token").await;
@@ -59,13 +59,17 @@ async fn one_that_the_app_has_not_declared_is_refused_wherever_it_stands() {
         (&own, &token, None, quiet(&["alarm", "news", "x"]), &["quietHours.except[0]", "quietHours.except[2]"]),
     ] {
         let answer = world.ask_as(bearer, method.clone(), path, idempotency_key, &body).await;
-        let told = answer.json();
-        assert_eq!((answer.status.as_u16(), &told["code"]), (400, &json!("invalid_fields")), "{path} {body}: {told}");
+        let problem = answer.json();
+        assert_eq!(
+            (answer.status.as_u16(), &problem["code"]),
+            (400, &json!("invalid_fields")),
+            "{path} {body}: {problem}"
+        );
         let expected: Value = fields.iter().map(|field| json!({"field": field, "detail": ALLOWED})).collect();
-        assert_eq!(told["errors"], expected, "{path} {body}");
+        assert_eq!(problem["errors"], expected, "{path} {body}");
     }
     assert_eq!(world.items().await, before);
-    // Those that are declared are welcome, and so is none at all.
+    // Declared categories are accepted, and so is none at all.
     for ((method, path), bearer, body, status) in [
         (&messages, &key, json!({"audiences": ["alice"], "alert": "x", "category": "orders"}), 202),
         (&messages, &key, json!({"audiences": ["alice"], "alert": "x"}), 202),
@@ -80,16 +84,16 @@ async fn one_that_the_app_has_not_declared_is_refused_wherever_it_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_accepted_while_it_could_be_is_answered_as_before() {
+async fn a_request_that_was_accepted_before_is_answered_as_before() {
     let world = World::start().await;
     let app: AppId = APP.parse().unwrap();
     let (now, any) = (Timestamp::now(), BTreeSet::new());
-    // What workers leave behind that die before they answer.
-    let said = json!({"audiences": ["alice"], "alert": "x", "category": "promotions"});
-    let request = SendRequest::parse(said.as_object().unwrap().clone()).unwrap();
+    // The state that workers leave if they die before they answer.
+    let body = json!({"audiences": ["alice"], "alert": "x", "category": "promotions"});
+    let request = SendRequest::parse(body.as_object().unwrap().clone()).unwrap();
     let id = World::keyed(&app, "k");
     let message = message::accept(request, app.clone(), &Chains::default(), &any, id.clone(), now).unwrap();
-    let stored = Stored::new(&message, vec!["alice".to_owned()], Some(digest(said.to_string().as_bytes())));
+    let stored = Stored::new(&message, vec!["alice".to_owned()], Some(digest(body.to_string().as_bytes())));
     assert_eq!(world.messages().store(&stored).await.unwrap(), None);
     let announced = json!({"alert": "x", "category": "promotions"});
     let request = AnnounceRequest::parse(announced.as_object().unwrap().clone()).unwrap();
@@ -101,7 +105,7 @@ async fn what_was_accepted_while_it_could_be_is_answered_as_before() {
     world.declare("orders").await;
 
     let key = world.key.expose();
-    for (path, body) in [("/v1/messages", &said), ("/v1/announcements", &announced)] {
+    for (path, body) in [("/v1/messages", &body), ("/v1/announcements", &announced)] {
         let ask =
             async |key_of_it: &str, body: &Value| world.ask_as(key, Method::POST, path, Some(key_of_it), body).await;
         for _ in 0..2 {
@@ -111,14 +115,14 @@ async fn what_was_accepted_while_it_could_be_is_answered_as_before() {
             let known = if path == "/v1/messages" { id.as_str() } else { receipt.id.as_str() };
             assert_eq!(repeat.json()["requestId"], known);
         }
-        // Under a key of its own, or with another body, the category is what is wrong.
+        // Under another key, or with another body, the category is the fault.
         let mut other = body.clone();
         other["alert"] = "y".into();
         for refused in [ask("another", body).await, ask("k", &other).await] {
             assert_eq!((refused.status.as_u16(), &refused.json()["errors"][0]["field"]), (400, &json!("category")));
         }
     }
-    // The repeat went on with it, where it was left.
+    // The repeat completed the unfinished work.
     world.until(id.as_str(), State::Pending).await;
     let kept = world.announcements().before(&receipt.tenant, None, 10).await.unwrap().announcements;
     assert_eq!(kept.iter().map(|it| it.number).collect::<Vec<_>>(), [receipt.number]);
@@ -126,7 +130,7 @@ async fn what_was_accepted_while_it_could_be_is_answered_as_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_person_has_set_before_is_read_and_unsubscribed_from_all_the_same() {
+async fn earlier_preferences_can_still_be_read_and_unsubscribed_from() {
     let world = World::start().await;
     let set = preferences(json!({
         "categories": {"promotions": {"muted": true}},
@@ -138,16 +142,16 @@ async fn what_a_person_has_set_before_is_read_and_unsubscribed_from_all_the_same
     assert_eq!(world.backend().preferences("alice", None).await.unwrap(), set);
 
     let roots = RootKeys::parse(&world.environment("RegisterFunction")["TIDINGS_ROOT_KEYS"]).unwrap();
-    let says = Unsubscribe { user: alice, channel: Channel::Email, category: Some("promotions".to_owned()) };
-    let link = link::sign(&roots, &serde_json::to_vec(&says).unwrap());
+    let claims = Unsubscribe { user: alice, channel: Channel::Email, category: Some("promotions".to_owned()) };
+    let link = link::sign(&roots, &serde_json::to_vec(&claims).unwrap());
     let answer = world.ask_as("", Method::POST, &format!("/v1/unsubscribe/{link}"), None, &Value::Null).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let mut told = serde_json::to_value(&set).unwrap();
-    told["categories"]["promotions"]["channels"] = json!({"email": false});
-    assert_eq!(world.backend().preferences("alice", None).await.unwrap(), preferences(told.clone()));
-    // What is set is all of it, and so are those that were declared then.
+    let mut expected = serde_json::to_value(&set).unwrap();
+    expected["categories"]["promotions"]["channels"] = json!({"email": false});
+    assert_eq!(world.backend().preferences("alice", None).await.unwrap(), preferences(expected.clone()));
+    // A PUT replaces all preferences: undeclared categories in it are refused, even if they were set before.
     let key = world.key.expose();
-    let answer = world.ask_as(key, Method::PUT, "/v1/users/alice/preferences", None, &told).await;
+    let answer = world.ask_as(key, Method::PUT, "/v1/users/alice/preferences", None, &expected).await;
     let errors: Vec<_> = answer.json()["errors"].as_array().unwrap().iter().map(|it| it["field"].clone()).collect();
     assert_eq!(errors, ["categories.promotions", "quietHours.except[0]"]);
     world.end().await;

@@ -1,4 +1,4 @@
-//! What happens to a message, whatever happens around it.
+//! The delivery of a message under many circumstances.
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use http::Method;
@@ -56,7 +56,7 @@ async fn one_users_messages_arrive_in_the_order_of_acceptance() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sync_replays_what_was_missed_and_says_whether_that_is_all() {
+async fn sync_replays_missed_messages_and_states_whether_they_are_all() {
     let world = World::start().await;
     let identity = world.device("alice", "a").await;
     let mut sent = Vec::new();
@@ -77,14 +77,14 @@ async fn sync_replays_what_was_missed_and_says_whether_that_is_all() {
     let Frame::Synced(synced) = alice.frame().await else { panic!("synced") };
     assert_eq!((synced.position, synced.recovered, synced.more, synced.count), (places[4], true, false, 5));
 
-    // From a cursor: only what came after it.
+    // From a cursor: only messages after it.
     let cursor = places[2];
     alice.say(json!({"action": "sync", "epoch": cursor.epoch, "seq": cursor.seq})).await;
     assert_eq!([alice.message().await.id, alice.message().await.id], [sent[3].as_str(), sent[4].as_str()]);
     let Frame::Synced(synced) = alice.frame().await else { panic!("synced") };
     assert_eq!((synced.recovered, synced.count), (true, 2));
 
-    // From another life of the mailbox, or from the future: everything, and the truth about it.
+    // From another epoch of the mailbox, or from the future: all messages, reported as not recovered.
     for (epoch, seq) in [(cursor.epoch - 1, 3), (cursor.epoch + 1, 1), (cursor.epoch, 99)] {
         alice.say(json!({"action": "sync", "epoch": epoch, "seq": seq})).await;
         for id in &sent {
@@ -94,7 +94,7 @@ async fn sync_replays_what_was_missed_and_says_whether_that_is_all() {
         assert_eq!((synced.recovered, synced.count), (false, 5), "{epoch} {seq}");
     }
 
-    // What this device has acknowledged does not come again.
+    // A message that this device has acknowledged is not replayed.
     alice.say(json!({"action": "ack", "id": sent[0], "epoch": places[0].epoch, "seq": places[0].seq})).await;
     world.until(&sent[0], State::Confirmed).await;
     alice.say(json!({"action": "sync"})).await;
@@ -108,7 +108,7 @@ async fn a_connection_that_is_gone_is_pruned_and_the_fallback_takes_over() {
     let mut registration = World::registration("alice", "a");
     registration.mobile = Some("+8613800138000".to_owned());
     let device = world.backend().register(&registration).await.unwrap().id.parse().unwrap();
-    // A connection that the service believes in and the gateway does not know: its `$disconnect` got lost.
+    // A connection with a record that API Gateway does not know: its `$disconnect` got lost.
     let (stores, user, now) = (world.stores(), World::user("alice"), Timestamp::now());
     let dead = Connection {
         id: "Gone+/AAAAAAAAA=".parse().unwrap(),
@@ -158,7 +158,8 @@ async fn an_acknowledgement_before_its_time_stops_the_chain() {
     let place = message.position.unwrap();
     alice.say(json!({"action": "ack", "id": id, "epoch": place.epoch, "seq": place.seq})).await;
     world.until(&id, State::Confirmed).await;
-    // A second message with the same delay, not acknowledged: when its SMS has gone out, the first one's time is over too.
+    // A second message with the same delay, not acknowledged: when its SMS has gone out, the first one's time is over
+    // too.
     let other = world.send_with(&["alice"], "second", chain(8)).await;
     world.until(&other, State::FallbackDelivered).await;
     world.stored().await;
@@ -169,7 +170,7 @@ async fn an_acknowledgement_before_its_time_stops_the_chain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_without_an_address_is_skipped_and_said() {
+async fn a_step_without_an_address_is_skipped_with_its_reason() {
     let world = World::start().await;
     let id = world
         .send_with(&["nobody"], "Hello", |request| {
@@ -197,7 +198,7 @@ async fn a_step_further_off_than_a_queue_can_delay_waits_in_the_due_table() {
     let place = world.until(&id, State::Pending).await.position.unwrap();
     eventually("the step is kept", async || world.stored().await[&due_table] == before + 1).await;
 
-    // One that has come within reach by now, as after fifty minutes: the clock hands it on to the queue.
+    // A step that has come within the queue's delay, as after fifty minutes: a tick hands it on to the queue.
     let due = tidings_store::Due::new(world.dynamodb(), due_table.clone());
     let soon = tidings_domain::Timer::Step(tidings_domain::chain::StepDue {
         user: World::user("alice"),
@@ -227,7 +228,7 @@ async fn a_step_further_off_than_a_queue_can_delay_waits_in_the_due_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_is_not_kept_reaches_who_is_there_and_leaves_nothing() {
+async fn a_transient_message_reaches_open_connections_and_leaves_no_record() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
     let before = world.stored().await;
@@ -254,7 +255,7 @@ async fn the_same_idempotency_key_makes_one_message_and_equal_answers() {
     let other = json!({"audiences": ["alice"], "alert": "twice"}).to_string();
     let answer = world.request(Method::POST, &url, &headers, other).await;
     assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str()), (422, Some("idempotency_key_reused")));
-    // One entry: the next message stands directly behind it.
+    // One entry: the next message has the position after it.
     let first = alice.message().await;
     let next = world.send(&["alice"], "next").await;
     let second = alice.message().await;
@@ -266,7 +267,7 @@ async fn the_same_idempotency_key_makes_one_message_and_equal_answers() {
 async fn a_device_that_changes_hands_leaves_everything_behind() {
     let world = World::start().await;
     let mut old = world.online("alice", "shared").await;
-    // Its socket would be closed; that may fail, and then it goes on without being served.
+    // Its socket would be closed. If that fails, it stays open without being served.
     let fails = Rule::new(Fault::FailBefore).function("RegisterFunction").operation("DeleteConnection");
     world.twin.faults().add(fails.times(2));
     let new = world.device("bob", "shared").await;
@@ -275,9 +276,9 @@ async fn a_device_that_changes_hands_leaves_everything_behind() {
     let for_bob = world.send(&["bob"], "for Bob").await;
     for id in [&for_alice, &for_bob] {
         eventually("stored", async || world.trail(id).await.recipients[0].position.is_some()).await;
-        assert!(!happened(&world.trail(id).await.recipients[0]).contains(&Happened::Posted), "posted to nobody");
+        assert!(!happened(&world.trail(id).await.recipients[0]).contains(&Happened::Posted), "posted to no device");
     }
-    // The old socket is told to come back, and its key is no longer good.
+    // The old socket is asked to reconnect, and its key is no longer valid.
     old.say(json!({"action": "ping"})).await;
     assert!(old.raw().await.contains("unknown_connection"));
     let token = old.identity.connect_token(crate::world::seconds()).unwrap();
@@ -327,7 +328,7 @@ async fn a_connection_that_ended_stays_ended_whatever_comes_late() {
     assert_eq!(stores.connections.connect(&user, &early, "jti-1", now).await.unwrap(), Connected::Dead);
     assert_eq!(known().await, 0);
 
-    // In order, and the end told twice; then a ping that was on its way.
+    // In order, with a repeated end; then a ping that was on its way.
     let late = connection("Late=");
     assert_eq!(stores.connections.connect(&user, &late, "jti-2", now).await.unwrap(), Connected::Recorded);
     assert_eq!(known().await, 1);
@@ -338,7 +339,7 @@ async fn a_connection_that_ended_stays_ended_whatever_comes_late() {
     assert!(!stores.connections.renew(&user, &late).await.unwrap());
     assert_eq!(known().await, 0);
 
-    // A post that was answered 410 and a ping that proves it wrong.
+    // A post that was answered with 410, and a ping that proves it wrong.
     let pruned = connection("Pruned=");
     assert_eq!(stores.connections.connect(&user, &pruned, "jti-3", now).await.unwrap(), Connected::Recorded);
     stores.connections.prune(&user, &pruned.id).await.unwrap();
@@ -351,7 +352,7 @@ async fn a_connection_that_ended_stays_ended_whatever_comes_late() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_record_comes_to_the_dead_letter_queue_alone() {
     let world = World::changed(&[
-        // AWS wants a queue's visibility timeout to be no shorter than its function's timeout.
+        // AWS requires a queue's visibility timeout to be no shorter than its function's timeout.
         ("Timeout: 30", "Timeout: 6"),
         ("VisibilityTimeout: 180", "VisibilityTimeout: 6"),
         ("maxReceiveCount: 20", "maxReceiveCount: 2"),
@@ -403,8 +404,8 @@ async fn a_malformed_record_comes_to_the_dead_letter_queue_alone() {
     world.end().await;
 }
 
-/// What throttles the store for a moment costs seconds, and not the three minutes of the queue's visibility timeout. The
-/// queue is as the template has it, and so is the order of one user's messages.
+/// A store that is throttled for a moment costs seconds, not the three minutes of the queue's visibility timeout. The
+/// queue is as in the template, and one user's messages stay in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_that_fails_returns_within_seconds_and_in_order() {
     let world = World::with(|options| options.event_sources.retry_after = None).await;

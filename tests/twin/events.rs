@@ -7,7 +7,7 @@ use tidings_domain::{Connection, Timestamp};
 
 use crate::world::{World, repository};
 
-/// Every file of `events/`, its function, and what the function answers: a status, or no failed record.
+/// Every file of `events/`, its function, and the function's answer: a status, or no failed record.
 const EVENTS: &[(&str, &str, Answer)] = &[
     ("http-register", "RegisterFunction", Answer::Status(201)),
     ("http-device-get", "RegisterFunction", Answer::Status(200)),
@@ -43,7 +43,7 @@ const EVENTS: &[(&str, &str, Answer)] = &[
     ("sqs-later", "TimerFunction", Answer::NoFailures),
     ("schedule-timer", "TimerFunction", Answer::NoFailures),
     ("sqs-fallback", "FallbackFunction", Answer::NoFailures),
-    // Of an announcement of another day: nobody is pushed.
+    // Of an announcement of another day: no device is pushed to.
     ("sqs-fanout", "FanoutFunction", Answer::NoFailures),
     ("http-device-delete", "RegisterFunction", Answer::Status(204)),
 ];
@@ -51,7 +51,7 @@ const EVENTS: &[(&str, &str, Answer)] = &[
 #[derive(Clone, Copy, Debug)]
 enum Answer {
     Status(u64),
-    /// This status with a token of today; with its own, which was good for one minute of one day, 401.
+    /// This status with a token of today; 401 with its own, which was valid for one minute of one day.
     Signed(u64),
     /// A frame of this type, sealed for the device.
     Frame(&'static str),
@@ -74,7 +74,7 @@ async fn every_event_is_understood_by_its_function() {
     named.sort_unstable();
     assert_eq!(files, named, "every file is fed, and every row has its file");
 
-    // The events' app and key are their own.
+    // The events' app and key are in no world.
     let world = World::start().await;
     let table = world.twin.outputs()["DirectoryTableName"].clone();
     let clear = world.dynamodb().delete_item().table_name(table);
@@ -118,12 +118,12 @@ async fn every_event_is_understood_by_its_function() {
     world.end().await;
 }
 
-/// One function of the HTTP API each, and an event for it.
+/// A path of each function of the HTTP API, and its event.
 const HTTP_FUNCTIONS: [(&str, &str); 3] =
     [("RegisterFunction", "http-device-get"), ("SendFunction", "http-trail"), ("InboxFunction", "http-inbox")];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_query_and_no_host_that_a_client_writes_is_a_fault() {
+async fn no_query_and_no_host_of_a_client_is_a_fault() {
     let world = World::start().await;
     for (function, name) in HTTP_FUNCTIONS {
         let plain = invoke(&world, function, &read(name)).await;
@@ -153,7 +153,7 @@ async fn invoke(world: &World, function: &str, event: &Value) -> Value {
     serde_json::from_slice(&answer.unwrap_or_else(|error| panic!("{function}: {error}"))).unwrap()
 }
 
-/// What the connect event would have recorded in its minute.
+/// Records the connection as the connect event would have in its minute.
 async fn connect(world: &World, event: &Value, device: &str) {
     let now = Timestamp::now();
     let connection = Connection {

@@ -1,4 +1,4 @@
-//! What a device reads over HTTP: its inbox, page by page, and how much of it is unread; and how browsers get there.
+//! A device's requests over HTTP: its inbox, page by page, and the count of unread messages; and CORS for browsers.
 
 use http::Method;
 use sam_twin::faults::{Fault, Rule};
@@ -18,7 +18,7 @@ use tidings_wire::{Frame, InboxAnswer, MessageFrame, Platform, RegisterAnswer, S
 
 use crate::world::{Answer, World, eventually, seconds};
 
-/// Appends messages to a mailbox as `deliver` would that has seen nobody connected, each accepted at this moment.
+/// Appends messages to a mailbox as `deliver` would for a user without connections, each accepted now.
 pub(crate) async fn fill(
     world: &World,
     alias: &str,
@@ -54,7 +54,7 @@ async fn device(world: &World, alias: &str, platform: Platform) -> Identity {
     Identity::from_answer(&world.backend().register(&registration).await.unwrap()).unwrap()
 }
 
-/// The ids of a page, newest first; every frame is the device's own, and says the same as the page.
+/// The ids of a page, newest first; every frame is sealed for the device, and agrees with the page.
 fn ids(page: &InboxAnswer, identity: &Identity) -> Vec<String> {
     page.messages.iter().for_each(|listed| {
         let frame = open(identity, &listed.frame);
@@ -92,7 +92,7 @@ async fn the_inbox_is_listed_newest_first_page_by_page() {
     for n in 0..5 {
         sent.push(world.send(&["alice"], &format!("message {n}")).await);
         let message = alice.message().await;
-        // What is confirmed or read stays in the list.
+        // A confirmed or read message stays in the list.
         if n == 1 {
             alice.ack(&message).await;
             world.until(&message.id, State::Confirmed).await;
@@ -120,7 +120,7 @@ async fn the_inbox_is_listed_newest_first_page_by_page() {
     // An answer is one person's.
     let answer = get(&world, "/v1/inbox", &token_of(&alice.identity)).await;
     assert_eq!(answer.headers["cache-control"], "no-store");
-    // Nobody has sent her anything.
+    // No message was sent to her.
     let carol = world.device("carol", "c").await;
     assert_eq!(get(&world, "/v1/inbox", &token_of(&carol)).await.json(), json!({"messages": []}));
     assert_eq!(get(&world, "/v1/inbox/unread", &token_of(&carol)).await.json(), json!({"count": 0, "more": false}));
@@ -128,7 +128,7 @@ async fn the_inbox_is_listed_newest_first_page_by_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_read_on_one_device_is_read_on_the_other() {
+async fn a_message_that_is_read_on_one_device_is_read_on_the_other() {
     let world = World::start().await;
     let (web, phone) = (device(&world, "alice", Platform::Web).await, device(&world, "alice", Platform::Ios).await);
     let mut ids_sent = Vec::new();
@@ -142,13 +142,13 @@ async fn what_is_read_on_one_device_is_read_on_the_other() {
     assert_eq!(ids(&listed, &web), newest_first(&[first, for_web, last]));
     let page = of_phone.page(None, None).await.unwrap();
     assert_eq!(ids(&page, &phone), newest_first(&[first, for_phone, last]));
-    // Each frame is for the device that asked, and for no other.
+    // Each frame is for the requesting device, and for no other.
     assert!(phone.open(&listed.messages[0].frame).is_err() && web.open(&page.messages[0].frame).is_err());
     for inbox in [&of_web, &of_phone] {
         assert_eq!((inbox.unread().await.unwrap().count, inbox.unread().await.unwrap().more), (3, false));
     }
 
-    // An acknowledgement is no reading.
+    // An acknowledgement does not mark a message as read.
     let mut socket = world.socket(&phone).await;
     let (_, synced) = socket.sync(None).await;
     let place = page.messages[2].position;
@@ -165,15 +165,15 @@ async fn what_is_read_on_one_device_is_read_on_the_other() {
         let read: Vec<_> = page.messages.iter().map(|message| (message.id == *first, message.read)).collect();
         assert_eq!(read, [(false, false), (false, false), (true, true)], "{}", identity.id());
     }
-    // Everything up to a place, also what is for another platform.
+    // Everything up to a position, also messages for another platform.
     socket.say(json!({"action": "read", "epoch": synced.position.epoch, "seq": synced.position.seq})).await;
     eventually("everything for the phone is read", async || of_phone.unread().await.unwrap().count == 0).await;
-    assert_eq!(of_web.unread().await.unwrap().count, 1, "what only the web has is still unread");
+    assert_eq!(of_web.unread().await.unwrap().count, 1, "the message for the web only is still unread");
     world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_expired_cancelled_or_replaced_is_not_listed() {
+async fn an_expired_cancelled_or_replaced_message_is_not_listed() {
     let world = World::start().await;
     let alice = world.device("alice", "a").await;
     let keyed = |request: &mut SendRequest| request.collapse_key = Some("score".to_owned());
@@ -191,7 +191,7 @@ async fn what_is_expired_cancelled_or_replaced_is_not_listed() {
     let page = inbox.page(None, None).await.unwrap();
     assert_eq!((ids(&page, &alice), page.next), (newest_first(&[&kept, &newer]), None));
     assert_eq!(inbox.unread().await.unwrap().count, 2);
-    // A page has as many as were asked for, whatever lies between them.
+    // A page has as many as requested, whatever lies between them.
     let page = inbox.page(Some(2), None).await.unwrap();
     assert_eq!(ids(&page, &alice), newest_first(&[&kept, &newer]));
     world.end().await;
@@ -215,7 +215,7 @@ async fn unread_messages_are_counted_up_to_a_hundred() {
             .await
             .unwrap();
         let unread = inbox.unread().await.unwrap();
-        // Of a hundred, the walk ends with the hundredth, above what is read: there may be more.
+        // Of a hundred, the walk ends with the hundredth, above the read ones: there may be more.
         assert_eq!((unread.count, unread.more), (left, left == 100));
     }
     let page = inbox.page(Some(100), None).await.unwrap();
@@ -231,14 +231,14 @@ async fn the_largest_page_arrives() {
     let alice = world.device("alice", "a").await;
     let large = |request: &mut SendRequest| request.content.alert = Some("x".repeat(22_000));
     fill(&world, "alice", 100, Timestamp::now(), large).await;
-    // DynamoDB gives a megabyte at a time.
+    // DynamoDB returns a megabyte at a time.
     let page = reader(&world, &alice).page(Some(100), None).await.unwrap();
     assert_eq!((ids(&page, &alice).len(), page.next), (100, None));
     assert_eq!(reader(&world, &alice).unread().await.unwrap().count, 100);
     world.end().await;
 }
 
-/// A mailbox full of what is for others is looked through a part at a time; the cursor leads on.
+/// A mailbox full of messages for other platforms is read in parts; the cursor leads on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_may_be_empty_and_still_lead_on() {
     let world = World::start().await;
@@ -256,7 +256,7 @@ async fn a_page_may_be_empty_and_still_lead_on() {
     world.end().await;
 }
 
-/// A token that says what it should not, signed with the device's own key.
+/// A token with wrong claims, signed with the device's own key.
 fn signed(answer: &RegisterAnswer, change: impl FnOnce(&mut Claims)) -> String {
     let kid: KeyId = answer.keys.token.kid.parse().unwrap();
     let mut claims = Claims::new(&answer.id, seconds(), "once".to_owned());
@@ -265,7 +265,7 @@ fn signed(answer: &RegisterAnswer, change: impl FnOnce(&mut Claims)) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_proves_nothing_is_told_one_and_the_same() {
+async fn every_invalid_token_gets_the_same_answer() {
     let world = World::start().await;
     let (alice, bob) = (World::registration("alice", "a"), World::registration("bob", "b"));
     let alice = world.backend().register(&alice).await.unwrap();
@@ -283,21 +283,21 @@ async fn whoever_proves_nothing_is_told_one_and_the_same() {
     let bobs_key = bob.keys.token.token_key().unwrap();
     let root = |version| KeyId { version, ..kid.clone() };
     let generation = KeyId { generation: 2, ..kid.clone() };
-    let nobody = KeyId { device: "f".repeat(32), ..kid.clone() };
+    let unknown = KeyId { device: "f".repeat(32), ..kid.clone() };
     let own_key = alice.keys.token.token_key().unwrap();
-    let nobodys = Claims { sub: nobody.device.clone(), ..claims.clone() };
+    let unknowns = Claims { sub: unknown.device.clone(), ..claims.clone() };
     let wrong = [
         ("two words", "two words".to_owned()),
         ("garbage", "garbage".to_owned()),
         ("expired", signed(&alice, |claims| (claims.iat, claims.exp) = (now - 120, now - 60))),
         ("from the future", signed(&alice, |claims| (claims.iat, claims.exp) = (now + 60, now + 120))),
         ("too long-lived", signed(&alice, |claims| claims.exp = claims.iat + 61)),
-        ("for somebody else", signed(&alice, |claims| claims.aud = "elsewhere".to_owned())),
+        ("for another audience", signed(&alice, |claims| claims.aud = "elsewhere".to_owned())),
         ("of another subject", signed(&alice, |claims| claims.sub = bob.id.clone())),
         ("with another device's key", token::sign(&bobs_key, &kid, &claims)),
         ("under a root key that is gone", token::sign(&own_key, &root(7), &claims)),
         ("of a generation to come", token::sign(&own_key, &generation, &claims)),
-        ("of an unknown device", token::sign(&own_key, &nobody, &nobodys)),
+        ("of an unknown device", token::sign(&own_key, &unknown, &unknowns)),
         ("with a changed end", format!("{}{}", &good[..good.len() - 1], if good.ends_with('A') { 'E' } else { 'A' })),
     ];
     for (name, token) in &wrong {
@@ -309,7 +309,7 @@ async fn whoever_proves_nothing_is_told_one_and_the_same() {
             assert_eq!(answer.json()["detail"], detail, "{name}");
         }
     }
-    // Whoever sends an app key knows it already: what it is, is no secret.
+    // The sender of an app key knows it already: the answer may name it.
     let answer = get(&world, "/v1/inbox", world.key.expose()).await;
     refused(&answer, 401, "wrong_token", "the app key");
     assert!(answer.json()["detail"].as_str().unwrap().starts_with("this is an app key"));
@@ -322,7 +322,8 @@ async fn whoever_proves_nothing_is_told_one_and_the_same() {
         refused(&in_the_url, 401, "no_token", "a token in the URL");
     }
 
-    // Reading spends no token: it serves again, also to connect; and one that has opened a socket still reads.
+    // Reading does not use a token up: it is valid again, also to connect; and one that has opened a socket still
+    // reads.
     for _ in 0..2 {
         assert_eq!(get(&world, "/v1/inbox", &good).await.status, 200);
     }
@@ -331,7 +332,7 @@ async fn whoever_proves_nothing_is_told_one_and_the_same() {
     assert_eq!(world.connect(&alice.id, &good).await.map(drop), Err(401), "once for a socket");
     assert_eq!(get(&world, "/v1/inbox", &good).await.status, 200);
 
-    // Each sees their own, and a device that has gone sees nothing.
+    // Each user reads their own inbox, and an unregistered device reads none.
     let [of_alice, of_bob] = [&alice_id, &bob_id].map(|identity| reader(&world, identity));
     let alert = async |inbox: &DeviceApi, identity: &Identity| {
         let page = inbox.page(None, None).await.unwrap();
@@ -359,13 +360,13 @@ async fn a_device_that_changes_hands_reads_its_new_users_inbox() {
     }
     let of_bob = reader(&world, &new);
     assert_eq!(of_bob.page(None, None).await.unwrap(), InboxAnswer { messages: Vec::new(), next: None });
-    // A cursor is a place, and opens nobody's mailbox.
+    // A cursor is a position, and gives access to no mailbox.
     assert_eq!(of_bob.page(None, Some(&cursor)).await.unwrap().messages.len(), 0);
     assert_eq!(of_bob.unread().await.unwrap().count, 0);
     world.end().await;
 }
 
-/// A problem with this code, and nothing of a mailbox.
+/// Checks a problem with this code, without any mailbox content.
 fn refused(answer: &Answer, status: u16, code: &str, name: &str) {
     assert_eq!(answer.status.as_u16(), status, "{name}: {answer:?}");
     assert_eq!(answer.headers["content-type"], "application/problem+json", "{name}");
@@ -374,7 +375,7 @@ fn refused(answer: &Answer, status: u16, code: &str, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_query_is_named() {
+async fn a_fault_in_a_query_is_named() {
     let world = World::start().await;
     let alice = world.device("alice", "a").await;
     for (query, fields) in [
@@ -398,7 +399,7 @@ async fn what_is_wrong_with_a_query_is_named() {
         named.sort_unstable();
         assert_eq!(named, fields, "{query}: {problem}");
     }
-    // A place of another mailbox's life is behind everything: there is nothing before it, and no error.
+    // A position of another epoch is before everything: the page is empty, without an error.
     let answer = get(&world, "/v1/inbox?before=1-1", &token_of(&alice)).await;
     assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({"messages": []})));
     for (method, path, status, code) in [
@@ -419,7 +420,7 @@ async fn what_is_wrong_with_a_query_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_does_not_answer_is_said_to_be_unavailable() {
+async fn a_store_that_does_not_answer_is_reported_as_unavailable() {
     let world = World::start().await;
     let alice = world.device("alice", "a").await;
     world.send(&["alice"], "x").await;
@@ -440,7 +441,7 @@ async fn a_store_that_does_not_answer_is_said_to_be_unavailable() {
     world.end().await;
 }
 
-/// What opens no socket opens no inbox.
+/// A token that opens no socket opens no inbox.
 #[tokio::test(flavor = "multi_thread")]
 async fn devices_of_an_app_that_is_gone_read_nothing() {
     let world = World::start().await;
@@ -456,7 +457,7 @@ async fn devices_of_an_app_that_is_gone_read_nothing() {
 
 const ORIGIN: (&str, &str) = ("origin", "https://shop.example");
 
-/// What an answer says of CORS.
+/// The CORS headers of an answer.
 fn rules(answer: &Answer) -> Vec<String> {
     let rules = answer.headers.iter().filter_map(|(name, value)| {
         Some(format!("{}: {}", name.as_str().strip_prefix("access-control-")?, value.to_str().unwrap()))
@@ -486,24 +487,24 @@ async fn a_page_of_another_origin_may_read_the_inbox() {
         "max-age: 3600",
     ];
     assert_eq!(rules(&answer), expected);
-    assert_eq!(world.twin.ledger().recent(100).len(), traces, "no function has heard of it");
+    assert_eq!(world.twin.ledger().recent(100).len(), traces, "no function was invoked");
 
     let token = format!("Bearer {}", token_of(&alice));
-    let told = ["allow-origin: *", "expose-headers: apigw-requestid,date,idempotency-replay,retry-after"];
+    let allowed = ["allow-origin: *", "expose-headers: apigw-requestid,date,idempotency-replay,retry-after"];
     let answer = ask(&world, Method::GET, &[ORIGIN, ("authorization", &token)]).await;
-    assert_eq!((answer.status.as_u16(), rules(&answer)), (200, told.map(str::to_owned).to_vec()));
-    // A page is also to learn why it is refused, and by whose clock.
+    assert_eq!((answer.status.as_u16(), rules(&answer)), (200, allowed.map(str::to_owned).to_vec()));
+    // A page may also read why it is refused, and the server's time.
     let answer = ask(&world, Method::GET, &[ORIGIN]).await;
-    assert_eq!((answer.status.as_u16(), rules(&answer)), (401, told.map(str::to_owned).to_vec()));
+    assert_eq!((answer.status.as_u16(), rules(&answer)), (401, allowed.map(str::to_owned).to_vec()));
     assert!(answer.headers.contains_key("date") && answer.headers.contains_key("apigw-requestid"));
-    // Nobody else is told anything.
+    // A request without an origin gets no CORS headers.
     let answer = ask(&world, Method::GET, &[("authorization", &token)]).await;
     assert_eq!((answer.status.as_u16(), rules(&answer).len()), (200, 0));
     world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn origins_that_are_not_listed_are_told_nothing() {
+async fn origins_that_are_not_listed_get_no_cors_headers() {
     let listed = |options: &mut sam_twin::stack::TwinOptions| {
         let origins = "https://app.example, https://shop.example".to_owned();
         options.parameters.insert("AllowedOrigins".to_owned(), origins);
@@ -527,8 +528,8 @@ async fn without_rules_in_the_template_no_page_is_let_in() {
     let world = World::changed(&[(&template[begin..end], "")]).await;
     let preflight = [ORIGIN, ("access-control-request-method", "GET")];
     let answer = ask(&world, Method::OPTIONS, &preflight).await;
-    // It goes the way of every method that the path does not have.
-    refused(&answer, 405, "method_not_allowed", "a preflight that nobody answers");
+    // It is handled as any method that the path does not have.
+    refused(&answer, 405, "method_not_allowed", "a preflight without an answer");
     assert_eq!(rules(&answer), [""; 0]);
     let answer = ask(&world, Method::GET, &[ORIGIN]).await;
     assert_eq!((answer.status.as_u16(), rules(&answer)), (401, vec![]));

@@ -1,29 +1,30 @@
-//! The whole service, seen from outside: real function processes, real sockets and real AWS protocols, in the local twin.
+//! The whole service, seen from outside: real function processes, real sockets and real AWS protocols, in the local
+//! twin.
 //!
 //! - [`events`]: one event for every route and trigger, fed to its function
-//! - [`refusals_http`], [`refusals_socket`]: the table of bad input, and proof that nothing was stored
-//! - [`delivery`]: what happens to a message, whatever happens around it
+//! - [`refusals_http`], [`refusals_socket`]: the table of invalid input, and proof that nothing was stored
+//! - [`delivery`]: the delivery of a message under many circumstances
 //! - [`scheduled`], [`withdrawn`], [`redelivery`], [`cursors`], [`lanes`], [`rollover`]: one option of a message, or
 //!   one part of the protocol each
-//! - [`inbox`]: what a device reads over HTTP, and from which pages
-//! - [`announcements`]: what is said to everyone, and who hears of it
-//! - [`chains`]: what happens to a message that says nothing of it
-//! - [`categories`]: those that an app has declared, and what becomes of others
-//! - [`conditions`]: what has to hold for a step to go out
-//! - [`preferences`]: what a person wants to be told of, and that nothing else is sent
+//! - [`inbox`]: a device's requests over HTTP, and from which pages
+//! - [`announcements`]: announcements, and the devices that receive them
+//! - [`chains`]: the steps of messages that name none
+//! - [`categories`]: declared and undeclared categories
+//! - [`conditions`]: the conditions under which a step goes out
+//! - [`preferences`]: a person's preferences, and the steps that they hold back
 //! - [`pushes`]: native push in the chain, and providers that fail
 //! - [`races`]: what overtakes what; [`repeats`]: what comes twice, or is left half done
 //! - [`shapes`]: what is stored, in the form of every version, and of one that comes later
 //! - [`soak`]: every promise, checked from outside, while everything goes wrong
-//! - [`bounds`]: what one user may hold, and what a device may say that has gone
-//! - [`budget`]: the AWS requests that each thing costs
-//! - [`console`]: the console's listener, and what it tells of users and messages
-//! - [`demo`]: the command line's demo, and that it misses every function
-//! - [`interop`]: a frame off the wire in other people's libraries
-//! - [`contract`]: the documents for machines against the code's own types
+//! - [`bounds`]: the limits of one user, and which messages of a removed device count
+//! - [`budget`]: the number of AWS requests of each operation
+//! - [`console`]: the console's listener, and the users and messages that it lists
+//! - [`demo`]: the command line's demo, which fails if any function is missing
+//! - [`interop`]: a frame off the wire in third-party libraries
+//! - [`contract`]: the machine-readable documents against the code's types
 //! - [`matrix`]: every request to AWS times every fault that it can have
 //! - [`up`]: the command line's twin, under the settings of a shell and beside another twin
-//! - [`world`]: a running twin with one app; [`ending`]: that nothing has gone wrong in it unnoticed
+//! - [`world`]: a running twin with one app; [`ending`]: the check that no fault in it went unnoticed
 //! - [`house`]: who may import whom, and that the template gives every function what it needs
 
 //!

@@ -1,5 +1,5 @@
-//! Native push in the chain: each channel over its provider's real protocol, and what becomes of a step when the provider does
-//! not do what it should.
+//! Native push in the chain: each channel over its provider's real protocol, and the outcome of a step if the provider
+//! fails.
 
 use http::Method;
 use sam_twin::{
@@ -28,7 +28,7 @@ fn apns() -> PushAddress {
     address(json!({"channel": "apns", "token": TOKEN}))
 }
 
-/// A device of a user that is reached in this way.
+/// A device of a user with this push address.
 async fn device(world: &World, alias: &str, platform: Platform, push: Option<PushAddress>) -> Identity {
     let token = format!("{alias} {platform} {:?}", push.as_ref().map(PushAddress::channel));
     let mut registration = World::registration(alias, &token);
@@ -38,7 +38,7 @@ async fn device(world: &World, alias: &str, platform: Platform, push: Option<Pus
     Identity::from_answer(&world.backend().register(&registration).await.unwrap()).unwrap()
 }
 
-/// Data of an app with characters that only JSON has a way to write.
+/// Data of an app with characters that only JSON can express.
 fn extra() -> Value {
     json!({"a\0b": ["\0", "x\0y\u{1f}\u{7f}\u{fffe}\u{ffff}\u{2028}"]})
 }
@@ -67,7 +67,7 @@ fn refuse(provider: Provider, status: u16, code: &str, times: Option<u32>) -> Ru
     }
 }
 
-/// How a step has ended.
+/// The transition at the end of a step.
 fn end(trail: &RecipientTrail, step: usize) -> &Transition {
     let ended = [Happened::StepAccepted, Happened::StepRefused, Happened::StepSkipped, Happened::StepUnknown];
     let of_step = trail.transitions.iter().filter(|it| it.step == Some(step) && ended.contains(&it.event));
@@ -76,7 +76,7 @@ fn end(trail: &RecipientTrail, step: usize) -> &Transition {
     all[0]
 }
 
-/// The trail once its last step has ended.
+/// The trail after its last step has ended.
 async fn ended(world: &World, id: &str, steps: usize) -> RecipientTrail {
     let mut found = None;
     crate::world::eventually(&format!("the chain of {id} has ended"), async || {
@@ -131,7 +131,7 @@ async fn every_channel_pushes_once_with_the_frame_that_a_socket_would_have_broug
     let sent: Vec<_> = outbox.iter().map(|item| item["channel"].as_str().unwrap()).collect();
     assert_eq!(sent, ["apns", "fcm", "webpush", "mipush", "webhook"]);
 
-    // What the phone is given opens to the message itself, under its own key.
+    // The payload for the phone contains the message, sealed under the phone's key.
     let payload = outbox[0].to_string();
     let frame = payload.split('"').flat_map(|part| part.split('\\')).find(|part| part.starts_with("eyJ")).unwrap();
     let opened: Frame = serde_json::from_slice(&phone.open(frame).unwrap()).unwrap();
@@ -142,7 +142,7 @@ async fn every_channel_pushes_once_with_the_frame_that_a_socket_would_have_broug
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_is_dead_is_forgotten_and_the_chain_goes_on() {
+async fn a_dead_address_is_deleted_and_the_chain_goes_on() {
     let world = World::start().await;
     let phone = device(&world, "alice", Platform::Ios, Some(apns())).await;
     world.providers().rules().set(vec![refuse(Provider::Apns, 410, "Unregistered", None)]);
@@ -151,7 +151,7 @@ async fn an_address_that_is_dead_is_forgotten_and_the_chain_goes_on() {
     let first = end(&trail, 0);
     assert_eq!((first.event, first.code.as_deref()), (Happened::StepRefused, Some("410 Unregistered")));
     assert_eq!(end(&trail, 1).event, Happened::StepAccepted);
-    crate::world::eventually("the address is forgotten", async || {
+    crate::world::eventually("the address is deleted", async || {
         world.backend().device(phone.id()).await.unwrap().push.is_none()
     })
     .await;
@@ -177,7 +177,7 @@ async fn a_provider_that_is_busy_is_asked_again_and_sends_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_waits_for_a_provider_that_wants_to_be_left_alone_for_long() {
+async fn the_chain_does_not_wait_for_a_provider_that_asks_for_a_long_pause() {
     let world = World::start().await;
     device(&world, "alice", Platform::Ios, Some(apns())).await;
     let (code, reason, retry_after) = ("Shutdown".to_owned(), String::new(), Some("86400".to_owned()));
@@ -211,7 +211,7 @@ async fn a_provider_that_is_down_is_passed_over() {
     registration.push = Some(apns());
     registration.mobile = Some("+8613800138000".to_owned());
     world.backend().register(&registration).await.unwrap();
-    // Nobody knows what becomes of these, and so many in a row say that nobody is there.
+    // The outcome of these is unknown, and so many in a row mean that the provider is down.
     let cut =
         Rule { service: Provider::Apns.into(), to: String::new(), fault: Fault::Cut { taken: false }, times: None };
     world.providers().rules().set(vec![cut]);
@@ -228,7 +228,7 @@ async fn a_provider_that_is_down_is_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_sns_or_ses_throttles_is_sent_once_and_later() {
+async fn a_step_that_sns_or_ses_throttles_is_sent_once_and_later() {
     let world = World::start().await;
     world.reachable("alice").await;
     for (service, fault, code) in [
@@ -245,18 +245,18 @@ async fn what_sns_or_ses_throttles_is_sent_once_and_later() {
         assert_eq!((end(&trail, 0).event, trail.state), (Happened::StepAccepted, State::FallbackDelivered));
         let put_off: Vec<_> = trail.transitions.iter().filter(|it| it.event == Happened::StepPutOff).collect();
         assert_eq!(put_off.len(), 1, "one line for both: {:?}", trail.transitions);
-        let told = (put_off[0].code.as_deref(), put_off[0].detail.as_deref());
-        assert_eq!(told, (Some(code), Some("asked 2 times")));
+        let shown = (put_off[0].code.as_deref(), put_off[0].detail.as_deref());
+        assert_eq!(shown, (Some(code), Some("asked 2 times")));
         assert_eq!(channels(&world).await.len(), before + 1, "{service:?} {fault}");
     }
     world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_push_that_nothing_follows_outlives_an_outage_and_its_breaker() {
+async fn the_last_push_of_a_chain_outlives_an_outage_and_its_breaker() {
     let world = World::start().await;
     device(&world, "alice", Platform::Ios, Some(apns())).await;
-    // So many failures open the breaker, for half a minute.
+    // So many failures open the circuit breaker, for half a minute.
     world.providers().rules().set(vec![refuse(Provider::Apns, 503, "ServiceUnavailable", None)]);
     let mut ids = Vec::new();
     for _ in 0..6 {
@@ -277,7 +277,7 @@ async fn a_push_that_nothing_follows_outlives_an_outage_and_its_breaker() {
     })
     .await;
     assert!(channels(&world).await.is_empty());
-    // With an SMS behind it, nobody waits for Apple.
+    // With an SMS after it, the chain does not wait for Apple.
     let id = send(&world, &[Channel::Apns, Channel::Sms]).await;
     let trail = ended(&world, &id, 2).await;
     assert_eq!((end(&trail, 0).event, end(&trail, 0).code.as_deref()), (Happened::StepRefused, Some("provider_down")));
@@ -286,7 +286,7 @@ async fn a_push_that_nothing_follows_outlives_an_outage_and_its_breaker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_person_s_dead_push_services_end_nobody_else_s_pushes() {
+async fn one_user_s_dead_push_services_end_no_other_user_s_pushes() {
     let world = World::start().await;
     let made =
         world.request(Method::POST, &format!("{}/_twin/subscriptions", world.providers().url()), &[], "").await.json();
@@ -309,14 +309,14 @@ async fn one_person_s_dead_push_services_end_nobody_else_s_pushes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_sms_that_is_cut_says_so_and_a_stored_address_that_nobody_takes_is_refused_by_a_word() {
+async fn a_cut_sms_is_marked_and_a_stored_address_that_no_provider_takes_is_refused_by_code() {
     let world = World::start().await;
     let phone = device(&world, "alice", Platform::Web, Some(apns())).await;
     let sms = Some(vec![FallbackStep { channel: Channel::Sms, after: Some(0) }]);
     let long = "x".repeat(2_000);
     let id = world.send_with(&["alice"], &long, |request| request.fallback = sms).await;
     assert_eq!(end(&ended(&world, &id, 1).await, 0).detail.as_deref(), Some("text cut"));
-    // As an older version, which took points beside the curve, has stored it.
+    // As stored by an older version, which accepted points that are not on the curve.
     let user = tidings_domain::UserKey {
         app: crate::world::APP.parse().unwrap(),
         tenant: String::new(),
@@ -337,7 +337,7 @@ async fn an_sms_that_is_cut_says_so_and_a_stored_address_that_nobody_takes_is_re
     let id = send(&world, &[Channel::Webpush]).await;
     let trail = ended(&world, &id, 1).await;
     assert_eq!((end(&trail, 0).event, end(&trail, 0).code.as_deref()), (Happened::StepRefused, Some("address")));
-    crate::world::eventually("the address is forgotten", async || {
+    crate::world::eventually("the address is deleted", async || {
         world.backend().device(phone.id()).await.unwrap().push.is_none()
     })
     .await;
@@ -345,7 +345,7 @@ async fn an_sms_that_is_cut_says_so_and_a_stored_address_that_nobody_takes_is_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_pushed_to_who_has_confirmed_or_wants_none_of_it() {
+async fn no_push_goes_to_a_user_who_has_confirmed_or_muted_it() {
     let world = World::start().await;
     let identity = device(&world, "alice", Platform::Web, Some(apns())).await;
     let mut socket = world.socket(&identity).await;
@@ -372,7 +372,8 @@ async fn nothing_is_pushed_to_who_has_confirmed_or_wants_none_of_it() {
 async fn an_app_without_credentials_of_a_provider_skips_it() {
     let world = World::start().await;
     device(&world, "alice", Platform::Ios, Some(apns())).await;
-    let put = json!({"Name": "tidings/prod/providers/demo", "SecretString": json!({"mipush": {"appSecret": "s", "packageName": "p"}}).to_string()});
+    let secret = json!({"mipush": {"appSecret": "s", "packageName": "p"}}).to_string();
+    let put = json!({"Name": "tidings/prod/providers/demo", "SecretString": secret});
     let target = [("x-amz-target", "secretsmanager.CreateSecret")];
     let answer = world.request(Method::POST, world.twin.aws_url(), &target, put.to_string()).await;
     assert_eq!(answer.status, 200, "{answer:?}");

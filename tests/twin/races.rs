@@ -1,4 +1,5 @@
-//! What overtakes what: ends before beginnings, posts during connects, acknowledgements beside fallback steps.
+//! Requests that overtake each other: ends before beginnings, posts during connects, acknowledgements beside fallback
+//! steps.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use tidings_wire::{
 
 use crate::world::{World, eventually, happened, repository, seconds};
 
-/// What API Gateway hands a function for a connection of this id.
+/// The event that API Gateway sends a function for a connection with this id.
 fn event(name: &str, connection: &str) -> Value {
     let text = std::fs::read_to_string(repository().join("events").join(format!("{name}.json"))).unwrap();
     let mut event: Value = serde_json::from_str(&text).unwrap();
@@ -32,7 +33,7 @@ async fn invoke(world: &World, function: &str, event: &Value) -> Value {
     serde_json::from_slice(&answer).unwrap()
 }
 
-/// Lets `$connect` be handled; the status that the upgrade is answered with.
+/// Invokes `$connect`; returns the status of the upgrade's answer.
 async fn connect(world: &World, identity: &Identity, connection: &str) -> u64 {
     let mut event = event("ws-connect", connection);
     let token = identity.connect_token(seconds()).unwrap();
@@ -52,13 +53,13 @@ async fn connections(world: &World, alias: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_that_is_handled_early_or_late_ends_its_own_connection_alone() {
+async fn an_end_that_is_handled_early_or_late_ends_only_its_connection() {
     let world = World::start().await;
     let identity = world.device("alice", "a").await;
 
     disconnect(&world, "Early=").await;
     assert_eq!(connect(&world, &identity, "Early=").await, 401);
-    assert!(connections(&world, "alice").await.is_empty(), "what has ended is not recorded");
+    assert!(connections(&world, "alice").await.is_empty(), "an ended connection is not recorded");
 
     assert_eq!(connect(&world, &identity, "Old=").await, 200);
     assert_eq!(connections(&world, "alice").await, ["Old="]);
@@ -78,7 +79,7 @@ async fn an_end_that_is_handled_early_or_late_ends_its_own_connection_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_words_of_a_connection_count() {
+async fn the_last_confirmations_of_a_connection_count() {
     let world = World::start().await;
     let identity = world.device("alice", "a").await;
     assert_eq!(connect(&world, &identity, "Last=").await, 200);
@@ -93,7 +94,7 @@ async fn the_last_words_of_a_connection_count() {
     assert_eq!(invoke(&world, "SyncFunction", &ack).await, json!({"statusCode": 200}));
     let trail = world.until(&id, State::Confirmed).await;
     assert_eq!(trail.devices[0].device_id, identity.id());
-    // Nothing but confirmations: who is not there any more is sent nothing, and leaves nothing behind.
+    // Only confirmations: an ended connection gets no answer, and leaves no record.
     for (function, name) in
         [("SyncFunction", "ws-sync"), ("SyncFunction", "ws-state"), ("HeartbeatFunction", "ws-ping")]
     {
@@ -105,7 +106,7 @@ async fn the_last_words_of_a_connection_count() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_post_that_arrives_though_the_gateway_says_gone_is_no_end() {
+async fn a_post_that_arrives_although_the_gateway_answers_gone_is_no_end() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
     let gone = world.twin.faults().add(Rule::new(Fault::GoneThoughDelivered).function("DeliverFunction"));
@@ -115,7 +116,7 @@ async fn a_post_that_arrives_though_the_gateway_says_gone_is_no_end() {
     eventually("offline", async || happened(&world.trail(&first).await.recipients[0]).contains(&Happened::Offline))
         .await;
     assert!(connections(&world, "alice").await.is_empty(), "pruned");
-    // The socket lives: its ping proves it, and what comes next is posted to it again.
+    // The socket lives: its ping proves it, and the next message is posted to it again.
     assert_eq!(alice.ping().await.position, message.position.unwrap());
     assert_eq!(connections(&world, "alice").await.len(), 1);
     let second = world.send(&["alice"], "second").await;
@@ -123,7 +124,8 @@ async fn a_post_that_arrives_though_the_gateway_says_gone_is_no_end() {
     alice.ack(&message).await;
     world.until(&first, State::Confirmed).await;
 
-    // An old connection beside a new one, as while a device reconnects: the old one's end is nobody's absence.
+    // An old connection beside a new one, as while a device reconnects: the old one's end does not make the user
+    // offline.
     assert_eq!(connect(&world, &alice.identity, "Old=").await, 200);
     let third = world.send(&["alice"], "third").await;
     assert_eq!(alice.message().await.id, third);
@@ -134,14 +136,14 @@ async fn a_post_that_arrives_though_the_gateway_says_gone_is_no_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ping_does_not_bring_back_what_has_ended_since_it_looked() {
+async fn a_ping_does_not_restore_a_connection_that_ended_after_its_read() {
     let world = World::start().await;
     let identity = world.device("alice", "a").await;
     assert_eq!(connect(&world, &identity, "Ended=").await, 200);
     let (stores, id, now) = (world.stores(), "Ended=".parse().unwrap(), Timestamp::now());
     let seen = stores.connections.get(&id, now).await.unwrap().unwrap();
     disconnect(&world, "Ended=").await;
-    assert!(!stores.connections.renew(&seen.user, &seen.connection).await.unwrap(), "its tombstone wins");
+    assert!(!stores.connections.renew(&seen.user, &seen.connection).await.unwrap(), "the tombstone takes precedence");
     assert_eq!(connections(&world, "alice").await, [""; 0]);
     world.end().await;
 }
@@ -152,8 +154,7 @@ async fn a_device_that_connects_during_a_send_learns_of_it_from_its_first_pong()
     let identity = world.device("alice", "a").await;
     let (device, mut events) = Device::open(identity, Options::new(world.twin.socket_url()));
     while !matches!(events.next().await, Some(Event::Synced(_))) {}
-    // Deliveries that looked for connections before this one was recorded, and store after it has asked for what it
-    // missed.
+    // Deliveries that read the connections before this one was recorded, and store after its sync.
     let sent = world.fill("alice", 3).await;
     device.ping().unwrap();
     let mut shown = Vec::new();
@@ -197,7 +198,7 @@ async fn hand_to_fallback(world: &World, step: &StepDue) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_an_acknowledgement_and_a_fallback_step_the_first_one_wins() {
+async fn the_first_of_an_acknowledgement_and_a_fallback_step_takes_effect() {
     let world = World::with(|options| options.event_sources.retry_after = Some(Duration::from_secs(3))).await;
     let mut registration = World::registration("alice", "a");
     registration.mobile = Some("+8613800138000".to_owned());
@@ -215,7 +216,7 @@ async fn of_an_acknowledgement_and_a_fallback_step_the_first_one_wins() {
         );
     };
 
-    // Acknowledged while the worker's claim is refused again and again: when the step comes back, it is not needed.
+    // Acknowledged while the worker's claim is refused repeatedly: when the step is received again, it is not needed.
     let (first, step) = stored_with_chain(&world).await;
     let refused = Rule::new(Fault::Conflict).function("FallbackFunction").service(dynamodb::SERVICE).times(6);
     let refused = world.twin.faults().add(refused.operation("UpdateItem"));
@@ -228,13 +229,12 @@ async fn of_an_acknowledgement_and_a_fallback_step_the_first_one_wins() {
     assert!(!happened(&trail).contains(&Happened::StepStarted), "{trail:?}");
     assert_eq!(world.outbox().await.len(), 0);
 
-    // Acknowledged before the claim: nobody can claim it any more.
+    // Acknowledged before the claim: no worker can claim it any more.
     let (_, step) = stored_with_chain(&world).await;
     confirm(&step).await;
     assert!(!stores.claims.claim(&step, None, "one", Timestamp::now()).await.unwrap());
 
-    // Claimed first: one worker alone may call the provider, and knows its claim again; the acknowledgement counts
-    // all the same.
+    // Claimed first: only one worker may call the provider, and recognises its claim; the acknowledgement still counts.
     let (third, step) = stored_with_chain(&world).await;
     assert!(stores.claims.claim(&step, None, "one", Timestamp::now()).await.unwrap());
     assert!(!stores.claims.claim(&step, None, "two", Timestamp::now()).await.unwrap());
@@ -247,8 +247,9 @@ async fn of_an_acknowledgement_and_a_fallback_step_the_first_one_wins() {
     world.end().await;
 }
 
-/// Faults of the requests by which a worker claims a step and ends its claim: what is certainly not sent is sent later,
-/// and what is known is recorded. A claim that is left alone would cost a minute, and the step would count as unknown.
+/// Faults of the requests by which a worker claims a step and ends its claim. A step that was certainly not sent is
+/// sent later, and a known outcome is recorded. An abandoned claim would cost a minute, and the step would count as
+/// unknown.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_is_released_or_ended_whatever_meets_its_requests() {
     let world = World::with(|options| options.event_sources.retry_after = Some(Duration::from_secs(1))).await;
@@ -257,7 +258,7 @@ async fn a_claim_is_released_or_ended_whatever_meets_its_requests() {
     let of_fallback = |fault| Rule::new(fault).function("FallbackFunction");
     let update = |fault, text: &str| of_fallback(fault).operation("UpdateItem").contains(text);
     let cases = [
-        // Each claim is made, and the worker hears of none.
+        // Each claim is written, but the answer to the worker is lost.
         vec![update(Fault::LoseAnswer, "progress[0].claimed = ").times(6)],
         vec![update(Fault::Throttle, "progress[0].claimed = ").times(6)],
         vec![update(Fault::Throttle, "progress[0].outcome = ").times(5)],
@@ -271,9 +272,9 @@ async fn a_claim_is_released_or_ended_whatever_meets_its_requests() {
         let rules: Vec<_> = rules.into_iter().map(|rule| (rule.times, world.twin.faults().add(rule))).collect();
         hand_to_fallback(&world, &step).await;
         let trail = world.until(&id, State::FallbackDelivered).await;
-        let told = happened(&trail);
-        assert_eq!(told.iter().filter(|it| **it == Happened::StepAccepted).count(), 1, "{number}: {trail:?}");
-        assert!(!told.contains(&Happened::StepUnknown), "{number}: {trail:?}");
+        let events = happened(&trail);
+        assert_eq!(events.iter().filter(|it| **it == Happened::StepAccepted).count(), 1, "{number}: {trail:?}");
+        assert!(!events.contains(&Happened::StepUnknown), "{number}: {trail:?}");
         for (times, rule) in rules {
             assert_eq!(world.twin.faults().hits(rule), times, "{number}");
         }

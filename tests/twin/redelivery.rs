@@ -17,7 +17,7 @@ fn confirm(request: &mut SendRequest) {
     request.content.need_confirm = Some(true);
 }
 
-/// Lets a redelivery come due now, and waits until it has been worked on.
+/// Makes a redelivery due now, and waits until it has been processed.
 async fn due_now(world: &World, message: &MessageFrame, attempt: u32) {
     let (id, position) = (message.id.parse().unwrap(), message.position.unwrap());
     let (user, due, more) = (World::user("alice"), Timestamp::now(), More::default());
@@ -26,7 +26,7 @@ async fn due_now(world: &World, message: &MessageFrame, attempt: u32) {
     world.idle().await;
 }
 
-/// Notices a timer with this delay: it is refused once, so that the function asks again.
+/// Observes a timer with this delay: it is refused once, so that the function repeats the request.
 fn notice(world: &World, delay: u64) -> RuleId {
     let rule = Rule::new(Fault::Throttle).function("DeliverFunction").service(sqs::SERVICE).operation("SendMessage");
     world.twin.faults().add(rule.contains(format!("\"DelaySeconds\":{delay}")))
@@ -50,7 +50,7 @@ async fn a_message_comes_again_with_growing_pauses_until_it_is_confirmed() {
         assert_eq!(world.twin.faults().hits(noticed), 1, "the next one waits for {pause} s");
         assert_eq!(world.waiting("LaterQueue").await[2], u64::from(attempt) + 2);
     }
-    // The same once more, as from a repeated queue message: posted or not, it is told once.
+    // The same redelivery once more, as from a repeated queue message: posted or not, the trail shows it once.
     let trail = world.until(&id, State::Pending).await;
     let posted = [Happened::Posted, Happened::Redelivered, Happened::Redelivered];
     assert_eq!(happened(&trail)[2..], posted);
@@ -61,7 +61,7 @@ async fn a_message_comes_again_with_growing_pauses_until_it_is_confirmed() {
     world.until(&id, State::Confirmed).await;
     due_now(&world, &message, 2).await;
     alice.ping().await;
-    assert_eq!(world.waiting("LaterQueue").await[2], 3, "and none follows");
+    assert_eq!(world.waiting("LaterQueue").await[2], 3, "none follows");
     assert_eq!(happened(&world.until(&id, State::Confirmed).await).len(), 6);
     world.end().await;
 }
@@ -78,7 +78,7 @@ async fn a_post_without_an_answer_is_repeated_to_its_connection_and_the_trail_na
     let id = world.send(&["alice"], "Hello").await;
     let message = tablet.message().await;
     assert_eq!(message.id, id);
-    // What another device confirms leaves this one's copy.
+    // A confirmation of another device leaves this one's copy.
     tablet.ack(&message).await;
     let ids = [&phone, &tablet].map(|socket| socket.identity.id().to_owned());
     let states = |trail: &RecipientTrail| {
@@ -93,7 +93,7 @@ async fn a_post_without_an_answer_is_repeated_to_its_connection_and_the_trail_na
     };
     assert_eq!(of_phone(&trail), [Happened::Posted, Happened::Unanswered]);
 
-    // The phone says nothing meanwhile, and the tablet is not posted to once more.
+    // The phone sends nothing meanwhile, and the tablet is not posted to again.
     assert_eq!(phone.message().await, MessageFrame { device_id: ids[0].clone(), ..message });
     eventually("the repeat is noted", async || {
         happened(&world.trail(&id).await.recipients[0]).contains(&Happened::Redelivered)
@@ -102,13 +102,13 @@ async fn a_post_without_an_answer_is_repeated_to_its_connection_and_the_trail_na
     let trail = world.until(&id, State::Confirmed).await;
     assert_eq!(states(&trail), [DeviceState::Posted, DeviceState::Confirmed]);
     assert_eq!(of_phone(&trail), [Happened::Posted, Happened::Unanswered, Happened::Redelivered]);
-    assert_eq!(world.waiting("LaterQueue").await, [0, 0, 0], "and that is all");
+    assert_eq!(world.waiting("LaterQueue").await, [0, 0, 0], "there are no more");
     tablet.ping().await;
     world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_back_is_given_it_and_what_has_ended_does_not_come_again() {
+async fn a_device_that_comes_back_receives_it_and_an_ended_message_is_not_redelivered() {
     let world = World::start().await;
     let identity = world.device("alice", "a").await;
     let short = world
@@ -128,7 +128,7 @@ async fn who_comes_back_is_given_it_and_what_has_ended_does_not_come_again() {
     world.until(&cancelled, State::Suppressed).await;
     world.until(&short, State::Expired).await;
 
-    // A redelivery to nobody is not told of, and the next one is seen to.
+    // A redelivery without open connections is not in the trail, and the next one is scheduled.
     let frame = |id: &str, position| MessageFrame {
         id: id.to_owned(),
         position: Some(position),
@@ -147,7 +147,7 @@ async fn who_comes_back_is_given_it_and_what_has_ended_does_not_come_again() {
     assert_eq!(alice.sync(None).await.0, [open.as_str()]);
     for (id, place) in [(&short, places[0]), (&cancelled, places[1])] {
         due_now(&world, &frame(id, place), 0).await;
-        // Under another message's place, too.
+        // At another message's position, too.
         due_now(&world, &frame(id, places[2]), 1).await;
     }
     alice.ping().await;
@@ -156,7 +156,7 @@ async fn who_comes_back_is_given_it_and_what_has_ended_does_not_come_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_time_of_redelivery_is_brought_within_its_limits_and_that_is_said() {
+async fn the_time_of_redelivery_is_brought_within_its_limits_and_reported() {
     let world = World::start().await;
     let rows: &[(serde_json::Value, Option<u64>, Option<&str>)] = &[
         (json!({"needConfirm": true}), Some(259_200), None),

@@ -8,7 +8,7 @@ use tidings_wire::trail::{Event as Happened, State, Trail};
 
 use crate::world::{World, eventually, happened};
 
-/// A whole second, so many seconds ahead.
+/// The next whole second, `seconds` ahead.
 fn ahead(seconds: i64) -> Timestamp {
     Timestamp((Timestamp::now().seconds() + seconds) * 1_000)
 }
@@ -18,14 +18,14 @@ fn stored_at(trail: &Trail) -> Timestamp {
     stored.unwrap().at
 }
 
-/// Lets the clock tick.
+/// Fires the schedule once.
 async fn tick(world: &World) {
     let fired = world.control(Method::POST, "/_twin/schedules/fire", None).await;
     assert!(fired.as_array().unwrap().iter().all(|schedule| schedule["error"].is_null()), "{fired}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_is_sent_at_its_time_and_takes_its_place_in_the_order_then() {
+async fn a_message_is_sent_at_its_time_and_takes_its_position_then() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
     let at = ahead(5);
@@ -33,7 +33,7 @@ async fn a_message_is_sent_at_its_time_and_takes_its_place_in_the_order_then() {
     let first = world.post(&body, "later-1").await;
     assert_eq!((first.status.as_u16(), &first.json()["sendAt"]), (202, &json!(at)));
     let later = first.json()["requestId"].as_str().unwrap().to_owned();
-    // A repeat before its time: the same answer, and still one timer's worth of message.
+    // A repeat before its time: the same answer, and still one timer.
     let early = world.post(&body, "later-1").await;
     assert_eq!((early.status.as_u16(), &early.body), (202, &first.body));
     let now = world.send(&["alice"], "now").await;
@@ -47,7 +47,7 @@ async fn a_message_is_sent_at_its_time_and_takes_its_place_in_the_order_then() {
     let events = happened(&trail.recipients[0]);
     assert_eq!(events, [Happened::Accepted, Happened::Scheduled, Happened::Stored, Happened::Posted]);
 
-    // After its time: `sendAt` lies in the past by now, and the answer is the same still.
+    // After its time: `sendAt` is in the past by now, and the answer is still the same.
     let repeat = world.post(&body, "later-1").await;
     assert_eq!((repeat.status.as_u16(), &repeat.body), (202, &first.body), "{repeat:?}");
     assert_eq!(repeat.headers["idempotency-replay"], "true");
@@ -55,7 +55,7 @@ async fn a_message_is_sent_at_its_time_and_takes_its_place_in_the_order_then() {
     let next = world.send(&["alice"], "next").await;
     let three = loop {
         let message = alice.message().await;
-        // A repeat may be posted again, under its old place.
+        // A repeat may be posted again, at its old position.
         if message.id != later {
             break message;
         }
@@ -80,7 +80,7 @@ async fn a_time_beyond_a_queues_delay_waits_in_the_due_table_until_the_clock_han
     assert_eq!((trail.position, happened(&trail)), (None, vec![Happened::Accepted, Happened::Scheduled]));
     assert_eq!(world.stores().users.view(&World::user("alice"), Timestamp::now()).await.unwrap().tail, None);
 
-    // One whose time has come within reach, as after an hour.
+    // A timer that has come within the queue's delay, as after an hour.
     let (now, at) = (Timestamp::now(), ahead(3));
     let mut request = World::text(&["alice"], "an hour ago");
     request.send_at = Some(at);
@@ -94,7 +94,7 @@ async fn a_time_beyond_a_queues_delay_waits_in_the_due_table_until_the_clock_han
     let arrived = alice.message().await;
     assert_eq!(arrived.id, message.letter.id.as_str());
     assert!(stored_at(&world.trail(&arrived.id).await) >= at);
-    // The clock's second tick finds nothing to do again.
+    // The second tick finds no work.
     tick(&world).await;
     world.stored().await;
     assert_eq!(alice.ping().await.position, arrived.position.unwrap());
@@ -119,7 +119,7 @@ async fn a_message_that_is_cancelled_before_its_time_is_never_sent() {
     let again = world.cancel(&gone).await;
     assert_eq!((again.status.as_u16(), again.json()["code"].as_str()), (409, Some("already_cancelled")));
     assert_eq!(world.trail(&gone).await, before);
-    // The other one may have come due meanwhile: what is stored of this one is what was stored.
+    // The other one may have come due meanwhile: the items of this one are unchanged.
     let of_gone = |items: &std::collections::HashMap<String, _>| {
         let of_it = items.iter().filter(|(key, _)| key.contains(&gone));
         of_it.map(|(key, item): (_, &std::collections::HashMap<_, _>)| (key.clone(), item.clone())).collect::<Vec<_>>()
@@ -161,7 +161,7 @@ async fn a_message_cannot_be_cancelled_twice_or_after_its_end() {
     world.idle().await;
     assert_eq!(world.items().await, items, "nothing changed");
     assert_eq!([world.trail(&far).await, world.trail(&sent).await], trails);
-    // When its time comes, nothing happens: the timer finds it cancelled.
+    // When its timer is due, nothing happens: the timer finds it cancelled.
     let due = Timestamp::now();
     world.set_timer(&Timer::Send(SendDue { id: far.parse().unwrap(), due, more: More::default() })).await;
     eventually("the timer is gone", async || world.waiting("LaterQueue").await == [0, 0, 0]).await;
@@ -171,7 +171,7 @@ async fn a_message_cannot_be_cancelled_twice_or_after_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancellation_that_overtakes_the_delivery_at_its_time_wins() {
+async fn a_cancellation_that_overtakes_the_delivery_takes_effect() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
     let at = ahead(3_600);
@@ -180,7 +180,7 @@ async fn a_cancellation_that_overtakes_the_delivery_at_its_time_wins() {
     let message = World::accepted(request, Timestamp::now());
     let stored = Stored::new(&message, vec!["alice".to_owned()], None);
     assert_eq!(world.messages().store(&stored).await.unwrap(), None);
-    // The timer has begun, and stands still before it feeds the queue; the withdrawal goes past it.
+    // The timer has started, and stops before it feeds the queue; the withdrawal overtakes it.
     assert!(world.messages().begin(&message.letter.id, Timestamp::now()).await.unwrap().is_some());
     assert_eq!(world.cancel(message.letter.id.as_str()).await.status, 200);
     world.idle().await;

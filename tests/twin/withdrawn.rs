@@ -1,4 +1,4 @@
-//! Messages that are cancelled after they were sent, or replaced by a newer one: nothing of them begins any more.
+//! Messages that are cancelled after they were sent, or replaced by a newer one: no step of them starts any more.
 
 use tidings_domain::{Position, Timer, Timestamp, chain::StepDue};
 use tidings_wire::{
@@ -9,7 +9,7 @@ use tidings_wire::{
 
 use crate::world::{World, eventually, happened};
 
-/// A chain of one SMS, further off than any test.
+/// A chain of one SMS, due after the end of every test.
 fn with_chain(request: &mut SendRequest) {
     request.fallback = Some(vec![FallbackStep { channel: Channel::Sms, after: Some(3_600) }]);
 }
@@ -21,8 +21,8 @@ async fn reachable_by_sms(world: &World, alias: &str, token: &str) -> tidings_cl
     tidings_client::Identity::from_answer(&answer).unwrap()
 }
 
-/// Lets the first step of a chain come due now: by its timer, and then again, as one that has passed its timer already. One
-/// after the other: side by side, the second would be told to look again later, which is after this test.
+/// Makes the first step of a chain due now: by its timer, and then as one that has passed its timer. One after the
+/// other: in parallel, the second would be postponed beyond the end of this test.
 async fn step_is_due(world: &World, alias: &str, id: &str, position: Position) {
     let due = Timestamp::now();
     let step = StepDue {
@@ -54,7 +54,7 @@ async fn ended(world: &World, id: &str, alias: &str, state: State) -> RecipientT
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_a_cancelled_message_begins_any_more() {
+async fn no_step_of_a_cancelled_message_starts_any_more() {
     let world = World::start().await;
     let alice = reachable_by_sms(&world, "alice", "a").await;
     reachable_by_sms(&world, "carol", "c").await;
@@ -69,29 +69,29 @@ async fn nothing_of_a_cancelled_message_begins_any_more() {
 
     assert_eq!(world.cancel(&id).await.status, 200);
     let trail = ended(&world, &id, "alice", State::Suppressed).await;
-    let told = [Happened::Accepted, Happened::Stored, Happened::Offline, Happened::Cancelled];
-    assert_eq!((happened(&trail), trail.position), (told.to_vec(), Some(place)));
+    let expected = [Happened::Accepted, Happened::Stored, Happened::Offline, Happened::Cancelled];
+    assert_eq!((happened(&trail), trail.position), (expected.to_vec(), Some(place)));
 
-    // Its chain, and the chain of one that was not cancelled, to tell that a chain would have fired.
+    // Its chain, and the chain of a message that was not cancelled, as proof that the chain would have fired.
     step_is_due(&world, "alice", &id, place).await;
     assert_eq!(world.outbox().await.len(), 0);
-    assert_eq!(happened(&recipient(&world, &id, "alice").await), told);
+    assert_eq!(happened(&recipient(&world, &id, "alice").await), expected);
     step_is_due(&world, "carol", &other, elsewhere).await;
     ended(&world, &other, "carol", State::FallbackDelivered).await;
     assert_eq!(world.outbox().await.len(), 1);
 
-    // A device that comes back is not given it, and is past it.
+    // A device that comes back does not receive it, and moves past it.
     let mut alice = world.socket(&alice).await;
     let (replayed, synced) = alice.sync(None).await;
     assert_eq!((replayed.len(), synced.position, synced.more), (0, place, false));
-    // Who has it keeps it.
+    // A device that has it keeps it.
     let bobs = ended(&world, &id, "bob", State::Confirmed).await;
     assert_eq!(bobs.devices[0].state, DeviceState::Confirmed);
     world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_was_away_is_given_the_newest_under_a_key_alone() {
+async fn a_device_that_was_away_receives_only_the_newest_under_a_key() {
     let world = World::start().await;
     let carol = reachable_by_sms(&world, "carol", "c").await;
     let send = async |alert: &str, key: Option<&str>, platform: Platform| {
@@ -113,17 +113,17 @@ async fn who_was_away_is_given_the_newest_under_a_key_alone() {
 
     for (n, id) in [&first, &second].into_iter().enumerate() {
         let trail = world.until(id, State::Suppressed).await;
-        let told = [Happened::Accepted, Happened::Stored, Happened::Offline, Happened::Replaced];
-        assert_eq!(happened(&trail), told, "{n}");
+        let expected = [Happened::Accepted, Happened::Stored, Happened::Offline, Happened::Replaced];
+        assert_eq!(happened(&trail), expected, "{n}");
         step_is_due(&world, "carol", id, trail.position.unwrap()).await;
     }
-    assert_eq!(world.outbox().await.len(), 0, "what was replaced is not sent by SMS either");
+    assert_eq!(world.outbox().await.len(), 0, "a replaced message is not sent by SMS either");
     for id in [&plain, &other_key, &other_platform, &third] {
         let trail = world.until(id, State::Pending).await;
         assert!(!happened(&trail).contains(&Happened::Replaced));
     }
 
-    // A browser: the one for phones is not for it.
+    // A browser does not receive the one for phones.
     let mut carol = world.socket(&carol).await;
     let (replayed, synced) = carol.sync(None).await;
     assert_eq!(replayed, [plain, other_key, third]);
@@ -132,7 +132,7 @@ async fn who_was_away_is_given_the_newest_under_a_key_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_shown_before_stays_confirmed() {
+async fn a_message_that_was_shown_before_stays_confirmed() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
     let other = world.device("alice", "b").await;
@@ -145,10 +145,10 @@ async fn what_was_shown_before_stays_confirmed() {
     assert_eq!(alice.message().await.id, second);
     let trail = world.until(&first, State::Confirmed).await;
     assert_eq!(trail.devices[0].state, DeviceState::Confirmed);
-    // The user's other device was not shown it: it is given the newest.
+    // The user's other device was not shown it: it receives the newest.
     let (replayed, _) = world.socket(&other).await.sync(None).await;
     assert_eq!(replayed, [second]);
-    // Cancelled after it was shown: likewise.
+    // Cancelled after it was shown: the same.
     assert_eq!(world.cancel(&first).await.status, 200);
     world.stored().await;
     world.until(&first, State::Confirmed).await;

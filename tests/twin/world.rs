@@ -1,4 +1,4 @@
-//! A running twin with one app, and everything that a test does to it.
+//! A running twin with one app, and the helpers of all tests.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -48,7 +48,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
 use crate::ending::Ending;
 
-/// How long anything may take before a test gives up on it.
+/// Time limit of every wait in a test.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The service's functions, by the names of their binaries: the folder is the list.
@@ -60,12 +60,12 @@ pub(crate) fn functions() -> Vec<String> {
     names
 }
 
-/// Names that a URL has to escape, and some that would be others where they are not escaped, or decoded twice. None has a `/` or a
-/// `?`, at which API Gateway divides or ends a path though it is escaped.
+/// Names that a URL has to escape, and some that change if they are not escaped, or are decoded twice. None has a `/`
+/// or a `?`: API Gateway splits or ends a path at them even if they are escaped.
 pub(crate) const NAMES: [&str; 12] =
     ["order#4711", "order", "a&b=c", "a", "x%41", "xA", "50%", "50", "a b", "é|ü", "+", "a+b"];
 
-/// What the ids of keyed messages are derived under in every app.
+/// The secret from which the ids of keyed messages are derived in every app.
 const ID_SECRET: [u8; 32] = [7; 32];
 
 /// The app that every world has.
@@ -75,7 +75,7 @@ pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Runs the command line here: whether it succeeded, and what it printed.
+/// Runs the command line here: returns whether it succeeded, and its output.
 pub(crate) async fn tidings(arguments: &[&str]) -> (bool, String) {
     let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidings"))
         .args(arguments)
@@ -100,7 +100,7 @@ pub(crate) struct World {
     _template: Option<tempfile::NamedTempFile>,
 }
 
-/// What an HTTP request was answered with.
+/// The answer to an HTTP request.
 #[derive(Debug)]
 pub(crate) struct Answer(client::Answer);
 
@@ -133,17 +133,17 @@ impl World {
         Self::with(|_| {}).await
     }
 
-    /// With other limits of the WebSocket API.
+    /// Starts with other limits of the WebSocket API.
     pub(crate) async fn limited(limits: SocketLimits) -> Self {
         Self::with(|options| options.socket_limits = limits).await
     }
 
-    /// With other options of the twin.
+    /// Starts with other options of the twin.
     pub(crate) async fn with(change: impl FnOnce(&mut TwinOptions)) -> Self {
         Self::of(None, change).await
     }
 
-    /// With the template changed: every pair is a text of it and what stands there instead.
+    /// Starts with a changed template: every pair is a text of it and its replacement.
     pub(crate) async fn changed(changes: &[(&str, &str)]) -> Self {
         let mut text = std::fs::read_to_string(repository().join("template.yaml")).unwrap();
         for (from, to) in changes {
@@ -155,7 +155,7 @@ impl World {
         Self::of(Some(file), |_| {}).await
     }
 
-    /// The push providers that the twin plays.
+    /// The push providers that the twin simulates.
     pub(crate) fn providers(&self) -> &PlayedProviders {
         &self.additions.providers
     }
@@ -177,7 +177,7 @@ impl World {
             .load()
             .await;
         let key = AppKey::generate(APP, tidings_crypto::random::bytes().unwrap()).unwrap();
-        // Longer than what waits for anything: those tests have deadlines.
+        // Longer than every wait: those tests have deadlines.
         let http = Client::new(2 * DEADLINE);
         let world = Self { twin, additions, key, http, sdk, ending, _template: template };
         world.create_app(&world.key, Vec::new()).await;
@@ -236,7 +236,7 @@ impl World {
         UserKey { app: APP.parse().unwrap(), tenant: String::new(), alias: alias.to_owned() }
     }
 
-    /// Everything that is stored, once no queue holds anything: the items of every table.
+    /// Number of stored items in every table, after all queues are empty.
     pub(crate) async fn stored(&self) -> BTreeMap<String, usize> {
         eventually("the queues are empty", async || {
             count_messages(&self.control(Method::GET, "/_twin/queues", None).await) == 0
@@ -252,7 +252,7 @@ impl World {
         stored
     }
 
-    /// Every item that is stored, with all that it says.
+    /// Every stored item with its attributes.
     pub(crate) async fn items(&self) -> HashMap<String, HashMap<String, AttributeValue>> {
         let client = self.dynamodb();
         let mut items = HashMap::new();
@@ -266,7 +266,7 @@ impl World {
         items
     }
 
-    /// What a queue holds, by its logical id: visible, in flight and delayed.
+    /// The messages of a queue, by its logical id: visible, in flight and delayed.
     pub(crate) async fn waiting(&self, logical: &str) -> [u64; 3] {
         let name = &self.twin.template().queues.iter().find(|queue| queue.logical_id == logical).unwrap().name;
         let queues = self.control(Method::GET, "/_twin/queues", None).await;
@@ -274,17 +274,18 @@ impl World {
         ["visible", "inFlight", "delayed"].map(|state| queue[state].as_u64().unwrap())
     }
 
-    /// Waits until nothing is being worked on, whatever waits for its time.
+    /// Waits until nothing is being processed, apart from delayed messages.
     pub(crate) async fn idle(&self) {
         let is_quiet = async || {
             let queues = self.control(Method::GET, "/_twin/queues", None).await;
             queues.as_array().unwrap().iter().all(|queue| queue["visible"] == 0 && queue["inFlight"] == 0)
         };
-        // Twice: queues are counted one after the other, and what moves from one to another meanwhile is missed by one count.
+        // Twice: queues are counted one after the other, and a message that moves from one to another meanwhile is
+        // missed once.
         eventually("nothing is being worked on", async || is_quiet().await && is_quiet().await).await;
     }
 
-    /// Puts a job on a queue, by its logical id, as something that the queue has not seen yet.
+    /// Puts a job on a queue, by its logical id, as one that the queue has not seen yet.
     pub(crate) async fn enqueue(&self, logical: &str, job: &Job, deduplication_id: &str) {
         let url = &self.twin.template().queues.iter().find(|queue| queue.logical_id == logical).unwrap().url;
         let body = serde_json::to_string(job).unwrap();
@@ -293,7 +294,7 @@ impl World {
         request.send().await.unwrap();
     }
 
-    /// Puts a timer on the `later` queue, to be looked at when it is due.
+    /// Puts a timer on the `later` queue, to be received when it is due.
     pub(crate) async fn set_timer(&self, timer: &Timer) {
         self.set_traced_timer(timer, &self.twin.ledger().begin("timer").header()).await;
     }
@@ -308,7 +309,7 @@ impl World {
         request.delay_seconds(delay).message_system_attributes(header, trace).send().await.unwrap();
     }
 
-    /// What providers were asked to send.
+    /// The requests that providers received.
     pub(crate) async fn outbox(&self) -> Vec<Value> {
         self.control(Method::GET, "/_twin/outbox", None).await.as_array().unwrap().clone()
     }
@@ -331,7 +332,7 @@ impl World {
         Answer(self.http.request(method, url, &headers, body).await.unwrap())
     }
 
-    /// Asks the HTTP API as it is, with this token.
+    /// Sends a raw request to the HTTP API with this token.
     pub(crate) async fn ask(&self, method: Method, path: &str, token: &str, body: &Value) -> Answer {
         let url = format!("{}{path}", self.twin.api_url());
         let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -359,14 +360,14 @@ impl World {
         }
     }
 
-    /// A user with a phone and an address, and no device that is there.
+    /// Registers a user with a phone number and an email address, and no open connection.
     pub(crate) async fn reachable(&self, alias: &str) {
         let person = Self::registration(alias, alias);
         let (mobile, email) = (Some("+8613800138000".to_owned()), Some("alice@example.com".to_owned()));
         self.backend().register(&RegisterRequest { mobile, email, ..person }).await.unwrap();
     }
 
-    /// The backend of another app, which is there from now on.
+    /// Creates another app; returns its backend.
     pub(crate) async fn other_backend(&self) -> Backend {
         let key = AppKey::generate("other", tidings_crypto::random::bytes().unwrap()).unwrap();
         self.create_app(&key, Vec::new()).await;
@@ -391,7 +392,7 @@ impl World {
         Socket { socket, identity: identity.clone() }
     }
 
-    /// Opens a socket with this token; the status where the upgrade is refused.
+    /// Opens a socket with this token; returns the status if the upgrade is refused.
     pub(crate) async fn connect(
         &self,
         device: &str,
@@ -405,7 +406,7 @@ impl World {
         }
     }
 
-    /// A message to these users; its id.
+    /// Sends a message to these users; returns its id.
     pub(crate) async fn send(&self, aliases: &[&str], alert: &str) -> String {
         self.send_with(aliases, alert, |_| {}).await
     }
@@ -443,7 +444,7 @@ impl World {
         got.unwrap().item.unwrap()
     }
 
-    /// Writes items, past every rule.
+    /// Writes items directly.
     pub(crate) async fn put_all(&self, table: &str, items: Vec<HashMap<String, AttributeValue>>) {
         let puts: Vec<_> = items
             .into_iter()
@@ -457,7 +458,7 @@ impl World {
         }
     }
 
-    /// So many devices of a user, past every bound: the one that was used least recently.
+    /// Registers `count` devices of a user directly, over every limit; returns the least recently used one.
     pub(crate) async fn register_many(&self, user: &UserKey, count: usize) -> DeviceId {
         let (users, lookups) = (self.table("TIDINGS_USERS_TABLE"), self.table("TIDINGS_LOOKUPS_TABLE"));
         let now = Timestamp::now();
@@ -492,7 +493,7 @@ impl World {
         oldest.id
     }
 
-    /// A connection of a device that the gateway does not know.
+    /// A connection of a device that API Gateway does not know.
     /// It was opened a minute ago.
     pub(crate) fn believed(device: &DeviceId, id: &str) -> Connection {
         let now = Timestamp::now();
@@ -507,7 +508,7 @@ impl World {
         }
     }
 
-    /// A request as `send` would accept it at this time; nothing is sent.
+    /// A request as `send` would accept it at this time; it is not sent.
     pub(crate) fn accepted(request: SendRequest, at: Timestamp) -> Accepted {
         let id = MessageId::new(at, tidings_crypto::random::bytes().unwrap());
         message::accept(request, APP.parse().unwrap(), &Chains::default(), &BTreeSet::new(), id, at).unwrap()
@@ -518,7 +519,7 @@ impl World {
         Job::Deliver(Box::new(message.deliveries(&[alias.to_owned()]).next().unwrap()))
     }
 
-    /// Appends messages to a mailbox as `deliver` would that has seen nobody connected.
+    /// Appends messages to a mailbox as `deliver` would for a user without connections.
     pub(crate) async fn fill(&self, alias: &str, count: usize) -> Vec<String> {
         let (stores, user) = (self.stores(), Self::user(alias));
         let mut view = stores.users.view(&user, Timestamp::now()).await.unwrap();
@@ -536,7 +537,7 @@ impl World {
         ids
     }
 
-    /// The connections of users, as the service knows them.
+    /// The recorded connections of users.
     pub(crate) async fn connections(&self, aliases: &[&str]) -> Vec<ConnectionId> {
         let mut found = Vec::new();
         for alias in aliases {
@@ -546,7 +547,7 @@ impl World {
         found
     }
 
-    /// Announces a text to everyone; its answer.
+    /// Announces a text to everyone; returns the answer.
     pub(crate) async fn announce(&self, alert: &str, change: impl FnOnce(&mut AnnounceRequest)) -> AnnounceAnswer {
         let content = Content { alert: Some(alert.to_owned()), ..Content::default() };
         let mut request = AnnounceRequest { content, ..AnnounceRequest::default() };
@@ -554,12 +555,12 @@ impl World {
         self.backend().announce(&request, None).await.unwrap()
     }
 
-    /// Sends a body as it is, under an idempotency key.
+    /// Sends a raw body, under an idempotency key.
     pub(crate) async fn post(&self, body: &Value, key: &str) -> Answer {
         self.post_as(body, &[("idempotency-key", key)]).await
     }
 
-    /// Sends a body as it is, with these headers beside the app key.
+    /// Sends a raw body, with these headers beside the app key.
     pub(crate) async fn post_as(&self, body: &Value, headers: &[(&str, &str)]) -> Answer {
         let authorization = format!("Bearer {}", self.key.expose());
         let headers = [&[("authorization", authorization.as_str())], headers].concat();
@@ -567,7 +568,7 @@ impl World {
         self.request(Method::POST, &url, &headers, body.to_string()).await
     }
 
-    /// Asks for the cancellation of a message.
+    /// Cancels a message.
     pub(crate) async fn cancel(&self, id: &str) -> Answer {
         let authorization = format!("Bearer {}", self.key.expose());
         let url = format!("{}/v1/messages/{id}", self.twin.api_url());
@@ -578,7 +579,7 @@ impl World {
         self.backend().trail(id).await.unwrap()
     }
 
-    /// The only recipient's trail, once it is in this state.
+    /// The only recipient's trail, after it has reached this state.
     pub(crate) async fn until(&self, id: &str, state: State) -> RecipientTrail {
         let mut last = None;
         eventually(&format!("{id} is {state}"), async || {
@@ -603,19 +604,19 @@ impl World {
         self.ending.expect_errors(text);
     }
 
-    /// Tolerates errors with this text, if a function or the twin logs any: for a test whose faults are many, and strike
+    /// Tolerates errors with this text, if a function or the twin logs any: for a test with many faults, which strike
     /// some functions and not others.
     pub(crate) fn tolerate_errors(&self, text: &str) {
         self.ending.tolerate_errors(text);
     }
 
-    /// Expects that a message is in this dead-letter queue in the end, by its logical id.
+    /// Expects that a message ends in this dead-letter queue, by its logical id.
     pub(crate) fn expect_dead_letters(&self, queue: &str) {
         self.ending.expect_dead_letters(queue);
     }
 
-    /// Ends the twin. The test fails if a dead-letter queue holds a message, or if an error was logged, that it does not
-    /// expect; and if something that it expects has not happened.
+    /// Ends the twin. The test fails on a message in a dead-letter queue or a logged error that it does not expect, and
+    /// on an expected one that is missing.
     pub(crate) async fn end(self) {
         let dead_letters = self.dead_letters().await;
         let Self { twin, additions, ending, .. } = self;
@@ -653,7 +654,7 @@ fn count_messages(queues: &Value) -> usize {
     queues.as_array().unwrap().iter().map(of).sum::<u64>() as usize
 }
 
-/// What has happened to a message for one recipient.
+/// The events of a message for one recipient.
 pub(crate) fn happened(trail: &RecipientTrail) -> Vec<Event> {
     trail.transitions.iter().map(|transition| transition.event).collect()
 }
@@ -662,7 +663,7 @@ pub(crate) fn seconds() -> u64 {
     u64::try_from(Timestamp::now().seconds()).unwrap()
 }
 
-/// Asks again, a little later each time, until it is so.
+/// Polls, at growing intervals, until the condition holds.
 pub(crate) async fn eventually(what: &str, mut is: impl AsyncFnMut() -> bool) {
     let started = tokio::time::Instant::now();
     let mut pause = Duration::from_millis(10);
@@ -684,7 +685,7 @@ impl Socket {
         self.socket.send(Message::text(action.to_string())).await.unwrap();
     }
 
-    /// The next text frame, as it came.
+    /// The next text frame, still sealed.
     pub(crate) async fn raw(&mut self) -> String {
         loop {
             let next = tokio::time::timeout(DEADLINE, self.socket.next()).await.expect("a frame in time");
@@ -703,7 +704,7 @@ impl Socket {
         serde_json::from_slice(&plain).unwrap()
     }
 
-    /// The next message, and everything it says.
+    /// The next message.
     pub(crate) async fn message(&mut self) -> MessageFrame {
         match self.frame().await {
             Frame::Message(message) => *message,
@@ -717,7 +718,7 @@ impl Socket {
         self.say(json!({"action": "ack", "id": message.id, "epoch": place.epoch, "seq": place.seq})).await;
     }
 
-    /// What is replayed after a place, or after the one that the service keeps.
+    /// The messages that are replayed after a position, or after the stored cursor.
     pub(crate) async fn sync(&mut self, after: Option<Position>) -> (Vec<String>, Synced) {
         let mut action = json!({"action": "sync"});
         if let Some(place) = after {
@@ -735,7 +736,7 @@ impl Socket {
         }
     }
 
-    /// The announcements after a number, and how far the replay came.
+    /// The announcements after a number, and the position that the replay reached.
     pub(crate) async fn announcements(&mut self, after: u64) -> (Vec<AnnouncementFrame>, Announced) {
         self.say(json!({"action": "sync", "announced": after})).await;
         let mut found = Vec::new();
@@ -756,7 +757,7 @@ impl Socket {
         }
     }
 
-    /// The head of the mailbox. Whatever was posted before comes before the answer: this fails then.
+    /// The head of the mailbox. Fails on a frame that was posted before the answer.
     pub(crate) async fn ping(&mut self) -> Pong {
         self.say(json!({"action": "ping"})).await;
         match self.frame().await {
@@ -765,7 +766,7 @@ impl Socket {
         }
     }
 
-    /// Says what is answered with an error; its code.
+    /// Sends an action that is answered with an error; returns its code.
     pub(crate) async fn refused(&mut self, action: Value) -> String {
         self.say(action).await;
         match self.frame().await {
@@ -774,7 +775,7 @@ impl Socket {
         }
     }
 
-    /// Whatever comes before the socket ends, and the code that it ends with.
+    /// Skips frames until the socket ends; returns the close code.
     pub(crate) async fn end(&mut self) -> Option<u16> {
         loop {
             match tokio::time::timeout(DEADLINE, self.socket.next()).await.expect("an end in time") {

@@ -1,4 +1,4 @@
-//! One cell of the matrix: an app of its own, the fault that strikes it, and everything that its scenario needs.
+//! One cell of the matrix: its app, the fault that strikes it, and the helpers of its scenario.
 
 use std::{
     collections::BTreeSet,
@@ -39,13 +39,13 @@ use tidings_wire::{
 use super::call::Call;
 use crate::world::{Answer, Stores, World};
 
-/// How long anything may take in a cell.
+/// Time limit of every wait in a cell.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// After how long a failed queue message comes again.
+/// Time after which a failed queue message is received again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// The twin of a lane, with what its cells ask it by themselves.
+/// The twin of a lane, with the clients that its cells use.
 #[derive(Clone)]
 pub(super) struct Lane {
     pub(super) world: Arc<World>,
@@ -67,7 +67,7 @@ impl Lane {
             options.records = options.records.take().map(|folder| folder.join("matrix"));
         });
         let world = world.await;
-        // What a fault makes of a record, of a request over HTTP, and of an action or a tick.
+        // The errors that a fault causes for a record, for a request over HTTP, and for an action or a tick.
         for text in [r#""record failed""#, r#""request failed""#, "Request { operation: "] {
             world.tolerate_errors(text);
         }
@@ -88,7 +88,7 @@ impl Lane {
     }
 
     pub(super) async fn end(self) {
-        let Ok(world) = Arc::try_unwrap(self.world) else { panic!("somebody still uses the twin") };
+        let Ok(world) = Arc::try_unwrap(self.world) else { panic!("the twin is still in use") };
         world.end().await;
     }
 }
@@ -120,7 +120,7 @@ impl Cell {
         self.named("alice")
     }
 
-    /// Whose the device was before.
+    /// The previous user of the device.
     pub(super) fn other(&self) -> UserKey {
         self.named("bob")
     }
@@ -158,7 +158,7 @@ impl Cell {
 
     // The fault.
 
-    /// From here on, the fault strikes.
+    /// Arms the fault: it strikes from here on.
     pub(super) async fn arm(&self) {
         let faults = self.lane.world.twin.faults();
         let mut connection = String::new();
@@ -189,12 +189,12 @@ impl Cell {
         self.rule.lock().unwrap().map_or(0, |rule| self.lane.world.twin.faults().hits(rule))
     }
 
-    /// Whether the fault has done all that it was to do.
+    /// Whether the fault has struck as often as it should.
     pub(super) fn is_over(&self) -> bool {
         self.hits() == self.times
     }
 
-    /// Waits until the fault has struck, and returns at that very moment: the SDK tries again within milliseconds.
+    /// Waits until the fault has struck, and returns at once: the SDK tries again within milliseconds.
     pub(super) async fn struck(&self) {
         let spin = async {
             while self.hits() == 0 {
@@ -204,7 +204,7 @@ impl Cell {
         assert!(tokio::time::timeout(PATIENCE, spin).await.is_ok(), "the fault has met no request");
     }
 
-    /// Asks again until it is so.
+    /// Polls until the condition holds.
     pub(super) async fn until(&self, what: &str, mut is: impl AsyncFnMut() -> bool) {
         let started = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(5);
@@ -217,7 +217,7 @@ impl Cell {
 
     // As a backend.
 
-    /// Asks as a backend does: again, until the answer is no error of the service.
+    /// Sends a request as a backend does: repeats it until the answer is not a server error.
     pub(super) async fn ask(&self, method: Method, path: &str, key: Option<&str>, body: Option<Value>) -> Answer {
         let url = format!("{}{path}", self.lane.world.twin.api_url());
         let authorization = format!("Bearer {}", self.key.expose());
@@ -236,8 +236,8 @@ impl Cell {
 
     /// The link in an email to alice.
     pub(super) fn link(&self) -> String {
-        let says = json!({"user": self.user(), "channel": "email", "category": "news"});
-        link::sign(&self.lane.roots, says.to_string().as_bytes())
+        let claims = json!({"user": self.user(), "channel": "email", "category": "news"});
+        link::sign(&self.lane.roots, claims.to_string().as_bytes())
     }
 
     /// Sends a message to alice under the key `k`, until it is accepted.
@@ -254,23 +254,23 @@ impl Cell {
         answer
     }
 
-    // As an outsider, past the functions.
+    // Direct writes, without the functions.
 
-    /// What a registration leaves behind, and what it is answered with.
+    /// Writes the records of a registration, and returns its answer.
     pub(super) async fn register(&self, user: &UserKey) -> Identity {
         self.register_with(user, None).await
     }
 
-    /// The same of a device that Apple reaches too.
+    /// The same for a device with an APNs address.
     pub(super) async fn register_for_push(&self) -> Identity {
         let address = PushAddress::Apns { token: self.token() };
         self.register_with(&self.user(), Some(PushRegistration { address, key_version: 1 })).await
     }
 
     async fn register_with(&self, user: &UserKey, push: Option<PushRegistration>) -> Identity {
-        // An hour ago: what a provider has seen die since then is this address.
+        // An hour ago: an address that a provider reports as dead since then is this one.
         let registered = Timestamp(Timestamp::now().0 - 3_600_000);
-        // In daily use, and not today.
+        // In daily use, but not used today.
         let used = Timestamp(Timestamp::now().0 - 2 * 86_400_000);
         let device = Device { push: push.map(Into::into), registered, used, ..self.device(user) };
         let profile = Profile { mobile: Some(self.mobile()), email: Some(self.email()), ..Profile::default() };
@@ -319,7 +319,7 @@ impl Cell {
         connection.id
     }
 
-    /// So many connections of a user's device.
+    /// Records `count` connections of a user's device.
     pub(super) async fn believe_many(&self, user: &UserKey, count: usize) {
         let users = self.table("TIDINGS_USERS_TABLE");
         let id = self.believe(user).await;
@@ -333,7 +333,7 @@ impl Cell {
         self.lane.world.put_all(&users, copies.collect()).await;
     }
 
-    /// So many devices of alice, beside the cell's own; the one that was used least recently.
+    /// Registers `count` devices of alice, beside the cell's own; returns the least recently used one.
     pub(super) async fn registered_before(&self, count: usize) -> DeviceId {
         self.lane.world.register_many(&self.user(), count).await
     }
@@ -353,7 +353,7 @@ impl Cell {
         message::accept(request, self.app(), &Chains::default(), &BTreeSet::new(), self.message_id(key), at).unwrap()
     }
 
-    /// A message to alice as far as `send` takes it.
+    /// Stores a message to alice up to the point at which `send` queues it.
     pub(super) async fn record(&self, message: &Message, body_hash: Option<String>) -> Delivery {
         let aliases = vec!["alice".to_owned()];
         let stored = Stored::new(message, aliases.clone(), body_hash);
@@ -361,12 +361,12 @@ impl Cell {
         message.deliveries(&aliases).next().unwrap()
     }
 
-    /// The entry that a delivery becomes.
+    /// The entry that a delivery would append.
     pub(super) async fn planned(&self, delivery: &Delivery) -> Entry {
         *Draft::new(&delivery.letter, &self.view().await, Timestamp::now()).entry
     }
 
-    /// A delivery's entry in the mailbox, and nothing else that follows from it.
+    /// Appends a delivery's entry to the mailbox, and does nothing else.
     pub(super) async fn append(&self, delivery: &Delivery, change: impl FnOnce(&mut Entry)) -> Entry {
         let mut entry = self.planned(delivery).await;
         change(&mut entry);
@@ -374,7 +374,7 @@ impl Cell {
         entry
     }
 
-    /// A message that stands in alice's mailbox.
+    /// Puts a message into alice's mailbox.
     pub(super) async fn seed(&self, key: &str, change: impl FnOnce(&mut SendRequest)) -> (Delivery, Entry) {
         let message = self.accepted(key, Timestamp::now(), change);
         let delivery = self.record(&message, None).await;
@@ -382,7 +382,7 @@ impl Cell {
         (delivery, entry)
     }
 
-    /// Puts something on a queue, as if a function had.
+    /// Puts a body on a queue, as a function would.
     pub(super) async fn put(&self, function: &str, variable: &str, body: &impl Serialize) {
         let url = &self.lane.world.environment(function)[variable];
         let body = serde_json::to_string(body).unwrap();
@@ -406,7 +406,7 @@ impl Cell {
         self.put("FallbackFunction", "TIDINGS_FALLBACK_QUEUE_URL", step).await;
     }
 
-    /// Writes one item anew, past every rule.
+    /// Overwrites one attribute of an item directly.
     pub(super) async fn overwrite(&self, table: &str, key: [(&str, &str); 2], set: &str, value: i64) {
         let key = key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
         let update = self.lane.dynamodb.update_item().table_name(table).set_key(Some(key.into()));
@@ -423,7 +423,7 @@ impl Cell {
         got.item.and_then(|item| item.get(name).cloned())
     }
 
-    // What is there in the end.
+    // The final state.
 
     pub(super) async fn view(&self) -> UserView {
         self.lane.stores.users.view(&self.user(), Timestamp::now()).await.unwrap()
@@ -441,16 +441,16 @@ impl Cell {
         entries
     }
 
-    /// The message under a key, which stands in the mailbox once or not yet.
+    /// The message under a key, which is in the mailbox once or not yet.
     pub(super) async fn entry(&self, key: &str) -> Option<Entry> {
         let id = self.message_id(key);
         let mut entries = self.entries().await.into_iter().filter(|entry| entry.letter.id == id);
         let entry = entries.next();
-        assert_eq!(entries.count(), 0, "{key} stands in the mailbox twice");
+        assert_eq!(entries.count(), 0, "{key} is in the mailbox twice");
         entry
     }
 
-    /// The message under a key, once it stands in the mailbox and this holds of it.
+    /// The message under a key, after it is in the mailbox and the condition holds for it.
     pub(super) async fn settled(&self, key: &str, mut is: impl FnMut(&Entry) -> bool) -> Entry {
         let mut found = None;
         self.until(&format!("{key} is settled"), async || {
@@ -461,30 +461,30 @@ impl Cell {
         found.unwrap()
     }
 
-    /// How many of these went to alice.
+    /// Number of messages that went to alice by this channel.
     pub(super) fn sent(&self, channel: Channel) -> usize {
         let (mobile, email, token, id) = (self.mobile(), self.email(), self.token(), self.message_id("k"));
         let kept_as = outbox::Channel::new(channel.as_str());
         // Webhooks of all cells go to one server.
-        let is_told = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains(id.as_str()));
+        let names_it = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains(id.as_str()));
         let items = self.lane.world.twin.outbox().after(0);
         items
             .iter()
             .filter(|item| {
                 let is_hers = [&mobile, &email, &token].iter().any(|to| item.to == [to.as_str()]);
-                item.channel == kept_as && (is_hers || channel == Channel::Webhook && is_told(&item.text))
+                item.channel == kept_as && (is_hers || channel == Channel::Webhook && names_it(&item.text))
             })
             .count()
     }
 
-    /// How many messages wait on the `later` queue for their time.
+    /// Number of messages on the `later` queue that are not due yet.
     pub(super) fn delayed(&self) -> usize {
         let name = self.later_queue();
         let counts = self.lane.world.twin.services().sqs.counts();
         counts.iter().find(|queue| queue.name == name).unwrap().counts.delayed
     }
 
-    /// Takes away what earlier cells have left on the `later` queue.
+    /// Removes the messages that earlier cells have left on the `later` queue.
     pub(super) async fn purge_later(&self) {
         self.lane.world.twin.services().sqs.purge(&self.later_queue()).await.unwrap();
     }
@@ -494,12 +494,13 @@ impl Cell {
         url.rsplit('/').next().unwrap().to_owned()
     }
 
-    /// Whether nobody but the SDK noticed: what it tries again by itself, and fewer times than it tries.
+    /// Whether only the SDK noticed the fault: it retries such a request, and the fault strikes fewer times than it
+    /// tries.
     pub(super) fn is_hidden(&self) -> bool {
         self.times < self.call.attempts(self.fault)
     }
 
-    /// Waits until every queue is worked off, but for what waits for its time.
+    /// Waits until every queue is empty, except for delayed messages.
     pub(super) async fn idle(&self) {
         let sqs = &self.lane.world.twin.services().sqs;
         self.until("the queues are worked off", async || {
@@ -510,13 +511,13 @@ impl Cell {
         .await;
     }
 
-    /// Waits until something waits on the `later` queue for its time, and the work that led there is done.
+    /// Waits until a delayed message is on the `later` queue, and the work that led there is done.
     pub(super) async fn waits(&self) {
         self.until("a timer is set", async || self.delayed() > 0 && self.hits() > 0).await;
         self.idle().await;
     }
 
-    /// Waits until the due table keeps a timer of the message under `k`, once, at about this time.
+    /// Waits until the due table has a timer of the message under `k`, once, due at about this time.
     pub(super) async fn kept(&self, at: Timestamp) {
         let (id, minute) = (self.message_id("k"), tidings_store::minute_of(at));
         self.until("the timer is kept", async || {
@@ -525,14 +526,14 @@ impl Cell {
                 let timers = self.lane.due.minute(minute).await.unwrap().timers;
                 kept += timers.iter().filter(|kept| kept.body.contains(id.as_str())).count();
             }
-            // Two workers may each have set a time of their own, a moment apart: it is found done when it is due.
+            // Two workers may each have set a timer, a moment apart: the second finds the work done when it is due.
             assert!(kept <= 2, "{kept} timers");
             kept > 0 && self.hits() > 0
         })
         .await;
     }
 
-    /// Nothing was given up, and the fault has struck.
+    /// Checks that no message was given up, and that the fault has struck.
     pub(super) fn check(&self) {
         let counts = self.lane.world.twin.services().sqs.counts();
         let dead: Vec<_> = counts.iter().filter(|queue| queue.name.contains("DeadLetters")).collect();

@@ -9,7 +9,7 @@ use super::{
     scenarios::Scenario::{self, *},
 };
 
-/// One call, and what leads to it.
+/// One call, and the scenarios that lead to it.
 pub(super) struct Row {
     pub(super) call: Call,
     /// What makes the function come here.
@@ -27,7 +27,7 @@ impl Row {
         self
     }
 
-    /// A record fails first: as often as the SDK tries, this request of its function is throttled.
+    /// A record fails first: this request of its function is throttled as often as the SDK tries it.
     const fn failed(mut self, operation: &'static str, contains: &'static [&'static str]) -> Self {
         self.call.before = Some(Before { fault: Fault::Throttle, times: 3, operation, contains });
         self
@@ -200,7 +200,8 @@ pub(super) const ROWS: &[Row] = &[
         &[Inbox],
     ),
     row(
-        "inbox: list > signed_request > tokens.verify > self.note_use > devices.note_use > self.transact > TransactWriteItems",
+        "inbox: list > signed_request > tokens.verify > self.note_use > devices.note_use > \
+         self.transact > TransactWriteItems",
         NOTED,
         &[Inbox],
     ),
@@ -212,7 +213,8 @@ pub(super) const ROWS: &[Row] = &[
         &[Unread],
     ),
     row(
-        "inbox: unread > signed_request > tokens.verify > self.note_use > devices.note_use > self.transact > TransactWriteItems",
+        "inbox: unread > signed_request > tokens.verify > self.note_use > devices.note_use > \
+         self.transact > TransactWriteItems",
         NOTED,
         &[Unread],
     ),
@@ -250,7 +252,8 @@ pub(super) const ROWS: &[Row] = &[
         &[ReadPreferences],
     ),
     row(
-        "register: own > signed_request > tokens.verify > self.note_use > devices.note_use > self.transact > TransactWriteItems",
+        "register: own > signed_request > tokens.verify > self.note_use > devices.note_use > \
+         self.transact > TransactWriteItems",
         NOTED,
         &[ReadPreferences],
     ),
@@ -280,7 +283,8 @@ pub(super) const ROWS: &[Row] = &[
         &[Preferences],
     ),
     row(
-        "register: set_own > signed_request > tokens.verify > self.note_use > devices.note_use > self.transact > TransactWriteItems",
+        "register: set_own > signed_request > tokens.verify > self.note_use > devices.note_use > \
+         self.transact > TransactWriteItems",
         NOTED,
         &[Preferences],
     ),

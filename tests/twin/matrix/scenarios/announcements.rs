@@ -1,4 +1,4 @@
-//! Announcements: stored once, and found by whoever was not reached.
+//! Announcements: stored once, and found by devices that were not reached.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ async fn ask(cell: &Cell) -> Value {
     answer.json()
 }
 
-/// An announcement as far as `send` takes it.
+/// Stores an announcement up to the point at which `send` queues its push.
 async fn announced(cell: &Cell, body_hash: &str) -> Receipt {
     let content = Content { alert: Some("News".to_owned()), ..Content::default() };
     let request = AnnounceRequest { content, ..AnnounceRequest::default() };
@@ -34,7 +34,7 @@ async fn announced(cell: &Cell, body_hash: &str) -> Receipt {
     }
 }
 
-/// The only announcement that is kept.
+/// The only stored announcement.
 async fn only(cell: &Cell) -> tidings_domain::Announcement {
     let page = cell.lane.announcements.after(&cell.user().tenant(), 0, 10).await.unwrap();
     let (mut kept, more) = (page.announcements, page.more);
@@ -42,7 +42,7 @@ async fn only(cell: &Cell) -> tidings_domain::Announcement {
     kept.remove(0)
 }
 
-fn heard(phone: &Phone) -> Vec<AnnouncementFrame> {
+fn received(phone: &Phone) -> Vec<AnnouncementFrame> {
     let announcement = |frame: &Frame| match frame {
         Frame::Announcement(announcement) => Some(AnnouncementFrame::clone(announcement)),
         _ => None,
@@ -90,18 +90,19 @@ pub(super) async fn sync(cell: &Cell) {
     let number = announced(cell, "").await.number;
     cell.arm().await;
     let asked = json!({"action": "sync", "announced": 0});
-    phone.say(cell, asked, async |phone| heard(phone).iter().any(|it| it.number == number)).await;
+    phone.say(cell, asked, async |phone| received(phone).iter().any(|it| it.number == number)).await;
     cell.until("the fault is over", async || cell.is_over()).await;
 }
 
-/// The piece that pushes to alice's connection.
+/// The part of the push that contains alice's connection.
 async fn piece(cell: &Cell) -> Fanout {
     let (number, tenant) = (announced(cell, "").await.number, cell.user().tenant());
     let shard = announcement::shard(&cell.view().await.connections[0].id);
     Fanout { tenant, number, part: Part::Page { shard, after: None }, more: More::default() }
 }
 
-/// Whether what is not worth a second push was not done: the request failed as often as it was tried, and its worker lives.
+/// Whether a failure that is not worth a second push was ignored: the request failed as often as it was tried, and its
+/// worker lives.
 fn is_given_up(cell: &Cell, call: &str) -> bool {
     let unanswered = [Fault::LoseAnswer, Fault::KillBefore, Fault::KillAfter].contains(&cell.fault);
     cell.call.way.contains(call) && !cell.is_hidden() && !unanswered
@@ -111,7 +112,7 @@ pub(super) async fn push(cell: &Cell, busy: bool) {
     let identity = cell.register(&cell.user()).await;
     let mut phone = Phone::open(cell, &identity).await;
     if busy {
-        // As often as a post is tried before it is put off.
+        // As often as a post is tried before the connection is retried later.
         let busy = Rule::new(Fault::Throttle).function("FanoutFunction").operation("PostToConnection");
         cell.lane.world.twin.faults().add(busy.times(2));
     }
@@ -121,13 +122,13 @@ pub(super) async fn push(cell: &Cell, busy: bool) {
     if cell.fault == Fault::AcceptedThoughDead {
         cell.until("the post is lost", async || cell.is_over()).await;
         let asked = json!({"action": "sync", "announced": 0});
-        phone.say(cell, asked, async |phone| !heard(phone).is_empty()).await;
+        phone.say(cell, asked, async |phone| !received(phone).is_empty()).await;
     }
-    cell.until("the device is pushed", async || !heard(&phone).is_empty() && cell.is_over()).await;
+    cell.until("the device is pushed", async || !received(&phone).is_empty() && cell.is_over()).await;
     cell.idle().await;
-    assert!(heard(&phone).iter().all(|it| it.number == piece.number));
+    assert!(received(&phone).iter().all(|it| it.number == piece.number));
     let gone = cell.fault == Fault::GoneThoughDelivered;
-    // What was posted without an answer is posted again. Pieces may come twice, and are then counted twice.
+    // A post without an answer is repeated. A part may be pushed twice, and is then counted twice.
     let uncounted = gone || is_given_up(cell, "count_posts");
     cell.until("the posts are counted", async || uncounted || only(cell).await.posts > 0).await;
     assert_eq!(cell.view().await.connections.is_empty(), gone);
@@ -143,7 +144,7 @@ pub(super) async fn push_to_nobody(cell: &Cell) {
     cell.until("the fault is over", async || cell.is_over()).await;
     cell.idle().await;
     if is_given_up(cell, "prune") {
-        // Nothing was pushed once more for its sake; the next push finds the connection gone again.
+        // Nothing was pushed again because of it; the next push finds the connection gone as well.
         assert_eq!(cell.view().await.connections.len(), 1);
         cell.put("FanoutFunction", "TIDINGS_FANOUT_QUEUE_URL", &piece).await;
     }

@@ -1,4 +1,4 @@
-//! Devices: registered, moved, unregistered, each exactly once; and what they read over HTTP.
+//! Devices: registered, moved, unregistered, each exactly once; and their requests over HTTP.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(super) async fn register(cell: &Cell) {
     belongs_to_alice(cell, 1).await;
 }
 
-/// Of as many devices as a user may have, the one that was used least recently makes room.
+/// Of the limit of devices of a user, the least recently used one is evicted.
 pub(super) async fn register_many(cell: &Cell) {
     let oldest = cell.registered_before(limits::USER_DEVICES).await;
     cell.arm().await;
@@ -30,7 +30,7 @@ pub(super) async fn register_many(cell: &Cell) {
     assert!(known.user.is_nobody(), "{known:?}");
 }
 
-/// Bob's device becomes Alice's, and nothing of it stays with Bob.
+/// Bob's device becomes Alice's, and no record of it stays with Bob.
 pub(super) async fn change_hands(cell: &Cell, many: bool) {
     held_by_bob(cell, many).await;
     cell.arm().await;
@@ -43,7 +43,7 @@ pub(super) async fn unregister(cell: &Cell, many: bool) {
     held_by_bob(cell, many).await;
     cell.arm().await;
     let answer = cell.ask(Method::DELETE, &format!("/v1/devices/{}", cell.device_id()), None, None).await;
-    // Whoever heard nothing the first time hears that it is not there any more.
+    // A client whose first answer was lost gets 404 for the repeat.
     assert!([204, 404].contains(&answer.status.as_u16()), "{answer:?}");
     let known = cell.lane.stores.devices.last_known(&cell.device_id()).await.unwrap().unwrap();
     assert!(known.user.is_nobody() && known.generation == 1, "{known:?}");
@@ -76,7 +76,7 @@ async fn nothing_of_bob(cell: &Cell) {
     assert!(view.devices.is_empty() && view.connections.is_empty(), "{view:?}");
 }
 
-/// Of three messages the second one is read.
+/// Sends three messages, of which the second is read.
 async fn three_messages(cell: &Cell) -> Identity {
     let identity = cell.register(&cell.user()).await;
     for key in ["0", "1", "2"] {
@@ -187,7 +187,7 @@ pub(super) async fn unsubscribe_more(cell: &Cell) {
     assert_eq!(serde_json::to_value(&**profile.preferences.read().unwrap()).unwrap(), wanted);
 }
 
-/// Asks as a device does: again, with a new token, until the answer is no error of the service.
+/// Sends a request as a device does: repeats it, with a new token, until the answer is not a server error.
 async fn ask(cell: &Cell, identity: &Identity, method: Method, path: &str, body: &Value) -> Value {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let url = format!("{}{path}", cell.lane.world.twin.api_url());

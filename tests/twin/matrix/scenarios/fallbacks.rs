@@ -1,4 +1,4 @@
-//! Steps and timers: no SMS and no email too many, and none that is forgotten.
+//! Steps and timers: no SMS and no email too many, and none missing.
 
 use http::Method;
 use sam_twin::faults::{Fault, Rule};
@@ -18,10 +18,10 @@ use tidings_wire::{
 
 use crate::matrix::cell::Cell;
 
-/// A claim whose worker is dead, as it looks a minute later.
+/// Age of a dead worker's claim, as after a minute.
 const LONG_AGO_MILLIS: i64 = 61_000;
 
-/// The entry once every step has ended, each with as many messages to the person as it says.
+/// The entry after every step has ended; checks that each has sent as many messages as its outcome states.
 async fn ended(cell: &Cell, steps: usize) -> Entry {
     // A claim that takes over another one meets the fault only when that one is old.
     let takes_over = cell.call.way.contains("claims.claim > again");
@@ -32,7 +32,7 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
         assert_eq!(entry.steps.len(), steps);
         let begun = entry.steps.iter().position(|step| step.claimed.is_some() && step.outcome.is_none());
         match begun.filter(|_| cell.is_over() || takes_over) {
-            // Nobody waits for a minute here: the claim is made as old as that, and looked at again.
+            // The test does not wait for a minute: the claim is backdated, and the step is received again.
             Some(step) if dead_since.is_some_and(|since| since.elapsed().as_millis() > 700) => {
                 let (user, place) = (cell.user().encode(), entry.position);
                 let sort_key = format!("m#{:020}#{:020}", place.epoch, place.seq);
@@ -68,7 +68,7 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
     cell.idle().await;
     let entry = found.unwrap();
     let at_provider = ["Publish", "SendEmail"].contains(&cell.call.operation());
-    // From the claim to the outcome, whoever dies leaves the step unknown.
+    // A worker that dies between the claim and the outcome leaves the step unknown.
     let claimed = ["claims.claim", "claims.end", "claims.release", "channels.call", "called_off"];
     let on_step = at_provider || claimed.iter().any(|call| cell.call.way.contains(call));
     for (Step { channel, .. }, record) in entry.chain() {
@@ -79,7 +79,7 @@ async fn ended(cell: &Cell, steps: usize) -> Entry {
                 let is_known = *channel == Channel::Webhook;
                 assert!(sent <= 1 && on_step && !cell.is_hidden() && !is_known, "{sent} {channel}");
             }
-            // What was throttled, or met a server that failed, was certainly not sent, and is sent later.
+            // A request that was throttled, or met a failing server, was certainly not sent, and is sent later.
             Outcome::Refused(code) => assert!(sent == 0 && code == "410 Unregistered", "{sent} {channel} {code}"),
             Outcome::Skipped(reason) => panic!("skipped: {reason}"),
             Outcome::Newer(kind) => panic!("ended by a newer version: {kind}"),
@@ -97,10 +97,10 @@ pub(super) async fn gone(cell: &Cell) {
     let entry = ended(cell, 1).await;
     assert!(cell.view().await.connections.is_empty(), "pruned");
     let gone: Vec<_> = entry.gone.iter().map(|(device, _)| device).collect();
-    assert_eq!((entry.offline.is_some(), gone), (true, vec![&cell.device_id()]), "the trail says so");
+    assert_eq!((entry.offline.is_some(), gone), (true, vec![&cell.device_id()]), "the trail shows it");
 }
 
-/// A delivery comes again, and finds that all whom it was posted to have gone.
+/// A delivery is received again, and finds that all connections of its first attempt are gone.
 pub(super) async fn gone_meanwhile(cell: &Cell) {
     cell.register(&cell.user()).await;
     let id = cell.believe(&cell.user()).await;
@@ -187,7 +187,7 @@ pub(super) async fn two_workers(cell: &Cell) {
     ended(cell, 1).await;
 }
 
-/// Whoever has confirmed is sent no SMS, however late it came to the worker's ears.
+/// A recipient who has confirmed gets no SMS, however late the worker reads it.
 pub(super) async fn confirmed_meanwhile(cell: &Cell) {
     let step = step(cell, Timestamp::now()).await;
     let (stores, device, acked) = (&cell.lane.stores, cell.device_id(), Confirmation::Acknowledged);
@@ -204,7 +204,7 @@ pub(super) async fn confirmed_meanwhile(cell: &Cell) {
     cell.until("the fault is over", async || cell.is_over()).await;
     cell.idle().await;
     let entry = cell.entry("k").await.unwrap();
-    // Where the claim was written all the same, or tried again at once, the SMS was there first.
+    // If the claim was written anyway, or repeated at once, the SMS was first.
     let first = cell.is_hidden() || [Fault::LoseAnswer, Fault::KillAfter].contains(&cell.fault);
     assert!(entry.is_confirmed() && cell.sent(Channel::Sms) <= usize::from(first));
     assert!(first || entry.steps[0].claimed.is_none());
@@ -236,12 +236,12 @@ async fn send_push_then_sms(cell: &Cell) {
     cell.send(json!({"fallback": [push, sms]})).await;
 }
 
-/// What Apple says to the cell's own token, so many times.
-fn apple_says(cell: &Cell, status: u16, code: &str, retry_after: Option<&str>, times: u32) {
+/// Sets Apple's answer to the cell's token, for a number of requests.
+fn apple_answers(cell: &Cell, status: u16, code: &str, retry_after: Option<&str>, times: u32) {
     let (code, reason, retry_after) = (code.to_owned(), String::new(), retry_after.map(str::to_owned));
     let fault = rules::Fault::Refuse { status, code, reason, retry_after };
     let rules = cell.lane.world.providers().rules();
-    // Another cell of this lane is over, and has left nothing.
+    // The previous cell of this lane has ended, and has left no rule.
     rules.set(vec![rules::Rule { service: Provider::Apns.into(), to: cell.token(), fault, times: Some(times) }]);
 }
 
@@ -258,7 +258,7 @@ async fn send_hook_then_sms(cell: &Cell) {
     cell.send(json!({"fallback": [hook, sms]})).await;
 }
 
-/// The server knows a call that it has seen: it is called until it answers, and told once.
+/// The server recognises a repeated call: it is called until it answers, and acts once.
 pub(super) async fn hook_chain(cell: &Cell) {
     send_hook_then_sms(cell).await;
     let entry = ended(cell, 2).await;
@@ -266,7 +266,7 @@ pub(super) async fn hook_chain(cell: &Cell) {
     assert!(matches!(called, Some(Outcome::Accepted(_))) && cell.sent(Channel::Webhook) == 1, "{called:?}");
 }
 
-/// So it is where its answer is cut off, and where it is busy when it is called again: it has the call already.
+/// The same if its answer is cut off, and if it is busy when it is called again: it has the call already.
 pub(super) async fn hook_cut(cell: &Cell, busy: bool) {
     let rule = |fault, times| rules::Rule { service: Provider::Webhook.into(), to: String::new(), fault, times };
     let (code, reason, retry_after) = (String::new(), String::new(), None);
@@ -289,7 +289,7 @@ async fn send_about_item(cell: &Cell, open: bool) {
     cell.send(json!({"fallback": [sms, email], "condition": {"itemOpen": ITEM}})).await;
 }
 
-/// Something that a message is about.
+/// The item of a message.
 const ITEM: &str = "order:4711";
 
 pub(super) async fn open_item(cell: &Cell) {
@@ -307,7 +307,7 @@ pub(super) async fn closed_item(cell: &Cell) {
     assert_eq!((cell.sent(Channel::Sms), cell.sent(Channel::Email)), (0, 0));
 }
 
-/// A backend says of an item that it is closed, or open again, and asks.
+/// A backend closes or reopens an item, and reads it.
 pub(super) async fn set_item(cell: &Cell, open: bool) {
     let path = format!("/v1/items/{ITEM}");
     if open {
@@ -321,7 +321,7 @@ pub(super) async fn set_item(cell: &Cell, open: bool) {
     assert_eq!(closed.is_none(), open);
 }
 
-/// A backend asks for an item that is closed.
+/// A backend reads a closed item.
 pub(super) async fn read_item(cell: &Cell) {
     let closed = cell.lane.items.close(&cell.user().tenant(), ITEM, Timestamp::now()).await.unwrap();
     cell.arm().await;
@@ -330,18 +330,18 @@ pub(super) async fn read_item(cell: &Cell) {
 }
 
 pub(super) async fn push_later(cell: &Cell) {
-    apple_says(cell, 429, "TooManyRequests", None, 1);
+    apple_answers(cell, 429, "TooManyRequests", None, 1);
     send_push_then_sms(cell).await;
     ended(cell, 2).await;
 }
 
 pub(super) async fn push_much_later(cell: &Cell) {
-    apple_says(cell, 503, "Shutdown", Some("3600"), u32::MAX);
+    apple_answers(cell, 503, "Shutdown", Some("3600"), u32::MAX);
     cell.register_for_push().await;
     cell.arm().await;
     cell.send(json!({"fallback": [{"channel": "apns", "after": 0}]})).await;
     let entry = cell.settled("k", |entry| entry.steps[0].put_off.is_some()).await;
-    // Where its note was lost with a worker, it is put off once more, and the newest note stands.
+    // If its note was lost with a worker, the step is put off once more, and the newest note stays.
     cell.until("it is kept", async || cell.is_over()).await;
     cell.idle().await;
     let note = cell.entry("k").await.unwrap().steps[0].put_off.clone().unwrap();
@@ -351,7 +351,7 @@ pub(super) async fn push_much_later(cell: &Cell) {
 }
 
 pub(super) async fn push_without_secret(cell: &Cell) {
-    // As often as it is tried before the worker gives the step back.
+    // As often as it is tried before the worker releases the step.
     let away = Rule::new(Fault::ServerError).function("FallbackFunction").operation("GetSecretValue");
     cell.lane.world.twin.faults().add(away.contains(cell.app().as_str()).times(3));
     send_push_then_sms(cell).await;
@@ -359,12 +359,12 @@ pub(super) async fn push_without_secret(cell: &Cell) {
 }
 
 pub(super) async fn push_to_the_dead(cell: &Cell) {
-    apple_says(cell, 410, "Unregistered", None, 1);
+    apple_answers(cell, 410, "Unregistered", None, 1);
     send_push_then_sms(cell).await;
     let entry = ended(cell, 2).await;
     assert_eq!((cell.sent(Channel::Apns), cell.sent(Channel::Sms)), (0, 1));
     let refused = entry.steps[0].outcome.as_ref().is_some_and(|(outcome, _)| matches!(outcome, Outcome::Refused(_)));
-    // Where it was not forgotten, the next push finds it dead again.
+    // If the address was not deleted, the next push finds it dead again.
     let unanswered = [Fault::LoseAnswer, Fault::KillAfter].contains(&cell.fault);
     let forgotten = cell.view().await.devices[0].push.is_none();
     assert!(refused && (forgotten || !(cell.is_hidden() || unanswered)), "{:?}", entry.steps);
@@ -390,7 +390,7 @@ pub(super) async fn too_early_by_far(cell: &Cell) {
 }
 
 pub(super) async fn tick(cell: &Cell) {
-    // The last minute that the clock hands on, thirteen to fourteen minutes ahead.
+    // The last minute that a tick hands on, thirteen to fourteen minutes ahead.
     let reach = (Timestamp::now().seconds() + 840).div_euclid(60) - 1;
     let step = step(cell, Timestamp((reach - 1) * 60_000 + 1)).await;
     let (timer, due) = (Timer::Step(step), &cell.lane.due);

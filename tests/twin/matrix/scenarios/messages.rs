@@ -24,7 +24,7 @@ async fn online_phone(cell: &Cell) -> Phone {
     Phone::open(cell, &identity).await
 }
 
-/// A message as the device has it in the end: what was lost on its way is asked for.
+/// A message as the device has it in the end; the device asks for lost ones.
 async fn received(cell: &Cell, phone: &mut Phone, key: &str) -> MessageFrame {
     let entry = cell.settled(key, |_| true).await;
     let shown = |phone: &Phone| phone.seen(|seen| seen.message(&entry.letter.id));
@@ -54,7 +54,7 @@ pub(super) async fn online(cell: &Cell, before: usize) {
     let entry = &entries[before];
     assert_eq!((entries.len(), entry.position, entry.acks.len()), (before + 1, place, 1));
     assert!(phone.seen(|seen| seen.message(&entry.letter.id)).is_some(), "shown in one way only");
-    // A ping brings back what was pruned by mistake.
+    // A ping restores a connection that was pruned by mistake.
     phone.say(cell, json!({"action": "ping"}), async |_| cell.view().await.connections.len() == 1).await;
 }
 
@@ -64,7 +64,7 @@ pub(super) async fn online_among_many(cell: &Cell) {
     online(cell, 1).await;
 }
 
-/// Two lanes and a third worker write to one mailbox; the third does so while the fault keeps the first from it.
+/// Two lanes and a third worker write to one mailbox; the third does so while the fault delays the first.
 pub(super) async fn two_lanes(cell: &Cell, before: usize) {
     for n in 0..before {
         cell.seed(&n.to_string(), |_| {}).await;
@@ -95,7 +95,7 @@ pub(super) async fn two_lanes(cell: &Cell, before: usize) {
     assert!(ids.contains(&three.letter.id));
 }
 
-/// What comes by one lane stands in the mailbox in its order, also where the first of it fails.
+/// Messages of one lane are in the mailbox in their order, even if the first of them fails.
 pub(super) async fn in_order(cell: &Cell) {
     cell.seed("0", |_| {}).await;
     let now = Timestamp::now();
@@ -186,7 +186,7 @@ pub(super) async fn repeat_after_its_time(cell: &Cell) {
     assert_eq!(cell.entries().await.len(), 1);
 }
 
-/// A message of five minutes ago, and the newest entry of a mailbox that has forgotten what stands before it.
+/// A message of five minutes ago; the newest entry of the mailbox does not remember the entries before it.
 async fn minutes_ago(cell: &Cell, stands: bool) -> Delivery {
     let before = Timestamp(Timestamp::now().0 - 300_000);
     let delivery = cell.record(&cell.accepted("k", before, |_| {}), None).await;
@@ -207,7 +207,7 @@ pub(super) async fn late(cell: &Cell, stands: bool) {
     assert_eq!(cell.entries().await.len(), if stands { 2 } else { 1 });
 }
 
-/// What was stored by a worker that died is shown by the next.
+/// A message that was stored by a worker that died is posted by the next one.
 pub(super) async fn repeated(cell: &Cell) {
     let mut phone = online_phone(cell).await;
     let (delivery, entry) = cell.seed("k", |_| {}).await;
@@ -223,7 +223,7 @@ pub(super) async fn cancel(cell: &Cell) {
     cell.seed("k", |_| {}).await;
     cell.arm().await;
     let answer = cell.ask(Method::DELETE, &format!("/v1/messages/{}", cell.message_id("k")), None, None).await;
-    // Whoever heard nothing the first time hears that it was done.
+    // A client whose first answer was lost gets 409 for the repeat.
     let heard = if cell.is_hidden() { answer.status == 200 } else { [200, 409].contains(&answer.status.as_u16()) };
     assert!(heard, "{answer:?}");
     cell.settled("k", |entry| matches!(entry.closed, Some((Open::Known(Closed::Cancelled), _)))).await;
@@ -286,7 +286,7 @@ pub(super) async fn redelivery(cell: &Cell) {
     cell.waits().await;
     let redelivered = cell.entry("k").await.unwrap().redelivered.len();
     let shown = phone.seen(|seen| seen.message(&entry.letter.id));
-    // What was posted in vain is not counted, or not shown; nothing is counted twice.
+    // A post without an answer is not counted, or not shown; nothing is counted twice.
     let unsure = cell.call.operation() == "PostToConnection" && !cell.is_hidden();
     assert!(redelivered == 1 || unsure && redelivered == 0, "{redelivered} redeliveries");
     assert!(shown.is_some_and(|shown| shown.position == Some(entry.position)) || unsure);
