@@ -212,7 +212,7 @@ async fn forget(deps: &Deps, due: &StepDue, dead: &[Device]) {
     }
 }
 
-/// Records how a step that made no call has ended.
+/// Records the outcome of a step that made no call.
 async fn pass_over(deps: &Deps, work: &Work<'_>, outcome: Outcome, detail: Option<&str>) -> Result<(), Error> {
     record_outcome(deps, work.due, &outcome, detail).await?;
     follow(deps, work, &outcome).await

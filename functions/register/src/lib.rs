@@ -98,7 +98,7 @@ async fn register(
     let user =
         UserKey { app: app.id, tenant: request.tenant_code.clone().unwrap_or_default(), alias: request.alias.clone() };
     if let Some(address) = &request.push {
-        // What no provider would take is refused here, by name; the address is kept as it was sent.
+        // An address that no provider would accept is refused here, by name; the address is stored as it was sent.
         tidings_channels::target(address, &user, request.platform.into(), deps.reach)
             .map_err(|problem| vec![problem])?;
     }
@@ -113,7 +113,7 @@ async fn register(
     let key_version = deps.roots.key_id(id.as_str(), 1, KeyUse::Content).version;
     for _ in 0..ATTEMPTS {
         let before = deps.devices.last_known(&id).await?;
-        let previous = before.as_ref().filter(|before| before.user != user && !before.user.is_nobody());
+        let previous = before.as_ref().filter(|before| before.user != user && !before.user.is_unowned());
         let view = match previous {
             Some(previous) => deps.users.presence(&previous.user, now).await?,
             None => UserView::default(),
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(generation(None, &user("alice")), 1);
         assert_eq!(generation(Some(&before), &user("alice")), 4);
         assert_eq!(generation(Some(&before), &user("bob")), 5);
-        let unregistered = Device { user: UserKey::nobody("demo".parse().unwrap()), ..before };
+        let unregistered = Device { user: UserKey::unowned("demo".parse().unwrap()), ..before };
         assert_eq!(generation(Some(&unregistered), &user("alice")), 5);
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn follow(State(deps): State<Arc<Deps>>, PathId(link): PathId) 
         let unreadable = || ApiError::Internal("the preferences cannot be read".into());
         let before = profile.preferences.read().ok_or_else(unreadable)?;
         let wanted = asked.apply(Preferences::clone(before));
-        // Another link may have been followed meanwhile, and what it says must not be lost.
+        // Another link may have been followed meanwhile, and its change must not be lost.
         if wanted == **before || deps.users.change_preferences(&asked.user, before, &wanted).await? {
             return Ok(page("<h1>Done</h1><p>You will receive no more emails like that one.</p>"));
         }

@@ -75,7 +75,7 @@ pub(crate) async fn list(
     let tenant = TenantKey { app: app.id, tenant: request.tenant_code.unwrap_or_default() };
     let most = usize::try_from(request.limit).unwrap_or(usize::MAX);
     let Page { announcements: found, end, more } = deps.announcements.before(&tenant, request.before, most).await?;
-    // What has expired is swept away some time later, and not shown until then.
+    // An expired announcement is deleted some time later, and not listed until then.
     let kept = found.iter().filter(|it| now <= it.deadline).map(Announcement::shown).collect();
     Ok(Json(AnnouncementsAnswer { announcements: kept, next: end.filter(|_| more) }))
 }

@@ -263,7 +263,7 @@ async fn post(
     let connection: &ConnectionId = &record.connection.id;
     let mut replayed = Replayed { last: None, posted: Vec::new(), complete: true };
     for slot in entries {
-        // What cannot be read is passed over: its position is as one at which there is nothing for the device.
+        // An unreadable entry is skipped: its position counts as one without a message for the device.
         if let Some(entry) = slot.read().filter(|entry| entry.is_wanted(&device.id, Some(device.platform), now)) {
             let frame = entry.frame(&record.user, &device.id);
             // One after the other: a replay is in order, and stops at the first frame that may be lost.
