@@ -50,7 +50,7 @@ pub struct Heads {
     ios: u64,
     pc: u64,
     web: u64,
-    /// Those of platforms that a newer version has added.
+    /// Numbers of platforms that a newer version has added.
     #[serde(flatten)]
     others: BTreeMap<String, u64>,
 }
@@ -65,7 +65,7 @@ impl Heads {
             Open::Known(Platform::Pc) => self.pc,
             Open::Known(Platform::Web) => self.web,
             Open::Known(Platform::All) => self.newest(),
-            // Named as the others are: in lower case.
+            // Written as the others are: in lower case.
             Open::Unknown(word) => self.others.get(&word.as_str().to_ascii_lowercase()).copied().unwrap_or_default(),
         }
     }
@@ -110,7 +110,7 @@ pub struct Announcement {
     pub after: Heads,
     /// Only devices of this platform.
     pub platform: Open<Platform>,
-    /// What the devices are given.
+    /// The content that devices receive.
     pub content: Content,
     /// When it was accepted.
     pub accepted: Timestamp,
@@ -302,7 +302,7 @@ pub struct Target {
     pub generation: u32,
     /// Version of the root key that the device's token was signed under.
     pub key_version: u32,
-    /// What the device runs.
+    /// The platform of the device.
     pub platform: Open<Platform>,
 }
 
@@ -412,7 +412,7 @@ mod tests {
             (ahead.after.of(Platform::Ios.into()), ahead.after.of(Platform::Web.into())),
             (first.number + 5_000, 0)
         );
-        // JavaScript counts so far exactly.
+        // JavaScript represents integers up to this exactly.
         assert!(ahead.number < 1 << 53);
     }
 
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_given_what_is_for_it_and_told_what_it_comes_behind() {
+    fn a_device_receives_announcements_for_it_with_the_number_before_each() {
         let mut page = announcements(5);
         page[1].withdrawn = Some(NOW);
         page[2].platform = Platform::Ios.into();

@@ -226,13 +226,13 @@ impl UserKey {
 impl UserKey {
     /// The owner of a device that has been unregistered. No user's alias is empty.
     #[must_use]
-    pub fn nobody(app: AppId) -> Self {
+    pub fn unowned(app: AppId) -> Self {
         Self { app, tenant: String::new(), alias: String::new() }
     }
 
     /// Whether this is the owner of an unregistered device.
     #[must_use]
-    pub fn is_nobody(&self) -> bool {
+    pub fn is_unowned(&self) -> bool {
         self.alias.is_empty()
     }
 }

@@ -66,13 +66,13 @@ where
         goes_on.then_some(Read { before: self.before, entries })
     }
 
-    /// Takes what a read found, newest first; `more` where the mailbox goes on below.
+    /// Takes the entries of a read, newest first; `more` if the mailbox goes on below.
     pub fn take(&mut self, read: Vec<Slot<T>>, more: bool) {
         self.reads += 1;
         self.is_over = self.follow(read).unwrap_or(!more);
     }
 
-    /// Whether there is nothing further down; `None` where the read does not tell.
+    /// Whether no entries are further down; `None` if the read does not show it.
     fn follow(&mut self, read: Vec<Slot<T>>) -> Option<bool> {
         for slot in read {
             let header = slot.read().map(Header::from);
@@ -97,7 +97,7 @@ where
         meant && (self.wanted == Wanted::All || !header.is_read)
     }
 
-    /// What was found, newest first.
+    /// The found entries, newest first.
     #[must_use]
     pub fn found(&self) -> &[T] {
         &self.found
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_goes_on_below_what_cannot_be_read() {
+    fn a_walk_goes_on_below_an_unreadable_entry() {
         let log = mailbox(&[60; 5]);
         let slots = log.iter().map(|header| match header.position.seq {
             5 | 3 | 1 => Slot::Unreadable(header.position),

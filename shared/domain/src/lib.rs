@@ -1,21 +1,22 @@
-//! Every decision that Tidings makes, as pure functions over data: time, randomness and what the store holds are arguments.
+//! Every decision that Tidings makes, as pure functions over data: time, randomness and what the store holds are
+//! arguments.
 //!
 //! The walk of one message through this crate:
 //!
 //! 1. [`message::accept`]: a send request becomes a [`Message`]. Its [`Letter`] travels: id, content, deadline, chain
 //!    of fallback steps.
 //! 2. [`Message::deliveries`]: one [`Delivery`] for each recipient, with the letter; it is queued.
-//! 3. [`delivery::Placing`]: which request comes next until the letter has its [`Entry`] in the recipient's mailbox, and to
-//!    which connections it is posted.
+//! 3. [`delivery::Placing`]: which request comes next until the letter has its [`Entry`] in the recipient's mailbox,
+//!    and to which connections it is posted.
 //! 4. [`delivery::settle`]: given the outcomes of the posts, the next actions; [`delivery::first_step`]: when the chain
 //!    starts.
 //! 5. [`fallback::decide`]: given the mailbox entry, whether a step that is due calls its provider.
 //! 6. [`trail::recipient`]: the history of the entry.
 //!
-//! What is for everyone is an [`Announcement`]. What waits for its time is a [`Timer`]. What of a mailbox a person is listed,
-//! [`inbox`] decides; whether a person wants to be told, [`preferences`]; which categories there are,
-//! [`categories`]; what goes if a user holds too much, [`eviction`]. The data of a fallback chain is in [`chain`]. What of a
-//! newer version's data is kept and passed over is in [`shape`].
+//! An [`Announcement`] is for everyone. A [`Timer`] waits until it is due. [`inbox`] decides which messages a person is
+//! listed; [`preferences`], whether a step may go out; [`categories`], which categories there are; [`eviction`], which
+//! devices and connections go if a user has too many. The data of a fallback chain is in [`chain`]. [`shape`] keeps and
+//! skips data of a newer version.
 
 pub mod announcement;
 pub mod categories;

@@ -146,14 +146,14 @@ mod tests {
                 "news": {"muted": true, "channels": {"email": true}},
             },
         }));
-        let told = |channel, category| held_back(&profile, channel, category, Timestamp(0));
-        assert_eq!(told(Channel::Sms, None), Some(SkipReason::ChannelOff));
-        assert_eq!(told(Channel::Email, None), None);
-        assert_eq!(told(Channel::Sms, Some("other")), Some(SkipReason::ChannelOff));
-        assert_eq!(told(Channel::Sms, Some("orders")), None);
-        assert_eq!(told(Channel::Email, Some("orders")), Some(SkipReason::ChannelOff));
-        assert_eq!(told(Channel::Email, Some("news")), Some(SkipReason::CategoryMuted));
-        assert_eq!(told(Channel::Apns, Some("orders")), None);
+        let held = |channel, category| held_back(&profile, channel, category, Timestamp(0));
+        assert_eq!(held(Channel::Sms, None), Some(SkipReason::ChannelOff));
+        assert_eq!(held(Channel::Email, None), None);
+        assert_eq!(held(Channel::Sms, Some("other")), Some(SkipReason::ChannelOff));
+        assert_eq!(held(Channel::Sms, Some("orders")), None);
+        assert_eq!(held(Channel::Email, Some("orders")), Some(SkipReason::ChannelOff));
+        assert_eq!(held(Channel::Email, Some("news")), Some(SkipReason::CategoryMuted));
+        assert_eq!(held(Channel::Apns, Some("orders")), None);
         let muted = Preferences { muted: true, ..set(&profile) };
         let profile = Profile { preferences: muted.into(), ..profile };
         assert_eq!(held_back(&profile, Channel::Sms, Some("orders"), Timestamp(0)), Some(SkipReason::Muted));
@@ -164,8 +164,8 @@ mod tests {
         for (zone, from, to, moments) in table {
             let profile = profile(serde_json::json!({"quietHours": {"from": from, "to": to}, "timeZone": zone}));
             for (moment, quiet) in *moments {
-                let told = held_back(&profile, Channel::Sms, None, at(moment));
-                assert_eq!(told, quiet.then_some(SkipReason::QuietHours), "{zone} {from} to {to}, {moment}");
+                let held = held_back(&profile, Channel::Sms, None, at(moment));
+                assert_eq!(held, quiet.then_some(SkipReason::QuietHours), "{zone} {from} to {to}, {moment}");
             }
         }
     }
@@ -305,18 +305,18 @@ mod tests {
             category: category.map(str::to_owned),
         };
         let before = set(&profile(serde_json::json!({"channels": {"sms": false}})));
-        let told = |preferences: &Preferences, category| {
+        let held = |preferences: &Preferences, category| {
             let profile = Profile { preferences: preferences.clone().into(), ..Profile::default() };
             held_back(&profile, Channel::Email, category, Timestamp(0))
         };
         let news = link(Some("news")).apply(before.clone());
         assert_eq!(
-            (told(&news, Some("news")), told(&news, Some("orders")), told(&news, None)),
+            (held(&news, Some("news")), held(&news, Some("orders")), held(&news, None)),
             (Some(SkipReason::ChannelOff), None, None)
         );
         assert_eq!(link(Some("news")).apply(news.clone()), news, "idempotent");
         let all = link(None).apply(news);
-        assert_eq!((told(&all, Some("orders")), all.channels.len()), (Some(SkipReason::ChannelOff), 2));
+        assert_eq!((held(&all, Some("orders")), all.channels.len()), (Some(SkipReason::ChannelOff), 2));
 
         let mut full = Preferences::default();
         for n in 0..limits::PREFERRED_CATEGORIES {
@@ -324,11 +324,11 @@ mod tests {
         }
         let more = link(Some("one more")).apply(full.clone());
         assert_eq!(more.categories.len(), limits::PREFERRED_CATEGORIES);
-        assert_eq!(told(&more, Some("one more")), Some(SkipReason::ChannelOff));
+        assert_eq!(held(&more, Some("one more")), Some(SkipReason::ChannelOff));
     }
 
     #[test]
-    fn all_that_is_wrong_with_what_is_set_is_told_at_once() {
+    fn all_faults_of_preferences_are_reported_at_once() {
         let wanted = set(&profile(serde_json::json!({"categories": {"news": {}}, "timeZone": "Berlin"})));
         let fields = |declared: &[&str]| {
             let problems = accept(wanted.clone(), &declared.iter().map(|name| (*name).to_owned()).collect());

@@ -57,7 +57,7 @@ pub struct Profile {
     pub locale: Option<String>,
     /// Time zone (IANA name).
     pub time_zone: Option<String>,
-    /// What the person wants to be told of.
+    /// The person's preferences.
     pub preferences: Wishes,
 }
 
@@ -70,10 +70,9 @@ impl fmt::Debug for Profile {
 /// A person's preferences, as they are stored.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Wishes {
-    /// What the person has set; nothing for one who has set none.
+    /// The preferences that the person has set; empty if there are none.
     Read(Written<Preferences>),
-    /// In a form that this version does not know. Nothing is sent past the socket then: it may be what the person has
-    /// forbidden.
+    /// In a form that this version does not know. No fallback step goes out then: the person may have forbidden it.
     Unreadable,
 }
 
@@ -100,7 +99,7 @@ impl Default for Wishes {
     }
 }
 
-/// A device with the keys that it holds: what a frame is sealed for.
+/// A device with its keys: frames are sealed for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyHolder<'a> {
     /// The device.
@@ -127,7 +126,7 @@ pub struct Device {
     pub user: UserKey,
     /// Grows with every change of user, and with it the device's keys change.
     pub generation: u32,
-    /// What it runs.
+    /// Its platform.
     pub platform: Open<Platform>,
     /// Version of the client, as registered.
     pub client_version: Option<String>,
@@ -152,7 +151,7 @@ impl Device {
     /// Whether it is registered: it belongs to a user, and has been used within [`limits::DEVICE_UNUSED_SECONDS`].
     #[must_use]
     pub fn is_registered(&self, now: Timestamp) -> bool {
-        !self.user.is_nobody() && now < self.expires()
+        !self.user.is_unowned() && now < self.expires()
     }
 
     /// Whether a use of it should be noted.
@@ -188,7 +187,7 @@ pub struct Connection {
     pub generation: u32,
     /// Version of the root key that the device's token was signed under.
     pub key_version: u32,
-    /// What the device runs.
+    /// The platform of the device.
     pub platform: Open<Platform>,
     /// When it was opened.
     pub connected: Timestamp,
@@ -205,7 +204,7 @@ pub struct UserView {
     pub devices: Vec<Device>,
     /// Connections whose lease has not run out.
     pub connections: Vec<Connection>,
-    /// The newest mailbox entry; `None` where the log is empty or has expired away.
+    /// The newest mailbox entry; `None` if the log is empty or has expired.
     pub tail: Option<Tail>,
 }
 

@@ -1,5 +1,5 @@
-//! What of a stored shape this version does not know. A worker may meet items and queue bodies of a newer version: it
-//! keeps what it does not know, passes over it, and names it. docs/decisions/shapes.md has the whole of it.
+//! Stored data that this version does not know. A worker may meet items and queue bodies of a newer version: it keeps
+//! the unknown parts, skips them, and names them. docs/decisions/shapes.md describes the rules.
 
 use std::{collections::BTreeMap, fmt, ops};
 
@@ -11,7 +11,8 @@ use serde::{
 use serde_json::{Map, Value};
 use tidings_wire::Word;
 
-/// The fields of a stored shape that this version does not know, as they were read. What is passed on carries them along.
+/// The fields of a stored shape that this version does not know, as they were read. They are kept when the shape is
+/// passed on.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct More(BTreeMap<String, Value>);
 
@@ -23,7 +24,7 @@ impl More {
 }
 
 impl fmt::Debug for More {
-    /// The names alone: a value may be a person's.
+    /// The names alone: a value may contain personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.fields().map(|(name, _)| name)).finish()
     }
@@ -42,17 +43,17 @@ impl<'de> Deserialize<'de> for More {
     }
 }
 
-/// What travels on a queue.
+/// A body of a queue message.
 pub trait Body: DeserializeOwned {
-    /// What a log calls it.
+    /// Its kind in the log.
     const KIND: &'static str;
 
-    /// What a body calls itself, if there are several forms of it: that of a newer version is named so.
+    /// The name of a body's form, if there are several; identifies the form of a newer version.
     fn name(body: &Value) -> Option<Word>;
 }
 
-/// A value of any form. Of bytes, which JSON does not have, there is only that they were there: items are read whole and
-/// never written back whole.
+/// A value of any form. Bytes, which JSON does not have, are recorded only as present: items are read whole and never
+/// written back whole.
 pub(crate) struct Any(pub(crate) Value);
 
 impl<'de> Deserialize<'de> for Any {
@@ -127,8 +128,8 @@ impl<'de> Visitor<'de> for AnyVisitor {
     }
 }
 
-/// A value that is stored as one JSON text, and the text that it was read from, if any: passing it on loses nothing that
-/// this version does not know.
+/// A value that is stored as one JSON text, and the text that it was read from, if any: passing it on keeps the parts
+/// that this version does not know.
 #[derive(Clone, Debug, Default)]
 pub struct Written<T> {
     value: T,
@@ -136,7 +137,7 @@ pub struct Written<T> {
 }
 
 impl<T> Written<T> {
-    /// The text that it was read from, if any: what a conditional write may expect to find.
+    /// The text that it was read from, if any; a conditional write may compare it.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         self.text.as_deref()
@@ -147,7 +148,7 @@ impl<T: DeserializeOwned> Written<T> {
     /// Reads a text.
     ///
     /// # Errors
-    /// If the text is no such value.
+    /// If the text is not such a value.
     pub fn read(text: String) -> Result<Self, serde_json::Error> {
         Ok(Self { value: serde_json::from_str(&text)?, text: Some(text) })
     }
@@ -162,7 +163,7 @@ impl<T: Serialize> Written<T> {
         self.text.as_ref().map_or_else(|| serde_json::to_string(&self.value), |text| Ok(text.clone()))
     }
 
-    /// The text of another value in place of this one. What of the old text this version does not know stays.
+    /// The text of another value in place of this one. Parts of the old text that this version does not know stay.
     ///
     /// # Errors
     /// If a value cannot be written as JSON.
@@ -176,7 +177,7 @@ impl<T: Serialize> Written<T> {
     }
 }
 
-/// Removes what is known from an object, at every depth.
+/// Removes the known parts from an object, at every depth.
 fn remove(all: &mut Value, known: &Value) {
     let (Some(all), Some(known)) = (all.as_object_mut(), known.as_object()) else { return };
     for (name, known) in known {
@@ -190,7 +191,7 @@ fn remove(all: &mut Value, known: &Value) {
     }
 }
 
-/// Adds what an object lacks, at every depth.
+/// Adds the parts that an object lacks, at every depth.
 fn add(to: &mut Value, rest: Value) {
     let (Some(to), Value::Object(rest)) = (to.as_object_mut(), rest) else { return };
     for (name, rest) in rest {
@@ -210,7 +211,7 @@ impl<T> From<T> for Written<T> {
 }
 
 impl<T: PartialEq> PartialEq for Written<T> {
-    /// By the value: how it was written is no part of it.
+    /// Compares the value, not how it was written.
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
     }
@@ -227,7 +228,7 @@ impl<T> ops::Deref for Written<T> {
 }
 
 impl<T> ops::DerefMut for Written<T> {
-    /// What is changed was not read from the text.
+    /// Drops the text: the changed value was not read from it.
     fn deref_mut(&mut self) -> &mut T {
         self.text = None;
         &mut self.value
@@ -252,7 +253,7 @@ mod tests {
     use tidings_wire::{Content, Preferences};
 
     #[test]
-    fn what_is_passed_on_is_the_text_that_was_read() {
+    fn a_value_is_passed_on_as_the_text_that_was_read() {
         let text = r#"{"alert":"a","colour":{"hue":1.50}}"#;
         let content = Written::<Content>::read(text.to_owned()).unwrap();
         assert_eq!((content.alert.as_deref(), content.write().unwrap().as_str()), (Some("a"), text));
@@ -263,7 +264,8 @@ mod tests {
 
     #[test]
     fn a_change_leaves_what_this_version_does_not_know() {
-        let text = r#"{"muted":true,"channels":{"sms":false,"pigeon":true},"categories":{"news":{"muted":true,"loud":1}},
+        let text = r#"{"muted":true,"channels":{"sms":false,"pigeon":true},
+            "categories":{"news":{"muted":true,"loud":1}},
             "quietHours":{"from":"22:00","to":"07:00"},"holidays":["2026-12-24"]}"#;
         let before = Written::<Preferences>::read(text.to_owned()).unwrap();
         let mut after = before.clone();

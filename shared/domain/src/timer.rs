@@ -27,7 +27,7 @@ impl Body for Timer {
     }
 }
 
-/// A message that is sent later than it was accepted. Its record holds the rest.
+/// A scheduled message. Its record holds the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SendDue {

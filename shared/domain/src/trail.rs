@@ -46,7 +46,7 @@ impl About {
 /// The name, in a trail, of an entry that this version cannot read.
 const UNREADABLE: &str = "unreadable";
 
-/// What has become of a message for one recipient; `slot` is `None` while it is not in the mailbox.
+/// The trail of a message for one recipient; `slot` is `None` while it is not in the mailbox.
 #[must_use]
 pub fn recipient(alias: &str, slot: Option<&Slot<Entry>>, about: &About, now: Timestamp) -> RecipientTrail {
     let entry = slot.and_then(Slot::read);
@@ -57,7 +57,7 @@ pub fn recipient(alias: &str, slot: Option<&Slot<Entry>>, about: &About, now: Ti
             transitions.extend(story(entry));
             state(entry, now)
         }
-        // It is in the mailbox, and what has become of it there only a newer version knows.
+        // It is in the mailbox, but only a newer version can read its state.
         None if slot.is_some() => {
             transitions.push(unknown(about.send_at.unwrap_or(about.accepted), UNREADABLE));
             if now > about.deadline { State::Expired } else { State::Pending }
@@ -129,13 +129,13 @@ fn of_device(device: &DeviceId, at: Timestamp, event: Event) -> Transition {
     Transition { device_id: Some(device.to_string()), ..transition(at, event) }
 }
 
-/// What a newer version has recorded.
+/// An event that a newer version has recorded.
 fn unknown(at: Timestamp, name: &str) -> Transition {
     Transition { code: Some(name.to_owned()), ..transition(at, Event::Unknown) }
 }
 
-/// When what a field holds has happened: facts that have a time are named `…_at`. What a sender's newer option left there
-/// came with the message.
+/// The time of a field's event: facts that have a time are named `…_at`. A field that a sender's newer option left came
+/// with the message.
 fn time_of(name: Word, value: &Value, entry: &Entry) -> Timestamp {
     value.as_i64().filter(|_| name.as_str().ends_with("_at")).map_or(entry.stored, Timestamp)
 }
@@ -232,10 +232,10 @@ mod tests {
             cancelled: None,
             begun: None,
         };
-        let told = recipient("alice", Some(&Slot::Read(entry)), &about, Timestamp(2_000));
-        let events: Vec<_> = told.transitions.iter().map(|transition| transition.event).collect();
+        let trail = recipient("alice", Some(&Slot::Read(entry)), &about, Timestamp(2_000));
+        let events: Vec<_> = trail.transitions.iter().map(|transition| transition.event).collect();
         assert_eq!(events, [Event::Accepted, Event::Stored, Event::Posted, Event::Redelivered, Event::Confirmed]);
-        assert_eq!(told.devices, [DeviceTrail { device_id: "d".into(), state: DeviceState::Confirmed }]);
+        assert_eq!(trail.devices, [DeviceTrail { device_id: "d".into(), state: DeviceState::Confirmed }]);
     }
 
     #[test]
@@ -267,24 +267,24 @@ mod tests {
     fn a_message_outside_the_mailbox_has_a_trail_from_its_record() {
         let about =
             About { accepted: Timestamp(1), send_at: None, deadline: Timestamp(20), cancelled: None, begun: None };
-        let told = |about: About, now| {
-            let told = recipient("alice", None, &about, Timestamp(now));
-            (told.state, told.transitions.last().map(|last| last.event))
+        let outcome = |about: About, now| {
+            let trail = recipient("alice", None, &about, Timestamp(now));
+            (trail.state, trail.transitions.last().map(|last| last.event))
         };
-        assert_eq!(told(about, 20), (State::Accepted, Some(Event::Accepted)));
-        assert_eq!(told(about, 21), (State::Expired, Some(Event::Expired)));
+        assert_eq!(outcome(about, 20), (State::Accepted, Some(Event::Accepted)));
+        assert_eq!(outcome(about, 21), (State::Expired, Some(Event::Expired)));
         let later = About { send_at: Some(Timestamp(10)), ..about };
-        assert_eq!(told(later, 9), (State::Scheduled, Some(Event::Scheduled)));
-        assert_eq!(told(later, 10).0, State::Accepted);
+        assert_eq!(outcome(later, 9), (State::Scheduled, Some(Event::Scheduled)));
+        assert_eq!(outcome(later, 10).0, State::Accepted);
         let cancelled = About { cancelled: Some(Timestamp(15)), ..later };
-        assert_eq!(told(cancelled, 21), (State::Suppressed, Some(Event::Cancelled)));
+        assert_eq!(outcome(cancelled, 21), (State::Suppressed, Some(Event::Cancelled)));
         // A delivery may still be on its way, in front of its withdrawal.
         let begun = About { begun: Some(Timestamp(11)), deadline: Timestamp(999_999), ..cancelled };
-        assert_eq!(told(begun, 21).0, State::Accepted);
-        assert_eq!(told(begun, 60_016), (State::Suppressed, Some(Event::Cancelled)));
+        assert_eq!(outcome(begun, 21).0, State::Accepted);
+        assert_eq!(outcome(begun, 60_016), (State::Suppressed, Some(Event::Cancelled)));
         let at_once = About { send_at: None, begun: None, ..begun };
-        assert_eq!(told(at_once, 240_015).0, State::Accepted);
-        assert_eq!(told(at_once, 240_016), (State::Suppressed, Some(Event::Cancelled)));
+        assert_eq!(outcome(at_once, 240_015).0, State::Accepted);
+        assert_eq!(outcome(at_once, 240_016), (State::Suppressed, Some(Event::Cancelled)));
     }
 
     #[test]
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_newer_version_has_recorded_is_told_by_name_and_time() {
+    fn the_records_of_a_newer_version_are_shown_by_name_and_time() {
         let word = |text| Word::new(text).unwrap();
         let mut entry = tests::entry(1, Position { epoch: 7, seq: 1 });
         entry.letter.steps.push(Step { channel: Open::Unknown(word("pigeon")), after: None });
@@ -319,11 +319,11 @@ mod tests {
         entry.closed = Some((Open::Unknown(word("quota")), Timestamp(1_400)));
         entry.letter.more = serde_json::from_value(serde_json::json!({"colour": "red", "snoozed_at": 1_350})).unwrap();
         let lines: Vec<_> = story(&entry).into_iter().filter(|it| it.event == Event::Unknown).collect();
-        let mut told: Vec<_> = lines.iter().map(|it| (it.at.0, it.code.as_deref().unwrap(), it.step)).collect();
-        told.sort_unstable();
+        let mut shown: Vec<_> = lines.iter().map(|it| (it.at.0, it.code.as_deref().unwrap(), it.step)).collect();
+        shown.sort_unstable();
         let expected =
             [(1_000, "colour", None), (1_300, "eaten", Some(0)), (1_350, "snoozed_at", None), (1_400, "quota", None)];
-        assert_eq!(told, expected);
+        assert_eq!(shown, expected);
         assert_eq!(story(&entry).iter().find_map(|it| it.channel.as_deref()), Some("pigeon"));
         let named: Vec<_> = entry.unknown().map(|(kind, word)| format!("{kind} {word}")).collect();
         assert_eq!(
@@ -334,13 +334,13 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_cannot_be_read_is_told_as_such() {
+    fn an_unreadable_entry_is_shown_as_such() {
         let about =
             About { accepted: Timestamp(1), send_at: None, deadline: Timestamp(20), cancelled: None, begun: None };
         let at = Position { epoch: 7, seq: 3 };
-        let told = |now| recipient("alice", Some(&Slot::Unreadable(at)), &about, Timestamp(now));
-        assert_eq!((told(20).state, told(21).state, told(20).position), (State::Pending, State::Expired, Some(at)));
-        let last = told(20).transitions.pop().unwrap();
+        let trail = |now| recipient("alice", Some(&Slot::Unreadable(at)), &about, Timestamp(now));
+        assert_eq!((trail(20).state, trail(21).state, trail(20).position), (State::Pending, State::Expired, Some(at)));
+        let last = trail(20).transitions.pop().unwrap();
         assert_eq!((last.event, last.code.as_deref()), (Event::Unknown, Some("unreadable")));
     }
 }

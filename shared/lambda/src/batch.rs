@@ -61,18 +61,18 @@ enum RecordError {
     NoTime,
 }
 
-/// That what a record is about is of a form that this version cannot read: trying it more often helps nobody, and a
-/// newer version may take it from the dead-letter queue.
+/// The data of a record has a form that this version cannot read. Retrying does not help; a newer version may take it
+/// from the dead-letter queue.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("{0} cannot be read by this version")]
 pub struct Unreadable(pub &'static str);
 
-/// Seconds before a record returns that cannot be read. It will not be another one sooner or later: it is to be a dead
-/// letter soon, because SQS holds back its group while it is in flight.
+/// Seconds before an unreadable record returns. It will never become readable, and must be a dead letter soon, because
+/// SQS holds back its group while it is in flight.
 const UNREADABLE_SECONDS: u32 = 1;
 
-/// Time that a record is given before the invocation's end, at most a third of what the invocation has; with less, it is not
-/// begun: a worker that is killed takes the records that it has done along.
+/// Time that a record has before the invocation's end, at most a third of the invocation's time. With less, it is not
+/// started: a worker that is killed loses the records that it has completed.
 const ROOM_MILLIS: i64 = 10_000;
 
 /// The moment after which no record is begun.
@@ -94,10 +94,10 @@ impl Batches {
         Self { visibility }
     }
 
-    /// Hands every record to `handle`: groups of a FIFO queue side by side, each group in order; after a failure the rest
-    /// of that group is reported as failed too, unseen, so that its order holds. A body that cannot be decoded, and one
-    /// about what is [`Unreadable`], has no place in any order: it fails alone and is a dead letter soon, by itself. Nothing is begun shortly before
-    /// `deadline`, the end of the invocation.
+    /// Passes every record to `handle`: groups of a FIFO queue in parallel, each group in order. After a failure, the
+    /// rest of that group is reported as failed too, unprocessed, so that its order holds. A body that cannot be
+    /// decoded, and one that refers to [`Unreadable`] data, has no place in any order: it fails alone, and is a dead
+    /// letter soon. No record is started shortly before `deadline`, the end of the invocation.
     ///
     /// Failed records return after a pause that doubles with each receive, instead of after the queue's visibility
     /// timeout. The failed records of a group return together: SQS hands out none of a group while another one is in

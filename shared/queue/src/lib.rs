@@ -247,7 +247,7 @@ impl TimerQueue {
         self.send_body(&body(timer)?, timer.due(), now, trace).await
     }
 
-    /// Sends a timer as it was written, by whichever version, as [`Self::send`] does.
+    /// Sends a timer as any version has written it, as [`Self::send`] does.
     ///
     /// # Errors
     /// [`QueueError`].

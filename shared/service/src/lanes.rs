@@ -29,7 +29,7 @@ impl Lanes {
     fn of(&self, priority: Open<Priority>) -> &DeliverQueue {
         match priority {
             Open::Known(Priority::High) => &self.high,
-            // What a newer version has put on a lane of its own waits for no other lane.
+            // A lane that a newer version has added is handled as the normal one, which no other lane waits for.
             Open::Known(Priority::Normal) | Open::Unknown(_) => &self.normal,
         }
     }

@@ -47,7 +47,7 @@ impl Timers {
         Ok(())
     }
 
-    /// Hands a timer that waits in the due table on to the `later` queue, as it was written.
+    /// Moves a timer from the due table to the `later` queue, unchanged.
     ///
     /// # Errors
     /// [`ScheduleError`].

@@ -33,7 +33,7 @@ pub enum Announced {
 /// A part of a log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
-    /// Its announcements. One that cannot be read is left out.
+    /// Its announcements. Unreadable ones are left out.
     pub announcements: Vec<Announcement>,
     /// The last number of the page, whether or not it can be read; `None` if the page is empty.
     pub end: Option<u64>,

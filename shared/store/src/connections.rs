@@ -213,15 +213,15 @@ impl Connections {
         item.insert("connection_id".to_owned(), keys::text(id.as_str()));
         let item = match item::read::<ConnectionItem>(OPERATION, item) {
             Ok(item) => item,
-            // Its device comes back on another one.
+            // Its device reconnects on another one.
             Err(error) => {
                 unknown::pass_over("connection_lookup", None, id, &error);
                 return Ok(None);
             }
         };
         let buried = item.buried.map(Timestamp);
-        let heard = buried.is_none_or(|at| now <= at.plus_seconds(LAST_WORDS_SECONDS));
-        if item.expires_at <= now.seconds() || !heard {
+        let counts = buried.is_none_or(|at| now <= at.plus_seconds(LAST_WORDS_SECONDS));
+        if item.expires_at <= now.seconds() || !counts {
             return Ok(None);
         }
         let user = item::user(OPERATION, &item.user)?;
@@ -348,8 +348,8 @@ impl Connections {
         took_place(OPERATION, written)
     }
 
-    /// A page of the connections of a tenant, from its index: without what is known of each, and a moment old. Nobody is offline
-    /// because he is missing here. Beside them, if there are more, where the page ends.
+    /// A page of a tenant's connections, from the index: only their keys, and a moment old. A missing connection does
+    /// not mean that a user is offline. Returns the end of the page beside it, if there are more.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -384,7 +384,7 @@ impl Connections {
             target.map_err(|error| unknown::pass_over("connection", None, &partition, &error)).ok()
         };
         let targets = page.items.unwrap_or_default().into_iter().filter_map(target).collect();
-        // Not the last target: the last item may be one that cannot be read.
+        // Not the last target: the last item may be an unreadable one.
         let end = page.last_evaluated_key.map(|key| item::read::<KeyItem>(OPERATION, key)?.key(OPERATION));
         Ok((targets, end.transpose()?))
     }

@@ -107,7 +107,7 @@ impl Devices {
             TransactWriteItem::builder().update(self.listed(device)?).build(),
         ];
         writes.extend(self.profile(&device.user, profile)?);
-        let left = previous.filter(|(before, _)| before.user != device.user && !before.user.is_nobody());
+        let left = previous.filter(|(before, _)| before.user != device.user && !before.user.is_unowned());
         if let Some((before, view)) = left {
             writes.extend(self.leave(before, &view.connections, now).await?);
         }
@@ -165,13 +165,13 @@ impl Devices {
     /// [`StoreError`].
     pub async fn unregister(&self, device: &Device, view: &UserView, now: Timestamp) -> Result<bool, StoreError> {
         const OPERATION: &str = "unregister device";
-        let nobody = UserKey::nobody(device.user.app.clone());
+        let unowned = UserKey::unowned(device.user.app.clone());
         let lookup = Update::builder()
             .table_name(&self.lookups)
             .set_key(Some(keys::of(keys::lookup_device(&device.id))))
-            .update_expression("SET user_key = :nobody")
+            .update_expression("SET user_key = :unowned")
             .condition_expression("generation = :generation AND user_key = :user")
-            .expression_attribute_values(":nobody", keys::text(nobody.encode()))
+            .expression_attribute_values(":unowned", keys::text(unowned.encode()))
             .expression_attribute_values(":generation", keys::number(device.generation))
             .expression_attribute_values(":user", keys::text(device.user.encode()))
             .build()

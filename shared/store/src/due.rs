@@ -25,16 +25,16 @@ const GRACE_SECONDS: u64 = 7 * 86_400;
 pub struct Kept {
     /// The timers, those of a newer version among them.
     pub timers: Vec<KeptTimer>,
-    /// Items that hold no timer at all. They hold nobody else up, and are deleted in the end.
+    /// Items without a timer. They delay no others, and expire.
     pub unreadable: usize,
 }
 
-/// A timer as it is kept. It is handed on as it is, whatever this version knows of it.
+/// A stored timer. It is handed on unchanged, even if this version cannot read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptTimer {
     /// When it is due.
     pub due: Timestamp,
-    /// What it says.
+    /// The timer as JSON.
     pub body: String,
     bucket: String,
     sort_key: String,
@@ -107,7 +107,7 @@ impl Due {
             match KeptTimer::read(&item) {
                 Some(timer) => kept.timers.push(timer),
                 None => {
-                    let error = StoreError::item("read timers", "there is no timer in it");
+                    let error = StoreError::item("read timers", "it has no timer");
                     unknown::pass_over("timer", None, minute, &error);
                     kept.unreadable += 1;
                 }

@@ -367,7 +367,7 @@ pub(crate) fn slot(operation: &'static str, item: Item) -> Result<Slot<Entry>, S
     }
 }
 
-/// Whether an entry's item is still kept. One that does not say until when is.
+/// Whether an entry's item is still kept. One without an expiry is.
 pub(crate) fn is_kept(item: &Item, now: Timestamp) -> bool {
     number(item, "expires_at").is_none_or(|seconds| seconds.saturating_mul(1_000) > now.0)
 }
@@ -377,7 +377,7 @@ pub(crate) fn number(item: &Item, name: &str) -> Option<i64> {
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
-/// The newest entry of a log, field by field: what cannot be read of it leaves the rest.
+/// The newest entry of a log, field by field: an unreadable field leaves the rest.
 pub(crate) fn tail(operation: &'static str, item: &Item, user: &UserKey, now: Timestamp) -> Result<Tail, StoreError> {
     let text = |name| item.get(name).and_then(|value: &AttributeValue| value.as_s().ok()).cloned();
     let position = text(keys::SK).as_deref().and_then(keys::position);
@@ -389,13 +389,13 @@ pub(crate) fn tail(operation: &'static str, item: &Item, user: &UserKey, now: Ti
         None => Some(Collapsed::default()),
     };
     if id.is_none() || expires.is_none() || window.is_none() || collapsed.is_none() {
-        let error = StoreError::item(operation, "what the next entry follows from cannot be read whole");
+        let error = StoreError::item(operation, "the data for the next entry cannot be read completely");
         unknown::pass_over("mailbox_tail", Some(user), unknown::place(position), &error);
     }
     Ok(Tail {
         id,
         position,
-        // It is there: the next entry is kept as long at least.
+        // It exists: the next entry is kept at least as long.
         keep_until: expires.map_or(now, |seconds| Timestamp(seconds.saturating_mul(1_000))),
         window: window.map(Window::from_text).unwrap_or_default(),
         collapsed: collapsed.unwrap_or_default(),

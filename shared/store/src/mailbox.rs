@@ -239,7 +239,7 @@ impl Mailboxes {
             let page = page.map_err(|error| StoreError::request(OPERATION, error))?;
             let kept = page.items.unwrap_or_default().into_iter().filter(|item| item::is_kept(item, now));
             let entries = kept.map(|item| item::slot(OPERATION, item)).collect::<Result<Vec<_>, _>>()?;
-            // A page of nothing but expired entries says nothing of what comes after them.
+            // A page with only expired entries shows nothing about the entries after them.
             if !entries.is_empty() {
                 return Ok((entries, page.last_evaluated_key.is_some()));
             }

@@ -251,8 +251,8 @@ impl Messages {
         Ok(stored.filter(|stored| now <= stored.deadline.plus_seconds(RETENTION_SECONDS)))
     }
 
-    /// Whether a message is cancelled, by its record alone, strongly consistent. What else of the record cannot be read holds
-    /// no delivery up.
+    /// Whether a message is cancelled, by its record alone, strongly consistent. Unreadable attributes of the record
+    /// delay no delivery.
     ///
     /// # Errors
     /// [`StoreError`].

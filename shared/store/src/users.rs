@@ -57,7 +57,7 @@ fn between(query: QueryFluentBuilder, user: &UserKey, from: &str, to: &str) -> Q
         .consistent_read(true)
 }
 
-/// Adds an item of the partition to a view; `false` once it has come to the mailbox, and nothing below matters.
+/// Adds an item of the partition to a view; `false` once it has reached the mailbox: no item below matters.
 fn add(view: &mut UserView, user: &UserKey, item: Item, now: Timestamp) -> Result<bool, StoreError> {
     const OPERATION: &str = "read user";
     let sort_key = item.get(keys::SK).and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
@@ -90,7 +90,7 @@ fn readable<T>(kind: &'static str, user: &UserKey, sort_key: &str, read: Result<
     read.map_err(|error| unknown::pass_over(kind, Some(user), sort_key, &error)).ok()
 }
 
-/// Users, each with all that stands in the partition.
+/// Users, each with its whole partition.
 #[derive(Clone, Debug)]
 pub struct Users {
     pub(crate) client: aws_sdk_dynamodb::Client,
@@ -199,8 +199,8 @@ impl Users {
         Ok(())
     }
 
-    /// Writes a user's preferences in place of those that were read with `before`; `false` where somebody else has written
-    /// some meanwhile: read again. What of them this version does not know stays.
+    /// Replaces the preferences that were read as `before`; `false` if another request has written some meanwhile: read
+    /// again. Attributes that this version does not know stay.
     ///
     /// # Errors
     /// [`StoreError`].

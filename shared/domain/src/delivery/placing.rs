@@ -139,7 +139,7 @@ impl<'a> Placing<'a> {
             return self.unless_cancelled(Next::Done(Placement::Transient(targets())), now);
         }
         let draft = Draft::new(letter, view, now);
-        // Behind an entry that cannot be read, the window says less.
+        // After an unreadable entry, the window is incomplete.
         let is_window_short = view.tail.as_ref().is_some_and(|tail| !tail.knows_the_newest());
         if !is_reused && (self.receives > 1 || self.delivery.is_late(now) || is_window_short) {
             Next::Find(draft)
@@ -169,7 +169,7 @@ impl<'a> Placing<'a> {
     ) -> Next {
         let letter = &self.delivery.letter;
         let entry = match slot {
-            // It has its place. Whether anything of it may still start, only a newer version knows.
+            // The message has its position. Only a newer version knows whether any step may still start.
             Some(Slot::Unreadable(_)) => return Next::Done(Placement::Settled),
             Some(Slot::Read(entry)) => Some(entry),
             None => None,

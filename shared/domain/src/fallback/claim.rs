@@ -87,7 +87,7 @@ pub enum AddressState {
     Alive,
     /// The address is dead.
     Dead {
-        /// Since when, if the provider says so: a later registration stays.
+        /// Since when, if the provider reports it: a later registration stays.
         since: Option<Timestamp>,
     },
 }

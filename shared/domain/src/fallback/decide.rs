@@ -80,8 +80,8 @@ pub fn decide(due: &StepDue, entry: &Entry, view: &UserView, item_closed: bool, 
     }
 }
 
-/// How a step ends whose channel this version does not know, and in which words. To the version that wrote the chain it is a
-/// step that nothing was configured for.
+/// The outcome of a step whose channel this version does not know, and its detail. The version that wrote the chain
+/// treats such a step as not configured.
 #[must_use]
 pub fn passed_over(channel: Word) -> (Outcome, String) {
     let outcome = Outcome::Skipped(SkipReason::NotConfigured.into());

@@ -160,7 +160,7 @@ fn a_step_by_a_channel_of_a_newer_version_is_passed_over_and_the_chain_goes_on()
 }
 
 #[test]
-fn what_a_person_does_not_want_is_held_back_just_before_it_would_be_sent() {
+fn an_unwanted_step_is_held_back_just_before_it_would_be_sent() {
     let (due, mut entry, mut view) = chained();
     entry.letter.content.category = Some("news".into());
     let preferences = serde_json::json!({"categories": {"news": {"channels": {"sms": false}}}});
@@ -243,7 +243,7 @@ fn a_receiver_that_recognises_repetitions_is_called_again_if_the_end_is_unknown(
     let mut silenced = view.clone();
     silenced.profile.get_or_insert_default().preferences = muted(true);
     assert!(decide(&later, &entry, &silenced, Timestamp(62_000)) == Decision::RecordUnknown, "it may have gone out");
-    // Whoever comes with the same words again finds how often it was claimed beside the entry.
+    // A later worker finds the number of claims beside the entry.
     entry.steps[0].repeats = vec![Timestamp(62_000)];
     assert!(matches!(decide(&due, &entry, &view, Timestamp(121_000)), Decision::Postpone(..)));
     assert!(matches!(decide(&due, &entry, &view, Timestamp(122_000)), Decision::Claim(_)));

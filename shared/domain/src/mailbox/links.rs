@@ -12,7 +12,7 @@ pub const WINDOW: usize = 32;
 /// Characters of a message id that the window keeps: the last 12 of a UUID, 48 bits.
 pub(super) const WINDOW_CHARS: usize = 12;
 
-/// What stands in a window for an id that could not be read.
+/// The part of a window for an id that could not be read.
 const NO_ID: &str = "------------";
 
 /// Collapse keys that an entry remembers: a message under an older key is not replaced.
@@ -53,8 +53,8 @@ impl Window {
         self.0.as_bytes().rchunks(WINDOW_CHARS).position(|part| part == wanted.as_bytes()).map(|at| at as u64 + 1)
     }
 
-    /// The window of the entry after the one with this id. An id that is not known leaves its place, so that the others
-    /// are found at theirs.
+    /// The window of the entry after the one with this id. An unknown id keeps its slot, so that the others are found
+    /// at theirs.
     #[must_use]
     pub fn then(&self, id: Option<&MessageId>) -> Self {
         let keep = (WINDOW - 1) * WINDOW_CHARS;

@@ -36,7 +36,7 @@ pub fn append(tail: Option<&Tail>, letter: &Letter, now: Timestamp) -> Entry {
     };
     let position = Position { seq: tail.position.seq + 1, ..tail.position };
     let before = key.and_then(|key| tail.collapsed.newest(key));
-    // Another lane, or a dead letter that was redriven, may have brought the newer one first.
+    // Another lane, or a redriven dead letter, may have brought the newer one first.
     let is_replaced = before.is_some_and(|(_, accepted)| accepted > letter.accepted);
     let links = Links {
         window: tail.window.then(tail.id.as_ref()),

@@ -1,4 +1,4 @@
-//! What stands at a position of the log, as far as this version can read it.
+//! The content of a position of the log, as far as this version can read it.
 
 use tidings_wire::{Timestamp, action::Position};
 
@@ -8,8 +8,7 @@ use super::{
 };
 use crate::MessageId;
 
-/// What stands at a position of the log. The log stays dense: what cannot be read has its position all the same, and is
-/// passed over there.
+/// The content of a position of the log. The log stays dense: an unreadable entry keeps its position, and is skipped.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Slot<T> {
     /// An entry, or its header.
@@ -50,8 +49,8 @@ impl<T> Slot<T> {
     }
 }
 
-/// The newest entry of a log: what the next one follows from. It is read field by field, so that the log goes on behind an
-/// entry that cannot be read.
+/// The newest entry of a log, from which the next one is derived. It is read field by field, so that the log goes on
+/// after an unreadable entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tail {
     /// The message's id, if it could be read.
@@ -67,7 +66,7 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Whether its window reaches as far back as it should, so that a message that it does not name is not among the
+    /// Whether its window reaches as far back as it should, so that a message outside the window is not among the
     /// newest.
     #[must_use]
     pub fn knows_the_newest(&self) -> bool {

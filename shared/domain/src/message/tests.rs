@@ -48,7 +48,7 @@ fn defaults_are_shown_by_their_values() {
 }
 
 #[test]
-fn the_apps_chain_is_for_what_says_nothing_of_it() {
+fn the_apps_chain_is_for_messages_that_name_none() {
     let step = |channel: Channel| Step { channel: channel.into(), after: Some(60) };
     let chains = Chains {
         general: vec![step(Channel::Sms), step(Channel::Email)],

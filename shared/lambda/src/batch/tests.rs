@@ -78,7 +78,7 @@ async fn nothing_is_begun_shortly_before_the_end() {
 }
 
 #[tokio::test]
-async fn what_failed_waits_with_the_rest_of_its_group_and_what_cannot_be_read_returns_at_once() {
+async fn a_failed_record_waits_with_the_rest_of_its_group_and_an_unreadable_one_returns_at_once() {
     let record = |id: &str, body: &str, group: Option<&str>, receives: u32| {
         let mut attributes = serde_json::json!({"ApproximateReceiveCount": receives.to_string()});
         if let Some(group) = group {
@@ -111,7 +111,7 @@ async fn what_failed_waits_with_the_rest_of_its_group_and_what_cannot_be_read_re
 }
 
 #[tokio::test]
-async fn what_is_about_something_unreadable_holds_nobody_back() {
+async fn a_record_about_unreadable_data_holds_no_other_back() {
     let records = event(&[("a", "13", Some("x")), ("b", "1", Some("x"))]);
     let failed = work(records, later(), |record: Record<Number>| async move {
         if record.payload.0 == 13 { Err(Unreadable("a mailbox entry").into()) } else { Ok(()) }
