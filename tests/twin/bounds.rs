@@ -88,9 +88,9 @@ async fn the_ninth_socket_of_a_device_closes_the_first_and_loses_no_message() {
     sockets.push(world.socket(&identity).await);
     assert_eq!(world.connections(&["alice"]).await.len(), limits::DEVICE_SOCKETS);
     let mut first = sockets.remove(0);
-    let told: Frame = serde_json::from_str(&first.raw().await).unwrap();
+    let reason: Frame = serde_json::from_str(&first.raw().await).unwrap();
     let evicted = Reconnect { device_id: String::new(), code: "evicted".to_owned(), after: limits::EVICTED_SECONDS };
-    assert_eq!(told, Frame::Reconnect(evicted), "why, in clear");
+    assert_eq!(reason, Frame::Reconnect(evicted), "the reason, in clear");
     first.end().await;
     // Its `$disconnect` finds the connection removed already, and changes nothing.
     let id = world.send(&["alice"], "Hello").await;
@@ -98,7 +98,7 @@ async fn the_ninth_socket_of_a_device_closes_the_first_and_loses_no_message() {
         assert_eq!(socket.message().await.id, id);
     }
     let mut back = world.socket(&identity).await;
-    back.say(json!({"action": "sync"})).await;
+    back.send(json!({"action": "sync"})).await;
     assert_eq!(back.message().await.id, id);
     assert_eq!(world.connections(&["alice"]).await.len(), limits::DEVICE_SOCKETS);
     world.end().await;
@@ -256,7 +256,7 @@ async fn an_unregistered_device_confirms_no_message_that_was_sent_after_that() {
     world.until(&after, State::Pending).await;
 
     // A message on the socket just before it was closed arrives now.
-    let say = async |action: &str, id: &str, seq: u64| {
+    let send = async |action: &str, id: &str, seq: u64| {
         let mut event: Value = serde_json::from_slice(
             &std::fs::read(crate::world::repository().join("events").join("ws-ack.json")).unwrap(),
         )
@@ -267,12 +267,12 @@ async fn an_unregistered_device_confirms_no_message_that_was_sent_after_that() {
         serde_json::from_slice::<Value>(&answer).unwrap()["body"].as_str().map(str::to_owned)
     };
     for action in ["ack", "read"] {
-        let told = say(action, &after, place.seq + 1).await.expect("an answer");
-        let frame: Frame = serde_json::from_str(&told).unwrap();
+        let answer = send(action, &after, place.seq + 1).await.expect("an answer");
+        let frame: Frame = serde_json::from_str(&answer).unwrap();
         assert!(matches!(frame, Frame::Reconnect(Reconnect { code, .. }) if code == "unknown_connection"));
     }
     // Its confirmations of messages that were stored by then count.
-    assert_eq!(say("ack", &before, place.seq).await, None);
+    assert_eq!(send("ack", &before, place.seq).await, None);
     world.until(&before, State::Confirmed).await;
     let trail = world.until(&after, State::FallbackDelivered).await;
     assert!(!happened(&trail).contains(&tidings_wire::trail::Event::Confirmed), "{trail:?}");

@@ -112,12 +112,12 @@ async fn an_acknowledgement_and_a_heartbeat_stay_within_their_budgets() {
     let mut alice = world.online("alice", "a").await;
     let id = world.send(&["alice"], "Hello").await;
     let place = alice.message().await.position.unwrap();
-    alice.say(json!({"action": "ack", "id": id, "epoch": place.epoch, "seq": place.seq})).await;
+    alice.send(json!({"action": "ack", "id": id, "epoch": place.epoch, "seq": place.seq})).await;
     world.until(&id, tidings_wire::trail::State::Confirmed).await;
     let ack = newest(&world, "ack", 1).await;
     assert_eq!(counts(&ack), [1_000, 1_000, 0, 0], "{}", ack.cost);
 
-    alice.say(json!({"action": "ping"})).await;
+    alice.send(json!({"action": "ping"})).await;
     assert!(matches!(alice.frame().await, Frame::Pong(pong) if pong.position == place));
     let ping = newest(&world, "ping", 1).await;
     assert_eq!(counts(&ping), [2_000, 0, 0, 0], "{}", ping.cost);
@@ -204,7 +204,7 @@ async fn a_cumulative_acknowledgement_costs_a_write_for_each_message_and_one_for
     let place = place.unwrap();
     // The connection, the user, and one page of the log. The second time, no entries are left to read.
     for (time, reads, writes) in [(1, 3_000, 6_000), (2, 2_000, 0)] {
-        alice.say(json!({"action": "ack", "epoch": place.epoch, "seq": place.seq})).await;
+        alice.send(json!({"action": "ack", "epoch": place.epoch, "seq": place.seq})).await;
         let ack = newest(&world, "ack", time).await;
         assert_eq!(counts(&ack), [reads, writes, 0, 0], "{}", ack.cost);
     }

@@ -41,7 +41,7 @@ async fn a_device_confirms_everything_up_to_a_position_for_itself_alone() {
     assert_eq!(on_phone.sync(None).await.0, ids);
     assert_eq!(kept(&world, "alice", &phone).await, None, "what was posted is not confirmed");
 
-    on_phone.say(up_to("ack", places[2])).await;
+    on_phone.send(up_to("ack", places[2])).await;
     eventually("the cursor", async || kept(&world, "alice", &phone).await == Some(places[2])).await;
     for (n, id) in ids.iter().enumerate() {
         let trail = world.until(id, if n < 3 { State::Confirmed } else { State::Pending }).await;
@@ -49,7 +49,7 @@ async fn a_device_confirms_everything_up_to_a_position_for_itself_alone() {
         assert_eq!(confirmed, if n < 3 { vec![(phone.id(), DeviceState::Confirmed)] } else { vec![] });
     }
     // A cursor never goes back, and confirmations stay.
-    on_phone.say(up_to("ack", places[0])).await;
+    on_phone.send(up_to("ack", places[0])).await;
     let (replayed, synced) = on_phone.sync(None).await;
     assert_eq!((replayed.as_slice(), synced.recovered), (&ids[3..], true));
     assert_eq!(kept(&world, "alice", &phone).await, Some(places[2]));
@@ -60,7 +60,7 @@ async fn a_device_confirms_everything_up_to_a_position_for_itself_alone() {
     // The tablet has its own copies.
     let mut on_tablet = world.socket(&tablet).await;
     assert_eq!(on_tablet.sync(None).await.0, ids);
-    on_tablet.say(up_to("read", places[3])).await;
+    on_tablet.send(up_to("read", places[3])).await;
     for id in &ids[..4] {
         let read = async || {
             let trail = world.trail(id).await.recipients.remove(0);
@@ -72,7 +72,7 @@ async fn a_device_confirms_everything_up_to_a_position_for_itself_alone() {
     assert_eq!(on_tablet.sync(None).await.0, ids[4..]);
     eventually("past what was read", async || kept(&world, "alice", &tablet).await == Some(places[3])).await;
     // The phone reads one as well that it had acknowledged before.
-    on_phone.say(up_to("read", places[0])).await;
+    on_phone.send(up_to("read", places[0])).await;
     eventually("read on the phone", async || {
         let trail = world.trail(&ids[0]).await.recipients.remove(0);
         trail.devices.iter().all(|device| device.state == DeviceState::Read)
@@ -87,7 +87,7 @@ async fn a_cursor_outlives_a_registration_and_stays_with_its_user() {
     let first = world.device("alice", "shared").await;
     let (ids, places) = send_some(&world, "alice", 3).await;
     let mut alice = world.socket(&first).await;
-    alice.say(up_to("ack", places[1])).await;
+    alice.send(up_to("ack", places[1])).await;
     eventually("the cursor", async || kept(&world, "alice", &first).await == Some(places[1])).await;
 
     let again = world.device("alice", "shared").await;
@@ -142,7 +142,7 @@ async fn a_log_longer_than_a_page_is_replayed_page_by_page() {
     assert_eq!((replayed, synced.recovered, synced.more), (ids[..100].to_vec(), false, true));
 
     // One confirmation for two and a half pages; then a client without a cursor continues in the right position.
-    alice.say(up_to("ack", at(240))).await;
+    alice.send(up_to("ack", at(240))).await;
     eventually("the cursor", async || kept(&world, "alice", &identity).await == Some(at(240))).await;
     let (replayed, synced) = alice.sync(None).await;
     assert_eq!((replayed, synced.more), (ids[240..].to_vec(), false));

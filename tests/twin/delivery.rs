@@ -67,7 +67,7 @@ async fn sync_replays_missed_messages_and_states_whether_they_are_all() {
         eventually("stored", async || world.trail(id).await.recipients[0].position.is_some()).await;
     }
     let mut alice = world.socket(&identity).await;
-    alice.say(json!({"action": "sync"})).await;
+    alice.send(json!({"action": "sync"})).await;
     let mut places = Vec::new();
     for id in &sent {
         let message = alice.message().await;
@@ -79,14 +79,14 @@ async fn sync_replays_missed_messages_and_states_whether_they_are_all() {
 
     // From a cursor: only messages after it.
     let cursor = places[2];
-    alice.say(json!({"action": "sync", "epoch": cursor.epoch, "seq": cursor.seq})).await;
+    alice.send(json!({"action": "sync", "epoch": cursor.epoch, "seq": cursor.seq})).await;
     assert_eq!([alice.message().await.id, alice.message().await.id], [sent[3].as_str(), sent[4].as_str()]);
     let Frame::Synced(synced) = alice.frame().await else { panic!("synced") };
     assert_eq!((synced.recovered, synced.count), (true, 2));
 
     // From another epoch of the mailbox, or from the future: all messages, reported as not recovered.
     for (epoch, seq) in [(cursor.epoch - 1, 3), (cursor.epoch + 1, 1), (cursor.epoch, 99)] {
-        alice.say(json!({"action": "sync", "epoch": epoch, "seq": seq})).await;
+        alice.send(json!({"action": "sync", "epoch": epoch, "seq": seq})).await;
         for id in &sent {
             assert_eq!(&alice.message().await.id, id);
         }
@@ -95,9 +95,9 @@ async fn sync_replays_missed_messages_and_states_whether_they_are_all() {
     }
 
     // A message that this device has acknowledged is not replayed.
-    alice.say(json!({"action": "ack", "id": sent[0], "epoch": places[0].epoch, "seq": places[0].seq})).await;
+    alice.send(json!({"action": "ack", "id": sent[0], "epoch": places[0].epoch, "seq": places[0].seq})).await;
     world.until(&sent[0], State::Confirmed).await;
-    alice.say(json!({"action": "sync"})).await;
+    alice.send(json!({"action": "sync"})).await;
     assert_eq!(alice.message().await.id, sent[1]);
     world.end().await;
 }
@@ -156,7 +156,7 @@ async fn an_acknowledgement_before_its_time_stops_the_chain() {
     let id = world.send_with(&["alice"], "first", chain(8)).await;
     let message = alice.message().await;
     let place = message.position.unwrap();
-    alice.say(json!({"action": "ack", "id": id, "epoch": place.epoch, "seq": place.seq})).await;
+    alice.send(json!({"action": "ack", "id": id, "epoch": place.epoch, "seq": place.seq})).await;
     world.until(&id, State::Confirmed).await;
     // A second message with the same delay, not acknowledged: when its SMS has gone out, the first one's time is over
     // too.
@@ -279,12 +279,12 @@ async fn a_device_that_changes_hands_leaves_everything_behind() {
         assert!(!happened(&world.trail(id).await.recipients[0]).contains(&Happened::Posted), "posted to no device");
     }
     // The old socket is asked to reconnect, and its key is no longer valid.
-    old.say(json!({"action": "ping"})).await;
+    old.send(json!({"action": "ping"})).await;
     assert!(old.raw().await.contains("unknown_connection"));
     let token = old.identity.connect_token(crate::world::seconds()).unwrap();
     assert_eq!(world.connect(new.id(), &token).await.err(), Some(401));
     let mut bob = world.socket(&new).await;
-    bob.say(json!({"action": "sync"})).await;
+    bob.send(json!({"action": "sync"})).await;
     assert_eq!(bob.message().await.id, for_bob);
     assert!(matches!(bob.frame().await, Frame::Synced(synced) if synced.count == 1));
     world.end().await;

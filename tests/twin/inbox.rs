@@ -152,12 +152,12 @@ async fn a_message_that_is_read_on_one_device_is_read_on_the_other() {
     let mut socket = world.socket(&phone).await;
     let (_, synced) = socket.sync(None).await;
     let place = page.messages[2].position;
-    socket.say(json!({"action": "ack", "epoch": synced.position.epoch, "seq": synced.position.seq})).await;
+    socket.send(json!({"action": "ack", "epoch": synced.position.epoch, "seq": synced.position.seq})).await;
     for id in [first, for_phone, last] {
         world.until(id, State::Confirmed).await;
     }
     assert_eq!(of_phone.unread().await.unwrap().count, 3);
-    socket.say(json!({"action": "read", "id": first, "epoch": place.epoch, "seq": place.seq})).await;
+    socket.send(json!({"action": "read", "id": first, "epoch": place.epoch, "seq": place.seq})).await;
     eventually("it is read on the other device too", async || of_web.unread().await.unwrap().count == 2).await;
     assert_eq!(of_phone.unread().await.unwrap().count, 2);
     for (inbox, identity) in [(&of_web, &web), (&of_phone, &phone)] {
@@ -166,7 +166,7 @@ async fn a_message_that_is_read_on_one_device_is_read_on_the_other() {
         assert_eq!(read, [(false, false), (false, false), (true, true)], "{}", identity.id());
     }
     // Everything up to a position, also messages for another platform.
-    socket.say(json!({"action": "read", "epoch": synced.position.epoch, "seq": synced.position.seq})).await;
+    socket.send(json!({"action": "read", "epoch": synced.position.epoch, "seq": synced.position.seq})).await;
     eventually("everything for the phone is read", async || of_phone.unread().await.unwrap().count == 0).await;
     assert_eq!(of_web.unread().await.unwrap().count, 1, "the message for the web only is still unread");
     world.end().await;

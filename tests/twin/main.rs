@@ -13,8 +13,8 @@
 //! - [`conditions`]: the conditions under which a step goes out
 //! - [`preferences`]: a person's preferences, and the steps that they hold back
 //! - [`pushes`]: native push in the chain, and providers that fail
-//! - [`races`]: what overtakes what; [`repeats`]: what comes twice, or is left half done
-//! - [`shapes`]: what is stored, in the form of every version, and of one that comes later
+//! - [`races`]: requests that overtake each other; [`repeats`]: repeats and half-finished work
+//! - [`shapes`]: stored data in the form of every version, and of a later one
 //! - [`soak`]: every promise, checked from outside, while everything goes wrong
 //! - [`bounds`]: the limits of one user, and which messages of a removed device count
 //! - [`budget`]: the number of AWS requests of each operation

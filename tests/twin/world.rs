@@ -681,7 +681,7 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    pub(crate) async fn say(&mut self, action: Value) {
+    pub(crate) async fn send(&mut self, action: Value) {
         self.socket.send(Message::text(action.to_string())).await.unwrap();
     }
 
@@ -715,7 +715,7 @@ impl Socket {
     /// Acknowledges one message.
     pub(crate) async fn ack(&mut self, message: &MessageFrame) {
         let place = message.position.unwrap();
-        self.say(json!({"action": "ack", "id": message.id, "epoch": place.epoch, "seq": place.seq})).await;
+        self.send(json!({"action": "ack", "id": message.id, "epoch": place.epoch, "seq": place.seq})).await;
     }
 
     /// The messages that are replayed after a position, or after the stored cursor.
@@ -725,7 +725,7 @@ impl Socket {
             action["epoch"] = place.epoch.into();
             action["seq"] = place.seq.into();
         }
-        self.say(action).await;
+        self.send(action).await;
         let mut ids = Vec::new();
         loop {
             match self.frame().await {
@@ -738,7 +738,7 @@ impl Socket {
 
     /// The announcements after a number, and the position that the replay reached.
     pub(crate) async fn announcements(&mut self, after: u64) -> (Vec<AnnouncementFrame>, Announced) {
-        self.say(json!({"action": "sync", "announced": after})).await;
+        self.send(json!({"action": "sync", "announced": after})).await;
         let mut found = Vec::new();
         loop {
             match self.frame().await {
@@ -759,7 +759,7 @@ impl Socket {
 
     /// The head of the mailbox. Fails on a frame that was posted before the answer.
     pub(crate) async fn ping(&mut self) -> Pong {
-        self.say(json!({"action": "ping"})).await;
+        self.send(json!({"action": "ping"})).await;
         match self.frame().await {
             Frame::Pong(pong) => pong,
             other => panic!("{other:?}"),
@@ -768,7 +768,7 @@ impl Socket {
 
     /// Sends an action that is answered with an error; returns its code.
     pub(crate) async fn refused(&mut self, action: Value) -> String {
-        self.say(action).await;
+        self.send(action).await;
         match self.frame().await {
             Frame::Error(error) => error.code,
             other => panic!("{other:?}"),

@@ -75,7 +75,7 @@ impl Phone {
     }
 
     /// Sends an action, repeatedly until it has its effect.
-    pub(super) async fn say(&mut self, cell: &Cell, action: Value, mut done: impl AsyncFnMut(&Self) -> bool) {
+    pub(super) async fn send(&mut self, cell: &Cell, action: Value, mut done: impl AsyncFnMut(&Self) -> bool) {
         for _ in 0..12 {
             let failures = self.seen(|seen| seen.failures);
             self.sender.send(Message::text(action.to_string())).await.unwrap();

@@ -237,7 +237,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         "register: forget > devices.unregister > self.transact > TransactWriteItems",
-        &["SET user_key = :nobody"],
+        &["SET user_key = :unowned"],
         &[Unregister, RegisterMany],
     ),
     row(

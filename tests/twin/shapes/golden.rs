@@ -1,5 +1,5 @@
-//! The golden files below `tests/golden`, a folder for each version: every stored item and every queue body, exactly as that
-//! version writes it. A file with items has one with all its fields and one with as few as may be.
+//! The golden files in `tests/golden`, a folder for each version: every stored item and every queue body, exactly as
+//! that version writes it. Each item has a file with all its fields and one with as few as possible.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,14 +28,14 @@ use crate::world::{APP, World, repository};
 /// The forms of a shape, by name: `full`, `least`, or those of a queue's bodies.
 type Forms = BTreeMap<String, Value>;
 
-/// The version that today's code writes.
+/// The version that the current code writes.
 const VERSION: u32 = 1;
 
 fn folder(version: u32) -> PathBuf {
     repository().join("tests/golden").join(version.to_string())
 }
 
-/// Every version of which there are files.
+/// Every version with files.
 fn versions() -> Vec<u32> {
     let folders = std::fs::read_dir(repository().join("tests/golden")).unwrap();
     let mut versions: Vec<u32> = folders.filter_map(|it| it.unwrap().file_name().to_str()?.parse().ok()).collect();
@@ -52,7 +52,7 @@ fn golden(version: u32) -> BTreeMap<String, Forms> {
     std::fs::read_dir(folder(version)).unwrap().map(read).collect()
 }
 
-/// Holds what today's code writes against the files of its version. `GOLDEN=write` writes them, for a new version.
+/// Compares the current code's output to the files of its version. `GOLDEN=write` writes them, for a new version.
 fn compare(written: &BTreeMap<String, Forms>, is_ours: impl Fn(&str) -> bool) {
     if std::env::var("GOLDEN").is_ok_and(|wanted| wanted == "write") {
         std::fs::create_dir_all(folder(VERSION)).unwrap();
@@ -68,7 +68,8 @@ fn compare(written: &BTreeMap<String, Forms>, is_ours: impl Fn(&str) -> bool) {
         assert_eq!(
             ours.get(kind).copied().map(pretty),
             written.get(kind).map(pretty),
-            "the stored shape of `{kind}` is no more what version {VERSION} wrote: docs/changing.md, \"A stored shape\""
+            "the stored shape of `{kind}` differs from what version {VERSION} wrote: docs/changing.md, \
+             \"A stored shape\""
         );
     }
 }
@@ -96,10 +97,10 @@ fn bodies() -> BTreeMap<String, Forms> {
 }
 
 #[test]
-fn queue_bodies_are_written_as_their_version_says_and_those_of_every_version_are_read() {
+fn queue_bodies_are_written_in_their_version_and_those_of_every_version_are_read() {
     fn read<T: DeserializeOwned + PartialEq + std::fmt::Debug>(forms: &Forms, expected: Vec<(&'static str, T)>) {
         for (form, expected) in expected {
-            // A form that a later version has added is in none before.
+            // A form that a later version has added is missing before.
             let Some(body) = forms.get(form) else { continue };
             assert_eq!(serde_json::from_value::<T>(body.clone()).unwrap(), expected, "{form}");
         }
@@ -114,7 +115,7 @@ fn queue_bodies_are_written_as_their_version_says_and_those_of_every_version_are
     }
 }
 
-/// The stores that the world has no method for.
+/// The stores that the world does not provide.
 struct Tables {
     apps: Apps,
     announcements: Announcements,
@@ -134,7 +135,7 @@ impl Tables {
     }
 }
 
-/// Stores one of everything, by the methods that the functions use.
+/// Stores one of each item, by the methods that the functions use.
 async fn write(world: &World) {
     people(world).await;
     mailboxes(world).await;
@@ -220,7 +221,7 @@ async fn mailboxes(world: &World) {
     assert!(mailboxes.close(&alice, place(2), Closed::Cancelled, at(14)).await.unwrap());
 }
 
-/// The kind of an item, and which form of it this is; `None` for what is there beside the samples.
+/// The kind of an item and its form; `None` for an item that is not a sample.
 fn kind(table: &str, pk: &str, sk: &str) -> Option<(&'static str, String)> {
     let is_full =
         [alice().encode(), shop().encode(), shop().app.to_string(), id(3).to_string()].iter().any(|it| pk.contains(it));
@@ -232,7 +233,7 @@ fn kind(table: &str, pk: &str, sk: &str) -> Option<(&'static str, String)> {
         ("users", "z") => ("profile", form(is_full)),
         ("users", "y") => ("device", form(is_full)),
         ("users", "x") => ("connection", form(is_full)),
-        // The first entry of Alice's is there for the second one to stand behind.
+        // Alice's first entry only exists so that the second one can follow it.
         ("users", "m") if is_full && sk.ends_with('1') => return None,
         ("users", "m") => ("mailbox_entry", form(is_full)),
         ("users", "l") => ("mailbox_log", form(is_full)),
@@ -255,7 +256,7 @@ fn kind(table: &str, pk: &str, sk: &str) -> Option<(&'static str, String)> {
     })
 }
 
-/// Every item that is stored, by its kind.
+/// Every stored item, by its kind.
 async fn dump(world: &World) -> BTreeMap<String, Forms> {
     let mut found: BTreeMap<String, Forms> = BTreeMap::new();
     for table in &world.twin.template().tables {
@@ -264,7 +265,7 @@ async fn dump(world: &World) -> BTreeMap<String, Forms> {
         for item in page.items.unwrap_or_default() {
             let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
             let Some((kind, form)) = kind(&logical, &text("pk"), &text("sk")) else { continue };
-            // Several timers of one message: by what they are.
+            // Several timers of one message: by their kind.
             let form = if kind == "timer" { format!("{form} {}", text("sk").split('#').nth(2).unwrap()) } else { form };
             let before = found.entry(kind.to_owned()).or_default().insert(form.clone(), json::of_item(&item));
             assert!(before.is_none() || kind == "token_used", "{kind} {form} twice");
@@ -273,7 +274,7 @@ async fn dump(world: &World) -> BTreeMap<String, Forms> {
     found
 }
 
-/// Stores the items of a version, in place of those that are there.
+/// Stores the items of a version, in place of the existing ones.
 async fn load(world: &World, golden: &BTreeMap<String, Forms>) {
     let mut of_table: BTreeMap<&str, Vec<json::Item>> = BTreeMap::new();
     for (kind, forms) in golden.iter().filter(|(kind, _)| !is_body(kind)) {
@@ -291,7 +292,7 @@ async fn load(world: &World, golden: &BTreeMap<String, Forms>) {
     }
 }
 
-/// Reads everything, by the methods that the functions use, and holds it against the samples.
+/// Reads everything by the methods that the functions use, and compares it to the samples.
 async fn read(world: &World, version: u32) {
     let (stores, tables, now) = (world.stores(), Tables::of(world), at(20));
     for (user, device, profile, id, entry) in [
@@ -326,7 +327,7 @@ async fn read(world: &World, version: u32) {
         let page = tables.announcements.after(&draft.tenant, 0, 10).await.unwrap();
         let expected = tidings_domain::Announcement { posts, withdrawn, ..draft.clone().behind(Default::default()) };
         assert_eq!((page.announcements, receipt.number), (vec![expected.clone()], expected.number), "{version}");
-        // The next one comes behind what the head says.
+        // The next one follows the head.
         assert_eq!(expected.heads().of(Open::Known(draft.platform)), expected.number, "{version}");
     }
     assert_eq!(tables.items.closed(&shop(), "order:1", now).await.unwrap(), Some(at(1)), "{version}");
@@ -344,7 +345,7 @@ async fn read(world: &World, version: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn items_are_written_as_their_version_says_and_those_of_every_version_are_read() {
+async fn items_are_written_in_their_version_and_those_of_every_version_are_read() {
     let world = World::start().await;
     write(&world).await;
     compare(&dump(&world).await, |kind| !is_body(kind));

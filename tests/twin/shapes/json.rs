@@ -1,4 +1,4 @@
-//! Items as DynamoDB's JSON has them.
+//! Items in DynamoDB's JSON format.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ pub(super) fn of_item(item: &Item) -> Value {
     Value::Object(item.iter().map(|(name, value)| (name.clone(), of(value))).collect())
 }
 
-/// The item of a JSON.
+/// The item from its JSON.
 pub(super) fn item(json: &Value) -> Item {
     json.as_object().unwrap().iter().map(|(name, value)| (name.clone(), value_of(value))).collect()
 }

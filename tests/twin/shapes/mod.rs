@@ -1,7 +1,7 @@
-//! What is stored has a version: `docs/decisions/shapes.md` says which, and why.
+//! The versions of stored data: `docs/decisions/shapes.md` describes them, and the reasons.
 //!
-//! - [`golden`]: the files of every version, written by today's code and read by it
-//! - [`newer`]: what a version after this one may have stored
+//! - [`golden`]: the files of every version, written and read by the current code
+//! - [`newer`]: data that a later version may have stored
 
 mod golden;
 mod json;

@@ -1,5 +1,5 @@
-//! What a version after this one may have stored: words that this one does not know, fields, and items that it cannot read.
-//! Each costs what it stands for, and neither its user nor its neighbours; the log names it, and the trail.
+//! Data that a later version may have stored: unknown words and fields, and unreadable items. Each costs only what it
+//! stands for, and neither its user nor its neighbours; the log and the trail name it.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +21,7 @@ use tidings_wire::{
 use super::json::{self as dynamodb, Item};
 use crate::world::{World, eventually};
 
-/// The lines in which the functions of a world name what they do not know.
+/// The log lines in which the functions of a world name unknown data.
 struct Named(Arc<Mutex<BTreeSet<String>>>);
 
 impl Named {
@@ -47,7 +47,7 @@ impl Named {
     }
 }
 
-/// A message to Alice with a chain that is not due, and its item in her mailbox.
+/// Sends Alice a message with a chain that is not due; returns its item in her mailbox.
 async fn stored(world: &World, alert: &str) -> (String, Position, Item) {
     let id = world.send_with(&["alice"], alert, |request| {
         let step = |channel| FallbackStep { channel, after: Some(3_600) };
@@ -72,7 +72,7 @@ fn steps_of(channels: [&str; 2]) -> Value {
     json!({"L": channels.map(|channel| json!({"M": {"channel": {"S": channel}, "after": {"N": "3600"}}}))})
 }
 
-/// Lets a step of Alice's come due now.
+/// Makes a step of Alice's due now.
 async fn step_is_due(world: &World, id: &str, place: Position, step: usize) {
     let user = World::user("alice");
     let (epoch, seq, due) = (place.epoch, place.seq, Timestamp::now());
@@ -106,36 +106,36 @@ async fn an_entry_of_a_newer_version_costs_its_user_nothing() {
     set(&mut item, "deadline", json!({"S": "tomorrow"}));
     put(&world, item).await;
 
-    // The next message stands behind it, and comes at once.
+    // The next message has the position after it, and comes at once.
     let mut socket = world.socket(&alice).await;
     let next = world.send(&["alice"], "next").await;
     let message = socket.message().await;
     assert_eq!((&message.id, message.position.unwrap().seq), (&next, at_unreadable.seq + 1));
-    // Sync brings what is there, and passes the rest.
+    // Sync replays the readable entries, and skips the rest.
     let (ids, synced) = socket.sync(Some(Position { seq: 0, ..at_chained })).await;
     assert_eq!(ids, [&chained, &ended, &next].map(String::as_str));
     assert_eq!((synced.position, synced.recovered, synced.more), (message.position.unwrap(), true, false));
-    socket.say(json!({"action": "ack", "epoch": synced.position.epoch, "seq": synced.position.seq})).await;
+    socket.send(json!({"action": "ack", "epoch": synced.position.epoch, "seq": synced.position.seq})).await;
     world.until(&next, State::Confirmed).await;
-    // The inbox goes on below it, a message at a time.
+    // The inbox goes on below it, one message at a time.
     let inbox = DeviceApi::new(&world.twin.api_url(), alice.clone()).unwrap();
     assert_eq!(inbox.unread().await.unwrap().count, 3);
     let listed = inbox.page(Some(10), None).await.unwrap();
     let listed: Vec<_> = listed.messages.iter().map(|message| message.id.as_str()).collect();
     assert_eq!(listed, [&next, &ended, &chained].map(String::as_str));
 
-    // The trails name what this version does not know.
-    let told = async |id: &str| {
+    // The trails name the unknown data.
+    let named_by = async |id: &str| {
         let trail = world.trail(id).await.recipients.remove(0);
         let unknown = trail.transitions.into_iter().filter(|it| it.event == Event::Unknown);
         unknown.map(|it| (it.code.unwrap(), it.at)).collect::<Vec<_>>()
     };
-    let chained_told = told(&chained).await;
-    assert!(chained_told.contains(&("snoozed_at".to_owned(), now)), "{chained_told:?}");
-    assert!(chained_told.iter().any(|(name, _)| name == "sealed"), "{chained_told:?}");
-    assert_eq!(told(&closed).await, [("over_quota".to_owned(), now)]);
-    assert_eq!(told(&ended).await, [("eaten".to_owned(), now)]);
-    assert_eq!(told(&unreadable).await[0].0, "unreadable");
+    let of_chained = named_by(&chained).await;
+    assert!(of_chained.contains(&("snoozed_at".to_owned(), now)), "{of_chained:?}");
+    assert!(of_chained.iter().any(|(name, _)| name == "sealed"), "{of_chained:?}");
+    assert_eq!(named_by(&closed).await, [("over_quota".to_owned(), now)]);
+    assert_eq!(named_by(&ended).await, [("eaten".to_owned(), now)]);
+    assert_eq!(named_by(&unreadable).await[0].0, "unreadable");
     assert_eq!(world.trail(&unreadable).await.recipients[0].position, Some(at_unreadable));
     for line in [
         "unknown channel pigeon",
@@ -161,11 +161,11 @@ async fn a_step_by_a_channel_of_a_newer_version_is_passed_over_and_the_next_one_
     world.until(&id, State::FallbackDelivered).await;
     let trail = world.trail(&id).await.recipients.remove(0);
     let skipped = trail.transitions.iter().find(|it| it.event == Event::StepSkipped).unwrap();
-    let told = (skipped.channel.as_deref(), skipped.code.as_deref(), skipped.detail.as_deref());
-    assert_eq!(told, (Some("pigeon"), Some("not_configured"), Some("pigeon is a channel of a newer version")));
+    let shown = (skipped.channel.as_deref(), skipped.code.as_deref(), skipped.detail.as_deref());
+    assert_eq!(shown, (Some("pigeon"), Some("not_configured"), Some("pigeon is a channel of a newer version")));
     named.has("unknown channel pigeon").await;
 
-    // A step of an entry that cannot be read is a dead letter, with its name, for a version that can.
+    // A step of an unreadable entry becomes a dead letter, by name, for a version that can read it.
     let (id, place, mut item) = stored(&world, "unreadable").await;
     set(&mut item, "stored", json!({"BOOL": true}));
     put(&world, item).await;
@@ -177,7 +177,7 @@ async fn a_step_by_a_channel_of_a_newer_version_is_passed_over_and_the_next_one_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_of_newer_kinds_are_dead_letters_with_their_names_and_hold_nobody_up() {
+async fn bodies_of_newer_kinds_become_dead_letters_by_name_and_hold_nothing_up() {
     let world = World::start().await;
     let named = Named::of(&world);
     let mut alice = world.online("alice", "a").await;
@@ -190,7 +190,7 @@ async fn bodies_of_newer_kinds_are_dead_letters_with_their_names_and_hold_nobody
     job.message_group_id(user.digest()).message_deduplication_id("newer").send().await.unwrap();
     let part = json!({"tenant": {"app": "demo", "tenant": ""}, "number": 1, "part": {"Region": {}}}).to_string();
     world.sqs().send_message().queue_url(url("FanoutQueue")).message_body(part).send().await.unwrap();
-    // In the due table, for an hour ago: the clock hands it on as it is.
+    // In the due table, an hour ago: a tick hands it on unchanged.
     let due = Timestamp(now.0 + 30_000);
     let minute = minute_of(due);
     let timer = json!({"timer": "snooze", "id": "x", "due": due}).to_string();
@@ -204,7 +204,7 @@ async fn bodies_of_newer_kinds_are_dead_letters_with_their_names_and_hold_nobody
     let soon = json!({"timer": "snooze", "id": "x", "due": now}).to_string();
     world.sqs().send_message().queue_url(url("LaterQueue")).message_body(soon).send().await.unwrap();
 
-    // Her next messages come, though what stands before them in her group cannot be read.
+    // Her next messages arrive, although the one before them in her group is unreadable.
     for alert in ["one", "two"] {
         let id = world.send(&["alice"], alert).await;
         assert_eq!(alice.message().await.id, id);
@@ -222,7 +222,7 @@ async fn bodies_of_newer_kinds_are_dead_letters_with_their_names_and_hold_nobody
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_passed_on_keeps_what_this_version_does_not_know() {
+async fn data_that_is_passed_on_keeps_its_unknown_fields() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
     let users = world.table("TIDINGS_USERS_TABLE");
@@ -243,7 +243,7 @@ async fn what_is_passed_on_keeps_what_this_version_does_not_know() {
     assert_eq!(item["importance"], json!({"M": {"level": {"N": "3"}}}));
     assert_eq!(item["steps"]["L"][0]["M"]["channel"]["S"], "pigeon");
 
-    // In what a person has set: of a change, the rest stays.
+    // In a person's preferences: a change leaves the rest.
     let text = r#"{"channels":{"pigeon":true,"sms":false},"holidays":["2026-12-24"]}"#;
     let profile = json!({"pk": {"S": World::user("alice").encode()}, "sk": {"S": "z"}, "preferences": {"S": text}});
     put(&world, dynamodb::item(&profile)).await;
@@ -283,7 +283,7 @@ async fn an_unreadable_device_connection_profile_or_announcement_costs_itself() 
         one("z", json!({"mobile": {"S": "+8613800138000"}, "preferences": {"S": r#"{"quietHours":"always"}"#}})),
     ];
     world.put_all(&world.table("TIDINGS_USERS_TABLE"), items).await;
-    // Her messages come; an SMS that she may have forbidden does not go out.
+    // Her messages arrive; an SMS that she may have forbidden does not go out.
     let id = world.send_with(&["alice"], "Hello", |request| {
         request.fallback = Some(vec![FallbackStep { channel: Channel::Sms, after: Some(0) }]);
     });

@@ -1,4 +1,4 @@
-//! One value of every stored shape with all its fields, and one with as few as it may have.
+//! One value of every stored shape with all its fields, and one with as few as possible.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ use tidings_wire::{
 /// Far ahead, so that nothing expires while a test runs.
 const EPOCH: i64 = 4_000_000_000_000;
 
-/// So many seconds after the beginning.
+/// A number of seconds after the beginning.
 pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp(EPOCH + seconds * 1_000)
 }
@@ -32,12 +32,12 @@ pub(super) fn id(n: u8) -> MessageId {
     MessageId::new(at(0), [n; 10])
 }
 
-/// The tenant of what has all its fields.
+/// The tenant of the full samples.
 pub(super) fn shop() -> TenantKey {
     TenantKey { app: "golden".parse().unwrap(), tenant: "shop".into() }
 }
 
-/// The tenant of what has as few as may be.
+/// The tenant of the least samples.
 pub(super) fn plain() -> TenantKey {
     TenantKey { app: "plain".parse().unwrap(), tenant: String::new() }
 }
@@ -58,8 +58,10 @@ pub(super) fn place(seq: u64) -> Position {
 
 fn content() -> Content {
     let all = json!({
-        "pushMsgType": "MSG", "msgType": "event", "alert": "Hello 世界", "extra": {"deep": [[1.50, null]]}, "event": "paid",
-        "sound": "bell", "badge": 7, "sender": "Shop", "sendDevice": "till", "source": {"platform": "web", "product": "p"},
+        "pushMsgType": "MSG", "msgType": "event", "alert": "Hello 世界", "extra": {"deep": [[1.50, null]]},
+        "event": "paid",
+        "sound": "bell", "badge": 7, "sender": "Shop", "sendDevice": "till",
+        "source": {"platform": "web", "product": "p"},
         "category": "orders", "tag": "t", "needConfirm": true,
     });
     serde_json::from_value(all).unwrap()
@@ -108,7 +110,7 @@ pub(super) fn entry() -> Entry {
     Entry { posted: vec![device_id()], offline: Some(at(1)), ..entry }
 }
 
-/// What has become of it.
+/// Its final state.
 pub(super) fn entry_in_the_end() -> Entry {
     let end = |outcome, seconds| Some((outcome, at(seconds)));
     let steps = vec![
@@ -190,7 +192,8 @@ pub(super) fn profile() -> Profile {
 pub(super) fn preferences() -> Preferences {
     let all = json!({
         "muted": true, "channels": {"sms": false}, "categories": {"news": {"muted": true, "channels": {"email": true}}},
-        "quietHours": {"from": "22:00", "to": "07:30", "except": ["alerts"]}, "timeZone": "Asia/Shanghai", "language": "zh-CN",
+        "quietHours": {"from": "22:00", "to": "07:30", "except": ["alerts"]}, "timeZone": "Asia/Shanghai",
+        "language": "zh-CN",
     });
     serde_json::from_value(all).unwrap()
 }
@@ -243,7 +246,7 @@ pub(super) fn least_message() -> Message {
     }
 }
 
-/// What is kept of the message in the end.
+/// The record of the message in the end.
 pub(super) fn stored() -> Stored {
     let stored = Stored::new(&message(), vec!["alice|50%".into()], Some("hash".into()));
     Stored { begun: Some(at(1)), cancelled: Some(at(2)), ..stored }

@@ -90,7 +90,7 @@ pub(super) async fn sync(cell: &Cell) {
     let number = announced(cell, "").await.number;
     cell.arm().await;
     let asked = json!({"action": "sync", "announced": 0});
-    phone.say(cell, asked, async |phone| received(phone).iter().any(|it| it.number == number)).await;
+    phone.send(cell, asked, async |phone| received(phone).iter().any(|it| it.number == number)).await;
     cell.until("the fault is over", async || cell.is_over()).await;
 }
 
@@ -122,7 +122,7 @@ pub(super) async fn push(cell: &Cell, busy: bool) {
     if cell.fault == Fault::AcceptedThoughDead {
         cell.until("the post is lost", async || cell.is_over()).await;
         let asked = json!({"action": "sync", "announced": 0});
-        phone.say(cell, asked, async |phone| !received(phone).is_empty()).await;
+        phone.send(cell, asked, async |phone| !received(phone).is_empty()).await;
     }
     cell.until("the device is pushed", async || !received(&phone).is_empty() && cell.is_over()).await;
     cell.idle().await;

@@ -27,7 +27,7 @@ pub(super) async fn register_many(cell: &Cell) {
     assert_eq!(view.devices.len(), limits::USER_DEVICES);
     assert!(is_listed(cell.device_id()) && !is_listed(oldest.clone()), "{:?}", view.devices);
     let known = cell.lane.stores.devices.last_known(&oldest).await.unwrap().unwrap();
-    assert!(known.user.is_nobody(), "{known:?}");
+    assert!(known.user.is_unowned(), "{known:?}");
 }
 
 /// Bob's device becomes Alice's, and no record of it stays with Bob.
@@ -46,7 +46,7 @@ pub(super) async fn unregister(cell: &Cell, many: bool) {
     // A client whose first answer was lost gets 404 for the repeat.
     assert!([204, 404].contains(&answer.status.as_u16()), "{answer:?}");
     let known = cell.lane.stores.devices.last_known(&cell.device_id()).await.unwrap().unwrap();
-    assert!(known.user.is_nobody() && known.generation == 1, "{known:?}");
+    assert!(known.user.is_unowned() && known.generation == 1, "{known:?}");
     nothing_of_bob(cell).await;
 }
 

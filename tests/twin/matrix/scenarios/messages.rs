@@ -34,7 +34,7 @@ async fn received(cell: &Cell, phone: &mut Phone, key: &str) -> MessageFrame {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    phone.say(cell, json!({"action": "sync", "epoch": 0, "seq": 0}), async |phone| shown(phone).is_some()).await;
+    phone.send(cell, json!({"action": "sync", "epoch": 0, "seq": 0}), async |phone| shown(phone).is_some()).await;
     shown(phone).unwrap()
 }
 
@@ -47,15 +47,15 @@ pub(super) async fn online(cell: &Cell, before: usize) {
     cell.send(json!({})).await;
     let message = received(cell, &mut phone, "k").await;
     let place = message.position.unwrap();
-    let told = json!({"action": "ack", "id": message.id, "epoch": place.epoch, "seq": place.seq});
-    phone.say(cell, told, async |_| cell.entry("k").await.unwrap().is_confirmed()).await;
+    let ack = json!({"action": "ack", "id": message.id, "epoch": place.epoch, "seq": place.seq});
+    phone.send(cell, ack, async |_| cell.entry("k").await.unwrap().is_confirmed()).await;
     cell.idle().await;
     let entries = cell.entries().await;
     let entry = &entries[before];
     assert_eq!((entries.len(), entry.position, entry.acks.len()), (before + 1, place, 1));
     assert!(phone.seen(|seen| seen.message(&entry.letter.id)).is_some(), "shown in one way only");
     // A ping restores a connection that was pruned by mistake.
-    phone.say(cell, json!({"action": "ping"}), async |_| cell.view().await.connections.len() == 1).await;
+    phone.send(cell, json!({"action": "ping"}), async |_| cell.view().await.connections.len() == 1).await;
 }
 
 /// More devices than a view reads with its first pages: the presence and the tail are read by themselves.
@@ -224,8 +224,9 @@ pub(super) async fn cancel(cell: &Cell) {
     cell.arm().await;
     let answer = cell.ask(Method::DELETE, &format!("/v1/messages/{}", cell.message_id("k")), None, None).await;
     // A client whose first answer was lost gets 409 for the repeat.
-    let heard = if cell.is_hidden() { answer.status == 200 } else { [200, 409].contains(&answer.status.as_u16()) };
-    assert!(heard, "{answer:?}");
+    let is_answered =
+        if cell.is_hidden() { answer.status == 200 } else { [200, 409].contains(&answer.status.as_u16()) };
+    assert!(is_answered, "{answer:?}");
     cell.settled("k", |entry| matches!(entry.closed, Some((Open::Known(Closed::Cancelled), _)))).await;
     cell.idle().await;
 }

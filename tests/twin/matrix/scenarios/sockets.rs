@@ -21,7 +21,7 @@ pub(super) async fn connect(cell: &Cell) {
     let identity = cell.register(&cell.user()).await;
     cell.arm().await;
     let mut phone = Phone::open(cell, &identity).await;
-    phone.say(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
+    phone.send(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
     // An upgrade that was recorded and then refused leaves a connection behind, until its lease expires or a post meets
     // it.
     let left_behind = match cell.fault {
@@ -50,7 +50,7 @@ pub(super) async fn connect_many(cell: &Cell, are_buried: bool) {
     let mut phones = Vec::new();
     cell.until("the bound holds", async || {
         let mut phone = Phone::open(cell, &identity).await;
-        phone.say(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
+        phone.send(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
         phones.push(phone);
         cell.is_over() && cell.view().await.connections.len() <= limits::DEVICE_SOCKETS
     })
@@ -74,7 +74,7 @@ pub(super) async fn connect_at_once(cell: &Cell) {
     })
     .await;
     for phone in &mut phones {
-        phone.say(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
+        phone.send(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
     }
 }
 
@@ -141,7 +141,7 @@ pub(super) async fn ping(cell: &Cell) {
     let (user, sort_key) = (cell.user().encode(), format!("x#{id}"));
     cell.overwrite(&users, [("pk", &user), ("sk", &sort_key)], "expires_at", now.seconds() + 100).await;
     cell.arm().await;
-    phone.say(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
+    phone.send(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
     let connections = cell.view().await.connections;
     assert_eq!(connections.len(), 1);
     assert!(connections[0].lease > now.plus_seconds(600), "renewed");
@@ -158,7 +158,7 @@ pub(super) async fn ping_among_others(cell: &Cell) {
     other.insert("connection_id".to_owned(), AttributeValue::S(BELOW_ALL.to_owned()));
     cell.lane.world.put_all(&users, vec![other]).await;
     cell.arm().await;
-    phone.say(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
+    phone.send(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
     let head = phone.seen(|seen| {
         let pongs =
             seen.frames.iter().filter_map(|frame| if let Frame::Pong(pong) = frame { Some(pong) } else { None });
@@ -194,7 +194,7 @@ pub(super) async fn sync(cell: &Cell) {
         .await
         .unwrap();
     cell.arm().await;
-    phone.say(cell, json!({"action": "sync"}), async |phone| answers(phone) > 0).await;
+    phone.send(cell, json!({"action": "sync"}), async |phone| answers(phone) > 0).await;
     // A client that has received fewer than announced asks again, from the end of its run.
     for _ in 0..5 {
         let run = ids[1..].iter().take_while(|id| phone.seen(|seen| seen.message(id).is_some())).count();
@@ -203,7 +203,7 @@ pub(super) async fn sync(cell: &Cell) {
         }
         let (epoch, seq, before) = (first.position.epoch, 1 + run, answers(&phone));
         let again = json!({"action": "sync", "epoch": epoch, "seq": seq});
-        phone.say(cell, again, async |phone| answers(phone) > before).await;
+        phone.send(cell, again, async |phone| answers(phone) > before).await;
     }
     phone.seen(|seen| {
         let mut places: Vec<u64> = Vec::new();
@@ -232,7 +232,7 @@ pub(super) async fn confirm(cell: &Cell, action: &str) {
     cell.arm().await;
     let request =
         json!({"action": action, "id": entry.letter.id, "epoch": entry.position.epoch, "seq": entry.position.seq});
-    phone.say(cell, request, async |_| cell.entry("k").await.unwrap().is_confirmed() && cell.hits() > 0).await;
+    phone.send(cell, request, async |_| cell.entry("k").await.unwrap().is_confirmed() && cell.hits() > 0).await;
     let entry = cell.entry("k").await.unwrap();
     let by = if action == "ack" { &entry.acks } else { &entry.reads };
     assert_eq!((entry.acks.len() + entry.reads.len(), &by[0].0), (1, &cell.device_id()));
@@ -247,7 +247,7 @@ pub(super) async fn last_words(cell: &Cell, action: &str) {
     cell.arm().await;
     let request =
         json!({"action": action, "id": entry.letter.id, "epoch": entry.position.epoch, "seq": entry.position.seq});
-    phone.say(cell, request, async |_| cell.entry("k").await.unwrap().is_confirmed()).await;
+    phone.send(cell, request, async |_| cell.entry("k").await.unwrap().is_confirmed()).await;
     assert!(cell.view().await.connections.is_empty(), "it stays dead");
 }
 
@@ -259,7 +259,7 @@ pub(super) async fn confirm_nothing(cell: &Cell) {
     let wrong = cell.message_id("another");
     let request = json!({"action": "ack", "id": wrong, "epoch": entry.position.epoch, "seq": entry.position.seq});
     let refused = |frame: &Frame| matches!(frame, Frame::Error(error) if error.code == "unknown_message");
-    phone.say(cell, request, async |phone| phone.seen(|seen| seen.frames.iter().any(refused))).await;
+    phone.send(cell, request, async |phone| phone.seen(|seen| seen.frames.iter().any(refused))).await;
     assert!(!cell.entry("k").await.unwrap().is_confirmed());
 }
 
@@ -273,7 +273,7 @@ pub(super) async fn confirm_up_to(cell: &Cell) {
     cell.arm().await;
     let request = json!({"action": "ack", "epoch": second.epoch, "seq": second.seq});
     let cursor = async || cell.view().await.devices[0].cursor;
-    phone.say(cell, request, async |_| cursor().await == Some(second) && cell.hits() > 0).await;
+    phone.send(cell, request, async |_| cursor().await == Some(second) && cell.hits() > 0).await;
     let acked: Vec<_> = cell.entries().await.iter().map(|entry| entry.is_confirmed_by(&device)).collect();
     assert_eq!(acked, [true, true, false]);
 }
@@ -284,7 +284,7 @@ pub(super) async fn state(cell: &Cell) {
     let sort_key = format!("x#{}", cell.view().await.connections[0].id);
     cell.arm().await;
     let recorded = async || cell.attribute(&users, [("pk", &user), ("sk", &sort_key)], "app_state").await;
-    phone.say(cell, json!({"action": "state", "state": "foreground"}), async |_| recorded().await.is_some()).await;
+    phone.send(cell, json!({"action": "state", "state": "foreground"}), async |_| recorded().await.is_some()).await;
     assert_eq!(recorded().await.unwrap().as_s().unwrap(), "foreground");
     assert_eq!(cell.view().await.connections.len(), 1);
 }
