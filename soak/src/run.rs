@@ -174,8 +174,8 @@ async fn direct(world: &World, devices: &[mpsc::UnboundedSender<What>]) {
     std::future::pending::<()>().await;
 }
 
-/// Exchanges the functions' code while messages are sent: for that of another version, and back. What one has written, in
-/// tables and queues, the other one goes on with. Ends only with a failure.
+/// Exchanges the functions' code while messages are sent: for that of another version, and back. What one has written,
+/// in tables and queues, the other one goes on with. Ends only with a failure.
 async fn exchange(world: &World, other: &Path, twin: &mut Twin) -> Failure {
     for number in 1..=EXCHANGES {
         let at = world.plan.messages.len() * number / (EXCHANGES + 1);

@@ -15,7 +15,9 @@ import sys
 
 # Kinds that only a race leads to, which no scenario can hold still: what has to come between what.
 RACES = {
-    "ConnectFunction dynamodb GetItem local-LookupsTable c#": "a post comes between the record of a connection and its count",
+    "ConnectFunction dynamodb GetItem local-LookupsTable c#": (
+        "a post comes between the record of a connection and its count"
+    ),
 }
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
 

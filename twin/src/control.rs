@@ -2,8 +2,8 @@
 //! `/_twin/`.
 //!
 //! They all answer in the same way ([`uniform`]): a body is read as JSON, whatever its type ([`Body`]); an unknown or
-//! invalid parameter is refused by name ([`Parameters`]), and so is a body that the route does not read ([`NoBody`]); and an
-//! error is JSON with a sentence.
+//! invalid parameter is refused by name ([`Parameters`]), and so is a body that the route does not read ([`NoBody`]);
+//! and an error is JSON with a sentence.
 
 mod body;
 mod parameters;

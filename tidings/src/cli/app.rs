@@ -277,8 +277,8 @@ pub(crate) struct ProvidersArgs {
     /// Id of the app
     #[arg(long)]
     app: AppId,
-    /// File with the credentials, - for standard input; without it the app's providers are shown, with the public key of
-    /// Web Push
+    /// File with the credentials, - for standard input; without it the app's providers are shown, with the public key
+    /// of Web Push
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Stage of the deployment, as its template's parameter Stage has it; --directory-table needs it [default: the

@@ -35,8 +35,8 @@ pub fn log(filter: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The filter without the warnings about requests that DynamoDB refuses, such as a condition that does not hold. Each of
-/// them is an ordinary answer, and its caller decides whether it is an error. From `debug` on they are logged.
+/// The filter without the warnings about requests that DynamoDB refuses, such as a condition that does not hold. Each
+/// of them is an ordinary answer, and its caller decides whether it is an error. From `debug` on they are logged.
 fn without_answers(filter: &str) -> String {
     let level = filter.split(',').filter_map(|word| word.trim().parse::<Level>().ok()).max();
     let has_warnings = matches!(level, Some(Level::WARN | Level::INFO)) && !filter.contains("dynoxide");

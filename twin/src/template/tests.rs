@@ -527,7 +527,9 @@ fn an_event_of_another_form_than_on_aws_is_refused() {
     let route = |api: &str, version: &str| {
         format!(
             "  A: {{Type: 'AWS::ApiGatewayV2::Api', Properties: {{ProtocolType: {api}}}}}
-  I: {{Type: 'AWS::ApiGatewayV2::Integration', Properties: {{IntegrationUri: !GetAtt F.Arn, PayloadFormatVersion: {version}}}}}
+  I:
+    Type: AWS::ApiGatewayV2::Integration
+    Properties: {{IntegrationUri: !GetAtt F.Arn, PayloadFormatVersion: {version}}}
   R: {{Type: 'AWS::ApiGatewayV2::Route', Properties: {{ApiId: !Ref A, RouteKey: $default, Target: !Ref I}}}}\n"
         )
     };

@@ -160,9 +160,9 @@ pub(super) async fn ping_among_others(cell: &Cell) {
     cell.arm().await;
     phone.send(cell, json!({"action": "ping"}), async |phone| pongs(phone) > 0).await;
     let head = phone.seen(|seen| {
-        let pongs =
-            seen.frames.iter().filter_map(|frame| if let Frame::Pong(pong) = frame { Some(pong) } else { None });
-        pongs.last().map(|pong| (pong.position.epoch, pong.position.seq))
+        let mut pongs = seen.frames.iter().rev();
+        let last = pongs.find_map(|frame| if let Frame::Pong(pong) = frame { Some(pong) } else { None });
+        last.map(|pong| (pong.position.epoch, pong.position.seq))
     });
     assert_eq!(head, Some((entry.position.epoch, entry.position.seq)));
 }
