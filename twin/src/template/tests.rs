@@ -332,7 +332,7 @@ fn a_reference_to_a_route_that_sam_does_not_make_is_refused() {
         error(&answer("WsdefaultRoute")),
         "resource Answer, property RouteId.Ref: SAM generates no WsdefaultRoute: of Ws it generates WsDefaultRoute"
     );
-    assert!(error(&answer("WsPingRoute")).contains("of Ws it makes WsDefaultRoute"));
+    assert!(error(&answer("WsPingRoute")).contains("of Ws it generates WsDefaultRoute"));
     assert!(
         error(&answer("F")).starts_with("resource Answer, property RouteId: local-F is no route of a WebSocket API")
     );
