@@ -12,6 +12,7 @@ mod faults;
 mod functions;
 mod http;
 mod probe;
+mod rights;
 mod schedule;
 mod stack;
 mod twin;
