@@ -20,8 +20,11 @@ Resources:
     Properties:
       Runtime: provided.al2023
       Timeout: 20
-      Policies: [{{ Statement: [{{ Effect: Allow, Action: ['dynamodb:GetItem', '{allowed}'], Resource: !GetAtt T.Arn }}] }}]
-  T: {{ Type: AWS::Serverless::SimpleTable, Properties: {{ TableName: things, PrimaryKey: {{ Name: pk, Type: String }} }} }}
+      Policies: [{{ Statement: [{{ Effect: Allow, Action: ['dynamodb:GetItem', '{allowed}'],
+        Resource: !GetAtt T.Arn }}] }}]
+  T:
+    Type: AWS::Serverless::SimpleTable
+    Properties: {{ TableName: things, PrimaryKey: {{ Name: pk, Type: String }} }}
 "
     )
 }
