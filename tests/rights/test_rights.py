@@ -33,6 +33,10 @@ class Rights(unittest.TestCase):
         tests = [record(unused=["a"], requests=[("F x", 0)]), record("changed", used=["a"], unused=["more"])]
         self.assertEqual(faults(tests, [record(requests=[("F x", 1)])]), [])
 
+    def test_a_twin_whose_functions_asked_for_nothing_gives_no_rights(self):
+        tests = [record(used=["a"], requests=[("F x", 0)]), record(unused=["a of another stage"])]
+        self.assertEqual(faults(tests, [record(requests=[("F x", 1)])]), [])
+
     def test_every_kind_of_request_is_struck_by_the_matrix(self):
         tests = [record(used=["a"], requests=[("F x", 1), ("F y", 0)]), record("other", ("G",), requests=[("G z", 0)])]
         self.assertEqual(faults(tests, [record(requests=[("F x", 0), ("F y", 1)])]), ["no row of the matrix: F x"])

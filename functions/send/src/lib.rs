@@ -139,10 +139,6 @@ async fn accept(
     match if is_recorded { deps.messages.store(&stored).await? } else { None } {
         None => Ok(Accepted { message, stored, is_repeat: false }),
         Some(before) if before.app != stored.app || before.body_hash != stored.body_hash => Err(ApiError::KeyReused),
-        // DynamoDB's answer to this request's own put was lost.
-        Some(before) if before.body_hash.is_none() || before.accepted == now => {
-            Ok(Accepted { message, stored: before, is_repeat: false })
-        }
         Some(before) => repeat(request, before),
     }
 }

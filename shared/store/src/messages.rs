@@ -17,7 +17,7 @@ use tidings_wire::{
     send::{Downgrade, Priority},
 };
 
-use crate::{StoreError, error::took_place, item, item::Item, keys};
+use crate::{StoreError, error::took_place, item, item::Item, keys, retry::Attempts};
 
 /// The `Messages` table.
 #[derive(Clone, Debug)]
@@ -220,13 +220,15 @@ impl Messages {
         Self { client, table }
     }
 
-    /// Stores a message, or returns the existing one with its id.
+    /// Stores a message, or returns the existing one with its id. One that this call has stored, and whose answer was
+    /// lost, is no existing one.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn store(&self, stored: &Stored) -> Result<Option<Stored>, StoreError> {
         const OPERATION: &str = "store message";
         let item = MessageItem::new(OPERATION, stored)?;
+        let attempts = Attempts::default();
         // An expired record that is not deleted yet does not count.
         let put = self
             .client
@@ -235,9 +237,16 @@ impl Messages {
             .set_item(Some(item::write(OPERATION, item)?))
             .condition_expression("attribute_not_exists(pk) OR expires_at < :now")
             .expression_attribute_values(":now", AttributeValue::N(stored.accepted.seconds().to_string()))
+            .customize()
+            .interceptor(attempts.clone())
             .send()
             .await;
-        if took_place(OPERATION, put)? { Ok(None) } else { self.get(&stored.id, stored.accepted).await }
+        if took_place(OPERATION, put)? {
+            return Ok(None);
+        }
+        let before = self.get(&stored.id, stored.accepted).await?;
+        let written = |it: &Stored| (it.app.clone(), it.body_hash.clone(), it.accepted);
+        Ok(before.filter(|before| !(attempts.were_several() && written(before) == written(stored))))
     }
 
     /// The record of a message, strongly consistent.

@@ -1,15 +1,22 @@
 //! Which of DynamoDB's refusals are worth another try. The SDK covers throttling, server errors and lost answers;
 //! conflicts between transactions are left to us.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::{
     Client,
     config::{
-        interceptors::InterceptorContext,
+        ConfigBag, Intercept, RuntimeComponents,
+        interceptors::{BeforeTransmitInterceptorContextRef, InterceptorContext},
         retry::{ClassifyRetry, RetryAction, RetryConfig},
     },
-    error::ProvideErrorMetadata,
+    error::{BoxError, ProvideErrorMetadata},
     operation::{
         delete_item::DeleteItemError, put_item::PutItemError, transact_write_items::TransactWriteItemsError,
         update_item::UpdateItemError,
@@ -34,6 +41,33 @@ pub(crate) fn patient(client: &Client) -> Client {
     let retry = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
     let retry = retry.with_max_attempts(PATIENT_ATTEMPTS).with_initial_backoff(PATIENT_BACKOFF);
     Client::from_conf(config.to_builder().retry_config(retry).build())
+}
+
+/// Counts the attempts of one request. After several, a condition may have failed because an earlier attempt took
+/// effect and its answer was lost.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Attempts(Arc<AtomicU32>);
+
+impl Attempts {
+    pub(crate) fn were_several(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 1
+    }
+}
+
+impl Intercept for Attempts {
+    fn name(&self) -> &'static str {
+        "Attempts"
+    }
+
+    fn read_before_attempt(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 /// Classifies conflicts of two transactions, or of a transaction and a write, at one item: the loser has changed
