@@ -103,7 +103,7 @@ async fn tick(deps: &Deps, now: Timestamp) -> Result<(), Error> {
     let due = timers.due();
     let reach = last_minute_within_reach(now);
     // A deployment that has never ticked has no timers due before the queue's delay.
-    let from = due.done_until().await?.map_or_else(|| minute_of(now), |done| done + 1);
+    let from = due.done_until(now).await?.map_or_else(|| minute_of(now), |done| done + 1);
     let mut handed_on = 0_usize;
     for minute in from..=reach {
         let kept = due.minute(minute).await?;

@@ -20,6 +20,9 @@ pub struct Due {
 /// How long an item is kept after it is due, in seconds, if no tick takes it: a week, for a schedule that was down.
 const GRACE_SECONDS: u64 = 7 * 86_400;
 
+/// How far the clock goes back if it cannot read where it stood, in minutes. Each costs a query.
+const UNREADABLE_MINUTES: i64 = 24 * 60;
+
 /// The content of one minute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
@@ -116,11 +119,12 @@ impl Due {
         Ok(kept)
     }
 
-    /// The last minute that has been handed on, as the number of minutes since the Unix epoch.
+    /// The last minute that has been handed on, as the number of minutes since the Unix epoch. If the cursor is
+    /// unreadable, a day ago: in that time a clock that stands is noticed.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn done_until(&self) -> Result<Option<i64>, StoreError> {
+    pub async fn done_until(&self, now: Timestamp) -> Result<Option<i64>, StoreError> {
         const OPERATION: &str = "read timer cursor";
         let answer = self
             .client
@@ -132,11 +136,15 @@ impl Due {
             .await
             .map_err(|error| StoreError::request(OPERATION, error))?;
         let Some(item) = answer.item else { return Ok(None) };
-        let number = item.get("done_minute").and_then(|value| value.as_n().ok()?.parse().ok());
-        number.map(Some).ok_or_else(|| StoreError::item(OPERATION, "done_minute"))
+        let done = item.get("done_minute").and_then(|value| value.as_n().ok()?.parse().ok());
+        Ok(Some(done.unwrap_or_else(|| {
+            let error = StoreError::item(OPERATION, "done_minute is not a whole number");
+            unknown::pass_over("timer_cursor", None, "cursor", &error);
+            minute_of(now) - UNREADABLE_MINUTES
+        })))
     }
 
-    /// Records that every minute up to this one has been handed on. Never goes back.
+    /// Records that every minute up to this one has been handed on. Never goes back; replaces an unreadable cursor.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -147,7 +155,8 @@ impl Due {
             .table_name(&self.table)
             .set_key(Some(cursor_key()))
             .update_expression("SET done_minute = :minute")
-            .condition_expression("attribute_not_exists(pk) OR done_minute < :minute")
+            .condition_expression("NOT attribute_type(done_minute, :number) OR done_minute < :minute")
+            .expression_attribute_values(":number", keys::text("N"))
             .expression_attribute_values(":minute", keys::number(minute))
             .send()
             .await;

@@ -341,7 +341,7 @@ async fn read(world: &World, version: u32) {
     expected.sort_by_key(|timer| (timer.due(), timer.key()));
     kept.sort_by_key(|timer| (timer.due(), timer.key()));
     assert_eq!(kept, expected, "{version}");
-    assert_eq!(tables.due.done_until().await.unwrap(), Some(minute_of(at(0))), "{version}");
+    assert_eq!(tables.due.done_until(at(0)).await.unwrap(), Some(minute_of(at(0))), "{version}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

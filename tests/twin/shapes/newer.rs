@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use http::Method;
 use serde_json::{Value, json};
 use tidings_client::DeviceApi;
-use tidings_domain::{Position, Timestamp, Written};
-use tidings_store::minute_of;
+use tidings_domain::{MessageId, More, Position, Timer, Timestamp, Written, timer::SendDue};
+use tidings_store::{Due, minute_of};
 use tidings_wire::{
     Preferences,
     send::{Channel, FallbackStep},
@@ -313,5 +313,26 @@ async fn an_unreadable_device_connection_profile_or_announcement_costs_itself() 
     for line in ["device", "connection", "preferences", "push_address", "announcement"] {
         named.has(&format!("unreadable {line} ")).await;
     }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreadable_cursor_of_the_clock_is_replaced_and_no_timer_is_left_behind() {
+    let world = World::start().await;
+    let named = Named::of(&world);
+    let table = world.table("TIDINGS_DUE_TABLE");
+    let (due, now) = (Due::new(world.dynamodb(), table.clone()), Timestamp::now());
+    let cursor = json!({"pk": {"S": "cursor"}, "sk": {"S": "cursor"}, "done_minute": {"S": "newest"}});
+    // It became due two hours ago, and no tick has handed it on.
+    let timer =
+        Timer::Send(SendDue { id: MessageId::new(now, [7; 10]), due: Timestamp(now.0 - 7_200_000), more: More::default() });
+    due.keep(&timer).await.unwrap();
+    world.put_all(&table, vec![dynamodb::item(&cursor)]).await;
+    world.control(Method::POST, "/_twin/schedules/fire", None).await;
+    named.has("unreadable timer_cursor ").await;
+    eventually("it is handed on", async || due.minute(minute_of(timer.due())).await.unwrap().timers.is_empty()).await;
+    let item = world.item(&table, "cursor", Some("cursor")).await;
+    let done: i64 = item["done_minute"].as_n().unwrap().parse().unwrap();
+    assert!(done > minute_of(now), "{done}");
     world.end().await;
 }
