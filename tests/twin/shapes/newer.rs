@@ -324,8 +324,8 @@ async fn an_unreadable_cursor_of_the_clock_is_replaced_and_no_timer_is_left_behi
     let (due, now) = (Due::new(world.dynamodb(), table.clone()), Timestamp::now());
     let cursor = json!({"pk": {"S": "cursor"}, "sk": {"S": "cursor"}, "done_minute": {"S": "newest"}});
     // It became due two hours ago, and no tick has handed it on.
-    let timer =
-        Timer::Send(SendDue { id: MessageId::new(now, [7; 10]), due: Timestamp(now.0 - 7_200_000), more: More::default() });
+    let due_at = Timestamp(now.0 - 7_200_000);
+    let timer = Timer::Send(SendDue { id: MessageId::new(now, [7; 10]), due: due_at, more: More::default() });
     due.keep(&timer).await.unwrap();
     world.put_all(&table, vec![dynamodb::item(&cursor)]).await;
     world.control(Method::POST, "/_twin/schedules/fire", None).await;
