@@ -21,7 +21,7 @@ pub struct Due {
 const GRACE_SECONDS: u64 = 7 * 86_400;
 
 /// How far the clock goes back if it cannot read where it stood, in minutes. Each costs a query.
-const UNREADABLE_MINUTES: i64 = 24 * 60;
+const UNREADABLE_MINUTES: i64 = 120;
 
 /// The content of one minute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl Due {
     }
 
     /// The last minute that has been handed on, as the number of minutes since the Unix epoch. If the cursor is
-    /// unreadable, a day ago: in that time a clock that stands is noticed.
+    /// unreadable, two hours ago: in that time a clock that stands is noticed.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -323,8 +323,8 @@ async fn an_unreadable_cursor_of_the_clock_is_replaced_and_no_timer_is_left_behi
     let table = world.table("TIDINGS_DUE_TABLE");
     let (due, now) = (Due::new(world.dynamodb(), table.clone()), Timestamp::now());
     let cursor = json!({"pk": {"S": "cursor"}, "sk": {"S": "cursor"}, "done_minute": {"S": "newest"}});
-    // It became due two hours ago, and no tick has handed it on.
-    let due_at = Timestamp(now.0 - 7_200_000);
+    // It became due an hour ago, and no tick has handed it on.
+    let due_at = Timestamp(now.0 - 3_600_000);
     let timer = Timer::Send(SendDue { id: MessageId::new(now, [7; 10]), due: due_at, more: More::default() });
     due.keep(&timer).await.unwrap();
     world.put_all(&table, vec![dynamodb::item(&cursor)]).await;

@@ -43,11 +43,11 @@ Examples:
   tidings up --data .tidings/data           keep everything; `kill -9` loses nothing that was accepted
   tidings up --ports 0                      on free ports, beside another twin; --ports 7500 takes 7500 to 7504
   cargo lambda build --release && tidings up --artefacts target/lambda
-  tidings up --faults all --retry-after 1   a bad day in the cloud; --help lists the faults
+  tidings up --faults all --retry-after 1   with every fault at its usual rate; --help lists them
 
-Other programs reach what plays AWS with AWS_ENDPOINT_URL=http://127.0.0.1:7402 and any credentials. What the functions
-sent by SMS, email and push is at http://127.0.0.1:7402/_twin/outbox; what is to go wrong with pushes is put to
-http://127.0.0.1:7404/_twin/rules.";
+Other programs reach the emulated AWS services with AWS_ENDPOINT_URL=http://127.0.0.1:7402 and any credentials. What
+the functions sent by SMS, email and push is at http://127.0.0.1:7402/_twin/outbox; http://127.0.0.1:7404/_twin/rules
+takes rules for failing pushes.";
 
 /// The offset of the push providers' port from the first one, unless the arguments give another.
 const PROVIDERS_OFFSET: u16 = 4;
