@@ -428,3 +428,36 @@ async fn a_delivery_that_fails_returns_within_seconds_and_in_order() {
     assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     world.end().await;
 }
+
+/// Without its right to post, the service removes no connection, repeats nothing and names the fault.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_the_role_forbids_is_a_fault_and_is_not_repeated() {
+    let world = World::changed(&[("${Stage}/POST/@connections/*", "${Stage}/GET/@connections/*")]).await;
+    world.expect_errors("post was refused for good: check endpoint and permission");
+    world.expect_errors("is not authorized to perform: execute-api:ManageConnections");
+    let identity = world.device("alice", "a").await;
+    let socket = world.socket(&identity).await;
+    let id = world.send(&["alice"], "Hello").await;
+    world.until(&id, State::Pending).await;
+    world.idle().await;
+    assert_eq!(world.waiting("LaterQueue").await, [0, 0, 0], "no repeat is planned");
+    let view = world.stores().users.view(&World::user("alice"), Timestamp::now()).await.unwrap();
+    assert_eq!(view.connections.len(), 1, "it stays");
+    drop(socket);
+    world.end().await;
+}
+
+/// A function of the socket that fails says so in one sentence, with the reason behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invocation_that_fails_is_logged_in_one_sentence() {
+    let world = World::start().await;
+    let mut alice = world.online("alice", "a").await;
+    let throttled = Rule::new(Fault::Throttle).function("HeartbeatFunction").operation("Query");
+    world.twin.faults().add(throttled.times(3));
+    world.expect_errors(r#""message":"invocation failed: read pulse: ThrottlingException"#);
+    alice.send(json!({"action": "ping"})).await;
+    let answer: serde_json::Value = serde_json::from_str(&alice.raw().await).unwrap();
+    assert_eq!(answer["message"], "Internal server error");
+    assert_eq!(alice.ping().await.position.seq, 0);
+    world.end().await;
+}

@@ -2,8 +2,9 @@
 
 use aws_sdk_apigatewaymanagement::{
     Client,
+    config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
-    operation::{delete_connection::DeleteConnectionError, post_to_connection::PostToConnectionError},
+    operation::delete_connection::DeleteConnectionError,
     primitives::Blob,
 };
 use tidings_domain::{ConnectionId, delivery::PostOutcome};
@@ -54,16 +55,14 @@ impl Gateway {
     }
 }
 
-fn outcome<R>(error: &SdkError<PostToConnectionError, R>) -> PostOutcome {
-    match error.as_service_error() {
-        Some(PostToConnectionError::GoneException(_)) => PostOutcome::Gone,
-        // 403 means that the function has no permission to post: never a reason to prune.
-        Some(PostToConnectionError::ForbiddenException(_) | PostToConnectionError::PayloadTooLargeException(_)) => {
-            PostOutcome::Fault
-        }
-        // 429 is the account's rate limit or the full buffer of that client.
-        Some(PostToConnectionError::LimitExceededException(_)) => PostOutcome::Retry,
-        // A server error, or no answer: the frame may have been delivered, and the client shows each id once.
+/// What a failed post comes to, by its status: the management API's own errors and those of IAM have different codes.
+fn outcome<E>(error: &SdkError<E, HttpResponse>) -> PostOutcome {
+    match error.raw_response().map(|response| response.status().as_u16()) {
+        Some(410) => PostOutcome::Gone,
+        // 403: the function has no permission to post, which is never a reason to prune.
+        Some(403 | 413) => PostOutcome::Fault,
+        // 429 is the account's rate limit or the full buffer of that client. After a server error, or without an
+        // answer, the frame may have been delivered, and the client shows each id once.
         Some(_) | None => PostOutcome::Retry,
     }
 }

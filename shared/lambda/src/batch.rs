@@ -4,7 +4,10 @@
 use std::{collections::HashMap, future::Future, time::Duration};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use futures_util::stream::{self, StreamExt};
+use futures_util::{
+    TryFutureExt,
+    stream::{self, StreamExt},
+};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,7 +17,7 @@ use tidings_queue::{BATCH, QueueArn, Visibility};
 use tidings_store::StoreError;
 use tidings_wire::{Backoff, backoff::spread};
 
-use crate::{Error, logs};
+use crate::{Error, failure::Failure, logs};
 
 /// Serves a queue until the process ends. `handle` gets each event and the end of its invocation.
 ///
@@ -28,7 +31,8 @@ where
 {
     lambda_runtime::run(service_fn(|LambdaEvent { payload, context }: LambdaEvent<E>| {
         // Boxed: the SDK's futures below are nested deeper than the compiler lays out in one.
-        Box::pin(handle(payload, Timestamp(i64::try_from(context.deadline).unwrap_or(i64::MAX))))
+        let deadline = Timestamp(i64::try_from(context.deadline).unwrap_or(i64::MAX));
+        Box::pin(handle(payload, deadline).map_err(Failure::from))
     }))
     .await
 }

@@ -8,6 +8,7 @@
 
 pub mod batch;
 pub mod config;
+mod failure;
 pub mod http;
 pub mod logs;
 pub mod sdk;

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, future::Future};
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
+use futures_util::TryFutureExt;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
 use tidings_domain::{ConnectionId, IdError, Timestamp, mailbox::Misplaced};
@@ -15,7 +16,7 @@ use tidings_wire::{
     json, limits,
 };
 
-use crate::Error;
+use crate::{Error, failure::Failure};
 
 /// Serves a route of the WebSocket API until the process ends. `handle` gets each event and its time of arrival.
 ///
@@ -27,7 +28,10 @@ where
     Fut: Future<Output = Result<Reply, Error>>,
 {
     // Boxed: below it lie the SDK's futures, deeper than the compiler lays out in one.
-    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| Box::pin(handle(event.payload, Timestamp::now())))).await
+    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| {
+        Box::pin(handle(event.payload, Timestamp::now()).map_err(Failure::from))
+    }))
+    .await
 }
 
 /// An event that lacks a mandatory field. It fails the invocation: no default is invented.

@@ -68,7 +68,7 @@ impl Lane {
         });
         let world = world.await;
         // The errors that a fault causes for a record, for a request over HTTP, and for an action or a tick.
-        for text in [r#""record failed""#, r#""request failed""#, "Request { operation: "] {
+        for text in [r#""record failed""#, r#""request failed""#, "invocation failed: "] {
             world.tolerate_errors(text);
         }
         let world = Arc::new(world);

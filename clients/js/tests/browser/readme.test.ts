@@ -41,7 +41,7 @@ test("the first five lines, in a browser", async (t) => {
 test("the guide's program for a page, with its import map and without a bundler", async (t) => {
   const twin = await Twin.start(t);
   const browser = await browse(t);
-  const code = blockWith('/register-this-browser", { method: "POST" })', GUIDE);
+  const code = blockWith('/register-this-browser", { method: "POST", body', GUIDE);
   const printed = "ws://127.0.0.1:7401/prod";
   assert.ok(code.includes(printed));
   const imports = blockWith("importmap", GUIDE);

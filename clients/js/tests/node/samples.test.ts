@@ -196,19 +196,28 @@ test("the guide's backend registers a page and its subscription, and its page sh
     cookie = response.headers.getSetCookie()[0]?.split(";")[0] ?? cookie;
     return response;
   };
-  const page = /^const registration[\s\S]*?^};$/m.exec(
-    sample(GUIDE, '"/register-this-browser", { method: "POST" }'),
+  const subscription = { endpoint: "https://push.example.com/1", keys: { p256dh: "x", auth: "y" } };
+  let subscribed: object | null = null;
+  const pushManager = {
+    subscribe: async () => (subscribed = { toJSON: () => ({ ...subscription, expirationTime: null }) }),
+    getSubscription: async () => subscribed,
+  };
+  const register = async (): Promise<void> => {};
+  const getRegistration = async (): Promise<object> => ({ pushManager });
+  const navigator = { serviceWorker: { register, getRegistration, ready: Promise.resolve({ pushManager }) } };
+  const page = /^const subscription[\s\S]*?^const registration[\s\S]*?^};$/m.exec(
+    sample(GUIDE, '"/register-this-browser", { method: "POST", body'),
   ) ?? [""];
-  const registration = new Function("fetch", `${page[0]} return registration;`)(browser) as () => Promise<unknown>;
+  const registration = new Function("fetch", "navigator", `${page[0]} return registration;`)(
+    browser,
+    navigator,
+  ) as () => Promise<unknown>;
 
   answer.text = JSON.stringify({ id: "device-1" });
   assert.deepEqual(await registration(), { id: "device-1" });
-  const subscription = { endpoint: "https://push.example.com/1", keys: { p256dh: "x", auth: "y" } };
-  const register = async (): Promise<void> => {};
-  const subscribe = async () => ({ toJSON: () => ({ ...subscription, expirationTime: null }) });
-  const navigator = { serviceWorker: { register, ready: Promise.resolve({ pushManager: { subscribe } }) } };
   const code = sample(GUIDE, "pushManager.subscribe");
-  await new Function("navigator", "fetch", `return (async () => {${code}})();`)(navigator, browser);
+  await new Function("navigator", `return (async () => {${code}})();`)(navigator);
+  await registration();
   const [first, second] = asked.map(({ body }) => body);
   assert.match(String(first?.nativeToken), /^[\w-]{36}$/);
   assert.deepEqual(first, { appId: "demo", alias: "alice", platform: "WEB", nativeToken: first?.nativeToken });
