@@ -17,7 +17,8 @@ const LOCK: &str = "twin.lock";
 const TABLES: &str = "dynamodb.sqlite";
 
 /// Files by which a folder is recognized as a twin's.
-const OWN: [&str; 6] = [LOCK, TABLES, "sqs.journal", "outbox.journal", "secretsmanager.json", "secrets.json"];
+const OWN: [&str; 7] =
+    [LOCK, TABLES, "sqs.journal", "outbox.journal", "secretsmanager.json", "kms.json", "secrets.json"];
 
 /// The header of every SQLite file.
 const SQLITE: &[u8] = b"SQLite format 3\0";

@@ -40,7 +40,11 @@ pub(crate) fn secret_suffix(name: &str) -> String {
 /// A random UUID, as the request ids of Lambda and the message ids of SQS are.
 #[must_use]
 pub fn uuid() -> String {
-    let mut bytes: [u8; 16] = chance();
+    uuid_of(chance())
+}
+
+/// The UUID of these bytes.
+pub(crate) fn uuid_of(mut bytes: [u8; 16]) -> String {
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let text = hexadecimal(&bytes);

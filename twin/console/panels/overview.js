@@ -30,11 +30,11 @@ function build({ ask, intro, figures, charts }) {
   const drawn = charts.map((chart) => [h("div"), chart]);
   const part = (node, asked, [of, draw]) => show(node, of(asked), (data) => data && draw(data));
   async function refresh() {
-    const inside = place.twin ? ["queues", "faults", "rights"].map((path) => twin("GET", path)) : [];
-    const [asked, queues, faults, rights] = await Promise.all([ask(), ...inside]);
+    const inside = place.twin ? ["queues", "faults", "rights", "keys"].map((path) => twin("GET", path)) : [];
+    const [asked, queues, faults, rights, keys] = await Promise.all([ask(), ...inside]);
     part(first, asked, intro);
     if (place.twin) {
-      show(tiles, [...figures(asked), ...own(queues, faults, rights)], (all) => all.map(tile));
+      show(tiles, [...figures(asked), ...own(queues, faults, rights, keys)], (all) => all.map(tile));
       show(refused, rights.refused, (requests) => requests.length > 0 && refusals(requests));
     }
     for (const [node, chart] of drawn) part(node, asked, chart);
@@ -56,7 +56,7 @@ function build({ ask, intro, figures, charts }) {
 }
 
 /** The twin's numbers, each with the panel that has the details. */
-function own(queues, faults, { rights, used, refused }) {
+function own(queues, faults, { rights, used, refused }, keys) {
   const isDead = new Set(queues.map((queue) => queue.deadLetterQueue));
   const sum = (of) => of.reduce((all, queue) => all + queue.visible + queue.inFlight + queue.delayed, 0);
   const injected = Object.values(faults.injected).reduce((sum, number) => sum + number, 0);
@@ -67,7 +67,16 @@ function own(queues, faults, { rights, used, refused }) {
     ["Dead letters", dead.toLocaleString(), "given up, and kept", "queues", dead > 0],
     ["Faults", faults.plan || rules ? "on" : "off", `${count(injected, "strike")} so far`, "faults"],
     ["Rights", `${used} of ${rights}`, `used; ${count(refused.length, "refusal")}`, "overview", refused.length > 0],
+    ...ofKeys(keys),
   ];
+}
+
+/** How many keys of KMS are enabled, if there are any, and the states of the others: `alias/a: Disabled`. */
+function ofKeys(keys) {
+  const off = keys.filter(({ state }) => state !== "Enabled");
+  const states = off.map(({ id, logicalId, aliases, state }) => `${aliases[0] ?? logicalId ?? id}: ${state}`);
+  const figure = `${keys.length - off.length} of ${keys.length}`;
+  return keys.length > 0 ? [["Keys", figure, states.join(", ") || "enabled in KMS", "overview", off.length > 0]] : [];
 }
 
 /** The requests of functions that the roles of the template did not allow. */

@@ -1,6 +1,7 @@
 //! Conditions of statements
 //! (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -8,17 +9,27 @@ use serde_json::{Map, Value};
 use super::pattern::matches;
 
 /// The values of a request's condition keys, by their lower-case names.
-pub(crate) type Context = BTreeMap<&'static str, Vec<String>>;
+pub(crate) type Context = BTreeMap<Cow<'static, str>, Vec<String>>;
 
-/// The keys that requests to the twin have.
-const KEYS: [&str; 6] = [
+/// The keys that requests to the twin may have. `kms:ViaService` never has a value, because functions call KMS
+/// themselves.
+const KEYS: [&str; 12] = [
     "aws:principalaccount",
     "aws:requestedregion",
     "aws:resourceaccount",
     "aws:securetransport",
+    "kms:calleraccount",
+    "kms:encryptioncontextkeys",
+    "kms:grantisforawsresource",
+    "kms:requestalias",
+    "kms:resourcealiases",
+    "kms:viaservice",
     "ses:fromaddress",
     "ses:recipients",
 ];
+
+/// The beginning of the keys that name a pair of the encryption context of a request to KMS.
+pub(crate) const ENCRYPTION_CONTEXT: &str = "kms:encryptioncontext:";
 
 /// One key that has to have a value, or must not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,13 +99,15 @@ impl Condition {
         let (name, holds_without) = name.strip_suffix("IfExists").map_or((name, false), |name| (name, true));
         let test = TESTS.iter().find(|(known, _)| *known == name).map(|(_, test)| *test);
         let test = test.ok_or_else(|| format!("the twin does not evaluate the condition operator {operator}"))?;
-        if !KEYS.contains(&key.to_ascii_lowercase().as_str()) {
+        let lower = key.to_ascii_lowercase();
+        let is_pair = lower.strip_prefix(ENCRYPTION_CONTEXT).is_some_and(|name| !name.is_empty());
+        if !is_pair && !KEYS.contains(&lower.as_str()) {
             return Err(format!("the twin does not know the condition key {key}"));
         }
         if let Some(variable) = values.iter().find(|value| value.contains("${")) {
             return Err(format!("the twin does not evaluate the policy variable in {variable}"));
         }
-        Ok(Self { key: key.to_ascii_lowercase(), test, set, holds_without, values })
+        Ok(Self { key: lower, test, set, holds_without, values })
     }
 
     pub(super) fn holds(&self, context: &Context) -> bool {

@@ -3,12 +3,14 @@
 //! The twin evaluates identity-based policies as IAM does within one account
 //! (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>). They are read once,
 //! at the start, which fails if a statement cannot be evaluated. A request is checked against the role of the function
-//! whose process has signed it; requests of people are not limited. Each service defines the action and the resource
+//! whose process has signed it, and against the policy and the grants of a key of KMS; requests of people are not
+//! limited. Each service defines the action and the resource
 //! that a request needs, by the Service Authorization Reference
 //! (<https://docs.aws.amazon.com/service-authorization/latest/reference/>).
 
 mod condition;
 mod control;
+mod key_policy;
 pub(crate) mod named;
 mod pattern;
 mod role;
@@ -23,8 +25,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-pub(crate) use self::condition::Context;
+pub(crate) use self::condition::{Context, ENCRYPTION_CONTEXT};
 pub(crate) use self::control::control;
+pub(crate) use self::key_policy::KeyPolicy;
+use self::key_policy::Verdict;
 pub use self::role::Role;
 pub(crate) use self::role::{Decision, Need};
 use self::statement::Effect;
@@ -43,6 +47,8 @@ struct Shared {
     roles: BTreeMap<String, Used>,
     /// By logical id.
     functions: BTreeMap<String, Principal>,
+    /// The policies of keys of KMS, by the key's ARN.
+    keys: BTreeMap<String, KeyPolicy>,
     refused: Mutex<BTreeMap<(String, String, String), u64>>,
 }
 
@@ -58,6 +64,9 @@ struct Used {
 #[derive(Debug)]
 struct Principal {
     role: String,
+    /// The ARN of the role.
+    role_arn: String,
+    /// The ARN of the session in which the function has the role.
     arn: String,
 }
 
@@ -86,15 +95,26 @@ pub(crate) struct Denial {
     pub(crate) principal: String,
     pub(crate) action: String,
     pub(crate) resource: String,
-    is_explicit: bool,
+    reason: Reason,
+}
+
+/// The part of the policies by which a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    RoleAllowsNothing,
+    RoleDenies,
+    KeyAllowsNothing,
+    KeyDenies,
 }
 
 impl Denial {
     /// The reason, as IAM words it.
     pub(crate) fn reason(&self, action: &str) -> String {
-        match self.is_explicit {
-            true => "with an explicit deny in an identity-based policy".to_owned(),
-            false => format!("because no identity-based policy allows the {action} action"),
+        match self.reason {
+            Reason::RoleAllowsNothing => format!("because no identity-based policy allows the {action} action"),
+            Reason::RoleDenies => "with an explicit deny in an identity-based policy".to_owned(),
+            Reason::KeyAllowsNothing => format!("because no resource-based policy allows the {action} action"),
+            Reason::KeyDenies => "with an explicit deny in a resource-based policy".to_owned(),
         }
     }
 }
@@ -132,18 +152,21 @@ pub struct Refusal {
 }
 
 impl Roles {
-    /// The roles of functions, each given as logical id, name and the name of its role.
+    /// The roles of functions, each given as logical id, name and the name of its role. `keys` are the policies of keys
+    /// of KMS, by ARN.
     pub(crate) fn new<'f>(
         functions: impl Iterator<Item = (&'f str, &'f str, &'f str)>,
         roles: &BTreeMap<String, Role>,
-        region: &str,
-        account: &str,
+        keys: BTreeMap<String, KeyPolicy>,
+        arns: Arns,
     ) -> Self {
+        let account = &arns.account;
         let mut principals = BTreeMap::new();
         let mut holders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (logical_id, name, role) in functions {
             let arn = format!("arn:aws:sts::{account}:assumed-role/{role}/{name}");
-            principals.insert(logical_id.to_owned(), Principal { role: role.to_owned(), arn });
+            let role_arn = format!("arn:aws:iam::{account}:role/{role}");
+            principals.insert(logical_id.to_owned(), Principal { role: role.to_owned(), role_arn, arn });
             holders.entry(role).or_default().push(logical_id);
         }
         let used = |role: &Role| Used {
@@ -154,11 +177,10 @@ impl Roles {
         let roles: BTreeMap<String, Used> = roles.iter().map(|(name, role)| (name.clone(), used(role))).collect();
         for held in roles.values() {
             for need in &held.role.asked_by_lambda {
-                held.decide(need);
+                held.mark(&held.role.decide(need));
             }
         }
-        let arns = Arns::new(region, account);
-        Self(Arc::new(Shared { arns, roles, functions: principals, refused: Mutex::default() }))
+        Self(Arc::new(Shared { arns, roles, functions: principals, keys, refused: Mutex::default() }))
     }
 
     pub(crate) fn arns(&self) -> &Arns {
@@ -171,17 +193,37 @@ impl Roles {
         let Some(held) = self.0.roles.get(&principal.role) else { return Ok(()) };
         for mut need in needs {
             self.complete(&mut need);
-            let is_explicit = match held.decide(&need) {
-                Decision::Allowed(_) => continue,
-                Decision::NotAllowed => false,
-                Decision::Denied => true,
+            let decision = held.role.decide(&need);
+            let Err(reason) = self.judge(principal, &decision, &need) else {
+                held.mark(&decision);
+                continue;
             };
             let resource = need.resource().to_owned();
-            let denial = Denial { principal: principal.arn.clone(), action: need.action, resource, is_explicit };
+            let denial = Denial { principal: principal.arn.clone(), action: need.action, resource, reason };
             self.refuse(function, &denial);
             return Err(denial);
         }
         Ok(())
+    }
+
+    /// Joins the decision of the role with the key's policy and grants. A denial wins; otherwise a grant or the key's
+    /// policy is enough, and the role's policies count if the key's policy leaves the decision to them
+    /// (<https://docs.aws.amazon.com/kms/latest/developerguide/policy-evaluation.html>).
+    fn judge(&self, principal: &Principal, decision: &Decision, need: &Need) -> Result<(), Reason> {
+        let is_principal = |arn: &str| arn == principal.role_arn || arn == principal.arn;
+        let policy = self.0.keys.get(need.resource());
+        let verdict =
+            policy.map_or(Verdict::LeftToRole, |policy| policy.decide(need, &self.0.arns.account, is_principal));
+        let is_granted = need.granted_to.iter().any(|grantee| is_principal(grantee));
+        match (decision, verdict) {
+            (Decision::Denied, _) => Err(Reason::RoleDenies),
+            (_, Verdict::Denied) => Err(Reason::KeyDenies),
+            (_, Verdict::Allowed) => Ok(()),
+            (Decision::Allowed(_), Verdict::LeftToRole) => Ok(()),
+            _ if is_granted => Ok(()),
+            (Decision::NotAllowed, _) => Err(Reason::RoleAllowsNothing),
+            (Decision::Allowed(_), Verdict::NotAllowed) => Err(Reason::KeyAllowsNothing),
+        }
     }
 
     /// Adds the condition keys that every request has.
@@ -194,7 +236,7 @@ impl Roles {
             // On AWS, requests arrive over TLS.
             ("aws:securetransport", "true"),
         ];
-        need.context.extend(common.map(|(key, value)| (key, vec![value.to_owned()])));
+        need.context.extend(common.map(|(key, value)| (key.into(), vec![value.to_owned()])));
     }
 
     fn refuse(&self, function: &str, denial: &Denial) {
@@ -250,12 +292,10 @@ impl Roles {
 }
 
 impl Used {
-    /// Decides, and records which rules have allowed the request.
-    fn decide(&self, need: &Need) -> Decision {
-        let decision = self.role.decide(need);
-        if let Decision::Allowed(places) = &decision {
+    /// Records which rules have allowed a request.
+    fn mark(&self, decision: &Decision) {
+        if let Decision::Allowed(places) = decision {
             places.iter().for_each(|place| self.used[*place].store(true, Ordering::Relaxed));
         }
-        decision
     }
 }

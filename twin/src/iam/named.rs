@@ -118,6 +118,8 @@ const TEMPLATES: &[Template] = &[
         &["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem"],
         TABLE,
     ),
+    template("KMSDecryptPolicy", "KeyId", &["kms:Decrypt"], &["kms key/{}"]),
+    template("KMSEncryptPolicy", "KeyId", &["kms:Encrypt"], &["kms key/{}"]),
     template("LambdaInvokePolicy", "FunctionName", &["lambda:InvokeFunction"], &["lambda function:{}*"]),
     template(
         "SESCrudPolicy",

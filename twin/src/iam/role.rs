@@ -26,12 +26,15 @@ pub(crate) struct Need {
     pub(crate) resources: Vec<String>,
     /// The values for conditions.
     pub(crate) context: Context,
+    /// The principals, by ARN, to whom a grant of KMS gives the action.
+    pub(crate) granted_to: Vec<String>,
 }
 
 impl Need {
     /// An action on one resource.
     pub(crate) fn of(action: impl Into<String>, resource: impl Into<String>) -> Self {
-        Self { action: action.into(), resources: vec![resource.into()], context: Context::new() }
+        let resources = vec![resource.into()];
+        Self { action: action.into(), resources, context: Context::new(), granted_to: Vec::new() }
     }
 
     /// The resource that an error names.

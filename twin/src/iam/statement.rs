@@ -84,7 +84,7 @@ impl Rule {
         Ok(rules)
     }
 
-    fn of_statement(statement: &Value, origin: &Origin) -> Result<Vec<Self>, String> {
+    pub(super) fn of_statement(statement: &Value, origin: &Origin) -> Result<Vec<Self>, String> {
         let elements = statement.as_object().ok_or("a statement is no object")?;
         let known = ["Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"];
         if let Some(other) = elements.keys().find(|name| !known.contains(&name.as_str())) {

@@ -22,7 +22,8 @@ fn refused(statement: &Value) -> String {
 
 fn roles_of(role: Role) -> Roles {
     let functions = [("F", "local-F", "role")];
-    Roles::new(functions.into_iter(), &BTreeMap::from([("role".to_owned(), role)]), "us-east-1", "000000000000")
+    let roles = BTreeMap::from([("role".to_owned(), role)]);
+    Roles::new(functions.into_iter(), &roles, BTreeMap::new(), Arns::new("us-east-1", "000000000000"))
 }
 
 #[test]
@@ -74,7 +75,7 @@ fn conditions_test_the_keys_of_the_request() {
     let from = |address: &[&str]| {
         let mut need = Need::of("ses:SendEmail", "arn:aws:ses:a:b:identity/c");
         if !address.is_empty() {
-            need.context.insert("ses:fromaddress", address.iter().map(|it| (*it).to_owned()).collect());
+            need.context.insert("ses:fromaddress".into(), address.iter().map(|it| (*it).to_owned()).collect());
         }
         need
     };
@@ -135,12 +136,29 @@ fn what_cannot_be_evaluated_is_refused_in_a_sentence() {
             json!({"Condition": {"StringEquals": {"dynamodb:LeadingKeys": "x"}}}),
             "the condition key dynamodb:LeadingKeys",
         ),
+        (json!({"Condition": {"StringEquals": {"kms:EncryptionContext:": "x"}}}), "the condition key kms:Encryption"),
+        (json!({"Condition": {"StringEquals": {"kms:KeyOrigin": "x"}}}), "the condition key kms:KeyOrigin"),
     ];
     for (more, sentence) in rows {
         let found = allow(more.clone());
         assert!(found.contains(sentence), "{more}: {found}");
     }
     assert!(refused(&json!("all")).contains("no Statement"));
+    let key = |more: Value| {
+        let mut statement = json!({"Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*"});
+        statement.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        KeyPolicy::of_document(&json!({"Statement": [statement]})).unwrap_err()
+    };
+    for (more, sentence) in [
+        (json!({"Principal": "me"}), "is no Principal"),
+        (json!({"Principal": {"Aws": "*"}}), "a Principal has no kind Aws"),
+        (json!({"Condition": {"StringEquals": {"kms:KeyOrigin": "x"}}}), "the condition key kms:KeyOrigin"),
+        (json!({"NotPrincipal": "*"}), "no element NotPrincipal"),
+    ] {
+        let found = key(more);
+        assert!(found.contains(sentence), "{found}");
+    }
+    assert!(KeyPolicy::of_document(&json!({"Statement": [{"Effect": "Allow"}]})).unwrap_err().contains("no Principal"));
     assert!(named::managed("arn:aws:iam::aws:policy/ReadOnlyAccess", &Origin::Added).unwrap_err().contains("ReadOnly"));
 }
 
@@ -174,6 +192,8 @@ fn policy_templates_are_those_of_sam() {
     let secret = arns.of("secretsmanager", "secret:s-abcdef");
     let secret = of("AWSSecretsManagerGetSecretValuePolicy", json!({"SecretArn": secret})).unwrap();
     assert!(allows(&secret, "secretsmanager:GetSecretValue", "secret:s-abcdef"));
+    let decrypt = of("KMSDecryptPolicy", json!({"KeyId": "k"})).unwrap();
+    assert!(allows(&decrypt, "kms:Decrypt", "key/k") && !allows(&decrypt, "kms:Encrypt", "key/k"));
     let unknown = of("StepFunctionsExecutionPolicy", json!({"StateMachineName": "s"})).unwrap_err();
     assert!(unknown.contains("does not know the policy template StepFunctionsExecutionPolicy"), "{unknown}");
     let without = of("DynamoDBCrudPolicy", json!({})).unwrap_err();

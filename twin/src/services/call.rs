@@ -5,7 +5,7 @@ use std::error::Error;
 
 use axum::Router;
 use axum::body::{Bytes, to_bytes};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -14,6 +14,7 @@ use crate::data::DataFolder;
 use crate::faults::{Fault, Faults};
 use crate::gateway::websocket::SocketApi;
 use crate::iam::{Arns, Denial, Need};
+use crate::ids::uuid;
 use crate::ledger::{Ledger, TraceId};
 use crate::outbox::Outbox;
 use crate::service::Service;
@@ -141,6 +142,15 @@ impl Request {
 /// A text in a JSON body.
 pub(super) fn member<'b>(body: &'b serde_json::Value, name: &str) -> Option<&'b str> {
     body.get(name).and_then(serde_json::Value::as_str)
+}
+
+/// An answer in the JSON 1.1 protocol.
+pub(super) fn json_1_1(status: StatusCode, body: &serde_json::Value) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-amz-json-1.1".to_owned()),
+        (HeaderName::from_static("x-amzn-requestid"), uuid()),
+    ];
+    (status, headers, body.to_string()).into_response()
 }
 
 /// A request that a service has claimed.

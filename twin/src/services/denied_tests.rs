@@ -12,9 +12,10 @@ use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message};
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, SendMessageBatchRequestEntry};
 
 use axum::http::Method;
+use serde_json::{Value, json};
 
 use super::tests::{Bench, TEMPLATE, credentials};
-use super::{connections, dynamodb, secretsmanager, ses, sns, sqs};
+use super::{connections, dynamodb, kms, secretsmanager, ses, sns, sqs};
 
 const ADMINISTRATOR: &str = "{ManagedPolicyArns: ['arn:aws:iam::aws:policy/AdministratorAccess']}";
 
@@ -22,6 +23,10 @@ const THINGS: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/things";
 
 /// The bench's function with a role that allows these actions, each on its resource.
 async fn allowed(rights: &[(&str, &str)]) -> Bench {
+    Bench::of(&template(rights)).await
+}
+
+fn template(rights: &[(&str, &str)]) -> String {
     let mut statements = String::new();
     for (action, resource) in rights {
         write!(statements, "{{Effect: Allow, Action: '{action}', Resource: '{resource}'}}, ").unwrap();
@@ -31,7 +36,7 @@ async fn allowed(rights: &[(&str, &str)]) -> Bench {
     let document = format!("{{Statement: [{statements}{mapping}, {logs}]}}");
     let role = format!("{{Policies: [{{PolicyName: own, PolicyDocument: {document}}}]}}");
     assert!(TEMPLATE.contains(ADMINISTRATOR));
-    Bench::of(&TEMPLATE.replace(ADMINISTRATOR, &role)).await
+    TEMPLATE.replace(ADMINISTRATOR, &role)
 }
 
 /// A refusal as the SDK reports it: the code, the status and the message.
@@ -166,7 +171,8 @@ async fn what_a_role_does_not_allow_has_not_happened_and_costs_nothing() {
     let outside = bench.sdk.to_builder().credentials_provider(provider).build();
     let people = aws_sdk_dynamodb::Client::new(&outside);
     assert_eq!(people.scan().table_name("things").send().await.unwrap().count(), 0, "people are not limited");
-    for service in [dynamodb::SERVICE, sqs::SERVICE, sns::SERVICE, ses::SERVICE, secretsmanager::SERVICE] {
+    for service in [dynamodb::SERVICE, sqs::SERVICE, sns::SERVICE, ses::SERVICE, secretsmanager::SERVICE, kms::SERVICE]
+    {
         assert_eq!(bench.ledger.find(bench.trace.as_str()).unwrap().count(service, &[]), 0.0);
     }
 }
@@ -293,4 +299,150 @@ async fn secrets_need_the_right_to_each_and_identity_needs_none() {
     let who = "Action=GetCallerIdentity&Version=2011-06-15";
     assert_eq!(bench.http(Method::POST, "/", who).await.0, 200);
     assert_eq!(bench.roles.refusals(), []);
+}
+
+/// A request to KMS, with its refusal, if it was refused.
+async fn ask_kms(bench: &Bench, operation: &str, request: &Value) -> Option<(String, u16, String)> {
+    let (status, answer) = bench.kms(operation, request).await.unwrap();
+    let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+    (!status.is_success()).then(|| (text("__type"), status.as_u16(), text("message")))
+}
+
+/// A ciphertext in the context `{"app": "a"}`, made by someone who is not limited.
+fn ciphertext(bench: &Bench) -> Value {
+    let body = json!({"KeyId": "alias/key", "Plaintext": "eA==", "EncryptionContext": {"app": "a"}});
+    bench.services.kms.asked("Encrypt", &body)["CiphertextBlob"].clone()
+}
+
+#[tokio::test]
+async fn keys_need_the_right_to_each_use() {
+    let key = Bench::start().await.key_arn();
+    let actions =
+        ["GenerateDataKey", "Decrypt", "Encrypt", "ReEncryptFrom", "ReEncryptTo", "DescribeKey", "DisableKey"];
+    for missing in actions {
+        let rights: Vec<String> =
+            actions.iter().filter(|action| **action != missing).map(|action| format!("kms:{action}")).collect();
+        let rights: Vec<(&str, &str)> = rights.iter().map(|action| (action.as_str(), key.as_str())).collect();
+        let bench = allowed(&rights).await;
+        let (blob, context) = (ciphertext(&bench), json!({"app": "a"}));
+        let re_encrypt = json!({
+            "CiphertextBlob": blob,
+            "SourceEncryptionContext": context,
+            "DestinationKeyId": key,
+        });
+        let asked = [
+            (&["GenerateDataKey"][..], "GenerateDataKey", json!({"KeyId": "alias/key", "KeySpec": "AES_256"})),
+            (&["Decrypt"], "Decrypt", json!({"CiphertextBlob": blob, "EncryptionContext": context})),
+            (&["Encrypt"], "Encrypt", json!({"KeyId": key, "Plaintext": "eA=="})),
+            (&["ReEncryptFrom", "ReEncryptTo"], "ReEncrypt", re_encrypt),
+            (&["DescribeKey"], "DescribeKey", json!({"KeyId": key})),
+            (&["DisableKey"], "DisableKey", json!({"KeyId": key})),
+        ];
+        for (needed, operation, request) in asked {
+            let found = ask_kms(&bench, operation, &request).await;
+            match needed.contains(&missing) {
+                true => assert_denied(found, "AccessDeniedException", 400, &format!("kms:{missing}"), &key),
+                false => assert_eq!(found, None, "{operation} without {missing}"),
+            }
+        }
+    }
+    let bench = allowed(&[("kms:*", "arn:aws:kms:us-east-1:000000000000:key/other")]).await;
+    let request = json!({"KeyId": key, "KeySpec": "AES_256"});
+    assert_denied(ask_kms(&bench, "GenerateDataKey", &request).await, "AccessDeniedException", 400, "kms:", &key);
+    assert_denied(ask_kms(&bench, "ListKeys", &json!({})).await, "AccessDeniedException", 400, "kms:ListKeys", "*");
+    let none = json!({"KeyId": "alias/none", "KeySpec": "AES_256"});
+    assert_eq!(ask_kms(&bench, "GenerateDataKey", &none).await.unwrap().0, "NotFoundException");
+}
+
+#[tokio::test]
+async fn a_right_to_a_key_may_depend_on_the_encryption_context() {
+    let rights = "Action: 'kms:Decrypt', Resource: '*'";
+    let template = template(&[("kms:Decrypt", "*")]);
+    assert!(template.contains(rights));
+    for (condition, context, is_allowed) in [
+        ("StringEquals: {'kms:EncryptionContext:app': a}", json!({"app": "a"}), true),
+        ("StringEquals: {'kms:EncryptionContext:App': a}", json!({"app": "a"}), true),
+        ("StringEquals: {'kms:EncryptionContext:app': b}", json!({"app": "a"}), false),
+        ("StringEquals: {'kms:EncryptionContext:app': a}", json!({}), false),
+        ("'ForAllValues:StringEquals': {'kms:EncryptionContextKeys': [app]}", json!({"app": "a"}), true),
+        ("'ForAnyValue:StringEquals': {'kms:EncryptionContextKeys': [app]}", json!({"App": "a"}), false),
+        ("'ForAnyValue:StringEquals': {'kms:ResourceAliases': alias/key}", json!({"app": "a"}), true),
+        ("StringEquals: {'kms:ViaService': secretsmanager.us-east-1.amazonaws.com}", json!({"app": "a"}), false),
+        ("StringEquals: {'kms:RequestAlias': alias/key}", json!({"app": "a"}), false),
+    ] {
+        let bench = Bench::of(&template.replace(rights, &format!("{rights}, Condition: {{{condition}}}"))).await;
+        let request = json!({"CiphertextBlob": ciphertext(&bench), "EncryptionContext": context});
+        let found = ask_kms(&bench, "Decrypt", &request).await;
+        assert_eq!(found.is_none_or(|(code, ..)| code != "AccessDeniedException"), is_allowed, "{condition} {context}");
+    }
+}
+
+#[tokio::test]
+async fn the_policy_of_a_key_decides_with_the_role() {
+    const PLAIN: &str = "{Description: of the bench}";
+    let root = "{Effect: Allow, Principal: {AWS: !Sub 'arn:aws:iam::${AWS::AccountId}:root'}, Action: 'kms:*', \
+                Resource: '*'}";
+    let role = "{Effect: Allow, Principal: {AWS: !GetAtt Role.Arn}, Action: 'kms:Decrypt', Resource: '*'}";
+    let service = "{Effect: Allow, Principal: {Service: logs.amazonaws.com}, Action: 'kms:*', Resource: '*', \
+                   Condition: {ArnLike: {'kms:EncryptionContext:aws:logs:arn': '*', 'aws:SourceArn': '*'}}}";
+    let deny = "{Effect: Deny, Principal: '*', Action: 'kms:Decrypt', Resource: '*'}";
+    let with = |rights: &[(&str, &str)], statements: &[&str]| {
+        let policy = format!("{{KeyPolicy: {{Statement: [{}]}}}}", statements.join(", "));
+        let template = template(rights);
+        assert!(template.contains(PLAIN));
+        template.replace(PLAIN, &policy)
+    };
+    let right = [("kms:Decrypt", "*")];
+    for (rights, statements, refusal) in [
+        (&right[..], &[root][..], None),
+        (&[], &[root], Some("because no identity-based policy allows the kms:Decrypt action")),
+        (&[], &[role], None),
+        (&right, &[service], Some("because no resource-based policy allows the kms:Decrypt action")),
+        (&right, &[root, deny], Some("with an explicit deny in a resource-based policy")),
+        (&[], &[role, deny], Some("with an explicit deny in a resource-based policy")),
+    ] {
+        let bench = Bench::of(&with(rights, statements)).await;
+        let request = json!({"CiphertextBlob": ciphertext(&bench), "EncryptionContext": {"app": "a"}});
+        match (ask_kms(&bench, "Decrypt", &request).await, refusal) {
+            (None, None) => {}
+            (Some((code, _, message)), Some(reason)) => {
+                assert!(code == "AccessDeniedException" && message.ends_with(reason), "{statements:?}: {message}");
+            }
+            (found, _) => panic!("{rights:?} {statements:?}: {found:?}"),
+        }
+        let is_used = refusal.is_none() && !rights.is_empty();
+        let used = bench.roles.rights().iter().any(|(right, used)| right.action == "kms:Decrypt" && *used);
+        assert_eq!(used, is_used, "{statements:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_grant_gives_what_the_role_does_not() {
+    let bench = allowed(&[]).await;
+    let role = "arn:aws:iam::000000000000:role/local-Role";
+    let grant = |grantee: &str, constraints: Value| {
+        let grant = json!({
+            "KeyId": bench.key_arn(),
+            "GranteePrincipal": grantee,
+            "Operations": ["Decrypt", "RetireGrant"],
+            "Constraints": constraints,
+        });
+        bench.services.kms.asked("CreateGrant", &grant)
+    };
+    let decrypt = async |context: &str| {
+        let request = json!({"CiphertextBlob": ciphertext(&bench), "EncryptionContext": {"app": context}});
+        ask_kms(&bench, "Decrypt", &request).await.map(|(code, ..)| code)
+    };
+    assert_eq!(decrypt("a").await.as_deref(), Some("AccessDeniedException"));
+    grant("arn:aws:iam::000000000000:role/other", json!({}));
+    grant(role, json!({"EncryptionContextEquals": {"app": "b"}}));
+    grant(role, json!({"EncryptionContextSubset": {"app": "a", "more": "x"}}));
+    assert_eq!(decrypt("a").await.as_deref(), Some("AccessDeniedException"));
+    assert_eq!(decrypt("b").await.as_deref(), Some("InvalidCiphertextException"), "allowed, and the wrong context");
+    let made = grant(role, json!({"EncryptionContextSubset": {"App": "a"}}));
+    assert_eq!(decrypt("a").await, None);
+    let use_of_it = json!({"KeyId": bench.key_arn(), "Plaintext": "eA=="});
+    assert!(ask_kms(&bench, "Encrypt", &use_of_it).await.is_some(), "only what the grant names");
+    assert_eq!(ask_kms(&bench, "RetireGrant", &json!({"GrantToken": made["GrantToken"]})).await, None);
+    assert_eq!(decrypt("a").await.as_deref(), Some("AccessDeniedException"));
 }

@@ -5,11 +5,12 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::tests::{Bench, credentials};
-use super::{connections, dynamodb, secretsmanager, ses, sns, sqs};
+use super::{connections, dynamodb, kms, secretsmanager, ses, sns, sqs};
 use crate::faults::{Fault, Rule, RuleId};
 
 impl Bench {
@@ -275,6 +276,26 @@ async fn secrets_are_refused_and_lost_as_by_the_real_service() {
     let client = aws_sdk_secretsmanager::Client::new(&bench.sdk);
     client.create_secret().name("a").secret_string("1").send().await.unwrap();
     assert_eq!(bench.count(secretsmanager::SERVICE, "CreateSecret"), 2.0);
+}
+
+#[tokio::test]
+async fn keys_are_refused_and_lost_as_by_the_real_service() {
+    let bench = Bench::start().await;
+    let request = json!({"KeyId": "alias/key", "KeySpec": "AES_256", "EncryptionContext": {"app": "demo"}});
+    for (fault, status, code) in
+        [(Fault::Throttle, 400, "ThrottlingException"), (Fault::ServerError, 500, "KMSInternalException")]
+    {
+        bench.add(Rule::new(fault).service(kms::SERVICE).operation("GenerateDataKey").contains("demo"));
+        let (found, error) = bench.kms("GenerateDataKey", &request).await.unwrap();
+        assert_eq!((found.as_u16(), error["__type"].as_str()), (status, Some(code)));
+    }
+    bench.add(Rule::new(Fault::FailBefore).service(kms::SERVICE));
+    assert_eq!(bench.kms("GenerateDataKey", &request).await, None);
+    assert_eq!(bench.count(kms::SERVICE, "GenerateDataKey"), 0.0, "what was not executed costs nothing");
+    bench.add(Rule::new(Fault::LoseAnswer).operation("DisableKey"));
+    assert_eq!(bench.kms("DisableKey", &json!({"KeyId": bench.key_arn()})).await, None);
+    let (_, error) = bench.kms("GenerateDataKey", &request).await.unwrap();
+    assert_eq!(error["__type"], "DisabledException", "disabled, although the answer was lost");
 }
 
 #[tokio::test]

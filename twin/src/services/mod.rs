@@ -14,6 +14,7 @@ mod endpoint;
 mod injected;
 #[cfg(test)]
 mod injected_tests;
+pub mod kms;
 pub mod secretsmanager;
 pub mod ses;
 pub mod sns;
@@ -30,6 +31,7 @@ use self::call::{AwsService, Request};
 use self::connections::Connections;
 use self::dynamodb::DynamoDb;
 pub(crate) use self::endpoint::Endpoint;
+use self::kms::Kms;
 use self::secretsmanager::SecretsManager;
 use self::ses::Ses;
 use self::sns::Sns;
@@ -39,13 +41,14 @@ use crate::faults::Called;
 use crate::service::Service;
 
 /// Every service, in the order of its places.
-pub const ALL: [Service; 7] = [
+pub const ALL: [Service; 8] = [
     dynamodb::SERVICE,
     sqs::SERVICE,
     connections::SERVICE,
     ses::SERVICE,
     sns::SERVICE,
     secretsmanager::SERVICE,
+    kms::SERVICE,
     sts::SERVICE,
 ];
 
@@ -64,6 +67,8 @@ pub struct Services {
     sns: Sns,
     /// Secrets Manager.
     pub secretsmanager: SecretsManager,
+    /// KMS.
+    pub kms: Kms,
     /// STS.
     sts: Sts,
 }
@@ -78,12 +83,13 @@ impl Services {
             ses: Ses::new(opening.outbox.clone()),
             sns: Sns::new(opening.outbox.clone()),
             secretsmanager: SecretsManager::open_for(opening)?,
+            kms: Kms::open_for(opening)?,
             sts: Sts,
         })
     }
 
     fn all(&self) -> [&dyn AwsService; ALL.len()] {
-        [&self.dynamodb, &self.sqs, &self.connections, &self.ses, &self.sns, &self.secretsmanager, &self.sts]
+        [&self.dynamodb, &self.sqs, &self.connections, &self.ses, &self.sns, &self.secretsmanager, &self.kms, &self.sts]
     }
 
     /// The service and the operation of a request.

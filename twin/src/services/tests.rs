@@ -28,7 +28,7 @@ use crate::event_source::{self, EventSourceOptions, EventSources, Invocation};
 use crate::faults::{self, Faults, Names};
 use crate::functions::{Functions, FunctionsOptions, Source};
 use crate::gateway::websocket::{self, SocketApi, SocketLimits};
-use crate::iam::Roles;
+use crate::iam::{Arns, Roles};
 use crate::ledger::{self, Ledger, TraceId};
 use crate::outbox::{self, Outbox};
 use crate::schedule::{self, Rules};
@@ -61,9 +61,14 @@ Resources:
           KeySchema: [{AttributeName: by, KeyType: HASH}, {AttributeName: pk, KeyType: RANGE}]
           Projection: {ProjectionType: KEYS_ONLY}
       TimeToLiveSpecification: {AttributeName: expires_at, Enabled: true}
+  Key: {Type: 'AWS::KMS::Key', Properties: {Description: of the bench}}
+  KeyAlias: {Type: 'AWS::KMS::Alias', Properties: {AliasName: alias/key, TargetKeyId: !Ref Key}}
 Outputs:
   Table: {Value: !Ref Things}
 ";
+
+/// The header of a request that the function's process has signed.
+const SIGNED: &str = "AWS4-HMAC-SHA256 Credential=twin-7/20260101/us-east-1/x/aws4_request, ...";
 
 pub(super) struct Bench {
     pub(super) url: String,
@@ -80,6 +85,7 @@ pub(super) struct Bench {
     pub(super) connection: String,
     /// The id of that API.
     pub(super) api: String,
+    key_arn: String,
     _socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
@@ -127,7 +133,8 @@ impl Bench {
         };
         let outputs = template.outputs.clone();
         let of = template.functions.values().map(|it| (it.logical_id.as_str(), it.name.as_str(), it.role.as_str()));
-        let roles = Roles::new(of, &template.roles, "us-east-1", "000000000000");
+        let arns = Arns::new("us-east-1", "000000000000");
+        let roles = Roles::new(of, &template.roles, template.key_policies(), arns);
         let endpoint = Endpoint {
             services: services.clone(),
             functions,
@@ -164,6 +171,7 @@ impl Bench {
             sdk: sdk.load().await,
             connection,
             api: sockets.id().to_owned(),
+            key_arn: template.keys[0].arn.clone(),
             _socket: socket,
         }
     }
@@ -186,13 +194,24 @@ impl Bench {
 
     /// A plain request, signed as the function's process signs.
     pub(super) async fn http(&self, method: Method, path: &str, body: &str) -> (StatusCode, String) {
-        let headers = [
-            ("content-type", "application/json"),
-            ("authorization", "AWS4-HMAC-SHA256 Credential=twin-7/20260101/us-east-1/x/aws4_request, ..."),
-        ];
+        let headers = [("content-type", "application/json"), ("authorization", SIGNED)];
         let (client, url) = (Client::new(Duration::from_secs(30)), format!("{}{path}", self.url));
         let answer = client.request(method, &url, &headers, body.to_owned()).await.unwrap();
         (answer.status, String::from_utf8(answer.body.to_vec()).unwrap())
+    }
+
+    /// A request to KMS, signed as the function's process signs. None is a connection that ended without an answer.
+    pub(super) async fn kms(&self, operation: &str, body: &Value) -> Option<(StatusCode, Value)> {
+        let target = format!("TrentService.{operation}");
+        let headers = [("x-amz-target", target.as_str()), ("authorization", SIGNED)];
+        let client = Client::new(Duration::from_secs(30));
+        let answer = client.request(Method::POST, &self.url, &headers, body.to_string()).await.ok()?;
+        Some((answer.status, serde_json::from_slice(&answer.body).unwrap()))
+    }
+
+    /// The ARN of the template's key of KMS.
+    pub(super) fn key_arn(&self) -> String {
+        self.key_arn.clone()
     }
 
     async fn get(&self, path: &str) -> Value {
@@ -412,6 +431,33 @@ async fn the_secrets_manager_sdk_makes_puts_and_reads() {
 }
 
 #[tokio::test]
+async fn kms_has_the_templates_key_and_decrypts_what_it_generates() {
+    let bench = Bench::start().await;
+    let ask = async |operation: &str, body: Value| bench.kms(operation, &body).await.unwrap();
+    let context = json!({"app": "demo"});
+    let request = json!({"KeyId": "alias/key", "KeySpec": "AES_256", "EncryptionContext": context});
+    let (status, made) = ask("GenerateDataKey", request).await;
+    assert_eq!((status, made["KeyId"].as_str()), (StatusCode::OK, Some(bench.key_arn().as_str())));
+    let blob = &made["CiphertextBlob"];
+    let (_, opened) = ask("Decrypt", json!({"CiphertextBlob": blob, "EncryptionContext": context})).await;
+    assert_eq!(opened["Plaintext"], made["Plaintext"]);
+    let (status, refused) = ask("Decrypt", json!({"CiphertextBlob": blob})).await;
+    assert_eq!((status, refused), (StatusCode::BAD_REQUEST, json!({"__type": "InvalidCiphertextException"})));
+    let (_, missing) = ask("DescribeKey", json!({"KeyId": "alias/none"})).await;
+    let message = "Alias arn:aws:kms:us-east-1:000000000000:alias/none is not found.";
+    assert_eq!(missing, json!({"__type": "NotFoundException", "message": message}));
+    assert_eq!(ask("ScheduleKeyDeletion", json!({"KeyId": bench.key_arn()})).await.0, StatusCode::OK);
+
+    let keys = bench.get("/_twin/keys").await;
+    assert_eq!((&keys[0]["logicalId"], &keys[0]["state"]), (&json!("Key"), &json!("PendingDeletion")));
+    assert_eq!((&keys[0]["aliases"], keys[0]["deletion"].is_u64()), (&json!(["alias/key"]), true));
+    assert_eq!(bench.http(Method::GET, "/_twin/keys?limit=1", "").await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(bench.count(kms::SERVICE, "Decrypt"), 2.0);
+    let cost = bench.ledger.find(bench.trace.as_str()).unwrap().cost;
+    assert!(cost.contains("KMS 1 data key 2 decrypts 2 others"), "{cost}");
+}
+
+#[tokio::test]
 async fn waiting_for_the_outbox_ends_with_the_next_item() {
     let bench = Bench::start().await;
     let wait = bench.get("/_twin/outbox?wait=30");
@@ -584,7 +630,7 @@ async fn the_table_has_each_service_once_and_in_its_place() {
     let mut sorted = ALL;
     sorted.sort_unstable();
     assert_eq!(sorted, ALL);
-    assert_eq!(titles(), "DynamoDB, SQS, @connections, SES, SNS, Secrets Manager and STS");
+    assert_eq!(titles(), "DynamoDB, SQS, @connections, SES, SNS, Secrets Manager, KMS and STS");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ use crate::functions::{self, Functions, FunctionsOptions};
 use crate::gateway::http::HttpApi;
 use crate::gateway::websocket::{self, SocketApi};
 use crate::guard::{Guard, Pages};
-use crate::iam::{self, Roles};
+use crate::iam::{self, Arns, Roles};
 use crate::ledger::{self, Ledger};
 use crate::outbox::{self, Outbox};
 use crate::records::Records;
@@ -364,7 +364,8 @@ fn settings(options: &TwinOptions, listeners: &Listeners) -> Result<Settings, St
 fn roles(template: &Template, settings: &Settings) -> Roles {
     let functions = template.functions.values();
     let functions = functions.map(|it| (it.logical_id.as_str(), it.name.as_str(), it.role.as_str()));
-    Roles::new(functions, &template.roles, &settings.region, &settings.account_id)
+    let arns = Arns::new(&settings.region, &settings.account_id);
+    Roles::new(functions, &template.roles, template.key_policies(), arns)
 }
 
 /// Logs how the twin deviates from the template.

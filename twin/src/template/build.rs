@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::TemplateError;
 use super::api::Apis;
 use super::checks;
+use super::keys;
 use super::known;
 use super::model::{EventSource, Function, Queue, Redrive, Schedule, Secret, Table, Template};
 use super::properties::{Properties, function_named};
@@ -16,7 +17,7 @@ use super::resolve::{At, Resolver, text_of};
 use super::roles;
 use super::unserved::{self, refuse};
 
-/// Resources that have no effect here.
+/// Resources that have no effect here, or that are read for themselves.
 const WITHOUT_COUNTERPART: &[&str] = &[
     "AWS::ApiGatewayV2::Deployment",
     "AWS::ApiGatewayV2::Stage",
@@ -26,6 +27,8 @@ const WITHOUT_COUNTERPART: &[&str] = &[
     "AWS::IAM::ManagedPolicy",
     "AWS::IAM::Policy",
     "AWS::IAM::Role",
+    "AWS::KMS::Alias",
+    "AWS::KMS::Key",
     "AWS::Lambda::Permission",
     "AWS::Logs::LogGroup",
     "AWS::Logs::MetricFilter",
@@ -69,6 +72,7 @@ pub(super) fn build(document: &Value, resolver: Resolver<'_>) -> Result<Template
     check_queues(&template)?;
     checks::batches(&template)?;
     checks::routes(&template)?;
+    keys::read(&resolver, &mut template)?;
     roles::read(&resolver, &mut template)?;
     for secret in resolver.secrets_besides(&template.secrets) {
         resolver.warn(format!("the template has no secret {secret} now; the data folder keeps its value"));

@@ -23,6 +23,8 @@ const QUEUE: &[Bound] = &[
     ("VisibilityTimeout", 0, 43_200),
 ];
 
+const KEY: &[Bound] = &[("PendingWindowInDays", 7, 30), ("RotationPeriodInDays", 90, 2_560)];
+
 /// The bounds of an event source mapping.
 pub(super) const MAPPING: &[Bound] = &[("BatchSize", 1, 10_000), ("MaximumBatchingWindowInSeconds", 0, 300)];
 
@@ -102,6 +104,12 @@ const PROPERTIES: &[(&str, &str)] = &[
         "AWS::SecretsManager::Secret",
         "Description GenerateSecretString KmsKeyId Name ReplicaRegions SecretString Tags Type",
     ),
+    (
+        "AWS::KMS::Key",
+        "BypassPolicyLockoutSafetyCheck Description EnableKeyRotation Enabled KeyPolicy KeySpec KeyUsage \
+         MultiRegion Origin PendingWindowInDays RotationPeriodInDays Tags",
+    ),
+    ("AWS::KMS::Alias", "AliasName TargetKeyId"),
 ];
 
 /// Properties of functions that the twin ignores, and what that means.
@@ -136,6 +144,7 @@ pub(super) fn resource(
             bounds(properties, FUNCTION)
         }
         "AWS::SQS::Queue" => bounds(properties, QUEUE),
+        "AWS::KMS::Key" => bounds(properties, KEY),
         _ => Ok(()),
     }
 }

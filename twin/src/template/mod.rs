@@ -6,6 +6,7 @@
 mod api;
 mod build;
 mod checks;
+mod keys;
 mod known;
 mod model;
 mod properties;
@@ -17,8 +18,8 @@ mod unserved;
 mod yaml;
 
 pub use model::{
-    Cors, EventSource, Function, HttpApi, HttpRoute, Queue, Redrive, Schedule, Secret, Table, Template, WebSocketApi,
-    WebSocketRoute,
+    Cors, EventSource, Function, HttpApi, HttpRoute, Key, KeyAlias, Queue, Redrive, Schedule, Secret, Table, Template,
+    WebSocketApi, WebSocketRoute,
 };
 
 pub use secrets::Secrets;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::iam::Role;
+use crate::iam::{KeyPolicy, Role};
 
 /// A SAM template, resolved for the twin that serves it.
 ///
@@ -30,6 +30,10 @@ pub struct Template {
     pub tables: Vec<Table>,
     /// The secrets that Secrets Manager has from the start, in the order of their logical ids.
     pub secrets: Vec<Secret>,
+    /// The keys that KMS has from the start, in the order of their logical ids.
+    pub keys: Vec<Key>,
+    /// The aliases of these keys, in the order of their logical ids.
+    pub key_aliases: Vec<KeyAlias>,
     /// The roles of the functions, by name.
     pub roles: BTreeMap<String, Role>,
     /// The template's outputs, resolved to what the twin serves.
@@ -263,11 +267,46 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A symmetric key of KMS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// Its id in KMS.
+    pub id: String,
+    /// Its ARN.
+    pub arn: String,
+    /// `Description`.
+    pub description: String,
+    /// `Enabled`.
+    pub enabled: bool,
+    /// `EnableKeyRotation`.
+    pub rotates: bool,
+    /// `MultiRegion`.
+    pub multi_region: bool,
+    /// `KeyPolicy`; without one, the roles of the functions decide.
+    pub(crate) policy: Option<KeyPolicy>,
+}
+
+/// A name for a key of KMS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyAlias {
+    /// `AliasName`, which begins with `alias/`.
+    pub name: String,
+    /// The id of its key.
+    pub key_id: String,
+}
+
 impl Template {
     /// The function of this logical id or of this name in AWS.
     #[must_use]
     pub fn function(&self, name: &str) -> Option<&Function> {
         self.functions.get(name).or_else(|| self.functions.values().find(|function| function.name == name))
+    }
+
+    /// The policies of the keys of KMS, by the key's ARN.
+    pub(crate) fn key_policies(&self) -> BTreeMap<String, KeyPolicy> {
+        self.keys.iter().filter_map(|key| Some((key.arn.clone(), key.policy.clone()?))).collect()
     }
 
     /// The queue of this name.

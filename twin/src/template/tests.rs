@@ -399,6 +399,69 @@ Outputs:
 }
 
 #[test]
+fn keys_have_the_id_the_arn_and_the_alias_by_which_they_are_asked_for() {
+    let text = "
+Resources:
+  Plain:
+    Type: AWS::KMS::Key
+    Properties:
+      Description: plain
+      Enabled: false
+      EnableKeyRotation: true
+      PendingWindowInDays: 7
+      KeyPolicy:
+        Statement:
+          - Effect: Allow
+            Principal: {AWS: !Sub 'arn:aws:iam::${AWS::AccountId}:root'}
+            Action: kms:*
+            Resource: '*'
+  Wide: {Type: 'AWS::KMS::Key', Properties: {MultiRegion: true}}
+  Signing: {Type: 'AWS::KMS::Key', Properties: {KeySpec: RSA_2048, KeyUsage: SIGN_VERIFY}}
+  Name:
+    Type: AWS::KMS::Alias
+    Properties: {AliasName: !Sub 'alias/${AWS::StackName}', TargetKeyId: !GetAtt Plain.Arn}
+  Other: {Type: 'AWS::KMS::Alias', Properties: {AliasName: alias/other, TargetKeyId: !Ref Wide}}
+  Lost: {Type: 'AWS::KMS::Alias', Properties: {AliasName: alias/lost, TargetKeyId: !Ref Signing}}
+Outputs:
+  Plain: {Value: !Ref Plain}
+  PlainArn: {Value: !GetAtt Plain.Arn}
+  Wide: {Value: !GetAtt Wide.KeyId}
+  Name: {Value: !Ref Name}
+";
+    let settings = Settings { parameters: BTreeMap::new(), ..settings() };
+    let parse = |text: &str| Template::parse(text, &settings, &mut Secrets::in_memory());
+    let template = parse(text).unwrap();
+    let [plain, wide] = &template.keys[..] else { panic!("{:?}", template.keys) };
+    assert_eq!((&template.outputs["Plain"], &template.outputs["PlainArn"]), (&plain.id, &plain.arn));
+    assert_eq!(plain.arn, format!("arn:aws:kms:us-east-1:000000000000:key/{}", plain.id));
+    assert_eq!((plain.id.len(), wide.id.len(), wide.id.starts_with("mrk-")), (36, 36, true));
+    assert_eq!((plain.enabled, plain.rotates, plain.description.as_str()), (false, true, "plain"));
+    assert_eq!((plain.policy.is_some(), wide.policy.is_some(), wide.enabled), (true, false, true));
+    assert_eq!(template.outputs["Wide"], wide.id);
+    let aliases: Vec<_> = template.key_aliases.iter().map(|it| (it.name.as_str(), &it.key_id)).collect();
+    assert_eq!(aliases, [("alias/local", &plain.id), ("alias/other", &wide.id)]);
+    assert_eq!(template.outputs["Name"], "alias/local");
+    assert_eq!(parse(text).unwrap().keys[0].id, plain.id, "the same with each start");
+    let warnings = template.warnings.join("\n");
+    assert!(warnings.contains("Signing, KeySpec: the twin has no keys of RSA_2048"), "{warnings}");
+    assert!(warnings.contains("Lost: there is no alias/lost; "), "{warnings}");
+
+    let key = |properties: &str| format!("Resources: {{K: {{Type: 'AWS::KMS::Key', Properties: {{{properties}}}}}}}");
+    let alias = "Resources: {A: {Type: 'AWS::KMS::Alias', Properties: {AliasName: NAME, TargetKeyId: k}}}";
+    for (text, refusal) in [
+        (key("PendingWindowInDays: 6"), "property PendingWindowInDays: is 6; AWS takes 7 to 30"),
+        (key("RotationPeriodInDays: 89"), "property RotationPeriodInDays: is 89; AWS takes 90 to 2560"),
+        (key("KeyPolicy: {}"), "property KeyPolicy: the policy has no Statement"),
+        (alias.replace("NAME", "key"), "property AliasName: is key; it begins with alias/"),
+        (alias.replace("NAME", "alias/aws/key"), "property AliasName: is alias/aws/key"),
+    ] {
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(error.contains(refusal), "{error}");
+    }
+    assert!(parse(&key("Policy: {}")).unwrap().warnings[0].contains("AWS::KMS::Key has no such property"));
+}
+
+#[test]
 fn a_secret_that_left_the_template_is_kept_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secrets.json");

@@ -22,10 +22,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
 
-use self::protocol::{Code, Refusal, Request, error, refused, response};
+use self::protocol::{Code, Refusal, Request, error, refused};
 use self::secret::{Content, Secret, Version, found, named};
 pub use self::service::SERVICE;
-use super::call::{OpenError, Opening};
+use super::call::{OpenError, Opening, json_1_1};
 use crate::private_file;
 
 /// The secrets of a twin. A clone shares them.
@@ -83,7 +83,7 @@ impl SecretsManager {
             Err(_) => refused(Code::Serialization, "The request body is not what the operation takes."),
         };
         match answer {
-            Ok(answer) => response(StatusCode::OK, &answer),
+            Ok(answer) => json_1_1(StatusCode::OK, &answer),
             Err(Refusal { code, message }) => error(code.status(), code.name(), &message),
         }
     }

@@ -1,11 +1,12 @@
 //! The JSON 1.1 protocol of Secrets Manager: requests, answers and errors.
 
-use axum::http::{HeaderName, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::ids::uuid;
+use crate::services::call::json_1_1;
 
 /// The reason for which a request is refused.
 #[derive(Debug, PartialEq)]
@@ -114,13 +115,5 @@ pub(super) fn version_id(request: &Request) -> Result<String, Refusal> {
 
 /// An error in the form of the service.
 pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Response {
-    response(status, &json!({"__type": code, "Message": message}))
-}
-
-pub(super) fn response(status: StatusCode, body: &Value) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/x-amz-json-1.1".to_owned()),
-        (HeaderName::from_static("x-amzn-requestid"), uuid()),
-    ];
-    (status, headers, body.to_string()).into_response()
+    json_1_1(status, &json!({"__type": code, "Message": message}))
 }

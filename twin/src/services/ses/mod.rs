@@ -92,9 +92,10 @@ impl AwsService for Ses {
         let lists = ["ToAddresses", "CcAddresses", "BccAddresses"];
         let lists = lists.iter().flat_map(|list| body["Destination"][*list].as_array().into_iter().flatten());
         let recipients = lists.filter_map(Value::as_str).map(|to| address(to).to_owned()).collect();
-        let context = Context::from([("ses:fromaddress", vec![from.to_owned()]), ("ses:recipients", recipients)]);
+        let context =
+            Context::from([("ses:fromaddress".into(), vec![from.to_owned()]), ("ses:recipients".into(), recipients)]);
         let resources = vec![identity(from), identity(domain)];
-        let mut needs = vec![Need { action: "ses:SendEmail".to_owned(), resources, context: context.clone() }];
+        let mut needs = vec![Need { resources, context: context.clone(), ..Need::of("ses:SendEmail", "") }];
         let template = member(&body["Content"]["Template"], "TemplateName").map(|name| format!("template/{name}"));
         let set = member(&body, "ConfigurationSetName").map(|name| format!("configuration-set/{name}"));
         needs.extend(

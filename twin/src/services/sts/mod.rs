@@ -14,7 +14,7 @@ use crate::service::{Definition, Service, Words};
 pub const SERVICE: Service = Service::new(&Definition {
     name: "sts",
     title: "STS",
-    place: 6,
+    place: 7,
     operations: &["AssumeRole", "GetCallerIdentity", "GetSessionToken"],
     words: |_| Words::alone(0, "STS requests"),
     faults: |_| &[],

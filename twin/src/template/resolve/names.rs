@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::at::At;
 use super::{IMPLICIT_HTTP_API, Resolver, URL_SUFFIX};
 use crate::iam::Arns;
-use crate::ids::{hexadecimal, secret_suffix};
+use crate::ids::{hexadecimal, secret_suffix, uuid_of};
 use crate::template::TemplateError;
 
 /// An attribute that is derived from the physical name of its resource.
@@ -98,6 +98,7 @@ fn attributes(kind: &str) -> Option<&'static [&'static str]> {
         "AWS::DynamoDB::Table" | "AWS::Serverless::SimpleTable" => &["Arn", "StreamArn"],
         "AWS::DynamoDB::GlobalTable" => &["Arn", "StreamArn", "TableId"],
         "AWS::SecretsManager::Secret" => &["Id"],
+        "AWS::KMS::Key" => &["Arn", "KeyId"],
         "AWS::SNS::Topic" => &["TopicArn", "TopicName"],
         _ => return None,
     })
@@ -174,10 +175,22 @@ impl Resolver<'_> {
 
     /// Whether a queue is FIFO.
     pub(in crate::template) fn is_fifo(&self, logical_id: &str) -> Result<bool, TemplateError> {
-        let at = At::resource(logical_id).child("FifoQueue");
-        let fifo = self.resource(logical_id).and_then(|queue| queue.get("Properties")?.get("FifoQueue"));
-        let fifo = fifo.map(|fifo| self.evaluate(fifo, &at)).transpose()?.flatten();
-        Ok(fifo.is_some_and(|fifo| fifo == true || fifo == "true"))
+        self.is_set(logical_id, "FifoQueue")
+    }
+
+    fn is_set(&self, logical_id: &str, property: &str) -> Result<bool, TemplateError> {
+        let at = At::resource(logical_id).child(property);
+        let flag = self.resource(logical_id).and_then(|resource| resource.get("Properties")?.get(property));
+        let flag = flag.map(|flag| self.evaluate(flag, &at)).transpose()?.flatten();
+        Ok(flag.is_some_and(|flag| flag == true || flag == "true"))
+    }
+
+    /// The id of a key of KMS, always the same for the same stack and logical id.
+    pub(in crate::template) fn key_id(&self, logical_id: &str) -> Result<String, TemplateError> {
+        let digest = Sha256::digest(format!("{}/{logical_id}", self.settings.stack_name));
+        let id = uuid_of(digest.as_slice().first_chunk().copied().unwrap_or_default());
+        let is_multi_region = self.is_set(logical_id, "MultiRegion")?;
+        Ok(if is_multi_region { format!("mrk-{}", id.replace('-', "")) } else { id })
     }
 
     /// The id of an API: ten characters like those of API Gateway, and always the same for the same logical id.
@@ -214,6 +227,8 @@ impl Resolver<'_> {
             }
             "AWS::ApiGatewayV2::Stage" => self.stage_name(target)?,
             "AWS::SecretsManager::Secret" => self.secret_arn(target)?,
+            "AWS::KMS::Key" => self.key_id(target)?,
+            "AWS::KMS::Alias" => self.physical_name(target, "AliasName")?,
             "AWS::SNS::Topic" => self.arn("sns", &self.physical_name(target, "TopicName")?),
             "AWS::Logs::LogGroup" => self.physical_name(target, "LogGroupName")?,
             "AWS::IAM::Role" => self.physical_name(target, "RoleName")?,
@@ -300,6 +315,8 @@ impl Resolver<'_> {
                 self.execute_api(&self.api_id(logical_id), "wss")
             }
             ("AWS::SecretsManager::Secret", "Id") => self.secret_arn(logical_id)?,
+            ("AWS::KMS::Key", "KeyId") => self.key_id(logical_id)?,
+            ("AWS::KMS::Key", "Arn") => self.arn("kms", &format!("key/{}", self.key_id(logical_id)?)),
             _ => {
                 self.warn(format!(
                     "{logical_id}.{attribute} of a {kind} is not known here; a placeholder stands for it"
