@@ -1,6 +1,6 @@
 //! The operations on keys: to create, describe and list them, and to change their state.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Kms;
 use super::checks::ALGORITHM;
@@ -152,20 +152,16 @@ fn metadata(id: &str, key: &Key) -> Value {
         "MultiRegion": key.multi_region,
         "Origin": "AWS_KMS",
     });
-    let more = metadata.as_object_mut().into_iter();
-    more.for_each(|members: &mut Map<String, Value>| {
-        if let Some(deletion) = key.deletion {
-            members.insert("DeletionDate".to_owned(), deletion.into());
-        }
-        if key.multi_region {
-            let region = arn(id).split(':').nth(3).unwrap_or_default().to_owned();
-            let configuration = json!({
-                "MultiRegionKeyType": "PRIMARY",
-                "PrimaryKey": {"Arn": arn(id), "Region": region},
-                "ReplicaKeys": [],
-            });
-            members.insert("MultiRegionConfiguration".to_owned(), configuration);
-        }
-    });
+    if let Some(deletion) = key.deletion {
+        metadata["DeletionDate"] = deletion.into();
+    }
+    if key.multi_region {
+        let region = arn(id).split(':').nth(3).unwrap_or_default().to_owned();
+        metadata["MultiRegionConfiguration"] = json!({
+            "MultiRegionKeyType": "PRIMARY",
+            "PrimaryKey": {"Arn": arn(id), "Region": region},
+            "ReplicaKeys": [],
+        });
+    }
     metadata
 }

@@ -184,6 +184,8 @@ fn a_key_that_is_disabled_or_pending_deletion_refuses_its_use() {
     }
     let alias = json!({"AliasName": "alias/a", "TargetKeyId": id});
     assert_eq!(ask(&kms, "CreateAlias", alias), Err(pending));
+    let described = on_key("DescribeKey").unwrap();
+    assert_eq!(described["KeyMetadata"]["DeletionDate"], scheduled["DeletionDate"]);
     assert_eq!(state(&kms, &id), "PendingDeletion");
     on_key("CancelKeyDeletion").unwrap();
     let not_pending = (Code::InvalidState, format!("{} is not pending deletion.", arn(&id)));
