@@ -12,8 +12,9 @@ def faults(repository: pathlib.Path) -> list[str]:
     commit = (repository / COMMIT).read_text(encoding="utf-8").strip()
     listed = git(repository, "ls-tree", "-r", "-z", commit, f"{FOLDER}/")
     if listed is None:
-        # A clone without its history: there is nothing to compare with.
-        return []
+        # A clone without its history has nothing to compare with.
+        is_shallow = git(repository, "rev-parse", "--is-shallow-repository")
+        return [] if (is_shallow or "").strip() == "true" else [f"{COMMIT}: there is no commit {commit!r}"]
     released = dict(reversed(line.split("\t", 1)) for line in listed.split("\0") if line)
     versions = {pathlib.PurePosixPath(name).parent for name in released}
     found = []

@@ -39,9 +39,12 @@ class Released(unittest.TestCase):
         (self.folder / "tests/golden/1/app.json").unlink()
         self.assertEqual(len(golden.faults(self.folder)), 2)
 
-    def test_without_the_history_nothing_is_compared(self):
-        self.write("tests/rollback/commit", "0" * 40)
+    def test_a_commit_that_is_not_there_is_a_fault_but_in_a_clone_without_its_history(self):
         self.write("tests/golden/1/app.json", '{"changed": 1}\n')
+        for commit in ("0" * 40, ""):
+            self.write("tests/rollback/commit", commit)
+            self.assertEqual(golden.faults(self.folder), [f"tests/rollback/commit: there is no commit {commit!r}"])
+        (self.folder / ".git/shallow").write_text(self.git("rev-parse", "HEAD"), encoding="utf-8")
         self.assertEqual(golden.faults(self.folder), [])
 
 

@@ -77,7 +77,7 @@ async fn push(deps: &Deps, Record { payload, trace, .. }: Record<Fanout>) -> Res
             let (targets, last) = deps.connections.connected(&tenant, shard, after.as_ref(), PAGE).await?;
             (targets, last.map(|last| Part::Page { shard, after: Some(last) }), 0)
         }
-        Part::Again { targets, attempt } => (targets, None, attempt + 1),
+        Part::Again { targets, attempt } => (targets, None, attempt.saturating_add(1)),
     };
     let Posted { accepted, again } = post(deps, &announcement, &targets).await;
     let (id, count, failed) = (&announcement.id, targets.len(), again.len());

@@ -21,6 +21,9 @@ const CLOCK_ROOM_SECONDS: i64 = 60;
 /// Limit of timers that are handed on in parallel.
 const AT_ONCE: usize = 16;
 
+/// Seconds that a minute may take: none begins later before the end of the invocation.
+const LAST_SECONDS: u64 = 5;
+
 /// The handler's dependencies.
 #[derive(Debug)]
 pub struct Deps {
@@ -56,7 +59,7 @@ pub async fn handle(deps: &Deps, event: Value, deadline: Timestamp) -> Result<Sq
         let event: SqsEvent = serde_json::from_value(event)?;
         return deps.batches.each(event, deadline, |record: Record<Timer>| fire(deps, record)).await;
     }
-    tick(deps, Timestamp::now()).await?;
+    tick(deps, Timestamp::now(), deadline).await?;
     Ok(SqsBatchResponse::default())
 }
 
@@ -97,15 +100,20 @@ async fn begin(deps: &Deps, send: &SendDue, now: Timestamp, trace: Option<&str>)
     Ok(())
 }
 
-/// Hands on every minute that has come within the queue's delay since the last tick.
-async fn tick(deps: &Deps, now: Timestamp) -> Result<(), Error> {
+/// Hands on every minute that has come within the queue's delay since the last tick, or as many of them as fit into the
+/// invocation: the next tick continues.
+async fn tick(deps: &Deps, now: Timestamp, deadline: Timestamp) -> Result<(), Error> {
     let timers = deps.steps.timers();
     let due = timers.due();
     let reach = last_minute_within_reach(now);
     // A deployment that has never ticked has no timers due before the queue's delay.
     let from = due.done_until(now).await?.map_or_else(|| minute_of(now), |done| done + 1);
-    let mut handed_on = 0_usize;
+    let (mut handed_on, mut until) = (0_usize, from);
     for minute in from..=reach {
+        if Timestamp::now().plus_seconds(LAST_SECONDS) > deadline {
+            tracing::warn!(minute, behind = reach - minute, "the clock is behind: the next tick continues");
+            break;
+        }
         let kept = due.minute(minute).await?;
         if kept.unreadable > 0 {
             tracing::error!(minute, count = kept.unreadable, "items without a timer are left where they are");
@@ -115,8 +123,9 @@ async fn tick(deps: &Deps, now: Timestamp) -> Result<(), Error> {
             .try_for_each_concurrent(AT_ONCE, |timer| async move { timers.hand_on(&timer, now).await })
             .await?;
         due.set_done_until(minute).await?;
+        until = minute;
     }
-    tracing::info!(handed_on, from, until = reach, "clock ticked");
+    tracing::info!(handed_on, from, until, "clock ticked");
     Ok(())
 }
 

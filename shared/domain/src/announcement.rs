@@ -157,7 +157,7 @@ impl Draft {
     pub fn behind(self, heads: Heads) -> Announcement {
         let clock = u64::try_from(self.accepted.0).unwrap_or(0);
         Announcement {
-            number: clock.max(heads.newest() + 1),
+            number: clock.max(heads.newest().saturating_add(1)),
             after: heads,
             deadline: self.accepted.plus_seconds(self.ttl),
             id: self.id,

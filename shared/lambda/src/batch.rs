@@ -219,7 +219,13 @@ where
                 failed.push(Failed::new(id, record, Some(UNREADABLE_SECONDS)));
             }
             RecordError::Unreadable(_) => {
-                tracing::error!(record_id = id, error = logs::chain(&error), "record failed");
+                tracing::error!(
+                    record_id = id,
+                    unreadable = 1,
+                    kind = "item",
+                    error = logs::chain(&error),
+                    "record failed"
+                );
                 failed.push(Failed::new(id, record, Some(UNREADABLE_SECONDS)));
             }
             RecordError::Failed(_) | RecordError::NoTime => {

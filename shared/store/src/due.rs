@@ -23,6 +23,9 @@ const GRACE_SECONDS: u64 = 7 * 86_400;
 /// How far the clock goes back if it cannot read where it stood, in minutes. Each costs a query.
 const UNREADABLE_MINUTES: i64 = 120;
 
+/// How far ahead of the clock a cursor cannot be, in minutes: it is at most a queue's delay ahead.
+const ABSURD_MINUTES: i64 = 24 * 60;
+
 /// The content of one minute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
@@ -48,7 +51,8 @@ impl KeptTimer {
         let text = |name: &str| item.get(name)?.as_s().ok().cloned();
         let (bucket, sort_key) = (text(keys::PK)?, text(keys::SK)?);
         let due = Timestamp(sort_key.split_once('#')?.0.parse().ok()?);
-        Some(Self { due, body: text("timer")?, bucket, sort_key })
+        let body = text("timer").filter(|body| fits_a_queue(body))?;
+        Some(Self { due, body, bucket, sort_key })
     }
 }
 
@@ -120,7 +124,7 @@ impl Due {
     }
 
     /// The last minute that has been handed on, as the number of minutes since the Unix epoch. If the cursor is
-    /// unreadable, two hours ago: in that time a clock that stands is noticed.
+    /// unreadable or absurd, two hours ago: in that time a clock that stands is noticed.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -137,14 +141,18 @@ impl Due {
             .map_err(|error| StoreError::request(OPERATION, error))?;
         let Some(item) = answer.item else { return Ok(None) };
         let done = item.get("done_minute").and_then(|value| value.as_n().ok()?.parse().ok());
-        Ok(Some(done.unwrap_or_else(|| {
-            let error = StoreError::item(OPERATION, "done_minute is not a whole number");
+        let done = done.filter(|done| *done <= minute_of(now) + ABSURD_MINUTES);
+        let done = done.unwrap_or_else(|| {
+            let error = StoreError::item(OPERATION, "done_minute is not a minute up to now");
             unknown::pass_over("timer_cursor", None, "cursor", &error);
             minute_of(now) - UNREADABLE_MINUTES
-        })))
+        });
+        // Older timers have expired.
+        Ok(Some(done.max(minute_of(now) - GRACE_SECONDS.cast_signed() / 60)))
     }
 
-    /// Records that every minute up to this one has been handed on. Never goes back; replaces an unreadable cursor.
+    /// Records that every minute up to this one has been handed on. Never goes back, but replaces an unreadable or an
+    /// absurd cursor.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -155,8 +163,11 @@ impl Due {
             .table_name(&self.table)
             .set_key(Some(cursor_key()))
             .update_expression("SET done_minute = :minute")
-            .condition_expression("NOT attribute_type(done_minute, :number) OR done_minute < :minute")
+            .condition_expression(
+                "NOT attribute_type(done_minute, :number) OR NOT done_minute BETWEEN :minute AND :absurd",
+            )
             .expression_attribute_values(":number", keys::text("N"))
+            .expression_attribute_values(":absurd", keys::number(minute.saturating_add(ABSURD_MINUTES)))
             .expression_attribute_values(":minute", keys::number(minute))
             .send()
             .await;
@@ -178,6 +189,14 @@ impl Due {
             .map_err(|error| StoreError::request("remove timer", error))?;
         Ok(())
     }
+}
+
+/// Whether SQS takes a text as a message's body. It refuses others for good:
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>.
+fn fits_a_queue(body: &str) -> bool {
+    let is_taken =
+        |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..);
+    !body.is_empty() && body.chars().all(is_taken)
 }
 
 /// The minute of a timestamp, counted since the Unix epoch.

@@ -94,7 +94,7 @@ impl Mailboxes {
         // `BETWEEN` includes both its ends, and positions within an epoch are dense.
         let to = match read.before {
             Some(place) => keys::entry(tidings_domain::Position { seq: place.seq.saturating_sub(1), ..place }),
-            None => format!("{}~", keys::ENTRY),
+            None => keys::BEHIND_ENTRIES.to_owned(),
         };
         let page = self
             .client

@@ -4,14 +4,17 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use tidings_domain::{
     Connection, Device, DeviceId, Entry, Letter, Open, Position, Profile, Timestamp, UserKey, Written,
     chain::{Outcome, PutOff, StepRecord},
-    mailbox::{Closed, Collapsed, Links, Slot, Tail, Window},
+    mailbox::{Closed, Collapsed, Links, RETENTION_SECONDS, Slot, Tail, Window},
     presence::Wishes,
 };
-use tidings_wire::{Platform, action::AppState};
+use tidings_wire::{Platform, action::AppState, limits};
 
 use crate::{StoreError, keys, unknown};
 
@@ -77,13 +80,27 @@ pub(crate) struct DeviceItem {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) expires_at: Option<i64>,
     /// Only in the user's partition.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "number_or_nothing")]
     pub(crate) cursor_epoch: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "number_or_nothing")]
     pub(crate) cursor_seq: Option<u64>,
     /// Only in the user's partition: one JSON text, so that it can be compared as a whole.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) push: Option<String>,
+}
+
+/// An unreadable cursor is none: the device starts where the mailbox starts, and would otherwise be left out for good.
+fn number_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Number(u64),
+        Other(IgnoredAny),
+    }
+    Ok(match Form::deserialize(deserializer)? {
+        Form::Number(number) => Some(number),
+        Form::Other(_) => None,
+    })
 }
 
 impl From<&Device> for DeviceItem {
@@ -241,6 +258,9 @@ pub(crate) struct EntryItem {
     /// The number of the last redelivery that is recorded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     redeliveries: Option<u32>,
+    /// When the last repeat of a post that is recorded was due, in milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    repeated: Option<i64>,
     #[serde(rename = "acked_by")]
     pub(crate) acks: BTreeMap<DeviceId, i64>,
     #[serde(rename = "read_by")]
@@ -285,6 +305,7 @@ impl EntryItem {
             unanswered: times(&entry.unanswered),
             redelivered: entry.redelivered.iter().map(redelivered).collect(),
             redeliveries: None,
+            repeated: None,
             acks: times(&entry.acks),
             reads: times(&entry.reads),
             progress: entry.steps.iter().map(StepItem::from).collect(),
@@ -367,9 +388,17 @@ pub(crate) fn slot(operation: &'static str, item: Item) -> Result<Slot<Entry>, S
     }
 }
 
-/// Whether an entry's item is still kept. One without an expiry is.
+/// The longest that an entry of now is kept.
+fn kept_until(now: Timestamp) -> Timestamp {
+    now.plus_seconds(*limits::TTL_SECONDS.end()).plus_seconds(RETENTION_SECONDS)
+}
+
+/// Whether an item is still kept. One without an expiry is, and so is an entry that would have expired before its log
+/// began.
 pub(crate) fn is_kept(item: &Item, now: Timestamp) -> bool {
-    number(item, "expires_at").is_none_or(|seconds| seconds.saturating_mul(1_000) > now.0)
+    let Some(expires) = number(item, "expires_at").map(|seconds| seconds.saturating_mul(1_000)) else { return true };
+    let position = item.get(keys::SK).and_then(|sk| keys::position(sk.as_s().ok()?));
+    expires > now.0 || position.is_some_and(|position| expires < i64::try_from(position.epoch).unwrap_or(i64::MAX))
 }
 
 /// A number of an item.
@@ -395,8 +424,8 @@ pub(crate) fn tail(operation: &'static str, item: &Item, user: &UserKey, now: Ti
     Ok(Tail {
         id,
         position,
-        // It exists: the next entry is kept at least as long.
-        keep_until: expires.map_or(now, |seconds| Timestamp(seconds.saturating_mul(1_000))),
+        // It exists: the next entry is kept at least as long, and no entry is kept for longer than this.
+        keep_until: expires.map_or(now, |seconds| Timestamp(seconds.saturating_mul(1_000)).clamp(now, kept_until(now))),
         window: window.map(Window::from_text).unwrap_or_default(),
         collapsed: collapsed.unwrap_or_default(),
     })

@@ -25,8 +25,8 @@ pub(crate) const CONNECTION: &str = "x#";
 pub(crate) const ENTRY: &str = "m#";
 pub(crate) const LOG: &str = "l";
 
-/// Sort keys after all entries, and after all devices.
-pub(crate) const BEHIND_ENTRIES: &str = "m#~";
+/// Sort keys after all entries, whose first character is a digit, and after all devices.
+pub(crate) const BEHIND_ENTRIES: &str = "m#:";
 pub(crate) const BEHIND_DEVICES: &str = "y#~";
 
 /// Sort key of an app's item in the directory.

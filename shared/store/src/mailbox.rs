@@ -222,7 +222,7 @@ impl Mailboxes {
         const OPERATION: &str = "replay mailbox";
         // A suffix sorts after the position and before the next one: `BETWEEN` includes both its ends.
         let from = place.map_or_else(|| keys::ENTRY.to_owned(), |place| format!("{}+", keys::entry(place)));
-        let to = up_to.map_or_else(|| format!("{}~", keys::ENTRY), keys::entry);
+        let to = up_to.map_or_else(|| keys::BEHIND_ENTRIES.to_owned(), keys::entry);
         let mut pages = self
             .client
             .query()

@@ -14,6 +14,12 @@ pub(crate) fn pass_over(kind: &'static str, user: Option<&UserKey>, place: impl 
     tracing::warn!(unreadable = 1, kind, user, place = %place, error = %error, cause, "unreadable item skipped");
 }
 
+/// Names an item of a kind that only a newer version stores.
+pub(crate) fn item(user: &UserKey, place: &str) {
+    let (user, kind) = (user.digest(), "item");
+    tracing::warn!(unknown = 1, kind, user, place, "item of a newer version skipped");
+}
+
 /// Names a word of an entry that a newer version has written.
 pub(crate) fn name(kind: &'static str, word: Word, user: &UserKey, position: Position, message: &str) {
     let (user, place) = (user.digest(), place(position));

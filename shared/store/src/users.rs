@@ -74,13 +74,15 @@ fn add(view: &mut UserView, user: &UserKey, item: Item, now: Timestamp) -> Resul
     } else if sort_key.starts_with(keys::CONNECTION) {
         let connection = readable("connection", user, &sort_key, item::read::<ConnectionItem>(OPERATION, item));
         view.connections.extend(connection.and_then(|connection| connection.alive(now)));
-    } else {
-        // The newest entry, and everything below it is older; or the log's own item, and there are no entries. If the
-        // newest has expired, so has the log.
-        if sort_key.starts_with(keys::ENTRY) {
-            view.tail = if item::is_kept(&item, now) { Some(item::tail(OPERATION, &item, user, now)?) } else { None };
-        }
+    } else if keys::position(&sort_key).is_some() {
+        // The newest entry, and everything below it is older. If it has expired, so has the log.
+        view.tail = if item::is_kept(&item, now) { Some(item::tail(OPERATION, &item, user, now)?) } else { None };
         return Ok(false);
+    } else if sort_key == keys::LOG {
+        // There are no entries.
+        return Ok(false);
+    } else {
+        unknown::item(user, &sort_key);
     }
     Ok(true)
 }

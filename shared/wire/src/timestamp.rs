@@ -19,6 +19,9 @@ use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 )]
 pub struct Timestamp(#[cfg_attr(feature = "schema", schemars(with = "String"))] pub i64);
 
+/// The last millisecond of the year 9999.
+const LAST_MILLIS: i64 = 253_402_300_799_999;
+
 impl Timestamp {
     /// The clock of this machine. For `main` and adapters: decisions take the time as an argument.
     #[must_use]
@@ -50,8 +53,10 @@ impl Timestamp {
 
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Ok(at) = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000) else {
-            return write!(f, "{} ms", self.0);
+        // Beyond these years no date is one that RFC 3339 can write. Only a broken item holds such a time.
+        let millis = self.0.clamp(0, LAST_MILLIS);
+        let Ok(at) = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000) else {
+            return Err(std::fmt::Error);
         };
         let (date, clock) = (at.date(), at.time());
         let (hour, minute, second, milli) = clock.as_hms_milli();
@@ -90,6 +95,15 @@ mod tests {
         let json = serde_json::to_string(&at).unwrap();
         assert_eq!(json, "\"2026-11-22T05:10:31.042Z\"");
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), at);
+    }
+
+    #[test]
+    fn a_time_beyond_every_date_is_written_as_a_date() {
+        for (at, text) in [(i64::MIN, "1970-01-01T00:00:00.000Z"), (i64::MAX, "9999-12-31T23:59:59.999Z")] {
+            let json = serde_json::to_string(&Timestamp(at)).unwrap();
+            assert_eq!(json, format!("\"{text}\""));
+            serde_json::from_str::<Timestamp>(&json).unwrap();
+        }
     }
 
     #[test]

@@ -13,14 +13,19 @@ use tidings_domain::{
     mailbox::{Closed, Slot, Tail},
 };
 use tidings_store::{Announced, Announcements, Apps, Confirmation, Confirmed, Connected, Due, Items, minute_of};
-use tidings_wire::action::AppState;
+use tidings_wire::{
+    Choice, Platform,
+    action::AppState,
+    send::{Channel, Priority},
+    trail::SkipReason,
+};
 
 use super::{
     json,
     samples::{
         alice, app, at, bob, chains, connection, device, device_id, draft, entry, entry_in_the_end, id, jobs,
         least_app, least_device, least_draft, least_entry, least_message, least_profile, least_stored, message, pieces,
-        place, preferences, profile, put_off, redelivery, shop, step_due, steps, stored, timers,
+        place, preferences, profile, put_off, redelivery, repeat, shop, step_due, steps, stored, timers,
     },
 };
 use crate::world::{APP, World, repository};
@@ -52,6 +57,23 @@ fn golden(version: u32) -> BTreeMap<String, Forms> {
     std::fs::read_dir(folder(version)).unwrap().map(read).collect()
 }
 
+/// The stored words of each open enumeration.
+fn words() -> Forms {
+    fn of<T: Choice + 'static>() -> Value {
+        T::ALL.iter().map(|(word, _)| *word).collect()
+    }
+    [
+        ("app_state", of::<AppState>()),
+        ("channel", of::<Channel>()),
+        ("closing_reason", of::<Closed>()),
+        ("platform", of::<Platform>()),
+        ("priority", of::<Priority>()),
+        ("skip_reason", of::<SkipReason>()),
+    ]
+    .map(|(kind, words)| (kind.to_owned(), words))
+    .into()
+}
+
 /// Compares the current code's output to the files of its version. `GOLDEN=write` writes them, for a new version.
 fn compare(written: &BTreeMap<String, Forms>, is_ours: impl Fn(&str) -> bool) {
     if std::env::var("GOLDEN").is_ok_and(|wanted| wanted == "write") {
@@ -78,8 +100,8 @@ fn pretty(forms: &Forms) -> String {
     serde_json::to_string_pretty(forms).unwrap()
 }
 
-fn is_body(kind: &str) -> bool {
-    kind.starts_with("queue_")
+fn is_item(kind: &str) -> bool {
+    !kind.starts_with("queue_") && kind != "words"
 }
 
 fn bodies() -> BTreeMap<String, Forms> {
@@ -91,6 +113,7 @@ fn bodies() -> BTreeMap<String, Forms> {
         ("queue_timer", forms(timers())),
         ("queue_step", forms(steps())),
         ("queue_fanout", forms(pieces())),
+        ("words", words()),
     ]
     .map(|(kind, forms)| (kind.to_owned(), forms))
     .into()
@@ -105,7 +128,7 @@ fn queue_bodies_are_written_in_their_version_and_those_of_every_version_are_read
             assert_eq!(serde_json::from_value::<T>(body.clone()).unwrap(), expected, "{form}");
         }
     }
-    compare(&bodies(), is_body);
+    compare(&bodies(), |kind| !is_item(kind));
     for version in versions() {
         let golden = golden(version);
         read(&golden["queue_job"], jobs());
@@ -213,7 +236,10 @@ async fn mailboxes(world: &World) {
         assert!(claims.end(&due(step), &outcome, None, when).await.unwrap());
     }
     mailboxes.note_offline(&alice, place(2), &[device_id()], at(10)).await.unwrap();
-    mailboxes.note_redelivered(&redelivery(), vec![device_id()], at(11)).await.unwrap();
+    mailboxes.note_unanswered(&alice, place(2), &[device_id()], at(10)).await.unwrap();
+    for (redelivery, seconds) in [(redelivery(), 11), (repeat(), 12)] {
+        mailboxes.note_redelivered(&redelivery, vec![device_id()], at(seconds)).await.unwrap();
+    }
     for (what, seconds) in [(Confirmation::Acknowledged, 12), (Confirmation::Read, 13)] {
         let when = Confirmed::Alive(at(seconds));
         assert!(mailboxes.confirm(&alice, place(2), &id(1), &device_id(), what, when).await.unwrap());
@@ -277,7 +303,7 @@ async fn dump(world: &World) -> BTreeMap<String, Forms> {
 /// Stores the items of a version, in place of the existing ones.
 async fn load(world: &World, golden: &BTreeMap<String, Forms>) {
     let mut of_table: BTreeMap<&str, Vec<json::Item>> = BTreeMap::new();
-    for (kind, forms) in golden.iter().filter(|(kind, _)| !is_body(kind)) {
+    for (kind, forms) in golden.iter().filter(|(kind, _)| is_item(kind)) {
         let table = match kind.as_str() {
             "profile" | "device" | "connection" | "mailbox_entry" | "mailbox_log" => "TIDINGS_USERS_TABLE",
             "device_lookup" | "connection_tombstone" | "connection_lookup" | "token_used" => "TIDINGS_LOOKUPS_TABLE",
@@ -348,7 +374,7 @@ async fn read(world: &World, version: u32) {
 async fn items_are_written_in_their_version_and_those_of_every_version_are_read() {
     let world = World::start().await;
     write(&world).await;
-    compare(&dump(&world).await, |kind| !is_body(kind));
+    compare(&dump(&world).await, is_item);
     for version in versions() {
         load(&world, &golden(version)).await;
         read(&world, version).await;
@@ -360,7 +386,7 @@ async fn items_are_written_in_their_version_and_those_of_every_version_are_read(
 fn the_newest_files_are_those_of_the_version_that_is_written() {
     assert_eq!(versions().last(), Some(&VERSION));
     for (kind, forms) in golden(VERSION) {
-        let is_empty = |form: &Value| form.as_object().is_none_or(Map::is_empty);
+        let is_empty = |form: &Value| form.as_object().map_or(form.as_array().is_none_or(Vec::is_empty), Map::is_empty);
         assert!(!forms.is_empty() && !forms.values().any(is_empty), "{kind}");
     }
 }

@@ -317,22 +317,99 @@ async fn an_unreadable_device_connection_profile_or_announcement_costs_itself() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_item_of_a_kind_that_only_a_newer_version_stores_costs_its_user_nothing() {
+    let world = World::start().await;
+    let named = Named::of(&world);
+    let identity = world.device("alice", "a").await;
+    let mut alice = world.socket(&identity).await;
+    let first = world.send(&["alice"], "first").await;
+    assert_eq!(alice.message().await.id, first);
+    let kinds = ["k", "l#1", "m!", "m#newest", "m#~", "m$1", "t#1", "w", "x!", "y$new", "y~", "zz#1"];
+    for sk in kinds {
+        let item = json!({"pk": {"S": World::user("alice").encode()}, "sk": {"S": sk}, "colour": {"S": "red"}});
+        put(&world, dynamodb::item(&item)).await;
+    }
+    let second = world.send(&["alice"], "second").await;
+    let message = alice.message().await;
+    assert_eq!((&message.id, message.position.unwrap().seq), (&second, 2));
+    assert_eq!(alice.ping().await.position, message.position.unwrap());
+    let epoch = message.position.unwrap().epoch;
+    let (ids, synced) = alice.sync(Some(Position { epoch, seq: 0 })).await;
+    assert_eq!((ids, synced.recovered), (vec![first, second], true));
+    let inbox = DeviceApi::new(&world.twin.api_url(), identity).unwrap();
+    assert_eq!(inbox.unread().await.unwrap().count, 2);
+    assert_eq!(inbox.page(Some(10), None).await.unwrap().messages.len(), 2);
+    named.has("unknown item ").await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_whose_newest_entry_has_an_absurd_expiry_goes_on() {
+    let world = World::start().await;
+    world.reachable("alice").await;
+    let (_, place, item) = stored(&world, "newest").await;
+    for (seq, expires) in [(1, "0"), (2, "-1"), (3, "9223372036854775807")] {
+        let mut item = item.clone();
+        set(&mut item, "expires_at", json!({"N": expires}));
+        set(&mut item, "sk", json!({"S": format!("m#{:020}#{seq:020}", place.epoch)}));
+        put(&world, item).await;
+        let (_, next, item) = stored(&world, "next").await;
+        assert_eq!(next, Position { seq: seq + 1, ..place });
+        let expires: i64 = item["expires_at"].as_n().unwrap().parse().unwrap();
+        let days = (expires - Timestamp::now().seconds()) / 86_400;
+        assert!((7..=35).contains(&days), "{days}");
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreadable_cursor_of_a_device_is_none() {
+    let world = World::start().await;
+    let identity = world.device("alice", "a").await;
+    let users = world.table("TIDINGS_USERS_TABLE");
+    let sk = format!("y#{}", identity.id());
+    let mut item = world.item(&users, &World::user("alice").encode(), Some(&sk)).await;
+    for (epoch, seq) in [(json!({"N": "1"}), json!({"S": "x"})), (json!({"N": "1e30"}), json!({"N": "1.5"}))] {
+        set(&mut item, "cursor_epoch", epoch);
+        set(&mut item, "cursor_seq", seq);
+        put(&world, item.clone()).await;
+        let mut alice = world.socket(&identity).await;
+        let id = world.send(&["alice"], "Hello").await;
+        assert_eq!(alice.message().await.id, id);
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_unreadable_cursor_of_the_clock_is_replaced_and_no_timer_is_left_behind() {
     let world = World::start().await;
     let named = Named::of(&world);
     let table = world.table("TIDINGS_DUE_TABLE");
     let (due, now) = (Due::new(world.dynamodb(), table.clone()), Timestamp::now());
-    let cursor = json!({"pk": {"S": "cursor"}, "sk": {"S": "cursor"}, "done_minute": {"S": "newest"}});
-    // It became due an hour ago, and no tick has handed it on.
+    // It became due an hour ago, and no tick has handed it on; nor can any hand on those beside it.
     let due_at = Timestamp(now.0 - 3_600_000);
     let timer = Timer::Send(SendDue { id: MessageId::new(now, [7; 10]), due: due_at, more: More::default() });
-    due.keep(&timer).await.unwrap();
-    world.put_all(&table, vec![dynamodb::item(&cursor)]).await;
-    world.control(Method::POST, "/_twin/schedules/fire", None).await;
+    let minute = minute_of(due_at);
+    let broken = ["", "\u{1}", "{}\u{ffff}"].map(|text| {
+        let sk = format!("{:015}#{}", due_at.0, text.len());
+        json!({"pk": {"S": format!("{minute:011}")}, "sk": {"S": sk}, "timer": {"S": text}})
+    });
+    world.expect_errors("items without a timer are left where they are");
+    for done in [json!({"S": "newest"}), json!({"N": "1e30"}), json!({"N": "9000000000000000"})] {
+        let cursor = json!({"pk": {"S": "cursor"}, "sk": {"S": "cursor"}, "done_minute": done});
+        due.keep(&timer).await.unwrap();
+        let items = broken.iter().chain([&cursor]).map(dynamodb::item).collect();
+        world.put_all(&table, items).await;
+        eventually("it is handed on", async || {
+            world.control(Method::POST, "/_twin/schedules/fire", None).await;
+            due.minute(minute).await.unwrap().timers.is_empty()
+        })
+        .await;
+        let item = world.item(&table, "cursor", Some("cursor")).await;
+        let done: i64 = item["done_minute"].as_n().unwrap().parse().unwrap();
+        assert!((minute..minute_of(now) + 60).contains(&done), "{done}");
+    }
+    assert_eq!(due.minute(minute).await.unwrap().unreadable, 3);
     named.has("unreadable timer_cursor ").await;
-    eventually("it is handed on", async || due.minute(minute_of(timer.due())).await.unwrap().timers.is_empty()).await;
-    let item = world.item(&table, "cursor", Some("cursor")).await;
-    let done: i64 = item["done_minute"].as_n().unwrap().parse().unwrap();
-    assert!(done > minute_of(now), "{done}");
     world.end().await;
 }

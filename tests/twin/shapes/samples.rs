@@ -138,7 +138,8 @@ pub(super) fn entry_in_the_end() -> Entry {
     Entry {
         steps,
         gone: vec![(device_id(), at(10))],
-        redelivered: vec![(at(11), vec![device_id()])],
+        unanswered: vec![(device_id(), at(10))],
+        redelivered: vec![(at(11), vec![device_id()]), (at(12), vec![device_id()])],
         acks: vec![(device_id(), at(12))],
         reads: vec![(device_id(), at(13))],
         closed: Some((Closed::Cancelled.into(), at(14))),
@@ -315,7 +316,7 @@ pub(super) fn redelivery() -> Redelivery {
 }
 
 /// Posts that had no answer, to be repeated.
-fn repeat() -> Redelivery {
+pub(super) fn repeat() -> Redelivery {
     Redelivery { attempt: 0, unanswered: vec!["connection-1".parse().unwrap()], ..redelivery() }
 }
 

@@ -87,13 +87,13 @@ impl Redelivery {
     #[must_use]
     pub fn following(&self, entry: &Entry, unanswered: &[Connection], now: Timestamp) -> Vec<Self> {
         let next = if self.is_repeat() { None } else { self.next(entry, now) };
-        let attempt = if self.is_repeat() { self.attempt + 1 } else { 0 };
+        let attempt = if self.is_repeat() { self.attempt.saturating_add(1) } else { 0 };
         let repeat = Self::repeat(&self.user, &entry.letter, self.position, attempt, unanswered, now);
         next.into_iter().chain(repeat).collect()
     }
 
     fn next(&self, entry: &Entry, now: Timestamp) -> Option<Self> {
-        let attempt = self.attempt + 1;
+        let attempt = self.attempt.saturating_add(1);
         let pause = REDELIVERY_SECONDS.saturating_mul(1_u64.checked_shl(attempt).unwrap_or(u64::MAX));
         let due = now.plus_seconds(pause);
         (due <= end(&entry.letter)?).then(|| Self { attempt, due, ..self.clone() })
