@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use http::Method;
 use serde_json::{Value, json};
-use tidings_crypto::{keys::RootKeys, link};
+use tidings_crypto::link;
 use tidings_domain::{AppId, Timestamp, announcement, chain::Chains, digest, message, preferences::Unsubscribe};
 use tidings_store::{Announced, Announcements, Stored};
 use tidings_wire::{AnnounceRequest, Preferences, SendRequest, send::Channel, trail::State};
@@ -141,9 +141,9 @@ async fn earlier_preferences_can_still_be_read_and_unsubscribed_from() {
     world.declare("orders").await;
     assert_eq!(world.backend().preferences("alice", None).await.unwrap(), set);
 
-    let roots = RootKeys::parse(&world.environment("RegisterFunction")["TIDINGS_ROOT_KEYS"]).unwrap();
+    let roots = world.root_keys("TIDINGS_LINK_ROOT_KEYS").await;
     let claims = Unsubscribe { user: alice, channel: Channel::Email, category: Some("promotions".to_owned()) };
-    let link = link::sign(&roots, &serde_json::to_vec(&claims).unwrap());
+    let link = link::sign(&roots, APP, &serde_json::to_vec(&claims).unwrap());
     let answer = world.ask_as("", Method::POST, &format!("/v1/unsubscribe/{link}"), None, &Value::Null).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let mut expected = serde_json::to_value(&set).unwrap();

@@ -139,6 +139,8 @@ fn started(binary: &str, variables: &BTreeMap<String, String>) -> String {
         .env(RUN_FUNCTION, binary)
         .envs(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name, "test")))
         .envs([("AWS_REGION", "us-east-1"), ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")])
+        // Nothing answers: a function that needs root keys ends when it reads them, after its variables.
+        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         .envs([("AWS_LAMBDA_FUNCTION_NAME", binary), ("AWS_LAMBDA_FUNCTION_VERSION", "1")])
         .envs([("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"), ("AWS_LAMBDA_LOG_GROUP_NAME", "g")])
         .env("AWS_LAMBDA_LOG_STREAM_NAME", "s")
@@ -205,8 +207,23 @@ fn the_template_of_this_project_is_served_whole() {
     let deliver = &template.functions["DeliverFunction"];
     let posts = &deliver.environment["TIDINGS_CONNECTIONS_ENDPOINT"];
     assert_eq!(*posts, format!("http://127.0.0.1:3/{}", sockets.stage));
-    let keys: BTreeMap<u32, String> = serde_json::from_str(&deliver.environment["TIDINGS_ROOT_KEYS"]).unwrap();
-    assert_eq!(keys[&1].len(), 64);
+    for secret in ["ContentRootKeys", "TokenRootKeys", "LinkRootKeys"] {
+        let found = template.secrets.iter().find(|it| it.name.ends_with(secret)).unwrap();
+        let keys: BTreeMap<u32, String> = serde_json::from_str(found.value.as_deref().unwrap()).unwrap();
+        assert_eq!(keys[&1].len(), 64);
+        // Only the ARN is in an environment, and no function has that of a set it does not need.
+        for function in template.functions.values() {
+            assert!(!function.environment.values().any(|value| value.contains(&keys[&1])), "{}", function.logical_id);
+        }
+    }
+    let holders = |variable: &str| -> Vec<&str> {
+        let functions = template.functions.values().filter(|it| it.environment.contains_key(variable));
+        functions.filter_map(|it| it.binary.as_deref()).collect()
+    };
+    let content = ["deliver", "fallback", "fanout", "heartbeat", "inbox", "register", "sync"];
+    assert_eq!(holders("TIDINGS_CONTENT_ROOT_KEYS"), content);
+    assert_eq!(holders("TIDINGS_TOKEN_ROOT_KEYS"), ["connect", "inbox", "register"]);
+    assert_eq!(holders("TIDINGS_LINK_ROOT_KEYS"), ["fallback", "register"]);
     for function in template.functions.values() {
         for (name, value) in function.environment.iter().filter(|(name, _)| name.ends_with("_QUEUE_URL")) {
             assert!(template.queues.iter().any(|queue| queue.url == *value), "{}: {name}", function.logical_id);

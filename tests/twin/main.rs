@@ -18,6 +18,7 @@
 //! - [`soak`]: every promise, checked from outside, while everything goes wrong
 //! - [`bounds`]: the limits of one user, and which messages of a removed device count
 //! - [`budget`]: the number of AWS requests of each operation
+//! - [`roots`]: root keys that are read, refreshed and withdrawn
 //! - [`console`]: the console's listener, and the users and messages that it lists
 //! - [`demo`]: the command line's demo, which fails if any function is missing
 //! - [`interop`]: a frame off the wire in third-party libraries
@@ -59,6 +60,7 @@ mod refusals_http;
 mod refusals_socket;
 mod repeats;
 mod rollover;
+mod roots;
 mod scheduled;
 mod shapes;
 mod soak;

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 use tidings_client::DeviceApi;
-use tidings_crypto::{encoding::percent, keys::RootKeys, link};
+use tidings_crypto::{encoding::percent, link};
 use tidings_domain::preferences::Unsubscribe;
 use tidings_wire::{
     Preferences, RegisterRequest, Timestamp,
@@ -12,7 +12,7 @@ use tidings_wire::{
     trail::{Event, RecipientTrail, State},
 };
 
-use crate::world::{NAMES, World};
+use crate::world::{APP, NAMES, World};
 
 fn preferences(value: Value) -> Preferences {
     Preferences::parse(value.as_object().unwrap().clone()).unwrap()
@@ -268,11 +268,11 @@ async fn one_post_to_the_link_of_an_email_stops_emails_like_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_links_that_are_followed_at_once_both_hold() {
     let world = World::start().await;
-    let roots = RootKeys::parse(&world.environment("RegisterFunction")["TIDINGS_ROOT_KEYS"]).unwrap();
+    let roots = world.root_keys("TIDINGS_LINK_ROOT_KEYS").await;
     let follow = async |alias: &str, category: &str| {
         let claims =
             Unsubscribe { user: World::user(alias), channel: Channel::Email, category: Some(category.to_owned()) };
-        let link = link::sign(&roots, &serde_json::to_vec(&claims).unwrap());
+        let link = link::sign(&roots, APP, &serde_json::to_vec(&claims).unwrap());
         let url = format!("{}/v1/unsubscribe/{link}", world.twin.api_url());
         world.request(Method::POST, &url, &[], String::new()).await.status
     };

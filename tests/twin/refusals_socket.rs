@@ -218,11 +218,11 @@ fn flip_last(token: &str) -> String {
 fn unknown_device() -> tidings_wire::RegisterAnswer {
     use tidings_crypto::{
         jwk::Jwk,
-        keys::{KeyUse, RootKeys},
+        keys::{DeviceKeys, KeyId, RootKeys},
     };
     let roots = RootKeys::parse(&format!("{{\"1\":\"{}\"}}", "k".repeat(64))).unwrap();
-    let keys = roots.device_keys(1, "nobody", 1).unwrap();
-    let id = roots.key_id("nobody", 1, KeyUse::Content);
+    let id = KeyId::content("nobody", 1, 1);
+    let keys = DeviceKeys::derive(&roots, &roots, crate::world::APP, &id).unwrap();
     tidings_wire::RegisterAnswer {
         id: "nobody".to_owned(),
         keys: tidings_wire::device::DeviceKeys {

@@ -26,7 +26,7 @@ use tidings::{
     providers::{PlayedProviders, ProvidersOptions},
 };
 use tidings_client::{Backend, Identity};
-use tidings_crypto::app_key::AppKey;
+use tidings_crypto::{app_key::AppKey, keys::RootKeys};
 use tidings_domain::{
     AppId, Connection, ConnectionId, Device, DeviceId, IdSecret, Message as Accepted, MessageId, Profile, Timer,
     Timestamp, UserKey,
@@ -212,6 +212,29 @@ impl World {
     /// The environment of a function, as the template gives it.
     pub(crate) fn environment(&self, function: &str) -> BTreeMap<String, String> {
         self.twin.template().functions[function].environment.clone()
+    }
+
+    /// The root keys in the secret that this variable of the functions names.
+    pub(crate) async fn root_keys(&self, variable: &str) -> RootKeys {
+        RootKeys::parse(&self.root_key_texts(variable).await).unwrap()
+    }
+
+    /// The text of that secret.
+    pub(crate) async fn root_key_texts(&self, variable: &str) -> String {
+        let get = aws_sdk_secretsmanager::Client::new(&self.sdk).get_secret_value();
+        let answer = get.secret_id(self.root_keys_secret(variable)).send().await.unwrap();
+        answer.secret_string.unwrap()
+    }
+
+    /// Replaces the text of that secret.
+    pub(crate) async fn put_root_keys(&self, variable: &str, text: &str) {
+        let put = aws_sdk_secretsmanager::Client::new(&self.sdk).put_secret_value();
+        put.secret_id(self.root_keys_secret(variable)).secret_string(text).send().await.unwrap();
+    }
+
+    fn root_keys_secret(&self, variable: &str) -> String {
+        let functions = self.twin.template().functions.values();
+        functions.filter_map(|function| function.environment.get(variable)).next().unwrap().clone()
     }
 
     /// The stores over the users' partitions and the look-ups.

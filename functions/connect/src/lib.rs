@@ -22,7 +22,7 @@ use tidings_lambda::{
     socket::{self, Reply},
 };
 use tidings_service::{
-    AppCache, DeviceTokens,
+    AppCache, DeviceTokens, Purpose,
     device_token::{NotSigned, Signed},
 };
 use tidings_store::{Connected, Connections};
@@ -61,8 +61,8 @@ pub async fn run() -> Result<(), Error> {
     let deps = Deps {
         connections: sdk.connections()?,
         apps: sdk.apps()?,
-        tokens: sdk.device_tokens()?,
         gateway: sdk.gateway()?,
+        tokens: DeviceTokens::new(sdk.devices()?, sdk.roots(Purpose::Tokens).await?),
     };
     socket::serve(|event, now| handle(&deps, event, now)).await
 }

@@ -56,8 +56,8 @@ pub async fn run() -> Result<(), Error> {
         mailboxes: sdk.mailboxes()?,
         messages: sdk.messages()?,
         gateway: sdk.gateway()?,
-        sealer: sdk.sealer()?,
         steps: sdk.steps()?,
+        sealer: sdk.sealer().await?,
     };
     batch::serve(|event, deadline| handle(&deps, event, deadline)).await
 }
@@ -84,7 +84,7 @@ async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives
     let (position, targets) = match place(deps, delivery, receives).await? {
         Placement::At(position, targets) => (position, targets),
         Placement::Transient(targets) => {
-            settle(deps, user, post(deps, targets, frame(None)).await).await?;
+            settle(deps, user, post(deps, user, targets, frame(None)).await).await?;
             return Ok(());
         }
         nowhere @ (Placement::Expired | Placement::Cancelled | Placement::Settled) => {
@@ -94,7 +94,7 @@ async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives
         Placement::Contended => return Err("other workers wrote to the mailbox at every attempt".into()),
     };
     let online = !targets.is_empty();
-    let mut settled = settle(deps, user, post(deps, targets, frame(Some(position))).await).await?;
+    let mut settled = settle(deps, user, post(deps, user, targets, frame(Some(position))).await).await?;
     let mut gone = delivery::devices_of(&settled.gone);
     if online && !settled.may_have_reached() && !gone.is_empty() {
         // Every connection was gone. The device may have reconnected by now: read the connections once more before
@@ -102,7 +102,7 @@ async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives
         let now = Timestamp::now();
         let view = deps.users.view(user, now).await?;
         let fresh: Vec<_> = view.reachable(letter.platform).filter(|c| !settled.gone.contains(c)).cloned().collect();
-        settled = settle(deps, user, post(deps, fresh, frame(Some(position))).await).await?;
+        settled = settle(deps, user, post(deps, user, fresh, frame(Some(position))).await).await?;
         gone.extend(delivery::devices_of(&settled.gone));
         if !settled.is_reached() {
             deps.mailboxes.note_offline(user, position, &gone, now).await?;
@@ -188,7 +188,7 @@ async fn redeliver(deps: &Deps, redelivery: &Redelivery, trace: Option<&str>) ->
     }
     let view = deps.users.view(user, now).await?;
     let targets = redelivery.targets(&entry, &view, now);
-    let settled = settle(deps, user, post(deps, targets, |device| entry.frame(user, device)).await).await?;
+    let settled = settle(deps, user, post(deps, user, targets, |device| entry.frame(user, device)).await).await?;
     let reached = settled.is_reached();
     if reached {
         deps.mailboxes.note_redelivered(redelivery, settled.accepted, now).await?;
@@ -220,12 +220,13 @@ async fn withdraw_message(deps: &Deps, withdraw: &Withdraw) -> Result<(), Error>
 /// Posts to all connections in parallel, each frame sealed for its device.
 async fn post(
     deps: &Deps,
+    user: &UserKey,
     targets: Vec<Connection>,
     frame: impl Fn(&DeviceId) -> Frame,
 ) -> Vec<(Connection, PostOutcome)> {
     let frame = &frame;
     let posts = targets.into_iter().map(|connection| async move {
-        let outcome = match deps.sealer.seal(&frame(&connection.device), &connection) {
+        let outcome = match deps.sealer.seal(&frame(&connection.device), connection.key_holder(&user.app)).await {
             Ok(sealed) => deps.gateway.post(&connection.id, sealed).await,
             // For example, a root key that was withdrawn: the fault concerns this connection only.
             Err(error) => {

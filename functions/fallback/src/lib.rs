@@ -4,6 +4,7 @@
 //! unknown, and the chain goes on. Provider clients therefore do not retry.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use futures_util::future;
 use tidings_channels::{Channels, Settings};
 use tidings_crypto::random;
 use tidings_domain::{
@@ -17,7 +18,7 @@ use tidings_lambda::{
     batch::{self, Batches, Record, Unreadable},
     config, logs,
 };
-use tidings_service::Steps;
+use tidings_service::{Purpose, Steps};
 use tidings_store::{Claims, Devices, Items, Mailboxes, Messages, Users};
 
 /// The handler's dependencies.
@@ -40,12 +41,13 @@ pub struct Deps {
 /// If a variable is missing from the environment, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
-    let settings = Settings {
-        email_from: config::text(config::EMAIL_FROM)?,
-        api_url: config::text(config::API_URL)?,
-        roots: config::root_keys()?,
-        secrets: config::text(config::PROVIDER_SECRETS)?,
-        providers_url: config::text(config::PROVIDERS_URL).ok(),
+    let (email_from, api_url) = (config::text(config::EMAIL_FROM)?, config::text(config::API_URL)?);
+    let secrets = config::text(config::PROVIDER_SECRETS)?;
+    let providers_url = config::text(config::PROVIDERS_URL).ok();
+    let channels = async {
+        let (sealer, links) = future::try_join(sdk.sealer(), sdk.roots(Purpose::Links)).await?;
+        let settings = Settings { email_from, api_url, links, sealer, secrets, providers_url };
+        Ok::<_, Error>(Channels::new(sdk.config(), settings))
     };
     let deps = Deps {
         batches: sdk.batches(),
@@ -56,7 +58,7 @@ pub async fn run() -> Result<(), Error> {
         messages: sdk.messages()?,
         items: sdk.items()?,
         steps: sdk.steps()?,
-        channels: Channels::new(sdk.config(), settings),
+        channels: channels.await?,
     };
     batch::serve(|event, deadline| handle(&deps, event, deadline)).await
 }

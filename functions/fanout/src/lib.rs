@@ -51,7 +51,7 @@ pub async fn run() -> Result<(), Error> {
         announcements: sdk.announcements()?,
         fanout: sdk.fanout_queue()?,
         gateway: sdk.gateway()?,
-        sealer: sdk.sealer()?,
+        sealer: sdk.sealer().await?,
     };
     batch::serve(|event, deadline| handle(&deps, event, deadline)).await
 }
@@ -126,7 +126,7 @@ async fn post(deps: &Deps, announcement: &Announcement, targets: &[Target]) -> P
 
 async fn post_to(deps: &Deps, announcement: &Announcement, target: &Target) -> PostOutcome {
     let frame = announcement.frame(announcement.after.of(target.platform), &target.user, &target.device);
-    let sealed = match deps.sealer.seal(&frame, target) {
+    let sealed = match deps.sealer.seal(&frame, target).await {
         Ok(sealed) => sealed,
         // For example, its root key is gone: no device could open the frame, and the others must not wait.
         Err(error) => {

@@ -41,8 +41,8 @@ pub async fn run() -> Result<(), Error> {
     let deps = Deps {
         users: sdk.users()?,
         connections: sdk.connections()?,
-        sealer: sdk.sealer()?,
         life: config::number(config::CONNECTION_LIFE, LIFE_SECONDS)?,
+        sealer: sdk.sealer().await?,
     };
     socket::serve(|event, now| handle(&deps, event, now)).await
 }
@@ -67,7 +67,7 @@ pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Ti
         }
         Err(refusal) => refusal.frame(&record),
     };
-    Ok(socket::answer(&deps.sealer, &frame, &record)?)
+    Ok(socket::answer(&deps.sealer, &frame, &record).await?)
 }
 
 /// The pong; `None` if the connection has been buried.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use axum::{Router, extract::State, response::Response, routing::get};
+use futures_util::future;
 use tidings_domain::{
     Entry,
     inbox::{Walk, Wanted},
@@ -14,7 +15,7 @@ use tidings_lambda::{
     Error,
     http::{self, ApiError, Checked, SignedDevice, personal},
 };
-use tidings_service::{AppCache, DeviceTokens, Sealer};
+use tidings_service::{AppCache, DeviceTokens, Purpose, Sealer};
 use tidings_store::Mailboxes;
 use tidings_wire::{InboxAnswer, InboxMessage, InboxRequest, UnreadAnswer, inbox::Cursor, limits};
 
@@ -45,8 +46,9 @@ impl AsRef<DeviceTokens> for Deps {
 /// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
-    let deps =
-        Deps { mailboxes: sdk.mailboxes()?, apps: sdk.apps()?, tokens: sdk.device_tokens()?, sealer: sdk.sealer()? };
+    let (mailboxes, apps, devices) = (sdk.mailboxes()?, sdk.apps()?, sdk.devices()?);
+    let (sealer, roots) = future::try_join(sdk.sealer(), sdk.roots(Purpose::Tokens)).await?;
+    let deps = Deps { mailboxes, apps, tokens: DeviceTokens::new(devices, roots), sealer };
     http::serve(router(deps)).await
 }
 
@@ -67,11 +69,11 @@ async fn list(
         let (entries, more) = deps.mailboxes.before(user, read).await?;
         page.take(entries, more);
     }
-    let seal = |entry: &Entry| {
-        let frame = deps.sealer.seal(&entry.frame(user, &signed.device.id), &signed);
-        Ok(message(entry, frame.map_err(|error| ApiError::Internal(error.into()))?))
-    };
-    let messages = page.found().iter().map(seal).collect::<Result<Vec<_>, ApiError>>()?;
+    let mut messages = Vec::new();
+    for entry in page.found() {
+        let frame = deps.sealer.seal(&entry.frame(user, &signed.device.id), &signed).await;
+        messages.push(message(entry, frame.map_err(|error| ApiError::Internal(error.into()))?));
+    }
     tracing::info!(device = %signed.device.id, count = messages.len(), "inbox listed");
     Ok(personal(InboxAnswer { messages, next: page.rest().map(|place| Cursor(place).to_string()) }))
 }

@@ -12,12 +12,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use futures_util::future;
 use std::sync::Arc;
 use tidings_channels::Reach;
-use tidings_crypto::{
-    jwk::Jwk,
-    keys::{KeyUse, RootKeys},
-};
 use tidings_domain::{
     Device, DeviceId, Profile, PushRegistration, Timestamp, UserKey, UserView, preferences::check_time_zone,
 };
@@ -26,9 +23,9 @@ use tidings_lambda::{
     Error, config,
     http::{self, ApiError, Checked, PathId},
 };
-use tidings_service::{AppCache, DeviceTokens};
+use tidings_service::{AppCache, DeviceRoots, DeviceTokens, Purpose, Roots, device_roots::Newest};
 use tidings_store::{App, Connections, Devices, Users};
-use tidings_wire::{DeviceAnswer, RegisterAnswer, RegisterRequest, device::DeviceKeys};
+use tidings_wire::{DeviceAnswer, RegisterAnswer, RegisterRequest};
 
 /// Attempts of a registration that conflicts with another one of the same device.
 const ATTEMPTS: usize = 3;
@@ -42,7 +39,8 @@ pub struct Deps {
     gateway: Gateway,
     apps: AppCache,
     tokens: DeviceTokens,
-    roots: RootKeys,
+    roots: DeviceRoots,
+    links: Arc<Roots>,
     reach: Reach,
 }
 
@@ -64,16 +62,14 @@ impl AsRef<DeviceTokens> for Deps {
 /// If the environment lacks a variable, or the Runtime API cannot be reached.
 pub async fn run() -> Result<(), Error> {
     let sdk = tidings_lambda::start()?;
-    let deps = Deps {
-        users: sdk.users()?,
-        devices: sdk.devices()?,
-        connections: sdk.connections()?,
-        gateway: sdk.gateway()?,
-        apps: sdk.apps()?,
-        tokens: sdk.device_tokens()?,
-        roots: config::root_keys()?,
-        reach: if config::text(config::PROVIDERS_URL).is_ok() { Reach::Anywhere } else { Reach::Public },
-    };
+    let (users, devices, connections) = (sdk.users()?, sdk.devices()?, sdk.connections()?);
+    let (gateway, apps) = (sdk.gateway()?, sdk.apps()?);
+    let reach = if config::text(config::PROVIDERS_URL).is_ok() { Reach::Anywhere } else { Reach::Public };
+    let [content, tokens, links] = [Purpose::Content, Purpose::Tokens, Purpose::Links].map(|it| sdk.roots(it));
+    let (content, signing, links) = future::try_join3(content, tokens, links).await?;
+    let tokens = DeviceTokens::new(devices.clone(), signing.clone());
+    let roots = DeviceRoots::new(content, signing);
+    let deps = Deps { users, devices, connections, gateway, apps, tokens, roots, links, reach };
     http::serve(router(deps)).await
 }
 
@@ -110,7 +106,7 @@ async fn register(
         time_zone: request.time_zone.clone(),
         ..Profile::default()
     };
-    let key_version = deps.roots.key_id(id.as_str(), 1, KeyUse::Content).version;
+    let newest = deps.roots.newest().await.map_err(|error| ApiError::Internal(error.into()))?;
     for _ in 0..ATTEMPTS {
         let before = deps.devices.last_known(&id).await?;
         let previous = before.as_ref().filter(|before| before.user != user && !before.user.is_unowned());
@@ -127,7 +123,10 @@ async fn register(
             registered: now,
             used: now,
             cursor: None,
-            push: request.push.clone().map(|address| PushRegistration { address, key_version }.into()),
+            push: request
+                .push
+                .clone()
+                .map(|address| PushRegistration { address, key_version: newest.version() }.into()),
         };
         if deps.devices.register(&device, &profile, before.as_ref().map(|before| (before, &view)), now).await? {
             if let Some(previous) = previous {
@@ -136,7 +135,7 @@ async fn register(
             let evicted = leaving::evict_surplus(&deps, &device, now).await?;
             let is_new = before.is_none_or(|before| !before.is_registered(now));
             let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-            return Ok((status, Json(answer(&deps.roots, &device, &evicted)?)).into_response());
+            return Ok((status, Json(answer(&newest, &device, &evicted)?)).into_response());
         }
     }
     Err(ApiError::Conflict)
@@ -152,12 +151,9 @@ fn generation(before: Option<&Device>, user: &UserKey) -> u32 {
     }
 }
 
-fn answer(roots: &RootKeys, device: &Device, evicted: &[DeviceId]) -> Result<RegisterAnswer, ApiError> {
-    let id = roots.key_id(device.id.as_str(), device.generation, KeyUse::Content);
-    let keys = roots
-        .device_keys(id.version, device.id.as_str(), device.generation)
-        .map_err(|error| ApiError::Internal(error.into()))?;
-    let keys = DeviceKeys { content: Jwk::of_content(&id, &keys.content), token: Jwk::of_token(&id, &keys.token) };
+fn answer(newest: &Newest, device: &Device, evicted: &[DeviceId]) -> Result<RegisterAnswer, ApiError> {
+    let keys = newest.keys(&device.user.app, &device.id, device.generation);
+    let keys = keys.map_err(|error| ApiError::Internal(error.into()))?;
     let evicted = evicted.iter().map(DeviceId::to_string).collect();
     Ok(RegisterAnswer { id: device.id.to_string(), keys, evicted })
 }

@@ -17,13 +17,13 @@ use crate::{ATTEMPTS, Deps};
 
 /// Shows the button for a link that was opened in a browser.
 pub(crate) async fn ask(State(deps): State<Arc<Deps>>, PathId(link): PathId) -> Result<Response, ApiError> {
-    open(&deps, &link)?;
+    open(&deps, &link).await?;
     Ok(page(r#"<h1>No more emails like this?</h1><form method="post"><button>Unsubscribe</button></form>"#))
 }
 
 /// Switches off what the link names. Idempotent.
 pub(crate) async fn follow(State(deps): State<Arc<Deps>>, PathId(link): PathId) -> Result<Response, ApiError> {
-    let asked = open(&deps, &link)?;
+    let asked = open(&deps, &link).await?;
     for _ in 0..ATTEMPTS {
         let profile = deps.users.view(&asked.user, Timestamp::now()).await?.profile.unwrap_or_default();
         let unreadable = || ApiError::Internal("the preferences cannot be read".into());
@@ -37,9 +37,16 @@ pub(crate) async fn follow(State(deps): State<Arc<Deps>>, PathId(link): PathId) 
     Err(ApiError::Conflict)
 }
 
-fn open(deps: &Deps, link: &str) -> Result<Unsubscribe, ApiError> {
-    let claims = link::open(&deps.roots, link);
-    claims.and_then(|claims| serde_json::from_slice(&claims).ok()).ok_or(ApiError::NotFound("no such link"))
+async fn open(deps: &Deps, link: &str) -> Result<Unsubscribe, ApiError> {
+    let roots = match link::version(link) {
+        Some(version) => deps.links.keys_with(version).await,
+        None => deps.links.keys().await,
+    };
+    let opened = link::open(&roots, link).and_then(|link::Opened { app, content }| {
+        let asked: Unsubscribe = serde_json::from_slice(&content).ok()?;
+        (asked.user.app.as_str() == app).then_some(asked)
+    });
+    opened.ok_or(ApiError::NotFound("no such link"))
 }
 
 fn page(content: &str) -> Response {

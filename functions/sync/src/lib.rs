@@ -54,7 +54,7 @@ pub async fn run() -> Result<(), Error> {
         mailboxes: sdk.mailboxes()?,
         announcements: sdk.announcements()?,
         gateway: sdk.gateway()?,
-        sealer: sdk.sealer()?,
+        sealer: sdk.sealer().await?,
     };
     socket::serve(|event, now| handle(&deps, event, now)).await
 }
@@ -95,7 +95,7 @@ pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Ti
         Err(refusal) => Answer::Frame(refusal.frame(&record)),
     };
     match answer {
-        Answer::Frame(frame) => Ok(socket::answer(&deps.sealer, &frame, &record)?),
+        Answer::Frame(frame) => Ok(socket::answer(&deps.sealer, &frame, &record).await?),
         Answer::Nothing => Ok(Reply::done()),
         Answer::Unknown => socket::unknown_connection(),
     }
@@ -236,7 +236,7 @@ async fn announce(deps: &Deps, record: &ConnectionRecord, from: u64, now: Timest
     let mut after = from;
     for (behind, announcement) in announcement::for_device(&page, from, connection.platform, now) {
         let frame = announcement.frame(behind, user, &connection.device);
-        match deps.gateway.post(&connection.id, deps.sealer.seal(&frame, connection)?).await {
+        match deps.gateway.post(&connection.id, deps.sealer.seal(&frame, record).await?).await {
             PostOutcome::Accepted => after = announcement.number,
             PostOutcome::Gone | PostOutcome::Retry | PostOutcome::Fault => {
                 return Ok(Announced { after, number: after, more: true });
@@ -267,7 +267,7 @@ async fn post(
         if let Some(entry) = slot.read().filter(|entry| entry.is_wanted(&device.id, Some(device.platform), now)) {
             let frame = entry.frame(&record.user, &device.id);
             // One after the other: a replay is in order, and stops at the first frame that may be lost.
-            match deps.gateway.post(connection, deps.sealer.seal(&frame, &record.connection)?).await {
+            match deps.gateway.post(connection, deps.sealer.seal(&frame, record).await?).await {
                 PostOutcome::Accepted => replayed.posted.push(entry.position.seq),
                 PostOutcome::Gone | PostOutcome::Retry | PostOutcome::Fault => {
                     return Ok(Replayed { complete: false, ..replayed });

@@ -2,14 +2,17 @@
 
 mod page;
 
+use std::sync::Arc;
+
 use aws_sdk_sesv2::{
     Client,
     config::Builder,
     types::{Body, Content, Destination, EmailContent, Message, MessageHeader},
 };
 use aws_types::SdkConfig;
-use tidings_crypto::{keys::RootKeys, link};
+use tidings_crypto::link;
 use tidings_domain::{fallback::Answer, preferences::Unsubscribe};
+use tidings_service::Roots;
 
 use crate::aws;
 
@@ -22,18 +25,18 @@ pub(crate) struct Emails {
     client: Client,
     from: String,
     api_url: String,
-    roots: RootKeys,
+    roots: Arc<Roots>,
 }
 
 impl Emails {
-    pub(crate) fn new(config: &SdkConfig, from: String, api_url: String, roots: RootKeys) -> Self {
+    pub(crate) fn new(config: &SdkConfig, from: String, api_url: String, roots: Arc<Roots>) -> Self {
         let config = Builder::from(config).retry_config(aws::once()).timeout_config(aws::patient(config));
         Self { client: Client::from_conf(config.build()), from, api_url, roots }
     }
 
     /// Sends an email, once.
     pub(crate) async fn send(&self, to: &str, subject: &str, text: &str, unsubscribe: &Unsubscribe) -> Answer {
-        let link = self.unsubscribe_link(unsubscribe);
+        let link = self.unsubscribe_link(unsubscribe).await;
         let utf8 = |data: &str| Content::builder().data(data).charset("UTF-8").build();
         let page = page::page(subject, text, link.as_deref());
         let (Ok(subject), Ok(text), Ok(html)) = (utf8(subject), utf8(text), utf8(&page)) else {
@@ -58,9 +61,10 @@ impl Emails {
 
     /// The link that unsubscribes the reader from emails like this one. An email whose link would be longer than SES
     /// takes as a header goes out without one.
-    fn unsubscribe_link(&self, unsubscribe: &Unsubscribe) -> Option<String> {
+    async fn unsubscribe_link(&self, unsubscribe: &Unsubscribe) -> Option<String> {
         let text = serde_json::to_vec(unsubscribe).ok()?;
-        let link = format!("{}/v1/unsubscribe/{}", self.api_url, link::sign(&self.roots, &text));
+        let link = link::sign(&*self.roots.keys().await, unsubscribe.user.app.as_str(), &text);
+        let link = format!("{}/v1/unsubscribe/{link}", self.api_url);
         (link.len() + "<>".len() <= HEADER_CHARS).then_some(link)
     }
 }

@@ -21,16 +21,16 @@ mod sms;
 mod webhook;
 mod webpush;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use aws_types::SdkConfig;
-use tidings_crypto::keys::RootKeys;
 use tidings_domain::{
     Entry, UserKey,
     chain::StepDue,
     fallback::{Call, Called, PushTarget},
 };
 use tidings_providers::{Target, push::Downgrade};
+use tidings_service::{Roots, Sealer};
 use tidings_wire::{FieldProblem, Open, Platform, PushAddress, send::Channel, trail::RefusalCode};
 
 use email::Emails;
@@ -47,8 +47,10 @@ pub struct Settings {
     pub email_from: String,
     /// URL of the HTTP API, for links in emails.
     pub api_url: String,
-    /// Root keys: they sign links and seal frames.
-    pub roots: RootKeys,
+    /// Root keys for links in emails.
+    pub links: Arc<Roots>,
+    /// Sealer of the frames in pushes.
+    pub sealer: Sealer,
     /// Prefix of the names of the secrets that hold apps' credentials, without a slash at its end.
     pub secrets: String,
     /// URL of all push providers if they are not the real ones: the local twin plays them.
@@ -67,11 +69,11 @@ impl Channels {
     /// Channels that call AWS with this configuration.
     #[must_use]
     pub fn new(config: &SdkConfig, settings: Settings) -> Self {
-        let Settings { email_from, api_url, roots, secrets, providers_url } = settings;
+        let Settings { email_from, api_url, links, sealer, secrets, providers_url } = settings;
         Self {
             sms: Sms::new(config),
-            emails: Emails::new(config, email_from, api_url, roots.clone()),
-            pushes: Pushes::new(config, secrets, providers_url.as_deref(), roots),
+            emails: Emails::new(config, email_from, api_url, links),
+            pushes: Pushes::new(config, secrets, providers_url.as_deref(), sealer),
         }
     }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use aws_types::SdkConfig;
 use futures_util::future;
-use tidings_crypto::keys::RootKeys;
 use tidings_domain::{
     Entry, Timestamp,
     chain::StepDue,
@@ -42,8 +41,8 @@ pub(crate) struct Pushes {
 }
 
 impl Pushes {
-    pub(crate) fn new(config: &SdkConfig, secrets: String, providers_url: Option<&str>, roots: RootKeys) -> Self {
-        Self { clients: Clients::new(config, secrets, providers_url), sealer: Sealer::new(roots) }
+    pub(crate) fn new(config: &SdkConfig, secrets: String, providers_url: Option<&str>, sealer: Sealer) -> Self {
+        Self { clients: Clients::new(config, secrets, providers_url), sealer }
     }
 
     /// The addresses that may be called.
@@ -69,8 +68,9 @@ impl Pushes {
         };
         let seconds = u64::try_from(now.seconds()).unwrap_or(0);
         let calls = calls.into_iter().map(|call| {
-            let (providers, push) = (providers.clone(), self.push(&call, notice, due, entry));
+            let providers = providers.clone();
             async move {
+                let push = self.push(&call, notice, due, entry).await;
                 let target = match &call.target {
                     Ok(target) => target,
                     Err(problem) => return (call.device, Err(Answer::Unsendable(*problem))),
@@ -102,11 +102,14 @@ impl Pushes {
 
     /// The push for a device: the notice, and the frame that the device would receive on a socket, sealed under its
     /// key. A webhook carries no frame, because the app's server cannot open one.
-    fn push(&self, call: &Addressed<'_>, notice: &Notice, due: &StepDue, entry: &Entry) -> Push {
-        let frame = call.device.and_then(|PushTarget { device, push }| {
-            let frame = entry.frame(&due.user, &device.id);
-            self.sealer.seal(&frame, device.key_holder(push.key_version)).ok()
-        });
+    async fn push(&self, call: &Addressed<'_>, notice: &Notice, due: &StepDue, entry: &Entry) -> Push {
+        let frame = match call.device {
+            Some(PushTarget { device, push }) => {
+                let frame = entry.frame(&due.user, &device.id);
+                self.sealer.seal(&frame, device.key_holder(push.key_version)).await.ok()
+            }
+            None => None,
+        };
         let data = call.data.iter().map(|(name, value)| (*name, value.clone()));
         let data = data.chain([("id", entry.letter.id.to_string())]).chain(frame.map(|frame| (FRAME, frame)));
         let content = &notice.content;

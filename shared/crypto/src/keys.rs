@@ -1,9 +1,9 @@
 //! Key derivation: HKDF-SHA-512 (RFC 5869) from a deployment's root secrets, so that no device key is ever stored.
 //!
-//! A root secret has a version. The highest version serves new devices; every version that is still in the set opens
-//! and verifies what was made under it. To rotate a root secret, add the next version, and remove the old one when its
-//! devices have registered again. A device's *generation* grows when it changes hands: the old keys are then refused
-//! though the device id stays.
+//! A deployment has three sets of root keys: one for content, one for tokens, one for links. A root secret has a
+//! version. The two keys of a device have the same version, the highest that both of their sets hold; every version
+//! that is still in a set opens and verifies what was made under it. A device's *generation* grows when it changes
+//! hands: the old keys are then refused though the device id stays.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,12 +38,13 @@ impl KeyUse {
     }
 }
 
-/// The id of a device's key, in text `{device}.{version}.{generation}.{enc|sig}`: all that deriving the key takes.
+/// The id of a device's key, in text `{device}.{version}.{generation}.{enc|sig}`: all that deriving the key takes
+/// beside the app of the device.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyId {
     /// The device's id.
     pub device: String,
-    /// The version of the root key.
+    /// The version of the root keys.
     pub version: u32,
     /// The device's key generation.
     pub generation: u32,
@@ -52,6 +53,12 @@ pub struct KeyId {
 }
 
 impl KeyId {
+    /// The id of a device's content key.
+    #[must_use]
+    pub fn content(device: &str, version: u32, generation: u32) -> Self {
+        Self { device: device.to_owned(), version, generation, key_use: KeyUse::Content }
+    }
+
     /// The id of the device's other key.
     #[must_use]
     pub fn with_use(&self, key_use: KeyUse) -> Self {
@@ -127,6 +134,16 @@ pub struct DeviceKeys {
     pub token: TokenKey,
 }
 
+impl DeviceKeys {
+    /// Derives both keys of an app's device. The use that the id names does not matter.
+    ///
+    /// # Errors
+    /// If one of the sets has no root key of that version.
+    pub fn derive(content: &RootKeys, tokens: &RootKeys, app: &str, id: &KeyId) -> Result<Self, UnknownVersion> {
+        Ok(Self { content: content.content_key(app, id)?, token: tokens.token_key(app, id)? })
+    }
+}
+
 /// The root keys cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RootKeysError {
@@ -136,11 +153,12 @@ pub enum RootKeysError {
     /// The object is empty.
     #[error("there is no root key")]
     Empty,
-    /// A version that is not a whole number greater than zero.
-    #[error("{version:?} is not a version of a root key: expected 1, 2, 3 …")]
+    /// A version that is not a whole number greater than zero. The text stays out: it may be a secret in the wrong
+    /// place.
+    #[error("the name of member {member} is not a version of a root key: expected 1, 2, 3 …")]
     Version {
-        /// The text as written.
-        version: String,
+        /// The place of the member in the object, from 1.
+        member: usize,
     },
     /// A version that occurs twice.
     #[error("root key {version} occurs twice")]
@@ -164,8 +182,8 @@ pub struct UnknownVersion {
     pub version: u32,
 }
 
-/// The versioned root keys of a deployment; never empty.
-#[derive(Clone)]
+/// The versioned root keys of one purpose; never empty.
+#[derive(Clone, PartialEq, Eq)]
 pub struct RootKeys {
     current: u32,
     /// The pseudo-random keys that HKDF extracted, by version; the secrets themselves are not kept.
@@ -186,9 +204,9 @@ impl RootKeys {
     pub fn parse(json: &str) -> Result<Self, RootKeysError> {
         let Entries(entries) = serde_json::from_str(json).map_err(|_| RootKeysError::Malformed)?;
         let mut extracted = BTreeMap::new();
-        for (text, secret) in entries {
+        for (place, (text, secret)) in entries.into_iter().enumerate() {
             let version =
-                number(&text).filter(|version| *version > 0).ok_or(RootKeysError::Version { version: text })?;
+                number(&text).filter(|version| *version > 0).ok_or(RootKeysError::Version { member: place + 1 })?;
             if secret.chars().count() < MIN_SECRET_CHARS {
                 return Err(RootKeysError::TooShort { version });
             }
@@ -201,33 +219,51 @@ impl RootKeys {
         Ok(Self { current, extracted })
     }
 
-    /// The highest version, under which new devices get their keys.
+    /// The highest version.
+    #[must_use]
     pub fn current(&self) -> u32 {
         self.current
     }
 
-    /// The id of a device's key under the current version.
-    pub fn key_id(&self, device: &str, generation: u32, key_use: KeyUse) -> KeyId {
-        KeyId { device: device.to_owned(), version: self.current, generation, key_use }
+    /// Whether there is a root key of this version.
+    #[must_use]
+    pub fn has(&self, version: u32) -> bool {
+        self.extracted.contains_key(&version)
     }
 
-    /// Derives the two keys of a device.
+    /// The highest version that both sets hold, under which devices get their keys; `None` if they share none.
+    #[must_use]
+    pub fn newest_shared(&self, other: &Self) -> Option<u32> {
+        self.extracted.keys().rev().copied().find(|version| other.has(*version))
+    }
+
+    /// Derives the key that seals frames to an app's device. The use that the id names does not matter.
     ///
     /// # Errors
     /// If there is no root key of that version.
-    pub fn device_keys(&self, version: u32, device: &str, generation: u32) -> Result<DeviceKeys, UnknownVersion> {
-        let root = self.extracted.get(&version).ok_or(UnknownVersion { version })?;
-        // The device comes last and alone has free length, so no two triples share an info.
-        let info = |key_use: KeyUse| format!("tidings/1/{}/{generation}/{device}", key_use.as_str());
-        Ok(DeviceKeys {
-            content: ContentKey::from_bytes(expand(root, &info(KeyUse::Content))),
-            token: TokenKey::from_bytes(expand(root, &info(KeyUse::Token))),
-        })
+    pub fn content_key(&self, app: &str, id: &KeyId) -> Result<ContentKey, UnknownVersion> {
+        Ok(ContentKey::from_bytes(self.device_key(app, id, KeyUse::Content)?))
     }
 
-    /// The key that signs links of a deployment.
-    pub(crate) fn link_key(&self, version: u32) -> Option<Zeroizing<[u8; 32]>> {
-        Some(Zeroizing::new(expand(self.extracted.get(&version)?, "tidings/1/link")))
+    /// Derives the key with which an app's device signs its tokens. The use that the id names does not matter.
+    ///
+    /// # Errors
+    /// If there is no root key of that version.
+    pub fn token_key(&self, app: &str, id: &KeyId) -> Result<TokenKey, UnknownVersion> {
+        Ok(TokenKey::from_bytes(self.device_key(app, id, KeyUse::Token)?))
+    }
+
+    fn device_key<const N: usize>(&self, app: &str, id: &KeyId, key_use: KeyUse) -> Result<[u8; N], UnknownVersion> {
+        let KeyId { device, version, generation, .. } = id;
+        let root = self.extracted.get(version).ok_or(UnknownVersion { version: *version })?;
+        // With the length of the app, no two devices share an info, whatever the names are made of.
+        let info = format!("tidings/2/{}/{generation}/{}/{app}/{device}", key_use.as_str(), app.len());
+        Ok(expand(root, &info))
+    }
+
+    /// The key that signs the links of an app.
+    pub(crate) fn link_key(&self, version: u32, app: &str) -> Option<Zeroizing<[u8; 32]>> {
+        Some(Zeroizing::new(expand(self.extracted.get(&version)?, &format!("tidings/2/link/{app}"))))
     }
 }
 
@@ -281,14 +317,18 @@ mod tests {
             ("[]".to_owned(), RootKeysError::Malformed),
             (r#"{"1":7}"#.to_owned(), RootKeysError::Malformed),
             ("{}".to_owned(), RootKeysError::Empty),
-            (format!(r#"{{"one":"{long}"}}"#), RootKeysError::Version { version: "one".to_owned() }),
-            (format!(r#"{{"0":"{long}"}}"#), RootKeysError::Version { version: "0".to_owned() }),
-            (format!(r#"{{"01":"{long}"}}"#), RootKeysError::Version { version: "01".to_owned() }),
-            (format!(r#"{{"-1":"{long}"}}"#), RootKeysError::Version { version: "-1".to_owned() }),
+            (format!(r#"{{"one":"{long}"}}"#), RootKeysError::Version { member: 1 }),
+            (format!(r#"{{"0":"{long}"}}"#), RootKeysError::Version { member: 1 }),
+            (format!(r#"{{"1":"{long}","01":"{long}"}}"#), RootKeysError::Version { member: 2 }),
+            (format!(r#"{{"-1":"{long}"}}"#), RootKeysError::Version { member: 1 }),
+            // The secret stands where the version should.
+            (format!(r#"{{"{long}":"1"}}"#), RootKeysError::Version { member: 1 }),
             (format!(r#"{{"1":"{long}","1":"{long}"}}"#), RootKeysError::Repeated { version: 1 }),
             (r#"{"3":"short"}"#.to_owned(), RootKeysError::TooShort { version: 3 }),
         ] {
-            assert_eq!(RootKeys::parse(&json).unwrap_err(), expected, "{json}");
+            let error = RootKeys::parse(&json).unwrap_err();
+            assert_eq!(error, expected, "{json}");
+            assert!(!format!("{error} {error:?}").contains(&long), "{error}");
         }
     }
 
@@ -296,24 +336,51 @@ mod tests {
     fn the_highest_version_is_current_and_the_lower_still_serves() {
         let root = RootKeys::parse(TWO).unwrap();
         assert_eq!(root.current(), 2);
-        assert!(root.device_keys(1, "d", 0).is_ok());
-        assert_eq!(root.device_keys(3, "d", 0).unwrap_err(), UnknownVersion { version: 3 });
+        assert!(root.content_key("demo", &KeyId::content("d", 1, 0)).is_ok());
+        let unknown = KeyId::content("d", 3, 0);
+        assert_eq!(root.token_key("demo", &unknown).unwrap_err(), UnknownVersion { version: 3 });
     }
 
     #[test]
-    fn every_version_device_generation_and_use_has_its_own_key() {
+    fn devices_get_keys_under_the_newest_version_of_both_sets() {
+        let secret = "s".repeat(32);
+        let set = |versions: &[u32]| {
+            let members: Vec<_> =
+                versions.iter().map(|version| format!(r#""{version}":"{secret}{version}""#)).collect();
+            RootKeys::parse(&format!("{{{}}}", members.join(","))).unwrap()
+        };
+        for (content, tokens, shared) in [
+            (&[1][..], &[1][..], Some(1)),
+            (&[1, 2], &[1], Some(1)),
+            (&[2, 3], &[1, 2, 3, 4], Some(3)),
+            (&[1], &[2], None),
+        ] {
+            assert_eq!(set(content).newest_shared(&set(tokens)), shared, "{content:?} {tokens:?}");
+            assert_eq!(set(tokens).newest_shared(&set(content)), shared, "{tokens:?} {content:?}");
+        }
+    }
+
+    #[test]
+    fn every_version_app_device_generation_and_use_has_its_own_key() {
         let root = RootKeys::parse(TWO).unwrap();
         let mut seen = BTreeSet::new();
         let mut made = 0;
         for version in [1, 2] {
-            for device in ["a", "b", "1/a", "a/1"] {
+            for (app, device) in
+                [("a", "b"), ("a", "a"), ("a", "1/a"), ("a/1", "a"), ("a", "a/1"), ("a/1/a", "1"), ("", "a/b")]
+            {
                 for generation in [0, 1, 11] {
-                    let keys = root.device_keys(version, device, generation).unwrap();
+                    let keys =
+                        DeviceKeys::derive(&root, &root, app, &KeyId::content(device, version, generation)).unwrap();
                     seen.insert(keys.content.as_bytes()[..32].to_vec());
                     seen.insert(keys.content.as_bytes()[32..].to_vec());
                     seen.insert(keys.token.as_bytes().to_vec());
                     made += 3;
                 }
+            }
+            for app in ["a", "b", "a/1"] {
+                seen.insert(root.link_key(version, app).unwrap().to_vec());
+                made += 1;
             }
         }
         assert_eq!(seen.len(), made);
@@ -324,9 +391,10 @@ mod tests {
     #[test]
     fn the_derivation_is_pinned() {
         let root = RootKeys::parse(TWO).unwrap();
-        let keys = root.device_keys(1, "device-1", 0).unwrap();
-        assert_eq!(hex(&keys.content.as_bytes()[..16]), "5022fffd4780cc38161cc0252b269d46");
-        assert_eq!(hex(&keys.token.as_bytes()[..16]), "e9f1796b9547a2301d2aa3b1d0e9831f");
+        let keys = DeviceKeys::derive(&root, &root, "demo", &KeyId::content("device-1", 1, 0)).unwrap();
+        assert_eq!(hex(&keys.content.as_bytes()[..16]), "6ad5137800ed0503ed320d7b4706d3f8");
+        assert_eq!(hex(&keys.token.as_bytes()[..16]), "e710efaf978b750a5561598fbc474528");
+        assert_eq!(hex(&root.link_key(2, "demo").unwrap()[..16]), "37c97a6aef25601109db99e31f1e50ca");
     }
 
     #[test]
@@ -343,7 +411,7 @@ mod tests {
     #[test]
     fn secrets_do_not_print() {
         let root = RootKeys::parse(TWO).unwrap();
-        let keys = root.device_keys(1, "d", 0).unwrap();
+        let keys = DeviceKeys::derive(&root, &root, "demo", &KeyId::content("d", 1, 0)).unwrap();
         assert_eq!(format!("{keys:?}"), "DeviceKeys { content: ***, token: *** }");
         assert_eq!(format!("{root:?}"), r#"RootKeys { versions: [1, 2], keys: "***" }"#);
     }

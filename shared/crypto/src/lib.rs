@@ -16,14 +16,14 @@
 //! Nothing here reads a clock, the environment or the network. Secrets are wiped when dropped and print as `***`.
 //!
 //! ```
-//! use tidings_crypto::{frame, keys::{KeyUse, RootKeys}};
+//! use tidings_crypto::{frame, keys::{KeyId, RootKeys}};
 //!
 //! let root = RootKeys::parse(r#"{"1":"a secret of at least thirty-two characters"}"#)?;
-//! let keys = root.device_keys(root.current(), "device-1", 0)?;
-//! let kid = root.key_id("device-1", 0, KeyUse::Content).to_string();
+//! let id = KeyId::content("device-1", root.current(), 0);
+//! let (key, kid) = (root.content_key("demo", &id)?, id.to_string());
 //!
-//! let sealed = frame::seal(&keys.content, &kid, br#"{"type":"pong"}"#, [7; 16]);
-//! assert_eq!(frame::open(&keys.content, &kid, &sealed)?, br#"{"type":"pong"}"#);
+//! let sealed = frame::seal(&key, &kid, br#"{"type":"pong"}"#, [7; 16]);
+//! assert_eq!(frame::open(&key, &kid, &sealed)?, br#"{"type":"pong"}"#);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

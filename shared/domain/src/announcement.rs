@@ -307,8 +307,8 @@ pub struct Target {
 }
 
 impl<'a> From<&'a Target> for KeyHolder<'a> {
-    fn from(Target { device, generation, key_version, .. }: &'a Target) -> Self {
-        Self { device, generation: *generation, key_version: *key_version }
+    fn from(Target { user, device, generation, key_version, .. }: &'a Target) -> Self {
+        Self { app: &user.app, device, generation: *generation, key_version: *key_version }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use tidings_wire::{Open, Platform, Preferences, PushAddress, Timestamp, limits};
 
-use crate::{ConnectionId, DeviceId, Position, UserKey, Written, mailbox::Tail};
+use crate::{AppId, ConnectionId, DeviceId, Position, UserKey, Written, mailbox::Tail};
 
 /// Seconds between two pings; API Gateway closes a socket after 600 idle ones.
 pub const PING_SECONDS: u64 = limits::PING_SECONDS;
@@ -102,19 +102,14 @@ impl Default for Wishes {
 /// A device with its keys: frames are sealed for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyHolder<'a> {
+    /// The app of the device.
+    pub app: &'a AppId,
     /// The device.
     pub device: &'a DeviceId,
     /// Generation of its keys.
     pub generation: u32,
-    /// Version of the root key that they are derived from.
+    /// Version of the root keys that they are derived from.
     pub key_version: u32,
-}
-
-impl<'a> From<&'a Connection> for KeyHolder<'a> {
-    /// The device behind a connection, with the keys that it connected with.
-    fn from(Connection { device, generation, key_version, .. }: &'a Connection) -> Self {
-        Self { device, generation: *generation, key_version: *key_version }
-    }
 }
 
 /// A registered device.
@@ -163,7 +158,7 @@ impl Device {
     /// The device with its present keys under a version of the root key.
     #[must_use]
     pub fn key_holder(&self, key_version: u32) -> KeyHolder<'_> {
-        KeyHolder { device: &self.id, generation: self.generation, key_version }
+        KeyHolder { app: &self.user.app, device: &self.id, generation: self.generation, key_version }
     }
 }
 
@@ -193,6 +188,14 @@ pub struct Connection {
     pub connected: Timestamp,
     /// When it counts as gone unless a ping renews it.
     pub lease: Timestamp,
+}
+
+impl Connection {
+    /// The device behind it, which is one of this app, with the keys that it connected with.
+    #[must_use]
+    pub fn key_holder<'a>(&'a self, app: &'a AppId) -> KeyHolder<'a> {
+        KeyHolder { app, device: &self.device, generation: self.generation, key_version: self.key_version }
+    }
 }
 
 /// What one read of a user's partition returns, expired items left out.

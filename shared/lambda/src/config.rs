@@ -2,8 +2,6 @@
 
 use std::env;
 
-use tidings_crypto::keys::{RootKeys, RootKeysError};
-
 /// An environment variable that is missing or invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -13,9 +11,6 @@ pub enum ConfigError {
     /// Not a whole number within its range.
     #[error("the environment variable {0} is not a whole number from {1} to {2}")]
     Number(&'static str, u64, u64),
-    /// The root keys cannot be read.
-    #[error("the environment variable {ROOT_KEYS} does not hold root keys")]
-    RootKeys(#[from] RootKeysError),
 }
 
 /// Table of users, their devices, connections and mailboxes.
@@ -40,8 +35,14 @@ pub const LATER_QUEUE_URL: &str = "TIDINGS_LATER_QUEUE_URL";
 pub const FANOUT_QUEUE_URL: &str = "TIDINGS_FANOUT_QUEUE_URL";
 /// Endpoint of the WebSocket API's management API: `https://{api}.execute-api.{region}.amazonaws.com/{stage}`.
 pub const CONNECTIONS_ENDPOINT: &str = "TIDINGS_CONNECTIONS_ENDPOINT";
-/// Root keys: JSON, version to secret.
-pub const ROOT_KEYS: &str = "TIDINGS_ROOT_KEYS";
+/// ARN of the secret with the root keys for content.
+pub const CONTENT_ROOT_KEYS: &str = "TIDINGS_CONTENT_ROOT_KEYS";
+/// ARN of the secret with the root keys for tokens.
+pub const TOKEN_ROOT_KEYS: &str = "TIDINGS_TOKEN_ROOT_KEYS";
+/// ARN of the secret with the root keys for links.
+pub const LINK_ROOT_KEYS: &str = "TIDINGS_LINK_ROOT_KEYS";
+/// Age at which root keys are read again, in seconds.
+pub const ROOT_KEYS_REFRESH: &str = "TIDINGS_ROOT_KEYS_REFRESH_SECONDS";
 /// Seconds that API Gateway lets a connection live.
 pub const CONNECTION_LIFE: &str = "TIDINGS_CONNECTION_LIFE_SECONDS";
 /// Base URL of the HTTP API, without a slash at its end.
@@ -70,12 +71,4 @@ pub fn text(name: &'static str) -> Result<String, ConfigError> {
 pub fn number(name: &'static str, range: std::ops::RangeInclusive<u64>) -> Result<u64, ConfigError> {
     let number = text(name)?.parse().ok().filter(|number| range.contains(number));
     number.ok_or(ConfigError::Number(name, *range.start(), *range.end()))
-}
-
-/// The root keys.
-///
-/// # Errors
-/// [`ConfigError`].
-pub fn root_keys() -> Result<RootKeys, ConfigError> {
-    Ok(RootKeys::parse(&text(ROOT_KEYS)?)?)
 }

@@ -1,6 +1,6 @@
 //! AWS clients for a Lambda: one HTTP client for all of them, few root certificates, short timeouts.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::config::{
     BehaviorVersion, Credentials, Region, SharedCredentialsProvider, retry::RetryConfig, timeout::TimeoutConfig,
@@ -13,18 +13,22 @@ use aws_smithy_http_client::{
 use aws_types::SdkConfig;
 use tidings_gateway::Gateway;
 use tidings_queue::{DeliverQueue, FanoutQueue, StepQueue, TimerQueue, Visibility};
-use tidings_service::{AppCache, DeviceTokens, Lanes, Sealer, Steps, Timers};
+use tidings_service::{AppCache, Lanes, Purpose, Roots, Sealer, Steps, Timers};
 use tidings_store::{Announcements, Apps, Claims, Connections, Devices, Due, Items, Mailboxes, Messages, Users};
 
 use crate::{
     Error,
     batch::Batches,
     config::{self, ConfigError},
+    logs,
 };
 
 /// The root certificates of AWS endpoints (<https://www.amazontrust.com/repository/>). A cold start parses these five
 /// instead of a system's hundred and more.
 const AMAZON_ROOTS: &str = include_str!("../certs/amazon-trust-services.pem");
+
+/// The range of the age at which root keys are read again, in seconds.
+const REFRESH_SECONDS: std::ops::RangeInclusive<u64> = 1..=3_600;
 
 /// Time limits of one attempt and of all attempts of a request, in milliseconds.
 #[must_use]
@@ -208,20 +212,29 @@ impl Sdk {
         Ok(AppCache::new(Apps::new(self.dynamodb(), config::text(config::DIRECTORY_TABLE)?)))
     }
 
-    /// The tokens of devices, over the tables of users and the root keys of the environment.
+    /// The root keys of a purpose, from the secret that the environment names. A function that needs several sets reads
+    /// them at the same time, and after its other settings, since only these take a request.
     ///
     /// # Errors
-    /// [`ConfigError`].
-    pub fn device_tokens(&self) -> Result<DeviceTokens, ConfigError> {
-        Ok(DeviceTokens::new(self.devices()?, config::root_keys()?))
+    /// If a variable is missing or invalid, or the secret cannot be read or holds no root keys.
+    pub async fn roots(&self, purpose: Purpose) -> Result<Arc<Roots>, Error> {
+        let secret = config::text(match purpose {
+            Purpose::Content => config::CONTENT_ROOT_KEYS,
+            Purpose::Tokens => config::TOKEN_ROOT_KEYS,
+            Purpose::Links => config::LINK_ROOT_KEYS,
+        })?;
+        let refresh_seconds = config::number(config::ROOT_KEYS_REFRESH, REFRESH_SECONDS)?;
+        let roots = Roots::read(&self.config, purpose, secret, refresh_seconds).await;
+        // The runtime prints the debug form alone, which does not name the cause as an operator needs it.
+        Ok(Arc::new(roots.inspect_err(|error| tracing::error!(error = logs::chain(error), "function cannot start"))?))
     }
 
-    /// The sealer under the root keys of the environment.
+    /// The sealer, under the root keys for content.
     ///
     /// # Errors
-    /// [`ConfigError`].
-    pub fn sealer(&self) -> Result<Sealer, ConfigError> {
-        Ok(Sealer::new(config::root_keys()?))
+    /// As [`Self::roots`].
+    pub async fn sealer(&self) -> Result<Sealer, Error> {
+        Ok(Sealer::new(self.roots(Purpose::Content).await?))
     }
 
     /// The queue of announcements on their way.

@@ -174,8 +174,8 @@ pub fn action(event: &ApiGatewayWebsocketProxyRequest) -> Result<Action, Refusal
 ///
 /// # Errors
 /// [`SealError`].
-pub fn answer(sealer: &Sealer, frame: &Frame, to: &ConnectionRecord) -> Result<Reply, SealError> {
-    Ok(Reply::frame(sealer.seal(frame, &to.connection)?))
+pub async fn answer(sealer: &Sealer, frame: &Frame, to: &ConnectionRecord) -> Result<Reply, SealError> {
+    Ok(Reply::frame(sealer.seal(frame, to).await?))
 }
 
 /// The answer on a connection that the service does not know. It is in clear, because no key belongs to the connection.

@@ -1,11 +1,12 @@
 //! Authentication of devices by their signed token, on the socket and over HTTP alike.
 
-use tidings_crypto::{
-    keys::RootKeys,
-    token::{Claims, Token, TokenError},
-};
+use std::sync::Arc;
+
+use tidings_crypto::token::{Claims, Token, TokenError};
 use tidings_domain::{Device, DeviceId, KeyHolder, Timestamp};
 use tidings_store::{Devices, StoreError};
+
+use crate::roots::Roots;
 
 /// An authenticated device.
 #[derive(Clone, Debug)]
@@ -49,13 +50,13 @@ pub enum NotSigned {
 #[derive(Debug)]
 pub struct DeviceTokens {
     devices: Devices,
-    roots: RootKeys,
+    roots: Arc<Roots>,
 }
 
 impl DeviceTokens {
-    /// Over the devices, and the root keys that their keys are derived from.
+    /// Over the devices, and the root keys for tokens.
     #[must_use]
-    pub fn new(devices: Devices, roots: RootKeys) -> Self {
+    pub fn new(devices: Devices, roots: Arc<Roots>) -> Self {
         Self { devices, roots }
     }
 
@@ -71,10 +72,11 @@ impl DeviceTokens {
         if key.generation != device.generation {
             return Ok(Err(NotSigned::EarlierKey));
         }
-        let Ok(keys) = self.roots.device_keys(key.version, device.id.as_str(), device.generation) else {
+        let roots = self.roots.keys_with(key.version).await;
+        let Ok(token_key) = roots.token_key(device.user.app.as_str(), &key) else {
             return Ok(Err(NotSigned::WithdrawnRoot));
         };
-        match token.verify(&keys.token, u64::try_from(now.seconds()).unwrap_or(0)) {
+        match token.verify(&token_key, u64::try_from(now.seconds()).unwrap_or(0)) {
             Ok(claims) => {
                 self.note_use(&device, now).await;
                 Ok(Ok(Signed { device, key_version: key.version, claims }))

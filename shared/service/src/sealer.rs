@@ -1,17 +1,21 @@
 //! Frames, sealed under the key of the receiving device.
 
+use std::sync::Arc;
+
 use tidings_crypto::{
     frame,
-    keys::{KeyId, KeyUse, RootKeys, UnknownVersion},
+    keys::{KeyId, UnknownVersion},
     random::RandomError,
 };
 use tidings_domain::KeyHolder;
 use tidings_wire::Frame;
 
+use crate::roots::Roots;
+
 /// Seals frames. Device keys are derived from the root key each time and stored nowhere.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sealer {
-    roots: RootKeys,
+    content: Arc<Roots>,
 }
 
 /// A frame that could not be sealed.
@@ -29,21 +33,20 @@ pub enum SealError {
 }
 
 impl Sealer {
-    /// Over the root keys.
+    /// Over the root keys for content.
     #[must_use]
-    pub fn new(roots: RootKeys) -> Self {
-        Self { roots }
+    pub fn new(content: Arc<Roots>) -> Self {
+        Self { content }
     }
 
     /// Seals a frame for a device under the keys that it holds.
     ///
     /// # Errors
     /// [`SealError`].
-    pub fn seal<'a>(&self, frame: &Frame, to: impl Into<KeyHolder<'a>>) -> Result<String, SealError> {
-        let KeyHolder { device, generation, key_version } = to.into();
-        let keys = self.roots.device_keys(key_version, device.as_str(), generation)?;
-        let kid = self.roots.key_id(device.as_str(), generation, KeyUse::Content);
-        let kid = KeyId { version: key_version, ..kid }.to_string();
-        Ok(frame::seal_random(&keys.content, &kid, &serde_json::to_vec(frame)?)?)
+    pub async fn seal<'a>(&self, frame: &Frame, to: impl Into<KeyHolder<'a>>) -> Result<String, SealError> {
+        let KeyHolder { app, device, generation, key_version } = to.into();
+        let id = KeyId::content(device.as_str(), key_version, generation);
+        let key = self.content.keys_with(key_version).await.content_key(app.as_str(), &id)?;
+        Ok(frame::seal_random(&key, &id.to_string(), &serde_json::to_vec(frame)?)?)
     }
 }

@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, ReturnValue, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 use tidings_domain::{
-    Connection, ConnectionId, DeviceId, Open, TenantKey, Timestamp, UserKey, announcement::Target,
+    Connection, ConnectionId, DeviceId, KeyHolder, Open, TenantKey, Timestamp, UserKey, announcement::Target,
     presence::CONNECTION_LIFE_SECONDS,
 };
 use tidings_wire::{Platform, action::AppState};
@@ -27,6 +27,13 @@ pub struct ConnectionRecord {
     pub connection: Connection,
     /// When it died.
     pub buried: Option<Timestamp>,
+}
+
+impl<'a> From<&'a ConnectionRecord> for KeyHolder<'a> {
+    /// The device behind the connection, with the keys that it connected with.
+    fn from(record: &'a ConnectionRecord) -> Self {
+        record.connection.key_holder(&record.user.app)
+    }
 }
 
 /// The result of recording a connection.

@@ -18,7 +18,7 @@ use tidings_client::Identity;
 use tidings_crypto::{
     app_key::AppKey,
     jwk::Jwk,
-    keys::{KeyUse, RootKeys},
+    keys::{self, KeyId, RootKeys},
     link,
 };
 use tidings_domain::{
@@ -45,6 +45,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Time after which a failed queue message is received again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 
+/// The age at which root keys are read again.
+const ROOT_KEYS_AGE: Duration = Duration::from_secs(1);
+
 /// The twin of a lane, with the clients that its cells use.
 #[derive(Clone)]
 pub(super) struct Lane {
@@ -56,23 +59,40 @@ pub(super) struct Lane {
     pub(super) due: Due,
     dynamodb: aws_sdk_dynamodb::Client,
     sqs: aws_sdk_sqs::Client,
-    roots: Arc<RootKeys>,
+    roots: Arc<Roots>,
+}
+
+/// The root keys of the deployment.
+struct Roots {
+    content: RootKeys,
+    tokens: RootKeys,
+    links: RootKeys,
 }
 
 impl Lane {
     pub(super) async fn start() -> Self {
         let world = World::with(|options| {
             options.event_sources.retry_after = Some(RETRY_AFTER);
+            options.parameters.insert("RootKeysRefreshSeconds".to_owned(), ROOT_KEYS_AGE.as_secs().to_string());
             // Apart from those of other tests: what the rows strike is held against what all tests have asked.
             options.records = options.records.take().map(|folder| folder.join("matrix"));
         });
         let world = world.await;
         // The errors that a fault causes for a record, for a request over HTTP, and for an action or a tick.
-        for text in [r#""record failed""#, r#""request failed""#, "invocation failed: "] {
+        for text in [r#""record failed""#, r#""request failed""#, "invocation failed: ", "root keys were not refreshed"]
+        {
             world.tolerate_errors(text);
         }
         let world = Arc::new(world);
-        let roots = RootKeys::parse(&world.environment("SyncFunction")["TIDINGS_ROOT_KEYS"]).unwrap();
+        // Those of a process that is started under the fault.
+        for text in ["function cannot start", "cannot be read from the secret"] {
+            world.tolerate_errors(text);
+        }
+        let roots = Roots {
+            content: world.root_keys("TIDINGS_CONTENT_ROOT_KEYS").await,
+            tokens: world.root_keys("TIDINGS_TOKEN_ROOT_KEYS").await,
+            links: world.root_keys("TIDINGS_LINK_ROOT_KEYS").await,
+        };
         let due = world.environment("TimerFunction")["TIDINGS_DUE_TABLE"].clone();
         Self {
             stores: world.stores(),
@@ -160,6 +180,10 @@ impl Cell {
 
     /// Arms the fault: it strikes from here on.
     pub(super) async fn arm(&self) {
+        if self.call.contains.iter().any(|text| text.ends_with("RootKeys")) {
+            // From here on the first use of the keys reads them again.
+            tokio::time::sleep(ROOT_KEYS_AGE).await;
+        }
         let faults = self.lane.world.twin.faults();
         let mut connection = String::new();
         if self.call.contains.contains(&"{connection}") {
@@ -237,7 +261,7 @@ impl Cell {
     /// The link in an email to alice.
     pub(super) fn link(&self) -> String {
         let claims = json!({"user": self.user(), "channel": "email", "category": "news"});
-        link::sign(&self.lane.roots, claims.to_string().as_bytes())
+        link::sign(&self.lane.roots.links, self.app().as_str(), claims.to_string().as_bytes())
     }
 
     /// Sends a message to alice under the key `k`, until it is accepted.
@@ -275,8 +299,9 @@ impl Cell {
         let device = Device { push: push.map(Into::into), registered, used, ..self.device(user) };
         let profile = Profile { mobile: Some(self.mobile()), email: Some(self.email()), ..Profile::default() };
         assert!(self.lane.stores.devices.register(&device, &profile, None, Timestamp::now()).await.unwrap());
-        let id = self.lane.roots.key_id(device.id.as_str(), 1, KeyUse::Content);
-        let keys = self.lane.roots.device_keys(id.version, device.id.as_str(), 1).unwrap();
+        let id = KeyId::content(device.id.as_str(), 1, 1);
+        let Roots { content, tokens, .. } = &*self.lane.roots;
+        let keys = keys::DeviceKeys::derive(content, tokens, self.app().as_str(), &id).unwrap();
         let keys = DeviceKeys { content: Jwk::of_content(&id, &keys.content), token: Jwk::of_token(&id, &keys.token) };
         Identity::from_answer(&RegisterAnswer { id: device.id.to_string(), keys, evicted: Vec::new() }).unwrap()
     }

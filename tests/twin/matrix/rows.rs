@@ -375,4 +375,25 @@ pub(super) const ROWS: &[Row] = &[
     row("timer: tick > due.set_done_until > UpdateItem", &["done_minute"], &[Tick]),
     row("timer: tick > timers.hand_on > due.remove > DeleteItem", &["{message}#0#"], &[Tick]),
     row("timer: tick > timers.hand_on > later.send_body > SendMessage", STEP_TIMER, &[Tick]),
+    // Root keys, read again when they are aged; by a process that has just started, for the first time.
+    row("connect: verify > roots.keys_with > self.keys > fetch > GetSecretValue", &["TokenRootKeys"], &[Connect]),
+    row("deliver: post > sealer.seal > content.keys_with > fetch > GetSecretValue", &["ContentRootKeys"], &[Online]),
+    row(
+        "fallback: under_claim > channels.call > emails.send > roots.keys > GetSecretValue",
+        &["LinkRootKeys"],
+        &[Chain],
+    ),
+    row(
+        "fallback: under_claim > channels.call > pushes.send > sealer.seal > content.keys_with > GetSecretValue",
+        &["ContentRootKeys"],
+        &[PushChain],
+    ),
+    row("fanout: post_to > sealer.seal > content.keys_with > fetch > GetSecretValue", &["ContentRootKeys"], &[Push]),
+    row("heartbeat: answer > sealer.seal > content.keys_with > fetch > GetSecretValue", &["ContentRootKeys"], &[Ping]),
+    row("inbox: list > sealer.seal > content.keys_with > fetch > GetSecretValue", &["ContentRootKeys"], &[Inbox]),
+    row("inbox: list > tokens.verify > roots.keys_with > fetch > GetSecretValue", &["TokenRootKeys"], &[Inbox]),
+    row("register: register > roots.newest > content.keys > fetch > GetSecretValue", &["ContentRootKeys"], &[Register]),
+    row("register: register > roots.newest > tokens.keys > fetch > GetSecretValue", &["TokenRootKeys"], &[Register]),
+    row("register: open > links.keys_with > fetch > GetSecretValue", &["LinkRootKeys"], &[Unsubscribe]),
+    row("sync: post > sealer.seal > content.keys_with > fetch > GetSecretValue", &["ContentRootKeys"], &[Sync]),
 ];

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tidings_client::{Ack, Backoff, Identity, Options};
 use tidings_crypto::frame;
 use tidings_crypto::jwk::Jwk;
-use tidings_crypto::keys::{DeviceKeys, KeyUse, RootKeys};
+use tidings_crypto::keys::{DeviceKeys, KeyId, RootKeys};
 use tidings_crypto::token::{Claims, Token};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -40,8 +40,8 @@ fn now() -> u64 {
 impl Service {
     pub(crate) async fn start() -> Self {
         let root = RootKeys::parse(r#"{"1":"a root secret that is long enough for tests"}"#).unwrap();
-        let keys = root.device_keys(1, DEVICE, 0).unwrap();
-        let id = root.key_id(DEVICE, 0, KeyUse::Content);
+        let id = KeyId::content(DEVICE, 1, 0);
+        let keys = DeviceKeys::derive(&root, &root, "demo", &id).unwrap();
         let answer = json!({"id": DEVICE, "keys": {
             "content": Jwk::of_content(&id, &keys.content), "token": Jwk::of_token(&id, &keys.token)}});
         let identity = Identity::from_answer(&serde_json::from_value(answer).unwrap()).unwrap();
