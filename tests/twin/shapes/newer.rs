@@ -413,3 +413,20 @@ async fn an_unreadable_cursor_of_the_clock_is_replaced_and_no_timer_is_left_behi
     named.has("unreadable timer_cursor ").await;
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreadable_record_fails_its_request_by_name() {
+    let world = World::start().await;
+    let named = Named::of(&world);
+    let id = world.send(&["alice"], "Hello").await;
+    world.until(&id, State::Pending).await;
+    world.idle().await;
+    let table = world.table("TIDINGS_MESSAGES_TABLE");
+    let mut item = world.item(&table, &id, None).await;
+    set(&mut item, "accepted", json!({"S": "today"}));
+    world.put_all(&table, vec![item]).await;
+    world.expect_errors(r#""request failed""#);
+    assert!(world.backend().trail(&id).await.is_err());
+    named.has("unreadable item ").await;
+    world.end().await;
+}

@@ -117,6 +117,12 @@ impl ApiError {
         }
     }
 
+    /// Whether an item that the request names cannot be read by this version.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        let item = std::error::Error::source(self).and_then(|source| source.downcast_ref::<StoreError>());
+        item.is_some_and(StoreError::is_unreadable)
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> ProblemCode {

@@ -86,9 +86,12 @@ async fn edge(request: Request, next: Next) -> Response {
     let request_id = invocation.request_id;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let cause = response.extensions_mut().remove::<std::sync::Arc<ApiError>>();
+        let is_unreadable = cause.as_ref().is_some_and(|error| error.is_unreadable());
+        let (unreadable, kind) = (is_unreadable.then_some(1), is_unreadable.then_some("item"));
         let error = cause.map_or_else(String::new, |error| logs::chain(&*error));
         if status >= 500 {
-            tracing::error!(%method, path, status, code = problem.code, request_id, error, "request failed");
+            let code = &problem.code;
+            tracing::error!(%method, path, status, code, request_id, unreadable, kind, error, "request failed");
         } else {
             tracing::info!(%method, path, status, code = problem.code, request_id, "request refused");
         }
