@@ -267,7 +267,7 @@ impl RootKeys {
     }
 }
 
-fn expand<const N: usize>(root: &[u8; 64], info: &str) -> [u8; N] {
+pub(crate) fn expand<const N: usize>(root: &[u8; 64], info: &str) -> [u8; N] {
     let mut key = [0; N];
     let expanded = Hkdf::<Sha512>::from_prk(root).is_ok_and(|hkdf| hkdf.expand(info.as_bytes(), &mut key).is_ok());
     // from_prk wants one hash length, expand at most 255 of them; both are constants here.

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`frame`] | one sealed frame: JWE compact, `dir` + `A256CBC-HS512` |
 //! | [`keys`] | the root keys of a deployment and the two keys of every device |
+//! | [`keyring`], [`sealed`] | the keys of an app for what is sealed at rest: values, names in keys, hashes |
 //! | [`jws`] | signed tokens of every kind: HS256, ES256, RS256; those of the push providers too |
 //! | [`token`] | the connect token that a device signs for itself |
 //! | [`app_key`] | the key with which a backend sends |
@@ -33,8 +34,10 @@ pub mod encoding;
 pub mod frame;
 pub mod jwk;
 pub mod jws;
+pub mod keyring;
 pub mod keys;
 pub mod link;
 pub mod mac;
 pub mod random;
+pub mod sealed;
 pub mod token;
