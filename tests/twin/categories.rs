@@ -15,7 +15,7 @@ const ALLOWED: &str = "must be one of the app's categories: alerts, news, orders
 
 impl World {
     fn announcements(&self) -> Announcements {
-        Announcements::new(self.dynamodb(), self.twin.outputs()["DirectoryTableName"].clone())
+        Announcements::new(self.dynamodb(), self.vault(), self.twin.outputs()["DirectoryTableName"].clone())
     }
 
     /// Declares categories as an operator does. A function that has cached the app uses the old ones for a minute.

@@ -199,7 +199,7 @@ async fn a_step_further_off_than_a_queue_can_delay_waits_in_the_due_table() {
     eventually("the step is kept", async || world.stored().await[&due_table] == before + 1).await;
 
     // A step that has come within the queue's delay, as after fifty minutes: a tick hands it on to the queue.
-    let due = tidings_store::Due::new(world.dynamodb(), due_table.clone());
+    let due = tidings_store::Due::new(world.dynamodb(), world.vault(), due_table.clone());
     let soon = tidings_domain::Timer::Step(tidings_domain::chain::StepDue {
         user: World::user("alice"),
         position: place,

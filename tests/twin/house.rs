@@ -26,7 +26,7 @@ fn may_import(importer: &str, imported: &str, functions: &[String]) -> bool {
         "wire" => &["crypto"],
         "providers" => &["text", "crypto"],
         "domain" => &["text", "crypto", "wire"],
-        "store" => &["domain", "wire"],
+        "store" => &["crypto", "domain", "wire"],
         "queue" | "gateway" => &["domain"],
         "service" => &["crypto", "wire", "domain", "store", "queue"],
         "channels" => &["crypto", "wire", "domain", "providers", "service"],

@@ -69,7 +69,8 @@ async fn a_message_is_sent_at_its_time_and_takes_its_position_then() {
 async fn a_time_beyond_a_queues_delay_waits_in_the_due_table_until_the_clock_hands_it_on() {
     let world = World::start().await;
     let mut alice = world.online("alice", "a").await;
-    let due = Due::new(world.dynamodb(), world.environment("TimerFunction")["TIDINGS_DUE_TABLE"].clone());
+    let due =
+        Due::new(world.dynamodb(), world.vault(), world.environment("TimerFunction")["TIDINGS_DUE_TABLE"].clone());
     let at = ahead(3_600);
     let id = world.send_with(&["alice"], "in an hour", |request| request.send_at = Some(at)).await;
     let timer = Timer::Send(SendDue { id: id.parse().unwrap(), due: at, more: More::default() });

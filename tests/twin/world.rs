@@ -35,7 +35,7 @@ use tidings_domain::{
     mailbox::Tail,
     message,
 };
-use tidings_store::{App, Appended, Apps, Claims, Connections, Devices, Mailboxes, Messages, Users};
+use tidings_store::{App, Appended, Apps, Claims, Connections, Devices, Mailboxes, Messages, Users, Vault};
 use tidings_wire::{
     AnnounceAnswer, AnnounceRequest, Frame, MessageFrame, Platform, RegisterRequest, SendRequest, Trail,
     action::Position,
@@ -188,11 +188,23 @@ impl World {
         let id: AppId = key.app_id().parse().unwrap();
         let app = App::new(id, "Test".to_owned(), key.hash(), IdSecret::new(ID_SECRET), origins, Timestamp::now());
         let table = self.twin.outputs()["DirectoryTableName"].clone();
-        assert!(Apps::new(self.dynamodb(), table).create(&app).await.unwrap());
+        assert!(Apps::new(self.dynamodb(), self.vault(), table).create(&app).await.unwrap());
     }
 
     pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::new(&self.sdk)
+    }
+
+    /// The keyrings of apps, if the deployment seals.
+    pub(crate) fn vault(&self) -> Vault {
+        let environment = self.environment("SendFunction");
+        match environment.get("TIDINGS_SEAL_KEY").filter(|key| !key.is_empty()) {
+            Some(key) => {
+                let directory = environment["TIDINGS_DIRECTORY_TABLE"].clone();
+                Vault::new(self.dynamodb(), directory, tidings_store::kms(&self.sdk), key.clone())
+            }
+            None => Vault::clear(),
+        }
     }
 
     pub(crate) fn sqs(&self) -> aws_sdk_sqs::Client {
@@ -241,18 +253,19 @@ impl World {
     pub(crate) fn stores(&self) -> Stores {
         let (client, table, lookups) =
             (self.dynamodb(), self.table("TIDINGS_USERS_TABLE"), self.table("TIDINGS_LOOKUPS_TABLE"));
-        let mailboxes = Mailboxes::new(client.clone(), table.clone());
+        let vault = self.vault();
+        let mailboxes = Mailboxes::new(client.clone(), vault.clone(), table.clone());
         Stores {
-            users: Users::new(client.clone(), table.clone()),
-            devices: Devices::new(client.clone(), table.clone(), lookups.clone()),
-            connections: Connections::new(client, table, lookups),
+            users: Users::new(client.clone(), vault.clone(), table.clone()),
+            devices: Devices::new(client.clone(), vault.clone(), table.clone(), lookups.clone()),
+            connections: Connections::new(client, vault, table, lookups),
             claims: Claims::new(mailboxes.clone()),
             mailboxes,
         }
     }
 
     pub(crate) fn messages(&self) -> Messages {
-        Messages::new(self.dynamodb(), self.table("TIDINGS_MESSAGES_TABLE"))
+        Messages::new(self.dynamodb(), self.vault(), self.table("TIDINGS_MESSAGES_TABLE"))
     }
 
     pub(crate) fn user(alias: &str) -> UserKey {

@@ -124,7 +124,7 @@ async fn deliver(deps: &Deps, delivery: &Delivery, trace: Option<&str>, receives
     }
     tracing::info!(
         message_id = %letter.id,
-        user = user.digest(),
+        user = deps.users.pseudonym(user),
         seq = position.seq,
         reached = settled.is_reached(),
         gone = gone.len(),
@@ -213,7 +213,7 @@ async fn withdraw_message(deps: &Deps, withdraw: &Withdraw) -> Result<(), Error>
         Some(position) => deps.mailboxes.close(&withdraw.user, position, Closed::Cancelled, withdraw.at).await?,
         None => false,
     };
-    tracing::info!(message_id = %withdraw.id, user = withdraw.user.digest(), closed, "message withdrawn");
+    tracing::info!(message_id = %withdraw.id, user = deps.users.pseudonym(&withdraw.user), closed, "message withdrawn");
     Ok(())
 }
 

@@ -17,8 +17,7 @@ use tidings_lambda::{
     batch::{self, Batches, Record},
     logs,
 };
-use tidings_queue::FanoutQueue;
-use tidings_service::Sealer;
+use tidings_service::{Fanouts, Sealer};
 use tidings_store::{Announcements, Connections};
 
 /// Connections of one page.
@@ -34,7 +33,7 @@ pub struct Deps {
     batches: Batches,
     connections: Connections,
     announcements: Announcements,
-    fanout: FanoutQueue,
+    fanout: Fanouts,
     gateway: Gateway,
     sealer: Sealer,
 }
@@ -49,7 +48,7 @@ pub async fn run() -> Result<(), Error> {
         batches: sdk.batches(),
         connections: sdk.connections()?,
         announcements: sdk.announcements()?,
-        fanout: sdk.fanout_queue()?,
+        fanout: sdk.fanouts()?,
         gateway: sdk.gateway()?,
         sealer: sdk.sealer().await?,
     };

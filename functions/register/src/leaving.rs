@@ -49,7 +49,8 @@ pub(crate) async fn evict_surplus(deps: &Deps, new: &Device, now: Timestamp) -> 
     for surplus in eviction::surplus_devices(&view.devices, &view.connections, &new.id) {
         // A device that has changed hands or was evicted by another registration meanwhile has left as well.
         if forget(deps, surplus, &view, now).await? {
-            tracing::info!(device = %surplus.id, user = new.user.digest(), by = %new.id, "device evicted");
+            let user = deps.users.pseudonym(&new.user);
+            tracing::info!(device = %surplus.id, user, by = %new.id, "device evicted");
             evicted.push(surplus.id.clone());
         }
     }

@@ -28,8 +28,7 @@ use tidings_lambda::{
     Error,
     http::{self, ApiError, Checked, Invocation, Repeatable},
 };
-use tidings_queue::FanoutQueue;
-use tidings_service::{AppCache, Lanes, Timers};
+use tidings_service::{AppCache, Fanouts, Lanes, Timers};
 use tidings_store::{Announcements, App, Devices, Items, Mailboxes, Messages, Stored};
 use tidings_wire::{FieldProblem, SendAnswer, SendRequest};
 
@@ -47,7 +46,7 @@ pub struct Deps {
     items: Items,
     lanes: Lanes,
     timers: Timers,
-    fanout: FanoutQueue,
+    fanout: Fanouts,
 }
 
 impl AsRef<AppCache> for Deps {
@@ -71,7 +70,7 @@ pub async fn run() -> Result<(), Error> {
         items: sdk.items()?,
         lanes: sdk.lanes()?,
         timers: sdk.timers()?,
-        fanout: sdk.fanout_queue()?,
+        fanout: sdk.fanouts()?,
     };
     http::serve(router(deps)).await
 }

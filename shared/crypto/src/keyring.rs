@@ -5,7 +5,7 @@
 //!
 //! - Values are sealed by [`Keyring::seal_value`]; see [`sealed`](crate::sealed).
 //! - Names that stand in keys (an alias, the name of an item) are enciphered deterministically: equal names of one
-//!   tenant are equal texts, so look-ups work, and whoever holds the keyring reads the name back ([`Keyring::name`]).
+//!   tenant are equal texts, so look-ups work, and a worker with the keyring reads the name back ([`Keyring::name`]).
 //! - Names that only distinguish (groups of a queue, log lines) are keyed hashes ([`Keyring::hash`]).
 
 use std::collections::BTreeMap;

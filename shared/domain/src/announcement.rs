@@ -330,6 +330,10 @@ pub struct Fanout {
 impl Body for Fanout {
     const KIND: &'static str = "fanout";
 
+    fn app(&self) -> Option<&AppId> {
+        Some(&self.tenant.app)
+    }
+
     fn name(body: &Value) -> Option<Word> {
         let part = body.get("part")?;
         Word::new(part.as_str().or_else(|| Some(part.as_object()?.keys().next()?.as_str()))?)

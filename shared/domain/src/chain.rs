@@ -7,7 +7,7 @@ use serde_json::Value;
 use tidings_wire::{Open, Timestamp, Word, action::Position, send::Channel, trail::SkipReason};
 
 use crate::{
-    MessageId, More, UserKey,
+    AppId, MessageId, More, UserKey,
     shape::{Any, Body},
 };
 
@@ -154,6 +154,10 @@ pub struct StepDue {
 
 impl Body for StepDue {
     const KIND: &'static str = "step";
+
+    fn app(&self) -> Option<&AppId> {
+        Some(&self.user.app)
+    }
 
     fn name(_: &Value) -> Option<Word> {
         None

@@ -15,6 +15,10 @@ pub struct IdError {
     rule: &'static str,
 }
 
+impl IdError {
+    pub(crate) const USER_KEY: Self = Self { kind: "user key", rule: "app|tenant|alias" };
+}
+
 /// Declares a newtype over a checked string.
 macro_rules! identifier {
     ($(#[$meta:meta])* $name:ident, $kind:literal, $rule:literal, $check:expr) => {
@@ -212,11 +216,12 @@ impl UserKey {
             (Some(app), Some(tenant), Some(alias), None) => {
                 Ok(Self { app: app.parse()?, tenant: part(tenant), alias: part(alias) })
             }
-            _ => Err(IdError { kind: "user key", rule: "app|tenant|alias" }),
+            _ => Err(IdError::USER_KEY),
         }
     }
 
-    /// A pseudonym of the user for logs and queue groups: 32 hexadecimal digits.
+    /// A digest of the user, 32 hexadecimal digits: its pseudonym in a deployment that does not seal. See
+    /// [`Seal::pseudonym`](crate::Seal::pseudonym).
     #[must_use]
     pub fn digest(&self) -> String {
         hex(&Sha256::digest(self.encode())[..16])
@@ -238,9 +243,9 @@ impl UserKey {
 }
 
 impl fmt::Debug for UserKey {
-    /// Shows the digest: an alias may be a phone number or an address.
+    /// Without the alias, which may be a phone number or an address, and without a digest, which could be guessed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}|{}", self.app, self.digest())
+        write!(f, "{}|***", self.app)
     }
 }
 

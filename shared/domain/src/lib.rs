@@ -16,7 +16,7 @@
 //! An [`Announcement`] is for everyone. A [`Timer`] waits until it is due. [`inbox`] decides which messages a person is
 //! listed; [`preferences`], whether a step may go out; [`categories`], which categories there are; [`eviction`], which
 //! devices and connections go if a user has too many. The data of a fallback chain is in [`chain`]. [`shape`] keeps and
-//! skips data of a newer version.
+//! skips data of a newer version; [`seal`] is the form in which an app's data is stored.
 
 pub mod announcement;
 pub mod categories;
@@ -32,6 +32,7 @@ pub mod mailbox;
 pub mod message;
 pub mod preferences;
 pub mod presence;
+pub mod seal;
 pub mod shape;
 pub mod timer;
 pub mod trail;
@@ -43,6 +44,7 @@ pub use letter::Letter;
 pub use mailbox::Entry;
 pub use message::Message;
 pub use presence::{Connection, Device, KeyHolder, Profile, Pulse, PushRegistration, UserView};
+pub use seal::Seal;
 pub use shape::{More, Written};
 pub use tidings_wire::{Open, Timestamp, Word, action::Position};
 pub use timer::Timer;

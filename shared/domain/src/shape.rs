@@ -11,6 +11,8 @@ use serde::{
 use serde_json::{Map, Value};
 use tidings_wire::Word;
 
+use crate::AppId;
+
 /// The fields of a stored shape that this version does not know, as they were read. They are kept when the shape is
 /// passed on.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -47,6 +49,9 @@ impl<'de> Deserialize<'de> for More {
 pub trait Body: DeserializeOwned {
     /// Its kind in the log.
     const KIND: &'static str;
+
+    /// The app that it is about, whose keyring seals it; `None` for a form that holds nothing of anybody.
+    fn app(&self) -> Option<&AppId>;
 
     /// The name of a body's form, if there are several; identifies the form of a newer version.
     fn name(body: &Value) -> Option<Word>;

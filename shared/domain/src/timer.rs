@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidings_wire::Word;
 
-use crate::{MessageId, More, Timestamp, chain::StepDue, delivery::Redelivery, shape::Body};
+use crate::{AppId, MessageId, More, Seal, Timestamp, chain::StepDue, delivery::Redelivery, shape::Body};
 
 /// A timer. It is never cancelled: when it is due, it is checked whether it is still needed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,15 @@ pub enum Timer {
 
 impl Body for Timer {
     const KIND: &'static str = "timer";
+
+    fn app(&self) -> Option<&AppId> {
+        match self {
+            Self::Step(step) => Some(&step.user.app),
+            Self::Redeliver(redelivery) => Some(&redelivery.user.app),
+            // Ids and a time: its record holds the rest.
+            Self::Send(_) => None,
+        }
+    }
 
     fn name(body: &Value) -> Option<Word> {
         Word::new(body.get("timer")?.as_str()?)
@@ -63,11 +72,11 @@ impl Timer {
 
     /// Its key among the timers that are due at the same time.
     #[must_use]
-    pub fn key(&self) -> String {
+    pub fn key(&self, seal: &Seal) -> String {
         match self {
-            Self::Step(step) => format!("{}#{}#{}", step.id, step.step, step.user.digest()),
+            Self::Step(step) => format!("{}#{}#{}", step.id, step.step, seal.pseudonym(&step.user)),
             Self::Redeliver(redelivery) => {
-                format!("{}#{}#{}", redelivery.id, redelivery.name(), redelivery.user.digest())
+                format!("{}#{}#{}", redelivery.id, redelivery.name(), seal.pseudonym(&redelivery.user))
             }
             Self::Send(send) => format!("{}#send", send.id),
         }
@@ -102,6 +111,7 @@ mod tests {
             assert_eq!(&serde_json::from_str::<Timer>(&json).unwrap(), timer);
             assert_eq!((timer.due(), timer.message()), (due, &tests::id(1)));
         }
-        assert!(timers[0].key() != timers[1].key() && timers[1].key() != timers[2].key());
+        let [step, again, send] = timers.map(|timer| timer.key(&Seal::Clear));
+        assert!(step != again && again != send);
     }
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tidings_crypto::random;
 use tidings_domain::{Timestamp, Word, shape::Body};
 use tidings_queue::{BATCH, QueueArn, Visibility};
-use tidings_store::StoreError;
+use tidings_store::{Opened, StoreError, Vault};
 use tidings_wire::{Backoff, backoff::spread};
 
 use crate::{Error, failure::Failure, logs};
@@ -89,13 +89,14 @@ fn last_call(now: Timestamp, deadline: Timestamp) -> Timestamp {
 #[derive(Clone, Debug)]
 pub struct Batches {
     visibility: Visibility,
+    vault: Vault,
 }
 
 impl Batches {
-    /// Wraps the queues whose messages `visibility` may change.
+    /// Wraps the queues whose messages `visibility` may change, with bodies that the vault opens.
     #[must_use]
-    pub fn new(visibility: Visibility) -> Self {
-        Self { visibility }
+    pub fn new(visibility: Visibility, vault: Vault) -> Self {
+        Self { visibility, vault }
     }
 
     /// Passes every record to `handle`: groups of a FIFO queue in parallel, each group in order. After a failure, the
@@ -121,7 +122,7 @@ impl Batches {
         F: Fn(Record<T>) -> Fut,
         Fut: Future<Output = Result<(), Error>>,
     {
-        let failed = work(event, deadline, handle).await?;
+        let failed = work(event, deadline, &self.vault, handle).await?;
         let mut waits: HashMap<QueueArn, Vec<(String, u32)>> = HashMap::new();
         let mut response = SqsBatchResponse::default();
         for Failed { id, queue, receipt, wait } in failed {
@@ -174,7 +175,7 @@ impl Failed {
 }
 
 /// Passes every record to `handle`; returns the failed ones.
-async fn work<T, F, Fut>(event: SqsEvent, deadline: Timestamp, handle: F) -> Result<Vec<Failed>, Error>
+async fn work<T, F, Fut>(event: SqsEvent, deadline: Timestamp, vault: &Vault, handle: F) -> Result<Vec<Failed>, Error>
 where
     T: Body,
     F: Fn(Record<T>) -> Fut,
@@ -194,7 +195,7 @@ where
     }
     let last_call = last_call(Timestamp::now(), deadline);
     let work = order.into_iter().filter_map(|group| groups.remove(&group));
-    let failed: Vec<Vec<Failed>> = stream::iter(work.map(|members| in_order(members, last_call, &handle)))
+    let failed: Vec<Vec<Failed>> = stream::iter(work.map(|members| in_order(members, last_call, vault, &handle)))
         .buffered(GROUPS_AT_ONCE)
         .collect()
         .await;
@@ -202,7 +203,12 @@ where
 }
 
 /// Processes one group; returns the failed records.
-async fn in_order<T, F, Fut>(members: Vec<(String, SqsMessage)>, last_call: Timestamp, handle: &F) -> Vec<Failed>
+async fn in_order<T, F, Fut>(
+    members: Vec<(String, SqsMessage)>,
+    last_call: Timestamp,
+    vault: &Vault,
+    handle: &F,
+) -> Vec<Failed>
 where
     T: Body,
     F: Fn(Record<T>) -> Fut,
@@ -211,7 +217,7 @@ where
     let mut failed = Vec::new();
     let mut members = members.into_iter();
     while let Some((id, record)) = members.next() {
-        let Err(error) = one(&record, last_call, handle).await else { continue };
+        let Err(error) = one(&record, last_call, vault, handle).await else { continue };
         match error {
             RecordError::Malformed { name, .. } => {
                 let (name, error) = (name.map(tracing::field::display), logs::chain(&error));
@@ -245,25 +251,40 @@ fn receives(record: &SqsMessage) -> u32 {
     record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
 }
 
-async fn one<T, F, Fut>(record: &SqsMessage, last_call: Timestamp, handle: &F) -> Result<(), RecordError>
+async fn one<T, F, Fut>(record: &SqsMessage, last_call: Timestamp, vault: &Vault, handle: &F) -> Result<(), RecordError>
 where
     T: Body,
     F: Fn(Record<T>) -> Fut,
     Fut: Future<Output = Result<(), Error>>,
 {
-    let body = record.body.as_deref().unwrap_or_default();
-    let payload = serde_json::from_str(body).map_err(|error| {
-        let name = serde_json::from_str::<Value>(body).ok().and_then(|body| T::name(&body));
-        RecordError::Malformed { line: error.line(), column: error.column(), name }
-    })?;
+    let payload = payload(record.body.as_deref().unwrap_or_default(), vault).await?;
     if Timestamp::now() > last_call {
         return Err(RecordError::NoTime);
     }
     let trace = record.attributes.get("AWSTraceHeader").cloned();
-    handle(Record { payload, trace, receives: receives(record) }).await.map_err(|error| {
-        let is_item = error.downcast_ref::<StoreError>().is_some_and(StoreError::is_unreadable);
-        if is_item || error.is::<Unreadable>() { RecordError::Unreadable(error) } else { RecordError::Failed(error) }
-    })
+    handle(Record { payload, trace, receives: receives(record) }).await.map_err(failed)
+}
+
+fn failed(error: Error) -> RecordError {
+    let is_item = error.downcast_ref::<StoreError>().is_some_and(StoreError::is_unreadable);
+    if is_item || error.is::<Unreadable>() { RecordError::Unreadable(error) } else { RecordError::Failed(error) }
+}
+
+/// Opens and decodes a body. Where bodies are sealed, one in clear was not written by the service: it is not trusted.
+async fn payload<T: Body>(body: &str, vault: &Vault) -> Result<T, RecordError> {
+    let opened = vault.open_body(T::KIND, body).await.map_err(|error| failed(error.into()))?;
+    let (text, is_clear) = match &opened {
+        Opened::Sealed(text) => (text.as_str(), false),
+        Opened::Clear => (body, true),
+    };
+    let payload: T = serde_json::from_str(text).map_err(|error| {
+        let name = serde_json::from_str::<Value>(text).ok().and_then(|body| T::name(&body));
+        RecordError::Malformed { line: error.line(), column: error.column(), name }
+    })?;
+    if is_clear && vault.is_sealed() && payload.app().is_some() {
+        return Err(RecordError::Unreadable(Unreadable("a body in clear, in a deployment that seals,").into()));
+    }
+    Ok(payload)
 }
 
 #[cfg(test)]

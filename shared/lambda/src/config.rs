@@ -23,6 +23,8 @@ pub const MESSAGES_TABLE: &str = "TIDINGS_MESSAGES_TABLE";
 pub const DIRECTORY_TABLE: &str = "TIDINGS_DIRECTORY_TABLE";
 /// Table of timers.
 pub const DUE_TABLE: &str = "TIDINGS_DUE_TABLE";
+/// KMS key that wraps the keys of what is sealed at rest; without it data is stored in clear.
+pub const SEAL_KEY: &str = "TIDINGS_SEAL_KEY";
 /// Queue of deliveries.
 pub const DELIVER_QUEUE_URL: &str = "TIDINGS_DELIVER_QUEUE_URL";
 /// Queue of deliveries of bulk sends, and of redeliveries.

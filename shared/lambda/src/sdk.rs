@@ -13,8 +13,8 @@ use aws_smithy_http_client::{
 use aws_types::SdkConfig;
 use tidings_gateway::Gateway;
 use tidings_queue::{DeliverQueue, FanoutQueue, StepQueue, TimerQueue, Visibility};
-use tidings_service::{AppCache, Lanes, Purpose, Roots, Sealer, Steps, Timers};
-use tidings_store::{Announcements, Apps, Claims, Connections, Devices, Due, Items, Mailboxes, Messages, Users};
+use tidings_service::{AppCache, Fanouts, Lanes, Purpose, Roots, Sealer, Steps, Timers};
+use tidings_store::{Announcements, Apps, Claims, Connections, Devices, Due, Items, Mailboxes, Messages, Users, Vault};
 
 use crate::{
     Error,
@@ -44,6 +44,7 @@ pub fn timeouts(attempt: u64, all: u64) -> TimeoutConfig {
 #[derive(Clone, Debug)]
 pub struct Sdk {
     config: SdkConfig,
+    vault: Vault,
 }
 
 impl Sdk {
@@ -81,7 +82,9 @@ impl Sdk {
             Ok(endpoint) => config.endpoint_url(endpoint),
             Err(_) => config,
         };
-        Ok(Self { config: config.build() })
+        let config = config.build();
+        let vault = vault(&config)?;
+        Ok(Self { config, vault })
     }
 
     /// The configuration, for further clients.
@@ -101,7 +104,7 @@ impl Sdk {
     /// Batches of any queue.
     #[must_use]
     pub fn batches(&self) -> Batches {
-        Batches::new(Visibility::new(self.sqs()))
+        Batches::new(Visibility::new(self.sqs()), self.vault.clone())
     }
 
     /// Users, over the table that the environment names.
@@ -109,7 +112,7 @@ impl Sdk {
     /// # Errors
     /// [`ConfigError`].
     pub fn users(&self) -> Result<Users, ConfigError> {
-        Ok(Users::new(self.dynamodb(), config::text(config::USERS_TABLE)?))
+        Ok(Users::new(self.dynamodb(), self.vault.clone(), config::text(config::USERS_TABLE)?))
     }
 
     /// Devices, over the tables that the environment names.
@@ -117,7 +120,12 @@ impl Sdk {
     /// # Errors
     /// [`ConfigError`].
     pub fn devices(&self) -> Result<Devices, ConfigError> {
-        Ok(Devices::new(self.dynamodb(), config::text(config::USERS_TABLE)?, config::text(config::LOOKUPS_TABLE)?))
+        Ok(Devices::new(
+            self.dynamodb(),
+            self.vault.clone(),
+            config::text(config::USERS_TABLE)?,
+            config::text(config::LOOKUPS_TABLE)?,
+        ))
     }
 
     /// Connections, over the tables that the environment names.
@@ -125,7 +133,12 @@ impl Sdk {
     /// # Errors
     /// [`ConfigError`].
     pub fn connections(&self) -> Result<Connections, ConfigError> {
-        Ok(Connections::new(self.dynamodb(), config::text(config::USERS_TABLE)?, config::text(config::LOOKUPS_TABLE)?))
+        Ok(Connections::new(
+            self.dynamodb(),
+            self.vault.clone(),
+            config::text(config::USERS_TABLE)?,
+            config::text(config::LOOKUPS_TABLE)?,
+        ))
     }
 
     /// Mailboxes, over the table that the environment names.
@@ -133,7 +146,7 @@ impl Sdk {
     /// # Errors
     /// [`ConfigError`].
     pub fn mailboxes(&self) -> Result<Mailboxes, ConfigError> {
-        Ok(Mailboxes::new(self.dynamodb(), config::text(config::USERS_TABLE)?))
+        Ok(Mailboxes::new(self.dynamodb(), self.vault.clone(), config::text(config::USERS_TABLE)?))
     }
 
     /// The claims on fallback steps, over the mailboxes.
@@ -149,7 +162,7 @@ impl Sdk {
     /// # Errors
     /// [`ConfigError`].
     pub fn messages(&self) -> Result<Messages, ConfigError> {
-        Ok(Messages::new(self.dynamodb(), config::text(config::MESSAGES_TABLE)?))
+        Ok(Messages::new(self.dynamodb(), self.vault.clone(), config::text(config::MESSAGES_TABLE)?))
     }
 
     /// The items that apps have closed, over the table that the environment names.
@@ -157,7 +170,7 @@ impl Sdk {
     /// # Errors
     /// [`ConfigError`].
     pub fn items(&self) -> Result<Items, ConfigError> {
-        Ok(Items::new(self.dynamodb(), config::text(config::DIRECTORY_TABLE)?))
+        Ok(Items::new(self.dynamodb(), self.vault.clone(), config::text(config::DIRECTORY_TABLE)?))
     }
 
     /// The logs of announcements, over the table that the environment names.
@@ -165,7 +178,7 @@ impl Sdk {
     /// # Errors
     /// [`ConfigError`].
     pub fn announcements(&self) -> Result<Announcements, ConfigError> {
-        Ok(Announcements::new(self.dynamodb(), config::text(config::DIRECTORY_TABLE)?))
+        Ok(Announcements::new(self.dynamodb(), self.vault.clone(), config::text(config::DIRECTORY_TABLE)?))
     }
 
     /// The due table.
@@ -173,7 +186,7 @@ impl Sdk {
     /// # Errors
     /// [`ConfigError`].
     pub fn due(&self) -> Result<Due, ConfigError> {
-        Ok(Due::new(self.dynamodb(), config::text(config::DUE_TABLE)?))
+        Ok(Due::new(self.dynamodb(), self.vault.clone(), config::text(config::DUE_TABLE)?))
     }
 
     /// The delivery queues, one for each priority.
@@ -183,7 +196,7 @@ impl Sdk {
     pub fn lanes(&self) -> Result<Lanes, ConfigError> {
         let queue = |url| DeliverQueue::new(self.sqs(), url);
         let (high, normal) = (config::text(config::DELIVER_QUEUE_URL)?, config::text(config::BULK_QUEUE_URL)?);
-        Ok(Lanes::new(queue(high), queue(normal)))
+        Ok(Lanes::new(queue(high), queue(normal), self.vault.clone()))
     }
 
     /// Timers, over the `later` queue and the due table.
@@ -192,7 +205,7 @@ impl Sdk {
     /// [`ConfigError`].
     pub fn timers(&self) -> Result<Timers, ConfigError> {
         let later = config::text(config::LATER_QUEUE_URL)?;
-        Ok(Timers::new(TimerQueue::new(self.sqs(), later), self.due()?))
+        Ok(Timers::new(TimerQueue::new(self.sqs(), later), self.due()?, self.vault.clone()))
     }
 
     /// Fallback steps, over the `fallback` queue and the timers.
@@ -209,7 +222,7 @@ impl Sdk {
     /// # Errors
     /// [`ConfigError`].
     pub fn apps(&self) -> Result<AppCache, ConfigError> {
-        Ok(AppCache::new(Apps::new(self.dynamodb(), config::text(config::DIRECTORY_TABLE)?)))
+        Ok(AppCache::new(Apps::new(self.dynamodb(), self.vault.clone(), config::text(config::DIRECTORY_TABLE)?)))
     }
 
     /// The root keys of a purpose, from the secret that the environment names. A function that needs several sets reads
@@ -241,8 +254,9 @@ impl Sdk {
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn fanout_queue(&self) -> Result<FanoutQueue, ConfigError> {
-        Ok(FanoutQueue::new(self.sqs(), config::text(config::FANOUT_QUEUE_URL)?))
+    pub fn fanouts(&self) -> Result<Fanouts, ConfigError> {
+        let queue = FanoutQueue::new(self.sqs(), config::text(config::FANOUT_QUEUE_URL)?);
+        Ok(Fanouts::new(queue, self.vault.clone()))
     }
 
     /// The management API of the WebSocket API.
@@ -259,4 +273,11 @@ impl Sdk {
             .build();
         Ok(Gateway::new(aws_sdk_apigatewaymanagement::Client::from_conf(config)))
     }
+}
+
+/// The keyrings of apps, if the environment names the KMS key that wraps them; without it data is in clear.
+fn vault(config: &SdkConfig) -> Result<Vault, ConfigError> {
+    let Ok(key) = config::text(config::SEAL_KEY) else { return Ok(Vault::clear()) };
+    let directory = config::text(config::DIRECTORY_TABLE)?;
+    Ok(Vault::new(tidings_store::client(config), directory, tidings_store::kms(config), key))
 }

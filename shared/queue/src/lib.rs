@@ -8,6 +8,9 @@
 //!
 //! [`Visibility`] lets failed messages return sooner than their queue's visibility timeout.
 //!
+//! Every body is written in the form in which its app's data is stored: sealed, if the deployment seals. A message
+//! group is a pseudonym of its user.
+//!
 //! Every message carries the trace of its cause (`AWSTraceHeader`), so that X-Ray and the local twin can follow it.
 
 use aws_sdk_sqs::{
@@ -19,7 +22,7 @@ use aws_sdk_sqs::{
     },
 };
 use serde::Serialize;
-use tidings_domain::{Timer, Timestamp, announcement::Fanout, chain::StepDue, delivery::Job};
+use tidings_domain::{Seal, Timer, Timestamp, announcement::Fanout, chain::StepDue, delivery::Job, shape::Body};
 
 /// Messages of one batch request (AWS's limit). Ten deliveries of the largest frame stay well below SQS's 1 MB a
 /// request.
@@ -156,12 +159,12 @@ impl DeliverQueue {
         Self { client, url }
     }
 
-    /// Sends up to [`BATCH`] jobs in one request, each in its user's group. The same job within five minutes is dropped
-    /// by SQS.
+    /// Sends up to [`BATCH`] jobs of one app in one request, each in its user's group. The same job within five minutes
+    /// is dropped by SQS.
     ///
     /// # Errors
     /// [`QueueError`]; of a partial one the rest is on the queue, and sending all of it again doubles nothing.
-    pub async fn send(&self, jobs: &[Job], trace: Option<&str>) -> Result<(), QueueError> {
+    pub async fn send(&self, jobs: &[Job], seal: &Seal, trace: Option<&str>) -> Result<(), QueueError> {
         const OPERATION: &str = "send deliveries";
         let entries = jobs
             .iter()
@@ -169,8 +172,8 @@ impl DeliverQueue {
             .map(|(index, job)| {
                 SendMessageBatchRequestEntry::builder()
                     .id(index.to_string())
-                    .message_body(body(job)?)
-                    .message_group_id(job.user().digest())
+                    .message_body(body(job, seal)?)
+                    .message_group_id(seal.pseudonym(job.user()))
                     .message_deduplication_id(job.deduplication_id())
                     .set_message_system_attributes(trace_attribute(trace)?)
                     .build()
@@ -188,16 +191,16 @@ impl FanoutQueue {
         Self { client, url }
     }
 
-    /// Sends up to [`BATCH`] parts in one request, each to be received after so many seconds.
+    /// Sends up to [`BATCH`] parts of one announcement in one request, each to be received after so many seconds.
     ///
     /// # Errors
     /// [`QueueError`]; of a partial one the rest is on the queue. Devices show an announcement once, however often it
     /// is sent.
-    pub async fn send(&self, pieces: &[(Fanout, u64)], trace: Option<&str>) -> Result<(), QueueError> {
+    pub async fn send(&self, pieces: &[(Fanout, u64)], seal: &Seal, trace: Option<&str>) -> Result<(), QueueError> {
         let entry = |(index, (piece, delay)): (usize, &(Fanout, u64))| {
             SendMessageBatchRequestEntry::builder()
                 .id(index.to_string())
-                .message_body(body(piece)?)
+                .message_body(body(piece, seal)?)
                 .delay_seconds(i32::try_from((*delay).min(LONGEST_DELAY_SECONDS)).unwrap_or(i32::MAX))
                 .set_message_system_attributes(trace_attribute(trace)?)
                 .build()
@@ -219,11 +222,11 @@ impl StepQueue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn send(&self, due: &StepDue, trace: Option<&str>) -> Result<(), QueueError> {
+    pub async fn send(&self, due: &StepDue, seal: &Seal, trace: Option<&str>) -> Result<(), QueueError> {
         self.client
             .send_message()
             .queue_url(&self.url)
-            .message_body(body(due)?)
+            .message_body(body(due, seal)?)
             .set_message_system_attributes(trace_attribute(trace)?)
             .send()
             .await
@@ -243,8 +246,14 @@ impl TimerQueue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn send(&self, timer: &Timer, now: Timestamp, trace: Option<&str>) -> Result<(), QueueError> {
-        self.send_body(&body(timer)?, timer.due(), now, trace).await
+    pub async fn send(
+        &self,
+        timer: &Timer,
+        seal: &Seal,
+        now: Timestamp,
+        trace: Option<&str>,
+    ) -> Result<(), QueueError> {
+        self.send_body(&body(timer, seal)?, timer.due(), now, trace).await
     }
 
     /// Sends a timer as any version has written it, as [`Self::send`] does.
@@ -306,8 +315,9 @@ fn trace_attribute(trace: Option<&str>) -> Result<Option<SystemAttributes>, Queu
     Ok(Some([(MessageSystemAttributeNameForSends::AwsTraceHeader, value)].into()))
 }
 
-fn body(payload: &impl Serialize) -> Result<String, QueueError> {
-    Ok(escaped(&serde_json::to_string(payload)?))
+/// A body in the form in which its app's data is stored.
+fn body(payload: &(impl Body + Serialize), seal: &Seal) -> Result<String, QueueError> {
+    Ok(escaped(&seal.body(payload)?))
 }
 
 /// A body without the two characters that JSON allows as they are and SQS does not.

@@ -1,16 +1,16 @@
 //! Timers until they are due.
 
-use tidings_domain::{Timer, Timestamp, chain::StepDue};
+use tidings_domain::{Seal, Timer, Timestamp, chain::StepDue, shape::Body};
 use tidings_queue::{LONGEST_DELAY_SECONDS, QueueError, StepQueue, TimerQueue};
-use tidings_store::{Due, KeptTimer, StoreError};
+use tidings_store::{Due, KeptTimer, StoreError, Vault};
 
-/// A timer or a step that could not be scheduled.
+/// Work that could not be queued or scheduled.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
     /// The queue did not accept it.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The due table did not accept it.
+    /// The due table did not accept it, or the app's keyring could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -20,13 +20,14 @@ pub enum ScheduleError {
 pub struct Timers {
     later: TimerQueue,
     due: Due,
+    vault: Vault,
 }
 
 impl Timers {
     /// Timers over the `later` queue and the due table.
     #[must_use]
-    pub fn new(later: TimerQueue, due: Due) -> Self {
-        Self { later, due }
+    pub fn new(later: TimerQueue, due: Due, vault: Vault) -> Self {
+        Self { later, due, vault }
     }
 
     /// The due table.
@@ -41,13 +42,19 @@ impl Timers {
     /// [`ScheduleError`].
     pub async fn schedule(&self, timer: &Timer, now: Timestamp, trace: Option<&str>) -> Result<(), ScheduleError> {
         match now.seconds_until(timer.due()) {
-            0..=LONGEST_DELAY_SECONDS => self.later.send(timer, now, trace).await?,
+            0..=LONGEST_DELAY_SECONDS => {
+                let seal = match timer.app() {
+                    Some(app) => self.vault.of(app).await?,
+                    None => Seal::Clear,
+                };
+                self.later.send(timer, &seal, now, trace).await?;
+            }
             _ => self.due.keep(timer).await?,
         }
         Ok(())
     }
 
-    /// Moves a timer from the due table to the `later` queue, unchanged.
+    /// Moves a timer from the due table to the `later` queue, unchanged: it is stored as a body of that queue.
     ///
     /// # Errors
     /// [`ScheduleError`].
@@ -85,7 +92,8 @@ impl Steps {
     /// [`ScheduleError`].
     pub async fn schedule(&self, step: StepDue, now: Timestamp, trace: Option<&str>) -> Result<(), ScheduleError> {
         if step.due <= now {
-            return Ok(self.fallback.send(&step, trace).await?);
+            let seal = self.timers.vault.of(&step.user.app).await?;
+            return Ok(self.fallback.send(&step, &seal, trace).await?);
         }
         self.timers.schedule(&Timer::Step(step), now, trace).await
     }

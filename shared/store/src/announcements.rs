@@ -6,14 +6,15 @@
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 use tidings_domain::{
-    Announcement, AppId, MessageId, Open, TenantKey, Timestamp,
+    Announcement, AppId, MessageId, Open, Seal, TenantKey, Timestamp,
     announcement::{Draft, Heads, Receipt},
 };
 use tidings_wire::Platform;
 
 use crate::{
-    StoreError,
+    StoreError, Vault,
     error::{refused_writes, took_place},
+    families,
     item::{self, Item},
     keys, unknown,
 };
@@ -93,8 +94,13 @@ impl AnnouncementItem {
         })
     }
 
-    fn announcement(operation: &'static str, tenant: &TenantKey, item: Item) -> Result<Announcement, StoreError> {
-        let item: Self = item::read(operation, item)?;
+    fn announcement(
+        operation: &'static str,
+        seal: &Seal,
+        tenant: &TenantKey,
+        item: Item,
+    ) -> Result<Announcement, StoreError> {
+        let item: Self = item::open(operation, &families::ANNOUNCEMENT, seal, item)?;
         Ok(Announcement {
             id: item.id,
             tenant: tenant.clone(),
@@ -143,14 +149,15 @@ impl ReceiptItem {
 #[derive(Clone, Debug)]
 pub struct Announcements {
     client: aws_sdk_dynamodb::Client,
+    vault: Vault,
     table: String,
 }
 
 impl Announcements {
     /// Over the `Directory` table.
     #[must_use]
-    pub fn new(client: aws_sdk_dynamodb::Client, table: String) -> Self {
-        Self { client, table }
+    pub fn new(client: aws_sdk_dynamodb::Client, vault: Vault, table: String) -> Self {
+        Self { client, vault, table }
     }
 
     /// Appends an announcement to its tenant's log, or returns the existing one with its id.
@@ -159,6 +166,7 @@ impl Announcements {
     /// [`StoreError`].
     pub async fn announce(&self, draft: &Draft, body_hash: &str) -> Result<Announced, StoreError> {
         const OPERATION: &str = "store announcement";
+        let seal = self.vault.of(&draft.tenant.app).await?;
         for _ in 0..APPEND_ATTEMPTS {
             let announcement = draft.clone().behind(self.heads(&draft.tenant).await?);
             let receipt = Receipt {
@@ -169,7 +177,7 @@ impl Announcements {
                 accepted: announcement.accepted,
                 ttl: draft.ttl,
             };
-            let writes = self.append(OPERATION, &announcement, &receipt)?;
+            let writes = self.append(OPERATION, &seal, &announcement, &receipt)?;
             let error = match self.client.transact_write_items().set_transact_items(Some(writes)).send().await {
                 Ok(_) => return Ok(Announced::Now(receipt)),
                 Err(error) => error,
@@ -196,12 +204,14 @@ impl Announcements {
     fn append(
         &self,
         operation: &'static str,
+        seal: &Seal,
         announcement: &Announcement,
         receipt: &Receipt,
     ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let known = item::write(operation, &families::ANNOUNCEMENT_RECEIPT, seal, ReceiptItem::new(receipt))?;
         let known = Put::builder()
             .table_name(&self.table)
-            .set_item(Some(item::write(operation, ReceiptItem::new(receipt))?))
+            .set_item(Some(known))
             // An expired receipt that is not deleted yet does not count.
             .condition_expression("attribute_not_exists(pk) OR expires_at < :now")
             .expression_attribute_values(":now", keys::number(announcement.accepted.seconds()));
@@ -216,9 +226,9 @@ impl Announcements {
             .expression_attribute_values(":number", keys::number(announcement.number))
             .expression_attribute_values(":heads", heads)
             .expression_attribute_values(":before", keys::number(announcement.after.newest()));
-        let entry = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(item::write(operation, AnnouncementItem::new(operation, announcement)?)?));
+        let entry = AnnouncementItem::new(operation, announcement)?;
+        let entry = item::write(operation, &families::ANNOUNCEMENT, seal, entry)?;
+        let entry = Put::builder().table_name(&self.table).set_item(Some(entry));
         let unfit = |error| StoreError::item(operation, error);
         Ok(vec![
             TransactWriteItem::builder().put(known.build().map_err(unfit)?).build(),
@@ -245,9 +255,12 @@ impl Announcements {
     pub async fn receipt(&self, id: &MessageId, now: Timestamp) -> Result<Option<Receipt>, StoreError> {
         const OPERATION: &str = "look announcement up";
         let item = self.item(OPERATION, keys::announcement_id(id), keys::RECEIPT).await?;
-        let receipt =
-            item.map(|item| item::read::<ReceiptItem>(OPERATION, item)).transpose()?.map(ReceiptItem::receipt);
-        Ok(receipt.filter(|receipt| now <= receipt.keep_until()))
+        let Some(item) = item else { return Ok(None) };
+        let app = item.get("app").and_then(|app| app.as_s().ok()).cloned().unwrap_or_default();
+        let app = app.parse().map_err(|error| StoreError::item(OPERATION, error))?;
+        let seal = self.vault.of(&app).await?;
+        let receipt = item::open::<ReceiptItem>(OPERATION, &families::ANNOUNCEMENT_RECEIPT, &seal, item)?.receipt();
+        Ok(Some(receipt).filter(|receipt| now <= receipt.keep_until()))
     }
 
     /// An announcement, until it expires; strongly consistent.
@@ -262,7 +275,8 @@ impl Announcements {
     ) -> Result<Option<Announcement>, StoreError> {
         const OPERATION: &str = "read announcement";
         let item = self.item(OPERATION, keys::announcements(tenant), &keys::announcement(number)).await?;
-        let found = item.map(|item| AnnouncementItem::announcement(OPERATION, tenant, item)).transpose()?;
+        let seal = self.vault.of(&tenant.app).await?;
+        let found = item.map(|item| AnnouncementItem::announcement(OPERATION, &seal, tenant, item)).transpose()?;
         Ok(found.filter(|it| now <= it.deadline))
     }
 
@@ -295,6 +309,7 @@ impl Announcements {
         most: usize,
         forward: bool,
     ) -> Result<Page, StoreError> {
+        let seal = self.vault.of(&tenant.app).await?;
         let page = self
             .client
             .query()
@@ -314,7 +329,7 @@ impl Announcements {
         let end = items.last().and_then(number);
         let read = |item: Item| {
             let number = number(&item).unwrap_or_default();
-            let read = AnnouncementItem::announcement(operation, tenant, item);
+            let read = AnnouncementItem::announcement(operation, &seal, tenant, item);
             read.map_err(|error| unknown::pass_over("announcement", None, number, &error)).ok()
         };
         let announcements = items.into_iter().filter_map(read).collect();
@@ -332,6 +347,7 @@ impl Announcements {
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
         const OPERATION: &str = "withdraw announcement";
+        let seal = self.vault.of(&tenant.app).await?;
         let written = self
             .client
             .update_item()
@@ -347,7 +363,7 @@ impl Announcements {
         match written {
             Ok(answer) => {
                 let item = answer.attributes.unwrap_or_default();
-                Ok(AnnouncementItem::announcement(OPERATION, tenant, item)?.withdrawn)
+                Ok(AnnouncementItem::announcement(OPERATION, &seal, tenant, item)?.withdrawn)
             }
             Err(error) => took_place::<(), _, _>(OPERATION, Err(error)).map(|_| None),
         }

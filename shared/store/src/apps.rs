@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use tidings_domain::{AppId, IdSecret, Timestamp, chain::Chains};
+use tidings_domain::{AppId, IdSecret, Seal, Timestamp, chain::Chains};
 
-use crate::{StoreError, error::took_place, item, keys};
+use crate::{StoreError, Vault, error::took_place, families, item, keys};
 
 /// The apps of a deployment.
 #[derive(Clone, Debug)]
 pub struct Apps {
     client: aws_sdk_dynamodb::Client,
+    vault: Vault,
     table: String,
 }
 
@@ -72,8 +73,8 @@ impl App {
 impl Apps {
     /// Over the `Directory` table.
     #[must_use]
-    pub fn new(client: aws_sdk_dynamodb::Client, table: String) -> Self {
-        Self { client, table }
+    pub fn new(client: aws_sdk_dynamodb::Client, vault: Vault, table: String) -> Self {
+        Self { client, vault, table }
     }
 
     /// Creates an app; `false` if one with its id exists.
@@ -83,11 +84,19 @@ impl Apps {
     pub async fn create(&self, app: &App) -> Result<bool, StoreError> {
         const OPERATION: &str = "create app";
         let item = AppItem { pk: keys::directory_app(&app.id), sk: keys::APP.to_owned(), app: app.clone() };
+        let item = match self.vault.make(&app.id).await? {
+            Some(made) => {
+                let mut item = item::write(OPERATION, &families::APP, &made.seal, item)?;
+                made.add_to(&mut item);
+                item
+            }
+            None => item::write(OPERATION, &families::APP, &Seal::Clear, item)?,
+        };
         let put = self
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(item::write(OPERATION, item)?))
+            .set_item(Some(item))
             .condition_expression("attribute_not_exists(pk)")
             .send()
             .await;
@@ -149,6 +158,8 @@ impl Apps {
             .send()
             .await
             .map_err(|error| StoreError::request(OPERATION, error))?;
-        answer.item.map(|item| item::read::<AppItem>(OPERATION, item).map(|item| item.app)).transpose()
+        let Some(item) = answer.item else { return Ok(None) };
+        let seal = self.vault.of_item(id, &item).await?;
+        Ok(Some(item::open::<AppItem>(OPERATION, &families::APP, &seal, item)?.app))
     }
 }

@@ -18,8 +18,8 @@ pub struct Claims {
 impl Claims {
     /// Over the mailboxes.
     #[must_use]
-    pub fn new(Mailboxes { client, table }: Mailboxes) -> Self {
-        Self { mailboxes: Mailboxes::new(retry::patient(&client), table) }
+    pub fn new(Mailboxes { client, vault, table }: Mailboxes) -> Self {
+        Self { mailboxes: Mailboxes::new(retry::patient(&client), vault, table) }
     }
 
     /// Claims a fallback step for `worker`, just before its provider is called. `false` if the message is confirmed or

@@ -4,14 +4,16 @@
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, ReturnValue, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 use tidings_domain::{
-    Connection, ConnectionId, DeviceId, KeyHolder, Open, TenantKey, Timestamp, UserKey, announcement::Target,
+    Connection, ConnectionId, DeviceId, KeyHolder, Open, Seal, TenantKey, Timestamp, UserKey, announcement::Target,
     presence::CONNECTION_LIFE_SECONDS,
 };
 use tidings_wire::{Platform, action::AppState};
 
 use crate::{
-    StoreError,
+    StoreError, Vault,
     error::{refused_writes, took_place},
+    families,
+    guard::{self, At},
     item::{self, ConnectionItem},
     keys,
     transaction::put,
@@ -80,10 +82,10 @@ struct TargetItem {
 }
 
 impl TargetItem {
-    fn target(self, operation: &'static str) -> Result<Target, StoreError> {
+    fn target(self, operation: &'static str, seal: &Seal) -> Result<Target, StoreError> {
         let connection = self.sk.strip_prefix(keys::CONNECTION).unwrap_or_default();
         Ok(Target {
-            user: item::user(operation, &self.pk)?,
+            user: guard::user(operation, seal, &self.pk)?,
             connection: connection.parse().map_err(|source| StoreError::item(operation, source))?,
             device: self.device,
             generation: self.generation,
@@ -101,10 +103,10 @@ struct KeyItem {
 }
 
 impl KeyItem {
-    fn key(self, operation: &'static str) -> Result<(UserKey, ConnectionId), StoreError> {
+    fn key(self, operation: &'static str, seal: &Seal) -> Result<(UserKey, ConnectionId), StoreError> {
         let id = self.sk.strip_prefix(keys::CONNECTION).unwrap_or_default();
         let id = id.parse().map_err(|source| StoreError::item(operation, source))?;
-        Ok((item::user(operation, &self.pk)?, id))
+        Ok((guard::user(operation, seal, &self.pk)?, id))
     }
 }
 
@@ -122,6 +124,7 @@ struct Keyed<T> {
 #[derive(Clone, Debug)]
 pub struct Connections {
     pub(crate) client: aws_sdk_dynamodb::Client,
+    pub(crate) vault: Vault,
     pub(crate) table: String,
     lookups: String,
 }
@@ -129,8 +132,8 @@ pub struct Connections {
 impl Connections {
     /// Over the `Users` and `Lookups` tables.
     #[must_use]
-    pub fn new(client: aws_sdk_dynamodb::Client, table: String, lookups: String) -> Self {
-        Self { client, table, lookups }
+    pub fn new(client: aws_sdk_dynamodb::Client, vault: Vault, table: String, lookups: String) -> Self {
+        Self { client, vault, table, lookups }
     }
 
     /// Records a connection and the use of its token, all or nothing. It requires that the device belongs to the user,
@@ -146,6 +149,7 @@ impl Connections {
         token_expires: Timestamp,
     ) -> Result<Connected, StoreError> {
         const OPERATION: &str = "record connection";
+        let seal = self.vault.of(&user.app).await?;
         let longest = connection.connected.plus_seconds(CONNECTION_LIFE_SECONDS);
         let used = UsedToken {
             pk: keys::lookup_token(&connection.device, token),
@@ -155,25 +159,28 @@ impl Connections {
         let lookup = Keyed {
             pk: keys::lookup_connection(&connection.id),
             sk: None,
-            item: ConnectionItem::new(user, connection, longest),
+            item: ConnectionItem::new(&seal, user, connection, longest),
         };
         let presence = Keyed {
-            pk: user.encode(),
+            pk: seal.user(user),
             sk: Some(keys::connection(&connection.id)),
-            item: ConnectionItem::presence(user, connection),
+            item: ConnectionItem::presence(&seal, user, connection),
         };
         const ABSENT: Option<&str> = Some("attribute_not_exists(pk)");
+        let used = item::write(OPERATION, &families::TOKEN_USED, &seal, used)?;
+        let lookup = item::write(OPERATION, &families::CONNECTION_LOOKUP, &seal, lookup)?;
+        let presence = item::write(OPERATION, &families::CONNECTION, &seal, presence)?;
         let writes = [
-            put(OPERATION, &self.lookups, item::write(OPERATION, used)?, ABSENT)?,
-            put(OPERATION, &self.lookups, item::write(OPERATION, lookup)?, ABSENT)?,
-            put(OPERATION, &self.table, item::write(OPERATION, presence)?, None)?,
+            put(OPERATION, &self.lookups, used, ABSENT)?,
+            put(OPERATION, &self.lookups, lookup, ABSENT)?,
+            put(OPERATION, &self.table, presence, None)?,
         ];
         let belongs = ConditionCheck::builder()
             .table_name(&self.lookups)
             .set_key(Some(keys::of(keys::lookup_device(&connection.device))))
             .condition_expression("generation = :generation AND user_key = :user")
             .expression_attribute_values(":generation", keys::number(connection.generation))
-            .expression_attribute_values(":user", keys::text(user.encode()))
+            .expression_attribute_values(":user", keys::text(seal.user(user)))
             .build()
             .map_err(|error| StoreError::item(OPERATION, error))?;
         let mut writes: Vec<_> = writes.into_iter().map(|put| TransactWriteItem::builder().put(put).build()).collect();
@@ -231,7 +238,8 @@ impl Connections {
         if item.expires_at <= now.seconds() || !counts {
             return Ok(None);
         }
-        let user = item::user(OPERATION, &item.user)?;
+        let seal = self.vault.of(&guard::app_of(OPERATION, &item.user)?).await?;
+        let user = guard::user(OPERATION, &seal, &item.user)?;
         Ok(Some(ConnectionRecord { user, connection: item.into(), buried }))
     }
 
@@ -257,7 +265,8 @@ impl Connections {
             .map_err(|error| StoreError::request(OPERATION, error))?;
         let tombstone = answer.attributes.unwrap_or_default();
         match tombstone.get("user_key").and_then(|user| user.as_s().ok()) {
-            Some(user) => self.prune(&item::user(OPERATION, user)?, id).await,
+            // The key as it is stored: no keyring is needed for it.
+            Some(partition) => self.remove(partition, id).await,
             // Its `$connect` has not been handled yet, and will find the tombstone.
             None => Ok(()),
         }
@@ -269,12 +278,13 @@ impl Connections {
     /// [`StoreError`].
     pub async fn of_user(&self, user: &UserKey, now: Timestamp) -> Result<Vec<Connection>, StoreError> {
         const OPERATION: &str = "list connections of user";
+        let seal = self.vault.of(&user.app).await?;
         let mut items = self
             .client
             .query()
             .table_name(&self.table)
             .key_condition_expression("pk = :pk AND begins_with(sk, :connection)")
-            .expression_attribute_values(":pk", keys::text(user.encode()))
+            .expression_attribute_values(":pk", keys::text(seal.user(user)))
             .expression_attribute_values(":connection", keys::text(keys::CONNECTION))
             .consistent_read(true)
             .into_paginator()
@@ -283,9 +293,11 @@ impl Connections {
         let mut connections = Vec::new();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| StoreError::request(OPERATION, error))?;
-            match item::read::<ConnectionItem>(OPERATION, item) {
+            match item::open::<ConnectionItem>(OPERATION, &families::CONNECTION, &seal, item) {
                 Ok(connection) => connections.extend(connection.alive(now)),
-                Err(error) => unknown::pass_over("connection", Some(user), keys::CONNECTION, &error),
+                Err(error) => {
+                    unknown::pass_over("connection", Some(seal.pseudonym(user)), keys::CONNECTION, &error);
+                }
             }
         }
         Ok(connections)
@@ -298,7 +310,8 @@ impl Connections {
     /// [`StoreError`].
     pub async fn bury(&self, user: &UserKey, id: &ConnectionId, now: Timestamp) -> Result<bool, StoreError> {
         const UNLESS_BURIED: Option<&str> = Some("attribute_not_exists(tombstone)");
-        let writes = bury(&self.table, &self.lookups, user, id, now, UNLESS_BURIED)?;
+        let seal = self.vault.of(&user.app).await?;
+        let writes = bury(&self.table, &self.lookups, seal.user(user), id, now, UNLESS_BURIED)?;
         let buried = self.client.transact_write_items().set_transact_items(Some(writes)).send().await;
         took_place("bury connection", buried)
     }
@@ -309,10 +322,17 @@ impl Connections {
     /// # Errors
     /// [`StoreError`].
     pub async fn prune(&self, user: &UserKey, id: &ConnectionId) -> Result<(), StoreError> {
+        let seal = self.vault.of(&user.app).await?;
+        self.remove(&seal.user(user), id).await
+    }
+
+    /// Removes a connection from a user's partition.
+    async fn remove(&self, partition: &str, id: &ConnectionId) -> Result<(), StoreError> {
         self.client
             .delete_item()
             .table_name(&self.table)
-            .set_key(Some(keys::of_user(user, keys::connection(id))))
+            .key(keys::PK, keys::text(partition))
+            .key(keys::SK, keys::text(keys::connection(id)))
             .send()
             .await
             .map_err(|error| StoreError::request("prune connection", error))?;
@@ -326,6 +346,7 @@ impl Connections {
     /// [`StoreError`].
     pub async fn renew(&self, user: &UserKey, connection: &Connection) -> Result<bool, StoreError> {
         const OPERATION: &str = "renew lease";
+        let seal = self.vault.of(&user.app).await?;
         let alive = ConditionCheck::builder()
             .table_name(&self.lookups)
             .set_key(Some(keys::of(keys::lookup_connection(&connection.id))))
@@ -333,11 +354,16 @@ impl Connections {
             .build()
             .map_err(|error| StoreError::item(OPERATION, error))?;
         // An update, not a put: the recorded app state stays.
-        let mut presence = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(keys::of_user(user, keys::connection(&connection.id))));
+        let mut presence = Update::builder().table_name(&self.table).set_key(Some(keys::of_user(
+            &seal,
+            user,
+            keys::connection(&connection.id),
+        )));
         let mut sets = Vec::new();
-        for (name, value) in item::write(OPERATION, ConnectionItem::presence(user, connection))? {
+        let (partition, sort_key) = (seal.user(user), keys::connection(&connection.id));
+        let written = ConnectionItem::presence(&seal, user, connection);
+        let at = At::user(&partition, &sort_key);
+        for (name, value) in item::write_at(OPERATION, &families::CONNECTION, &seal, at, written)? {
             sets.push(format!("{name} = :{name}"));
             presence = presence.expression_attribute_values(format!(":{name}"), value);
         }
@@ -368,9 +394,10 @@ impl Connections {
         most: usize,
     ) -> Result<(Vec<Target>, Option<(UserKey, ConnectionId)>), StoreError> {
         const OPERATION: &str = "list connections of tenant";
+        let seal = self.vault.of(&tenant.app).await?;
         let partition = keys::tenant_shard(tenant, shard);
         let start = after.map(|(user, id)| {
-            let mut key = keys::of_user(user, keys::connection(id));
+            let mut key = keys::of_user(&seal, user, keys::connection(id));
             key.insert(keys::TENANT_SHARD.to_owned(), keys::text(&partition));
             key
         });
@@ -387,12 +414,12 @@ impl Connections {
             .await
             .map_err(|error| StoreError::request(OPERATION, error))?;
         let target = |item| {
-            let target = item::read::<TargetItem>(OPERATION, item).and_then(|target| target.target(OPERATION));
+            let target = item::read::<TargetItem>(OPERATION, item).and_then(|target| target.target(OPERATION, &seal));
             target.map_err(|error| unknown::pass_over("connection", None, &partition, &error)).ok()
         };
         let targets = page.items.unwrap_or_default().into_iter().filter_map(target).collect();
         // Not the last target: the last item may be an unreadable one.
-        let end = page.last_evaluated_key.map(|key| item::read::<KeyItem>(OPERATION, key)?.key(OPERATION));
+        let end = page.last_evaluated_key.map(|key| item::read::<KeyItem>(OPERATION, key)?.key(OPERATION, &seal));
         Ok((targets, end.transpose()?))
     }
 
@@ -402,11 +429,12 @@ impl Connections {
     /// [`StoreError`].
     pub async fn set_state(&self, user: &UserKey, id: &ConnectionId, state: AppState) -> Result<(), StoreError> {
         const OPERATION: &str = "record app state";
+        let seal = self.vault.of(&user.app).await?;
         let update = self
             .client
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(keys::of_user(user, keys::connection(id))))
+            .set_key(Some(keys::of_user(&seal, user, keys::connection(id))))
             .update_expression("SET app_state = :state")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":state", keys::text(state.as_str()))
@@ -421,7 +449,7 @@ impl Connections {
 pub(crate) fn bury(
     table: &str,
     lookups: &str,
-    user: &UserKey,
+    partition: String,
     id: &ConnectionId,
     now: Timestamp,
     condition: Option<&str>,
@@ -429,7 +457,8 @@ pub(crate) fn bury(
     const OPERATION: &str = "close connections of device";
     let presence = aws_sdk_dynamodb::types::Delete::builder()
         .table_name(table)
-        .set_key(Some(keys::of_user(user, keys::connection(id))))
+        .key(keys::PK, keys::text(partition))
+        .key(keys::SK, keys::text(keys::connection(id)))
         .build()
         .map_err(|error| StoreError::item(OPERATION, error))?;
     let lookup = Update::builder()

@@ -3,13 +3,15 @@
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 use serde::Serialize;
 use tidings_domain::{
-    Connection, Device, DeviceId, Position, Profile, PushRegistration, Timestamp, UserKey, UserView, Written,
+    Connection, Device, DeviceId, Position, Profile, PushRegistration, Seal, Timestamp, UserKey, UserView, Written,
 };
 
 use crate::{
-    StoreError,
+    StoreError, Vault,
     connections::bury,
     error::took_place,
+    families,
+    guard::{self, At, is_one_of},
     item::{self, DeviceItem},
     keys,
     transaction::put,
@@ -33,6 +35,7 @@ struct LookupItem {
 #[derive(Clone, Debug)]
 pub struct Devices {
     pub(crate) client: aws_sdk_dynamodb::Client,
+    pub(crate) vault: Vault,
     pub(crate) table: String,
     lookups: String,
 }
@@ -40,8 +43,8 @@ pub struct Devices {
 impl Devices {
     /// Over the `Users` and `Lookups` tables.
     #[must_use]
-    pub fn new(client: aws_sdk_dynamodb::Client, table: String, lookups: String) -> Self {
-        Self { client, table, lookups }
+    pub fn new(client: aws_sdk_dynamodb::Client, vault: Vault, table: String, lookups: String) -> Self {
+        Self { client, vault, table, lookups }
     }
 
     /// A registered device, strongly consistent.
@@ -68,7 +71,11 @@ impl Devices {
             .send()
             .await
             .map_err(|error| StoreError::request(OPERATION, error))?;
-        answer.item.map(|item| item::read::<DeviceItem>(OPERATION, item)?.device(OPERATION)).transpose()
+        let Some(item) = answer.item else { return Ok(None) };
+        let user = item.get("user_key").and_then(|user| user.as_s().ok()).cloned().unwrap_or_default();
+        let seal = self.vault.of(&guard::app_of(OPERATION, &user)?).await?;
+        let device = item::open::<DeviceItem>(OPERATION, &families::DEVICE_LOOKUP, &seal, item)?;
+        Ok(Some(device.device(OPERATION, &seal)?))
     }
 
     /// Registers a device for its user, all or nothing: the look-up, the user's list, the profile. If `previous` is
@@ -87,15 +94,17 @@ impl Devices {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         const OPERATION: &str = "register device";
-        let lookup = LookupItem { pk: keys::lookup_device(&device.id), item: DeviceItem::from(device) };
-        let mut lookup = put(OPERATION, &self.lookups, item::write(OPERATION, lookup)?, None)?;
+        let seal = self.vault.of(&device.user.app).await?;
+        let lookup = LookupItem { pk: keys::lookup_device(&device.id), item: DeviceItem::new(&seal, device) };
+        let lookup = item::write(OPERATION, &families::DEVICE_LOOKUP, &seal, lookup)?;
+        let mut lookup = put(OPERATION, &self.lookups, lookup, None)?;
         match previous {
             Some((before, _)) => {
                 lookup.condition_expression = Some("generation = :generation AND user_key = :user".to_owned());
                 lookup.expression_attribute_values = Some(
                     [
                         (":generation".to_owned(), keys::number(before.generation)),
-                        (":user".to_owned(), keys::text(before.user.encode())),
+                        (":user".to_owned(), keys::text(seal.user(&before.user))),
                     ]
                     .into(),
                 );
@@ -104,27 +113,32 @@ impl Devices {
         }
         let mut writes = vec![
             TransactWriteItem::builder().put(lookup).build(),
-            TransactWriteItem::builder().update(self.listed(device)?).build(),
+            TransactWriteItem::builder().update(self.listed(&seal, device)?).build(),
         ];
-        writes.extend(self.profile(&device.user, profile)?);
+        writes.extend(self.profile(&seal, &device.user, profile)?);
         let left = previous.filter(|(before, _)| before.user != device.user && !before.user.is_unowned());
         if let Some((before, view)) = left {
-            writes.extend(self.leave(before, &view.connections, now).await?);
+            writes.extend(self.leave(&seal, before, &view.connections, now).await?);
         }
         self.transact(OPERATION, writes).await
     }
 
     /// The device in its user's list. An update, not a put: a device that is registered again for the same user keeps
     /// its cursor.
-    fn listed(&self, device: &Device) -> Result<Update, StoreError> {
+    fn listed(&self, seal: &Seal, device: &Device) -> Result<Update, StoreError> {
         const OPERATION: &str = "register device";
-        let mut update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(keys::of_user(&device.user, keys::device(&device.id))));
+        let mut update = Update::builder().table_name(&self.table).set_key(Some(keys::of_user(
+            seal,
+            &device.user,
+            keys::device(&device.id),
+        )));
         let mut sets = Vec::new();
         let push = device.push.as_ref().map(|push| push_text(OPERATION, push)).transpose()?;
         let expires_at = Some(item::expiry(device.expires()));
-        for (name, value) in item::write(OPERATION, DeviceItem { push, expires_at, ..DeviceItem::from(device) })? {
+        let (partition, sort_key) = (seal.user(&device.user), keys::device(&device.id));
+        let item = DeviceItem { push, expires_at, ..DeviceItem::new(seal, device) };
+        let at = At::user(&partition, &sort_key);
+        for (name, value) in item::write_at(OPERATION, &families::DEVICE, seal, at, item)? {
             sets.push(format!("#{name} = :{name}"));
             update = update
                 .expression_attribute_names(format!("#{name}"), &name)
@@ -146,14 +160,19 @@ impl Devices {
     pub async fn forget_push(&self, device: &Device) -> Result<(), StoreError> {
         const OPERATION: &str = "forget push address";
         let Some(push) = &device.push else { return Ok(()) };
+        let seal = self.vault.of(&device.user.app).await?;
+        let (partition, sort_key) = (seal.user(&device.user), keys::device(&device.id));
+        let (at, text) = (At::user(&partition, &sort_key), push_text(OPERATION, push)?);
+        let forms = guard::forms(OPERATION, &families::DEVICE, &seal, at, "push", &text)?;
+        let (condition, values) = is_one_of("push", forms);
         let update = self
             .client
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(keys::of_user(&device.user, keys::device(&device.id))))
+            .set_key(Some(keys::of_user(&seal, &device.user, &sort_key)))
             .update_expression("REMOVE push")
-            .condition_expression("push = :push")
-            .expression_attribute_values(":push", keys::text(push_text(OPERATION, push)?))
+            .condition_expression(condition)
+            .set_expression_attribute_values(Some(values.into_iter().collect()))
             .send()
             .await;
         took_place(OPERATION, update).map(|_| ())
@@ -165,19 +184,20 @@ impl Devices {
     /// [`StoreError`].
     pub async fn unregister(&self, device: &Device, view: &UserView, now: Timestamp) -> Result<bool, StoreError> {
         const OPERATION: &str = "unregister device";
+        let seal = self.vault.of(&device.user.app).await?;
         let unowned = UserKey::unowned(device.user.app.clone());
         let lookup = Update::builder()
             .table_name(&self.lookups)
             .set_key(Some(keys::of(keys::lookup_device(&device.id))))
             .update_expression("SET user_key = :unowned")
             .condition_expression("generation = :generation AND user_key = :user")
-            .expression_attribute_values(":unowned", keys::text(unowned.encode()))
+            .expression_attribute_values(":unowned", keys::text(seal.user(&unowned)))
             .expression_attribute_values(":generation", keys::number(device.generation))
-            .expression_attribute_values(":user", keys::text(device.user.encode()))
+            .expression_attribute_values(":user", keys::text(seal.user(&device.user)))
             .build()
             .map_err(|error| StoreError::item(OPERATION, error))?;
         let mut writes = vec![TransactWriteItem::builder().update(lookup).build()];
-        writes.extend(self.leave(device, &view.connections, now).await?);
+        writes.extend(self.leave(&seal, device, &view.connections, now).await?);
         self.transact(OPERATION, writes).await
     }
 
@@ -185,13 +205,14 @@ impl Devices {
     /// the surplus first: until the transaction, it only seems less connected than it is.
     async fn leave(
         &self,
+        seal: &Seal,
         device: &Device,
         connections: &[Connection],
         now: Timestamp,
     ) -> Result<Vec<TransactWriteItem>, StoreError> {
         let listed = Delete::builder()
             .table_name(&self.table)
-            .set_key(Some(keys::of_user(&device.user, keys::device(&device.id))))
+            .set_key(Some(keys::of_user(seal, &device.user, keys::device(&device.id))))
             .build()
             .map_err(|error| StoreError::item("remove device from user", error))?;
         let mut writes = vec![TransactWriteItem::builder().delete(listed).build()];
@@ -200,26 +221,28 @@ impl Devices {
         let own: Vec<_> = connections.iter().filter(|connection| connection.device == device.id).collect();
         let (last, surplus) = own.split_at(own.len().min(room));
         for part in surplus.chunks(room) {
-            self.transact("close connections of device", self.burials(device, part, now)?).await?;
+            self.transact("close connections of device", self.burials(seal, device, part, now)?).await?;
         }
-        writes.extend(self.burials(device, last, now)?);
+        writes.extend(self.burials(seal, device, last, now)?);
         Ok(writes)
     }
 
     fn burials(
         &self,
+        seal: &Seal,
         device: &Device,
         connections: &[&Connection],
         now: Timestamp,
     ) -> Result<Vec<TransactWriteItem>, StoreError> {
         let mut writes = Vec::with_capacity(connections.len() * 2);
         for connection in connections {
-            writes.extend(bury(&self.table, &self.lookups, &device.user, &connection.id, now, None)?);
+            writes.extend(bury(&self.table, &self.lookups, seal.user(&device.user), &connection.id, now, None)?);
         }
         Ok(writes)
     }
 
-    fn profile(&self, user: &UserKey, profile: &Profile) -> Result<Option<TransactWriteItem>, StoreError> {
+    fn profile(&self, seal: &Seal, user: &UserKey, profile: &Profile) -> Result<Option<TransactWriteItem>, StoreError> {
+        const OPERATION: &str = "write profile";
         let fields = [
             ("mobile", &profile.mobile),
             ("email", &profile.email),
@@ -235,14 +258,17 @@ impl Devices {
         let sets: Vec<String> = given.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
         let mut update = Update::builder()
             .table_name(&self.table)
-            .set_key(Some(keys::of_user(user, keys::PROFILE)))
+            .set_key(Some(keys::of_user(seal, user, keys::PROFILE)))
             .update_expression(format!("SET {}", sets.join(", ")));
+        let partition = seal.user(user);
         for (name, value) in given {
+            let at = At::user(&partition, keys::PROFILE);
+            let value = guard::attribute(OPERATION, &families::PROFILE, seal, at, name, keys::text(value))?;
             update = update
                 .expression_attribute_names(format!("#{name}"), name)
-                .expression_attribute_values(format!(":{name}"), keys::text(value));
+                .expression_attribute_values(format!(":{name}"), value);
         }
-        let update = update.build().map_err(|error| StoreError::item("write profile", error))?;
+        let update = update.build().map_err(|error| StoreError::item(OPERATION, error))?;
         Ok(Some(TransactWriteItem::builder().update(update).build()))
     }
 
@@ -252,6 +278,7 @@ impl Devices {
     /// [`StoreError`].
     pub async fn note_use(&self, device: &Device, now: Timestamp) -> Result<bool, StoreError> {
         const OPERATION: &str = "note use of device";
+        let seal = self.vault.of(&device.user.app).await?;
         let used = Device { used: now, ..device.clone() };
         let update = |table: &str, key, sets: &str| {
             Update::builder()
@@ -261,10 +288,11 @@ impl Devices {
                 .condition_expression("generation = :generation AND user_key = :user")
                 .expression_attribute_values(":now", keys::number(now.0))
                 .expression_attribute_values(":generation", keys::number(device.generation))
-                .expression_attribute_values(":user", keys::text(device.user.encode()))
+                .expression_attribute_values(":user", keys::text(seal.user(&device.user)))
         };
         let lookup = update(&self.lookups, keys::of(keys::lookup_device(&device.id)), "");
-        let listed = update(&self.table, keys::of_user(&device.user, keys::device(&device.id)), ", expires_at = :at")
+        let listed_key = keys::of_user(&seal, &device.user, keys::device(&device.id));
+        let listed = update(&self.table, listed_key, ", expires_at = :at")
             .expression_attribute_values(":at", keys::number(item::expiry(used.expires())));
         let writes = [lookup, listed].map(|update| {
             let update = update.build().map_err(|error| StoreError::item(OPERATION, error))?;
@@ -278,11 +306,12 @@ impl Devices {
     /// # Errors
     /// [`StoreError`].
     pub async fn move_cursor(&self, device: &Device, to: Position) -> Result<(), StoreError> {
+        let seal = self.vault.of(&device.user.app).await?;
         let moved = self
             .client
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(keys::of_user(&device.user, keys::device(&device.id))))
+            .set_key(Some(keys::of_user(&seal, &device.user, keys::device(&device.id))))
             .update_expression("SET cursor_epoch = :epoch, cursor_seq = :seq")
             .condition_expression(
                 "generation = :generation AND (attribute_not_exists(cursor_epoch) OR cursor_epoch < :epoch \

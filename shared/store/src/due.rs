@@ -1,11 +1,12 @@
 //! Timers that are due later than a queue's longest delay, in one bucket per minute.
 
 use serde::Serialize;
-use tidings_domain::{Timer, Timestamp};
+use tidings_domain::{Seal, Timer, Timestamp, shape::Body};
 
 use crate::{
-    StoreError,
+    StoreError, Vault,
     error::took_place,
+    families,
     item::{self, Item},
     keys, unknown,
 };
@@ -14,6 +15,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Due {
     client: aws_sdk_dynamodb::Client,
+    vault: Vault,
     table: String,
 }
 
@@ -40,7 +42,7 @@ pub struct Kept {
 pub struct KeptTimer {
     /// When it is due.
     pub due: Timestamp,
-    /// The timer as JSON.
+    /// The timer as a body of the `later` queue.
     pub body: String,
     bucket: String,
     sort_key: String,
@@ -67,8 +69,8 @@ struct DueItem {
 impl Due {
     /// Over the `Due` table.
     #[must_use]
-    pub fn new(client: aws_sdk_dynamodb::Client, table: String) -> Self {
-        Self { client, table }
+    pub fn new(client: aws_sdk_dynamodb::Client, vault: Vault, table: String) -> Self {
+        Self { client, vault, table }
     }
 
     /// Stores a timer until it is due. A duplicate is the same item.
@@ -77,16 +79,21 @@ impl Due {
     /// [`StoreError`].
     pub async fn keep(&self, timer: &Timer) -> Result<(), StoreError> {
         const OPERATION: &str = "keep timer";
+        let seal = match timer.app() {
+            Some(app) => self.vault.of(app).await?,
+            None => Seal::Clear,
+        };
         let item = DueItem {
             pk: bucket(minute_of(timer.due())),
-            sk: sort_key(timer),
-            timer: serde_json::to_string(timer).map_err(|error| StoreError::item(OPERATION, error))?,
+            sk: sort_key(&seal, timer),
+            // As a body of the queue that it moves on to.
+            timer: seal.body(timer).map_err(|error| StoreError::item(OPERATION, error))?,
             expires_at: item::expiry(timer.due().plus_seconds(GRACE_SECONDS)),
         };
         self.client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(item::write(OPERATION, item)?))
+            .set_item(Some(item::write(OPERATION, &families::TIMER, &seal, item)?))
             .send()
             .await
             .map_err(|error| StoreError::request(OPERATION, error))?;
@@ -213,6 +220,6 @@ fn cursor_key() -> Item {
     [(keys::PK.to_owned(), keys::text("cursor")), (keys::SK.to_owned(), keys::text("cursor"))].into()
 }
 
-fn sort_key(timer: &Timer) -> String {
-    format!("{:015}#{}", timer.due().0, timer.key())
+fn sort_key(seal: &Seal, timer: &Timer) -> String {
+    format!("{:015}#{}", timer.due().0, timer.key(seal))
 }

@@ -46,13 +46,13 @@ impl HeaderItem {
 }
 
 /// The header of an item, or its position alone.
-fn header(operation: &'static str, user: &UserKey, item: Item) -> Result<Slot<Header>, StoreError> {
+fn header(operation: &'static str, user: impl FnOnce() -> String, item: Item) -> Result<Slot<Header>, StoreError> {
     let position = item.get(keys::SK).and_then(|sk| keys::position(sk.as_s().ok()?));
     match item::read::<HeaderItem>(operation, item).and_then(|header| header.header(operation)) {
         Ok(header) => Ok(Slot::Read(header)),
         Err(error) => {
             let position = position.ok_or_else(|| StoreError::item(operation, "sort key"))?;
-            unknown::pass_over("mailbox_entry", Some(user), unknown::place(position), &error);
+            unknown::pass_over("mailbox_entry", Some(user()), unknown::place(position), &error);
             Ok(Slot::Unreadable(position))
         }
     }
@@ -66,8 +66,9 @@ impl Mailboxes {
     /// [`StoreError`].
     pub async fn before(&self, user: &UserKey, read: Read) -> Result<(Vec<Slot<Entry>>, bool), StoreError> {
         const OPERATION: &str = "list mailbox";
-        let (items, more) = self.backwards(OPERATION, user, read, None).await?;
-        let entries = items.into_iter().map(|item| item::slot(OPERATION, item));
+        let seal = self.vault.of(&user.app).await?;
+        let (items, more) = self.backwards(OPERATION, seal.user(user), read, None).await?;
+        let entries = items.into_iter().map(|item| item::slot(OPERATION, &seal, item));
         Ok((entries.collect::<Result<_, _>>()?, more))
     }
 
@@ -78,8 +79,9 @@ impl Mailboxes {
     /// [`StoreError`].
     pub async fn headers_before(&self, user: &UserKey, read: Read) -> Result<(Vec<Slot<Header>>, bool), StoreError> {
         const OPERATION: &str = "count mailbox";
-        let (items, more) = self.backwards(OPERATION, user, read, Some(HEADER)).await?;
-        let headers = items.into_iter().map(|item| header(OPERATION, user, item));
+        let seal = self.vault.of(&user.app).await?;
+        let (items, more) = self.backwards(OPERATION, seal.user(user), read, Some(HEADER)).await?;
+        let headers = items.into_iter().map(|item| header(OPERATION, || seal.pseudonym(user), item));
         Ok((headers.collect::<Result<_, _>>()?, more))
     }
 
@@ -87,7 +89,7 @@ impl Mailboxes {
     async fn backwards(
         &self,
         operation: &'static str,
-        user: &UserKey,
+        partition: String,
         read: Read,
         attributes: Option<&str>,
     ) -> Result<(Vec<Item>, bool), StoreError> {
@@ -101,7 +103,7 @@ impl Mailboxes {
             .query()
             .table_name(&self.table)
             .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
-            .expression_attribute_values(":pk", keys::text(user.encode()))
+            .expression_attribute_values(":pk", keys::text(partition))
             .expression_attribute_values(":from", keys::text(keys::ENTRY))
             .expression_attribute_values(":to", keys::text(to))
             .set_projection_expression(attributes.map(str::to_owned))

@@ -9,25 +9,60 @@ use serde::{
     de::{DeserializeOwned, IgnoredAny},
 };
 use tidings_domain::{
-    Connection, Device, DeviceId, Entry, Letter, Open, Position, Profile, Timestamp, UserKey, Written,
+    Connection, Device, DeviceId, Entry, Letter, Open, Position, Profile, Seal, Timestamp, UserKey, Written,
     chain::{Outcome, PutOff, StepRecord},
     mailbox::{Closed, Collapsed, Links, RETENTION_SECONDS, Slot, Tail, Window},
     presence::Wishes,
 };
 use tidings_wire::{Platform, action::AppState, limits};
 
-use crate::{StoreError, keys, unknown};
+use crate::{
+    StoreError,
+    families::{self, Family},
+    guard::{self, At},
+    keys, unknown,
+};
 
-pub(crate) type Item = std::collections::HashMap<String, AttributeValue>;
+pub(crate) use keys::Item;
 
-/// Reads an item.
+/// Opens an item and reads it.
+pub(crate) fn open<T: DeserializeOwned>(
+    operation: &'static str,
+    family: &'static Family,
+    seal: &Seal,
+    item: Item,
+) -> Result<T, StoreError> {
+    read(operation, guard::open(operation, family, seal, item)?)
+}
+
+/// Reads attributes that are stored in clear.
 pub(crate) fn read<T: DeserializeOwned>(operation: &'static str, item: Item) -> Result<T, StoreError> {
     // The parser's own words may quote the item, which may contain personal data: it is never logged.
     serde_dynamo::from_item(item).map_err(|_| StoreError::item(operation, "an attribute is missing or of another type"))
 }
 
-/// Writes an item.
-pub(crate) fn write<T: Serialize>(operation: &'static str, value: T) -> Result<Item, StoreError> {
+/// Writes an item that holds its keys, and seals it.
+pub(crate) fn write<T: Serialize>(
+    operation: &'static str,
+    family: &'static Family,
+    seal: &Seal,
+    value: T,
+) -> Result<Item, StoreError> {
+    guard::seal(operation, family, seal, serialized(operation, value)?)
+}
+
+/// Writes attributes of the item at a place, and seals them.
+pub(crate) fn write_at<T: Serialize>(
+    operation: &'static str,
+    family: &'static Family,
+    seal: &Seal,
+    at: At<'_>,
+    value: T,
+) -> Result<Item, StoreError> {
+    guard::seal_at(operation, family, seal, at, serialized(operation, value)?)
+}
+
+fn serialized<T: Serialize>(operation: &'static str, value: T) -> Result<Item, StoreError> {
     serde_dynamo::to_item(value).map_err(|source| StoreError::item(operation, source))
 }
 
@@ -49,13 +84,13 @@ pub(crate) struct ProfileItem {
 }
 
 impl ProfileItem {
-    pub(crate) fn profile(self, operation: &'static str, user: &UserKey) -> Profile {
+    pub(crate) fn profile(self, operation: &'static str, seal: &Seal, user: &UserKey) -> Profile {
         let Self { mobile, email, tag, locale, time_zone, preferences } = self;
         let preferences = match preferences.map(Written::read).transpose() {
             Ok(preferences) => Wishes::Read(preferences.unwrap_or_default()),
             Err(_) => {
                 let error = StoreError::item(operation, "the preferences cannot be read");
-                unknown::pass_over("preferences", Some(user), keys::PROFILE, &error);
+                unknown::pass_over("preferences", Some(seal.pseudonym(user)), keys::PROFILE, &error);
                 Wishes::Unreadable
             }
         };
@@ -103,11 +138,11 @@ fn number_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     })
 }
 
-impl From<&Device> for DeviceItem {
-    fn from(device: &Device) -> Self {
+impl DeviceItem {
+    pub(crate) fn new(seal: &Seal, device: &Device) -> Self {
         Self {
             device: device.id.clone(),
-            user: device.user.encode(),
+            user: seal.user(&device.user),
             generation: device.generation,
             platform: device.platform,
             client_version: device.client_version.clone(),
@@ -122,11 +157,11 @@ impl From<&Device> for DeviceItem {
 }
 
 impl DeviceItem {
-    pub(crate) fn device(self, operation: &'static str) -> Result<Device, StoreError> {
-        let owner = user(operation, &self.user)?;
+    pub(crate) fn device(self, operation: &'static str, seal: &Seal) -> Result<Device, StoreError> {
+        let owner = guard::user(operation, seal, &self.user)?;
         let push = self.push.map(Written::read).transpose().unwrap_or_else(|_| {
             let error = StoreError::item(operation, "the push address cannot be read");
-            unknown::pass_over("push_address", Some(&owner), &self.device, &error);
+            unknown::pass_over("push_address", Some(seal.pseudonym(&owner)), &self.device, &error);
             None
         });
         Ok(Device {
@@ -168,10 +203,10 @@ pub(crate) struct ConnectionItem {
 }
 
 impl ConnectionItem {
-    pub(crate) fn new(user: &UserKey, connection: &Connection, expires: Timestamp) -> Self {
+    pub(crate) fn new(seal: &Seal, user: &UserKey, connection: &Connection, expires: Timestamp) -> Self {
         Self {
             connection: connection.id.clone(),
-            user: user.encode(),
+            user: seal.user(user),
             device: connection.device.clone(),
             generation: connection.generation,
             key_version: connection.key_version,
@@ -185,9 +220,9 @@ impl ConnectionItem {
     }
 
     /// The item in the user's partition: with its lease, and in the index of its tenant.
-    pub(crate) fn presence(user: &UserKey, connection: &Connection) -> Self {
+    pub(crate) fn presence(seal: &Seal, user: &UserKey, connection: &Connection) -> Self {
         let tenant_shard = Some(keys::shard_of(user, &connection.id));
-        Self { tenant_shard, ..Self::new(user, connection, connection.lease) }
+        Self { tenant_shard, ..Self::new(seal, user, connection, connection.lease) }
     }
 }
 
@@ -285,12 +320,12 @@ pub(crate) struct ClosedItem {
 }
 
 impl EntryItem {
-    pub(crate) fn new(user: &UserKey, entry: &Entry) -> Self {
+    pub(crate) fn new(seal: &Seal, user: &UserKey, entry: &Entry) -> Self {
         let times = |of: &[(DeviceId, Timestamp)]| of.iter().map(|(device, at)| (device.clone(), at.0)).collect();
         let redelivered =
             |(at, devices): &(Timestamp, Vec<DeviceId>)| RedeliveredItem { at: at.0, devices: devices.clone() };
         Self {
-            pk: user.encode(),
+            pk: seal.user(user),
             sk: keys::entry(entry.position),
             letter: entry.letter.clone(),
             stored: entry.stored.0,
@@ -370,11 +405,12 @@ impl From<StepItem> for StepRecord {
 }
 
 /// The entry of an item, or its position alone. What a newer version has written in it is named in the log.
-pub(crate) fn slot(operation: &'static str, item: Item) -> Result<Slot<Entry>, StoreError> {
+pub(crate) fn slot(operation: &'static str, seal: &Seal, item: Item) -> Result<Slot<Entry>, StoreError> {
     let text = |name| item.get(name).and_then(|value: &AttributeValue| value.as_s().ok()).cloned().unwrap_or_default();
-    let user = user(operation, &text(keys::PK))?;
+    let user = guard::user(operation, seal, &text(keys::PK))?;
+    let user = seal.pseudonym(&user);
     let position = keys::position(&text(keys::SK)).ok_or_else(|| StoreError::item(operation, "sort key"))?;
-    match read::<EntryItem>(operation, item).and_then(EntryItem::entry) {
+    match open::<EntryItem>(operation, &families::ENTRY, seal, item).and_then(EntryItem::entry) {
         Ok(entry) => {
             for (kind, word) in entry.unknown() {
                 unknown::name(kind, word, &user, position, entry.letter.id.as_str());
@@ -382,7 +418,7 @@ pub(crate) fn slot(operation: &'static str, item: Item) -> Result<Slot<Entry>, S
             Ok(Slot::Read(entry))
         }
         Err(error) => {
-            unknown::pass_over("mailbox_entry", Some(&user), unknown::place(position), &error);
+            unknown::pass_over("mailbox_entry", Some(user), unknown::place(position), &error);
             Ok(Slot::Unreadable(position))
         }
     }
@@ -407,19 +443,27 @@ pub(crate) fn number(item: &Item, name: &str) -> Option<i64> {
 }
 
 /// The newest entry of a log, field by field: an unreadable field leaves the rest.
-pub(crate) fn tail(operation: &'static str, item: &Item, user: &UserKey, now: Timestamp) -> Result<Tail, StoreError> {
+pub(crate) fn tail(
+    operation: &'static str,
+    seal: &Seal,
+    item: &Item,
+    user: &UserKey,
+    now: Timestamp,
+) -> Result<Tail, StoreError> {
     let text = |name| item.get(name).and_then(|value: &AttributeValue| value.as_s().ok()).cloned();
     let position = text(keys::SK).as_deref().and_then(keys::position);
     let position = position.ok_or_else(|| StoreError::item(operation, "sort key"))?;
     let id = text("id").and_then(|id| id.parse().ok());
     let (expires, window) = (number(item, "expires_at"), text("before"));
-    let collapsed = match item.get("collapsed") {
-        Some(collapsed) => serde_dynamo::from_attribute_value(collapsed.clone()).ok(),
-        None => Some(Collapsed::default()),
+    let opened = guard::open_attribute(operation, &families::ENTRY, seal, item, "collapsed");
+    let collapsed = match opened.map(|opened| opened.or_else(|| item.get("collapsed").cloned())) {
+        Ok(Some(collapsed)) => serde_dynamo::from_attribute_value(collapsed).ok(),
+        Ok(None) => Some(Collapsed::default()),
+        Err(_) => None,
     };
     if id.is_none() || expires.is_none() || window.is_none() || collapsed.is_none() {
         let error = StoreError::item(operation, "the data for the next entry cannot be read completely");
-        unknown::pass_over("mailbox_tail", Some(user), unknown::place(position), &error);
+        unknown::pass_over("mailbox_tail", Some(seal.pseudonym(user)), unknown::place(position), &error);
     }
     Ok(Tail {
         id,
@@ -429,10 +473,6 @@ pub(crate) fn tail(operation: &'static str, item: &Item, user: &UserKey, now: Ti
         window: window.map(Window::from_text).unwrap_or_default(),
         collapsed: collapsed.unwrap_or_default(),
     })
-}
-
-pub(crate) fn user(operation: &'static str, text: &str) -> Result<UserKey, StoreError> {
-    UserKey::decode(text).map_err(|source| StoreError::item(operation, source))
 }
 
 #[cfg(test)]

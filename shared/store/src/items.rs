@@ -5,7 +5,7 @@ use serde::Deserialize;
 use tidings_domain::{TenantKey, Timestamp};
 use tidings_wire::limits;
 
-use crate::{StoreError, item, keys};
+use crate::{StoreError, Vault, item, keys};
 
 #[derive(Debug, Deserialize)]
 struct ClosedItem {
@@ -17,14 +17,15 @@ struct ClosedItem {
 #[derive(Clone, Debug)]
 pub struct Items {
     client: aws_sdk_dynamodb::Client,
+    vault: Vault,
     table: String,
 }
 
 impl Items {
     /// Over the `Directory` table.
     #[must_use]
-    pub fn new(client: aws_sdk_dynamodb::Client, table: String) -> Self {
-        Self { client, table }
+    pub fn new(client: aws_sdk_dynamodb::Client, vault: Vault, table: String) -> Self {
+        Self { client, vault, table }
     }
 
     /// Closes an item, and returns when it was first closed. The record is kept for [`limits::ITEM_CLOSED_SECONDS`]
@@ -34,6 +35,7 @@ impl Items {
     /// [`StoreError`].
     pub async fn close(&self, tenant: &TenantKey, name: &str, now: Timestamp) -> Result<Timestamp, StoreError> {
         const OPERATION: &str = "close item";
+        let name = self.vault.of(&tenant.app).await?.item(tenant, name);
         let until = item::expiry(now.plus_seconds(limits::ITEM_CLOSED_SECONDS));
         let answer = self
             .client
@@ -58,6 +60,7 @@ impl Items {
     /// [`StoreError`].
     pub async fn open(&self, tenant: &TenantKey, name: &str) -> Result<(), StoreError> {
         const OPERATION: &str = "open item";
+        let name = self.vault.of(&tenant.app).await?.item(tenant, name);
         let deleted = self
             .client
             .delete_item()
@@ -80,6 +83,7 @@ impl Items {
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
         const OPERATION: &str = "read item";
+        let name = self.vault.of(&tenant.app).await?.item(tenant, name);
         let answer = self
             .client
             .get_item()

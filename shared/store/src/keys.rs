@@ -4,7 +4,10 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use tidings_domain::{AppId, ConnectionId, DeviceId, MessageId, Position, TenantKey, UserKey, announcement};
+use tidings_domain::{AppId, ConnectionId, DeviceId, MessageId, Position, Seal, TenantKey, UserKey, announcement};
+
+/// An item, or a part of one.
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
 pub(crate) const PK: &str = "pk";
 pub(crate) const SK: &str = "sk";
@@ -115,12 +118,12 @@ pub(crate) fn number(value: impl std::fmt::Display) -> AttributeValue {
 }
 
 /// The key of an item in a user's partition.
-pub(crate) fn of_user(user: &UserKey, sk: impl Into<String>) -> HashMap<String, AttributeValue> {
-    HashMap::from([(PK.to_owned(), text(user.encode())), (SK.to_owned(), text(sk))])
+pub(crate) fn of_user(seal: &Seal, user: &UserKey, sk: impl Into<String>) -> Item {
+    HashMap::from([(PK.to_owned(), text(seal.user(user))), (SK.to_owned(), text(sk))])
 }
 
 /// The key of an item in a table without sort key.
-pub(crate) fn of(pk: impl Into<String>) -> HashMap<String, AttributeValue> {
+pub(crate) fn of(pk: impl Into<String>) -> Item {
     HashMap::from([(PK.to_owned(), text(pk))])
 }
 

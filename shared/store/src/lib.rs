@@ -8,6 +8,9 @@
 //! - [`Apps`], [`Items`], [`Announcements`], in one table: apps and their keys; closed items; logs of announcements
 //! - [`Due`]: timers that are due later than a queue's longest delay
 //!
+//! Everything is stored as [`families`] declares it: sealed under the keyring of its app, which the [`Vault`] provides,
+//! or in clear if the deployment does not seal.
+//!
 //! Every item that can become stale has `expires_at`, in seconds; DynamoDB deletes late, so every reader filters on it.
 
 mod announcements;
@@ -17,6 +20,8 @@ mod connections;
 mod devices;
 mod due;
 mod error;
+pub mod families;
+mod guard;
 mod inbox;
 mod item;
 mod items;
@@ -28,6 +33,7 @@ mod retry;
 mod transaction;
 mod unknown;
 mod users;
+mod vault;
 
 pub use announcements::{Announced, Announcements, Page};
 pub use apps::{App, Apps};
@@ -41,3 +47,4 @@ pub use mailbox::{Appended, Confirmation, Confirmed, Mailboxes};
 pub use messages::{Cancelled, Messages, Stored};
 pub use retry::client;
 pub use users::Users;
+pub use vault::{Opened, Vault, kms};

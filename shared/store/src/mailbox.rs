@@ -8,8 +8,9 @@ use tidings_domain::{
 };
 
 use crate::{
-    StoreError, Stored,
+    StoreError, Stored, Vault,
     error::took_place,
+    families, guard,
     item::{self, ClosedItem, EntryItem, Item, RedeliveredItem},
     keys,
     transaction::put,
@@ -53,14 +54,15 @@ pub enum Confirmation {
 #[derive(Clone, Debug)]
 pub struct Mailboxes {
     pub(crate) client: aws_sdk_dynamodb::Client,
+    pub(crate) vault: Vault,
     pub(crate) table: String,
 }
 
 impl Mailboxes {
     /// Over the `Users` table.
     #[must_use]
-    pub fn new(client: aws_sdk_dynamodb::Client, table: String) -> Self {
-        Self { client, table }
+    pub fn new(client: aws_sdk_dynamodb::Client, vault: Vault, table: String) -> Self {
+        Self { client, vault, table }
     }
 
     /// Writes an entry at its position, if that is free. The first entry of a log takes its epoch from its worker's
@@ -71,9 +73,10 @@ impl Mailboxes {
     /// [`StoreError`].
     pub async fn append(&self, user: &UserKey, entry: &Entry) -> Result<Appended, StoreError> {
         const OPERATION: &str = "append to mailbox";
-        let item = item::write(OPERATION, EntryItem::new(user, entry))?;
+        let seal = self.vault.of(&user.app).await?;
+        let item = item::write(OPERATION, &families::ENTRY, &seal, EntryItem::new(&seal, user, entry))?;
         if entry.position.seq == 1 {
-            return self.begin_log(user, item, entry.stored).await;
+            return self.begin_log(keys::of_user(&seal, user, keys::LOG), item, entry.stored).await;
         }
         let put = self
             .client
@@ -86,9 +89,8 @@ impl Mailboxes {
         Ok(if took_place(OPERATION, put)? { Appended::Stored } else { Appended::Conflict })
     }
 
-    async fn begin_log(&self, user: &UserKey, first: Item, now: Timestamp) -> Result<Appended, StoreError> {
+    async fn begin_log(&self, mut log: Item, first: Item, now: Timestamp) -> Result<Appended, StoreError> {
         const OPERATION: &str = "begin mailbox";
-        let mut log = keys::of_user(user, keys::LOG);
         log.insert("begun".to_owned(), keys::number(now.0));
         log.insert("expires_at".to_owned(), keys::number(item::expiry(now.plus_seconds(2 * LOG_SECONDS))));
         // No log expires within a day.
@@ -112,16 +114,17 @@ impl Mailboxes {
     /// [`StoreError`].
     pub async fn entry(&self, user: &UserKey, position: Position) -> Result<Option<Slot<Entry>>, StoreError> {
         const OPERATION: &str = "read mailbox entry";
+        let seal = self.vault.of(&user.app).await?;
         let answer = self
             .client
             .get_item()
             .table_name(&self.table)
-            .set_key(Some(keys::of_user(user, keys::entry(position))))
+            .set_key(Some(keys::of_user(&seal, user, keys::entry(position))))
             .consistent_read(true)
             .send()
             .await
             .map_err(|error| StoreError::request(OPERATION, error))?;
-        answer.item.map(|item| item::slot(OPERATION, item)).transpose()
+        answer.item.map(|item| item::slot(OPERATION, &seal, item)).transpose()
     }
 
     /// The position of a message in a user's mailbox, by the index; for messages older than the window.
@@ -130,6 +133,7 @@ impl Mailboxes {
     /// [`StoreError`].
     pub async fn find(&self, user: &UserKey, id: &MessageId) -> Result<Option<Position>, StoreError> {
         const OPERATION: &str = "find message in mailbox";
+        let seal = self.vault.of(&user.app).await?;
         let page = self
             .client
             .query()
@@ -137,7 +141,7 @@ impl Mailboxes {
             .index_name(keys::BY_MESSAGE)
             .key_condition_expression("id = :id AND pk = :pk")
             .expression_attribute_values(":id", keys::text(id.as_str()))
-            .expression_attribute_values(":pk", keys::text(user.encode()))
+            .expression_attribute_values(":pk", keys::text(seal.user(user)))
             .send()
             .await
             .map_err(|error| StoreError::request(OPERATION, error))?;
@@ -153,6 +157,7 @@ impl Mailboxes {
     /// [`StoreError`].
     pub async fn entries_of(&self, stored: &Stored) -> Result<Vec<(UserKey, Slot<Entry>)>, StoreError> {
         const OPERATION: &str = "read trail";
+        let seal = self.vault.of(&stored.app).await?;
         let mut keys_found = Vec::new();
         let mut items = self
             .client
@@ -175,7 +180,7 @@ impl Mailboxes {
                 let user = item.get(keys::PK).and_then(|user| user.as_s().ok()).cloned().unwrap_or_default();
                 let accepted = item::number(&item, "accepted").map(Timestamp);
                 if accepted.is_none_or(|at| at == stored.send_at.unwrap_or(stored.accepted)) {
-                    entries.push((item::user(OPERATION, &user)?, item::slot(OPERATION, item)?));
+                    entries.push((guard::user(OPERATION, &seal, &user)?, item::slot(OPERATION, &seal, item)?));
                 }
             }
         }
@@ -220,6 +225,7 @@ impl Mailboxes {
         now: Timestamp,
     ) -> Result<(Vec<Slot<Entry>>, bool), StoreError> {
         const OPERATION: &str = "replay mailbox";
+        let seal = self.vault.of(&user.app).await?;
         // A suffix sorts after the position and before the next one: `BETWEEN` includes both its ends.
         let from = place.map_or_else(|| keys::ENTRY.to_owned(), |place| format!("{}+", keys::entry(place)));
         let to = up_to.map_or_else(|| keys::BEHIND_ENTRIES.to_owned(), keys::entry);
@@ -228,7 +234,7 @@ impl Mailboxes {
             .query()
             .table_name(&self.table)
             .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
-            .expression_attribute_values(":pk", keys::text(user.encode()))
+            .expression_attribute_values(":pk", keys::text(seal.user(user)))
             .expression_attribute_values(":from", keys::text(&from))
             .expression_attribute_values(":to", keys::text(to))
             .consistent_read(true)
@@ -238,7 +244,7 @@ impl Mailboxes {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| StoreError::request(OPERATION, error))?;
             let kept = page.items.unwrap_or_default().into_iter().filter(|item| item::is_kept(item, now));
-            let entries = kept.map(|item| item::slot(OPERATION, item)).collect::<Result<Vec<_>, _>>()?;
+            let entries = kept.map(|item| item::slot(OPERATION, &seal, item)).collect::<Result<Vec<_>, _>>()?;
             // A page with only expired entries shows nothing about the entries after them.
             if !entries.is_empty() {
                 return Ok((entries, page.last_evaluated_key.is_some()));
@@ -409,11 +415,12 @@ impl Mailboxes {
         names: &[(&str, &str)],
         values: Vec<(&str, AttributeValue)>,
     ) -> Result<bool, StoreError> {
+        let seal = self.vault.of(&user.app).await?;
         let mut request = self
             .client
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(keys::of_user(user, keys::entry(position))))
+            .set_key(Some(keys::of_user(&seal, user, keys::entry(position))))
             .update_expression(update)
             .condition_expression(condition)
             .return_values(ReturnValue::None);

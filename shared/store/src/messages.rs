@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::{Deserialize, Serialize};
 use tidings_domain::{
-    AppId, Entry, Message, MessageId, Open, Timestamp, UserKey,
+    AppId, Entry, Message, MessageId, Open, Seal, Timestamp, UserKey,
     chain::Step,
     mailbox::{RETENTION_SECONDS, Slot},
     message::Audience,
@@ -17,12 +17,13 @@ use tidings_wire::{
     send::{Downgrade, Priority},
 };
 
-use crate::{StoreError, error::took_place, item, item::Item, keys, retry::Attempts};
+use crate::{StoreError, Vault, error::took_place, families, item, item::Item, keys, retry::Attempts};
 
 /// The `Messages` table.
 #[derive(Clone, Debug)]
 pub struct Messages {
     client: aws_sdk_dynamodb::Client,
+    vault: Vault,
     table: String,
 }
 
@@ -187,8 +188,8 @@ impl MessageItem {
         })
     }
 
-    fn stored(operation: &'static str, item: Item) -> Result<Stored, StoreError> {
-        let item: Self = item::read(operation, item)?;
+    fn stored(operation: &'static str, seal: &Seal, item: Item) -> Result<Stored, StoreError> {
+        let item: Self = item::open(operation, &families::MESSAGE, seal, item)?;
         let (accepted, send_at) = (Timestamp(item.accepted), item.send_at.map(Timestamp));
         let message = item.message.map(|text| serde_json::from_str(&text)).transpose();
         Ok(Stored {
@@ -216,8 +217,8 @@ impl MessageItem {
 impl Messages {
     /// Over the `Messages` table.
     #[must_use]
-    pub fn new(client: aws_sdk_dynamodb::Client, table: String) -> Self {
-        Self { client, table }
+    pub fn new(client: aws_sdk_dynamodb::Client, vault: Vault, table: String) -> Self {
+        Self { client, vault, table }
     }
 
     /// Stores a message, or returns the existing one with its id. One that this call has stored, and whose answer was
@@ -227,6 +228,7 @@ impl Messages {
     /// [`StoreError`].
     pub async fn store(&self, stored: &Stored) -> Result<Option<Stored>, StoreError> {
         const OPERATION: &str = "store message";
+        let seal = self.vault.of(&stored.app).await?;
         let item = MessageItem::new(OPERATION, stored)?;
         let attempts = Attempts::default();
         // An expired record that is not deleted yet does not count.
@@ -234,7 +236,7 @@ impl Messages {
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(item::write(OPERATION, item)?))
+            .set_item(Some(item::write(OPERATION, &families::MESSAGE, &seal, item)?))
             .condition_expression("attribute_not_exists(pk) OR expires_at < :now")
             .expression_attribute_values(":now", AttributeValue::N(stored.accepted.seconds().to_string()))
             .customize()
@@ -256,7 +258,10 @@ impl Messages {
     pub async fn get(&self, id: &MessageId, now: Timestamp) -> Result<Option<Stored>, StoreError> {
         const OPERATION: &str = "read message";
         let item = self.item(OPERATION, id).await?;
-        let stored = item.map(|item| MessageItem::stored(OPERATION, item)).transpose()?;
+        let stored = match item {
+            Some(item) => Some(self.stored(OPERATION, item).await?),
+            None => None,
+        };
         Ok(stored.filter(|stored| now <= stored.deadline.plus_seconds(RETENTION_SECONDS)))
     }
 
@@ -281,6 +286,13 @@ impl Messages {
             .await
             .map_err(|error| StoreError::request(operation, error))?;
         Ok(answer.item)
+    }
+
+    /// The record in an item, under the keyring of the app that the item names.
+    async fn stored(&self, operation: &'static str, item: Item) -> Result<Stored, StoreError> {
+        let app = item.get("app").and_then(|app| app.as_s().ok()).cloned().unwrap_or_default();
+        let app = app.parse().map_err(|error| StoreError::item(operation, error))?;
+        MessageItem::stored(operation, &self.vault.of(&app).await?, item)
     }
 
     /// Cancels a message, once; `None` if there is no such message.
@@ -329,7 +341,10 @@ impl Messages {
             .send()
             .await;
         match marked {
-            Ok(answer) => answer.attributes.map(|item| MessageItem::stored(operation, item)).transpose(),
+            Ok(answer) => match answer.attributes {
+                Some(item) => Ok(Some(self.stored(operation, item).await?)),
+                None => Ok(None),
+            },
             Err(error) => took_place::<(), _, _>(operation, Err(error)).map(|_| None),
         }
     }

@@ -96,10 +96,10 @@ impl Lane {
         let due = world.environment("TimerFunction")["TIDINGS_DUE_TABLE"].clone();
         Self {
             stores: world.stores(),
-            messages: Messages::new(world.dynamodb(), world.table("TIDINGS_MESSAGES_TABLE")),
-            items: Items::new(world.dynamodb(), world.table("TIDINGS_DIRECTORY_TABLE")),
-            announcements: Announcements::new(world.dynamodb(), world.table("TIDINGS_DIRECTORY_TABLE")),
-            due: Due::new(world.dynamodb(), due),
+            messages: Messages::new(world.dynamodb(), world.vault(), world.table("TIDINGS_MESSAGES_TABLE")),
+            items: Items::new(world.dynamodb(), world.vault(), world.table("TIDINGS_DIRECTORY_TABLE")),
+            announcements: Announcements::new(world.dynamodb(), world.vault(), world.table("TIDINGS_DIRECTORY_TABLE")),
+            due: Due::new(world.dynamodb(), world.vault(), due),
             dynamodb: world.dynamodb(),
             sqs: world.sqs(),
             roots: Arc::new(roots),

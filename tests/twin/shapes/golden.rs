@@ -9,7 +9,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use tidings_domain::{
-    Open, Timer,
+    Open, Seal, Timer,
     mailbox::{Closed, Slot, Tail},
 };
 use tidings_store::{Announced, Announcements, Apps, Confirmation, Confirmed, Connected, Due, Items, minute_of};
@@ -150,10 +150,10 @@ impl Tables {
     fn of(world: &World) -> Self {
         let directory = world.twin.outputs()["DirectoryTableName"].clone();
         Self {
-            apps: Apps::new(world.dynamodb(), directory.clone()),
-            announcements: Announcements::new(world.dynamodb(), directory.clone()),
-            items: Items::new(world.dynamodb(), directory),
-            due: Due::new(world.dynamodb(), world.table("TIDINGS_DUE_TABLE")),
+            apps: Apps::new(world.dynamodb(), world.vault(), directory.clone()),
+            announcements: Announcements::new(world.dynamodb(), world.vault(), directory.clone()),
+            items: Items::new(world.dynamodb(), world.vault(), directory),
+            due: Due::new(world.dynamodb(), world.vault(), world.table("TIDINGS_DUE_TABLE")),
         }
     }
 }
@@ -364,8 +364,8 @@ async fn read(world: &World, version: u32) {
         kept.extend(found.timers.iter().map(|timer| serde_json::from_str::<Timer>(&timer.body).unwrap()));
     }
     let mut expected: Vec<Timer> = timers().into_iter().map(|(_, timer)| timer).collect();
-    expected.sort_by_key(|timer| (timer.due(), timer.key()));
-    kept.sort_by_key(|timer| (timer.due(), timer.key()));
+    expected.sort_by_key(|timer| (timer.due(), timer.key(&Seal::Clear)));
+    kept.sort_by_key(|timer| (timer.due(), timer.key(&Seal::Clear)));
     assert_eq!(kept, expected, "{version}");
     assert_eq!(tables.due.done_until(at(0)).await.unwrap(), Some(minute_of(at(0))), "{version}");
 }

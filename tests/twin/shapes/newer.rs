@@ -385,7 +385,7 @@ async fn an_unreadable_cursor_of_the_clock_is_replaced_and_no_timer_is_left_behi
     let world = World::start().await;
     let named = Named::of(&world);
     let table = world.table("TIDINGS_DUE_TABLE");
-    let (due, now) = (Due::new(world.dynamodb(), table.clone()), Timestamp::now());
+    let (due, now) = (Due::new(world.dynamodb(), world.vault(), table.clone()), Timestamp::now());
     // It became due an hour ago, and no tick has handed it on; nor can any hand on those beside it.
     let due_at = Timestamp(now.0 - 3_600_000);
     let timer = Timer::Send(SendDue { id: MessageId::new(now, [7; 10]), due: due_at, more: More::default() });

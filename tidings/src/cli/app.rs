@@ -9,13 +9,11 @@ use tidings_crypto::random;
 use tidings_domain::chain::Step;
 use tidings_domain::{AppId, categories};
 use tidings_providers::{Credentials, Provider, Reach, endpoint::Endpoint};
-use tidings_store::Apps;
 use tidings_wire::limits;
 use tidings_wire::send::{Channel, FallbackStep, paid_too_often};
 
 use super::aws;
-use super::session::Session;
-use super::target::HINT;
+use super::deployment::Deployment;
 use sam_twin::cli::failure::{Context, Failure};
 use sam_twin::cli::output;
 use sam_twin::cli::style::printable;
@@ -31,50 +29,6 @@ pub(crate) enum Command {
     Categories(CategoriesArgs),
     /// Set an app's push credentials, or show its providers
     Providers(ProvidersArgs),
-}
-
-/// The table that holds the apps.
-#[derive(Debug, clap::Args)]
-struct Deployment {
-    /// The deployment's table of apps (output DirectoryTableName) [default: the twin's]
-    #[arg(long, env = "TIDINGS_DIRECTORY_TABLE", value_name = "TABLE", help_heading = "Deployment")]
-    directory_table: Option<String>,
-    /// URL of an AWS emulator [default: the twin's, or AWS itself if --directory-table is given]
-    #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL", help_heading = "Deployment")]
-    aws_endpoint: Option<String>,
-}
-
-impl Deployment {
-    async fn apps(self) -> Result<Apps, Failure> {
-        let found = self.resolve()?;
-        Ok(aws::apps(found.endpoint.as_deref(), &found.table).await)
-    }
-
-    fn resolve(self) -> Result<Found, Failure> {
-        Ok(match (self.aws_endpoint, self.directory_table) {
-            (endpoint, Some(table)) => Found { endpoint, table, provider_secrets: None },
-            (endpoint, None) => {
-                let session = Session::read()?.ok_or_else(|| {
-                    Failure::new("no deployment to find apps in").hint(format!("{HINT}, or give --directory-table"))
-                })?;
-                Found {
-                    endpoint: Some(endpoint.unwrap_or(session.aws_url)),
-                    table: session.directory_table,
-                    provider_secrets: session.provider_secrets,
-                }
-            }
-        })
-    }
-}
-
-/// A deployment that was found.
-struct Found {
-    /// The URL of the emulator, if AWS is emulated.
-    endpoint: Option<String>,
-    /// The table of apps.
-    table: String,
-    /// The prefix of the names of their secrets, if the deployment states it.
-    provider_secrets: Option<String>,
 }
 
 /// The app to create.
@@ -311,15 +265,16 @@ to five minutes to be seen everywhere. In the twin, an app without credentials u
 
 impl ProvidersArgs {
     async fn run(self) -> Result<(), Failure> {
-        let Found { endpoint, table, provider_secrets } = self.deployment.resolve()?;
+        let found = self.deployment.resolve()?;
         // A guess would overwrite the credentials of another deployment.
-        let secrets_of_stage = self.stage.map(|stage| format!("tidings/{stage}/providers")).or(provider_secrets);
+        let secrets_of_stage =
+            self.stage.map(|stage| format!("tidings/{stage}/providers")).or_else(|| found.provider_secrets.clone());
         let secrets_of_stage = secrets_of_stage.ok_or_else(|| {
             Failure::new("--stage is missing: the name of the secret that has an app's credentials contains the stage")
                 .hint("give the template's parameter Stage as the deployment has it, for example --stage prod")
         })?;
         // An emulator may call providers on this machine; AWS itself cannot reach them.
-        let reach = if endpoint.is_some() { Reach::Anywhere } else { Reach::Public };
+        let reach = if found.endpoint.is_some() { Reach::Anywhere } else { Reach::Public };
         let given = match &self.file {
             Some(file) => {
                 let text = document(file)?;
@@ -329,9 +284,9 @@ impl ProvidersArgs {
             None => None,
         };
         // No function would read the secret of an app that does not exist.
-        let apps = aws::apps(endpoint.as_deref(), &table).await;
+        let apps = found.apps().await;
         apps.get(&self.app).await?.ok_or_else(|| no_app(&self.app))?;
-        let secrets = aws::secrets(endpoint.as_deref()).await;
+        let secrets = aws::secrets(found.endpoint.as_deref()).await;
         let name = format!("{secrets_of_stage}/{}", self.app.as_str());
         let credentials = match given {
             Some((text, credentials)) => {

@@ -10,21 +10,21 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use tidings_crypto::app_key::AppKey;
 use tidings_crypto::random;
 use tidings_domain::{IdSecret, Timestamp};
-use tidings_store::{App, Apps};
+use tidings_store::{App, Apps, Vault};
 
 use sam_twin::cli::failure::{Context, Failure};
 
 /// The region if none is configured, which is also the twin's.
 const REGION: &str = "us-east-1";
 
-/// The apps of a deployment.
-pub(crate) async fn apps(endpoint: Option<&str>, table: &str) -> Apps {
-    Apps::new(dynamodb(endpoint).await, table.to_owned())
-}
-
-/// DynamoDB.
-pub(crate) async fn dynamodb(endpoint: Option<&str>) -> aws_sdk_dynamodb::Client {
-    aws_sdk_dynamodb::Client::new(&config(endpoint).await)
+/// The apps of a deployment. One that seals names the KMS key that wraps their keys.
+pub(crate) async fn apps(endpoint: Option<&str>, table: &str, seal_key: Option<&str>) -> Apps {
+    let config = config(endpoint).await;
+    let (client, table) = (aws_sdk_dynamodb::Client::new(&config), table.to_owned());
+    let vault = seal_key.map_or_else(Vault::clear, |key| {
+        Vault::new(client.clone(), table.clone(), tidings_store::kms(&config), key.to_owned())
+    });
+    Apps::new(client, vault, table)
 }
 
 /// Secrets Manager.

@@ -14,6 +14,7 @@ mod app;
 mod aws;
 mod cancel;
 mod demo;
+mod deployment;
 mod device_file;
 mod item;
 mod listen;

@@ -31,6 +31,9 @@ pub(crate) struct Session {
     #[serde(default)]
     pub(crate) providers_url: String,
     pub(crate) directory_table: String,
+    /// The KMS key that wraps the keys of apps, if the deployment seals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seal_key: Option<String>,
     /// The prefix of the names of the apps' secrets. A session of an older twin has none.
     #[serde(default)]
     pub(crate) provider_secrets: Option<String>,

@@ -26,6 +26,13 @@ pub(crate) fn directory_table(twin: &Twin) -> Result<String, Failure> {
     })
 }
 
+/// The KMS key that wraps the keys of apps, as the template passes it to the functions, if the deployment seals.
+pub(crate) fn seal_key(twin: &Twin) -> Option<String> {
+    let mut functions = twin.template().functions.values();
+    let key = functions.find_map(|function| function.environment.get("TIDINGS_SEAL_KEY")).cloned();
+    key.filter(|key| !key.is_empty())
+}
+
 /// The prefix of the names of the apps' secrets, as the template passes it to the functions.
 pub(crate) fn provider_secrets(twin: &Twin) -> Option<String> {
     let mut functions = twin.template().functions.values();

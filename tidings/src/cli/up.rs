@@ -97,7 +97,8 @@ async fn prepare(
     data: Option<&Path>,
     directory_table: String,
 ) -> Result<Prepared, Failure> {
-    let apps = aws::apps(Some(twin.aws_url()), &directory_table).await;
+    let seal_key = start::seal_key(twin);
+    let apps = aws::apps(Some(twin.aws_url()), &directory_table, seal_key.as_deref()).await;
     let key = demo_app(&apps, data).await?;
     let session = Session {
         api_url: twin.api_url(),
@@ -105,6 +106,7 @@ async fn prepare(
         aws_url: twin.aws_url().to_owned(),
         providers_url: additions.providers.url().to_owned(),
         directory_table,
+        seal_key,
         provider_secrets: start::provider_secrets(twin),
         app_id: key.app_id().to_owned(),
         app_key: key.expose().to_owned(),

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tidings_domain::{MessageId, Timestamp, UserKey, UserView};
 use tidings_lambda::config;
-use tidings_store::{Mailboxes, Messages, StoreError, Users, layout};
+use tidings_store::{Mailboxes, Messages, StoreError, Users, Vault, layout};
 use tidings_wire::action::Position;
 use tidings_wire::send::Priority;
 use tidings_wire::trail::State;
@@ -198,9 +198,9 @@ impl Records {
         let client = aws_sdk_dynamodb::Client::from_conf(config);
         Some(Self {
             database: database.clone(),
-            users: Users::new(client.clone(), users_table.clone()),
-            mailboxes: Mailboxes::new(client.clone(), users_table.clone()),
-            messages: Messages::new(client, messages_table.clone()),
+            users: Users::new(client.clone(), Vault::clear(), users_table.clone()),
+            mailboxes: Mailboxes::new(client.clone(), Vault::clear(), users_table.clone()),
+            messages: Messages::new(client, Vault::clear(), messages_table.clone()),
             users_table,
             messages_table,
             confirmed: Arc::default(),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tidings_wire::{Timestamp, Word};
 
 use super::redelivery::Redelivery;
-use crate::{Letter, MessageId, UserKey, mailbox, shape::Body};
+use crate::{AppId, Letter, MessageId, UserKey, mailbox, shape::Body};
 
 /// One message for one recipient: everything that its delivery needs but the recipient's own state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,10 @@ pub enum Job {
 
 impl Body for Job {
     const KIND: &'static str = "job";
+
+    fn app(&self) -> Option<&AppId> {
+        Some(&self.user().app)
+    }
 
     fn name(body: &Value) -> Option<Word> {
         Word::new(body.get("job")?.as_str()?)

@@ -1,12 +1,18 @@
 use super::*;
 use std::sync::Mutex;
 
+use tidings_domain::AppId;
+
 /// A body that is a number, or named by a text.
 #[derive(Debug, serde::Deserialize)]
 struct Number(u32);
 
 impl Body for Number {
     const KIND: &'static str = "number";
+
+    fn app(&self) -> Option<&AppId> {
+        None
+    }
 
     fn name(body: &Value) -> Option<Word> {
         Word::new(body.as_str()?)
@@ -30,7 +36,7 @@ fn later() -> Timestamp {
 
 async fn run(records: &[(&str, &str, Option<&str>)]) -> (Vec<u32>, Vec<String>) {
     let seen = Mutex::new(Vec::new());
-    let failed = work(event(records), later(), |record: Record<Number>| {
+    let failed = work(event(records), later(), &Vault::clear(), |record: Record<Number>| {
         seen.lock().unwrap().push(record.payload.0);
         async move { if record.payload.0 == 13 { Err("unlucky".into()) } else { Ok(()) } }
     })
@@ -58,7 +64,7 @@ async fn a_failure_holds_its_own_group_back_and_no_other() {
 #[tokio::test]
 async fn a_record_without_an_id_fails_the_batch() {
     let event = serde_json::from_value(serde_json::json!({"Records": [{"body": "1"}]})).unwrap();
-    let failed = work(event, later(), |_: Record<Number>| async { Ok(()) }).await;
+    let failed = work(event, later(), &Vault::clear(), |_: Record<Number>| async { Ok(()) }).await;
     assert!(failed.is_err());
 }
 
@@ -71,7 +77,8 @@ async fn a_malformed_record_holds_no_other_back() {
 #[tokio::test]
 async fn nothing_is_begun_shortly_before_the_end() {
     let records = event(&[("a", "1", None), ("b", "2", Some("x"))]);
-    let failed = work(records, Timestamp(Timestamp::now().0 - 1), |_: Record<Number>| async { Ok(()) }).await;
+    let failed =
+        work(records, Timestamp(Timestamp::now().0 - 1), &Vault::clear(), |_: Record<Number>| async { Ok(()) }).await;
     assert_eq!(failed.unwrap().len(), 2);
     let after = |millis| last_call(Timestamp(0), Timestamp(millis)).0;
     assert_eq!((after(30_000), after(6_000), after(-1)), (20_000, 4_000, -1));
@@ -97,7 +104,8 @@ async fn a_failed_record_waits_with_the_rest_of_its_group_and_an_unreadable_one_
         record("e", "3", Some("y"), 1),
     ];
     let event = serde_json::from_value(serde_json::json!({"Records": records})).unwrap();
-    let failed = work(event, later(), |record: Record<Number>| async move {
+    let vault = Vault::clear();
+    let failed = work(event, later(), &vault, |record: Record<Number>| async move {
         if record.payload.0 == 13 { Err("unlucky".into()) } else { Ok(()) }
     });
     let failed = failed.await.unwrap();
@@ -113,7 +121,8 @@ async fn a_failed_record_waits_with_the_rest_of_its_group_and_an_unreadable_one_
 #[tokio::test]
 async fn a_record_about_unreadable_data_holds_no_other_back() {
     let records = event(&[("a", "13", Some("x")), ("b", "1", Some("x"))]);
-    let failed = work(records, later(), |record: Record<Number>| async move {
+    let vault = Vault::clear();
+    let failed = work(records, later(), &vault, |record: Record<Number>| async move {
         if record.payload.0 == 13 { Err(Unreadable("a mailbox entry").into()) } else { Ok(()) }
     });
     let failed: Vec<_> = failed.await.unwrap().into_iter().map(|it| (it.id, it.wait)).collect();
@@ -124,7 +133,7 @@ async fn a_record_about_unreadable_data_holds_no_other_back() {
 async fn a_body_of_a_newer_version_is_named() {
     for (body, expected) in [("\"pigeon\"", Some("pigeon")), ("\"two words\"", None), ("{", None)] {
         let record = event(&[("a", body, None)]).records.remove(0);
-        match one(&record, later(), &|_: Record<Number>| async { Ok(()) }).await {
+        match one(&record, later(), &Vault::clear(), &|_: Record<Number>| async { Ok(()) }).await {
             Err(RecordError::Malformed { name, .. }) => assert_eq!(name.as_ref().map(Word::as_str), expected, "{body}"),
             other => panic!("{other:?}"),
         }

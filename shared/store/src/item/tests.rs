@@ -58,10 +58,11 @@ fn an_entry_is_read_as_it_was_written() {
         detail: Some("detail".into()),
     };
     for entry in [bare, whole] {
-        let item = write("test", EntryItem::new(&user, &entry)).unwrap();
+        let (seal, family) = (Seal::Clear, &families::ENTRY);
+        let item = write("test", family, &seal, EntryItem::new(&seal, &user, &entry)).unwrap();
         // The attributes that the table's index and the headers of entries read.
         assert!(item["id"].is_s() && item["platform"].is_s() && item["deadline"].is_n(), "{item:?}");
         assert!(item["content"].is_s(), "an app's `extra` may be deeper than DynamoDB's 32 levels");
-        assert_eq!(read::<EntryItem>("test", item).unwrap().entry().unwrap(), entry);
+        assert_eq!(open::<EntryItem>("test", family, &seal, item).unwrap().entry().unwrap(), entry);
     }
 }

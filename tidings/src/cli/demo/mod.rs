@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// Its table of apps (output DirectoryTableName)
     #[arg(long, value_name = "TABLE", requires = "api_url", help_heading = "Deployment")]
     directory_table: Option<String>,
+    /// Its KMS key (output SealKeyArn), if it seals at rest
+    #[arg(long, value_name = "KEY", requires = "api_url", help_heading = "Deployment")]
+    seal_key: Option<String>,
     /// URL of an AWS emulator [default: AWS itself, with your credentials]
     #[arg(long, value_name = "URL", requires = "api_url", help_heading = "Deployment")]
     aws_endpoint: Option<String>,
@@ -72,6 +75,7 @@ pub(crate) struct Stage {
     pub(crate) socket_url: String,
     pub(crate) aws_endpoint: Option<String>,
     pub(crate) directory_table: String,
+    pub(crate) seal_key: Option<String>,
     pub(crate) outbox: Outbox,
     pub(crate) token_in: TokenIn,
     pub(crate) mobile: String,
@@ -123,6 +127,7 @@ fn stage(args: Args, twin: Option<&Twin>) -> Result<Stage, Failure> {
             socket_url: twin.socket_url(),
             aws_endpoint: Some(twin.aws_url().to_owned()),
             directory_table: start::directory_table(twin)?,
+            seal_key: start::seal_key(twin),
             outbox: Outbox::new(OutboxKind::Tidings, Some(twin.aws_url()))?,
             token_in: TokenIn::Subprotocol,
             mobile,
@@ -136,6 +141,7 @@ fn stage(args: Args, twin: Option<&Twin>) -> Result<Stage, Failure> {
         outbox: Outbox::new(args.outbox, args.aws_endpoint.as_deref())?,
         aws_endpoint: args.aws_endpoint,
         directory_table: args.directory_table.ok_or_else(|| missing("--directory-table"))?,
+        seal_key: args.seal_key,
         // ministack does not pass a function's headers on to the handshake.
         token_in: if args.outbox == OutboxKind::Ministack { TokenIn::Query } else { TokenIn::Subprotocol },
         mobile,

@@ -112,7 +112,8 @@ impl Story {
         // A new app each time, so that the story can run again in the same deployment.
         let id = format!("demo-{}", hex(&random::bytes::<4>()?));
         self.step("an app is created, its key shown once", async |seen| {
-            let apps = aws::apps(stage.aws_endpoint.as_deref(), &stage.directory_table).await;
+            let apps =
+                aws::apps(stage.aws_endpoint.as_deref(), &stage.directory_table, stage.seal_key.as_deref()).await;
             seen.note(format!("the table {}", stage.directory_table));
             let key = aws::create_app(&apps, &id, "Demo", Vec::new()).await?;
             let hidden = format!("{key:?}");
