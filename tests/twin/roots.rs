@@ -1,8 +1,10 @@
 //! Root keys: read from their secrets, read again without a deployment, and never shown.
 
 use sam_twin::faults::{Fault, Rule};
+use serde_json::json;
 use tidings_client::Identity;
 use tidings_crypto::{frame, keys::KeyId, token::Token};
+use tidings_wire::Frame;
 
 use crate::world::{Socket, World, eventually, seconds};
 
@@ -80,6 +82,14 @@ async fn a_version_that_was_added_serves_and_one_that_was_withdrawn_is_refused_w
     assert_eq!(refusal(&world, &old.identity).await, None);
     put(&world, &[2]).await;
     eventually("the old version is refused", async || refusal(&world, &old.identity).await == Some(401)).await;
+    // On its open socket a device is answered in clear: it connects again, is refused, and registers.
+    for action in ["ping", "sync"] {
+        old.send(json!({"action": action})).await;
+        let answer: Frame = serde_json::from_str(&old.raw().await).unwrap();
+        assert!(matches!(&answer, Frame::Reconnect(asked) if asked.code == "unknown_connection"), "{answer:?}");
+    }
+    let again = world.online("alice", "a").await;
+    assert_eq!((again.identity.id(), signed_under(&again.identity)), (old.identity.id(), 2));
     assert_eq!(refusal(&world, &new.identity).await, None);
     assert_eq!(hears(&world, &mut new, "bob").await, 2);
     world.end().await;

@@ -40,7 +40,15 @@ impl Folder {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null()).kill_on_drop(true);
         // The environment of the developer must not affect the tests.
-        for variable in ["TIDINGS_API_URL", "TIDINGS_SOCKET_URL", "TIDINGS_APP_KEY", "AWS_ENDPOINT_URL"] {
+        for variable in [
+            "TIDINGS_API_URL",
+            "TIDINGS_SOCKET_URL",
+            "TIDINGS_APP_KEY",
+            "AWS_ENDPOINT_URL",
+            "TIDINGS_CONTENT_ROOT_KEYS",
+            "TIDINGS_TOKEN_ROOT_KEYS",
+            "TIDINGS_LINK_ROOT_KEYS",
+        ] {
             command.env_remove(variable);
         }
         command
@@ -178,6 +186,32 @@ async fn an_app_of_ones_own() {
     assert!(folder.complaint(&["send", "--app-key", &wrong, "--to", "bob", "--alert", "x"]).await.contains("401"));
     assert!(folder.complaint(&["send", "--to", "bob", "--alert", "x", "--ttl", "99999999"]).await.contains("ttl"));
     assert!(twin.interrupt().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_keys_are_added_and_retired_and_never_shown() {
+    let folder = Folder::new();
+    let twin = folder.up(&["--data", "data"]).await;
+    let of = |printed: &str| -> Vec<String> {
+        printed.lines().map(|line| line.split_once(' ').unwrap().1.trim().to_owned()).collect()
+    };
+    let shown = folder.printed(&["root-key", "list"]).await;
+    assert_eq!(shown, "content  1\ntokens   1\nlinks    1");
+    assert!(folder.complaint(&["root-key", "retire", "1"]).await.contains("version 1 is the newest"));
+    assert_eq!(of(&folder.printed(&["root-key", "add"]).await), ["1, 2"; 3]);
+    assert!(folder.complaint(&["root-key", "retire", "2"]).await.contains("version 2 is the newest"));
+    assert!(folder.complaint(&["root-key", "retire", "7"]).await.contains("no root key of version 7"));
+    assert_eq!(of(&folder.printed(&["root-key", "retire", "1"]).await), ["2", "2", "1, 2"], "old links still work");
+    let mut device = folder.start(&["listen", "--alias", "alice"]);
+    device.until("connected as device").await;
+    assert_eq!(of(&folder.printed(&["root-key", "retire", "2", "--leaked"]).await), ["3", "3", "1, 3"]);
+    let whole = folder.run(&["root-key", "list"]).await;
+    let kept = std::fs::read_to_string(folder.path().join("data/secretsmanager.json")).unwrap();
+    let secrets: Vec<&str> = kept.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| word.len() == 64).collect();
+    assert!(secrets.len() >= 4, "the sets are kept with the data");
+    let whole = format!("{whole:?}");
+    assert!(secrets.iter().all(|secret| !whole.contains(secret)));
+    assert!(device.interrupt().await && twin.interrupt().await);
 }
 
 /// The providers of a list, without what else is shown of them.

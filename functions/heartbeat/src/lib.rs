@@ -67,7 +67,7 @@ pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Ti
         }
         Err(refusal) => refusal.frame(&record),
     };
-    Ok(socket::answer(&deps.sealer, &frame, &record).await?)
+    socket::answer(&deps.sealer, &frame, &record).await
 }
 
 /// The pong; `None` if the connection has been buried.

@@ -12,7 +12,7 @@ use tidings_lambda::{
     Error,
     socket::{self, Refusal, Reply},
 };
-use tidings_service::Sealer;
+use tidings_service::{Sealer, sealer::SealError};
 use tidings_store::{
     Announcements, Confirmation, Confirmed, ConnectionRecord, Connections, Devices, Mailboxes, Page, Users,
 };
@@ -84,7 +84,11 @@ pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Ti
         return socket::unknown_connection();
     }
     let answer = match action {
-        Ok(Action::Sync { after, announced }) => replay(deps, &record, after, announced, now).await?,
+        Ok(Action::Sync { after, announced }) => match replay(deps, &record, after, announced, now).await {
+            // The root key of the connection was withdrawn: nothing can be sealed for it any more.
+            Err(error) if matches!(error.downcast_ref(), Some(SealError::Key(_))) => Answer::Unknown,
+            replayed => replayed?,
+        },
         Ok(Action::Ack(receipt)) => confirm(deps, &record, receipt, Confirmation::Acknowledged, now).await?,
         Ok(Action::Read(receipt)) => confirm(deps, &record, receipt, Confirmation::Read, now).await?,
         Ok(Action::State { state }) => {
@@ -95,7 +99,7 @@ pub async fn handle(deps: &Deps, event: ApiGatewayWebsocketProxyRequest, now: Ti
         Err(refusal) => Answer::Frame(refusal.frame(&record)),
     };
     match answer {
-        Answer::Frame(frame) => Ok(socket::answer(&deps.sealer, &frame, &record).await?),
+        Answer::Frame(frame) => socket::answer(&deps.sealer, &frame, &record).await,
         Answer::Nothing => Ok(Reply::done()),
         Answer::Unknown => socket::unknown_connection(),
     }

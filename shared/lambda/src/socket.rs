@@ -170,12 +170,21 @@ pub fn action(event: &ApiGatewayWebsocketProxyRequest) -> Result<Action, Refusal
     Action::parse(object).map_err(Refusal::Fields)
 }
 
-/// Seals a frame as the answer.
+/// Seals a frame as the answer. A device whose root key was withdrawn is answered as on an unknown connection: it has
+/// no key any more, reconnects, is refused, and registers again.
 ///
 /// # Errors
-/// [`SealError`].
-pub async fn answer(sealer: &Sealer, frame: &Frame, to: &ConnectionRecord) -> Result<Reply, SealError> {
-    Ok(Reply::frame(sealer.seal(frame, to).await?))
+/// [`SealError`], apart from a withdrawn root key.
+pub async fn answer(sealer: &Sealer, frame: &Frame, to: &ConnectionRecord) -> Result<Reply, Error> {
+    match sealer.seal(frame, to).await {
+        Ok(sealed) => Ok(Reply::frame(sealed)),
+        Err(SealError::Key(withdrawn)) => {
+            let connection = &to.connection.id;
+            tracing::info!(%connection, version = withdrawn.version, "root key of the connection was withdrawn");
+            unknown_connection()
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The answer on a connection that the service does not know. It is in clear, because no key belongs to the connection.

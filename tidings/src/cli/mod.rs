@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `up` | the local twin until Ctrl-C |
 //! | `demo` | the whole story of a message, checked step by step |
+//! | `root_key` | versions of root keys: listed, added, taken out |
 //! | `app` | apps, their keys, chains, categories and credentials |
 //! | `register`, `listen` | a device in the terminal |
 //! | `send`, `cancel`, `trail`, `announce`, `item`, `preferences` | a backend in the terminal |
@@ -21,6 +22,7 @@ mod listen;
 mod preferences;
 mod private_file;
 mod register;
+mod root_key;
 mod send;
 mod session;
 mod start;
@@ -83,6 +85,9 @@ enum Command {
     /// Create an app; show or set its chains, categories and push credentials
     #[command(subcommand)]
     App(app::Command),
+    /// List, add and retire versions of the root keys
+    #[command(subcommand)]
+    RootKey(root_key::Command),
     /// Register a device and keep its keys in .tidings/devices
     Register(register::Args),
     /// Act as a device: print each message, acknowledge it, reconnect after every loss
@@ -120,6 +125,7 @@ pub async fn run() -> ExitCode {
         Command::Demo(args) => demo::run(args).await,
         Command::Soak(args) => tidings_soak::run(args).await,
         Command::App(command) => app::run(command).await,
+        Command::RootKey(command) => root_key::run(command).await,
         Command::Register(args) => register::run(args).await,
         Command::Listen(args) => listen::run(args).await,
         Command::Send(args) => send::run(*args).await,

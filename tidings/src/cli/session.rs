@@ -37,8 +37,20 @@ pub(crate) struct Session {
     /// The prefix of the names of the apps' secrets. A session of an older twin has none.
     #[serde(default)]
     pub(crate) provider_secrets: Option<String>,
+    /// The secrets with the root keys. A session of an older twin has none.
+    #[serde(default)]
+    pub(crate) root_keys: Option<RootKeySecrets>,
     pub(crate) app_id: String,
     pub(crate) app_key: String,
+}
+
+/// The names or ARNs of the secrets with the root keys, one a purpose.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RootKeySecrets {
+    pub(crate) content: String,
+    pub(crate) tokens: String,
+    pub(crate) links: String,
 }
 
 impl fmt::Debug for Session {

@@ -5,6 +5,7 @@ use sam_twin::cli::options::TwinArgs;
 use sam_twin::functions::Source;
 use sam_twin::stack::{Twin, TwinOptions};
 
+use super::session::RootKeySecrets;
 use crate::additions::Additions;
 use crate::providers::ProvidersOptions;
 
@@ -37,4 +38,14 @@ pub(crate) fn seal_key(twin: &Twin) -> Option<String> {
 pub(crate) fn provider_secrets(twin: &Twin) -> Option<String> {
     let mut functions = twin.template().functions.values();
     functions.find_map(|function| function.environment.get("TIDINGS_PROVIDER_SECRETS")).cloned()
+}
+
+/// The secrets with the root keys, as the template names them in its outputs.
+pub(crate) fn root_keys(twin: &Twin) -> Option<RootKeySecrets> {
+    let output = |name: &str| twin.outputs().get(name).cloned();
+    Some(RootKeySecrets {
+        content: output("ContentRootKeysArn")?,
+        tokens: output("TokenRootKeysArn")?,
+        links: output("LinkRootKeysArn")?,
+    })
 }

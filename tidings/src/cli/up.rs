@@ -108,6 +108,7 @@ async fn prepare(
         directory_table,
         seal_key,
         provider_secrets: start::provider_secrets(twin),
+        root_keys: start::root_keys(twin),
         app_id: key.app_id().to_owned(),
         app_key: key.expose().to_owned(),
     };
