@@ -48,7 +48,6 @@ fn signed_under(identity: &Identity) -> u32 {
 }
 
 /// Sends the device a message, and returns the version of the root key under which it comes.
-
 async fn hears(world: &World, socket: &mut Socket, alias: &str) -> u32 {
     let id = world.send(&[alias], "Hello").await;
     let raw = socket.raw().await;

@@ -1,6 +1,9 @@
 //! The versions of the three sets of root keys, and what may be done to them.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt,
+};
 
 use tidings_crypto::{
     keys::{RootKeys, RootKeysError},
@@ -86,8 +89,8 @@ impl Sets {
         let version = if is_whole { newest.checked_add(1).ok_or(NotPossible::Last(newest))? } else { newest };
         let mut changed = [false; 3];
         for (set, changed) in self.0.iter_mut().zip(&mut changed) {
-            if !set.contains_key(&version) {
-                set.insert(version, secret()?);
+            if let Entry::Vacant(vacant) = set.entry(version) {
+                vacant.insert(secret()?);
                 *changed = true;
             }
         }
