@@ -119,6 +119,7 @@ impl Condition {
         let fits = |value: &String| self.values.iter().any(|wanted| self.fits(wanted, value)) != is_negative;
         match self.set {
             Set::All => found.iter().all(fits),
+            Set::Any if found.is_empty() => self.holds_without,
             Set::Any => found.iter().any(fits),
             Set::One if found.is_empty() => self.holds_without || is_negative,
             Set::One => found.iter().all(fits),

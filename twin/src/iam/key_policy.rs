@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::condition::texts;
 use super::role::Need;
-use super::statement::{Effect, Origin, Rule};
+use super::statement::{Effect, Origin, Rule, statements};
 
 /// A key's policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,13 +36,8 @@ pub(super) enum Verdict {
 impl KeyPolicy {
     /// Reads a policy document. The error is a sentence that names the part which the twin does not evaluate.
     pub(crate) fn of_document(document: &Value) -> Result<Self, String> {
-        let statements = match &document["Statement"] {
-            Value::Array(statements) => statements.as_slice(),
-            Value::Object(_) => std::slice::from_ref(&document["Statement"]),
-            _ => return Err("the policy has no Statement".to_owned()),
-        };
         let mut read = Vec::new();
-        for statement in statements {
+        for statement in statements(document)? {
             let mut statement = statement.clone();
             let elements = statement.as_object_mut().ok_or("a statement is no object")?;
             let principal = elements.remove("Principal").ok_or("a statement of a key's policy has no Principal")?;

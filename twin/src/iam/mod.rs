@@ -17,6 +17,7 @@ mod role;
 mod statement;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -85,6 +86,24 @@ impl Arns {
     /// `arn:aws:dynamodb:us-east-1:000000000000:table/things`
     pub(crate) fn of(&self, service: &str, resource: &str) -> String {
         format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account)
+    }
+
+    /// `arn:aws:iam::000000000000:role/things`, of a service without regions.
+    pub(crate) fn global(&self, service: &str, resource: &str) -> String {
+        format!("arn:aws:{service}::{}:{resource}", self.account)
+    }
+
+    /// Adds the condition keys that every request has.
+    pub(crate) fn complete(&self, need: &mut Need) {
+        let Self { region, account } = self;
+        let common = [
+            ("aws:principalaccount", account.as_str()),
+            ("aws:requestedregion", region),
+            ("aws:resourceaccount", account),
+            // On AWS, requests arrive over TLS.
+            ("aws:securetransport", "true"),
+        ];
+        need.context.extend(common.map(|(key, value)| (key.into(), vec![value.to_owned()])));
     }
 }
 
@@ -192,7 +211,7 @@ impl Roles {
         let Some(principal) = self.0.functions.get(function) else { return Ok(()) };
         let Some(held) = self.0.roles.get(&principal.role) else { return Ok(()) };
         for mut need in needs {
-            self.complete(&mut need);
+            self.0.arns.complete(&mut need);
             let decision = held.role.decide(&need);
             let Err(reason) = self.judge(principal, &decision, &need) else {
                 held.mark(&decision);
@@ -224,19 +243,6 @@ impl Roles {
             (Decision::NotAllowed, _) => Err(Reason::RoleAllowsNothing),
             (Decision::Allowed(_), Verdict::NotAllowed) => Err(Reason::KeyAllowsNothing),
         }
-    }
-
-    /// Adds the condition keys that every request has.
-    fn complete(&self, need: &mut Need) {
-        let Arns { region, account } = &self.0.arns;
-        let common = [
-            ("aws:principalaccount", account.as_str()),
-            ("aws:requestedregion", region),
-            ("aws:resourceaccount", account),
-            // On AWS, requests arrive over TLS.
-            ("aws:securetransport", "true"),
-        ];
-        need.context.extend(common.map(|(key, value)| (key.into(), vec![value.to_owned()])));
     }
 
     fn refuse(&self, function: &str, denial: &Denial) {

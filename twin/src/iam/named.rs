@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::statement::{Origin, Rule};
 
-/// Policies that AWS manages, by name, each with the actions that it allows on everything
+/// Policies that AWS manages, by path and name, each with the actions that it allows on everything
 /// (<https://docs.aws.amazon.com/aws-managed-policy/latest/reference/policy-list.html>).
 const MANAGED: &[(&str, &[&str])] = &[
     ("AdministratorAccess", &["*"]),
@@ -31,7 +31,7 @@ const MANAGED: &[(&str, &[&str])] = &[
     ("AmazonSQSReadOnlyAccess", &["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:List*"]),
     (BASIC, &["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]),
     (
-        "AWSLambdaDynamoDBExecutionRole",
+        "service-role/AWSLambdaDynamoDBExecutionRole",
         &[
             "dynamodb:DescribeStream",
             "dynamodb:GetRecords",
@@ -42,7 +42,7 @@ const MANAGED: &[(&str, &[&str])] = &[
             "logs:PutLogEvents",
         ],
     ),
-    ("AWSLambdaRole", &["lambda:InvokeFunction"]),
+    ("service-role/AWSLambdaRole", &["lambda:InvokeFunction"]),
     (
         QUEUE,
         &[
@@ -54,15 +54,18 @@ const MANAGED: &[(&str, &[&str])] = &[
             "logs:PutLogEvents",
         ],
     ),
-    ("AWSLambdaVPCAccessExecutionRole", &["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "ec2:*"]),
+    (
+        "service-role/AWSLambdaVPCAccessExecutionRole",
+        &["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "ec2:*"],
+    ),
     (TRACING, &["xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSampling*"]),
     ("SecretsManagerReadWrite", &["secretsmanager:*"]),
 ];
 
 /// The policy that SAM gives every role that it generates.
-pub(crate) const BASIC: &str = "AWSLambdaBasicExecutionRole";
+pub(crate) const BASIC: &str = "service-role/AWSLambdaBasicExecutionRole";
 /// The policy that SAM adds for a queue that feeds the function.
-pub(crate) const QUEUE: &str = "AWSLambdaSQSQueueExecutionRole";
+pub(crate) const QUEUE: &str = "service-role/AWSLambdaSQSQueueExecutionRole";
 /// The policy that SAM adds for a function with `Tracing`.
 pub(crate) const TRACING: &str = "AWSXRayDaemonWriteAccess";
 
@@ -143,19 +146,32 @@ const TEMPLATES: &[Template] = &[
     template("SQSSendMessagePolicy", "QueueName", &["sqs:SendMessage*"], &["sqs {}"]),
 ];
 
-/// The rules of a policy that AWS manages, by its name or its ARN.
-pub(crate) fn managed(reference: &str, origin: &Origin) -> Result<Vec<Rule>, String> {
-    let name = reference.rsplit('/').next().unwrap_or_default();
-    match MANAGED.iter().find(|(known, _)| *known == name) {
-        Some((_, actions)) => {
-            Ok(actions.iter().map(|action| Rule::allow(origin.clone(), action, "*".to_owned())).collect())
-        }
-        None => Err(format!(
-            "the twin does not know what the managed policy {reference} allows; write its statements, or name \
-             one of {}",
-            MANAGED.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", ")
-        )),
-    }
+/// The beginning of the ARNs of policies that AWS manages.
+const OF_AWS: &str = "arn:aws:iam::aws:policy/";
+
+/// The ARN that SAM writes for the name of a policy that AWS manages.
+pub(crate) fn arn_of(name: &str) -> Result<String, String> {
+    let known = MANAGED.iter().find(|(path, _)| path.rsplit('/').next() == Some(name));
+    known.map(|(path, _)| format!("{OF_AWS}{path}")).ok_or_else(|| unknown(name))
+}
+
+/// The rules of a policy that AWS manages, by its ARN.
+pub(crate) fn managed(arn: &str, origin: &Origin) -> Result<Vec<Rule>, String> {
+    arn.strip_prefix(OF_AWS).and_then(|path| of_aws(path, origin)).ok_or_else(|| unknown(arn))
+}
+
+/// The rules of a policy that AWS manages, by its path and name.
+pub(crate) fn of_aws(path: &str, origin: &Origin) -> Option<Vec<Rule>> {
+    let (_, actions) = MANAGED.iter().find(|(known, _)| *known == path)?;
+    Some(actions.iter().map(|action| Rule::allow(origin.clone(), action, "*".to_owned())).collect())
+}
+
+fn unknown(reference: &str) -> String {
+    let known: Vec<&str> = MANAGED.iter().map(|(path, _)| *path).collect();
+    format!(
+        "the twin does not know what the managed policy {reference} allows; write its statements, or name one of {}",
+        known.join(", ")
+    )
 }
 
 /// The rules of a policy template of SAM; `arn` writes an ARN of this service and resource.

@@ -22,7 +22,8 @@ pub struct Role {
 pub(crate) struct Need {
     /// The action, `dynamodb:PutItem`.
     pub(crate) action: String,
-    /// The resource. If there are several, a right to one of them is enough.
+    /// The resource. If there are several, a right to one of them is enough; if there is none, the twin cannot see it
+    /// in the request, and only a right to everything is enough.
     pub(crate) resources: Vec<String>,
     /// The values for conditions.
     pub(crate) context: Context,
@@ -37,9 +38,14 @@ impl Need {
         Self { action: action.into(), resources, context: Context::new(), granted_to: Vec::new() }
     }
 
+    /// An action on something that the twin cannot see in the request.
+    pub(crate) fn of_unknown(action: impl Into<String>) -> Self {
+        Self { resources: Vec::new(), ..Self::of(action, "") }
+    }
+
     /// The resource that an error names.
     pub(crate) fn resource(&self) -> &str {
-        self.resources.first().map(String::as_str).unwrap_or_default()
+        self.resources.first().map_or("*", String::as_str)
     }
 }
 
@@ -58,8 +64,10 @@ impl Role {
     /// Decides as IAM does for one account: a request is denied if no statement allows it, or if one denies it
     /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>).
     pub(crate) fn decide(&self, need: &Need) -> Decision {
-        let is_about =
-            |rule: &Rule| need.resources.iter().any(|resource| rule.is_about(&need.action, resource, &need.context));
+        let is_about = |rule: &Rule| match &need.resources[..] {
+            [] => rule.may_be_about(&need.action, &need.context),
+            resources => resources.iter().any(|resource| rule.is_about(&need.action, resource, &need.context)),
+        };
         let mut allowing = Vec::new();
         for (place, rule) in self.rules.iter().enumerate().filter(|(_, rule)| is_about(rule)) {
             match rule.effect {

@@ -72,13 +72,8 @@ impl Rule {
 
     /// The rules of a policy document: each action with each resource of each statement. The error is a sentence.
     pub(crate) fn of_document(document: &Value, origin: &Origin) -> Result<Vec<Self>, String> {
-        let statements = match &document["Statement"] {
-            Value::Array(statements) => statements.as_slice(),
-            Value::Object(_) => std::slice::from_ref(&document["Statement"]),
-            _ => return Err("the policy has no Statement".to_owned()),
-        };
         let mut rules = Vec::new();
-        for statement in statements {
+        for statement in statements(document)? {
             rules.extend(Self::of_statement(statement, origin)?);
         }
         Ok(rules)
@@ -116,11 +111,40 @@ impl Rule {
         Ok(rules)
     }
 
+    /// Whether the rule counts for an action on an unknown resource: one that allows has to allow it on everything, and
+    /// one that denies may be about this resource.
+    pub(super) fn may_be_about(&self, action: &str, context: &Context) -> bool {
+        let is_everything = matches!(&self.resource, Matcher::One(pattern) if pattern == "*");
+        (self.effect == Effect::Deny || is_everything) && self.applies(action, context)
+    }
+
     /// Whether the rule applies to an action on a resource.
     pub(super) fn is_about(&self, action: &str, resource: &str, context: &Context) -> bool {
+        self.resource.is_met(|pattern| matches(pattern, resource)) && self.applies(action, context)
+    }
+
+    /// Whether the rule applies to an action, whatever the resource.
+    fn applies(&self, action: &str, context: &Context) -> bool {
         self.action.is_met(|pattern| matches_action(pattern, action))
-            && self.resource.is_met(|pattern| matches(pattern, resource))
             && self.conditions.iter().all(|condition| condition.holds(context))
+    }
+}
+
+/// The statements of a policy document.
+pub(super) fn statements(document: &Value) -> Result<&[Value], String> {
+    let known = ["Id", "Statement", "Version"];
+    let mut names = document.as_object().into_iter().flatten().map(|(name, _)| name);
+    if let Some(other) = names.find(|name| !known.contains(&name.as_str())) {
+        return Err(format!("a policy has no element {other}"));
+    }
+    match document["Version"].as_str() {
+        None | Some("2008-10-17" | "2012-10-17") => {}
+        Some(other) => return Err(format!("no policy has the Version {other}; there are 2012-10-17 and 2008-10-17")),
+    }
+    match &document["Statement"] {
+        Value::Array(statements) => Ok(statements),
+        Value::Object(_) => Ok(std::slice::from_ref(&document["Statement"])),
+        _ => Err("the policy has no Statement".to_owned()),
     }
 }
 
@@ -138,8 +162,11 @@ fn matchers(statement: &Value, name: &str, negated: &str) -> Result<Vec<Matcher>
         if text.contains("${") {
             return Err(format!("the twin does not evaluate the policy variable in {text}"));
         }
-        let is_well_formed = text == "*" || text.matches(':').count() >= if name == "Action" { 1 } else { 5 };
-        if !is_well_formed {
+        let is_well_formed = match name {
+            "Action" => text.contains(':'),
+            _ => text.starts_with("arn:") && text.matches(':').count() >= 5,
+        };
+        if text != "*" && !is_well_formed {
             let form = if name == "Action" { "service:Action" } else { "an ARN" };
             return Err(format!("{text} is neither * nor {form}"));
         }

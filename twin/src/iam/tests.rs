@@ -91,6 +91,7 @@ fn conditions_test_the_keys_of_the_request() {
         ("StringLike", json!(["*@example.com", "c"]), [true, true, false, true]),
         ("StringNotLike", json!("a@*"), [false, true, true, false]),
         ("ForAnyValue:StringEquals", json!("b@example.com"), [false, false, false, true]),
+        ("ForAnyValue:StringEqualsIfExists", json!("b@example.com"), [false, false, true, true]),
         ("ForAllValues:StringEquals", json!("a@example.com"), [true, false, true, false]),
         ("Null", json!("true"), [false, false, true, false]),
         ("Null", json!(false), [true, true, false, true]),
@@ -130,6 +131,7 @@ fn what_cannot_be_evaluated_is_refused_in_a_sentence() {
         (json!({"Action": []}), "the Action of a statement is empty"),
         (json!({"Action": "SendMessage"}), "SendMessage is neither * nor service:Action"),
         (json!({"Resource": "queue"}), "queue is neither * nor an ARN"),
+        (json!({"Resource": "a:b:c:d:e:f"}), "a:b:c:d:e:f is neither * nor an ARN"),
         (json!({"Resource": "arn:aws:s3:::${aws:username}/*"}), "the twin does not evaluate the policy variable"),
         (json!({"Condition": {"DateLessThan": {"aws:CurrentTime": "x"}}}), "the condition operator DateLessThan"),
         (
@@ -159,7 +161,50 @@ fn what_cannot_be_evaluated_is_refused_in_a_sentence() {
         assert!(found.contains(sentence), "{found}");
     }
     assert!(KeyPolicy::of_document(&json!({"Statement": [{"Effect": "Allow"}]})).unwrap_err().contains("no Principal"));
-    assert!(named::managed("arn:aws:iam::aws:policy/ReadOnlyAccess", &Origin::Added).unwrap_err().contains("ReadOnly"));
+    for (unknown, document) in [
+        ("no element Statment", json!({"Statement": [], "Statment": []})),
+        ("the Version 2013-10-17", json!({"Statement": [], "Version": "2013-10-17"})),
+    ] {
+        assert!(Rule::of_document(&document, &Origin::Written).unwrap_err().contains(unknown), "{document}");
+    }
+}
+
+#[test]
+fn a_managed_policy_has_one_arn() {
+    let of = |arn: &str| named::managed(arn, &Origin::Added);
+    of("arn:aws:iam::aws:policy/AdministratorAccess").unwrap();
+    of("arn:aws:iam::aws:policy/service-role/AWSLambdaSQSQueueExecutionRole").unwrap();
+    for (name, arn) in [
+        ("AdministratorAccess", "arn:aws:iam::aws:policy/AdministratorAccess"),
+        ("AWSLambdaBasicExecutionRole", "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"),
+    ] {
+        assert_eq!(named::arn_of(name).unwrap(), arn);
+    }
+    for arn in [
+        "arn:aws:iam::aws:policy/ReadOnlyAccess",
+        "arn:aws:iam::aws:policy/AWSLambdaSQSQueueExecutionRole",
+        "arn:aws:iam::aws:policy/service-role/AdministratorAccess",
+        "arn:aws:iam::123456789012:policy/AdministratorAccess",
+        "AmazonSQSFullAccess",
+    ] {
+        assert!(of(arn).unwrap_err().contains(arn), "{arn}");
+    }
+}
+
+#[test]
+fn an_unknown_resource_is_allowed_by_a_right_to_everything_and_denied_by_any_denial() {
+    let of = |effect: &str, resource: Value| json!({"Effect": effect, "Action": "dynamodb:*", "Resource": resource});
+    let unknown = Need::of_unknown("dynamodb:GetRecords");
+    let rows = [
+        (json!([of("Allow", json!("*"))]), true),
+        (json!([of("Allow", json!("arn:aws:dynamodb:*:*:*"))]), false),
+        (json!([of("Allow", json!("*")), of("Deny", json!(TABLE))]), false),
+        (json!([{"Effect": "Allow", "Action": "*", "NotResource": TABLE}]), false),
+        (json!([of("Allow", json!("*")), {"Effect": "Deny", "Action": "sqs:*", "Resource": "*"}]), true),
+    ];
+    for (statements, allowed) in rows {
+        assert_eq!(is_allowed(&statements, &unknown), allowed, "{statements}");
+    }
 }
 
 #[test]
@@ -208,8 +253,11 @@ fn rights_are_counted_one_action_and_resource_at_a_time() {
         "Resource": [TABLE, "arn:aws:dynamodb:us-east-1:000000000000:table/others"],
     });
     let mut role = role(&statement);
-    role.rules.extend(named::managed("AmazonSQSFullAccess", &Origin::Named("AmazonSQSFullAccess".to_owned())).unwrap());
-    role.rules.extend(named::managed(named::BASIC, &Origin::Added).unwrap());
+    role.rules.extend(
+        named::managed("arn:aws:iam::aws:policy/AmazonSQSFullAccess", &Origin::Named("AmazonSQSFullAccess".to_owned()))
+            .unwrap(),
+    );
+    role.rules.extend(named::of_aws(named::BASIC, &Origin::Added).unwrap());
     let roles = roles_of(role);
     let unused = |roles: &Roles| roles.rights().values().filter(|used| !**used).count();
     assert_eq!((roles.rights().len(), unused(&roles)), (5, 5), "what SAM adds is no right of the template");

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::tests::{Bench, TEMPLATE, credentials};
 use super::{connections, dynamodb, kms, secretsmanager, ses, sns, sqs};
 
-const ADMINISTRATOR: &str = "{ManagedPolicyArns: ['arn:aws:iam::aws:policy/AdministratorAccess']}";
+const ADMINISTRATOR: &str = "ManagedPolicyArns: ['arn:aws:iam::aws:policy/AdministratorAccess']";
 
 const THINGS: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/things";
 
@@ -34,7 +34,7 @@ fn template(rights: &[(&str, &str)]) -> String {
     let mapping = "{Effect: Allow, Action: 'sqs:*', Resource: !GetAtt Fed.Arn}";
     let logs = "{Effect: Allow, Action: 'logs:*', Resource: '*'}";
     let document = format!("{{Statement: [{statements}{mapping}, {logs}]}}");
-    let role = format!("{{Policies: [{{PolicyName: own, PolicyDocument: {document}}}]}}");
+    let role = format!("Policies: [{{PolicyName: own, PolicyDocument: {document}}}]");
     assert!(TEMPLATE.contains(ADMINISTRATOR));
     TEMPLATE.replace(ADMINISTRATOR, &role)
 }
@@ -445,4 +445,124 @@ async fn a_grant_gives_what_the_role_does_not() {
     assert!(ask_kms(&bench, "Encrypt", &use_of_it).await.is_some(), "only what the grant names");
     assert_eq!(ask_kms(&bench, "RetireGrant", &json!({"GrantToken": made["GrantToken"]})).await, None);
     assert_eq!(decrypt("a").await.as_deref(), Some("AccessDeniedException"));
+}
+
+const OTHERS: &str = "
+  Others:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      TableName: others
+      KeySchema: [{AttributeName: pk, KeyType: HASH}]
+      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
+  Lettered:
+    Type: AWS::SQS::Queue
+    Properties:
+      QueueName: lettered
+      RedrivePolicy: {deadLetterTargetArn: !GetAtt Plain.Arn, maxReceiveCount: 3}
+Outputs:";
+
+/// A bench with a second table and a queue whose dead letters go to `plain`.
+async fn allowed_beside_others(rights: &[(&str, &str)]) -> Bench {
+    Bench::of(&template(rights).replace("\nOutputs:", OTHERS)).await
+}
+
+/// The kind of the error of a request; none if it was served.
+async fn error_of(bench: &Bench, target: &str, body: &Value) -> Option<String> {
+    let (status, answer) = bench.targeted(target, body).await.unwrap();
+    (!status.is_success()).then(|| answer["__type"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn statements_need_the_right_to_their_table_however_they_are_written() {
+    const DENIED: &str = "com.amazon.coral.service#AccessDeniedException";
+    let rights = ["Select", "Insert", "Update", "Delete"].map(|name| format!("dynamodb:PartiQL{name}"));
+    let rights: Vec<(&str, &str)> = rights.iter().map(|right| (right.as_str(), THINGS)).collect();
+    let bench = allowed_beside_others(&rights).await;
+    let forms = [
+        "SELECT * FROM TABLE",
+        "SELECT * FROM\"TABLE\"",
+        "select*from TABLE",
+        "-- FROM things\nSELECT * FROM TABLE",
+        "/* */ SELECT * FROM TABLE",
+        "INSERT INTO\"TABLE\" VALUE {'pk':'p2'}",
+        "UPDATE\"TABLE\" SET a=1 WHERE pk='p2'",
+        "DELETE FROM\"TABLE\" WHERE pk='p2'",
+    ];
+    for form in forms {
+        let of = |table: &str| json!({"Statement": form.replace("TABLE", table)});
+        let ask = async |operation: &str, body: &Value| {
+            error_of(&bench, &format!("DynamoDB_20120810.{operation}"), body).await
+        };
+        assert_eq!(ask("ExecuteStatement", &of("things")).await, None, "{form}");
+        let others = of("others");
+        assert_eq!(ask("ExecuteStatement", &others).await.as_deref(), Some(DENIED), "{form}");
+        let several = json!({"Statements": [others], "TransactStatements": [others]});
+        assert_eq!(ask("BatchExecuteStatement", &several).await.as_deref(), Some(DENIED), "{form}");
+        assert_eq!(ask("ExecuteTransaction", &several).await.as_deref(), Some(DENIED), "{form}");
+    }
+    let unread = json!({"Statement": "SELECT a, from FROM others"});
+    let target = "DynamoDB_20120810.ExecuteStatement";
+    assert_eq!(error_of(&bench, target, &unread).await.as_deref(), Some(DENIED));
+    let all = allowed_beside_others(&[("dynamodb:*", "*")]).await;
+    assert_eq!(error_of(&all, target, &unread).await, None, "a right to everything is enough");
+}
+
+#[tokio::test]
+async fn a_member_that_an_operation_does_not_have_names_no_resource() {
+    let queue = "arn:aws:sqs:us-east-1:000000000000:plain";
+    let secret = "arn:aws:secretsmanager:us-east-1:000000000000:secret:mine*";
+    let bench =
+        allowed_beside_others(&[("dynamodb:*", THINGS), ("sqs:GetQueueUrl", queue), ("secretsmanager:*", secret)])
+            .await;
+    let key = json!({"pk": {"S": "a"}});
+    let other = json!({"TableName": "others", "Key": key, "Item": key, "ResourceArn": THINGS, "StreamArn": THINGS});
+    for operation in ["GetItem", "PutItem", "DeleteItem", "UpdateItem", "DescribeTable", "DeleteTable"] {
+        let error = error_of(&bench, &format!("DynamoDB_20120810.{operation}"), &other).await;
+        assert!(error.is_some_and(|kind| kind.ends_with("#AccessDeniedException")), "{operation}");
+    }
+    let tags = json!({"ResourceArn": THINGS, "TableName": "others"});
+    assert_eq!(error_of(&bench, "DynamoDB_20120810.ListTagsOfResource", &tags).await, None);
+    let ask = json!({"QueueUrl": bench.queue("plain"), "QueueName": "ordered.fifo"});
+    assert!(error_of(&bench, "AmazonSQS.GetQueueUrl", &ask).await.is_some());
+    assert!(
+        bench.roles.refusals().iter().any(|it| it.resource.ends_with(":ordered.fifo")),
+        "{:?}",
+        bench.roles.refusals()
+    );
+    let make = json!({"SecretId": "mine", "Name": "theirs", "SecretString": "x"});
+    for operation in ["CreateSecret", "ListSecrets"] {
+        let error = error_of(&bench, &format!("secretsmanager.{operation}"), &make).await;
+        assert_eq!(error.as_deref(), Some("AccessDeniedException"), "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn a_move_task_needs_the_right_to_send_to_where_its_messages_return() {
+    let arn = |queue: &str| format!("arn:aws:sqs:us-east-1:000000000000:{queue}");
+    let (dead, back) = (arn("plain"), arn("lettered"));
+    let actions = ["StartMessageMoveTask", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes"];
+    let actions = actions.map(|name| format!("sqs:{name}"));
+    let mut rights: Vec<(&str, &str)> = actions.iter().map(|action| (action.as_str(), dead.as_str())).collect();
+    let start = json!({"SourceArn": dead});
+    let bench = allowed_beside_others(&rights).await;
+    assert!(error_of(&bench, "AmazonSQS.StartMessageMoveTask", &start).await.is_some());
+    assert_eq!(bench.roles.refusals()[0].resource, back);
+    rights.extend([("sqs:SendMessage", back.as_str()), ("sqs:CancelMessageMoveTask", dead.as_str())]);
+    let bench = allowed_beside_others(&rights).await;
+    let (status, answer) = bench.targeted("AmazonSQS.StartMessageMoveTask", &start).await.unwrap();
+    assert!(status.is_success(), "{answer}");
+    bench.targeted("AmazonSQS.CancelMessageMoveTask", &answer).await.unwrap();
+    assert_eq!(bench.roles.refusals(), []);
+    bench.targeted("AmazonSQS.CancelMessageMoveTask", &json!({"TaskHandle": "none"})).await.unwrap();
+    assert_eq!(bench.roles.refusals()[0].action, "sqs:CancelMessageMoveTask");
+}
+
+#[tokio::test]
+async fn a_raw_email_needs_a_right_of_its_own() {
+    let raw =
+        r#"{"FromEmailAddress": "a@b", "Destination": {"ToAddresses": ["c@d"]}, "Content": {"Raw": {"Data": "eA=="}}}"#;
+    for (action, status) in [("ses:SendEmail", 403), ("ses:SendRawEmail", 200)] {
+        let bench = allowed(&[(action, "*")]).await;
+        assert_eq!(bench.http(Method::POST, "/v2/email/outbound-emails", raw).await.0, status, "{action}");
+    }
 }

@@ -39,7 +39,10 @@ Resources:
   F: {Type: 'AWS::Lambda::Function', Properties: {Runtime: provided.al2023, Role: !GetAtt Role.Arn}}
   Role:
     Type: AWS::IAM::Role
-    Properties: {ManagedPolicyArns: ['arn:aws:iam::aws:policy/AdministratorAccess']}
+    Properties:
+      AssumeRolePolicyDocument:
+        Statement: {Effect: Allow, Principal: {Service: lambda.amazonaws.com}, Action: 'sts:AssumeRole'}
+      ManagedPolicyArns: ['arn:aws:iam::aws:policy/AdministratorAccess']
   Fed: {Type: 'AWS::SQS::Queue', Properties: {QueueName: fed}}
   Mapping:
     Type: AWS::Lambda::EventSourceMapping
@@ -68,7 +71,8 @@ Outputs:
 ";
 
 /// The header of a request that the function's process has signed.
-const SIGNED: &str = "AWS4-HMAC-SHA256 Credential=twin-7/20260101/us-east-1/x/aws4_request, ...";
+const SIGNED: &str =
+    "AWS4-HMAC-SHA256 Credential=twin-7/20260101/us-east-1/x/aws4_request, SignedHeaders=host, Signature=0";
 
 pub(super) struct Bench {
     pub(super) url: String,
@@ -202,8 +206,17 @@ impl Bench {
 
     /// A request to KMS, signed as the function's process signs. None is a connection that ended without an answer.
     pub(super) async fn kms(&self, operation: &str, body: &Value) -> Option<(StatusCode, Value)> {
-        let target = format!("TrentService.{operation}");
-        let headers = [("x-amz-target", target.as_str()), ("authorization", SIGNED)];
+        self.targeted(&format!("TrentService.{operation}"), body).await
+    }
+
+    /// A request in the JSON protocol, signed as the function's process signs.
+    pub(super) async fn targeted(&self, target: &str, body: &Value) -> Option<(StatusCode, Value)> {
+        let headers = [
+            ("content-type", "application/x-amz-json-1.0"),
+            ("x-amz-date", "20260101T000000Z"),
+            ("x-amz-target", target),
+            ("authorization", SIGNED),
+        ];
         let client = Client::new(Duration::from_secs(30));
         let answer = client.request(Method::POST, &self.url, &headers, body.to_string()).await.ok()?;
         Some((answer.status, serde_json::from_slice(&answer.body).unwrap()))

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::TemplateError;
 use super::api::Apis;
 use super::checks;
+use super::globals;
 use super::keys;
 use super::known;
 use super::model::{EventSource, Function, Queue, Redrive, Schedule, Secret, Table, Template};
@@ -27,6 +28,7 @@ const WITHOUT_COUNTERPART: &[&str] = &[
     "AWS::IAM::ManagedPolicy",
     "AWS::IAM::Policy",
     "AWS::IAM::Role",
+    "AWS::IAM::RolePolicy",
     "AWS::KMS::Alias",
     "AWS::KMS::Key",
     "AWS::Lambda::Permission",
@@ -59,8 +61,9 @@ pub(super) fn build(document: &Value, resolver: Resolver<'_>) -> Result<Template
             builder.function(logical_id, kind, resource)?;
         }
     }
-    for (logical_id, kind, _) in &wanted {
+    for (logical_id, kind, resource) in &wanted {
         builder.resource(logical_id, kind)?;
+        checks::connectors(&resolver, logical_id, resource);
     }
     for (logical_id, kind, resource) in &wanted {
         if *kind == "AWS::Serverless::Function" {
@@ -85,7 +88,7 @@ pub(super) fn build(document: &Value, resolver: Resolver<'_>) -> Result<Template
 /// Refuses what makes a template invalid as a whole.
 fn check(document: &Value, resolver: &Resolver<'_>) -> Result<(), TemplateError> {
     known::sections(document)?;
-    known::globals(document)?;
+    globals::check(document)?;
     references::check(document, resolver)?;
     resolver.check_rules()
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::TemplateError;
+use super::known;
 use super::model::Template;
 use super::properties::Properties;
 use super::resolve::{At, Resolver};
@@ -136,6 +137,9 @@ pub(super) fn resource(
             }
         }
     }
+    if let Some((_, known)) = known::IAM.iter().find(|(of, _)| *of == kind) {
+        known::only(properties, known)?;
+    }
     match kind {
         "AWS::Serverless::Function" | "AWS::Lambda::Function" => {
             for (name, what) in IGNORED.iter().filter(|(name, _)| properties.has(name)) {
@@ -146,6 +150,15 @@ pub(super) fn resource(
         "AWS::SQS::Queue" => bounds(properties, QUEUE),
         "AWS::KMS::Key" => bounds(properties, KEY),
         _ => Ok(()),
+    }
+}
+
+/// Warns of connectors within a resource, from which SAM makes policies.
+pub(super) fn connectors(resolver: &Resolver<'_>, logical_id: &str, resource: &Value) {
+    for (name, _) in resource["Connectors"].as_object().into_iter().flatten() {
+        resolver.warn(format!(
+            "{logical_id}, Connectors.{name}: the twin makes no policies of connectors, and refuses what only they allow"
+        ));
     }
 }
 

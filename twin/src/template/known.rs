@@ -236,6 +236,36 @@ pub(super) const EVENTS: &[(&str, Known)] = &[
     ),
 ];
 
+/// The resources that give rights.
+pub(super) const IAM: &[(&str, Known)] = &[
+    (
+        "AWS::IAM::Role",
+        known(
+            "AWS::IAM::Role",
+            &[
+                "AssumeRolePolicyDocument",
+                "Description",
+                "ManagedPolicyArns",
+                "MaxSessionDuration",
+                "Path",
+                "PermissionsBoundary",
+                "Policies",
+                "RoleName",
+                "Tags",
+            ],
+        ),
+    ),
+    ("AWS::IAM::Policy", known("AWS::IAM::Policy", &["Groups", "PolicyDocument", "PolicyName", "Roles", "Users"])),
+    (
+        "AWS::IAM::ManagedPolicy",
+        known(
+            "AWS::IAM::ManagedPolicy",
+            &["Description", "Groups", "ManagedPolicyName", "Path", "PolicyDocument", "Roles", "Tags", "Users"],
+        ),
+    ),
+    ("AWS::IAM::RolePolicy", known("AWS::IAM::RolePolicy", &["PolicyDocument", "PolicyName", "RoleName"])),
+];
+
 const EVENT: Known = known("an event", &["Properties", "Type"]);
 
 const RESOURCE: Known = known(
@@ -273,22 +303,6 @@ const SECTIONS: [&str; 12] = [
 
 /// The transforms that the twin plays. Any other is a macro, which may rewrite the whole template.
 const TRANSFORMS: [&str; 2] = ["AWS::LanguageExtensions", "AWS::Serverless-2016-10-31"];
-
-const GLOBALS: Known = known(
-    "Globals",
-    &[
-        "Api",
-        "CapacityProvider",
-        "Function",
-        "HttpApi",
-        "LayerVersion",
-        "MicroVMImage",
-        "NetworkConnector",
-        "SimpleTable",
-        "StateMachine",
-        "WebSocketApi",
-    ],
-);
 
 /// Refuses a property that this part does not have.
 pub(super) fn only(properties: &Properties<'_, '_>, known: &Known) -> Result<(), TemplateError> {
@@ -331,11 +345,6 @@ pub(super) fn sections(document: &Value) -> Result<(), TemplateError> {
             )))
         }
     }
-}
-
-/// Refuses a section of `Globals` that SAM does not have.
-pub(super) fn globals(document: &Value) -> Result<(), TemplateError> {
-    GLOBALS.check(&document["Globals"], &At::new("Globals"))
 }
 
 impl Known {

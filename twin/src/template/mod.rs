@@ -6,6 +6,7 @@
 mod api;
 mod build;
 mod checks;
+mod globals;
 mod keys;
 mod known;
 mod model;

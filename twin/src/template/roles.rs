@@ -9,7 +9,7 @@ use super::properties::Properties;
 use super::resolve::{At, Resolver};
 use super::unserved;
 use crate::iam::named::{self, BASIC, QUEUE, TRACING};
-use crate::iam::{Arns, Decision, Need, Origin, Role, Rule};
+use crate::iam::{Arns, Decision, Need, Origin, Role, Rule, trust};
 
 /// Resources that attach policies to roles.
 const ATTACHED: [&str; 3] = ["AWS::IAM::Policy", "AWS::IAM::RolePolicy", "AWS::IAM::ManagedPolicy"];
@@ -57,14 +57,16 @@ impl Reader<'_, '_> {
             return self.made_by_sam(logical_id, properties);
         };
         let name = arn.rsplit('/').next().unwrap_or_default().to_owned();
-        if let Some(role) = self.resolver.named("AWS::IAM::Role", "RoleName", &name)? {
-            return self.declared(&role, name);
-        }
-        // The role that SAM generates for another function.
-        let maker = name.strip_suffix("Role").filter(|maker| self.resolver.kind(maker).is_some());
-        if let Some(maker) = maker {
-            let of_maker = Properties::of(self.resolver, maker);
-            return self.made_by_sam(maker, &of_maker);
+        if arn.starts_with(&self.arns.global("iam", "role/")) {
+            if let Some(role) = self.resolver.named("AWS::IAM::Role", "RoleName", &name)? {
+                return self.declared(&role, name);
+            }
+            // The role that SAM generates for another function.
+            let maker = name.strip_suffix("Role").filter(|maker| self.resolver.kind(maker) == Some(SERVERLESS));
+            if let Some(maker) = maker {
+                let of_maker = Properties::of(self.resolver, maker);
+                return self.made_by_sam(maker, &of_maker);
+            }
         }
         self.resolver.warn(format!(
             "{logical_id}, Role: the template does not have {arn}; the twin does not know what it allows, and \
@@ -82,7 +84,10 @@ impl Reader<'_, '_> {
             .iter()
             .filter(|(is_added, _)| *is_added)
         {
-            rules.extend(named::managed(added, &Origin::Added).map_err(|message| at.error(message))?);
+            rules.extend(named::of_aws(added, &Origin::Added).unwrap_or_default());
+        }
+        if let Some(document) = properties.get("AssumeRolePolicyDocument")? {
+            trusts_lambda(&document, &properties.at("AssumeRolePolicyDocument"))?;
         }
         let policies = match properties.get("Policies")? {
             None => Vec::new(),
@@ -100,7 +105,8 @@ impl Reader<'_, '_> {
     /// One of a function's `Policies`: the name of a managed policy, a policy template, or a document.
     fn policy(&self, policy: &Value, at: &At) -> Result<Vec<Rule>, TemplateError> {
         match policy {
-            Value::String(name) => self.managed(name, at),
+            Value::String(arn) if arn.starts_with("arn:") => self.managed(arn, at),
+            Value::String(name) => self.managed(&named::arn_of(name).map_err(|message| at.error(message))?, at),
             Value::Object(document) if document.contains_key("Statement") => self.document(policy, at),
             Value::Object(template) if template.len() == 1 => {
                 let mut rules = Vec::new();
@@ -120,10 +126,16 @@ impl Reader<'_, '_> {
     fn declared(&self, logical_id: &str, name: String) -> Result<Role, TemplateError> {
         let properties = Properties::of(self.resolver, logical_id);
         unserved::refuse(&properties, unserved::ROLE)?;
+        let at = properties.at("AssumeRolePolicyDocument");
+        let trust = properties.get("AssumeRolePolicyDocument")?;
+        trusts_lambda(&trust.ok_or_else(|| at.error("is missing, and CloudFormation requires it"))?, &at)?;
         let mut rules = Vec::new();
         let at = properties.at("Policies");
         let policies = properties.get("Policies")?;
         for (place, policy) in policies.as_ref().and_then(Value::as_array).into_iter().flatten().enumerate() {
+            if !policy["PolicyName"].is_string() {
+                return Err(at.child(place).child("PolicyName").error("is missing, and CloudFormation requires it"));
+            }
             rules.extend(self.document(&policy["PolicyDocument"], &at.child(place).child("PolicyDocument"))?);
         }
         for arn in properties.texts("ManagedPolicyArns")? {
@@ -147,13 +159,18 @@ impl Reader<'_, '_> {
         Ok(rules)
     }
 
-    /// A managed policy, of the template or of AWS.
-    fn managed(&self, reference: &str, at: &At) -> Result<Vec<Rule>, TemplateError> {
-        if self.resolver.kind(reference) == Some("AWS::IAM::ManagedPolicy") {
-            return self.document_of(&Properties::of(self.resolver, reference));
+    /// A managed policy, of the template or of AWS, by its ARN.
+    fn managed(&self, arn: &str, at: &At) -> Result<Vec<Rule>, TemplateError> {
+        if !arn.starts_with("arn:") {
+            return Err(at.error(format!("{arn} is no ARN, and AWS takes the ARNs of policies here")));
         }
-        let name = reference.rsplit('/').next().unwrap_or_default();
-        named::managed(reference, &Origin::Named(name.to_owned())).map_err(|message| at.error(message))
+        for logical_id in self.resolver.of_kinds(&["AWS::IAM::ManagedPolicy"])? {
+            if self.resolver.policy_arn(&logical_id)? == arn {
+                return self.document_of(&Properties::of(self.resolver, &logical_id));
+            }
+        }
+        let name = arn.rsplit('/').next().unwrap_or_default();
+        named::managed(arn, &Origin::Named(name.to_owned())).map_err(|message| at.error(message))
     }
 
     fn document_of(&self, properties: &Properties<'_, '_>) -> Result<Vec<Rule>, TemplateError> {
@@ -193,6 +210,7 @@ impl Reader<'_, '_> {
         for source in sources {
             asked.extend(OF_QUEUES.map(|action| Need::of(action, self.arns.of("sqs", &source.queue))));
         }
+        asked.iter_mut().for_each(|need| self.arns.complete(need));
         Ok(asked)
     }
 
@@ -210,5 +228,16 @@ impl Reader<'_, '_> {
             self.resolver.warn(format!("{logical_id}: {lacks}; on AWS its {what} are lost"));
         }
         Ok(())
+    }
+}
+
+/// Refuses the policy of a role that Lambda may not assume: Lambda refuses a function with it.
+fn trusts_lambda(document: &Value, at: &At) -> Result<(), TemplateError> {
+    match trust::allows_lambda(document) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            Err(at.error("does not let lambda.amazonaws.com assume the role, so that Lambda refuses the function"))
+        }
+        Err(message) => Err(at.error(message)),
     }
 }

@@ -4,6 +4,7 @@
 
 mod kind;
 mod needs;
+mod partiql;
 mod service;
 
 use std::collections::HashSet;

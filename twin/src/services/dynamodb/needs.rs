@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::partiql::{self, Target};
 use crate::iam::{Arns, Need};
 use crate::services::call::member;
 
@@ -39,15 +40,22 @@ pub(super) fn needs(operation: &str, body: &Value, arns: &Arns) -> Vec<Need> {
             };
             vec![Need::of(action(operation), resource)]
         }
-        "ExecuteStatement" => statement(body, arns).into_iter().collect(),
+        "ExecuteStatement" => statement(body, arns),
         "BatchExecuteStatement" => of_each(&body["Statements"], arns),
         "ExecuteTransaction" => of_each(&body["TransactStatements"], arns),
         "ListTables" | "ListStreams" | "DescribeEndpoints" => vec![Need::of(action(operation), "*")],
         _ => {
-            let named = member(body, "ResourceArn").or_else(|| member(body, "StreamArn")).map(str::to_owned);
-            // A shard iterator does not show its stream.
-            let resource = named.or_else(|| table_arn(body, arns)).unwrap_or_else(|| "*".to_owned());
-            vec![Need::of(action(operation), resource)]
+            // Each operation looks at one member. Any other is not part of it, and names nothing.
+            let resource = match operation {
+                "ListTagsOfResource" | "TagResource" | "UntagResource" => {
+                    member(body, "ResourceArn").map(str::to_owned)
+                }
+                "DescribeStream" | "GetShardIterator" => member(body, "StreamArn").map(str::to_owned),
+                // A shard iterator does not show its stream.
+                "GetRecords" => None,
+                _ => table_arn(body, arns),
+            };
+            vec![resource.map_or_else(|| Need::of_unknown(action(operation)), |it| Need::of(action(operation), it))]
         }
     }
 }
@@ -59,27 +67,24 @@ pub(super) fn members(body: &Value) -> impl Iterator<Item = (&String, &Value)> {
 }
 
 fn of_each(statements: &Value, arns: &Arns) -> Vec<Need> {
-    statements.as_array().into_iter().flatten().filter_map(|it| statement(it, arns)).collect()
+    statements.as_array().into_iter().flatten().flat_map(|it| statement(it, arns)).collect()
 }
 
-/// The right for a statement of PartiQL: its first word is the action, and the table follows the last word that
-/// introduces one
-/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html>).
-fn statement(request: &Value, arns: &Arns) -> Option<Need> {
-    let text = member(request, "Statement")?;
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let (name, introduces) = match words.first()?.to_ascii_uppercase().as_str() {
-        "SELECT" => ("PartiQLSelect", "FROM"),
-        "INSERT" => ("PartiQLInsert", "INTO"),
-        "UPDATE" => ("PartiQLUpdate", "UPDATE"),
-        "DELETE" => ("PartiQLDelete", "FROM"),
-        _ => return None,
-    };
-    let at = words.iter().position(|word| word.eq_ignore_ascii_case(introduces))?;
-    let mut parts = words.get(at + 1)?.split('.').map(|part| part.trim_matches('"'));
-    let table = arn_of(parts.next()?, arns);
-    let resource = parts.next().map_or_else(|| table.clone(), |index| format!("{table}/index/{index}"));
-    Some(Need::of(format!("dynamodb:{name}"), resource))
+/// The right for a statement of PartiQL
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html>). A statement that the twin does not
+/// understand needs all of them, on everything.
+fn statement(request: &Value, arns: &Arns) -> Vec<Need> {
+    let Some(text) = member(request, "Statement") else { return Vec::new() };
+    match partiql::target(text) {
+        Some(Target { action, table, index }) => {
+            let table = arn_of(&table, arns);
+            let resource = index.map_or_else(|| table.clone(), |index| format!("{table}/index/{index}"));
+            vec![Need::of(format!("dynamodb:{action}"), resource)]
+        }
+        None => ["PartiQLSelect", "PartiQLInsert", "PartiQLUpdate", "PartiQLDelete"]
+            .map(|name| Need::of_unknown(format!("dynamodb:{name}")))
+            .to_vec(),
+    }
 }
 
 fn table_arn(request: &Value, arns: &Arns) -> Option<String> {

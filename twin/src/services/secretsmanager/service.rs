@@ -63,7 +63,12 @@ impl AwsService for SecretsManager {
     /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html>
     fn needs(&self, call: &Call, _: &Arns) -> Vec<Need> {
         let body = call.json();
-        let secret = member(&body, "SecretId").or_else(|| member(&body, "Name"));
+        // Each operation looks at one member. Any other is not part of it, and names nothing.
+        let secret = match call.operation.as_str() {
+            "CreateSecret" => member(&body, "Name"),
+            "ListSecrets" => None,
+            _ => member(&body, "SecretId"),
+        };
         let resource = secret.map_or_else(|| "*".to_owned(), |id| arn(named(id)));
         vec![Need::of(format!("secretsmanager:{}", call.operation), resource)]
     }

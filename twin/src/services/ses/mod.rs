@@ -95,14 +95,16 @@ impl AwsService for Ses {
         let context =
             Context::from([("ses:fromaddress".into(), vec![from.to_owned()]), ("ses:recipients".into(), recipients)]);
         let resources = vec![identity(from), identity(domain)];
-        let mut needs = vec![Need { resources, context: context.clone(), ..Need::of("ses:SendEmail", "") }];
+        // A message that the caller has composed needs another right than one that SES composes.
+        let action = if body["Content"]["Raw"].is_null() { "ses:SendEmail" } else { "ses:SendRawEmail" };
+        let mut needs = vec![Need { resources, context: context.clone(), ..Need::of(action, "") }];
         let template = member(&body["Content"]["Template"], "TemplateName").map(|name| format!("template/{name}"));
         let set = member(&body, "ConfigurationSetName").map(|name| format!("configuration-set/{name}"));
         needs.extend(
-            template.into_iter().chain(set).map(|resource| Need {
-                context: context.clone(),
-                ..Need::of("ses:SendEmail", arns.of("ses", &resource))
-            }),
+            template
+                .into_iter()
+                .chain(set)
+                .map(|resource| Need { context: context.clone(), ..Need::of(action, arns.of("ses", &resource)) }),
         );
         needs
     }

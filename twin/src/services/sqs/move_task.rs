@@ -168,6 +168,17 @@ impl Sqs {
         })
     }
 
+    /// The ARNs of the queues whose dead letters go to the queue of this ARN.
+    pub(super) fn ways_back(&self, arn: &str) -> Vec<String> {
+        let queue = self.named_by(arn, "SourceArn").unwrap_or_default();
+        self.sources_of(&queue).into_iter().map(|source| source.arn).collect()
+    }
+
+    /// The ARN of the dead-letter queue of a task.
+    pub(super) fn source_of_task(&self, handle: &str) -> Option<String> {
+        self.0.tasks.all().iter().find(|task| task.handle == handle).map(|task| task.source_arn.clone())
+    }
+
     /// Moves a message to the queue of this ARN, unless a consumer has received it in the meantime.
     fn move_letter(&self, queue: &str, sequence: u64, to: Option<String>) -> Result<bool, SqsError> {
         let name = to.as_deref().and_then(|arn| arn.rsplit(':').next()).unwrap_or_default();

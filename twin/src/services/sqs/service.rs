@@ -99,12 +99,20 @@ impl AwsService for Sqs {
                 let of_source = ["StartMessageMoveTask", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes"];
                 let source = member(&body, "SourceArn").unwrap_or_default();
                 let mut needs = of_source.map(|name| Need::of(action(name), source)).to_vec();
-                needs.extend(member(&body, "DestinationArn").map(|to| Need::of(action("SendMessage"), to)));
+                let to = match member(&body, "DestinationArn") {
+                    Some(to) => vec![to.to_owned()],
+                    // The messages return to the queues that they came from.
+                    None => self.ways_back(source),
+                };
+                needs.extend(to.into_iter().map(|to| Need::of(action("SendMessage"), to)));
                 needs
             }
             "ListMessageMoveTasks" => vec![Need::of(action(operation), member(&body, "SourceArn").unwrap_or_default())],
-            "CancelMessageMoveTask" => vec![Need::of(action(operation), "*")],
-            _ => vec![Need::of(action(operation), arns.of("sqs", &queue_of(&body)))],
+            "CancelMessageMoveTask" => {
+                let source = member(&body, "TaskHandle").and_then(|handle| self.source_of_task(handle));
+                vec![source.map_or_else(|| Need::of_unknown(action(operation)), |it| Need::of(action(operation), it))]
+            }
+            _ => vec![Need::of(action(operation), arns.of("sqs", &queue_of(operation, &body)))],
         }
     }
 
@@ -115,7 +123,7 @@ impl AwsService for Sqs {
     }
 
     fn kind(&self, call: &Call) -> String {
-        format!("{} {}", call.operation, queue_of(&call.json()))
+        format!("{} {}", call.operation, queue_of(&call.operation, &call.json()))
     }
 
     fn refusal(&self, refused: Refused, _: &Call) -> Response {
@@ -149,9 +157,10 @@ impl AwsService for Sqs {
     }
 }
 
-/// The name of the queue that a request is for.
-fn queue_of(body: &Value) -> String {
-    let queue = member(body, "QueueUrl").or_else(|| member(body, "QueueName")).unwrap_or_default();
+/// The name of the queue that a request is for. Only two operations name it otherwise than by its URL.
+fn queue_of(operation: &str, body: &Value) -> String {
+    let name = if matches!(operation, "CreateQueue" | "GetQueueUrl") { "QueueName" } else { "QueueUrl" };
+    let queue = member(body, name).unwrap_or_default();
     queue.rsplit('/').next().unwrap_or_default().to_owned()
 }
 

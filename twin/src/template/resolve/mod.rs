@@ -16,7 +16,7 @@ pub(super) use self::at::{At, text_of};
 pub(super) use self::names::capitalised;
 use super::model::Secret;
 use super::secrets::Secrets;
-use super::{Settings, TemplateError};
+use super::{Settings, TemplateError, globals};
 
 /// The deepest chain of references between intrinsics; it ends a template that refers to itself.
 const MAX_DEPTH: usize = 64;
@@ -112,9 +112,7 @@ impl<'a> Resolver<'a> {
     /// A resource's properties with those of `Globals` below them.
     pub(super) fn with_globals(&self, logical_id: &str) -> Option<Map<String, Value>> {
         let resource = self.resource(logical_id)?;
-        let section = resource["Type"].as_str().and_then(|kind| kind.strip_prefix("AWS::Serverless::"));
-        let global = section.and_then(|section| self.document.get("Globals")?.get(section));
-        let mut merged = global.cloned().unwrap_or_else(|| Value::Object(Map::new()));
+        let mut merged = Value::Object(globals::of(self.document, resource));
         merge(&mut merged, resource.get("Properties").unwrap_or(&Value::Null));
         match merged {
             Value::Object(properties) => Some(properties),

@@ -232,6 +232,7 @@ impl Resolver<'_> {
             "AWS::SNS::Topic" => self.arn("sns", &self.physical_name(target, "TopicName")?),
             "AWS::Logs::LogGroup" => self.physical_name(target, "LogGroupName")?,
             "AWS::IAM::Role" => self.physical_name(target, "RoleName")?,
+            "AWS::IAM::ManagedPolicy" => self.policy_arn(target)?,
             "AWS::S3::Bucket" => self.physical_name(target, "BucketName")?,
             // A reference to a route, an integration or any other resource that only the template uses is its logical
             // id.
@@ -315,6 +316,7 @@ impl Resolver<'_> {
                 self.execute_api(&self.api_id(logical_id), "wss")
             }
             ("AWS::SecretsManager::Secret", "Id") => self.secret_arn(logical_id)?,
+            ("AWS::IAM::ManagedPolicy", "PolicyArn") => self.policy_arn(logical_id)?,
             ("AWS::KMS::Key", "KeyId") => self.key_id(logical_id)?,
             ("AWS::KMS::Key", "Arn") => self.arn("kms", &format!("key/{}", self.key_id(logical_id)?)),
             _ => {
@@ -366,6 +368,16 @@ impl Resolver<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The ARN of a managed policy of the template.
+    pub(in crate::template) fn policy_arn(&self, logical_id: &str) -> Result<String, TemplateError> {
+        let at = At::resource(logical_id).child("Path");
+        let path = self.resource(logical_id).and_then(|policy| policy.get("Properties")?.get("Path"));
+        let path = path.map(|path| self.evaluate(path, &at)).transpose()?.flatten();
+        let path = path.as_ref().and_then(Value::as_str).unwrap_or("/");
+        let name = self.physical_name(logical_id, "ManagedPolicyName")?;
+        Ok(format!("arn:aws:iam::{}:policy{path}{name}", self.settings.account_id))
     }
 
     /// The ARN of a secret of the template.
