@@ -69,7 +69,7 @@ async fn opened_a_minute_ago(world: &World, user: &UserKey) {
     let table = world.table("TIDINGS_USERS_TABLE");
     for id in world.connections(&[&user.alias]).await {
         let sk = format!("x#{id}");
-        let mut item = world.item(&table, &user.encode(), Some(&sk)).await;
+        let mut item = world.item(&table, &world.partition(user).await, Some(&sk)).await;
         let connected: i64 = item["connected"].as_n().unwrap().parse().unwrap();
         item.insert("connected".to_owned(), AttributeValue::N((connected - 60_000).to_string()));
         world.put_all(&table, vec![item]).await;
@@ -196,7 +196,7 @@ async fn a_device_that_is_not_used_for_four_hundred_days_is_unregistered_by_itse
     };
     let table = world.table("TIDINGS_USERS_TABLE");
     let noted = async || {
-        let item = world.item(&table, &alice.encode(), Some(&format!("y#{}", identity.id()))).await;
+        let item = world.item(&table, &world.partition(&alice).await, Some(&format!("y#{}", identity.id()))).await;
         let number = |name: &str| item[name].as_n().unwrap().parse::<i64>().unwrap();
         (number("last_used"), number("expires_at"))
     };

@@ -19,6 +19,8 @@
 //! - [`bounds`]: the limits of one user, and which messages of a removed device count
 //! - [`budget`]: the number of AWS requests of each operation
 //! - [`roots`]: root keys that are read, refreshed and withdrawn
+//! - [`canaries`]: nothing of people and contents is found where data is sealed
+//! - [`sealing`]: data that is sealed at rest, and KMS that does not answer
 //! - [`console`]: the console's listener, and the users and messages that it lists
 //! - [`demo`]: the command line's demo, which fails if any function is missing
 //! - [`interop`]: a frame off the wire in third-party libraries
@@ -37,6 +39,7 @@
 mod announcements;
 mod bounds;
 mod budget;
+mod canaries;
 mod categories;
 mod chains;
 mod conditions;
@@ -62,6 +65,7 @@ mod repeats;
 mod rollover;
 mod roots;
 mod scheduled;
+mod sealing;
 mod shapes;
 mod soak;
 mod up;

@@ -28,7 +28,7 @@ use tidings::{
 use tidings_client::{Backend, Identity};
 use tidings_crypto::{app_key::AppKey, keys::RootKeys};
 use tidings_domain::{
-    AppId, Connection, ConnectionId, Device, DeviceId, IdSecret, Message as Accepted, MessageId, Profile, Timer,
+    AppId, Connection, ConnectionId, Device, DeviceId, IdSecret, Message as Accepted, MessageId, Profile, Seal, Timer,
     Timestamp, UserKey,
     chain::Chains,
     delivery::{Draft, Job},
@@ -133,6 +133,16 @@ impl World {
         Self::with(|_| {}).await
     }
 
+    /// Starts a deployment that seals at rest.
+    pub(crate) async fn sealed() -> Self {
+        Self::with(|options| {
+            options.parameters.insert("SealAtRest".to_owned(), "true".to_owned());
+            // The matrix has no rows for requests to KMS yet.
+            options.records = None;
+        })
+        .await
+    }
+
     /// Starts with other limits of the WebSocket API.
     pub(crate) async fn limited(limits: SocketLimits) -> Self {
         Self::with(|options| options.socket_limits = limits).await
@@ -165,6 +175,9 @@ impl World {
         let path = template.as_ref().map_or_else(|| repository().join("template.yaml"), |file| file.path().to_owned());
         let mut options = TwinOptions::new(path, program);
         options.records = records::folder();
+        if std::env::var("SEAL").is_ok_and(|wanted| wanted == "yes") {
+            options.parameters.insert("SealAtRest".to_owned(), "true".to_owned());
+        }
         change(&mut options);
         let additions = Additions::to(&mut options, ProvidersOptions::default());
         let twin = Twin::start(options).await.unwrap();
@@ -205,6 +218,16 @@ impl World {
             }
             None => Vault::clear(),
         }
+    }
+
+    /// The form of the app's data.
+    pub(crate) async fn seal(&self) -> Seal {
+        self.vault().of(&APP.parse().unwrap()).await.unwrap()
+    }
+
+    /// The partition key of a user.
+    pub(crate) async fn partition(&self, user: &UserKey) -> String {
+        self.vault().of(&user.app).await.unwrap().user(user)
     }
 
     pub(crate) fn sqs(&self) -> aws_sdk_sqs::Client {
@@ -324,9 +347,9 @@ impl World {
     /// Puts a job on a queue, by its logical id, as one that the queue has not seen yet.
     pub(crate) async fn enqueue(&self, logical: &str, job: &Job, deduplication_id: &str) {
         let url = &self.twin.template().queues.iter().find(|queue| queue.logical_id == logical).unwrap().url;
-        let body = serde_json::to_string(job).unwrap();
-        let request = self.sqs().send_message().queue_url(url).message_body(body);
-        let request = request.message_group_id(job.user().digest()).message_deduplication_id(deduplication_id);
+        let seal = self.vault().of(&job.user().app).await.unwrap();
+        let request = self.sqs().send_message().queue_url(url).message_body(seal.body(job).unwrap());
+        let request = request.message_group_id(seal.pseudonym(job.user())).message_deduplication_id(deduplication_id);
         request.send().await.unwrap();
     }
 
@@ -340,7 +363,8 @@ impl World {
         let url = &self.environment("TimerFunction")["TIDINGS_LATER_QUEUE_URL"];
         let delay = i32::try_from(Timestamp::now().seconds_until(timer.due())).unwrap();
         let trace = MessageSystemAttributeValue::builder().data_type("String").string_value(trace).build().unwrap();
-        let request = self.sqs().send_message().queue_url(url).message_body(serde_json::to_string(timer).unwrap());
+        let seal = self.seal().await;
+        let request = self.sqs().send_message().queue_url(url).message_body(seal.body(timer).unwrap());
         let header = MessageSystemAttributeNameForSends::AwsTraceHeader;
         request.delay_seconds(delay).message_system_attributes(header, trace).send().await.unwrap();
     }
@@ -511,7 +535,7 @@ impl World {
         };
         let stores = self.stores();
         assert!(stores.devices.register(&oldest, &Profile::default(), None, now).await.unwrap());
-        let listed = self.item(&users, &user.encode(), Some(&format!("y#{}", oldest.id))).await;
+        let listed = self.item(&users, &self.partition(user).await, Some(&format!("y#{}", oldest.id))).await;
         let lookup = self.item(&lookups, &format!("d#{}", oldest.id), None).await;
         let copies = |item: &HashMap<String, AttributeValue>, key: &str| {
             let copy = |n: usize| {

@@ -20,11 +20,19 @@ const REGION: &str = "us-east-1";
 /// The apps of a deployment. One that seals names the KMS key that wraps their keys.
 pub(crate) async fn apps(endpoint: Option<&str>, table: &str, seal_key: Option<&str>) -> Apps {
     let config = config(endpoint).await;
-    let (client, table) = (aws_sdk_dynamodb::Client::new(&config), table.to_owned());
-    let vault = seal_key.map_or_else(Vault::clear, |key| {
-        Vault::new(client.clone(), table.clone(), tidings_store::kms(&config), key.to_owned())
-    });
-    Apps::new(client, vault, table)
+    Apps::new(aws_sdk_dynamodb::Client::new(&config), vault_of(&config, table, seal_key), table.to_owned())
+}
+
+/// The keyrings of its apps.
+pub(crate) async fn vault(endpoint: Option<&str>, table: &str, seal_key: Option<&str>) -> Vault {
+    vault_of(&config(endpoint).await, table, seal_key)
+}
+
+fn vault_of(config: &SdkConfig, table: &str, seal_key: Option<&str>) -> Vault {
+    seal_key.map_or_else(Vault::clear, |key| {
+        let client = aws_sdk_dynamodb::Client::new(config);
+        Vault::new(client, table.to_owned(), tidings_store::kms(config), key.to_owned())
+    })
 }
 
 /// Secrets Manager.

@@ -1,6 +1,6 @@
 //! The deployment whose apps a command is about.
 
-use tidings_store::Apps;
+use tidings_store::{Apps, Vault};
 
 use super::aws;
 use super::session::Session;
@@ -57,6 +57,10 @@ pub(super) struct Found {
 }
 
 impl Found {
+    pub(super) async fn vault(&self) -> Vault {
+        aws::vault(self.endpoint.as_deref(), &self.table, self.seal_key.as_deref()).await
+    }
+
     pub(super) async fn apps(&self) -> Apps {
         aws::apps(self.endpoint.as_deref(), &self.table, self.seal_key.as_deref()).await
     }

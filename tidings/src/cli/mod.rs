@@ -29,6 +29,7 @@ mod start;
 mod target;
 mod trail;
 mod up;
+mod user;
 
 use std::{process::ExitCode, sync::LazyLock};
 
@@ -88,6 +89,9 @@ enum Command {
     /// List, add and retire versions of the root keys
     #[command(subcommand)]
     RootKey(root_key::Command),
+    /// Find a user in the logs
+    #[command(subcommand)]
+    User(user::Command),
     /// Register a device and keep its keys in .tidings/devices
     Register(register::Args),
     /// Act as a device: print each message, acknowledge it, reconnect after every loss
@@ -126,6 +130,7 @@ pub async fn run() -> ExitCode {
         Command::Soak(args) => tidings_soak::run(args).await,
         Command::App(command) => app::run(command).await,
         Command::RootKey(command) => root_key::run(command).await,
+        Command::User(command) => user::run(command).await,
         Command::Register(args) => register::run(args).await,
         Command::Listen(args) => listen::run(args).await,
         Command::Send(args) => send::run(*args).await,
