@@ -157,7 +157,8 @@ pub(super) fn resource(
 pub(super) fn connectors(resolver: &Resolver<'_>, logical_id: &str, resource: &Value) {
     for (name, _) in resource["Connectors"].as_object().into_iter().flatten() {
         resolver.warn(format!(
-            "{logical_id}, Connectors.{name}: the twin makes no policies of connectors, and refuses what only they allow"
+            "{logical_id}, Connectors.{name}: the twin makes no policies of connectors, and refuses what only these \
+             allow"
         ));
     }
 }

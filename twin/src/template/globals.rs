@@ -1,11 +1,10 @@
-//! `Globals`: which properties SAM takes in it
-//! (<https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html>),
-//! and which resources do without them.
+//! Checks of `Globals` and of the resources that do without them
+//! (<https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html>).
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::TemplateError;
-use super::resolve::At;
+use super::resolve::{At, globals_of_kind};
 
 /// The sections of `Globals`, each with the properties that SAM takes in it. Among those of functions are no `Role` and
 /// no `Policies`.
@@ -76,7 +75,7 @@ pub(super) fn check(document: &Value) -> Result<(), TemplateError> {
 }
 
 fn check_ignored(document: &Value, resource: &Value, at: &At) -> Result<(), TemplateError> {
-    let Some(globals) = of_kind(document, resource) else { return Ok(()) };
+    let Some(globals) = globals_of_kind(document, resource) else { return Ok(()) };
     match &resource["IgnoreGlobals"] {
         Value::Null => Ok(()),
         Value::String(all) if all == "*" => Ok(()),
@@ -88,20 +87,4 @@ fn check_ignored(document: &Value, resource: &Value, at: &At) -> Result<(), Temp
         }
         other => Err(at.error(format!("is {other}; SAM takes * and lists of properties"))),
     }
-}
-
-/// The `Globals` that apply to a resource: those of its type, without what it ignores.
-pub(super) fn of(document: &Value, resource: &Value) -> Map<String, Value> {
-    let mut globals = of_kind(document, resource).cloned().unwrap_or_default();
-    match &resource["IgnoreGlobals"] {
-        Value::String(all) if all == "*" => globals.clear(),
-        Value::Array(names) => globals.retain(|name, _| !names.iter().any(|ignored| ignored == name)),
-        _ => {}
-    }
-    globals
-}
-
-fn of_kind<'d>(document: &'d Value, resource: &Value) -> Option<&'d Map<String, Value>> {
-    let section = resource["Type"].as_str()?.strip_prefix("AWS::Serverless::")?;
-    document.get("Globals")?.get(section)?.as_object()
 }

@@ -7,8 +7,8 @@ const QUEUE: &str = "arn:aws:sqs:us-east-1:000000000000:local-Q";
 const TABLE: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/local-T";
 
 /// What stands for `TRUST` in these templates.
-const TRUST: &str = "AssumeRolePolicyDocument: \
-                     {Statement: {Effect: Allow, Principal: {Service: lambda.amazonaws.com}, Action: 'sts:AssumeRole'}}";
+const TRUST: &str = "AssumeRolePolicyDocument: {Statement: \
+                     {Effect: Allow, Principal: {Service: lambda.amazonaws.com}, Action: 'sts:AssumeRole'}}";
 
 /// A template with a queue, a table, a function `F` and these lines among its resources. `function` are properties of
 /// it.

@@ -81,7 +81,7 @@ impl Iterator for Tokens<'_> {
             }
             '0'..='9' => {
                 let (_, rest) = split(self.0, |it| it.is_ascii_digit());
-                // In `1e5FROM`, the number would have to be told from the word.
+                // A number may end within the letters: `1e5FROM`.
                 if rest.starts_with(|it: char| it.is_ascii_alphabetic() || it == '_') {
                     return None;
                 }

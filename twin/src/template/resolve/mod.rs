@@ -3,6 +3,7 @@
 mod at;
 mod conditions;
 mod finish;
+mod globals;
 mod intrinsics;
 mod names;
 mod parameters;
@@ -13,10 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 pub(super) use self::at::{At, text_of};
+pub(super) use self::globals::globals_of_kind;
 pub(super) use self::names::capitalised;
 use super::model::Secret;
 use super::secrets::Secrets;
-use super::{Settings, TemplateError, globals};
+use super::{Settings, TemplateError};
 
 /// The deepest chain of references between intrinsics; it ends a template that refers to itself.
 const MAX_DEPTH: usize = 64;

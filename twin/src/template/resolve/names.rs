@@ -75,6 +75,19 @@ const ATTRIBUTES: &[Attribute] = &[
     },
 ];
 
+/// The types of which `!Ref` is the physical name, each with the property that has it.
+const NAMED: [(&str, &str); 9] = [
+    ("AWS::DynamoDB::GlobalTable", "TableName"),
+    ("AWS::DynamoDB::Table", "TableName"),
+    ("AWS::IAM::Role", "RoleName"),
+    ("AWS::KMS::Alias", "AliasName"),
+    ("AWS::Lambda::Function", "FunctionName"),
+    ("AWS::Logs::LogGroup", "LogGroupName"),
+    ("AWS::S3::Bucket", "BucketName"),
+    ("AWS::Serverless::Function", "FunctionName"),
+    ("AWS::Serverless::SimpleTable", "TableName"),
+];
+
 /// The parameters that every template has.
 const PSEUDO_PARAMETERS: [&str; 8] = [
     "AWS::AccountId",
@@ -216,24 +229,20 @@ impl Resolver<'_> {
         let Some(resource) = self.resource(target) else {
             return self.generated_reference(target, at);
         };
-        Ok(match resource["Type"].as_str().unwrap_or_default() {
-            "AWS::Serverless::Function" | "AWS::Lambda::Function" => self.physical_name(target, "FunctionName")?,
+        let kind = resource["Type"].as_str().unwrap_or_default();
+        if let Some((_, name)) = NAMED.iter().find(|(named, _)| *named == kind) {
+            return self.physical_name(target, name);
+        }
+        Ok(match kind {
             "AWS::SQS::Queue" => self.queue_url(&self.physical_name(target, "QueueName")?),
-            "AWS::DynamoDB::Table" | "AWS::DynamoDB::GlobalTable" | "AWS::Serverless::SimpleTable" => {
-                self.physical_name(target, "TableName")?
-            }
             "AWS::Serverless::HttpApi" | "AWS::Serverless::WebSocketApi" | "AWS::ApiGatewayV2::Api" => {
                 self.api_id(target)
             }
             "AWS::ApiGatewayV2::Stage" => self.stage_name(target)?,
             "AWS::SecretsManager::Secret" => self.secret_arn(target)?,
             "AWS::KMS::Key" => self.key_id(target)?,
-            "AWS::KMS::Alias" => self.physical_name(target, "AliasName")?,
             "AWS::SNS::Topic" => self.arn("sns", &self.physical_name(target, "TopicName")?),
-            "AWS::Logs::LogGroup" => self.physical_name(target, "LogGroupName")?,
-            "AWS::IAM::Role" => self.physical_name(target, "RoleName")?,
             "AWS::IAM::ManagedPolicy" => self.policy_arn(target)?,
-            "AWS::S3::Bucket" => self.physical_name(target, "BucketName")?,
             // A reference to a route, an integration or any other resource that only the template uses is its logical
             // id.
             _ => target.to_owned(),
