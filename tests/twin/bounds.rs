@@ -329,11 +329,14 @@ async fn last_confirmations_hold_for_entries_stored_before_the_end_to_the_millis
     let device = "d".parse().unwrap();
     for (end, counts) in [(-1, false), (0, true), (1, true)] {
         for what in [Confirmation::Acknowledged, Confirmation::Read] {
-            let when = Confirmed::Ended(Timestamp(entry.stored.0 + end));
+            let when = Confirmed::Ended { end: Timestamp(entry.stored.0 + end), now: entry.stored.plus_seconds(5) };
             let known = stores.mailboxes.confirm(&alice, entry.position, &id, &device, what, when).await.unwrap();
             assert_eq!(known, counts, "{end} {what:?}");
         }
     }
+    // Dated when it was recorded: a step may have begun since the end, and the trail must show it before.
+    let found = stores.mailboxes.entry(&alice, tail.position).await.unwrap().unwrap().into_read().unwrap();
+    assert_eq!(found.acks, [("d".parse().unwrap(), entry.stored.plus_seconds(5))]);
     let later = Confirmed::Alive(Timestamp(entry.stored.0 - 1));
     let what = Confirmation::Read;
     assert!(stores.mailboxes.confirm(&alice, entry.position, &id, &device, what, later).await.unwrap());

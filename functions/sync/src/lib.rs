@@ -118,7 +118,7 @@ async fn confirm(
         return confirm_up_to(deps, record, receipt.position, what, now).await;
     };
     let device = &record.connection.device;
-    let when = record.buried.map_or(Confirmed::Alive(now), Confirmed::Ended);
+    let when = record.buried.map_or(Confirmed::Alive(now), |end| Confirmed::Ended { end, now });
     let known = match id.parse::<MessageId>() {
         Ok(id) => deps.mailboxes.confirm(&record.user, position, &id, device, what, when).await?,
         Err(_) => false,

@@ -37,8 +37,14 @@ pub enum Appended {
 pub enum Confirmed {
     /// A live connection, at this time.
     Alive(Timestamp),
-    /// A connection that ended at this time: its last confirmations hold for entries that were stored before.
-    Ended(Timestamp),
+    /// A connection that has ended: its last confirmations hold for entries that were stored before the end. They are
+    /// dated when they are recorded, because a step may have begun between the end and that.
+    Ended {
+        /// When it ended.
+        end: Timestamp,
+        /// The time of the confirmation.
+        now: Timestamp,
+    },
 }
 
 /// The kind of a confirmation.
@@ -272,13 +278,17 @@ impl Mailboxes {
             Confirmation::Read => "read_by",
         };
         let mut names = vec![("#device", device.as_str())];
-        let (at, condition) = match when {
-            Confirmed::Alive(now) => (now, "id = :id"),
-            Confirmed::Ended(end) => {
-                names.push(("#stored", "stored"));
-                (end, "id = :id AND #stored <= :at")
-            }
+        let (now, end) = match when {
+            Confirmed::Alive(now) => (now, None),
+            Confirmed::Ended { end, now } => (now, Some(end)),
         };
+        let mut values = vec![(":at", keys::number(now.0)), (":id", keys::text(id.as_str()))];
+        let mut condition = "id = :id";
+        if let Some(end) = end {
+            condition = "id = :id AND #stored <= :end";
+            names.push(("#stored", "stored"));
+            values.push((":end", keys::number(end.0)));
+        }
         self.update_entry(
             "confirm message",
             user,
@@ -286,7 +296,7 @@ impl Mailboxes {
             &format!("SET {map}.#device = if_not_exists({map}.#device, :at)"),
             condition,
             &names,
-            vec![(":at", keys::number(at.0)), (":id", keys::text(id.as_str()))],
+            values,
         )
         .await
     }
