@@ -111,6 +111,19 @@ async fn what_was_moved_or_put_in_clear_is_unreadable_and_costs_its_own_entry_al
     world.end().await;
 }
 
+/// As without sealing: neither an error of the service nor a hint.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_devices_of_an_app_that_is_gone_are_unknown() {
+    let world = World::sealed().await;
+    let gone = world.device("alice", "a").await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let deleted = world.dynamodb().delete_item().table_name(world.table("TIDINGS_DIRECTORY_TABLE"));
+    deleted.key("pk", text(&format!("app#{}", crate::world::APP))).key("sk", text("app")).send().await.unwrap();
+    let token = gone.connect_token(crate::world::seconds()).unwrap();
+    assert_eq!(world.connect(gone.id(), &token).await.map(drop), Err(401));
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pseudonym_of_the_log_is_computed_by_the_command_line() {
     let world = World::sealed().await;

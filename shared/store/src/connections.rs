@@ -238,7 +238,8 @@ impl Connections {
         if item.expires_at <= now.seconds() || !counts {
             return Ok(None);
         }
-        let seal = self.vault.of(&guard::app_of(OPERATION, &item.user)?).await?;
+        let app = guard::app_of(OPERATION, &item.user)?;
+        let Some(seal) = self.vault.of_existing(&app).await? else { return Ok(None) };
         let user = guard::user(OPERATION, &seal, &item.user)?;
         Ok(Some(ConnectionRecord { user, connection: item.into(), buried }))
     }

@@ -73,7 +73,8 @@ impl Devices {
             .map_err(|error| StoreError::request(OPERATION, error))?;
         let Some(item) = answer.item else { return Ok(None) };
         let user = item.get("user_key").and_then(|user| user.as_s().ok()).cloned().unwrap_or_default();
-        let seal = self.vault.of(&guard::app_of(OPERATION, &user)?).await?;
+        let app = guard::app_of(OPERATION, &user)?;
+        let Some(seal) = self.vault.of_existing(&app).await? else { return Ok(None) };
         let device = item::open::<DeviceItem>(OPERATION, &families::DEVICE_LOOKUP, &seal, item)?;
         Ok(Some(device.device(OPERATION, &seal)?))
     }

@@ -30,6 +30,12 @@ pub enum StoreError {
         #[source]
         source: Source,
     },
+    /// The app is gone, and with it the keyring that opens its data.
+    #[error("{operation}: the app does not exist")]
+    NoApp {
+        /// The failed operation.
+        operation: &'static str,
+    },
 }
 
 /// DynamoDB's code for a request that it cannot carry out as it is: an item over 400 KB, for instance.
@@ -57,7 +63,7 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Request { code, .. } => !PERMANENT.contains(&code.as_str()),
-            Self::Item { .. } => false,
+            Self::Item { .. } | Self::NoApp { .. } => false,
         }
     }
 
@@ -65,7 +71,7 @@ impl StoreError {
     #[must_use]
     pub fn is_unreadable(&self) -> bool {
         match self {
-            Self::Item { .. } => true,
+            Self::Item { .. } | Self::NoApp { .. } => true,
             Self::Request { .. } => false,
         }
     }

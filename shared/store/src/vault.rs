@@ -117,6 +117,15 @@ impl Vault {
         self.seal(app, None).await
     }
 
+    /// The same; `None` if the app does not exist any more, and its data counts as gone.
+    pub(crate) async fn of_existing(&self, app: &AppId) -> Result<Option<Seal>, StoreError> {
+        match self.of(app).await {
+            Ok(seal) => Ok(Some(seal)),
+            Err(StoreError::NoApp { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The same, if the app's item was read just now.
     pub(crate) async fn of_item(&self, app: &AppId, item: &Item) -> Result<Seal, StoreError> {
         self.seal(app, Some(item)).await
@@ -220,13 +229,13 @@ impl Keyrings {
         let item = match item {
             Some(item) => item,
             None => {
-                read = self.item(app).await?;
+                read = self.item(app).await?.ok_or(StoreError::NoApp { operation: OPERATION })?;
                 &read
             }
         };
         let bytes = |name: &str| item.get(name).and_then(|value| value.as_b().ok()).map(AsRef::<[u8]>::as_ref);
         let (Some(wrapped), Some(sealed)) = (bytes(WRAPPED), bytes(KEYRING)) else {
-            return Err(StoreError::item(OPERATION, "the app has none: it does not exist, or it was created in clear"));
+            return Err(StoreError::item(OPERATION, "the app has none: it was created in clear"));
         };
         let wrapping = match before {
             Some(before) if before.wrapped == wrapped => before.wrapping.clone(),
@@ -237,7 +246,7 @@ impl Keyrings {
         Ok(Known { wrapped: wrapped.to_vec(), wrapping, keyring, until: now.plus_seconds(FRESH_SECONDS) })
     }
 
-    async fn item(&self, app: &AppId) -> Result<Item, StoreError> {
+    async fn item(&self, app: &AppId) -> Result<Option<Item>, StoreError> {
         let answer = self
             .dynamodb
             .get_item()
@@ -248,7 +257,7 @@ impl Keyrings {
             .send()
             .await
             .map_err(|error| StoreError::request("read keyring", error))?;
-        Ok(answer.item.unwrap_or_default())
+        Ok(answer.item)
     }
 
     async fn unwrap_key(&self, app: &AppId, wrapped: &[u8]) -> Result<zeroize::Zeroizing<[u8; KEY_BYTES]>, StoreError> {
