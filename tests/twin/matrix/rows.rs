@@ -192,7 +192,7 @@ pub(super) const ROWS: &[Row] = &[
     row("heartbeat: handle > connections.get > self.last_words > GetItem", &["c#"], &[Ping]),
     row("heartbeat: pong > connections.renew > TransactWriteItems", &["{alice}"], &[Ping]),
     row("heartbeat: pong > users.pulse > Query", &["{alice}"], &[Ping]),
-    row("heartbeat: pong > users.pulse > head > Query", &["{alice}", r#""m#~""#], &[PingAmongOthers]),
+    row("heartbeat: pong > users.pulse > head > Query", &["{alice}", r#""m#:""#], &[PingAmongOthers]),
     row("inbox: list > signed_request > apps.get > directory.get > GetItem", &["app#{app}"], &[Inbox]),
     row(
         "inbox: list > signed_request > tokens.verify > devices.get > self.last_known > GetItem",
