@@ -3,7 +3,7 @@
 - A relative link leads to a file or folder, and its fragment to a heading.
 - The text of a link to source code, if it is one name as code, is a word of that file: [`append`](../src/mailbox.rs).
 - A path as code, `shared/wire/src/trail.rs`, is there. A placeholder in angle brackets stands for any name, and so does
-  an asterisk: `functions/<name>/src/lib.rs`.
+  an asterisk: `functions/<name>/src/lib.rs`. Paths in a folder that git ignores may come and go.
 
 Blocks of code are not read.
 """
@@ -83,10 +83,17 @@ def wrong_links(line: str, file: pathlib.Path, text: str):
 
 def wrong_paths(line: str, file: pathlib.Path, repository: pathlib.Path):
     for span in SPAN.findall(LINK.sub(lambda link: link[1], line)):
-        if not PATH.fullmatch(span) or not (repository / span.split("/", 1)[0]).is_dir():
+        folder = span.split("/", 1)[0]
+        if not PATH.fullmatch(span) or not (repository / folder).is_dir() or folder in ignored(repository):
             continue
         if not is_there(span, repository) and not is_there(span, file.parent):
             yield f"no such path: {span}"
+
+
+def ignored(repository: pathlib.Path) -> set[str]:
+    """The folders at the top that git ignores."""
+    file = repository / ".gitignore"
+    return {line.strip("/") for line in file.read_text(encoding="utf-8").split()} if file.exists() else set()
 
 
 def is_there(path: str, folder: pathlib.Path) -> bool:

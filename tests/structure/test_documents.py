@@ -52,6 +52,11 @@ class Documents(unittest.TestCase):
             with self.subTest(path):
                 self.assertEqual(self.faults(f"`{path}`"), [f"docs/page.md:3: no such path: {path}"])
 
+    def test_what_git_ignores_may_be_missing(self):
+        self.plant(".gitignore", "/.state\n")
+        self.plant(".state/kept", "")
+        self.assertEqual(self.faults("`.state/gone`"), [])
+
 
 if __name__ == "__main__":
     unittest.main()
